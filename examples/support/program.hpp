@@ -1,0 +1,130 @@
+// What every program here does alike: reading the command line, one sentence for an error, exit codes, and output that
+// ends quietly when its reader goes away.
+#pragma once
+
+#include <cerrno>
+#include <charconv>
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <new>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "merit/core/error.hpp"
+
+namespace programs {
+
+/// Exit codes besides 0.
+inline constexpr int failed = 1;         // data, files or the system
+inline constexpr int misused = 2;        // options that are unknown, malformed or contradict each other
+inline constexpr int interrupted = 130;  // by Ctrl-C or a request to terminate
+
+/// The reader of our output has gone: nothing is left to do, and nothing is wrong.
+struct ReaderGone {};
+
+/// The command line asked for help, which has been printed.
+struct HelpShown {};
+
+/// `text` on one line.
+inline std::string one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  for (char& c : text) c = c == '\n' ? ' ' : c;
+  return text;
+}
+
+/// Runs `body` and turns what it throws into one line on stderr and an exit code.
+inline int run(const char* name, const std::function<int()>& body) {
+  const auto say = [name](std::string_view what) {
+    std::fprintf(stderr, "%s: %s\n", name, one_line(std::string(what)).c_str());
+  };
+  try {
+    return body();
+  } catch (const HelpShown&) {
+    return 0;
+  } catch (const ReaderGone&) {
+    return 0;
+  } catch (const merit::ConfigError& error) {
+    say(error.what());
+    return misused;
+  } catch (const std::bad_alloc&) {
+    say("there is not enough memory");
+  } catch (const std::exception& error) {
+    say(error.what());
+  }
+  return failed;
+}
+
+/// Options show their defaults; the help is as wide as a terminal.
+inline void prepare(CLI::App& app) {
+  app.option_defaults()->always_capture_default();
+  app.get_formatter()->column_width(34);
+}
+
+/// Reads the command line. Throws merit::ConfigError with one sentence, or HelpShown.
+inline void parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    app.exit(success);
+    throw HelpShown{};
+  } catch (const CLI::ParseError& error) {
+    throw merit::ConfigError(one_line(error.what()) + " (--help lists the options)");
+  }
+}
+
+/// A number as short as it can be so that reading it gives the same bits.
+template <class T>
+std::string text_of(T value) {
+  char buffer[32];
+  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
+  return std::string(buffer, result.ptr);
+}
+
+/// With this many digits behind the point.
+inline std::string fixed(double value, int digits) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.*f", digits, value);
+  return buffer;
+}
+
+/// The standard output. Throws ReaderGone when nobody reads it any more, IoError when it cannot be written.
+class Output {
+ public:
+  Output() { std::signal(SIGPIPE, SIG_IGN); }  // a write to a closed pipe is an error and not the end of the process
+
+  void line(const std::string& text) {
+    check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fputc('\n', stdout) != EOF);
+  }
+  void flush() { check(std::fflush(stdout) == 0); }
+
+ private:
+  static void check(bool good) {
+    if (good) return;
+    if (errno == EPIPE) throw ReaderGone{};
+    throw merit::IoError("cannot write the standard output: " + std::generic_category().message(errno));
+  }
+};
+
+/// `arguments` as a shell reads them back.
+inline std::string shell_text(const std::vector<std::string>& arguments) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
+  std::string text;
+  for (const std::string& argument : arguments) {
+    if (!text.empty()) text += ' ';
+    if (!argument.empty() && argument.find_first_not_of(plain) == argument.npos) {
+      text += argument;
+      continue;
+    }
+    text += '\'';
+    for (const char c : argument) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    text += '\'';
+  }
+  return text;
+}
+
+}  // namespace programs

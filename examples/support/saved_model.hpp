@@ -1,0 +1,155 @@
+// A model chosen at run time: which backbone, and how its text becomes tokens. The four kinds of backbone are compiled
+// in; everything else about them is numbers.
+#pragma once
+
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "merit/files.hpp"
+
+namespace programs {
+
+/// What a checkpoint says about itself.
+struct SavedModel {
+  merit::BackboneConfig backbone;
+  merit::ScalarHead head;
+  std::optional<merit::ModelCard> card;  // nothing: written by another program
+  std::optional<merit::AnyTokenizer> tokenizer;
+  merit::TokenizeOptions tokenize;
+};
+
+inline bool is_features(const merit::BackboneConfig& backbone) {
+  return std::holds_alternative<merit::Features>(backbone);
+}
+inline merit::Index vocabulary_of(const merit::BackboneConfig& backbone) {
+  return std::visit([](const auto& b) { return b.token_limit(); }, backbone);
+}
+inline merit::Index positions_of(const merit::BackboneConfig& backbone) {
+  return std::visit([](const auto& b) { return b.position_limit(); }, backbone);
+}
+inline std::string_view name_of_kind(const merit::BackboneConfig& backbone) {
+  return std::visit([](const auto& b) { return std::string_view(b.name()); }, backbone);
+}
+
+/// The tokenization options that a card holds.
+inline merit::TokenizeOptions tokenize_options_of(const merit::ModelCard& card) {
+  merit::TokenizeOptions options;
+  if (card.max_tokens != 0) options.max_tokens = card.max_tokens;
+  if (!card.truncation.empty()) options.truncation = merit::truncation_from_name(card.truncation);
+  options.without_prompt = card.without_prompt;
+  options.append_eos = card.append_eos;
+  return options;
+}
+
+/// The card of a model whose text becomes tokens like this.
+inline merit::ModelCard card_of(const merit::BackboneConfig& backbone, const merit::AnyTokenizer& tokenizer,
+                                const merit::TokenizeOptions& options) {
+  merit::ModelCard card;
+  if (!is_features(backbone)) {
+    card.tokenizer = tokenizer.name();
+    card.template_name = "plain";
+  }
+  card.truncation = merit::name_of(options.truncation);
+  card.max_tokens = options.max_tokens == std::numeric_limits<merit::Index>::max() ? 0 : options.max_tokens;
+  card.without_prompt = options.without_prompt;
+  card.append_eos = options.append_eos;
+  return card;
+}
+
+/// Reads the description of a checkpoint, not its weights.
+inline SavedModel read_description(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  merit::recover_directory(directory);
+  if (!std::filesystem::is_directory(directory, ignored)) {
+    throw merit::IoError(directory.string() + ": there is no such directory, expected one with a model");
+  }
+  SavedModel saved;
+  saved.card = merit::read_model_card(directory);
+  saved.backbone = merit::read_backbone_config(directory);
+  if (!saved.card) return saved;
+  const merit::ModelCard& card = *saved.card;
+  const std::string where = (directory / "merit.json").string();
+  if (!card.head.empty()) {
+    const auto name = merit::require<std::string>(card.head, "name", where + ": head");
+    if (name != merit::ScalarHead::name()) {
+      throw merit::ConfigError(where + ": the head is \"" + name + "\", expected \"scalar\": one score a completion");
+    }
+    saved.head.bias = merit::optional<bool>(card.head, "bias", where + ": head").value_or(false);
+  }
+  if (!card.tokenizer.empty()) saved.tokenizer = merit::make_tokenizer(card.tokenizer);
+  saved.tokenize = tokenize_options_of(card);
+  return saved;
+}
+
+/// A sequence may not be longer than the model's positions, and its ids must be in the vocabulary.
+inline void fit_to_backbone(const merit::BackboneConfig& backbone, const merit::AnyTokenizer& tokenizer,
+                            merit::TokenizeOptions& options) {
+  if (is_features(backbone)) return;
+  if (tokenizer.vocabulary_size() > vocabulary_of(backbone)) {
+    throw merit::ConfigError(merit::detail::concat("the tokenizer ", tokenizer.name(), " has ",
+                                                   tokenizer.vocabulary_size(), " ids, expected at most ",
+                                                   vocabulary_of(backbone), ", the vocabulary of the model"));
+  }
+  const merit::Index positions = positions_of(backbone);
+  if (positions != 0 && options.max_tokens > positions) options.max_tokens = positions;
+}
+
+/// The description of a checkpoint that is to be used as it is. `tokenizer` is for one that does not name its own;
+/// empty: not given.
+inline SavedModel read_usable(const std::filesystem::path& directory, const std::string& tokenizer) {
+  SavedModel saved = read_description(directory);
+  if (!tokenizer.empty() && saved.tokenizer && saved.tokenizer->name() != tokenizer) {
+    throw merit::ConfigError("--tokenizer " + tokenizer + " contradicts " + directory.string() +
+                             ", whose tokenizer is " + saved.tokenizer->name());
+  }
+  if (!tokenizer.empty()) saved.tokenizer = merit::make_tokenizer(tokenizer);
+  if (!saved.tokenizer && is_features(saved.backbone)) saved.tokenizer = merit::AnyTokenizer();
+  if (!saved.tokenizer) {
+    throw merit::ConfigError(directory.string() +
+                             ": no card (merit.json) names the tokenizer of this model; give it with --tokenizer");
+  }
+  fit_to_backbone(saved.backbone, *saved.tokenizer, saved.tokenize);
+  return saved;
+}
+
+/// Numbers of a model besides its backbone.
+struct ModelSettings {
+  merit::ScalarHead head = {};
+  merit::PairwiseLoss loss = {};
+  int threads = 0;
+  std::uint64_t seed = 0;
+};
+
+/// Builds the model with fresh parameters and calls visit(model): the one place where a name becomes a type.
+template <class Visit>
+int with_model(const merit::BackboneConfig& backbone, const ModelSettings& settings, Visit visit) {
+  return std::visit(
+      [&]<class Backbone>(const Backbone& numbers) {
+        using Model =
+            merit::RewardModel<Backbone, merit::ScalarHead, merit::PairwiseLoss, merit::EigenBackend<float>>;
+        Model model({.backbone = numbers,
+                     .head = settings.head,
+                     .loss = settings.loss,
+                     .backend = {.threads = settings.threads},
+                     .seed = settings.seed});
+        return visit(model);
+      },
+      backbone);
+}
+
+/// Says on stderr what loading did not do.
+inline void tell(const merit::LoadReport& report, const char* program) {
+  const auto list = [&](const std::vector<std::string>& names, const char* what) {
+    if (names.empty()) return;
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    std::fprintf(stderr, "%s: %s: %s\n", program, what, text.c_str());
+  };
+  list(report.fresh, "not in the checkpoint, so they start anew");
+  list(report.unexpected, "in the checkpoint but of no use to this model");
+}
+
+}  // namespace programs

@@ -1,0 +1,56 @@
+// The contract of a backbone: tokens to hidden rows.
+//
+// A backbone is two structs. The outer one, `Llama`, is an aggregate of numbers a user may change, copyable
+// and independent of any machine. The inner one, `Llama::Bound<B>`, lives with a model on backend B: it
+// declares the parameters in its constructor and computes.
+//
+// Requires of forward(tape, forest): the forest is valid (built by ForestBuilder) and outlives the step; its
+// tokens are below the vocabulary size (the model checks them once). Ensures: a variable (R, hidden_width()),
+// one row for each of forest.rows in their order; a row depends on nothing but the tokens on its own path
+// (for a causal backbone) or its own tree (for one that is not).
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <string_view>
+
+#include "merit/tape/tape.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// What merit needs to know of a backbone, on backend B.
+template <class Backbone, class B>
+concept backbone = std::copyable<Backbone> && requires(const Backbone& settings) {
+  // "llama", "gpt2", …: the name in a configuration file.
+  { Backbone::name() } -> std::convertible_to<std::string_view>;
+  // Throws ConfigError with one sentence about the first number that cannot be.
+  settings.validate();
+  // Tokens at or above this number are refused; 0 for a backbone that reads no tokens.
+  { settings.token_limit() } -> std::convertible_to<Index>;
+  // Positions at or above this number are refused; 0 for no limit.
+  { settings.position_limit() } -> std::convertible_to<Index>;
+  requires requires(typename Backbone::template Bound<B> bound,
+                    const typename Backbone::template Bound<B> constant, Parameters<B>& parameters,
+                    Tape<B>& tape, const typename BackendTypes<B>::Forest& forest) {
+    requires std::constructible_from < typename Backbone::template Bound<B>,
+    const Backbone&, Parameters<B>& > ;
+    // The width d of a hidden row.
+    { constant.hidden_width() } -> std::convertible_to<Index>;
+    { bound.forward(tape, forest) } -> std::same_as<Var>;
+  };
+};
+
+/// How a weight matrix starts: normal with the given deviation, or with 1/sqrt(inputs) where that is 0, which
+/// keeps the size of what flows through it whatever its width. (0.02, usual in large models, stalls narrow
+/// ones.)
+inline Init initial_weight(double deviation, Index inputs) {
+  return Init::normal(deviation > 0 ? deviation : 1 / std::sqrt(static_cast<double>(inputs)));
+}
+
+/// What a backbone reads: tokens, or feature vectors.
+template <class Backbone>
+inline constexpr bool reads_features = requires {
+  requires Backbone::reads_features;
+};
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,53 @@
+// The mean of token embeddings: a floor that any model of language must beat, and a small backbone for tests.
+#pragma once
+
+#include <string_view>
+
+#include "merit/backbone/backbone.hpp"
+#include "merit/nn/attention.hpp"
+#include "merit/nn/rows.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// hidden = mean of the embeddings of all tokens up to the row. With a scalar head this is a linear model of
+/// token frequencies; it knows nothing of order.
+struct BagOfTokens {
+  Index vocabulary_size = 257;
+  Index width = 64;
+  double init_deviation = 0.02;
+
+  template <class B>
+  class Bound;
+
+  static constexpr std::string_view name() { return "bag_of_tokens"; }
+  Index token_limit() const { return vocabulary_size; }
+  Index position_limit() const { return 0; }
+  void validate() const {
+    if (vocabulary_size == 0) throw ConfigError("bag_of_tokens: vocabulary_size is 0, expected at least 1");
+    if (width == 0) throw ConfigError("bag_of_tokens: width is 0, expected at least 1");
+  }
+  friend bool operator==(const BagOfTokens&, const BagOfTokens&) = default;
+};
+
+template <class B>
+class BagOfTokens::Bound {
+ public:
+  Bound(const BagOfTokens& settings, Parameters<B>& parameters)
+      : settings_(settings), parameters_(&parameters) {
+    table_ = parameters.declare({"embedding.weight",
+                                 {settings.vocabulary_size, settings.width},
+                                 Init::normal(settings.init_deviation)});
+  }
+  Index hidden_width() const { return settings_.width; }
+  Var forward(Tape<B>& tape, const typename BackendTypes<B>::Forest& forest) {
+    const Var x = embedding(tape, forest.tokens, parameters_->slice(table_));  // (T, d)
+    return path_mean(tape, forest, x);                                         // (R, d)
+  }
+
+ private:
+  BagOfTokens settings_;
+  Parameters<B>* parameters_;
+  std::uint32_t table_ = 0;
+};
+
+}  // namespace merit::inline MERIT_ABI

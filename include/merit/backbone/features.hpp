@@ -1,0 +1,56 @@
+// Vectors computed elsewhere, one a completion: with a scalar head, the linear-probe reward model.
+#pragma once
+
+#include <string_view>
+
+#include "merit/backbone/backbone.hpp"
+#include "merit/core/buffer.hpp"
+#include "merit/nn/check.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// hidden = the feature vector that came with the completion. It has no parameters; the head learns alone.
+struct Features {
+  Index width = 0;  // numbers in a vector
+
+  template <class B>
+  class Bound;
+
+  static constexpr bool reads_features = true;
+  static constexpr std::string_view name() { return "features"; }
+  Index token_limit() const { return 0; }
+  Index position_limit() const { return 0; }
+  void validate() const {
+    if (width == 0)
+      throw ConfigError("features: width is 0, expected the number of values in a feature vector");
+  }
+  friend bool operator==(const Features&, const Features&) = default;
+};
+
+template <class B>
+class Features::Bound {
+ public:
+  Bound(const Features& settings, Parameters<B>&) : settings_(settings) {}
+  Index hidden_width() const { return settings_.width; }
+  Var forward(Tape<B>& tape, const typename BackendTypes<B>::Forest& forest) {
+    const MatrixView<const float> features = forest.features;  // (R, d)
+    detail::check_extent("features", "the number of vectors", features.rows, forest.row_count());
+    detail::check_extent("features", "a vector's size", features.cols, settings_.width);
+    const Var out = tape.make(features.rows, features.cols, false);
+    const Index count = features.rows * features.cols;
+    if (staging_.size() < count) staging_ = Buffer<typename B::Scalar>(count);
+    for (Index i = 0; i < features.rows; ++i) {
+      for (Index j = 0; j < features.cols; ++j) {
+        staging_.data()[i * features.cols + j] = static_cast<typename B::Scalar>(features(i, j));
+      }
+    }
+    B::from_host(tape.handle(), staging_.data(), tape.value(out).data, count);
+    return out;
+  }
+
+ private:
+  Features settings_;
+  Buffer<typename B::Scalar> staging_;
+};
+
+}  // namespace merit::inline MERIT_ABI

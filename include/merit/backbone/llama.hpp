@@ -1,0 +1,280 @@
+// The Llama family: Llama 1–3, Mistral, Qwen2 and Qwen3, SmolLM, TinyLlama and their like. RMSNorm before
+// each block, rotary positions, grouped-query attention, SwiGLU. Touvron et al. 2023; parameter names as
+// transformers publishes.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "merit/backbone/backbone.hpp"
+#include "merit/backbone/rotary_table.hpp"
+#include "merit/nn/activation.hpp"
+#include "merit/nn/attention.hpp"
+#include "merit/nn/linear.hpp"
+#include "merit/nn/norm.hpp"
+#include "merit/nn/rows.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// A decoder of the Llama family, by the numbers of its config.json.
+struct Llama {
+  Index vocabulary_size = 32000;
+  Index hidden_size = 512;
+  Index intermediate_size = 1376;
+  Index layers = 8;
+  Index heads = 8;
+  Index kv_heads = 8;
+  Index head_dim = 0;  // 0: hidden_size / heads
+  double norm_epsilon = 1e-5;
+  double rope_base = 10000;
+  RotaryScaling rope_scaling = {};
+  Index max_positions = 2048;
+  bool qkv_bias = false;       // Qwen2
+  bool head_norm = false;      // Qwen3: RMSNorm of each head's queries and keys
+  bool tied_embedding = true;  // the unembedding, where one is wanted, is the embedding
+  bool unembedding = false;    // hold `lm_head.weight` (untied) for heads that read token logits
+  double init_deviation = 0;   // of the weights at the start; 0: 1/sqrt(inputs), the embedding 0.02
+  Index frozen_layers = 0;     // the embedding and the first n layers are not trained
+  bool recompute = false;      // activation checkpointing, layer by layer
+
+  template <class B>
+  class Bound;
+
+  static constexpr std::string_view name() { return "llama"; }
+  Index token_limit() const { return vocabulary_size; }
+  /// Llama reads any position; only the length-dependent scalings have a hard end.
+  Index position_limit() const {
+    switch (rope_scaling.kind) {
+      case RotaryScaling::Kind::dynamic: return max_positions;
+      case RotaryScaling::Kind::longrope: return static_cast<Index>(rope_scaling.original_positions);
+      default: return 0;
+    }
+  }
+  Index head_width() const { return head_dim != 0 ? head_dim : hidden_size / heads; }
+
+  void validate() const {
+    const auto positive = [](const char* field, Index value) {
+      if (value == 0) throw ConfigError(detail::concat("llama: ", field, " is 0, expected at least 1"));
+    };
+    positive("vocabulary_size", vocabulary_size);
+    positive("hidden_size", hidden_size);
+    positive("intermediate_size", intermediate_size);
+    positive("layers", layers);
+    positive("heads", heads);
+    positive("kv_heads", kv_heads);
+    if (heads % kv_heads != 0) {
+      throw ConfigError(
+          detail::concat("llama: kv_heads is ", kv_heads, ", expected a divisor of heads, ", heads));
+    }
+    if (head_dim == 0 && hidden_size % heads != 0) {
+      throw ConfigError(
+          detail::concat("llama: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
+    }
+    if (head_width() % 2 != 0) {
+      throw ConfigError(detail::concat("llama: head_dim is ", head_width(),
+                                       ", expected an even number for rotary positions"));
+    }
+    if (!(norm_epsilon > 0))
+      throw ConfigError(detail::concat("llama: norm_epsilon is ", norm_epsilon, ", expected > 0"));
+    if (!(rope_base > 1))
+      throw ConfigError(detail::concat("llama: rope_base is ", rope_base, ", expected > 1"));
+    if (!(rope_scaling.factor >= 1)) {
+      throw ConfigError(
+          detail::concat("llama: rope_scaling.factor is ", rope_scaling.factor, ", expected at least 1"));
+    }
+    if (rope_scaling.kind == RotaryScaling::Kind::longrope &&
+        rope_scaling.short_factors.size() != head_width() / 2) {
+      throw ConfigError(detail::concat("llama: rope_scaling has ", rope_scaling.short_factors.size(),
+                                       " short factors, expected head_dim / 2 = ", head_width() / 2));
+    }
+    if (frozen_layers > layers) {
+      throw ConfigError(
+          detail::concat("llama: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
+    }
+  }
+
+  friend bool operator==(const Llama&, const Llama&) = default;
+};
+
+template <class B>
+class Llama::Bound {
+ public:
+  using Types = BackendTypes<B>;
+
+  Bound(const Llama& settings, Parameters<B>& parameters)
+      : settings_(settings),
+        parameters_(&parameters),
+        table_(parameters.handle(),
+               rotary_frequencies(settings.head_width(), settings.rope_base, settings.rope_scaling,
+                                  static_cast<double>(settings.max_positions))) {
+    const Index d = settings.hidden_size;
+    const Index f = settings.intermediate_size;
+    const Index q = settings.heads * settings.head_width();
+    const Index kv = settings.kv_heads * settings.head_width();
+    const auto start = [&](Index inputs) { return initial_weight(settings.init_deviation, inputs); };
+    // What is added to the residual stream starts smaller, by the root of how much is added (Radford et al.
+    // 2019).
+    const double calm = 1 / std::sqrt(2.0 * static_cast<double>(settings.layers));
+    const Init embedding_start = Init::normal(settings.init_deviation > 0 ? settings.init_deviation : 0.02);
+    const bool train_embedding = settings.frozen_layers == 0;
+    embedding_ = parameters.declare({"model.embed_tokens.weight",
+                                     {settings.vocabulary_size, d},
+                                     embedding_start,
+                                     true,
+                                     false,
+                                     train_embedding});
+    for (Index i = 0; i < settings.layers; ++i) {
+      const std::string at = detail::concat("model.layers.", i, ".");
+      const bool train = i >= settings.frozen_layers;
+      const auto weight = [&](const char* name, Index rows, Index cols, bool adjacent = false,
+                              double scale = 1) {
+        Init init = start(cols);
+        init.deviation *= scale;
+        return parameters.declare({at + name, {rows, cols}, init, true, adjacent, train});
+      };
+      const auto vector = [&](const char* name, Index size, Init init, bool adjacent = false) {
+        return parameters.declare({at + name, {size}, init, false, adjacent, train});
+      };
+      Layer layer;
+      layer.attention_norm = vector("input_layernorm.weight", d, Init::ones());
+      layer.q = weight("self_attn.q_proj.weight", q, d);
+      weight("self_attn.k_proj.weight", kv, d, true);
+      weight("self_attn.v_proj.weight", kv, d, true);
+      if (settings.qkv_bias) {
+        layer.q_bias = vector("self_attn.q_proj.bias", q, Init::zeros());
+        vector("self_attn.k_proj.bias", kv, Init::zeros(), true);
+        vector("self_attn.v_proj.bias", kv, Init::zeros(), true);
+      }
+      if (settings.head_norm) {
+        layer.q_norm = vector("self_attn.q_norm.weight", settings.head_width(), Init::ones());
+        layer.k_norm = vector("self_attn.k_norm.weight", settings.head_width(), Init::ones());
+      }
+      layer.o = weight("self_attn.o_proj.weight", d, q, false, calm);
+      layer.mlp_norm = vector("post_attention_layernorm.weight", d, Init::ones());
+      layer.gate = weight("mlp.gate_proj.weight", f, d);
+      weight("mlp.up_proj.weight", f, d, true);
+      layer.down = weight("mlp.down_proj.weight", d, f, false, calm);
+      layers_.push_back(layer);
+    }
+    norm_ = parameters.declare({"model.norm.weight", {d}, Init::ones(), false});
+    if (settings.unembedding && !settings.tied_embedding) {
+      unembedding_ = parameters.declare({"lm_head.weight", {settings.vocabulary_size, d}, embedding_start});
+    }
+  }
+
+  Index hidden_width() const { return settings_.hidden_size; }
+
+  /// The matrix (V, d) that turns hidden rows into token logits.
+  ParameterSlice unembedding() const {
+    return parameters_->slice(settings_.tied_embedding ? embedding_ : unembedding_);
+  }
+
+  Var forward(Tape<B>& tape, const typename Types::Forest& forest) {
+    const auto angles = table_.view(forest.depth);
+    Var x = embedding(tape, forest.tokens, parameters_->slice(embedding_));  // (T, d)
+    for (Index i = 0; i + 1 < layers_.size(); ++i) {
+      const auto layer = [this, i, angles, &forest](Tape<B>& t, Var in) {
+        return this->layer(t, in, i, angles, forest);
+      };
+      // While scoring, the checkpoint returns a layer's memory as soon as its result is there.
+      if (settings_.recompute || !tape.recording()) {
+        x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
+      } else {
+        x = layer(tape, x);
+      }
+    }
+    x = last_layer(tape, x, angles, forest);  // (R, d)
+    return rms_norm(tape, x, parameters_->slice(norm_), settings_.norm_epsilon);
+  }
+
+ private:
+  struct Layer {  // numbers of the first tensor of each group
+    std::uint32_t attention_norm, q, q_bias, q_norm, k_norm, o, mlp_norm, gate, down;
+  };
+
+  /// h = x + attention(norm(x)); out = h + mlp(norm(h)). (T, d) → (T, d)
+  Var layer(Tape<B>& tape, Var x, Index i, typename Types::ConstMatrix angles,
+            const typename Types::Forest& forest) {
+    const Layer& layer = layers_[i];
+    const Var y = rms_norm(tape, x, parameters_->slice(layer.attention_norm), settings_.norm_epsilon);
+    Projections parts;
+    if (settings_.head_norm) {
+      parts = {queries(tape, layer, y), {}, {}};
+      keys_values(tape, layer, y, parts);
+    } else {  // one product for all three
+      const Var qkv = linear(tape, y, parameters_->slice(layer.q, 3), bias(layer, 0, 3));  // (T, q + 2 kv)
+      parts = {{qkv, 0, q_width()}, {qkv, q_width(), kv_width()}, {qkv, q_width() + kv_width(), kv_width()}};
+    }
+    if (parts.q.var.id == parts.k.var.id) {
+      rotary(tape, {parts.q.var, 0, q_width() + kv_width()}, settings_.head_width(), forest.positions,
+             angles);
+    } else {
+      rotary(tape, parts.q, settings_.head_width(), forest.positions, angles);
+      rotary(tape, parts.k, settings_.head_width(), forest.positions, angles);
+    }
+    const Var mixed = attention(tape, forest, shape(), {}, parts.q, parts.k, parts.v);  // (T, q)
+    const Var h = linear(tape, mixed, parameters_->slice(layer.o), {}, x);
+    return mlp(tape, layer, h);
+  }
+
+  /// The same, but queries and all that follows only for the rows a head reads. (T, d) → (R, d)
+  Var last_layer(Tape<B>& tape, Var x, typename Types::ConstMatrix angles,
+                 const typename Types::Forest& forest) {
+    const Layer& layer = layers_.back();
+    const Var y = rms_norm(tape, x, parameters_->slice(layer.attention_norm), settings_.norm_epsilon);
+    Projections parts{queries(tape, layer, gather(tape, y, forest.rows)), {}, {}};
+    keys_values(tape, layer, y, parts);
+    rotary(tape, parts.q, settings_.head_width(), forest.row_positions, angles);
+    rotary(tape, parts.k, settings_.head_width(), forest.positions, angles);
+    const Var mixed = attention(tape, forest, shape(), forest.rows, parts.q, parts.k, parts.v);  // (R, q)
+    const Var h = linear(tape, mixed, parameters_->slice(layer.o), {}, gather(tape, x, forest.rows));
+    return mlp(tape, layer, h);
+  }
+
+  Var mlp(Tape<B>& tape, const Layer& layer, Var h) {
+    const Var y = rms_norm(tape, h, parameters_->slice(layer.mlp_norm), settings_.norm_epsilon);
+    const Var gate_up = linear(tape, y, parameters_->slice(layer.gate, 2));  // (·, 2f)
+    return linear(tape, swiglu(tape, gate_up), parameters_->slice(layer.down), {}, h);
+  }
+
+  struct Projections {
+    Columns q, k, v;
+  };
+  Columns queries(Tape<B>& tape, const Layer& layer, Var y) {
+    Var q = linear(tape, y, parameters_->slice(layer.q), bias(layer, 0, 1));
+    if (settings_.head_norm) q = rms_norm(tape, q, parameters_->slice(layer.q_norm), settings_.norm_epsilon);
+    return {q, 0, q_width()};
+  }
+  void keys_values(Tape<B>& tape, const Layer& layer, Var y, Projections& parts) {
+    if (settings_.head_norm) {  // the norm wants the keys by themselves
+      Var k = linear(tape, y, parameters_->slice(layer.q + 1), bias(layer, 1, 1));
+      k = rms_norm(tape, k, parameters_->slice(layer.k_norm), settings_.norm_epsilon);
+      parts.k = {k, 0, kv_width()};
+      parts.v = {linear(tape, y, parameters_->slice(layer.q + 2), bias(layer, 2, 1)), 0, kv_width()};
+    } else {
+      const Var kv = linear(tape, y, parameters_->slice(layer.q + 1, 2), bias(layer, 1, 2));  // (T, 2 kv)
+      parts.k = {kv, 0, kv_width()};
+      parts.v = {kv, kv_width(), kv_width()};
+    }
+  }
+  ParameterSlice bias(const Layer& layer, std::uint32_t first, std::uint32_t count) const {
+    return settings_.qkv_bias ? parameters_->slice(layer.q_bias + first, count) : ParameterSlice{};
+  }
+  AttentionShape shape() const {
+    return {settings_.heads, settings_.kv_heads, settings_.head_width(),
+            1.0 / std::sqrt(static_cast<double>(settings_.head_width()))};
+  }
+  Index q_width() const { return settings_.heads * settings_.head_width(); }
+  Index kv_width() const { return settings_.kv_heads * settings_.head_width(); }
+
+  Llama settings_;
+  Parameters<B>* parameters_;
+  RotaryTable<B> table_;
+  std::vector<Layer> layers_;
+  std::uint32_t embedding_ = 0;
+  std::uint32_t norm_ = 0;
+  std::uint32_t unembedding_ = 0;
+};
+
+}  // namespace merit::inline MERIT_ABI

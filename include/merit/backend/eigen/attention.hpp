@@ -1,0 +1,364 @@
+// Attention over a forest, in tiles: some queries of one segment against some keys of one span of its ancestors,
+// then of the segment itself, where the keys of each query end at its own token. The softmax is a running one
+// (Milakov & Gimelshein 2018; in tiles Dao et al. 2022), so nothing of the size of queries x keys ever exists.
+//
+// First all keys and values are laid out as the register tile reads them, once, because every query tile below them
+// reads them again. The query heads that share a key/value head are rows of the same tile.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "merit/backend/eigen/gemm.hpp"
+#include "merit/backend/eigen/parallel.hpp"
+#include "merit/backend/eigen/simd.hpp"
+#include "merit/backend/operations.hpp"
+#include "merit/core/buffer.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+namespace detail::eigen {
+
+/// Sizes of the tiles, and where everything lies in the scratch of one call.
+template <class T>
+struct AttentionPlan {
+  static constexpr Index panel = Simd<T>::panel;
+  static constexpr Index tile_rows = 48;    // queries x heads: whole register tiles
+  static constexpr Index tile_keys = 256;   // whole panels
+  static constexpr Index score_stride = tile_keys + 2 * panel;  // room to read and write past the last key
+  static_assert(tile_rows % Simd<T>::tile_rows == 0 && tile_keys % panel == 0);
+
+  AttentionPlan(const ForestView<HostSpace>& forest, const AttentionShape& shape)
+      : tokens(forest.token_count()),
+        head_dim(shape.head_dim),
+        padded_dim((shape.head_dim + Simd<T>::width - 1) / Simd<T>::width * Simd<T>::width),
+        panels((tokens + panel - 1) / panel),
+        heads_per_tile(std::min(shape.heads / shape.kv_heads, tile_rows)),
+        queries_per_tile(tile_rows / heads_per_tile),
+        transposed_size(aligned_count<T>(panels * panel * head_dim)),
+        straight_size(aligned_count<T>(tokens * padded_dim)) {}
+
+  /// One tile of rows of width head_dim, one of scores, one number for each row.
+  Index row_tile() const { return aligned_count<T>(tile_rows * padded_dim); }
+  static Index score_tile() { return aligned_count<T>(tile_rows * score_stride); }
+  static Index row_numbers() { return aligned_count<T>(tile_rows); }
+
+  /// Forward, per thread: queries, output, scores, largest score, sum.
+  Index forward_tiles() const { return 2 * row_tile() + score_tile() + 2 * row_numbers(); }
+  /// Backward, per thread: queries, dout, dq, probabilities, their gradients, lse, rowsum(dout ∘ out).
+  Index backward_tiles() const { return 3 * row_tile() + 2 * score_tile() + 2 * row_numbers(); }
+
+  Index tokens, head_dim, padded_dim, panels, heads_per_tile, queries_per_tile;
+  Index transposed_size, straight_size;  // of one head's keys or values
+};
+
+/// The column block of one head, for each head, in panels as a right operand: (head_dim, tokens) transposed.
+template <class T>
+void pack_heads_transposed(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x,
+                           T* to) {
+  constexpr Index panel = AttentionPlan<T>::panel;
+  parallel_ranges(threads, kv_heads * plan.panels, 1, x.rows * x.cols, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const Index head = i / plan.panels, p = i % plan.panels;
+      pack_transposed(panel, std::min(panel, plan.tokens - p * panel), plan.head_dim,
+                      x.row(p * panel) + head * plan.head_dim, x.stride,
+                      to + head * plan.transposed_size + p * panel * plan.head_dim);
+    }
+  });
+}
+
+/// The column block of one head, for each head, as (tokens, padded_dim).
+template <class T>
+void pack_heads_straight(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x, T* to) {
+  parallel_ranges(threads, x.rows, 1, x.rows * x.cols, [&](Index begin, Index end) {
+    for (Index head = 0; head < kv_heads; ++head) {
+      pack_straight(plan.padded_dim, plan.head_dim, end - begin, x.row(begin) + head * plan.head_dim, x.stride,
+                    to + head * plan.straight_size + begin * plan.padded_dim);
+    }
+  });
+}
+
+/// Some queries of one segment, for some query heads of one key/value head. Row r of the tile is query
+/// first + r / heads, head first_head + r % heads.
+struct QueryTile {
+  Index first, count;       // rows of q
+  Index first_head, heads;  // query heads
+  VectorView<const std::uint32_t> tokens;
+
+  Index rows() const { return count * heads; }
+  Index query(Index row) const { return first + row / heads; }
+  Index head(Index row) const { return first_head + row % heads; }
+  Index token(Index row) const { return tokens.empty() ? query(row) : Index{tokens[query(row)]}; }
+};
+
+/// Calls f(tile) for the queries of segment s and the query heads of kv_head.
+template <class T, class F>
+void for_each_query_tile(const AttentionPlan<T>& plan, const ForestView<HostSpace>& forest,
+                         const AttentionShape& shape, VectorView<const std::uint32_t> tokens, Index s, Index kv_head,
+                         F&& f) {
+  Index begin = forest.segment_begin[s], end = forest.segment_begin[s + 1];
+  if (!tokens.empty()) {
+    begin = static_cast<Index>(std::lower_bound(tokens.begin(), tokens.end(), begin) - tokens.begin());
+    end = static_cast<Index>(std::lower_bound(tokens.begin() + begin, tokens.end(), end) - tokens.begin());
+  }
+  const Index group = shape.heads / shape.kv_heads;
+  for (Index head = 0; head < group; head += plan.heads_per_tile) {
+    const Index heads = std::min(plan.heads_per_tile, group - head);
+    for (Index query = begin; query < end; query += plan.queries_per_tile) {
+      f(QueryTile{query, std::min(plan.queries_per_tile, end - query), kv_head * group + head, heads, tokens});
+    }
+  }
+}
+
+/// Keys [begin, end) as columns [skip, skip + end - begin) of a tile of scores whose column 0 is key `origin`, where
+/// a panel begins.
+struct KeyTile {
+  Index origin, skip, begin, end;
+  bool triangle;  // the keys are of the queries' own segment: each query sees those up to itself
+
+  Index count() const { return end - begin; }
+  /// One past the last column that the query at `token` sees.
+  Index columns_seen(Index token) const {
+    return (triangle ? std::clamp(token + 1, begin, end) : end) - origin;
+  }
+};
+
+/// Calls f(tile) for all keys that the queries of segment s up to `last_token` see, nearest the root first.
+template <class T, class F>
+void for_each_key_tile(const ForestView<HostSpace>& forest, Index s, Index last_token, F&& f) {
+  constexpr Index panel = AttentionPlan<T>::panel, tile_keys = AttentionPlan<T>::tile_keys;
+  const auto visit = [&](Index begin, Index end, bool triangle) {
+    while (begin < end) {
+      const Index origin = begin / panel * panel, tile_end = std::min(end, origin + tile_keys);
+      f(KeyTile{origin, begin - origin, begin, tile_end, triangle});
+      begin = tile_end;
+    }
+  };
+  for (Index a = forest.segment_span_begin[s]; a < forest.segment_span_begin[s + 1]; ++a) {
+    visit(forest.span_begin[a], forest.span_end[a], false);
+  }
+  visit(forest.segment_begin[s], last_token + 1, true);
+}
+
+/// tile (rows, padded_dim) = factor · the rows' heads of x.
+template <class T>
+void gather_tile(const AttentionPlan<T>& plan, const QueryTile& queries, MatrixView<const T> x, T factor, T* tile) {
+  for (Index r = 0; r < queries.rows(); ++r, tile += plan.padded_dim) {
+    const T* const from = x.row(queries.query(r)) + queries.head(r) * plan.head_dim;
+    sweep<T>(plan.head_dim, [&](Index j, auto lane) {
+      Simd<T>::store(tile + j, mul(lane.load(from + j), Simd<T>::set(factor)));
+    });
+  }
+}
+
+/// scores (rows, keys) = rows · transposedᵀ, transposed being one head of pack_heads_transposed.
+template <class T>
+void score_product(const AttentionPlan<T>& plan, const QueryTile& queries, const KeyTile& keys, const T* rows,
+                   const T* transposed, T* scores) {
+  constexpr Index panel = AttentionPlan<T>::panel, stride = AttentionPlan<T>::score_stride;
+  constexpr Index width = Simd<T>::width, height = Simd<T>::tile_rows;
+  // Whole packets: the panels go on past the last key.
+  const Index columns = (keys.end - keys.origin + width - 1) / width * width;
+  block_product<T, Layout::rows>(queries.rows(), columns, plan.head_dim,
+                                 {rows, plan.padded_dim, height * plan.padded_dim,
+                                  transposed + keys.origin * plan.head_dim, panel, panel * plan.head_dim},
+                                 {scores, stride});
+}
+
+/// Calls f(column) for whole packets over the columns of a tile that hold keys; the last may go past them.
+template <class T, class F>
+void for_each_score(const KeyTile& keys, F&& f) {
+  for (Index c = 0; c < keys.count(); c += Simd<T>::width) f(keys.skip + c);
+}
+
+/// Overwrites the columns of a row of scores that the query at `token` does not see, to the end of the last packet.
+template <class T>
+void mask(const KeyTile& keys, Index token, T value, T* row) {
+  constexpr Index width = Simd<T>::width;
+  const Index end = keys.skip + (keys.count() + width - 1) / width * width;
+  std::fill(row + keys.columns_seen(token), row + end, value);
+}
+
+/// softmax(scale · q · kᵀ) · v along each path; lse may be empty.
+template <class T>
+void attention(Index threads, const ForestView<HostSpace>& forest, const AttentionShape& shape,
+               VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q, MatrixView<const T> k,
+               MatrixView<const T> v, MatrixView<T> out, MatrixView<T> lse, T* scratch) {
+  using S = Simd<T>;
+  using Plan = AttentionPlan<T>;
+  const Plan plan(forest, shape);
+  T* const keys_transposed = scratch;
+  T* const values = keys_transposed + shape.kv_heads * plan.transposed_size;
+  T* const tiles = values + shape.kv_heads * plan.straight_size;
+  pack_heads_transposed(threads, plan, shape.kv_heads, k, keys_transposed);
+  pack_heads_straight(threads, plan, shape.kv_heads, v, values);
+
+  const Index segments = forest.segment_count();
+  parallel_items(threads, shape.kv_heads * segments, work_per_thread * threads, [&](Index item, Index thread) {
+    const Index kv_head = item / segments, s = item % segments;
+    T* const rows = tiles + thread * plan.forward_tiles();
+    T* const sums = rows + plan.row_tile();
+    T* const scores = sums + plan.row_tile();
+    T* const largest = scores + Plan::score_tile();
+    T* const weight = largest + Plan::row_numbers();  // the sum of exponentials
+    for_each_query_tile(plan, forest, shape, query_tokens, s, kv_head, [&](const QueryTile& queries) {
+      gather_tile(plan, queries, q, static_cast<T>(shape.scale), rows);
+      std::fill_n(largest, queries.rows(), -std::numeric_limits<T>::infinity());
+      std::fill_n(weight, queries.rows(), T{0});
+      bool first = true;
+      for_each_key_tile<T>(forest, s, queries.token(queries.rows() - 1), [&](const KeyTile& keys) {
+        score_product(plan, queries, keys, rows, keys_transposed + kv_head * plan.transposed_size, scores);
+        for (Index r = 0; r < queries.rows(); ++r) {
+          T* const row = scores + r * Plan::score_stride;
+          mask(keys, queries.token(r), -std::numeric_limits<T>::infinity(), row);
+          Packet<T> top = S::set(largest[r]);
+          for_each_score<T>(keys, [&](Index c) { top = larger(top, S::load(row + c)); });
+          const T new_largest = maximum<T>(top);
+          const Packet<T> shift = S::set(new_largest);
+          for_each_score<T>(keys, [&](Index c) { S::store(row + c, exponential<T>(sub(S::load(row + c), shift))); });
+          mask(keys, queries.token(r), T{0}, row);
+          Packet<T> sum = S::set(T{0});
+          for_each_score<T>(keys, [&](Index c) { sum = add(sum, S::load(row + c)); });
+          if (!first && new_largest > largest[r]) {
+            const T fade = std::exp(largest[r] - new_largest);
+            weight[r] *= fade;
+            T* const sum_row = sums + r * plan.padded_dim;
+            for (Index j = 0; j < plan.padded_dim; j += S::width) {
+              S::store(sum_row + j, mul(S::load(sum_row + j), S::set(fade)));
+            }
+          }
+          largest[r] = new_largest;
+          weight[r] += total<T>(sum);
+        }
+        Target<T> to{sums, plan.padded_dim};
+        to.add = !first;
+        block_product<T, Layout::rows>(
+            queries.rows(), plan.padded_dim, keys.count(),
+            {scores + keys.skip, Plan::score_stride, S::tile_rows * Plan::score_stride,
+             values + kv_head * plan.straight_size + keys.begin * plan.padded_dim, plan.padded_dim, S::panel},
+            to);
+        first = false;
+      });
+      for (Index r = 0; r < queries.rows(); ++r) {
+        const Packet<T> factor = S::set(T{1} / weight[r]);
+        T* const to = out.row(queries.query(r)) + queries.head(r) * plan.head_dim;
+        sweep<T>(plan.head_dim, [&](Index j, auto lane) {
+          lane.store(to + j, mul(S::load(sums + r * plan.padded_dim + j), factor));
+        });
+        if (!lse.empty()) lse(queries.query(r), queries.head(r)) = largest[r] + std::log(weight[r]);
+      }
+    });
+  });
+}
+
+template <class T>
+Index attention_scratch(Index threads, const ForestView<HostSpace>& forest, const AttentionShape& shape) {
+  const AttentionPlan<T> plan(forest, shape);
+  return shape.kv_heads * (plan.transposed_size + plan.straight_size) + threads * plan.forward_tiles();
+}
+
+/// With P = exp(S - lse), S = scale · q · kᵀ:  dV = Pᵀ dO,  dS = P ∘ (dO Vᵀ - rowsum(dO ∘ O)),
+/// dQ = scale · dS K,  dK = scale · dSᵀ Q. One thread does all of a tree and a key/value head, so that dK and dV are
+/// summed in one order.
+template <class T>
+void attention_backward(Index threads, const ForestView<HostSpace>& forest, const AttentionShape& shape,
+                        VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q, MatrixView<const T> k,
+                        MatrixView<const T> v, MatrixView<const T> out, MatrixView<const T> lse,
+                        MatrixView<const T> dout, Write write_dq, MatrixView<T> dq, Write write_dkv,
+                        MatrixView<T> dk, MatrixView<T> dv, T* scratch) {
+  using S = Simd<T>;
+  using Plan = AttentionPlan<T>;
+  constexpr Index stride = Plan::score_stride;
+  const Plan plan(forest, shape);
+  const Index width = plan.head_dim;
+  T* const keys_transposed = scratch;
+  T* const values_transposed = keys_transposed + shape.kv_heads * plan.transposed_size;
+  T* const keys_straight = values_transposed + shape.kv_heads * plan.transposed_size;
+  T* const tiles = keys_straight + shape.kv_heads * plan.straight_size;
+  pack_heads_transposed(threads, plan, shape.kv_heads, k, keys_transposed);
+  pack_heads_transposed(threads, plan, shape.kv_heads, v, values_transposed);
+  pack_heads_straight(threads, plan, shape.kv_heads, k, keys_straight);
+  const T scale = static_cast<T>(shape.scale);
+
+  const Index trees = forest.tree_count();
+  parallel_items(threads, shape.kv_heads * trees, work_per_thread * threads, [&](Index item, Index thread) {
+    const Index kv_head = item / trees, tree = item % trees;
+    const Index column = kv_head * width;
+    if (write_dkv == Write::assign) {
+      for (Index t = forest.tree_begin[tree]; t < forest.tree_begin[tree + 1]; ++t) {
+        std::fill_n(dk.row(t) + column, width, T{0});
+        std::fill_n(dv.row(t) + column, width, T{0});
+      }
+    }
+    T* const rows = tiles + thread * plan.backward_tiles();  // scale · q
+    T* const drows = rows + plan.row_tile();
+    T* const dqueries = drows + plan.row_tile();
+    T* const probabilities = dqueries + plan.row_tile();
+    T* const dscores = probabilities + Plan::score_tile();
+    T* const log_sums = dscores + Plan::score_tile();
+    T* const dots = log_sums + Plan::row_numbers();
+    for (Index s = forest.tree_segment_begin[tree]; s < forest.tree_segment_begin[tree + 1]; ++s) {
+      for_each_query_tile(plan, forest, shape, query_tokens, s, kv_head, [&](const QueryTile& queries) {
+        const Index count = queries.rows();
+        gather_tile(plan, queries, q, scale, rows);
+        gather_tile(plan, queries, dout, T{1}, drows);
+        for (Index r = 0; r < count; ++r) {
+          log_sums[r] = lse(queries.query(r), queries.head(r));
+          dots[r] = dot(width, drows + r * plan.padded_dim,
+                        out.row(queries.query(r)) + queries.head(r) * width);
+        }
+        bool first = true;
+        for_each_key_tile<T>(forest, s, queries.token(count - 1), [&](const KeyTile& keys) {
+          score_product(plan, queries, keys, rows, keys_transposed + kv_head * plan.transposed_size, probabilities);
+          score_product(plan, queries, keys, drows, values_transposed + kv_head * plan.transposed_size, dscores);
+          for (Index r = 0; r < count; ++r) {
+            T* const p = probabilities + r * stride;
+            T* const ds = dscores + r * stride;
+            const Packet<T> log_sum = S::set(log_sums[r]), shift = S::set(dots[r]);
+            for_each_score<T>(keys, [&](Index c) {
+              const Packet<T> probability = exponential<T>(sub(S::load(p + c), log_sum));
+              S::store(p + c, probability);
+              S::store(ds + c, mul(probability, sub(S::load(ds + c), shift)));
+            });
+            mask(keys, queries.token(r), T{0}, p);
+            mask(keys, queries.token(r), T{0}, ds);
+          }
+          Target<T> to_dq{dqueries, plan.padded_dim};
+          to_dq.add = !first;
+          block_product<T, Layout::rows>(
+              count, plan.padded_dim, keys.count(),
+              {dscores + keys.skip, stride, S::tile_rows * stride,
+               keys_straight + kv_head * plan.straight_size + keys.begin * plan.padded_dim, plan.padded_dim,
+               S::panel},
+              to_dq);
+          Target<T> to_dk{dk.row(keys.begin) + column, dk.stride}, to_dv{dv.row(keys.begin) + column, dv.stride};
+          to_dk.add = to_dv.add = true;
+          block_product<T, Layout::columns>(
+              keys.count(), width, count,
+              {dscores + keys.skip, stride, S::tile_rows, rows, plan.padded_dim, S::panel}, to_dk);
+          block_product<T, Layout::columns>(
+              keys.count(), width, count,
+              {probabilities + keys.skip, stride, S::tile_rows, drows, plan.padded_dim, S::panel}, to_dv);
+          first = false;
+        });
+        for (Index r = 0; r < count; ++r) {
+          T* const to = dq.row(queries.query(r)) + queries.head(r) * width;
+          sweep<T>(width, [&](Index j, auto lane) {
+            put<T>(lane, to + j, mul(S::load(dqueries + r * plan.padded_dim + j), S::set(scale)), write_dq);
+          });
+        }
+      });
+    }
+  });
+}
+
+template <class T>
+Index attention_backward_scratch(Index threads, const ForestView<HostSpace>& forest, const AttentionShape& shape) {
+  const AttentionPlan<T> plan(forest, shape);
+  return shape.kv_heads * (2 * plan.transposed_size + plan.straight_size) + threads * plan.backward_tiles();
+}
+
+}  // namespace detail::eigen
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,194 @@
+// Activations, and the passes over the flat block of parameters.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <type_traits>
+
+#include "merit/backend/eigen/parallel.hpp"
+#include "merit/backend/eigen/rows.hpp"
+#include "merit/backend/eigen/simd.hpp"
+#include "merit/backend/operations.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+namespace detail::eigen {
+
+/// What one exponential costs, in elementary operations.
+inline constexpr Index exponential_cost = 8;
+
+/// 1 / (1 + e^-x)
+template <class T>
+inline Packet<T> sigmoid(const Packet<T>& x) {
+  const Packet<T> one = Simd<T>::set(T{1});
+  return div(one, add(one, exponential<T>(mul(x, Simd<T>::set(T{-1})))));
+}
+
+template <class T>
+void swiglu(Index threads, MatrixView<const T> gate_up, MatrixView<T> out) {
+  const Index width = out.cols;
+  parallel_ranges(threads, out.rows, 1, exponential_cost * out.rows * width, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const T* const gates = gate_up.row(i);
+      sweep<T>(width, [&](Index j, auto lane) {
+        const Packet<T> gate = lane.load(gates + j);
+        lane.store(out.row(i) + j, mul(mul(gate, sigmoid<T>(gate)), lane.load(gates + width + j)));
+      });
+    }
+  });
+}
+
+/// silu'(g) = s(g) · (1 + g · (1 - s(g))), s the sigmoid.
+template <class T>
+void swiglu_backward(Index threads, MatrixView<const T> dout, MatrixView<const T> gate_up, Write write,
+                     MatrixView<T> dgate_up) {
+  const Index width = dout.cols;
+  const Packet<T> one = Simd<T>::set(T{1});
+  parallel_ranges(threads, dout.rows, 1, exponential_cost * dout.rows * width, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const T* const gates = gate_up.row(i);
+      T* const dgates = dgate_up.row(i);
+      sweep<T>(width, [&](Index j, auto lane) {
+        const Packet<T> gate = lane.load(gates + j), up = lane.load(gates + width + j);
+        const Packet<T> d = lane.load(dout.row(i) + j), s = sigmoid<T>(gate);
+        put<T>(lane, dgates + j, mul(mul(d, up), mul(s, fma(gate, sub(one, s), one))), write);
+        put<T>(lane, dgates + width + j, mul(d, mul(gate, s)), write);
+      });
+    }
+  });
+}
+
+/// The factor of x in GELU (gelu(x) = x · cdf), and its derivative.
+template <class T>
+struct GeluFactor {
+  Packet<T> cdf;
+  Packet<T> density;
+};
+
+/// cdf = sigmoid(2u), u = sqrt(2/pi) · (x + 0.044715 x³): the same as (1 + tanh u) / 2.
+template <class T>
+inline GeluFactor<T> gelu_factor_tanh(const Packet<T>& x) {
+  using S = Simd<T>;
+  constexpr T root = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
+  constexpr T cubic = static_cast<T>(0.044715);
+  const Packet<T> one = S::set(T{1}), square = mul(x, x);
+  const Packet<T> twice_u = mul(mul(S::set(2 * root), x), fma(S::set(cubic), square, one));
+  const Packet<T> cdf = sigmoid<T>(twice_u);
+  const Packet<T> slope = mul(S::set(2 * root), fma(S::set(3 * cubic), square, one));
+  return {cdf, mul(mul(cdf, sub(one, cdf)), slope)};
+}
+
+/// The normal distribution. In float, the tail is e^(-x²/2) · t · p(t) with t = 1 / (1 + c|x|), p a polynomial fitted
+/// to a relative error of 5e-9; so it is accurate relative to its own size also far out.
+template <class T>
+inline GeluFactor<T> gelu_factor_erf(const Packet<T>& x) {
+  using S = Simd<T>;
+  constexpr T density_at_zero = std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>;
+  const Packet<T> one = S::set(T{1});
+  const Packet<T> bell = exponential<T>(mul(S::set(T{-0.5}), mul(x, x)));
+  Packet<T> cdf;
+  if constexpr (std::is_same_v<T, float>) {
+    constexpr float steepness = 0.226274170f;  // 0.32 / sqrt(2)
+    constexpr float coefficients[] = {0.0171397922f, -0.07697600126f, 0.1109460885f,  -0.06604983316f,
+                                      0.07197422858f, 0.03487780726f, 0.06578014786f, 0.07609846245f,
+                                      0.08566931678f, 0.09026964684f, 0.09027034133f};
+    const Packet<T> t = div(one, fma(S::set(steepness), Eigen::internal::pabs(x), one));
+    Packet<T> p = S::set(0.0f);
+    for (const float coefficient : coefficients) p = fma(p, t, S::set(coefficient));
+    const Packet<T> tail = mul(bell, mul(t, p));
+    // Left of zero the tail itself, right of zero the rest: 1/2 + sign(x) · (1/2 - tail) would lose the small tails.
+    const Packet<T> right = Eigen::internal::pcmp_lt(S::set(0.0f), x);
+    cdf = Eigen::internal::pselect(right, sub(one, tail), tail);
+  } else {
+    cdf = each<T>(x, [](T value) { return std::erfc(-value / std::numbers::sqrt2_v<T>) / 2; });
+  }
+  return {cdf, mul(S::set(density_at_zero), bell)};
+}
+
+/// Calls f(factor of x) for the kind of GELU.
+template <class T>
+inline GeluFactor<T> gelu_factor(Gelu kind, const Packet<T>& x) {
+  return kind == Gelu::erf ? gelu_factor_erf<T>(x) : gelu_factor_tanh<T>(x);
+}
+
+template <class T>
+void gelu(Index threads, Gelu kind, MatrixView<const T> x, MatrixView<T> y) {
+  parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      sweep<T>(x.cols, [&](Index j, auto lane) {
+        const Packet<T> value = lane.load(x.row(i) + j);
+        lane.store(y.row(i) + j, mul(value, gelu_factor<T>(kind, value).cdf));
+      });
+    }
+  });
+}
+
+template <class T>
+void gelu_backward(Index threads, Gelu kind, MatrixView<const T> dy, MatrixView<const T> x, Write write,
+                   MatrixView<T> dx) {
+  parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      sweep<T>(x.cols, [&](Index j, auto lane) {
+        const Packet<T> value = lane.load(x.row(i) + j);
+        const GeluFactor<T> factor = gelu_factor<T>(kind, value);
+        put<T>(lane, dx.row(i) + j, mul(lane.load(dy.row(i) + j), fma(value, factor.density, factor.cdf)), write);
+      });
+    }
+  });
+}
+
+/// In double, in 256 parts that depend on the size alone, added in order.
+template <class T>
+double sum_of_squares(Index threads, VectorView<const T> v) {
+  constexpr Index parts = 256;
+  double sums[parts] = {};
+  const Index step = (v.size + parts - 1) / parts;
+  parallel_ranges(threads, parts, 1, v.size, [&](Index begin, Index end) {
+    for (Index p = begin; p < end; ++p) {
+      const Index first = std::min(v.size, p * step), last = std::min(v.size, first + step);
+      double lanes[8] = {};
+      Index i = first;
+      for (; i + 8 <= last; i += 8) {
+        for (Index c = 0; c < 8; ++c) {
+          const double value = static_cast<double>(v[i + c]);
+          lanes[c] += value * value;
+        }
+      }
+      for (; i < last; ++i) lanes[0] += static_cast<double>(v[i]) * static_cast<double>(v[i]);
+      for (const double lane : lanes) sums[p] += lane;
+    }
+  });
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return sum;
+}
+
+template <class T>
+void adamw(Index threads, VectorView<T> parameters, VectorView<const T> gradients, VectorView<T> first,
+           VectorView<T> second, const AdamWStep& step) {
+  using S = Simd<T>;
+  const auto constant = [](double value) { return S::set(static_cast<T>(value)); };
+  const Packet<T> beta1 = constant(step.beta1), rest1 = constant(1 - step.beta1);
+  const Packet<T> beta2 = constant(step.beta2), rest2 = constant(1 - step.beta2);
+  const Packet<T> keep = constant(1 - step.learning_rate * step.weight_decay);
+  const Packet<T> rate = constant(-step.learning_rate / step.bias_correction1);
+  const Packet<T> correction2 = constant(1 / std::sqrt(step.bias_correction2));
+  const Packet<T> epsilon = constant(step.epsilon), gradient_scale = constant(step.gradient_scale);
+  parallel_ranges(threads, parameters.size, column_unit<T>, 4 * parameters.size, [&](Index begin, Index end) {
+    sweep<T>(end - begin, [&](Index offset, auto lane) {
+      const Index i = begin + offset;
+      const Packet<T> gradient = mul(gradient_scale, lane.load(gradients.data + i));
+      const Packet<T> m = fma(beta1, lane.load(first.data + i), mul(rest1, gradient));
+      const Packet<T> v = fma(beta2, lane.load(second.data + i), mul(rest2, mul(gradient, gradient)));
+      const Packet<T> denominator = fma(square_root<T>(v), correction2, epsilon);
+      const Packet<T> change = div(mul(rate, m), denominator);
+      lane.store(first.data + i, m);
+      lane.store(second.data + i, v);
+      lane.store(parameters.data + i, fma(keep, lane.load(parameters.data + i), change));
+    });
+  });
+}
+
+}  // namespace detail::eigen
+}  // namespace merit::inline MERIT_ABI

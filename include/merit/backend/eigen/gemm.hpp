@@ -1,0 +1,357 @@
+// Matrix products of the Eigen backend.
+//
+// Eigen's own product allocates its packed blocks on the heap and starts threads of its own accord, and its speed
+// depends on how the compiler happens to schedule it. So the product here is ours, from the same packets: the
+// classical three loops around a register tile (Goto & van de Geijn 2008, Van Zee & van de Geijn 2015), with the
+// epilogue applied where the tile is stored. Working space lives in the handle.
+//
+// One element is summed over k in ascending order within blocks of k, whatever the other extents, the alignment
+// and the number of threads. So a row's result does not depend on which rows it is batched with.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include "merit/backend/eigen/parallel.hpp"
+#include "merit/backend/eigen/simd.hpp"
+#include "merit/backend/operations.hpp"
+#include "merit/core/buffer.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+namespace detail::eigen {
+
+/// How element (i, k) of the left operand of a tile is addressed.
+enum class Layout {
+  rows,     // a[i · lda + k]
+  columns,  // a[i + k · lda]
+};
+
+/// Where a tile goes, and what is added to it on the way: [+ bias (cols)] [+ residual] [+ what is there].
+template <class T>
+struct Target {
+  T* out = nullptr;
+  Index stride = 0;
+  const T* bias = nullptr;
+  const T* residual = nullptr;
+  Index residual_stride = 0;
+  bool add = false;
+
+  /// The target of the tile that begins at (row, col).
+  Target at(Index row, Index col) const {
+    Target tile = *this;
+    tile.out += row * stride + col;
+    if (bias != nullptr) tile.bias += col;
+    if (residual != nullptr) tile.residual += row * residual_stride + col;
+    return tile;
+  }
+};
+
+/// Stores one row of a tile.
+template <class T, class Lane>
+inline void store_packet(const Lane& lane, Packet<T> value, const Target<T>& to, Index row, Index col) {
+  if (to.bias != nullptr) value = add(value, lane.load(to.bias + col));
+  if (to.residual != nullptr) value = add(value, lane.load(to.residual + row * to.residual_stride + col));
+  T* const place = to.out + row * to.stride + col;
+  if (to.add) value = add(value, lane.load(place));
+  lane.store(place, value);
+}
+
+/// The register tile: out (rows <= H, cols <= V packets) = a (H, depth) · b (depth, V packets). All H rows of a and
+/// V packets of b are read, also those that are not stored.
+template <class T, Index H, Index V, Layout layout>
+void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, const Target<T>& to, Index rows,
+                   Index cols) {
+  using S = Simd<T>;
+  constexpr Index width = S::width;
+  Packet<T> sums[H][V];
+  unroll<H>([&](auto i) __attribute__((always_inline)) {
+    unroll<V>([&](auto j) __attribute__((always_inline)) { sums[i][j] = S::set(T{0}); });
+  });
+  for (Index k = 0; k < depth; ++k) {
+    Packet<T> right[V];
+    unroll<V>([&](auto j) __attribute__((always_inline)) { right[j] = S::load(b + j * width); });
+    unroll<H>([&](auto i) __attribute__((always_inline)) {
+      const Packet<T> left = S::set(layout == Layout::rows ? a[i * lda] : a[i]);
+      unroll<V>([&](auto j) __attribute__((always_inline)) { sums[i][j] = fma(left, right[j], sums[i][j]); });
+    });
+    a += layout == Layout::rows ? 1 : lda;
+    b += ldb;
+  }
+  unroll<H>([&](auto i) __attribute__((always_inline)) {
+    if (i >= rows) return;
+    unroll<V>([&](auto j) __attribute__((always_inline)) {
+      constexpr Index col = j * width;
+      if (col + width <= cols) {
+        store_packet<T>(WholeLane<T>{}, sums[i][j], to, i, col);
+      } else if (col < cols) {
+        store_packet<T>(PartLane<T>{cols - col}, sums[i][j], to, i, col);
+      }
+    });
+  });
+}
+
+/// The lowest register tile that holds `rows` rows: a few heights are enough.
+template <class T, Index V, Layout layout>
+void register_tile_of_height(Index depth, const T* a, Index lda, const T* b, Index ldb, const Target<T>& to,
+                             Index rows, Index cols) {
+  constexpr Index full = Simd<T>::tile_rows;
+  if (rows <= 2) return register_tile<T, 2, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
+  if (rows <= 4) return register_tile<T, 4, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
+  if constexpr (full > 8) {
+    if (rows <= 8) return register_tile<T, 8, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
+  }
+  register_tile<T, full, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
+}
+
+/// The operands of a block product in cache: the left one in tiles of Simd::tile_rows rows, `tile_step` elements
+/// apart; the right one in panels of Simd::panel columns, `panel_step` elements apart. Reads whole tiles of rows
+/// (see `register_tile`) and whole packets of columns.
+template <class T>
+struct BlockOperands {
+  const T* a;
+  Index lda;
+  Index tile_step;
+  const T* b;
+  Index ldb;
+  Index panel_step;
+};
+
+/// target (rows, cols) = a (rows, depth) · b (depth, cols), operands in cache.
+template <class T, Layout layout>
+void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& operands, const Target<T>& to) {
+  constexpr Index height = Simd<T>::tile_rows, panel = Simd<T>::panel;
+  const T* b = operands.b;
+  for (Index j = 0; j < cols; j += panel, b += operands.panel_step) {
+    const Index tile_cols = std::min(panel, cols - j);
+    const T* a = operands.a;
+    for (Index i = 0; i < rows; i += height, a += operands.tile_step) {
+      const Index tile_rows = std::min(height, rows - i);
+      if (tile_cols > Simd<T>::width) {
+        register_tile_of_height<T, 2, layout>(depth, a, operands.lda, b, operands.ldb, to.at(i, j), tile_rows,
+                                              tile_cols);
+      } else {
+        register_tile_of_height<T, 1, layout>(depth, a, operands.lda, b, operands.ldb, to.at(i, j), tile_rows,
+                                              tile_cols);
+      }
+    }
+  }
+}
+
+/// to = the transpose of a square of packets. `first` is its first row: the packet type is deduced from it, because g++
+/// warns when a vector type is written as a template argument.
+template <class T, class P>
+inline void transpose_square(const P& first, const T* from, Index stride, T* to, Index to_stride) {
+  constexpr Index side = Simd<T>::width;
+  Eigen::internal::PacketBlock<P, static_cast<int>(side)> block;
+  block.packet[0] = first;
+  for (Index r = 1; r < side; ++r) block.packet[r] = Simd<T>::load(from + r * stride);
+  Eigen::internal::ptranspose(block);
+  for (Index r = 0; r < side; ++r) Simd<T>::store(to + r * to_stride, block.packet[r]);
+}
+
+/// to (depth, unit) = the transpose of from (count <= unit, depth); missing columns become zero.
+template <class T>
+void pack_transposed(Index unit, Index count, Index depth, const T* from, Index stride, T* to) {
+  constexpr Index side = Simd<T>::width;
+  Index i = 0;
+  for (; i + side <= count; i += side) {
+    Index k = 0;
+    for (; k + side <= depth; k += side) {
+      const T* const corner = from + i * stride + k;
+      transpose_square<T>(Simd<T>::load(corner), corner, stride, to + k * unit + i, unit);
+    }
+    for (; k < depth; ++k) {
+      for (Index r = 0; r < side; ++r) to[k * unit + i + r] = from[(i + r) * stride + k];
+    }
+  }
+  for (; i < count; ++i) {
+    for (Index k = 0; k < depth; ++k) to[k * unit + i] = from[i * stride + k];
+  }
+  for (; i < unit; ++i) {
+    for (Index k = 0; k < depth; ++k) to[k * unit + i] = T{0};
+  }
+}
+
+/// to (depth, unit) = from (depth, count <= unit); missing columns become zero.
+template <class T>
+void pack_straight(Index unit, Index count, Index depth, const T* from, Index stride, T* to) {
+  for (Index k = 0; k < depth; ++k, from += stride, to += unit) {
+    for (Index i = 0; i < count; ++i) to[i] = from[i];
+    for (Index i = count; i < unit; ++i) to[i] = T{0};
+  }
+}
+
+/// The block sizes of a product, and the space for one product's packed blocks.
+template <class T>
+struct GemmSpace {
+  // A block of the left operand (row_block x depth_block) stays in the second-level cache, a panel of the right one
+  // (depth_block x panel) in the first, the block it is part of (depth_block x col_block) in the third.
+  static constexpr Index depth_block = 256;
+  static constexpr Index row_block = 16 * Simd<T>::tile_rows;
+  static constexpr Index col_block = 1024;
+
+  explicit GemmSpace(Index threads)
+      : left(threads * row_block * depth_block), right(2 * depth_block * col_block) {}
+
+  Buffer<T> left;   // one block for each thread
+  Buffer<T> right;  // two blocks shared by all, filled in turn so that one barrier for each block is enough
+};
+
+/// out = op(a) · op(b) through packed blocks.
+template <class T>
+void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
+                     Transpose transpose_b, MatrixView<const T> b, const Target<T>& target, Index rows, Index cols,
+                     Index depth) {
+  using Space = GemmSpace<T>;
+  constexpr Index height = Simd<T>::tile_rows, panel = Simd<T>::panel;
+  const Index depth_blocks = std::max<Index>(1, (depth + Space::depth_block - 1) / Space::depth_block);
+  const Index depth_step = (depth + depth_blocks - 1) / depth_blocks;
+  const bool a_transposed = transpose_a == Transpose::yes, b_transposed = transpose_b == Transpose::yes;
+
+  parallel(useful_threads(threads, rows * cols * depth), [&](Index id, Index team) {
+    // The rows are divided among the threads, or the columns where there are too few rows.
+    const Index row_tiles = (rows + height - 1) / height;
+    const bool by_rows = row_tiles >= 2 * team;
+    const Index row_begin = by_rows ? row_tiles * id / team * height : 0;
+    const Index row_end = by_rows ? std::min(rows, row_tiles * (id + 1) / team * height) : rows;
+    T* const left = space.left.data() + id * Space::row_block * Space::depth_block;
+    Index turn = 0;
+    for (Index j = 0; j < cols; j += Space::col_block) {
+      const Index block_cols = std::min(Space::col_block, cols - j);
+      const Index panels = (block_cols + panel - 1) / panel;
+      const Index panel_begin = panels * id / team, panel_end = panels * (id + 1) / team;
+      for (Index step = 0; step < depth_blocks; ++step, turn ^= 1) {
+        const Index k = std::min(depth, step * depth_step);
+        const Index block_depth = std::min(depth_step, depth - k);
+        T* const right = space.right.data() + turn * Space::depth_block * Space::col_block;
+        for (Index p = panel_begin; p < panel_end; ++p) {
+          const Index col = j + p * panel;
+          const Index count = std::min(panel, cols - col);
+          T* const to = right + p * panel * block_depth;
+          if (b_transposed) {
+            pack_transposed(panel, count, block_depth, b.row(col) + k, b.stride, to);
+          } else {
+            pack_straight(panel, count, block_depth, b.row(k) + col, b.stride, to);
+          }
+        }
+        if (by_rows && team > 1) barrier();
+        const Index first_panel = by_rows ? 0 : panel_begin, last_panel = by_rows ? panels : panel_end;
+        const Index first_col = first_panel * panel;
+        const Index part_cols = std::min(block_cols, last_panel * panel) - first_col;
+        if (first_panel == last_panel) continue;
+        Target<T> to = target;
+        if (step > 0) {
+          to.add = true;
+          to.bias = to.residual = nullptr;
+        }
+        for (Index i = row_begin; i < row_end; i += Space::row_block) {
+          const Index block_rows = std::min(Space::row_block, row_end - i);
+          for (Index r = 0; r < block_rows; r += height) {
+            const Index count = std::min(height, block_rows - r);
+            T* const packed = left + r * block_depth;
+            if (a_transposed) {
+              pack_straight(height, count, block_depth, a.row(k) + i + r, a.stride, packed);
+            } else {
+              pack_transposed(height, count, block_depth, a.row(i + r) + k, a.stride, packed);
+            }
+          }
+          block_product<T, Layout::columns>(block_rows, part_cols, block_depth,
+                                            {left, height, height * block_depth, right + first_col * block_depth,
+                                             panel, panel * block_depth},
+                                            to.at(i, j + first_col));
+        }
+      }
+    }
+  });
+}
+
+/// out(i, j) = a.row(i) · b.row(j): for outputs of a few rows or a few columns, where packing would cost more than
+/// the product.
+template <class T>
+void dot_product(Index threads, MatrixView<const T> a, MatrixView<const T> b, const Target<T>& to, Index rows,
+                 Index cols, Index depth) {
+  const auto one = [&](Index i, Index j) {
+    T value = dot(depth, a.row(i), b.row(j));
+    if (to.bias != nullptr) value += to.bias[j];
+    if (to.residual != nullptr) value += to.residual[i * to.residual_stride + j];
+    T& place = to.out[i * to.stride + j];
+    place = to.add ? place + value : value;
+  };
+  const Index work = rows * cols * depth;
+  if (rows >= cols) {
+    parallel_ranges(threads, rows, 16, work, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        for (Index j = 0; j < cols; ++j) one(i, j);
+      }
+    });
+  } else {
+    parallel_ranges(threads, cols, 16, work, [&](Index begin, Index end) {
+      for (Index j = begin; j < end; ++j) {
+        for (Index i = 0; i < rows; ++i) one(i, j);
+      }
+    });
+  }
+}
+
+#ifdef EIGEN_USE_BLAS
+/// out = op(a) · op(b) by the BLAS that Eigen was told to use. BLAS counts in columns, so it is asked for the
+/// transpose: outᵀ = op(b)ᵀ · op(a)ᵀ. The rest of the epilogue goes into `out` first.
+template <class T>
+void blas_product(Index threads, Transpose transpose_a, MatrixView<const T> a, Transpose transpose_b,
+                  MatrixView<const T> b, const Target<T>& to, Index rows, Index cols, Index depth) {
+  const bool prefilled = to.add || to.bias != nullptr || to.residual != nullptr;
+  if (to.bias != nullptr || to.residual != nullptr) {
+    parallel_ranges(threads, rows, 1, rows * cols, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        sweep<T>(cols, [&](Index j, auto lane) {
+          store_packet<T>(lane, Simd<T>::set(T{0}), to, i, j);
+        });
+      }
+    });
+  }
+  const char op_a = transpose_a == Transpose::yes ? 'T' : 'N', op_b = transpose_b == Transpose::yes ? 'T' : 'N';
+  const int m = static_cast<int>(cols), n = static_cast<int>(rows), k = static_cast<int>(depth);
+  const int lda = static_cast<int>(std::max<Index>(1, a.stride)), ldb = static_cast<int>(std::max<Index>(1, b.stride));
+  const int ldc = static_cast<int>(to.stride);
+  const T one{1}, beta{prefilled ? T{1} : T{0}};
+  if constexpr (std::is_same_v<T, float>) {
+    sgemm_(&op_b, &op_a, &m, &n, &k, &one, b.data, &ldb, a.data, &lda, &beta, to.out, &ldc);
+  } else {
+    dgemm_(&op_b, &op_a, &m, &n, &k, &one, b.data, &ldb, a.data, &lda, &beta, to.out, &ldc);
+  }
+}
+#endif
+
+/// out (M, N) = op(a) · op(b) [+ bias on each row] [+ residual] [+ out if add].
+template <class T>
+void gemm(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a, Transpose transpose_b,
+          MatrixView<const T> b, Write write, MatrixView<T> out, VectorView<const T> bias,
+          MatrixView<const T> residual) {
+  if (out.empty()) return;
+  const Index depth = transpose_a == Transpose::yes ? a.rows : a.cols;
+  Target<T> to{out.data, out.stride, nullptr, nullptr, 0, write == Write::add};
+  if (!bias.empty()) to.bias = bias.data;
+  if (!residual.empty()) {
+    to.residual = residual.data;
+    to.residual_stride = residual.stride;
+  }
+  // A column that lies in one run is the row of its transpose.
+  if (transpose_b == Transpose::no && out.cols == 1 && b.stride == 1) {
+    b = {b.data, 1, depth};
+    transpose_b = Transpose::yes;
+  }
+  constexpr Index few = 4;
+  if (transpose_a == Transpose::no && transpose_b == Transpose::yes && (out.rows <= few || out.cols <= few)) {
+    return dot_product(threads, a, b, to, out.rows, out.cols, depth);
+  }
+#ifdef EIGEN_USE_BLAS
+  static_cast<void>(space);
+  blas_product(threads, transpose_a, a, transpose_b, b, to, out.rows, out.cols, depth);
+#else
+  blocked_product(space, threads, transpose_a, a, transpose_b, b, to, out.rows, out.cols, depth);
+#endif
+}
+
+}  // namespace detail::eigen
+}  // namespace merit::inline MERIT_ABI

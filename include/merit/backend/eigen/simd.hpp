@@ -1,0 +1,190 @@
+// Vectors of the host processor, as Eigen spells them for every instruction set: one packet type per scalar,
+// and a sweep over a row whose last packet may be partial.
+#pragma once
+
+// g++ 12 takes the deliberately undefined operands in its own AVX-512 header for mistakes (GCC bug 105593), wherever
+// Eigen's functions are inlined.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <Eigen/Core>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include "merit/backend/operations.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+namespace detail::eigen {
+
+/// What the processor offers for T: the packet type and the shape of the register tile of a matrix product.
+template <class T>
+struct Simd {
+  using Traits = Eigen::internal::packet_traits<T>;
+  using Packet = typename Traits::type;
+
+  static constexpr Index width = static_cast<Index>(Eigen::internal::unpacket_traits<Packet>::size);
+  /// A register tile is tile_rows x panel: two packets wide, and as high as leaves room for the operands.
+  static constexpr Index panel = 2 * width;
+  static constexpr Index tile_rows = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 12 : 6;
+
+  static Packet set(T value) { return Eigen::internal::pset1<Packet>(value); }
+  static Packet load(const T* from) { return Eigen::internal::ploadu<Packet>(from); }
+  static void store(T* to, const Packet& value) { Eigen::internal::pstoreu(to, value); }
+};
+
+template <class T>
+using Packet = typename Simd<T>::Packet;
+
+// The few packet functions used here, under short names. They are found by the packet type.
+template <class P>
+inline P add(const P& a, const P& b) {
+  return Eigen::internal::padd(a, b);
+}
+template <class P>
+inline P sub(const P& a, const P& b) {
+  return Eigen::internal::psub(a, b);
+}
+template <class P>
+inline P mul(const P& a, const P& b) {
+  return Eigen::internal::pmul(a, b);
+}
+template <class P>
+inline P div(const P& a, const P& b) {
+  return Eigen::internal::pdiv(a, b);
+}
+template <class P>
+inline P larger(const P& a, const P& b) {
+  return Eigen::internal::pmax(a, b);
+}
+/// a · b + c
+template <class P>
+inline P fma(const P& a, const P& b, const P& c) {
+  return Eigen::internal::pmadd(a, b, c);
+}
+template <class T>
+inline T total(const Packet<T>& a) {
+  return Eigen::internal::predux(a);
+}
+template <class T>
+inline T maximum(const Packet<T>& a) {
+  return Eigen::internal::predux_max(a);
+}
+
+/// Applies a scalar function to each element: for what the processor has no vector form of.
+template <class T, class F>
+inline Packet<T> each(const Packet<T>& a, F&& f) {
+  alignas(64) T values[Simd<T>::width];
+  Simd<T>::store(values, a);
+  for (T& value : values) value = f(value);
+  return Simd<T>::load(values);
+}
+
+template <class T>
+inline Packet<T> exponential(const Packet<T>& a) {
+  if constexpr (Simd<T>::Traits::HasExp) {
+    return Eigen::internal::pexp(a);
+  } else {
+    return each<T>(a, [](T value) { return std::exp(value); });
+  }
+}
+
+template <class T>
+inline Packet<T> square_root(const Packet<T>& a) {
+  if constexpr (Simd<T>::Traits::HasSqrt) {
+    return Eigen::internal::psqrt(a);
+  } else {
+    return each<T>(a, [](T value) { return std::sqrt(value); });
+  }
+}
+
+/// A whole packet of a row.
+template <class T>
+struct WholeLane {
+  static Packet<T> load(const T* from) { return Simd<T>::load(from); }
+  static void store(T* to, const Packet<T>& value) { Simd<T>::store(to, value); }
+  static Packet<T> kept(const Packet<T>& value) { return value; }
+};
+
+/// The last `count` elements of a row, fewer than a packet. The missing ones read as zero and are not stored.
+template <class T>
+struct PartLane {
+  Index count;
+  Packet<T> load(const T* from) const {
+    alignas(64) T values[Simd<T>::width] = {};
+    for (Index i = 0; i < count; ++i) values[i] = from[i];
+    return Simd<T>::load(values);
+  }
+  void store(T* to, const Packet<T>& value) const {
+    alignas(64) T values[Simd<T>::width];
+    Simd<T>::store(values, value);
+    for (Index i = 0; i < count; ++i) to[i] = values[i];
+  }
+  /// The value with zeros in place of the missing elements.
+  Packet<T> kept(const Packet<T>& value) const {
+    alignas(64) T values[Simd<T>::width] = {};
+    store(values, value);
+    return Simd<T>::load(values);
+  }
+};
+
+/// place = value, or place += value.
+template <class T, class Lane>
+inline void put(const Lane& lane, T* place, const Packet<T>& value, Write write) {
+  lane.store(place, write == Write::add ? add(lane.load(place), value) : value);
+}
+
+/// Calls f(i, lane) for i = 0, W, 2W, ... below n. Every element goes through the same packet arithmetic, so
+/// its value does not depend on where in the row it lies.
+template <class T, class F>
+inline void sweep(Index n, F&& f) {
+  constexpr Index width = Simd<T>::width;
+  Index i = 0;
+  for (; i + width <= n; i += width) f(i, WholeLane<T>{});
+  if (i < n) f(i, PartLane<T>{n - i});
+}
+
+/// The sum of f(i, lane) over a row of n; f must give zero for elements that are missing (see `kept`).
+template <class T, class F>
+inline T sweep_total(Index n, F&& f) {
+  Packet<T> sum = Simd<T>::set(T{0});
+  sweep<T>(n, [&](Index i, auto lane) { sum = add(sum, f(i, lane)); });
+  return total<T>(sum);
+}
+
+/// a · b
+template <class T>
+inline T dot(Index n, const T* a, const T* b) {
+  constexpr Index width = Simd<T>::width;
+  using S = Simd<T>;
+  // Four sums, so that one multiplication need not wait for the one before it.
+  Packet<T> sum0 = S::set(T{0}), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+  Index i = 0;
+  for (; i + 4 * width <= n; i += 4 * width) {
+    sum0 = fma(S::load(a + i), S::load(b + i), sum0);
+    sum1 = fma(S::load(a + i + width), S::load(b + i + width), sum1);
+    sum2 = fma(S::load(a + i + 2 * width), S::load(b + i + 2 * width), sum2);
+    sum3 = fma(S::load(a + i + 3 * width), S::load(b + i + 3 * width), sum3);
+  }
+  sweep<T>(n - i, [&](Index j, auto lane) { sum0 = fma(lane.load(a + i + j), lane.load(b + i + j), sum0); });
+  return total<T>(add(add(sum0, sum1), add(sum2, sum3)));
+}
+
+/// Calls f(std::integral_constant<Index, i>) for i = 0 .. n-1, unrolled by the compiler at any optimisation level.
+template <Index n, class F>
+__attribute__((always_inline)) inline void unroll(F&& f) {
+  [&]<Index... i>(std::index_sequence<i...>) __attribute__((always_inline)) {
+    (f(std::integral_constant<Index, i>{}), ...);
+  }(std::make_index_sequence<n>{});
+}
+
+}  // namespace detail::eigen
+}  // namespace merit::inline MERIT_ABI

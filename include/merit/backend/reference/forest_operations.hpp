@@ -1,0 +1,147 @@
+// The reference bodies of the operations that follow the paths of a forest: attention and the mean over a
+// path. Each works on one wanted token at a time and visits its ancestors from the root down, so a token's
+// numbers do not depend on what else is in the forest.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "merit/backend/operations.hpp"
+
+namespace merit::inline MERIT_ABI::detail {
+
+/// Calls visit(k) for every token k that token q sees: its ancestors from the root down, then itself.
+template <class Visit>
+void for_each_on_path(const ForestView<HostSpace>& forest, Index q, Visit visit) {
+  const std::uint32_t* tree = std::upper_bound(forest.tree_begin.begin(), forest.tree_begin.end(), q) - 1;
+  Index k = *tree;
+  while (k <= q) {
+    if (q < forest.subtree_end[k]) {
+      visit(k);
+      ++k;
+    } else {
+      k = forest.subtree_end[k];  // a branch that q is not on
+    }
+  }
+}
+
+template <class T>
+T dot(const T* a, const T* b, Index count) {
+  T sum = 0;
+  for (Index i = 0; i < count; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+template <class T>
+void set_zero(MatrixView<T> m) {
+  for (Index i = 0; i < m.rows; ++i) std::fill_n(m.row(i), m.cols, T{0});
+}
+
+/// softmax(scale · q · kᵀ) · v along each path. `scratch` holds the scores of one path. An empty lse is left
+/// out.
+template <class T>
+void attention(const ForestView<HostSpace>& forest, const AttentionShape& shape,
+               VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q, MatrixView<const T> k,
+               MatrixView<const T> v, MatrixView<T> out, MatrixView<T> lse, VectorView<T> scratch) {
+  const Index width = shape.head_dim;
+  const T scale = static_cast<T>(shape.scale);
+  for (Index row = 0; row < q.rows; ++row) {
+    const Index token = query_tokens.empty() ? row : query_tokens[row];
+    for (Index head = 0; head < shape.heads; ++head) {
+      const Index kv_head = head / (shape.heads / shape.kv_heads);
+      const T* query = q.row(row) + head * width;
+      T* result = out.row(row) + head * width;
+
+      Index length = 0;
+      for_each_on_path(forest, token, [&](Index t) {
+        scratch[length++] = scale * dot(query, k.row(t) + kv_head * width, width);
+      });
+      const T largest = *std::max_element(scratch.data, scratch.data + length);
+      T sum = 0;
+      for (Index i = 0; i < length; ++i) {
+        scratch[i] = std::exp(scratch[i] - largest);
+        sum += scratch[i];
+      }
+
+      std::fill_n(result, width, T{0});
+      Index i = 0;
+      for_each_on_path(forest, token, [&](Index t) {
+        const T probability = scratch[i++] / sum;
+        const T* value = v.row(t) + kv_head * width;
+        for (Index c = 0; c < width; ++c) result[c] += probability * value[c];
+      });
+      if (!lse.empty()) lse(row, head) = largest + std::log(sum);
+    }
+  }
+}
+
+/// With P = softmax(S), S = scale · q · kᵀ:  dV = Pᵀ dO,  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)),
+/// dQ = scale · dS K,  dK = scale · dSᵀ Q. P is recomputed from lse, as in FlashAttention (Dao et al. 2022).
+template <class T>
+void attention_backward(const ForestView<HostSpace>& forest, const AttentionShape& shape,
+                        VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q,
+                        MatrixView<const T> k, MatrixView<const T> v, MatrixView<const T> out,
+                        MatrixView<const T> lse, MatrixView<const T> dout, Write write_dq, MatrixView<T> dq,
+                        Write write_dkv, MatrixView<T> dk, MatrixView<T> dv) {
+  const Index width = shape.head_dim;
+  const T scale = static_cast<T>(shape.scale);
+  if (write_dq == Write::assign) set_zero(dq);
+  if (write_dkv == Write::assign) {
+    set_zero(dk);
+    set_zero(dv);
+  }
+  for (Index row = 0; row < q.rows; ++row) {
+    const Index token = query_tokens.empty() ? row : query_tokens[row];
+    for (Index head = 0; head < shape.heads; ++head) {
+      const Index kv_column = head / (shape.heads / shape.kv_heads) * width;
+      const T* query = q.row(row) + head * width;
+      const T* dresult = dout.row(row) + head * width;
+      T* dquery = dq.row(row) + head * width;
+      const T dot_result = dot(dresult, out.row(row) + head * width, width);
+
+      for_each_on_path(forest, token, [&](Index t) {
+        const T* key = k.row(t) + kv_column;
+        const T* value = v.row(t) + kv_column;
+        T* dkey = dk.row(t) + kv_column;
+        T* dvalue = dv.row(t) + kv_column;
+        const T probability = std::exp(scale * dot(query, key, width) - lse(row, head));
+        const T dscore = scale * probability * (dot(dresult, value, width) - dot_result);
+        for (Index c = 0; c < width; ++c) {
+          dvalue[c] += probability * dresult[c];
+          dkey[c] += dscore * query[c];
+          dquery[c] += dscore * key[c];
+        }
+      });
+    }
+  }
+}
+
+/// out[r] = the mean of x over the path from the root to the r-th wanted token.
+template <class T>
+void path_mean(const ForestView<HostSpace>& forest, MatrixView<const T> x, MatrixView<T> out) {
+  for (Index r = 0; r < forest.row_count(); ++r) {
+    const Index token = forest.rows[r];
+    T* mean = out.row(r);
+    std::fill_n(mean, out.cols, T{0});
+    for_each_on_path(forest, token, [&](Index t) {
+      for (Index c = 0; c < out.cols; ++c) mean[c] += x(t, c);
+    });
+    const T length = static_cast<T>(forest.positions[token]) + T{1};
+    for (Index c = 0; c < out.cols; ++c) mean[c] /= length;
+  }
+}
+
+template <class T>
+void path_mean_backward(const ForestView<HostSpace>& forest, MatrixView<const T> dout, Write write,
+                        MatrixView<T> dx) {
+  if (write == Write::assign) set_zero(dx);
+  for (Index r = 0; r < forest.row_count(); ++r) {
+    const Index token = forest.rows[r];
+    const T length = static_cast<T>(forest.positions[token]) + T{1};
+    for_each_on_path(forest, token, [&](Index t) {
+      for (Index c = 0; c < dout.cols; ++c) dx(t, c) += dout(r, c) / length;
+    });
+  }
+}
+
+}  // namespace merit::inline MERIT_ABI::detail

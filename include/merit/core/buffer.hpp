@@ -1,0 +1,61 @@
+// The owner: host memory aligned for vector loads and cache lines.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// Every host block starts on a cache line; so does every slice that is rounded up to `alignment /
+/// sizeof(T)`.
+inline constexpr std::size_t alignment = 64;
+
+/// `count` rounded up so that what follows it starts aligned.
+template <class T>
+constexpr Index aligned_count(Index count) {
+  constexpr Index unit = alignment / sizeof(T);
+  return (count + unit - 1) / unit * unit;
+}
+
+/// Owns `size` elements of host memory, zeroed. Moves, does not copy.
+template <class T>
+class Buffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Buffer() = default;
+  explicit Buffer(Index size) : size_(size) {
+    if (size == 0) return;
+    data_ = static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{alignment}));
+    std::fill_n(data_, size, T{});
+  }
+  Buffer(Buffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{alignment});
+  }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  Index size() const { return size_; }
+  VectorView<T> view() { return {data_, size_}; }
+  VectorView<const T> view() const { return {data_, size_}; }
+
+ private:
+  T* data_ = nullptr;
+  Index size_ = 0;
+};
+
+}  // namespace merit::inline MERIT_ABI

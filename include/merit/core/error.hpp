@@ -1,0 +1,54 @@
+// Errors that reach the user. One clear sentence each: where, what was found, what was expected.
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "merit/core/version.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// The base of every exception merit throws on purpose.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A number or name in a configuration that cannot be used: a width that heads do not divide, a negative
+/// rate.
+class ConfigError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Bytes that are not what their format says: a malformed record, a truncated tensor, an unknown field.
+class DataError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// The operating system refused: a file that is missing, a disk that is full.
+class IoError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Two shapes that do not fit, or a call out of order. A mistake of the calling program.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+namespace detail {
+
+/// Joins its arguments as text: `concat("line ", 3, ": ", what)`.
+template <class... Parts>
+std::string concat(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return std::move(out).str();
+}
+
+}  // namespace detail
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,20 @@
+// The version of merit and the name of its inline namespace.
+#pragma once
+
+#define MERIT_VERSION_MAJOR 0
+#define MERIT_VERSION_MINOR 1
+#define MERIT_VERSION_PATCH 0
+#define MERIT_VERSION "0.1.0"
+
+// Everything lives in merit::MERIT_ABI, an inline namespace. Its name changes with the version and with the
+// two switches that change the code of an inline function, so that translation units built differently can be
+// linked into one program without breaking the one-definition rule.
+#if defined(_OPENMP) && defined(EIGEN_USE_BLAS)
+#define MERIT_ABI v0_1_omp_blas
+#elif defined(_OPENMP)
+#define MERIT_ABI v0_1_omp
+#elif defined(EIGEN_USE_BLAS)
+#define MERIT_ABI v0_1_blas
+#else
+#define MERIT_ABI v0_1
+#endif

@@ -1,0 +1,88 @@
+// Views: a pointer and a shape. They never own, never allocate, and carry their memory space in the type, so
+// that a host loop cannot be handed device memory.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "merit/core/version.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// Counts, sizes and offsets in memory.
+using Index = std::size_t;
+
+/// A token's number in the vocabulary. Also the type of every index into a forest.
+using Token = std::uint32_t;
+
+struct HostSpace {};
+struct DeviceSpace {};
+
+/// A contiguous run of `size` elements.
+template <class T, class Space = HostSpace>
+struct VectorView {
+  T* data = nullptr;
+  Index size = 0;
+
+  constexpr VectorView() = default;
+  constexpr VectorView(T* pointer, Index count) : data(pointer), size(count) {}
+
+  /// From any contiguous container that gives up its pointer (std::vector, std::array, std::span).
+  template <class Container>
+  requires requires(Container& c) {
+    { c.data() } -> std::convertible_to<T*>;
+    c.size();
+  }
+  constexpr VectorView(Container& c) : data(c.data()), size(c.size()) {}  // NOLINT: implicit on purpose
+
+  /// A view of mutable elements is a view of constant ones.
+  constexpr operator VectorView<const T, Space>() const requires(!std::is_const_v<T>) { return {data, size}; }
+
+  constexpr bool empty() const { return size == 0; }
+  constexpr VectorView subview(Index begin, Index count) const { return {data + begin, count}; }
+
+  constexpr T& operator[](Index i) const requires std::is_same_v<Space, HostSpace> { return data[i]; }
+  constexpr T* begin() const requires std::is_same_v<Space, HostSpace> { return data; }
+  constexpr T* end() const requires std::is_same_v<Space, HostSpace> { return data + size; }
+};
+
+/// A row-major matrix whose rows lie `stride` elements apart: (rows, cols). A column block of a wider matrix
+/// is one.
+template <class T, class Space = HostSpace>
+struct MatrixView {
+  T* data = nullptr;
+  Index rows = 0;
+  Index cols = 0;
+  Index stride = 0;
+
+  constexpr MatrixView() = default;
+  constexpr MatrixView(T* pointer, Index row_count, Index col_count)
+      : data(pointer), rows(row_count), cols(col_count), stride(col_count) {}
+  constexpr MatrixView(T* pointer, Index row_count, Index col_count, Index row_stride)
+      : data(pointer), rows(row_count), cols(col_count), stride(row_stride) {}
+
+  constexpr operator MatrixView<const T, Space>() const requires(!std::is_const_v<T>) {
+    return {data, rows, cols, stride};
+  }
+
+  constexpr bool empty() const { return rows == 0 || cols == 0; }
+  constexpr bool contiguous() const { return stride == cols; }
+  constexpr MatrixView row_block(Index begin, Index count) const {
+    return {data + begin * stride, count, cols, stride};
+  }
+  constexpr MatrixView col_block(Index begin, Index count) const {
+    return {data + begin, rows, count, stride};
+  }
+
+  /// All elements in one run. Requires contiguous().
+  constexpr VectorView<T, Space> flat() const { return {data, rows * cols}; }
+
+  constexpr T* row(Index i) const { return data + i * stride; }
+  constexpr T& operator()(Index i, Index j) const requires std::is_same_v<Space, HostSpace> {
+    return data[i * stride + j];
+  }
+};
+
+}  // namespace merit::inline MERIT_ABI

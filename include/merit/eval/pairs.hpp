@@ -1,0 +1,106 @@
+// How well scores order pairs: accuracy with its interval, margins, and the baseline of length.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/rng.hpp"
+#include "merit/data/example.hpp"
+#include "merit/infer/score.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// A share and the interval that holds it with the stated confidence.
+struct Estimate {
+  double value = 0;
+  double low = 0;
+  double high = 0;
+};
+
+/// The mean of `credits` with its 95% percentile-bootstrap interval (Efron 1979; 2,000 resamples from
+/// `seed`).
+inline Estimate bootstrap_mean(std::span<const double> credits, std::uint64_t seed = 0) {
+  if (credits.empty()) throw UsageError("bootstrap_mean: there is nothing to average");
+  constexpr Index resamples = 2000;
+  const auto n = static_cast<double>(credits.size());
+  Estimate result;
+  for (const double credit : credits) result.value += credit / n;
+  Rng rng(seed, 0xB007);
+  std::vector<double> means(resamples);
+  for (double& mean : means) {
+    double sum = 0;
+    for (Index i = 0; i < credits.size(); ++i) sum += credits[static_cast<Index>(rng.below(credits.size()))];
+    mean = sum / n;
+  }
+  std::sort(means.begin(), means.end());
+  result.low = means[resamples * 25 / 1000];
+  result.high = means[resamples * 975 / 1000 - 1];
+  return result;
+}
+
+/// A pair's credit: 1 if the chosen side is higher, 0 if lower, ½ for a tie.
+inline double pair_credit(double chosen, double rejected) {
+  return chosen > rejected ? 1.0 : chosen < rejected ? 0.0 : 0.5;
+}
+
+/// What is reported about a set of pairs. All from counts over the whole set.
+struct PairReport {
+  Index pairs = 0;
+  Index ties = 0;  // equal scores; each counts one half
+  Estimate accuracy;
+  double loss = 0;         // mean −log σ(chosen − rejected)
+  double mean_margin = 0;  // chosen − rejected
+  double min_score = 0;
+  double mean_score = 0;
+  double max_score = 0;
+  Estimate longer_wins;  // accuracy of preferring the longer completion, in tokens: the baseline of length
+  Index length_ties = 0;
+};
+
+/// The report of given scores.
+inline PairReport report_pairs(std::span<const PairScores> scores,
+                               std::span<const PreferenceExample> examples) {
+  if (scores.empty()) throw DataError("there are no pairs to evaluate");
+  if (scores.size() != examples.size())
+    throw UsageError("report_pairs: the scores and examples differ in number");
+  PairReport report;
+  report.pairs = scores.size();
+  report.min_score = std::min(scores[0].chosen, scores[0].rejected);
+  report.max_score = std::max(scores[0].chosen, scores[0].rejected);
+  const auto n = static_cast<double>(scores.size());
+  std::vector<double> credits;
+  std::vector<double> length_credits;
+  for (Index i = 0; i < scores.size(); ++i) {
+    const auto [chosen, rejected] = scores[i];
+    credits.push_back(pair_credit(chosen, rejected));
+    report.ties += chosen == rejected ? 1 : 0;
+    report.loss += softplus(rejected - chosen) / n;
+    report.mean_margin += (chosen - rejected) / n;
+    report.mean_score += (chosen + rejected) / (2 * n);
+    report.min_score = std::min({report.min_score, chosen, rejected});
+    report.max_score = std::max({report.max_score, chosen, rejected});
+    const auto length = [](const Sequence& s) {
+      return static_cast<double>(s.tokens.size() - s.completion_begin);
+    };
+    const double a = length(examples[i].chosen);
+    const double b = length(examples[i].rejected);
+    length_credits.push_back(pair_credit(a, b));
+    report.length_ties += a == b ? 1 : 0;
+  }
+  report.accuracy = bootstrap_mean(credits);
+  report.longer_wins = bootstrap_mean(length_credits);
+  return report;
+}
+
+/// Scores the pairs and reports.
+template <class Model>
+PairReport evaluate_pairs(Model& model, std::span<const PreferenceExample> examples,
+                          Index token_budget = 8192, const OnProgress& on_progress = {}) {
+  return report_pairs(score_pairs(model, examples, token_budget, on_progress), examples);
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,31 @@
+// Every public name of merit, declared. Default template arguments live here and nowhere else.
+#pragma once
+
+#include "merit/core/version.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+// backend/
+template <class T = double>
+struct ReferenceBackend;
+template <class T = float>
+struct EigenBackend;
+
+// backbone/
+struct Llama;
+struct Gpt2;
+struct BagOfTokens;
+struct Features;
+
+// head/
+struct ScalarHead;
+
+// loss/
+struct PairwiseLoss;
+
+// model/
+template <class Backbone = Llama, class Head = ScalarHead, class Loss = PairwiseLoss,
+          class Backend = EigenBackend<float>>
+class RewardModel;
+
+}  // namespace merit::inline MERIT_ABI

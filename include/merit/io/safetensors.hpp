@@ -1,0 +1,634 @@
+// Weights in files: the safetensors format, read and written, one file or shards with an index.
+// Format: https://github.com/huggingface/safetensors#format. A file is
+//   8 bytes   N, the length of the header, little-endian
+//   N bytes   JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …}
+//   the rest  the data; offsets count from here and cover it without holes or overlaps
+// A sharded checkpoint adds `model.safetensors.index.json`, which maps each tensor to its shard.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "merit/core/dtype.hpp"
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/io/file.hpp"
+#include "merit/io/json.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
+
+/// What to do with infinities and NaNs in tensors.
+enum class NonFinite : std::uint8_t { reject, allow };
+
+/// What a file says about one tensor.
+struct TensorInfo {
+  std::string name;
+  std::string dtype_name;      ///< as in the file: "F32", "I64", "BOOL", …
+  std::optional<Dtype> dtype;  ///< nothing for a type that is not read: integers, booleans, 8 bits and fewer
+  std::vector<Index> shape;    ///< empty for a single number
+  Index elements = 0;          ///< the product of the shape
+  Index begin = 0;             ///< first byte, counted from the beginning of the file
+  Index end = 0;               ///< one past the last byte
+};
+
+namespace detail {
+
+/// The longest header a reader accepts; the format's own limit.
+inline constexpr Index safetensors_header_limit = 100'000'000;
+
+/// Bits of one element of each type the format knows, 0 for a name it does not know.
+inline Index safetensors_bits(std::string_view dtype) {
+  struct Entry {
+    std::string_view name;
+    Index bits;
+  };
+  constexpr std::array<Entry, 20> entries{{{"F64", 64},    {"F32", 32},    {"F16", 16},    {"BF16", 16},
+                                           {"I64", 64},    {"U64", 64},    {"I32", 32},    {"U32", 32},
+                                           {"I16", 16},    {"U16", 16},    {"I8", 8},      {"U8", 8},
+                                           {"BOOL", 8},    {"C64", 64},    {"F8_E4M3", 8}, {"F8_E5M2", 8},
+                                           {"F8_E8M0", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4}}};
+  for (const Entry& entry : entries) {
+    if (entry.name == dtype) return entry.bits;
+  }
+  return 0;
+}
+
+inline std::optional<Dtype> dtype_from_name(std::string_view name) {
+  for (const Dtype dtype : {Dtype::f64, Dtype::f32, Dtype::f16, Dtype::bf16}) {
+    if (name_of(dtype) == name) return dtype;
+  }
+  return std::nullopt;
+}
+
+/// a·b, or nothing when it does not fit.
+inline std::optional<Index> checked_product(Index a, Index b) {
+  if (a != 0 && b > std::numeric_limits<Index>::max() / a) return std::nullopt;
+  return a * b;
+}
+
+/// The number of elements, or nothing when it does not fit.
+inline std::optional<Index> element_count(const std::vector<Index>& shape) {
+  Index product = 1;
+  for (const Index size : shape) {
+    const auto next = checked_product(product, size);
+    if (!next) return std::nullopt;
+    product = *next;
+  }
+  return product;
+}
+
+/// "[2, 3]"
+inline std::string shape_text(const std::vector<Index>& shape) {
+  std::string text = "[";
+  for (const Index size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+/// Numbers are converted in blocks of this many elements, so that memory does not grow with the tensor.
+inline constexpr Index conversion_block = 16384;
+
+template <class Stored>
+Stored load(const std::byte* bytes, Index i) {
+  Stored value;
+  std::memcpy(&value, bytes + i * sizeof(Stored), sizeof(Stored));
+  return value;
+}
+
+template <class T>
+void decode(Dtype dtype, const std::byte* bytes, T* out, Index count) {
+  switch (dtype) {
+    case Dtype::f64:
+      for (Index i = 0; i < count; ++i) out[i] = static_cast<T>(load<double>(bytes, i));
+      return;
+    case Dtype::f32:
+      for (Index i = 0; i < count; ++i) out[i] = static_cast<T>(load<float>(bytes, i));
+      return;
+    case Dtype::f16:
+      for (Index i = 0; i < count; ++i) out[i] = static_cast<T>(from_f16(load<std::uint16_t>(bytes, i)));
+      return;
+    case Dtype::bf16:
+      for (Index i = 0; i < count; ++i) out[i] = static_cast<T>(from_bf16(load<std::uint16_t>(bytes, i)));
+      return;
+  }
+}
+
+/// The inverse of decode: rounds to the nearest number the type has (a double goes to 16 bits by way of
+/// float).
+template <class T>
+void encode(Dtype dtype, const T* in, std::byte* bytes, Index count) {
+  const auto store = [bytes](auto value, Index i) {
+    std::memcpy(bytes + i * sizeof value, &value, sizeof value);
+  };
+  switch (dtype) {
+    case Dtype::f64:
+      for (Index i = 0; i < count; ++i) store(static_cast<double>(in[i]), i);
+      return;
+    case Dtype::f32:
+      for (Index i = 0; i < count; ++i) store(static_cast<float>(in[i]), i);
+      return;
+    case Dtype::f16:
+      for (Index i = 0; i < count; ++i) store(to_f16(static_cast<float>(in[i])), i);
+      return;
+    case Dtype::bf16:
+      for (Index i = 0; i < count; ++i) store(to_bf16(static_cast<float>(in[i])), i);
+      return;
+  }
+}
+
+/// The position of the first infinity or NaN, or `count`.
+template <class T>
+Index first_non_finite(const T* values, Index count) {
+  return static_cast<Index>(
+      std::find_if(values, values + count, [](T value) { return !std::isfinite(value); }) - values);
+}
+
+}  // namespace detail
+
+/// One safetensors file, opened for reading. The whole header is checked on opening; tensors are read one by
+/// one when asked for. Errors are DataError (the bytes are not what the format says) and IoError (the system
+/// refused), each naming the file and the tensor.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::filesystem::path& path) : file_(path) { parse_header(); }
+
+  const std::filesystem::path& path() const { return file_.path(); }
+
+  /// All tensors in the order of their bytes, also those whose type is not read.
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+
+  /// The strings under "__metadata__".
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+  /// Names of the tensors whose type is not read. Having them is no error, reading one is.
+  std::vector<std::string> skipped() const {
+    std::vector<std::string> names;
+    for (const TensorInfo& tensor : tensors_) {
+      if (!tensor.dtype) names.push_back(tensor.name);
+    }
+    return names;
+  }
+
+  /// The tensor called `name`, or null.
+  const TensorInfo* find(std::string_view name) const {
+    const auto entry = by_name_.find(std::string(name));
+    return entry == by_name_.end() ? nullptr : &tensors_[entry->second];
+  }
+
+  /// The tensor called `name`; DataError when there is none.
+  const TensorInfo& at(std::string_view name) const {
+    const TensorInfo* tensor = find(name);
+    if (tensor == nullptr) fail(detail::concat("there is no tensor ", detail::quote(name)));
+    return *tensor;
+  }
+
+  /// Reads a tensor into `out`, row-major, converted to T. `out` has the tensor's number of elements
+  /// (UsageError otherwise). With NonFinite::reject an infinity or NaN, also one that arises because an F64
+  /// does not fit a float, is a DataError that names the tensor and the element.
+  template <class T>
+  void read(std::string_view name, VectorView<T> out, NonFinite non_finite = NonFinite::reject) const {
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
+    const TensorInfo& tensor = at(name);
+    if (!tensor.dtype) {
+      fail(tensor,
+           detail::concat("has the type ", tensor.dtype_name, ", expected one of F64, F32, F16, BF16"));
+    }
+    if (tensor.elements != out.size) {
+      throw UsageError(detail::concat(path().string(), ": tensor ", detail::quote(name), " has ",
+                                      tensor.elements, " elements, the place to read it into has ",
+                                      out.size));
+    }
+    const Index size = size_of(*tensor.dtype);
+    std::vector<std::byte> block(std::min(out.size, detail::conversion_block) * size);
+    for (Index done = 0; done < out.size;) {
+      const Index count = std::min(out.size - done, detail::conversion_block);
+      file_.read_at(tensor.begin + done * size, block.data(), count * size);
+      detail::decode(*tensor.dtype, block.data(), out.data + done, count);
+      if (non_finite == NonFinite::reject) {
+        const Index bad = detail::first_non_finite(out.data + done, count);
+        if (bad < count) {
+          fail(tensor,
+               detail::concat("element ", done + bad, " is ", out[done + bad], ", expected a finite number"));
+        }
+      }
+      done += count;
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const {
+    throw DataError(detail::concat(path().string(), ": ", what));
+  }
+  [[noreturn]] void fail(const TensorInfo& tensor, const std::string& what) const {
+    fail(detail::concat("tensor ", detail::quote(tensor.name), ": ", what));
+  }
+
+  void parse_header() {
+    constexpr Index prefix = 8;
+    if (file_.size() < prefix) {
+      fail(detail::concat("not a safetensors file: ", file_.size(), " bytes, expected at least 8"));
+    }
+    std::uint64_t length = 0;
+    file_.read_at(0, &length, prefix);
+    if (length > detail::safetensors_header_limit) {
+      fail(detail::concat("not a safetensors file: the header length is ", length, ", expected at most ",
+                          detail::safetensors_header_limit));
+    }
+    if (length > file_.size() - prefix) {
+      fail(detail::concat("truncated: the header length is ", length, ", but only ", file_.size() - prefix,
+                          " bytes follow"));
+    }
+    std::string text(length, '\0');
+    file_.read_at(prefix, text.data(), length);
+    if (text.empty() || text.front() != '{') {
+      fail(detail::concat("not a safetensors file: the header must begin with '{', found ",
+                          text.empty() ? "nothing" : detail::quote(text.substr(0, 1))));
+    }
+    const Json header = parse_json(text, path().string() + ": header");
+    const Index data = prefix + length;
+    for (const auto& [name, entry] : header.items()) {
+      if (name == "__metadata__") {
+        metadata_ =
+            detail::JsonReader<std::map<std::string, std::string>>::read(entry, path().string(), name);
+      } else {
+        tensors_.push_back(parse_tensor(name, entry, data));
+      }
+    }
+    check_layout(data);
+    for (Index i = 0; i < tensors_.size(); ++i) by_name_.emplace(tensors_[i].name, i);
+  }
+
+  TensorInfo parse_tensor(const std::string& name, const Json& entry, Index data) const {
+    TensorInfo tensor;
+    tensor.name = name;
+    const std::string where = detail::concat(path().string(), ": tensor ", detail::quote(name));
+    tensor.dtype_name = require<std::string>(entry, "dtype", where);
+    tensor.dtype = detail::dtype_from_name(tensor.dtype_name);
+    tensor.shape = require<std::vector<Index>>(entry, "shape", where);
+    const auto offsets = require<std::vector<Index>>(entry, "data_offsets", where);
+
+    const Index bits = detail::safetensors_bits(tensor.dtype_name);
+    if (bits == 0) fail(tensor, detail::concat("unknown dtype ", detail::quote(tensor.dtype_name)));
+    const auto elements = detail::element_count(tensor.shape);
+    const auto total_bits = elements ? detail::checked_product(*elements, bits) : std::nullopt;
+    if (!total_bits)
+      fail(tensor, detail::concat("the shape ", detail::shape_text(tensor.shape), " overflows"));
+    if (*total_bits % 8 != 0) {
+      fail(tensor, detail::concat("the shape ", detail::shape_text(tensor.shape), " of ", tensor.dtype_name,
+                                  " does not fill whole bytes"));
+    }
+    tensor.elements = *elements;
+
+    if (offsets.size() != 2) {
+      fail(tensor, detail::concat("data_offsets has ", offsets.size(), " numbers, expected 2"));
+    }
+    const Index available = file_.size() - data;
+    if (offsets[0] > offsets[1]) {
+      fail(tensor, detail::concat("data_offsets [", offsets[0], ", ", offsets[1], "] run backwards"));
+    }
+    if (offsets[1] > available) {
+      fail(tensor, detail::concat("data_offsets end at byte ", offsets[1], ", but the file has only ",
+                                  available, " bytes of data"));
+    }
+    if (offsets[1] - offsets[0] != *total_bits / 8) {
+      fail(tensor, detail::concat("data_offsets span ", offsets[1] - offsets[0], " bytes, but the shape ",
+                                  detail::shape_text(tensor.shape), " of ", tensor.dtype_name, " takes ",
+                                  *total_bits / 8));
+    }
+    tensor.begin = data + offsets[0];
+    tensor.end = data + offsets[1];
+    return tensor;
+  }
+
+  /// Sorts the tensors by their bytes and checks that they cover the data exactly once.
+  void check_layout(Index data) {
+    std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) {
+      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+    });
+    Index covered = data;
+    for (const TensorInfo& tensor : tensors_) {
+      if (tensor.begin != covered) {
+        fail(tensor, detail::concat("data_offsets begin at byte ", tensor.begin - data,
+                                    tensor.begin < covered ? ", which overlaps the tensor before, expected "
+                                                           : ", which leaves a hole, expected ",
+                                    covered - data));
+      }
+      covered = tensor.end;
+    }
+    if (covered != file_.size()) {
+      fail(detail::concat("the tensors end at byte ", covered, ", but ", file_.size() - covered,
+                          " more bytes follow"));
+    }
+  }
+
+  InputFile file_;
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string, Index> by_name_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// A checkpoint's weights: `STEM.safetensors`, or else the shards that `STEM.safetensors.index.json` names.
+/// Opening checks that every shard is there and whole and holds every tensor the index says it holds.
+class SafetensorsDirectory {
+ public:
+  explicit SafetensorsDirectory(const std::filesystem::path& directory, std::string_view stem = "model") {
+    namespace fs = std::filesystem;
+    const fs::path single = directory / detail::concat(stem, ".safetensors");
+    const fs::path index = directory / detail::concat(stem, ".safetensors.index.json");
+    std::error_code ignored;
+    if (fs::exists(single, ignored)) {
+      files_.emplace_back(single);
+      for (const TensorInfo& tensor : files_[0].tensors()) shard_of_.emplace(tensor.name, 0);
+      path_ = single;
+    } else if (fs::exists(index, ignored)) {
+      open_shards(directory, index);
+      path_ = index;
+    } else {
+      throw IoError(detail::concat(directory.string(), ": neither ", single.filename().string(), " nor ",
+                                   index.filename().string(), " is there"));
+    }
+  }
+
+  /// The single file or the index.
+  const std::filesystem::path& path() const { return path_; }
+
+  const std::vector<SafetensorsFile>& files() const { return files_; }
+
+  /// The names of all tensors, sorted.
+  std::vector<std::string> names() const {
+    std::vector<std::string> result;
+    for (const auto& [name, shard] : shard_of_) result.push_back(name);
+    return result;
+  }
+
+  /// Tensors that a shard holds but the index does not name there, as "shard: tensor". They are not read.
+  const std::vector<std::string>& unindexed() const { return unindexed_; }
+
+  /// Names of the tensors whose type is not read.
+  std::vector<std::string> skipped() const {
+    std::vector<std::string> result;
+    for (const auto& [name, shard] : shard_of_) {
+      if (!files_[shard].find(name)->dtype) result.push_back(name);
+    }
+    return result;
+  }
+
+  /// The tensor called `name`, or null.
+  const TensorInfo* find(std::string_view name) const {
+    const auto entry = shard_of_.find(name);
+    return entry == shard_of_.end() ? nullptr : files_[entry->second].find(name);
+  }
+
+  /// The tensor called `name`; DataError when there is none.
+  const TensorInfo& at(std::string_view name) const { return *file_of(name).find(name); }
+
+  /// As SafetensorsFile::read.
+  template <class T>
+  void read(std::string_view name, VectorView<T> out, NonFinite non_finite = NonFinite::reject) const {
+    file_of(name).read(name, out, non_finite);
+  }
+
+ private:
+  const SafetensorsFile& file_of(std::string_view name) const {
+    const auto entry = shard_of_.find(name);
+    if (entry == shard_of_.end()) {
+      throw DataError(detail::concat(path_.string(), ": there is no tensor ", detail::quote(name)));
+    }
+    return files_[entry->second];
+  }
+
+  void open_shards(const std::filesystem::path& directory, const std::filesystem::path& index) {
+    const auto weight_map =
+        require<std::map<std::string, std::string>>(read_json(index), "weight_map", index.string());
+    if (weight_map.empty()) throw DataError(detail::concat(index.string(), ": \"weight_map\" is empty"));
+    std::map<std::string, Index> number_of;  // shard name to place in files_
+    for (const auto& [name, shard] : weight_map) {
+      auto [entry, fresh] = number_of.emplace(shard, files_.size());
+      if (fresh) {
+        // A shard lies beside its index: a downloaded index must not reach for other files.
+        if (shard.empty() || std::filesystem::path(shard).filename() != shard || shard == "." ||
+            shard == "..") {
+          throw DataError(detail::concat(index.string(), ": the shard of tensor ", detail::quote(name),
+                                         " is ", detail::quote(shard),
+                                         ", expected the name of a file beside it"));
+        }
+        std::error_code ignored;
+        if (!std::filesystem::exists(directory / shard, ignored)) {
+          throw IoError(detail::concat(index.string(), ": the shard ", detail::quote(shard), " is missing"));
+        }
+        files_.emplace_back(directory / shard);
+      }
+      if (files_[entry->second].find(name) == nullptr) {
+        throw DataError(detail::concat(index.string(), ": says that tensor ", detail::quote(name), " is in ",
+                                       detail::quote(shard), ", but it is not there"));
+      }
+      shard_of_.emplace(name, entry->second);
+    }
+    for (Index shard = 0; shard < files_.size(); ++shard) {
+      for (const TensorInfo& tensor : files_[shard].tensors()) {
+        const auto entry = shard_of_.find(tensor.name);
+        if (entry == shard_of_.end() || entry->second != shard) {
+          unindexed_.push_back(detail::concat(files_[shard].path().filename().string(), ": ", tensor.name));
+        }
+      }
+    }
+  }
+
+  std::filesystem::path path_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, Index, std::less<>> shard_of_;
+  std::vector<std::string> unindexed_;
+};
+
+/// A tensor to be written: where its numbers are, row-major. Does not own them.
+struct TensorSource {
+  std::string name;
+  std::vector<Index> shape;
+  std::variant<const float*, const double*> data;
+  std::optional<Dtype> dtype = std::nullopt;  ///< in the file; nothing: what the options say
+};
+
+struct SafetensorsOptions {
+  /// The type in the file; nothing: F32 for floats and F64 for doubles, which loses no bit.
+  std::optional<Dtype> dtype = std::nullopt;
+
+  /// More strings for "__metadata__", beside {"format": "pt"} which transformers expects.
+  std::map<std::string, std::string> metadata{};
+
+  /// write_safetensors_directory begins a new shard before a shard's data would grow beyond this.
+  Index max_shard_bytes = std::numeric_limits<Index>::max();
+
+  /// Infinities and NaNs, also those that arise because a number does not fit the type in the file.
+  NonFinite non_finite = NonFinite::reject;
+};
+
+namespace detail {
+
+inline Dtype stored_dtype(const TensorSource& tensor, const SafetensorsOptions& options) {
+  const Dtype own = std::holds_alternative<const double*>(tensor.data) ? Dtype::f64 : Dtype::f32;
+  return tensor.dtype.value_or(options.dtype.value_or(own));
+}
+
+inline Index stored_bytes(const TensorSource& tensor, const SafetensorsOptions& options) {
+  const auto elements = element_count(tensor.shape);
+  const auto bytes =
+      elements ? checked_product(*elements, size_of(stored_dtype(tensor, options))) : std::nullopt;
+  if (!bytes) {
+    throw UsageError(
+        concat("tensor ", quote(tensor.name), ": the shape ", shape_text(tensor.shape), " overflows"));
+  }
+  return *bytes;
+}
+
+inline void check_names(std::span<const TensorSource> tensors) {
+  std::unordered_set<std::string_view> names;
+  for (const TensorSource& tensor : tensors) {
+    if (tensor.name == "__metadata__") throw UsageError("a tensor cannot be called \"__metadata__\"");
+    if (!names.insert(tensor.name).second) {
+      throw UsageError(concat("two tensors are called ", quote(tensor.name)));
+    }
+  }
+}
+
+/// Appends one tensor's numbers to `file`, a block at a time.
+template <class T>
+void write_numbers(AtomicFile& file, const std::filesystem::path& path, const TensorSource& tensor,
+                   const T* data, Dtype dtype, NonFinite non_finite) {
+  const Index elements = *element_count(tensor.shape);
+  const Index size = size_of(dtype);
+  std::vector<std::byte> block(std::min(elements, conversion_block) * size);
+  std::vector<T> back(non_finite == NonFinite::reject ? std::min(elements, conversion_block) : 0);
+  for (Index done = 0; done < elements;) {
+    const Index count = std::min(elements - done, conversion_block);
+    encode(dtype, data + done, block.data(), count);
+    if (non_finite == NonFinite::reject) {
+      decode(dtype, block.data(), back.data(), count);
+      const Index bad = first_non_finite(back.data(), count);
+      if (bad < count) {
+        throw DataError(concat(path.string(), ": not written: tensor ", quote(tensor.name), ": element ",
+                               done + bad, " is ", data[done + bad], ", which is not a finite ",
+                               name_of(dtype)));
+      }
+    }
+    file.write(block.data(), count * size);
+    done += count;
+  }
+}
+
+}  // namespace detail
+
+/// Writes one safetensors file, all or nothing (AtomicFile). Options about shards do not apply. Throws
+/// UsageError for two tensors of one name or a shape that overflows, DataError for a number that is not
+/// finite in the file's type, IoError when the system refuses.
+inline void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
+                              const SafetensorsOptions& options = {}) {
+  detail::check_names(tensors);
+  // Wide types first keep every tensor aligned to its element, because the header is padded to 8 bytes.
+  std::vector<const TensorSource*> order;
+  for (const TensorSource& tensor : tensors) order.push_back(&tensor);
+  std::stable_sort(order.begin(), order.end(), [&](const TensorSource* a, const TensorSource* b) {
+    return size_of(detail::stored_dtype(*a, options)) > size_of(detail::stored_dtype(*b, options));
+  });
+
+  std::map<std::string, std::string> metadata = options.metadata;
+  metadata.emplace("format", "pt");
+  std::string header = "{\"__metadata__\":" + json_text(metadata, path.string(), -1);
+  Index offset = 0;
+  for (const TensorSource* tensor : order) {
+    const Index end = offset + detail::stored_bytes(*tensor, options);
+    if (end < offset) throw UsageError("the tensors together are larger than a file can be");
+    const Json entry = {{"dtype", name_of(detail::stored_dtype(*tensor, options))},
+                        {"shape", tensor->shape},
+                        {"data_offsets", {offset, end}}};
+    header += "," + json_text(tensor->name, path.string(), -1) + ":" + entry.dump();
+    offset = end;
+  }
+  header += "}";
+  header.append((8 - header.size() % 8) % 8, ' ');
+  if (header.size() > detail::safetensors_header_limit) {
+    throw UsageError(detail::concat(path.string(), ": the header would be ", header.size(),
+                                    " bytes, more than readers accept"));
+  }
+
+  AtomicFile file(path);
+  const std::uint64_t length = header.size();
+  file.write(&length, sizeof length);
+  file.write(header);
+  for (const TensorSource* tensor : order) {
+    std::visit(
+        [&](const auto* data) {
+          detail::write_numbers(file, path, *tensor, data, detail::stored_dtype(*tensor, options),
+                                options.non_finite);
+        },
+        tensor->data);
+  }
+  file.commit();
+}
+
+/// Writes a checkpoint's weights into an existing directory as transformers does: `STEM.safetensors`, or,
+/// when they exceed options.max_shard_bytes, `STEM-00001-of-0000N.safetensors` and so on with
+/// `STEM.safetensors.index.json`. Tensors keep their order; one that is larger than a shard gets a shard of
+/// its own. Each file is written all or nothing; for all of them together use AtomicDirectory.
+inline void write_safetensors_directory(const std::filesystem::path& directory,
+                                        std::span<const TensorSource> tensors,
+                                        const SafetensorsOptions& options = {},
+                                        std::string_view stem = "model") {
+  detail::check_names(tensors);
+  struct Shard {
+    Index begin = 0, end = 0;  // tensors
+    Index bytes = 0;
+  };
+  std::vector<Shard> shards(1);
+  Index total = 0;
+  for (Index i = 0; i < tensors.size(); ++i) {
+    const Index bytes = detail::stored_bytes(tensors[i], options);
+    // Written without a sum that could overflow.
+    if (shards.back().end > shards.back().begin &&
+        (bytes > options.max_shard_bytes || shards.back().bytes > options.max_shard_bytes - bytes)) {
+      shards.push_back({i, i, 0});
+    }
+    shards.back().end = i + 1;
+    shards.back().bytes += bytes;
+    total += bytes;
+  }
+
+  const std::filesystem::path single = directory / detail::concat(stem, ".safetensors");
+  const std::filesystem::path index = directory / detail::concat(stem, ".safetensors.index.json");
+  // A reader prefers the single file, so the one that is not written now must not stay from earlier.
+  if (shards.size() == 1) {
+    write_safetensors(single, tensors, options);
+    detail::remove_file(index);
+    return;
+  }
+  Json weight_map = Json::object();
+  for (Index s = 0; s < shards.size(); ++s) {
+    std::array<char, 64> number{};
+    std::snprintf(number.data(), number.size(), "-%05zu-of-%05zu.safetensors", s + 1, shards.size());
+    const std::string name = detail::concat(stem, number.data());
+    const auto part = tensors.subspan(shards[s].begin, shards[s].end - shards[s].begin);
+    write_safetensors(directory / name, part, options);
+    for (const TensorSource& tensor : part) weight_map[tensor.name] = name;
+  }
+  write_json(index, {{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}});
+  detail::remove_file(single);
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,25 @@
+// All of merit that needs Eigen and nothing else: models, backends, training in memory, scores, metrics.
+// What reads and writes files (JSON lines, checkpoints) is in merit/files.hpp and needs nlohmann_json.
+#pragma once
+
+#include "merit/backbone/bag_of_tokens.hpp"
+#include "merit/backbone/features.hpp"
+#include "merit/backbone/gpt2.hpp"
+#include "merit/backbone/llama.hpp"
+#include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/backend/reference/reference_backend.hpp"
+#include "merit/core/version.hpp"
+#include "merit/data/embedded_examples.hpp"
+#include "merit/data/embedded_task.hpp"
+#include "merit/data/forest.hpp"
+#include "merit/eval/best_of_n.hpp"
+#include "merit/eval/pairs.hpp"
+#include "merit/fwd.hpp"
+#include "merit/head/scalar_head.hpp"
+#include "merit/infer/score.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+#include "merit/model/reward_model.hpp"
+#include "merit/optim/adamw.hpp"
+#include "merit/optim/schedule.hpp"
+#include "merit/train/progress.hpp"
+#include "merit/train/trainer.hpp"

@@ -1,0 +1,360 @@
+// A model on disk: config.json and model.safetensors as transformers writes them, and merit.json, the card
+// that says what the numbers mean. Reading takes what transformers, TRL and others publish; what does not fit
+// is an error with the tensor's name, and nothing is skipped without a word.
+#pragma once
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/core/buffer.hpp"
+#include "merit/core/dtype.hpp"
+#include "merit/core/error.hpp"
+#include "merit/core/score_meaning.hpp"
+#include "merit/core/version.hpp"
+#include "merit/head/scalar_head.hpp"
+#include "merit/io/file.hpp"
+#include "merit/io/json.hpp"
+#include "merit/io/safetensors.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+#include "merit/model/hf_config.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+// --- the card
+// --------------------------------------------------------------------------------------------------------
+
+/// merit.json: what a score of this model means and how its text became tokens. The first part is filled in
+/// from the model when it is written.
+struct ModelCard {
+  std::string merit_version = MERIT_VERSION;  // that wrote it
+  std::string backbone;                       // "llama", …
+  Json head = Json::object();                 // {"name": "scalar", …settings}
+  Json loss = Json::object();                 // {"name": "pairwise", …settings}
+
+  std::string tokenizer;      // as its name() says; empty: not known
+  std::string template_name;  // of conversations; empty: not known
+  std::string template_hash;
+  std::string truncation;  // policy by name; empty: not known
+  Index max_tokens = 0;    // of a sequence; 0: no limit
+  bool without_prompt = false;
+  bool append_eos = true;
+  bool raw_scores = true;             // false: squashed or standardised
+  std::optional<double> reward_mean;  // over the training set
+  std::optional<double> reward_deviation;
+
+  Json other = Json::object();  // fields this version does not know, kept
+};
+
+/// The settings of a policy that belong into the card. A policy of your own takes part with a function of
+/// this name beside it; without one only its name is kept.
+inline Json settings_json(const ScalarHead& head) {
+  return {{"bias", head.bias}};
+}
+inline Json settings_json(const PairwiseLoss& loss) {
+  return {{"label_smoothing", loss.label_smoothing}, {"scale", loss.scale}, {"centering", loss.centering}};
+}
+
+namespace detail {
+
+template <class Policy>
+Json policy_json(const Policy& policy) {
+  Json json = Json::object();
+  if constexpr (requires { settings_json(policy); }) json = settings_json(policy);
+  json["name"] = std::string_view(Policy::name());
+  return json;
+}
+
+/// The fields of a card in which two models must agree to score alike.
+inline constexpr std::string_view identity_fields[] = {
+    "backbone",   "head",       "loss",           "tokenizer",  "template",  "template_hash",
+    "truncation", "max_tokens", "without_prompt", "append_eos", "raw_scores"};
+
+inline bool is_filled(const Json& value) {
+  return !(value.is_string() && value.get_ref<const std::string&>().empty());
+}
+
+/// Appends "field is found, expected expected" for each difference, one level into objects.
+inline void list_differences(const std::string& field, const Json& found, const Json& expected,
+                             std::vector<std::string>& out) {
+  if (found == expected || !is_filled(found) || !is_filled(expected)) return;
+  if (!found.is_object() || !expected.is_object()) {
+    out.push_back(concat(field, " is ", describe(found), ", expected ", describe(expected)));
+    return;
+  }
+  Json both = found;
+  both.update(expected);
+  for (const auto& [name, value] : both.items()) {
+    list_differences(concat(field, ".", name), found.value(name, Json()), expected.value(name, Json()), out);
+  }
+}
+
+}  // namespace detail
+
+inline Json to_json(const ModelCard& card) {
+  Json json = card.other;
+  json.update({{"merit_version", card.merit_version},
+               {"backbone", card.backbone},
+               {"head", card.head},
+               {"loss", card.loss},
+               {"tokenizer", card.tokenizer},
+               {"template", card.template_name},
+               {"template_hash", card.template_hash},
+               {"truncation", card.truncation},
+               {"max_tokens", card.max_tokens},
+               {"without_prompt", card.without_prompt},
+               {"append_eos", card.append_eos},
+               {"raw_scores", card.raw_scores},
+               {"reward_mean", nullptr},
+               {"reward_deviation", nullptr}});
+  if (card.reward_mean) json["reward_mean"] = *card.reward_mean;
+  if (card.reward_deviation) json["reward_deviation"] = *card.reward_deviation;
+  return json;
+}
+
+/// Throws DataError about the first field of the wrong type.
+inline ModelCard model_card_from(const Json& json, const std::string& where) {
+  ModelCard card;
+  card.merit_version = require<std::string>(json, "merit_version", where);
+  const auto read = [&]<class T>(const char* name, T& field) {
+    if (auto value = optional<T>(json, name, where)) field = *std::move(value);
+  };
+  read("backbone", card.backbone);
+  read("head", card.head);
+  read("loss", card.loss);
+  read("tokenizer", card.tokenizer);
+  read("template", card.template_name);
+  read("template_hash", card.template_hash);
+  read("truncation", card.truncation);
+  read("max_tokens", card.max_tokens);
+  read("without_prompt", card.without_prompt);
+  read("append_eos", card.append_eos);
+  read("raw_scores", card.raw_scores);
+  card.reward_mean = optional<double>(json, "reward_mean", where);
+  card.reward_deviation = optional<double>(json, "reward_deviation", where);
+  const Json ours = to_json(card);
+  for (const auto& [name, value] : json.items()) {
+    if (!ours.contains(name)) card.other[name] = value;
+  }
+  return card;
+}
+
+/// The card of a checkpoint, or nothing for one that has none because another program wrote it. Throws
+/// IoError, or DataError when merit.json is malformed.
+inline std::optional<ModelCard> read_model_card(const std::filesystem::path& directory) {
+  recover_directory(directory);
+  const std::filesystem::path path = directory / "merit.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
+  return model_card_from(read_json(path), path.string());
+}
+
+/// The head, loss and backbone of `model` in a card; the rest of `card` stays.
+template <class Model>
+ModelCard described(const Model& model, ModelCard card = {}) {
+  card.merit_version = MERIT_VERSION;
+  card.backbone = std::string_view(Model::BackboneType::name());
+  card.head = detail::policy_json(model.config().head);
+  card.loss = detail::policy_json(model.config().loss);
+  return card;
+}
+
+/// Where two cards differ in what a score means, one sentence each: "tokenizer is "bytes", expected …". A
+/// field that is not known (empty) in one of them is not compared.
+inline std::vector<std::string> differences(const ModelCard& found, const ModelCard& expected) {
+  const Json a = to_json(found);
+  const Json b = to_json(expected);
+  std::vector<std::string> result;
+  for (const std::string_view field : detail::identity_fields) {
+    const std::string name(field);
+    detail::list_differences(name, a.at(name), b.at(name), result);
+  }
+  return result;
+}
+
+/// Throws ConfigError that lists the differences, if any. `where` names the checkpoint.
+inline void require_same(const ModelCard& found, const ModelCard& expected,
+                         const std::filesystem::path& where) {
+  std::string text;
+  for (const std::string& difference : differences(found, expected)) {
+    text += (text.empty() ? "" : "; ") + difference;
+  }
+  if (!text.empty()) throw ConfigError(detail::concat(where.string(), ": a different model: ", text));
+}
+
+// --- writing
+// --------------------------------------------------------------------------------------------------------
+
+struct SaveOptions {
+  std::optional<Dtype> dtype = std::nullopt;  // of the weights in the file; nothing: as the model computes
+  Index max_shard_bytes = Index{5'000'000'000};
+};
+
+/// Writes config.json, the weights and merit.json into an existing directory. A trainer calls this with
+/// AtomicDirectory::staging() and adds its own files before the commit. Throws IoError, or DataError when a
+/// weight is not finite.
+template <class Model>
+void write_model(const std::filesystem::path& directory, Model& model, const ModelCard& card = {},
+                 const SaveOptions& options = {}) {
+  using Backend = typename Model::BackendType;
+  const auto& parameters = model.parameters();
+  Buffer<typename Backend::Scalar> host(parameters.size());
+  Backend::to_host(model.handle(), parameters.values().data, host.data(), host.size());
+  std::vector<TensorSource> tensors;
+  for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    const auto* data = host.data() + parameters.offset(i);
+    tensors.push_back({parameters.spec(i).name, parameters.spec(i).shape, data});
+  }
+  const bool sequence = Model::HeadType::meaning == ScoreMeaning::per_completion;
+  const HfTask task{sequence ? "ForSequenceClassification" : "ForTokenClassification", model.outputs()};
+  SafetensorsOptions file_options;
+  file_options.dtype = options.dtype;
+  file_options.max_shard_bytes = options.max_shard_bytes;
+  write_safetensors_directory(directory, tensors, file_options);
+  write_json(directory / "config.json", backbone_config_json(model.config().backbone, task));
+  write_json(directory / "merit.json", to_json(described(model, card)));
+}
+
+/// Replaces the checkpoint `directory` as a whole: killed at any moment, the old one or the new one is there,
+/// complete. A directory with files but without merit.json is not ours and not replaced (IoError).
+template <class Model>
+void save_model(const std::filesystem::path& directory, Model& model, const ModelCard& card = {},
+                const SaveOptions& options = {}) {
+  AtomicDirectory atomic(directory, "merit.json");
+  write_model(atomic.staging(), model, card, options);
+  atomic.commit();
+}
+
+// --- reading
+// --------------------------------------------------------------------------------------------------------
+
+struct LoadOptions {
+  bool allow_missing_head = false;  // a language model without one: the head stays as it is
+};
+
+/// What loading did not do.
+struct LoadReport {
+  std::vector<std::string> fresh;       // parameters that were not in the file and stay as they were
+  std::vector<std::string> skipped;     // tensors known not to be needed: an unembedding, masks, frequencies
+  std::vector<std::string> unexpected;  // tensors nobody asked for: worth a warning
+};
+
+namespace detail {
+
+inline bool is_head_parameter(std::string_view name) {
+  return name.starts_with("score.");
+}
+
+/// The names under which others publish the tensor that we call `name`, ours first.
+inline std::vector<std::string> published_names(const std::string& name) {
+  std::vector<std::string> names{name};
+  if (is_head_parameter(name)) {
+    const std::string ending = name.substr(name.find('.') + 1);
+    for (const char* head : {"v_head.summary.", "value_head.summary.", "value_head."}) {
+      names.push_back(head + ending);
+    }
+    return names;
+  }
+  for (const std::string_view prefix : {"model.", "transformer."}) {
+    if (name.starts_with(prefix)) names.push_back(name.substr(prefix.size()));
+  }
+  names.push_back("pretrained_model." + name);  // TRL's models with a value head
+  return names;
+}
+
+/// Tensors of published checkpoints that a reward model does not read, and nothing is lost.
+inline bool is_known_extra(std::string_view name) {
+  return name.ends_with("lm_head.weight") || name.ends_with(".rotary_emb.inv_freq") ||
+         name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+}
+
+/// "score.0.weight" and the like: a layer of a head with several.
+inline bool is_deep_head(std::string_view name) {
+  for (const std::string_view head : {"score.", "value_head.", "v_head.", "v_head.summary."}) {
+    if (name.starts_with(head) && name.size() > head.size() &&
+        std::isdigit(static_cast<unsigned char>(name[head.size()])) != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// The head in the file must be one that the model can hold.
+inline void check_head(const SafetensorsDirectory& file, const std::vector<std::string>& names,
+                       bool model_has_bias) {
+  std::string layers;
+  for (const std::string& name : names) {
+    if (is_deep_head(name)) layers += (layers.empty() ? "" : ", ") + name;
+  }
+  if (!layers.empty()) {
+    throw DataError(concat(file.path().string(), ": the head has several layers (", layers,
+                           "), expected one, score.weight: a linear head cannot hold it"));
+  }
+  if (model_has_bias) return;
+  for (const std::string& name : published_names("score.bias")) {
+    if (file.find(name) == nullptr) continue;
+    throw DataError(concat(file.path().string(), ": the head has a bias, tensor ", quote(name),
+                           ", but the model's head has none: set its `bias`"));
+  }
+}
+
+}  // namespace detail
+
+/// Reads the weights of a checkpoint directory, one file or shards, into `model`: every parameter, converted
+/// to the model's precision. Names are tried as we write them, without "model." or "transformer.", and as TRL
+/// names value heads. Throws DataError when a tensor is missing, has another shape, or holds an infinity or
+/// NaN, and IoError; then the model is unchanged.
+template <class Model>
+LoadReport load_model_parameters(const std::filesystem::path& directory, Model& model,
+                                 const LoadOptions& options = {}) {
+  using Backend = typename Model::BackendType;
+  recover_directory(directory);
+  const SafetensorsDirectory file(directory);
+  const std::vector<std::string> names = file.names();
+  auto& parameters = model.parameters();
+  detail::check_head(file, names, parameters.find("score.bias") != parameters.tensor_count());
+
+  LoadReport report;
+  std::vector<std::string> used;
+  Buffer<typename Backend::Scalar> host(parameters.size());
+  Backend::to_host(model.handle(), parameters.values().data, host.data(), host.size());
+  for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    const ParameterSpec& spec = parameters.spec(i);
+    const TensorInfo* tensor = nullptr;
+    for (const std::string& name : detail::published_names(spec.name)) {
+      if (tensor == nullptr) tensor = file.find(name);
+    }
+    if (tensor == nullptr) {
+      if (options.allow_missing_head && detail::is_head_parameter(spec.name)) {
+        report.fresh.push_back(spec.name);
+        continue;
+      }
+      throw DataError(detail::concat(file.path().string(), ": there is no tensor ", detail::quote(spec.name),
+                                     ", expected one of shape ", detail::shape_text(spec.shape)));
+    }
+    if (tensor->shape != spec.shape) {
+      throw DataError(detail::concat(file.path().string(), ": tensor ", detail::quote(tensor->name),
+                                     " has shape ", detail::shape_text(tensor->shape), ", expected ",
+                                     detail::shape_text(spec.shape)));
+    }
+    file.read(tensor->name, VectorView<typename Backend::Scalar>(host.data() + parameters.offset(i),
+                                                                 parameters.element_count(i)));
+    used.push_back(tensor->name);
+  }
+  Backend::from_host(model.handle(), host.data(), parameters.values().data, host.size());
+
+  std::sort(used.begin(), used.end());
+  for (const std::string& name : names) {
+    if (std::binary_search(used.begin(), used.end(), name)) continue;
+    (detail::is_known_extra(name) ? report.skipped : report.unexpected).push_back(name);
+  }
+  for (const std::string& name : file.unindexed()) report.unexpected.push_back(name);
+  return report;
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,209 @@
+// RewardModel: a backbone, a head, a loss and a machine, put together at compile time.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "merit/backbone/backbone.hpp"
+#include "merit/backend/operations.hpp"
+#include "merit/core/buffer.hpp"
+#include "merit/fwd.hpp"
+#include "merit/head/head.hpp"
+#include "merit/loss/loss.hpp"
+#include "merit/tape/tape.hpp"
+
+namespace merit::inline MERIT_ABI {
+namespace detail {
+
+// One line for each way in which four types may not make a model. What the user reads names the policy that
+// is wrong, what was expected, and what to use instead; tests/compile_fail pins each.
+template <class Backbone, class Head, class Loss, class Backend>
+struct CheckPolicies {
+  static_assert(backend<Backend>,
+                "merit: the 4th argument of RewardModel, Backend, is not a backend: expected a type with "
+                "every operation "
+                "of merit/backend/operations.hpp. Use EigenBackend<float> or ReferenceBackend<double>.");
+  static_assert(
+      backbone<Backbone, Backend>,
+      "merit: the 1st argument of RewardModel, Backbone, is not a backbone: expected the members of "
+      "merit/backbone/backbone.hpp. Use Llama, Gpt2, BagOfTokens or Features.");
+  static_assert(head<Head, Backend>,
+                "merit: the 2nd argument of RewardModel, Head, is not a head: expected the members of "
+                "merit/head/head.hpp. Use ScalarHead for one score a completion.");
+  static_assert(loss<Loss, typename Backend::Score>,
+                "merit: the 3rd argument of RewardModel, Loss, is not a loss: expected the members of "
+                "merit/loss/loss.hpp. Use PairwiseLoss for chosen and rejected completions.");
+  static constexpr bool fits(ScoreMeaning meaning) {
+    if constexpr (requires {
+                    Head::meaning;
+                    Loss::reads;
+                  }) {
+      return Loss::reads != meaning || Head::meaning == meaning;
+    } else {
+      return true;  // reported above
+    }
+  }
+  static_assert(fits(ScoreMeaning::per_completion),
+                "merit: Head and Loss do not fit: the Loss compares whole completions, expected one score "
+                "each, but the "
+                "Head scores tokens or steps. Use ScalarHead with this Loss.");
+  static_assert(fits(ScoreMeaning::per_token),
+                "merit: Head and Loss do not fit: the Loss labels tokens, expected a score for each, but the "
+                "Head scores "
+                "completions or steps. Use a per-token head with this Loss, or PairwiseLoss with this Head.");
+  static_assert(
+      fits(ScoreMeaning::per_step),
+      "merit: Head and Loss do not fit: the Loss labels reasoning steps, expected scores for each, but the "
+      "Head "
+      "scores completions or tokens. Use a per-step head with this Loss, or PairwiseLoss with this Head.");
+  static constexpr bool value = true;
+};
+
+}  // namespace detail
+
+/// A reward model.
+///
+///   RewardModel<Llama, ScalarHead, PairwiseLoss, EigenBackend<float>> model({.backbone = {.layers = 4}});
+///
+/// It owns its parameters, gradients and working memory; it is neither copied nor moved. One thread at a time
+/// may use it; the backend's own threads work inside each call.
+template <class Backbone, class Head, class Loss, class Backend>
+class RewardModel {
+  static_assert(detail::CheckPolicies<Backbone, Head, Loss, Backend>::value);
+
+ public:
+  using BackboneType = Backbone;
+  using HeadType = Head;
+  using LossType = Loss;
+  using BackendType = Backend;
+  using Score = typename Backend::Score;
+  using Targets = typename Loss::Targets;
+  using Forest = typename BackendTypes<Backend>::Forest;
+
+  /// All numbers of a model. An aggregate: name what differs from the defaults.
+  struct Config {
+    Backbone backbone = {};
+    Head head = {};
+    Loss loss = {};
+    Backend backend = {};
+    std::uint64_t seed = 0;  // of the initial parameters
+  };
+
+  /// Builds the model with fresh parameters. Throws ConfigError about the first number that cannot be.
+  explicit RewardModel(const Config& config = {})
+      : config_(validated(config)),
+        handle_(config_.backend),
+        parameters_(handle_),
+        backbone_(config_.backbone, parameters_),
+        head_(config_.head, backbone_.hidden_width(), parameters_),
+        tape_(handle_, parameters_) {
+    parameters_.allocate(Rng(config_.seed));
+  }
+  RewardModel(const RewardModel&) = delete;
+  RewardModel& operator=(const RewardModel&) = delete;
+
+  /// The scores of a forest's rows, (R, k) row by row. Valid until the next call on this model.
+  std::span<const Score> score(const Forest& forest) {
+    check(forest);
+    tape_.reset();
+    tape_.set_recording(false);
+    return fetch(head_.forward(tape_, backbone_.forward(tape_, forest)));
+  }
+
+  /// A new optimizer step: gradients count as unwritten.
+  void begin_step() { parameters_.begin_gradients(); }
+
+  /// Scores a micro-batch, adds its share of the step's gradient, returns its share of the step's loss.
+  /// `normaliser` is the sum of loss().normaliser(targets) over all micro-batches of the step, so the step's
+  /// loss and gradient do not depend on how it is cut. Call begin_step() before the first and end_step()
+  /// after the last.
+  double accumulate(const Forest& forest, const Targets& targets, double normaliser) {
+    check(forest);
+    tape_.reset();
+    tape_.set_recording(true);
+    const Var scores = head_.forward(tape_, backbone_.forward(tape_, forest));  // (R, k)
+    const Index count = fetch(scores).size();
+    if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
+    const Index width = head_.outputs();
+    const double loss = config_.loss.value_and_gradient(
+        MatrixView<const Score>{scores_.data(), count / width, width}, targets, normaliser,
+        MatrixView<Score>{gradient_.data(), count / width, width});
+    if (tape_.needs_gradient(scores)) {
+      Backend::from_host(handle_, gradient_.data(), tape_.gradient_target(scores).view.data, count);
+      tape_.backward();
+    }
+    return loss;
+  }
+  void end_step() { parameters_.end_gradients(); }
+
+  /// The scores of the last accumulate() or score(), (R, k).
+  std::span<const Score> scores() const { return {scores_.data(), score_count_}; }
+
+  /// The loss of a forest alone, without gradients.
+  double loss_value(const Forest& forest, const Targets& targets) {
+    const Index count = score(forest).size();
+    if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
+    const Index width = head_.outputs();
+    return config_.loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count / width, width},
+                                           targets, config_.loss.normaliser(targets),
+                                           MatrixView<Score>{gradient_.data(), count / width, width});
+  }
+
+  const Config& config() const { return config_; }
+  const Head& head() const { return config_.head; }
+  const Loss& loss() const { return config_.loss; }
+  Index outputs() const { return head_.outputs(); }
+  Parameters<Backend>& parameters() { return parameters_; }
+  const Parameters<Backend>& parameters() const { return parameters_; }
+  typename Backend::Handle& handle() { return handle_; }
+  Tape<Backend>& tape() { return tape_; }
+  /// The backbone bound to this model, for uses beyond scores (its unembedding, its hidden rows).
+  typename Backbone::template Bound<Backend>& backbone() { return backbone_; }
+
+ private:
+  static const Config& validated(const Config& config) {
+    config.backbone.validate();
+    config.head.validate();
+    config.loss.validate();
+    return config;
+  }
+
+  /// What would read outside a table, said in one sentence.
+  void check(const Forest& forest) const {
+    if (forest.row_count() == 0) throw UsageError("the forest has no rows: nothing to score");
+    if constexpr (!reads_features<Backbone>) {
+      const Index limit = config_.backbone.token_limit();
+      for (const Token token : forest.tokens) {
+        if (token >= limit) {
+          throw DataError(detail::concat("token ", token, " is outside the model's vocabulary of ", limit,
+                                         ": the tokenizer does not belong to this model"));
+        }
+      }
+      const Index positions = config_.backbone.position_limit();
+      if (positions != 0 && forest.depth > positions) {
+        throw DataError(detail::concat("a sequence has ", forest.depth, " tokens, expected at most ",
+                                       positions,
+                                       ", the model's positions: cut it with a truncation policy"));
+      }
+    }
+  }
+
+  std::span<const Score> fetch(Var scores) {
+    score_count_ = tape_.rows(scores) * tape_.cols(scores);
+    if (scores_.size() < score_count_) scores_ = Buffer<Score>(score_count_);
+    Backend::to_host(handle_, tape_.value(scores).data, scores_.data(), score_count_);
+    return this->scores();
+  }
+
+  Config config_;
+  typename Backend::Handle handle_;
+  Parameters<Backend> parameters_;
+  typename Backbone::template Bound<Backend> backbone_;
+  typename Head::template Bound<Backend> head_;
+  Tape<Backend> tape_;
+  Buffer<Score> scores_;
+  Buffer<Score> gradient_;
+  Index score_count_ = 0;
+};
+
+}  // namespace merit::inline MERIT_ABI

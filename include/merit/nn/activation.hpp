@@ -1,0 +1,52 @@
+// The nonlinearities of the feed-forward blocks.
+#pragma once
+
+#include "merit/nn/check.hpp"
+#include "merit/tape/tape.hpp"
+
+namespace merit::inline MERIT_ABI {
+namespace detail {
+
+template <class B>
+struct SwigluNode {
+  Var gate_up;
+  Var out;
+  void backward(Tape<B>& tape) const {
+    const auto target = tape.gradient_target(gate_up);
+    B::swiglu_backward(tape.handle(), tape.gradient(out), tape.value(gate_up), target.write, target.view);
+  }
+};
+
+template <class B>
+struct GeluNode {
+  Gelu kind;
+  Var x;
+  Var out;
+  void backward(Tape<B>& tape) const {
+    const auto target = tape.gradient_target(x);
+    B::gelu_backward(tape.handle(), kind, tape.gradient(out), tape.value(x), target.write, target.view);
+  }
+};
+
+}  // namespace detail
+
+/// silu(gate) · up (Shazeer 2020) of gate_up (M, 2f): gate in the first f columns, up in the others → (M, f).
+template <class B>
+Var swiglu(Tape<B>& tape, Var gate_up) {
+  detail::check_extent("swiglu", "the remainder of the input's width by 2", tape.cols(gate_up) % 2, 0);
+  const Var out = tape.make(tape.rows(gate_up), tape.cols(gate_up) / 2, tape.needs_gradient(gate_up));
+  B::swiglu(tape.handle(), tape.value(gate_up), tape.value(out));
+  tape.record(out, detail::SwigluNode<B>{gate_up, out});
+  return out;
+}
+
+/// GELU (Hendrycks & Gimpel 2016) of each element.
+template <class B>
+Var gelu(Tape<B>& tape, Var x, Gelu kind) {
+  const Var out = tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x));
+  B::gelu(tape.handle(), kind, tape.value(x), tape.value(out));
+  tape.record(out, detail::GeluNode<B>{kind, x, out});
+  return out;
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,145 @@
+// Attention over a token forest, rotary positions, and the path mean: the operations that know the tree.
+// The forest view must outlive the step.
+#pragma once
+
+#include <initializer_list>
+
+#include "merit/nn/check.hpp"
+#include "merit/tape/tape.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// Columns [begin, begin + width) of a variable: the queries inside a joint query-key-value product.
+struct Columns {
+  Var var;
+  Index begin = 0;
+  Index width = 0;
+};
+
+namespace detail {
+
+template <class Matrix>
+Matrix block(const Matrix& matrix, const Columns& columns) {
+  return matrix.col_block(columns.begin, columns.width);
+}
+
+/// How much of a variable the given columns cover, if they do not overlap.
+inline Index covered_width(Var var, std::initializer_list<Columns> all) {
+  Index width = 0;
+  for (const Columns& columns : all) width += columns.var.id == var.id ? columns.width : 0;
+  return width;
+}
+
+template <class B>
+struct RotaryNode {
+  Columns x;
+  Index head_dim;
+  typename Tape<B>::Types::Indices positions;
+  typename Tape<B>::Types::ConstMatrix table;
+
+  void backward(Tape<B>& tape) const {
+    B::rotary(tape.handle(), block(tape.gradient(x.var), x), x.width / head_dim, positions, table, true);
+  }
+};
+
+template <class B>
+struct AttentionNode {
+  const typename Tape<B>::Types::Forest* forest;
+  AttentionShape shape;
+  typename Tape<B>::Types::Indices query_tokens;
+  Columns q, k, v;
+  Var out;
+  typename Tape<B>::Types::Matrix lse;
+
+  void backward(Tape<B>& tape) const {
+    // The usual case: nobody else reads q, k and v, so their gradients are assigned. Otherwise all are added
+    // to.
+    const bool shared = tape.has_gradient(q.var) || tape.has_gradient(k.var) || tape.has_gradient(v.var);
+    const Write write = shared ? Write::add : Write::assign;
+    for (const Var var : {q.var, k.var, v.var}) {
+      if (tape.has_gradient(var)) continue;
+      if (shared) {
+        tape.gradient_to_add(var);
+      } else {
+        tape.gradient_target(var);
+      }
+    }
+    B::attention_backward(tape.handle(), *forest, shape, query_tokens, block(tape.value(q.var), q),
+                          block(tape.value(k.var), k), block(tape.value(v.var), v), tape.value(out), lse,
+                          tape.gradient(out), write, block(tape.gradient(q.var), q), write,
+                          block(tape.gradient(k.var), k), block(tape.gradient(v.var), v),
+                          tape.scratch(B::attention_backward_scratch(tape.handle(), *forest, shape)));
+  }
+};
+
+template <class B>
+struct PathMeanNode {
+  const typename Tape<B>::Types::Forest* forest;
+  Var x;
+  Var out;
+
+  void backward(Tape<B>& tape) const {
+    const auto target = tape.gradient_target(x);
+    B::path_mean_backward(tape.handle(), *forest, tape.gradient(out), target.write, target.view,
+                          tape.scratch(B::path_mean_scratch(tape.handle(), *forest, tape.cols(x))));
+  }
+};
+
+}  // namespace detail
+
+/// Rotary positions (Su et al. 2021), in place on columns of a variable: each head of `head_dim` columns is
+/// rotated by positions[i] with `table` (P, head_dim): cosines, then sines. What made the variable must not
+/// need its old value.
+template <class B>
+void rotary(Tape<B>& tape, const Columns& x, Index head_dim, typename Tape<B>::Types::Indices positions,
+            typename Tape<B>::Types::ConstMatrix table) {
+  detail::check_extent("rotary", "the remainder of the width by the head size", x.width % head_dim, 0);
+  detail::check_extent("rotary", "the number of positions", positions.size, tape.rows(x.var));
+  detail::check_extent("rotary", "the table's width", table.cols, head_dim);
+  B::rotary(tape.handle(), detail::block(tape.value(x.var), x), x.width / head_dim, positions, table, false);
+  tape.record(x.var, detail::RotaryNode<B>{x, head_dim, positions, table});
+}
+
+/// Softmax attention of the queries of `query_tokens` (Q; empty: every token) over all they see in the
+/// forest. q (Q, heads·head_dim), k and v (T, kv_heads·head_dim) → (Q, heads·head_dim).
+template <class B>
+Var attention(Tape<B>& tape, const typename Tape<B>::Types::Forest& forest, const AttentionShape& shape,
+              typename Tape<B>::Types::Indices query_tokens, const Columns& q, const Columns& k,
+              const Columns& v) {
+  const Index queries = query_tokens.empty() ? forest.token_count() : query_tokens.size;
+  detail::check_extent("attention", "the number of query rows", tape.rows(q.var), queries);
+  detail::check_extent("attention", "the number of key rows", tape.rows(k.var), forest.token_count());
+  detail::check_extent("attention", "the queries' width", q.width, shape.heads * shape.head_dim);
+  detail::check_extent("attention", "the keys' width", k.width, shape.kv_heads * shape.head_dim);
+  detail::check_extent("attention", "the values' width", v.width, shape.kv_heads * shape.head_dim);
+  for (const Var var : {q.var, k.var, v.var}) {  // the backward assigns whole variables
+    detail::check_extent("attention", "the width that q, k and v cover of their variable",
+                         detail::covered_width(var, {q, k, v}), tape.cols(var));
+  }
+  const bool needs = tape.needs_gradient(q.var) || tape.needs_gradient(k.var) || tape.needs_gradient(v.var);
+  const Var out = tape.make(queries, q.width, needs);
+  const auto kept = tape.keep(queries * shape.heads);
+  const typename Tape<B>::Types::Matrix lse{kept.data, queries, shape.heads};
+  tape.working([&] {
+    B::attention(tape.handle(), forest, shape, query_tokens, detail::block(tape.value(q.var), q),
+                 detail::block(tape.value(k.var), k), detail::block(tape.value(v.var), v), tape.value(out),
+                 lse, tape.scratch(B::attention_scratch(tape.handle(), forest, shape)));
+  });
+  tape.record(out, detail::AttentionNode<B>{&forest, shape, query_tokens, q, k, v, out, lse});
+  return out;
+}
+
+/// The mean of x (T, d) over the path from the root to each of the forest's rows → (R, d).
+template <class B>
+Var path_mean(Tape<B>& tape, const typename Tape<B>::Types::Forest& forest, Var x) {
+  detail::check_extent("path_mean", "the number of rows", tape.rows(x), forest.token_count());
+  const Var out = tape.make(forest.row_count(), tape.cols(x), tape.needs_gradient(x));
+  tape.working([&] {
+    B::path_mean(tape.handle(), forest, tape.value(x), tape.value(out),
+                 tape.scratch(B::path_mean_scratch(tape.handle(), forest, tape.cols(x))));
+  });
+  tape.record(out, detail::PathMeanNode<B>{&forest, x, out});
+  return out;
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,16 @@
+// The shape checks of nn/: one sentence that names the operation and both shapes.
+#pragma once
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI::detail {
+
+/// Throws unless found == expected.
+inline void check_extent(const char* operation, const char* what, Index found, Index expected) {
+  if (found != expected) {
+    throw UsageError(concat(operation, ": ", what, " is ", found, ", expected ", expected));
+  }
+}
+
+}  // namespace merit::inline MERIT_ABI::detail

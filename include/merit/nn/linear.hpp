@@ -1,0 +1,79 @@
+// out = x · Wᵀ (+ bias) (+ residual), and its gradients: one product forward, two backward.
+#pragma once
+
+#include "merit/nn/check.hpp"
+#include "merit/tape/tape.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// How a checkpoint stores a weight: (out, in) as in a Linear layer, or (in, out) as in GPT-2's Conv1D.
+enum class Layout : std::uint8_t { out_in, in_out };
+
+namespace detail {
+
+template <class B>
+struct LinearNode {
+  Var x;         // (M, in)
+  Var residual;  // (M, out), or none
+  Var out;       // (M, out)
+  ParameterSlice weight;
+  ParameterSlice bias;
+  Layout layout;
+
+  void backward(Tape<B>& tape) const {
+    auto& h = tape.handle();
+    Parameters<B>& parameters = tape.parameters();
+    const typename Tape<B>::Types::ConstMatrix g = tape.gradient(out);
+    if (parameters.trainable(weight)) {
+      const auto target = parameters.gradient_target(weight);
+      if (layout == Layout::out_in) {
+        B::gemm(h, Transpose::yes, g, Transpose::no, tape.value(x), target.write, target.view, {}, {});
+      } else {
+        B::gemm(h, Transpose::yes, tape.value(x), Transpose::no, g, target.write, target.view, {}, {});
+      }
+    }
+    if (parameters.trainable(bias)) {
+      const auto target = parameters.gradient_target(bias);
+      B::column_sum(h, g, target.write, target.view.flat());
+    }
+    if (tape.needs_gradient(x)) {
+      const auto target = tape.gradient_target(x);
+      const Transpose transpose = layout == Layout::out_in ? Transpose::no : Transpose::yes;
+      B::gemm(h, Transpose::no, g, transpose, parameters.value(weight), target.write, target.view, {}, {});
+    }
+    // The residual needs nothing: its gradient is this very block.
+  }
+};
+
+}  // namespace detail
+
+/// x (M, in) → (M, out). With `residual` (M, out) the result is residual + x·Wᵀ and both share one gradient,
+/// so the residual must not be read again afterwards.
+template <class B>
+Var linear(Tape<B>& tape, Var x, const ParameterSlice& weight, const ParameterSlice& bias = {},
+           Var residual = {}, Layout layout = Layout::out_in) {
+  const Index in = layout == Layout::out_in ? weight.cols : weight.rows;
+  const Index out_width = layout == Layout::out_in ? weight.rows : weight.cols;
+  detail::check_extent("linear", "the input's width", tape.cols(x), in);
+  if (bias.present()) detail::check_extent("linear", "the bias's size", bias.size(), out_width);
+  if (residual.present()) {
+    detail::check_extent("linear", "the residual's rows", tape.rows(residual), tape.rows(x));
+    detail::check_extent("linear", "the residual's width", tape.cols(residual), out_width);
+  }
+  Parameters<B>& parameters = tape.parameters();
+  const bool needs = tape.needs_gradient(x) || tape.needs_gradient(residual) ||
+                     parameters.trainable(weight) || parameters.trainable(bias);
+  const Var out = tape.make(tape.rows(x), out_width, needs);
+  typename Tape<B>::Types::ConstVector bias_value;
+  if (bias.present()) bias_value = parameters.value_vector(bias);
+  typename Tape<B>::Types::ConstMatrix residual_value;
+  if (residual.present()) residual_value = tape.value(residual);
+  B::gemm(tape.handle(), Transpose::no, tape.value(x),
+          layout == Layout::out_in ? Transpose::yes : Transpose::no, parameters.value(weight), Write::assign,
+          tape.value(out), bias_value, residual_value);
+  if (residual.present()) tape.share_gradient(out, residual);
+  tape.record(out, detail::LinearNode<B>{x, residual, out, weight, bias, layout});
+  return out;
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,84 @@
+// Memory for one step: bump allocation from blocks that are kept. After the first step the blocks are merged
+// into one, and from then on a step of the same size asks the system for nothing.
+#pragma once
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "merit/backend/operations.hpp"
+#include "merit/core/buffer.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// A bump allocator in the backend's memory. Pointers stay valid until reset() or a rewind() before them.
+template <class B>
+class Arena {
+ public:
+  using T = typename B::Scalar;
+
+  /// A place to rewind to.
+  struct Mark {
+    Index block = 0;
+    Index used = 0;
+  };
+
+  explicit Arena(typename B::Handle& handle) : handle_(&handle) {}
+  Arena(Arena&& other) noexcept
+      : handle_(other.handle_),
+        blocks_(std::exchange(other.blocks_, {})),
+        at_(std::exchange(other.at_, {})) {}
+  Arena& operator=(Arena&&) = delete;
+  ~Arena() { release(); }
+
+  /// `count` elements, aligned; their content is whatever was there.
+  T* allocate(Index count) {
+    count = std::max<Index>(aligned_count<T>(count), aligned_count<T>(1));
+    while (at_.block < blocks_.size() && at_.used + count > blocks_[at_.block].size) at_ = {at_.block + 1, 0};
+    if (at_.block == blocks_.size()) grow(count);
+    T* const result = blocks_[at_.block].data + at_.used;
+    at_.used += count;
+    return result;
+  }
+
+  Mark mark() const { return at_; }
+  void rewind(Mark mark) { at_ = mark; }
+
+  /// Forgets everything; merges the blocks so that the next step of this size fits into one.
+  void reset() {
+    at_ = {};
+    if (blocks_.size() < 2) return;
+    const Index total = capacity();
+    release();
+    grow(total);
+  }
+
+  /// Elements held.
+  Index capacity() const {
+    Index total = 0;
+    for (const Block& block : blocks_) total += block.size;
+    return total;
+  }
+
+ private:
+  struct Block {
+    T* data;
+    Index size;
+  };
+
+  void grow(Index count) {
+    constexpr Index smallest = Index{1} << 14;
+    const Index size = std::max({count, capacity() / 2, smallest});
+    blocks_.push_back({B::allocate(*handle_, size), size});
+  }
+  void release() {
+    for (const Block& block : blocks_) B::release(*handle_, block.data, block.size);
+    blocks_.clear();
+  }
+
+  typename B::Handle* handle_;
+  std::vector<Block> blocks_;
+  Mark at_;
+};
+
+}  // namespace merit::inline MERIT_ABI

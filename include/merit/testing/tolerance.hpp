@@ -1,0 +1,55 @@
+// How close two computations of the same numbers must be: the one place with these figures.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// Relative tolerances by the type that computed.
+template <class T>
+struct Tolerance;
+
+template <>
+struct Tolerance<double> {
+  static constexpr double value = 1e-10;
+  static constexpr double gradient = 1e-10;
+};
+
+template <>
+struct Tolerance<float> {
+  static constexpr double value = 1e-5;
+  static constexpr double gradient = 1e-4;  // sums over a batch lose a digit
+};
+
+/// Central differences with a step of about 1e-5 in double, which are themselves no better than this.
+inline constexpr double difference_tolerance = 1e-7;
+
+/// The largest |a − b| over the largest magnitude in either; 0 when both are all zero or empty. Infinite when
+/// the sizes differ or a number is not finite, so that a comparison with a tolerance fails.
+template <class A, class B>
+double relative_error(VectorView<const A> a, VectorView<const B> b) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (a.size != b.size) return infinity;
+  double difference = 0;
+  double scale = 0;
+  for (Index i = 0; i < a.size; ++i) {
+    const double x = static_cast<double>(a[i]);
+    const double y = static_cast<double>(b[i]);
+    if (!std::isfinite(x) || !std::isfinite(y)) return infinity;
+    difference = std::max(difference, std::abs(x - y));
+    scale = std::max({scale, std::abs(x), std::abs(y)});
+  }
+  return difference == 0 ? 0 : difference / scale;
+}
+
+template <class A, class B>
+double relative_error(const std::vector<A>& a, const std::vector<B>& b) {
+  return relative_error(VectorView<const A>(a), VectorView<const B>(b));
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,43 @@
+// What a tokenizer is: the concept and its contract.
+#pragma once
+
+#include <concepts>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// A tokenizer turns text into token ids.
+///
+/// Requires of `t`, a constant object that several threads may use at once:
+/// - `t.encode(text, out)` appends the ids of `text` to `out` and leaves what was there alone. It takes any
+///   bytes, UTF-8 or not, and adds no special token. The same text always gives the same ids.
+/// - `t.eos()` is the id that ends a sequence. It may or may not be what some text encodes to.
+/// - `t.vocabulary_size()` is above every id that encode() gives, and above eos().
+/// - `t.name()` is text from which make_tokenizer() builds a tokenizer that encodes alike. It is saved with a
+///   model.
+///
+/// Nothing is required of concatenation: encode(a + b) may differ from encode(a) followed by encode(b) around
+/// the border, as it does where words or merges cross it.
+template <class T>
+concept tokenizer = requires(const T& t, std::string_view text, std::vector<Token>& out) {
+  { t.encode(text, out) } -> std::same_as<void>;
+  { t.eos() } -> std::same_as<Token>;
+  { t.vocabulary_size() } -> std::same_as<Index>;
+  { t.name() } -> std::convertible_to<std::string>;
+};
+
+/// The least a tokenizer can be: every text is no tokens. For tests that templates ask for no more than the
+/// concept.
+struct TokenizerArchetype {
+  void encode(std::string_view, std::vector<Token>&) const {}
+  Token eos() const { return 0; }
+  Index vocabulary_size() const { return 1; }
+  std::string name() const { return "archetype"; }
+};
+static_assert(tokenizer<TokenizerArchetype>);
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,235 @@
+// The optimizer loop: shuffled records, one optimizer step at a time, each cut into forests that fit in
+// memory.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "merit/data/packing.hpp"
+#include "merit/data/sampling.hpp"
+#include "merit/infer/batch.hpp"
+#include "merit/optim/adamw.hpp"
+#include "merit/optim/schedule.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// The numbers of a training run.
+struct TrainOptions {
+  Index epochs = 1;       // one is usual for reward models: more overfits (Ouyang et al. 2022)
+  Index batch_size = 16;  // records in an optimizer step
+  Index micro_batch_tokens =
+      8192;  // tokens in a forest, after sharing: bounds memory, does not change the gradient
+  double max_gradient_norm = 1;  // of all gradients together; 0: no clipping
+  AdamW optimizer = {};
+  Schedule schedule = {};
+  std::uint64_t seed = 0;  // of the order of records
+  Sharing sharing = Sharing::yes;
+
+  void validate() const {
+    const auto positive = [](const char* field, Index value) {
+      if (value == 0) throw ConfigError(detail::concat("training: ", field, " is 0, expected at least 1"));
+    };
+    positive("epochs", epochs);
+    positive("batch_size", batch_size);
+    positive("micro_batch_tokens", micro_batch_tokens);
+    if (!(max_gradient_norm >= 0)) {
+      throw ConfigError(
+          detail::concat("training: max_gradient_norm is ", max_gradient_norm, ", expected at least 0"));
+    }
+    optimizer.validate();
+    schedule.validate();
+  }
+};
+
+/// What one optimizer step did.
+struct StepReport {
+  Index step = 0;   // from 1
+  Index steps = 0;  // of the whole run
+  Index epoch = 0;  // from 1
+  double loss = 0;
+  double accuracy = 0;       // of the step's own pairs before the update; ties ½
+  double gradient_norm = 0;  // before clipping
+  double learning_rate = 0;
+  double seconds = 0;
+  Index records = 0;
+  Index micro_batches = 0;
+  Index tokens = 0;                 // computed
+  Index tokens_before_sharing = 0;  // in the records
+};
+
+enum class StopReason : std::uint8_t { finished, requested };
+
+/// What a run calls, each where it is set.
+struct TrainHooks {
+  std::function<void(const StepReport&)> on_step = {};
+  Index evaluate_every = 0;                          // steps; also after the last one
+  std::function<bool(Index step)> on_evaluate = {};  // returns false to stop early
+  Index checkpoint_every = 0;                        // steps
+  std::function<void(Index step)> on_checkpoint = {};
+  const std::atomic<bool>* stop = nullptr;  // set from a signal handler: ends after the current step
+};
+
+/// Trains a model on examples held in memory.
+///
+/// The run is a pure function of (initial parameters, examples, options): the order of records follows from
+/// the seed and the epoch, and the state of a run is the parameters, the optimizer's moments, and the number
+/// of steps made.
+template <class Model, class Example>
+class Trainer {
+ public:
+  using Backend = typename Model::BackendType;
+
+  /// The model and the examples must outlive the trainer. Throws ConfigError, or DataError for an empty set.
+  Trainer(Model& model, std::span<const Example> examples, const TrainOptions& options)
+      : model_(&model),
+        examples_(examples),
+        options_(options),
+        optimizer_(options.optimizer, model.parameters()) {
+    options.validate();
+    if (examples.empty()) throw DataError("there are no records to train on");
+    costs_.reserve(examples.size());
+    for (const Example& example : examples) costs_.push_back(shared_tokens(example));
+    steps_per_epoch_ = (examples.size() + options.batch_size - 1) / options.batch_size;
+  }
+
+  Index steps() const { return steps_per_epoch_ * options_.epochs; }
+  Index steps_done() const { return optimizer_.steps(); }
+  bool finished() const { return steps_done() >= steps(); }
+
+  /// One optimizer step over the next batch_size records. Throws DataError, before anything is changed, when
+  /// the loss or gradient is not finite, naming the first such tensor.
+  StepReport step() {
+    const auto start = std::chrono::steady_clock::now();
+    StepReport report;
+    report.step = steps_done() + 1;
+    report.steps = steps();
+    report.epoch = steps_done() / steps_per_epoch_ + 1;
+    report.learning_rate = options_.schedule.rate(steps_done(), steps());
+
+    const double normaliser = build_batches(report);
+    if (!(normaliser > 0)) {
+      throw DataError(detail::concat("step ", report.step, ": the weights of its records sum to ", normaliser,
+                                     ", expected more than 0"));
+    }
+    model_->begin_step();
+    double correct = 0;
+    for (Index m = 0; m < report.micro_batches; ++m) {
+      const BatchBuilder<Model>& batch = *batches_[m];
+      report.loss += model_->accumulate(batch.forest(), batch.targets(), normaliser);
+      correct += correct_pairs(batch);
+    }
+    model_->end_step();
+    report.accuracy = correct / static_cast<double>(report.records);
+
+    Parameters<Backend>& parameters = model_->parameters();
+    report.gradient_norm = std::sqrt(Backend::sum_of_squares(parameters.handle(), parameters.gradients()));
+    if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) refuse(report);
+    const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;
+    optimizer_.update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
+    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return report;
+  }
+
+  /// Steps until the end, a stop request, or an evaluation that asks to stop.
+  StopReason run(const TrainHooks& hooks = {}) {
+    while (!finished()) {
+      if (hooks.stop != nullptr && hooks.stop->load()) return StopReason::requested;
+      const StepReport report = step();
+      if (hooks.on_step) hooks.on_step(report);
+      const auto due = [&](Index every) { return every != 0 && report.step % every == 0; };
+      if (hooks.on_evaluate && (due(hooks.evaluate_every) || finished()) && !hooks.on_evaluate(report.step)) {
+        return StopReason::requested;
+      }
+      // After the evaluation, so that a run that goes on from the checkpoint has not missed one.
+      if (hooks.on_checkpoint && due(hooks.checkpoint_every) && !finished()) hooks.on_checkpoint(report.step);
+    }
+    return StopReason::finished;
+  }
+
+  AdamW::Bound<Backend>& optimizer() { return optimizer_; }
+  const Model& model() const { return *model_; }
+  const TrainOptions& options() const { return options_; }
+  std::span<const Example> examples() const { return examples_; }
+
+ private:
+  /// Builds the step's forests; the sum of their normalisers.
+  double build_batches(StepReport& report) {
+    const Index epoch = report.epoch - 1;
+    if (order_.empty() || order_epoch_ != epoch) {
+      order_ = epoch_order(examples_.size(), options_.seed, epoch);
+      order_epoch_ = epoch;
+    }
+    const Index begin = (steps_done() % steps_per_epoch_) * options_.batch_size;
+    report.records = std::min(options_.batch_size, examples_.size() - begin);
+    step_costs_.clear();
+    for (Index i = begin; i < begin + report.records; ++i) step_costs_.push_back(costs_[order_[i]]);
+    pack_by_budget(step_costs_, options_.micro_batch_tokens, cuts_);
+    report.micro_batches = cuts_.size() - 1;
+    while (batches_.size() < report.micro_batches) {
+      batches_.push_back(std::make_unique<BatchBuilder<Model>>(*model_, options_.sharing));
+    }
+    double normaliser = 0;
+    for (Index m = 0; m < report.micro_batches; ++m) {
+      BatchBuilder<Model>& batch = *batches_[m];
+      batch.clear();
+      for (Index i = cuts_[m]; i < cuts_[m + 1]; ++i) batch.add(examples_[order_[begin + i]]);
+      batch.finish();
+      normaliser += model_->loss().normaliser(batch.targets());
+      report.tokens += batch.token_count();
+      report.tokens_before_sharing += batch.tokens_before_sharing();
+    }
+    return normaliser;
+  }
+
+  double correct_pairs(const BatchBuilder<Model>& batch) const {
+    double correct = 0;
+    if constexpr (std::is_same_v<typename Model::Targets, PairTargets>) {
+      const auto scores = model_->scores();
+      for (const PairTargets::Pair& pair : batch.targets().pairs) {
+        const auto difference = scores[pair.chosen] - scores[pair.rejected];
+        correct += difference > 0 ? 1.0 : difference < 0 ? 0.0 : 0.5;
+      }
+    }
+    return correct;
+  }
+
+  [[noreturn]] void refuse(const StepReport& report) const {
+    const Parameters<Backend>& parameters = model_->parameters();
+    std::vector<typename Backend::Scalar> tensor;
+    for (Index i = 0; i < parameters.tensor_count(); ++i) {
+      tensor.resize(parameters.element_count(i));
+      Backend::to_host(parameters.handle(), parameters.gradients().data + parameters.offset(i), tensor.data(),
+                       tensor.size());
+      for (const auto value : tensor) {
+        if (std::isfinite(value)) continue;
+        throw DataError(detail::concat("step ", report.step, ": the gradient of '", parameters.spec(i).name,
+                                       "' holds ", value,
+                                       ", expected finite numbers; the model is unchanged. A lower "
+                                       "learning rate may help"));
+      }
+    }
+    throw DataError(detail::concat("step ", report.step, ": the loss is ", report.loss,
+                                   " and the gradient's norm ", report.gradient_norm,
+                                   ", expected finite numbers; the model is unchanged"));
+  }
+
+  Model* model_;
+  std::span<const Example> examples_;
+  TrainOptions options_;
+  AdamW::Bound<Backend> optimizer_;
+  std::vector<Index> costs_;  // tokens after sharing of each example
+  Index steps_per_epoch_ = 0;
+  std::vector<Index> order_;
+  Index order_epoch_ = 0;
+  std::vector<Index> step_costs_;
+  std::vector<Index> cuts_;
+  std::vector<std::unique_ptr<BatchBuilder<Model>>> batches_;  // one a micro-batch, reused
+};
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,130 @@
+// The backends under test, and host data in the shape that operations take it.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/backend/reference/reference_backend.hpp"
+#include "merit/core/rng.hpp"
+#include "merit/testing/tolerance.hpp"
+
+#define MERIT_TEST_BACKENDS                                                                    \
+  merit::ReferenceBackend<float>, merit::ReferenceBackend<double>, merit::EigenBackend<float>, \
+      merit::EigenBackend<double>
+
+namespace merit_test {
+
+using namespace merit;
+
+using Numbers = std::vector<double>;
+using Ids = std::vector<std::uint32_t>;
+using Arbiter = ReferenceBackend<double>;
+
+/// A backend with its handle.
+template <class B>
+struct Machine {
+  B settings{};
+  typename B::Handle handle{settings};
+};
+
+/// A matrix in a backend's own memory. Its rows lie further apart than they are wide and it starts off
+/// alignment, as a column block does; the memory around it must stay as it is.
+template <class B>
+class Array {
+ public:
+  using T = typename B::Scalar;
+  static constexpr double around = 12345;
+
+  Array(Machine<B>& machine, Index rows, Index cols, const Numbers& values, Index padding = 3)
+      : machine_(&machine),
+        rows_(rows),
+        cols_(cols),
+        padding_(padding),
+        stride_(cols + 2 * padding),
+        size_(rows * stride_ + padding),
+        data_(B::allocate(machine.handle, size_)) {
+    REQUIRE(values.size() == rows * cols);
+    std::vector<T> host(size_, static_cast<T>(around));
+    for (Index i = 0; i < rows; ++i)
+      for (Index j = 0; j < cols; ++j) host[place(i, j)] = static_cast<T>(values[i * cols + j]);
+    B::from_host(machine.handle, host.data(), data_, size_);
+  }
+  Array(Machine<B>& machine, Index rows, Index cols, double value, Index padding = 3)
+      : Array(machine, rows, cols, Numbers(rows * cols, value), padding) {}
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+  ~Array() { B::release(machine_->handle, data_, size_); }
+
+  MatrixView<T> matrix() { return {data_ + padding_, rows_, cols_, stride_}; }
+  MatrixView<const T> constant() const { return {data_ + padding_, rows_, cols_, stride_}; }
+  /// The only row as a vector.
+  VectorView<T> vector() {
+    REQUIRE(rows_ == 1);
+    return {data_ + padding_, cols_};
+  }
+  VectorView<const T> constant_vector() const {
+    REQUIRE(rows_ == 1);
+    return {data_ + padding_, cols_};
+  }
+
+  Numbers values() const {
+    std::vector<T> host(size_);
+    B::to_host(machine_->handle, data_, host.data(), size_);
+    Numbers result(rows_ * cols_);
+    for (Index i = 0; i < rows_; ++i) {
+      for (Index j = 0; j < cols_; ++j) {
+        result[i * cols_ + j] = static_cast<double>(host[place(i, j)]);
+        host[place(i, j)] = static_cast<T>(around);
+      }
+    }
+    // Nothing was written around the matrix.
+    REQUIRE(std::all_of(host.begin(), host.end(), [](T x) { return x == static_cast<T>(around); }));
+    return result;
+  }
+
+ private:
+  Index place(Index i, Index j) const { return padding_ + i * stride_ + j; }
+
+  Machine<B>* machine_;
+  Index rows_, cols_, padding_, stride_, size_;
+  T* data_;
+};
+
+/// Working space that an operation must not read before it writes.
+template <class B>
+Array<B> working_space(Machine<B>& machine, Index size) {
+  return Array<B>(machine, 1, size, std::numeric_limits<double>::quiet_NaN());
+}
+
+/// `count` normal numbers that float holds exactly, so that every backend starts from the same.
+inline Numbers random_numbers(Rng& rng, Index count, double deviation = 1) {
+  Numbers numbers(count);
+  for (double& x : numbers) x = static_cast<double>(static_cast<float>(deviation * rng.normal()));
+  return numbers;
+}
+
+inline Ids random_ids(Rng& rng, Index count, Index below) {
+  Ids ids(count);
+  for (std::uint32_t& id : ids) id = static_cast<std::uint32_t>(rng.below(below));
+  return ids;
+}
+
+/// A part of a list, for inputs that are passed as one.
+inline Numbers part(const Numbers& all, Index begin, Index count) {
+  REQUIRE(begin + count <= all.size());
+  const auto first = all.begin() + static_cast<std::ptrdiff_t>(begin);
+  return {first, first + static_cast<std::ptrdiff_t>(count)};
+}
+
+inline Numbers join(std::initializer_list<Numbers> parts) {
+  Numbers all;
+  for (const Numbers& p : parts) all.insert(all.end(), p.begin(), p.end());
+  return all;
+}
+
+}  // namespace merit_test

@@ -1,0 +1,336 @@
+// Attention and the mean over a path, against the rule of visibility written out as a dense mask here.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend/backends.hpp"
+#include "backend/witness.hpp"
+#include "merit/data/forest.hpp"
+#include "merit/testing/random_forest.hpp"
+
+using namespace merit_test;
+
+namespace {
+
+bool sees(const Forest& forest, Index q, Index k) {
+  return k <= q && q < forest.subtree_end[k];
+}
+
+/// Differentiated by q (Q, H·dh), then k and v (T, Hkv·dh).
+struct Attention {
+  const Forest* forest;
+  AttentionShape shape;
+  Ids query_tokens;  // empty: all
+
+  Index tokens() const { return forest->token_count(); }
+  Index queries() const { return query_tokens.empty() ? tokens() : query_tokens.size(); }
+  Index q_width() const { return shape.heads * shape.head_dim; }
+  Index kv_width() const { return shape.kv_heads * shape.head_dim; }
+  Index q_size() const { return queries() * q_width(); }
+  Index kv_size() const { return tokens() * kv_width(); }
+  Index inputs() const { return q_size() + 2 * kv_size(); }
+
+  template <class B>
+  Numbers forward(const Numbers& x) const {
+    return run<B>(x)[0];
+  }
+  /// out, then lse.
+  template <class B>
+  std::vector<Numbers> run(const Numbers& x) const {
+    Machine<B> m;
+    const auto view = forest->view();
+    const Array<B> q(m, queries(), q_width(), part(x, 0, q_size()));
+    const Array<B> k(m, tokens(), kv_width(), part(x, q_size(), kv_size()));
+    const Array<B> v(m, tokens(), kv_width(), part(x, q_size() + kv_size(), kv_size()));
+    Array<B> out(m, queries(), q_width(), 9.0), lse(m, queries(), shape.heads, 9.0);
+    Array<B> scratch = working_space<B>(m, B::attention_scratch(m.handle, view, shape));
+    B::attention(m.handle, view, shape, query_tokens, q.constant(), k.constant(), v.constant(), out.matrix(),
+                 lse.matrix(), scratch.vector());
+    return {out.values(), lse.values()};
+  }
+  template <class B>
+  Numbers backward(const Numbers& x, const Numbers& dy, Write write, double before) const {
+    Machine<B> m;
+    const auto view = forest->view();
+    const std::vector<Numbers> kept = run<B>(x);
+    const Array<B> q(m, queries(), q_width(), part(x, 0, q_size()));
+    const Array<B> k(m, tokens(), kv_width(), part(x, q_size(), kv_size()));
+    const Array<B> v(m, tokens(), kv_width(), part(x, q_size() + kv_size(), kv_size()));
+    const Array<B> out(m, queries(), q_width(), kept[0]), lse(m, queries(), shape.heads, kept[1]);
+    const Array<B> dout(m, queries(), q_width(), dy);
+    Array<B> dq(m, queries(), q_width(), before);
+    Array<B> dk(m, tokens(), kv_width(), before), dv(m, tokens(), kv_width(), before);
+    Array<B> scratch = working_space<B>(m, B::attention_backward_scratch(m.handle, view, shape));
+    B::attention_backward(m.handle, view, shape, query_tokens, q.constant(), k.constant(), v.constant(),
+                          out.constant(), lse.constant(), dout.constant(), write, dq.matrix(), write,
+                          dk.matrix(), dv.matrix(), scratch.vector());
+    return join({dq.values(), dk.values(), dv.values()});
+  }
+
+  /// Out, then lse, from a T × T mask.
+  std::vector<Numbers> dense(const Numbers& x) const {
+    const Numbers q = part(x, 0, q_size()), k = part(x, q_size(), kv_size()),
+                  v = part(x, q_size() + kv_size(), kv_size());
+    const Index width = shape.head_dim;
+    Numbers out(q_size()), all_lse;
+    for (Index row = 0; row < queries(); ++row) {
+      const Index token = query_tokens.empty() ? row : query_tokens[row];
+      for (Index head = 0; head < shape.heads; ++head) {
+        const Index kv_head = head * shape.kv_heads / shape.heads;
+        Numbers scores(tokens(), -std::numeric_limits<double>::infinity());
+        for (Index t = 0; t < tokens(); ++t) {
+          if (!sees(*forest, token, t)) continue;
+          scores[t] = 0;
+          for (Index c = 0; c < width; ++c)
+            scores[t] +=
+                shape.scale * q[row * q_width() + head * width + c] * k[t * kv_width() + kv_head * width + c];
+        }
+        const double largest = *std::max_element(scores.begin(), scores.end());
+        double sum = 0;
+        for (const double score : scores) sum += std::exp(score - largest);
+        all_lse.push_back(largest + std::log(sum));
+        for (Index t = 0; t < tokens(); ++t)
+          for (Index c = 0; c < width; ++c)
+            out[row * q_width() + head * width + c] +=
+                std::exp(scores[t] - largest) / sum * v[t * kv_width() + kv_head * width + c];
+      }
+    }
+    return {out, all_lse};
+  }
+};
+
+/// Differentiated by x (T, width).
+struct PathMean {
+  const Forest* forest;
+  Index width;
+  Index inputs() const { return forest->token_count() * width; }
+
+  template <class B>
+  Numbers forward(const Numbers& values) const {
+    Machine<B> m;
+    const auto view = forest->view();
+    const Array<B> x(m, forest->token_count(), width, values);
+    Array<B> out(m, forest->row_count(), width, 9.0);
+    Array<B> scratch = working_space<B>(m, B::path_mean_scratch(m.handle, view, width));
+    B::path_mean(m.handle, view, x.constant(), out.matrix(), scratch.vector());
+    return out.values();
+  }
+  template <class B>
+  Numbers backward(const Numbers&, const Numbers& dy, Write write, double before) const {
+    Machine<B> m;
+    const auto view = forest->view();
+    const Array<B> dout(m, forest->row_count(), width, dy);
+    Array<B> dx(m, forest->token_count(), width, before);
+    Array<B> scratch = working_space<B>(m, B::path_mean_scratch(m.handle, view, width));
+    B::path_mean_backward(m.handle, view, dout.constant(), write, dx.matrix(), scratch.vector());
+    return dx.values();
+  }
+};
+
+const AttentionShape shapes[] = {
+    {1, 1, 1, 1.0}, {2, 2, 4, 0.5}, {4, 2, 3, 0.6}, {6, 1, 5, 0.4}, {3, 3, 8, 0.35}};
+
+RandomForestShape small_shape(Rng& rng) {
+  RandomForestShape shape;
+  shape.depth = 1 + rng.below(4);
+  shape.branching = 1 + rng.below(4);
+  shape.run = 1 + rng.below(6);
+  return shape;
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("attention over 200 random forests is the masked softmax, for all tokens and for some", B,
+                   MERIT_TEST_BACKENDS) {
+  using T = typename B::Scalar;
+  Rng rng(30);
+  ForestBuilder builder;
+  for (int round = 0; round < 200; ++round) {
+    const Forest& forest = random_forest(rng, small_shape(rng)).build(builder);
+    const AttentionShape& shape = shapes[rng.below(std::size(shapes))];
+    INFO("round ", round, ", ", forest.token_count(), " tokens, ", shape.heads, " heads");
+    for (const Ids& queries : {Ids{}, forest.rows}) {
+      const Attention attention{&forest, shape, queries};
+      const Numbers x = random_numbers(rng, attention.inputs());
+      const std::vector<Numbers> result = attention.run<B>(x);
+      const std::vector<Numbers> expected = attention.dense(x);
+      REQUIRE(relative_error(result[0], expected[0]) <= Tolerance<T>::value);
+      REQUIRE(relative_error(result[1], expected[1]) <= Tolerance<T>::value);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("attention over long runs is the masked softmax", B, MERIT_TEST_BACKENDS) {
+  using T = typename B::Scalar;
+  Rng rng(31);
+  RandomForestShape shape;
+  shape.groups = 2;
+  shape.run = 150;
+  shape.vocabulary = 1000;
+  ForestBuilder builder;
+  for (int round = 0; round < 3; ++round) {
+    const Forest& forest = random_forest(rng, shape).build(builder);
+    for (const Ids& queries : {Ids{}, forest.rows}) {
+      const Attention attention{&forest, {4, 2, 16, 0.25}, queries};
+      const Numbers x = random_numbers(rng, attention.inputs());
+      CHECK(relative_error(attention.forward<B>(x), attention.dense(x)[0]) <= Tolerance<T>::value);
+      const Numbers dy = random_numbers(rng, attention.q_size());
+      CHECK(relative_error(attention.backward<B>(x, dy, Write::assign, 1.0),
+                           attention.backward<Arbiter>(x, dy, Write::assign, 1.0)) <= Tolerance<T>::gradient);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("attention agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
+  Rng rng(32);
+  ForestBuilder builder;
+  RandomForestShape size;
+  size.groups = 2;
+  size.branching = 2;
+  size.run = 3;
+  for (const AttentionShape& shape : shapes) {
+    const Forest& forest = random_forest(rng, size).build(builder);
+    for (const Ids& queries : {Ids{}, forest.rows}) {
+      const Attention attention{&forest, shape, queries};
+      check_witnesses<B>(attention, random_numbers(rng, attention.inputs()), rng);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("attention stays finite and right for scores up to ten thousand", B, MERIT_TEST_BACKENDS) {
+  using T = typename B::Scalar;
+  // A score of 1e4 has a rounding of 1e4 · epsilon, which is what its exponential is off by.
+  const double tolerance = 32 * 1e4 * static_cast<double>(std::numeric_limits<T>::epsilon());
+  Rng rng(33);
+  ForestBuilder builder;
+  for (int round = 0; round < 20; ++round) {
+    const Forest& forest = random_forest(rng, small_shape(rng)).build(builder);
+    const Attention attention{&forest, {2, 1, 2, 1.0}, {}};
+    Numbers x = random_numbers(rng, attention.inputs());
+    for (Index i = 0; i < attention.q_size() + attention.kv_size(); ++i)
+      x[i] = (x[i] < 0 ? -70 : 70) + x[i] / 4;  // q·k is about −1e4, 0 or 1e4
+    const std::vector<Numbers> result = attention.run<B>(x);
+    const std::vector<Numbers> expected = attention.dense(x);
+    CHECK(*std::max_element(expected[1].begin(), expected[1].end()) > 9e3);
+    CHECK(relative_error(result[0], expected[0]) <= tolerance);
+    CHECK(relative_error(result[1], expected[1]) <= Tolerance<T>::value);
+    const Numbers gradient =
+        attention.backward<B>(x, random_numbers(rng, attention.q_size()), Write::assign, 0.0);
+    CHECK(std::all_of(gradient.begin(), gradient.end(), [](double g) { return std::isfinite(g); }));
+  }
+  // All scores far below zero: the largest is taken off before the exponentials.
+  const std::vector<Token> tokens = {1, 2, 3};
+  const std::span<const Token> sequence(tokens);
+  builder.clear();
+  builder.add_tree({&sequence, 1});
+  const Attention attention{&builder.finish(), {1, 1, 1, 1.0}, {}};
+  const Numbers x = {100, 100, 100, -100, -100, -100, 3, 6, 9};
+  CHECK(relative_error(attention.forward<B>(x), Numbers{3, 4.5, 6}) <= tolerance);
+  CHECK(relative_error(attention.run<B>(x)[1], Numbers{-1e4, -1e4 + std::log(2.0), -1e4 + std::log(3.0)}) <=
+        Tolerance<T>::value);
+}
+
+TEST_CASE_TEMPLATE("a wanted token's attention has the bits it has among all tokens", B,
+                   ReferenceBackend<float>, ReferenceBackend<double>) {
+  Rng rng(34);
+  ForestBuilder builder;
+  const Forest& forest = random_forest(rng, {}).build(builder);
+  const Attention all{&forest, {4, 2, 3, 0.6}, {}};
+  const Attention some{&forest, {4, 2, 3, 0.6}, forest.rows};
+  const Numbers x = random_numbers(rng, all.inputs());
+  Numbers pruned;
+  for (const std::uint32_t row : forest.rows) {
+    const Numbers q = part(x, row * all.q_width(), all.q_width());
+    pruned.insert(pruned.end(), q.begin(), q.end());
+  }
+  pruned = join({pruned, part(x, all.q_size(), 2 * all.kv_size())});
+  const Numbers of_all = all.forward<B>(x);
+  const Numbers of_some = some.forward<B>(pruned);
+  for (Index r = 0; r < forest.row_count(); ++r)
+    CHECK(part(of_some, r * all.q_width(), all.q_width()) ==
+          part(of_all, forest.rows[r] * all.q_width(), all.q_width()));
+}
+
+TEST_CASE_TEMPLATE("attention and path means in a forest have the bits of the sequence alone", B,
+                   ReferenceBackend<float>, ReferenceBackend<double>) {
+  Rng rng(35);
+  ForestBuilder builder, single;
+  const AttentionShape shape{4, 2, 3, 0.6};
+  for (int round = 0; round < 20; ++round) {
+    const RandomForest random = random_forest(rng, small_shape(rng));
+    const Forest& forest = random.build(builder);
+    const Attention packed{&forest, shape, {}};
+    const PathMean packed_mean{&forest, 5};
+    const Numbers x = random_numbers(rng, packed.inputs());
+    const Numbers features = random_numbers(rng, packed_mean.inputs());
+    const Numbers out = packed.forward<B>(x);
+    const Numbers means = packed_mean.forward<B>(features);
+    for (const RandomForest::Row& row : random.rows) {
+      const std::span<const Token> prefix(random.groups[row.group][row.sequence].data(), row.position + 1);
+      single.clear();
+      const Index group = single.add_tree({&prefix, 1});
+      single.want_row(single.index(group, 0, row.position));
+      const Attention alone{&single.finish(), shape, {}};
+      Numbers q, k, v, f;
+      const auto take = [](Numbers& to, const Numbers& from, Index begin, Index count) {
+        to = join({to, part(from, begin, count)});
+      };
+      std::uint32_t token = 0;
+      for (Index p = 0; p <= row.position; ++p) {
+        token = builder.index(row.group, row.sequence, p);
+        take(q, x, token * packed.q_width(), packed.q_width());
+        take(k, x, packed.q_size() + token * packed.kv_width(), packed.kv_width());
+        take(v, x, packed.q_size() + packed.kv_size() + token * packed.kv_width(), packed.kv_width());
+        take(f, features, token * 5, 5);
+      }
+      const Numbers out_alone = alone.forward<B>(join({q, k, v}));
+      REQUIRE(part(out_alone, row.position * packed.q_width(), packed.q_width()) ==
+              part(out, token * packed.q_width(), packed.q_width()));
+      REQUIRE(PathMean{&single.forest(), 5}.forward<B>(f) == part(means, builder.row_of(token) * 5, 5));
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("path means are the means over what a token sees", B, MERIT_TEST_BACKENDS) {
+  Rng rng(36);
+  ForestBuilder builder;
+  for (int round = 0; round < 100; ++round) {
+    const Forest& forest = random_forest(rng, small_shape(rng)).build(builder);
+    const Index width = 1 + rng.below(9);
+    const PathMean mean{&forest, width};
+    const Numbers x = random_numbers(rng, mean.inputs());
+    Numbers expected(forest.row_count() * width);
+    for (Index r = 0; r < forest.row_count(); ++r) {
+      double count = 0;
+      for (Index t = 0; t < forest.token_count(); ++t) {
+        if (!sees(forest, forest.rows[r], t)) continue;
+        ++count;
+        for (Index c = 0; c < width; ++c) expected[r * width + c] += x[t * width + c];
+      }
+      for (Index c = 0; c < width; ++c) expected[r * width + c] /= count;
+    }
+    REQUIRE(relative_error(mean.forward<B>(x), expected) <= Tolerance<typename B::Scalar>::value);
+  }
+}
+
+TEST_CASE_TEMPLATE("path means agree with their witnesses", B, MERIT_TEST_BACKENDS) {
+  Rng rng(37);
+  ForestBuilder builder;
+  for (int round = 0; round < 5; ++round) {
+    const Forest& forest = random_forest(rng, small_shape(rng)).build(builder);
+    const PathMean mean{&forest, 1 + rng.below(4)};
+    check_witnesses<B>(mean, random_numbers(rng, mean.inputs()), rng);
+  }
+}
+
+TEST_CASE_TEMPLATE("a forest without wanted rows gives nothing and takes no gradient", B,
+                   MERIT_TEST_BACKENDS) {
+  const std::vector<Token> tokens = {1, 2, 3};
+  const std::span<const Token> sequence(tokens);
+  ForestBuilder builder;
+  builder.add_tree({&sequence, 1});
+  const PathMean mean{&builder.finish(), 2};
+  CHECK(mean.forward<B>(Numbers(6, 1.0)).empty());
+  CHECK(mean.backward<B>({}, {}, Write::assign, 5.0) == Numbers(6, 0.0));
+  CHECK(mean.backward<B>({}, {}, Write::add, 5.0) == Numbers(6, 5.0));
+}

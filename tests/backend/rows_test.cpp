@@ -1,0 +1,320 @@
+// The operations that work on one row at a time: norms, rotary positions, SwiGLU, GELU.
+#include <cmath>
+#include <limits>
+
+#include "backend/backends.hpp"
+#include "backend/witness.hpp"
+
+using namespace merit_test;
+
+namespace {
+
+constexpr double epsilon = 1e-5;
+
+/// Differentiated by x, then weight.
+struct RmsNorm {
+  Index rows, width;
+  Index inputs() const { return rows * width + width; }
+
+  template <class B>
+  Numbers forward(const Numbers& v) const {
+    return run<B>(v)[0];
+  }
+  /// y, then rstd.
+  template <class B>
+  std::vector<Numbers> run(const Numbers& v) const {
+    Machine<B> m;
+    const Array<B> x(m, rows, width, part(v, 0, rows * width));
+    const Array<B> weight(m, 1, width, part(v, rows * width, width));
+    Array<B> y(m, rows, width, 9.0), rstd(m, 1, rows, 9.0);
+    B::rms_norm(m.handle, x.constant(), weight.constant_vector(), typename B::Scalar(epsilon), y.matrix(),
+                rstd.vector());
+    return {y.values(), rstd.values()};
+  }
+  template <class B>
+  Numbers backward(const Numbers& v, const Numbers& dy_values, Write write, double before) const {
+    Machine<B> m;
+    const Array<B> x(m, rows, width, part(v, 0, rows * width));
+    const Array<B> weight(m, 1, width, part(v, rows * width, width));
+    const Array<B> rstd(m, 1, rows, run<B>(v)[1]);
+    const Array<B> dy(m, rows, width, dy_values);
+    Array<B> dx(m, rows, width, before), dweight(m, 1, width, write == Write::add ? before : 0.0);
+    B::rms_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
+                         rstd.constant_vector(), write, dx.matrix(), dweight.vector());
+
+    // What is not wanted is left out, and the rest is the same.
+    Array<B> only_dx(m, rows, width, before), only_dweight(m, 1, width, write == Write::add ? before : 0.0);
+    B::rms_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
+                         rstd.constant_vector(), write, only_dx.matrix(), {});
+    B::rms_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
+                         rstd.constant_vector(), write, {}, only_dweight.vector());
+    CHECK(only_dx.values() == dx.values());
+    CHECK(only_dweight.values() == dweight.values());
+    return join({dx.values(), dweight.values()});
+  }
+};
+
+/// Differentiated by x, then weight, then bias.
+struct LayerNorm {
+  Index rows, width;
+  Index inputs() const { return rows * width + 2 * width; }
+
+  template <class B>
+  Numbers forward(const Numbers& v) const {
+    return run<B>(v)[0];
+  }
+  /// y, then stats.
+  template <class B>
+  std::vector<Numbers> run(const Numbers& v) const {
+    Machine<B> m;
+    const Array<B> x(m, rows, width, part(v, 0, rows * width));
+    const Array<B> weight(m, 1, width, part(v, rows * width, width));
+    const Array<B> bias(m, 1, width, part(v, rows * width + width, width));
+    Array<B> y(m, rows, width, 9.0), stats(m, 1, 2 * rows, 9.0);
+    B::layer_norm(m.handle, x.constant(), weight.constant_vector(), bias.constant_vector(),
+                  typename B::Scalar(epsilon), y.matrix(), stats.vector());
+    return {y.values(), stats.values()};
+  }
+  template <class B>
+  Numbers backward(const Numbers& v, const Numbers& dy_values, Write write, double before) const {
+    Machine<B> m;
+    const Array<B> x(m, rows, width, part(v, 0, rows * width));
+    const Array<B> weight(m, 1, width, part(v, rows * width, width));
+    const Array<B> stats(m, 1, 2 * rows, run<B>(v)[1]);
+    const Array<B> dy(m, rows, width, dy_values);
+    const double start = write == Write::add ? before : 0.0;
+    Array<B> dx(m, rows, width, before), dweight(m, 1, width, start), dbias(m, 1, width, start);
+    B::layer_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
+                           stats.constant_vector(), write, dx.matrix(), dweight.vector(), dbias.vector());
+
+    Array<B> only_dx(m, rows, width, before), only_dweight(m, 1, width, start),
+        only_dbias(m, 1, width, start);
+    B::layer_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
+                           stats.constant_vector(), write, only_dx.matrix(), {}, {});
+    B::layer_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
+                           stats.constant_vector(), write, {}, only_dweight.vector(), {});
+    B::layer_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
+                           stats.constant_vector(), write, {}, {}, only_dbias.vector());
+    CHECK(only_dx.values() == dx.values());
+    CHECK(only_dweight.values() == dweight.values());
+    CHECK(only_dbias.values() == dbias.values());
+    return join({dx.values(), dweight.values(), dbias.values()});
+  }
+};
+
+/// In place, so the gradient has one writer and `add` is added here.
+struct Rotary {
+  Index rows, heads, head_dim;
+  Ids positions;
+  Numbers table;  // (10, head_dim)
+  Index inputs() const { return rows * heads * head_dim; }
+
+  template <class B>
+  Numbers rotate(const Numbers& v, bool inverse) const {
+    Machine<B> m;
+    const Array<B> angles(m, 10, head_dim, table);
+    Array<B> x(m, rows, heads * head_dim, v);
+    B::rotary(m.handle, x.matrix(), heads, positions, angles.constant(), inverse);
+    return x.values();
+  }
+  template <class B>
+  Numbers forward(const Numbers& v) const {
+    return rotate<B>(v, false);
+  }
+  template <class B>
+  Numbers backward(const Numbers&, const Numbers& dy, Write write, double before) const {
+    Numbers dx = rotate<B>(dy, true);
+    if (write == Write::add)
+      for (double& value : dx) value += before;
+    return dx;
+  }
+};
+
+Rotary random_rotary(Rng& rng, Index rows, Index heads, Index head_dim) {
+  Rotary rotary{rows, heads, head_dim, random_ids(rng, rows, 10), Numbers(10 * head_dim)};
+  const Index half = head_dim / 2;
+  for (Index p = 0; p < 10; ++p) {
+    for (Index j = 0; j < half; ++j) {
+      const double angle =
+          static_cast<double>(p) * std::pow(100.0, -static_cast<double>(j) / static_cast<double>(half));
+      // As float holds them, so that every backend turns by the same.
+      rotary.table[p * head_dim + j] = static_cast<double>(static_cast<float>(std::cos(angle)));
+      rotary.table[p * head_dim + half + j] = static_cast<double>(static_cast<float>(std::sin(angle)));
+    }
+  }
+  return rotary;
+}
+
+struct Swiglu {
+  Index rows, width;
+  Index inputs() const { return rows * 2 * width; }
+
+  template <class B>
+  Numbers forward(const Numbers& v) const {
+    Machine<B> m;
+    const Array<B> gate_up(m, rows, 2 * width, v);
+    Array<B> out(m, rows, width, 9.0);
+    B::swiglu(m.handle, gate_up.constant(), out.matrix());
+    return out.values();
+  }
+  template <class B>
+  Numbers backward(const Numbers& v, const Numbers& dy_values, Write write, double before) const {
+    Machine<B> m;
+    const Array<B> gate_up(m, rows, 2 * width, v), dy(m, rows, width, dy_values);
+    Array<B> dx(m, rows, 2 * width, before);
+    B::swiglu_backward(m.handle, dy.constant(), gate_up.constant(), write, dx.matrix());
+    return dx.values();
+  }
+};
+
+struct GeluOf {
+  Gelu kind;
+  Index rows, width;
+  Index inputs() const { return rows * width; }
+
+  template <class B>
+  Numbers forward(const Numbers& v) const {
+    Machine<B> m;
+    const Array<B> x(m, rows, width, v);
+    Array<B> y(m, rows, width, 9.0);
+    B::gelu(m.handle, kind, x.constant(), y.matrix());
+    return y.values();
+  }
+  template <class B>
+  Numbers backward(const Numbers& v, const Numbers& dy_values, Write write, double before) const {
+    Machine<B> m;
+    const Array<B> x(m, rows, width, v), dy(m, rows, width, dy_values);
+    Array<B> dx(m, rows, width, before);
+    B::gelu_backward(m.handle, kind, dy.constant(), x.constant(), write, dx.matrix());
+    return dx.values();
+  }
+};
+
+constexpr Index shapes[][2] = {{1, 1}, {1, 2}, {3, 5}, {4, 8}, {5, 19}, {2, 33}};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("RMSNorm agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
+  Rng rng(20);
+  for (const auto& [rows, width] : shapes) {
+    const RmsNorm norm{rows, width};
+    check_witnesses<B>(norm, random_numbers(rng, norm.inputs()), rng);
+  }
+  CHECK(RmsNorm{0, 4}.forward<B>(Numbers(4, 1.0)).empty());
+}
+
+TEST_CASE_TEMPLATE("RMSNorm divides by the root of the mean square", B, MERIT_TEST_BACKENDS) {
+  const std::vector<Numbers> result = RmsNorm{1, 2}.run<B>({3, 4, 1, 10});
+  const double rstd = 1 / std::sqrt(12.5 + epsilon);
+  CHECK(relative_error(result[0], Numbers{3 * rstd, 40 * rstd}) <= Tolerance<typename B::Scalar>::value);
+  CHECK(relative_error(result[1], Numbers{rstd}) <= Tolerance<typename B::Scalar>::value);
+}
+
+TEST_CASE_TEMPLATE("LayerNorm agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
+  Rng rng(21);
+  for (const auto& [rows, width] : shapes) {
+    if (width == 1) continue;  // x − mean is nothing
+    const LayerNorm norm{rows, width};
+    check_witnesses<B>(norm, random_numbers(rng, norm.inputs()), rng);
+  }
+  CHECK(LayerNorm{0, 4}.forward<B>(Numbers(8, 1.0)).empty());
+}
+
+TEST_CASE_TEMPLATE("LayerNorm centres, scales and shifts, also far from zero", B, MERIT_TEST_BACKENDS) {
+  for (const double offset : {0.0, 1000.0}) {
+    const std::vector<Numbers> result =
+        LayerNorm{1, 4}.run<B>({offset + 1, offset + 2, offset + 3, offset + 6, 1, 1, 1, 2, 0, 5, 0, 0});
+    const double rstd = 1 / std::sqrt(3.5 + epsilon);  // deviations −2 −1 0 3
+    const Numbers expected = {-2 * rstd, -1 * rstd + 5, 0, 6 * rstd};
+    CHECK(relative_error(result[0], expected) <= Tolerance<typename B::Scalar>::value);
+    CHECK(relative_error(result[1], Numbers{offset + 3, rstd}) <= Tolerance<typename B::Scalar>::value);
+  }
+}
+
+TEST_CASE_TEMPLATE("rotary positions agree with their witnesses, and the inverse turns back", B,
+                   MERIT_TEST_BACKENDS) {
+  Rng rng(22);
+  const Index sizes[][3] = {{1, 1, 2}, {5, 3, 4}, {4, 2, 6}, {3, 2, 16}, {2, 1, 34}};
+  for (const auto& [rows, heads, head_dim] : sizes) {
+    const Rotary rotary = random_rotary(rng, rows, heads, head_dim);
+    const Numbers x = random_numbers(rng, rotary.inputs());
+    check_witnesses<B>(rotary, x, rng);
+    CHECK(relative_error(rotary.rotate<B>(rotary.rotate<B>(x, false), true), x) <= 1e-6);
+  }
+}
+
+TEST_CASE_TEMPLATE("rotary turns pairs half a head apart by the position's angle", B, MERIT_TEST_BACKENDS) {
+  // Position 1: the first pair by a quarter turn, the second not at all. Two heads.
+  Rotary rotary{2, 2, 4, {1, 0}, Numbers(40)};
+  for (Index j = 0; j < 2; ++j) rotary.table[j] = 1;  // position 0: cosines 1
+  rotary.table[4] = 0, rotary.table[5] = 1, rotary.table[6] = 1, rotary.table[7] = 0;
+  const Numbers x = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8};
+  const Numbers turned = {-3, 2, 1, 4, -7, 6, 5, 8, 1, 2, 3, 4, 5, 6, 7, 8};
+  CHECK(rotary.forward<B>(x) == turned);
+}
+
+TEST_CASE_TEMPLATE("SwiGLU agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
+  Rng rng(23);
+  for (const auto& [rows, width] : shapes) {
+    const Swiglu swiglu{rows, width};
+    check_witnesses<B>(swiglu, random_numbers(rng, swiglu.inputs(), 2.0), rng);
+  }
+}
+
+TEST_CASE_TEMPLATE("SwiGLU is the gate's silu times the other half, and stays finite far out", B,
+                   MERIT_TEST_BACKENDS) {
+  const Numbers y = Swiglu{1, 3}.forward<B>({1, 1000, -1000, 3, 2, 2});
+  CHECK(relative_error(part(y, 0, 1), Numbers{3 * 0.7310585786300049}) <=
+        Tolerance<typename B::Scalar>::value);
+  CHECK(relative_error(part(y, 1, 1), Numbers{2000}) <= Tolerance<typename B::Scalar>::value);
+  CHECK(std::abs(y[2]) <= 1e-30);
+  const Numbers dx = Swiglu{1, 3}.backward<B>({1, 1000, -1000, 3, 2, 2}, {1, 1, 1}, Write::assign, 0.0);
+  CHECK(std::abs(dx[1] - 2) <= 1e-5);
+  CHECK(std::abs(dx[2]) <= 1e-30);
+  CHECK(std::abs(dx[4] - 1000) <= 1e-2);
+}
+
+TEST_CASE_TEMPLATE("both GELUs agree with their witnesses", B, MERIT_TEST_BACKENDS) {
+  Rng rng(24);
+  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+    for (const auto& [rows, width] : shapes) {
+      const GeluOf gelu{kind, rows, width};
+      check_witnesses<B>(gelu, random_numbers(rng, gelu.inputs(), 2.0), rng);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("the two GELUs have their published values, and stay finite far out", B,
+                   MERIT_TEST_BACKENDS) {
+  const Numbers x = {1, -1, 0, 3, 1000, -1000};
+  const double tolerance = Tolerance<typename B::Scalar>::value;
+  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+    const bool exact = kind == Gelu::erf;
+    const double at_one = exact ? 0.8413447460685429 : 0.8411919906082768;
+    const double at_three = exact ? 2.99595030590511 : 2.996362607918227;
+    const Numbers y = GeluOf{kind, 1, 6}.forward<B>(x);
+    CHECK(relative_error(part(y, 0, 4), Numbers{at_one, at_one - 1, 0, at_three}) <= tolerance);
+    CHECK(relative_error(part(y, 4, 1), Numbers{1000}) <= tolerance);
+    CHECK(std::abs(y[5]) <= 1e-30);
+    const Numbers dx = GeluOf{kind, 1, 6}.backward<B>(x, Numbers(6, 1.0), Write::assign, 0.0);
+    CHECK(relative_error(part(dx, 2, 1), Numbers{0.5}) <= tolerance);
+    CHECK(relative_error(part(dx, 4, 1), Numbers{1}) <= tolerance);
+    CHECK(std::abs(dx[5]) <= 1e-30);
+  }
+}
+
+TEST_CASE_TEMPLATE("a row's results have the same bits alone and among others", B, MERIT_TEST_BACKENDS) {
+  Rng rng(25);
+  const Index rows = 9, width = 19;
+  const Numbers x = random_numbers(rng, rows * width);
+  const Numbers weights = random_numbers(rng, 2 * width);
+  const Numbers rms = RmsNorm{rows, width}.forward<B>(join({x, part(weights, 0, width)}));
+  const Numbers layer = LayerNorm{rows, width}.forward<B>(join({x, weights}));
+  const Numbers gelu = GeluOf{Gelu::tanh, rows, width}.forward<B>(x);
+  for (Index i = 0; i < rows; ++i) {
+    const Numbers row = part(x, i * width, width);
+    CHECK(RmsNorm{1, width}.forward<B>(join({row, part(weights, 0, width)})) == part(rms, i * width, width));
+    CHECK(LayerNorm{1, width}.forward<B>(join({row, weights})) == part(layer, i * width, width));
+    CHECK(GeluOf{Gelu::tanh, 1, width}.forward<B>(row) == part(gelu, i * width, width));
+  }
+}

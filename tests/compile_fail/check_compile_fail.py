@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Compiles each .cpp of a folder and checks that it fails with the message named on its first line."""
+
+import argparse
+import concurrent.futures
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def problem(compiler, options, source):
+    """What is wrong with the outcome of compiling `source`, or None."""
+    first_line = source.read_text().partition("\n")[0].strip()
+    result = subprocess.run([compiler, "-std=c++20", "-fsyntax-only", *options, str(source)],
+                            capture_output=True, text=True)
+    if first_line == "// compiles":
+        return None if result.returncode == 0 else f"should compile, but:\n{result.stderr[:2000]}"
+    if not first_line.startswith("// expect: "):
+        return 'its first line is neither "// expect: TEXT" nor "// compiles"'
+    expected = first_line.removeprefix("// expect: ").strip()
+    if result.returncode == 0:
+        return "compiles, but must not"
+    errors = [line for line in result.stderr.splitlines() if "error:" in line]
+    if not any(expected in line for line in errors):
+        return f'fails without the text "{expected}"; its errors are:\n    ' + "\n    ".join(errors[:6])
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--compiler", action="append", required=True)
+    parser.add_argument("--include", required=True)
+    parser.add_argument("--system-include", action="append", default=[])
+    parser.add_argument("folder")
+    arguments = parser.parse_args()
+
+    options = [f"-I{arguments.include}"]
+    for system in arguments.system_include:
+        options += ["-isystem", system]
+    sources = sorted(Path(arguments.folder).glob("*.cpp"))
+    if not sources:
+        sys.exit(f"no .cpp files in {arguments.folder}")
+    jobs = [(compiler, options, source) for source in sources for compiler in arguments.compiler]
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for (compiler, _, source), text in zip(jobs, pool.map(lambda job: problem(*job), jobs)):
+            if text:
+                failed += 1
+                print(f"FAILED: {source.name} with {compiler}: {text}")
+    print(f"{len(jobs) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,359 @@
+// The JSON-lines reader: what it accepts, and one clear sentence for everything else.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/data/jsonl.hpp"
+
+namespace {
+
+using merit::PreferenceReader;
+using merit::PreferenceRecord;
+
+const std::string good = R"({"prompt": "p", "chosen": "a", "rejected": "b"})";
+
+std::vector<PreferenceRecord> read_all(const std::string& text, merit::JsonLinesOptions options = {}) {
+  std::istringstream in(text);
+  PreferenceReader reader(in, "in.jsonl", options);
+  std::vector<PreferenceRecord> records;
+  while (auto record = reader.next()) records.push_back(std::move(*record));
+  return records;
+}
+
+template <class Reader>
+std::string error_of_next(Reader& reader) {
+  try {
+    reader.next();
+  } catch (const merit::DataError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+/// What is said of `line` as the second line of a file whose first and third are good.
+std::string error_of(const std::string& line, merit::JsonLinesOptions options = {}) {
+  std::istringstream in(good + "\n" + line + "\n" + good + "\n");
+  PreferenceReader reader(in, "in.jsonl", options);
+  REQUIRE(reader.next());
+  const std::string message = error_of_next(reader);
+  REQUIRE_MESSAGE(reader.next(), "the line after the error was not read");
+  CHECK(reader.position().line == 3);
+  CHECK_FALSE(reader.next());
+  return message;
+}
+
+std::string nested(std::size_t depth) {  // arrays in one another, under a field that is ignored
+  return R"({"chosen": "a", "rejected": "b", "x": )" + std::string(depth, '[') + std::string(depth, ']') +
+         "}";
+}
+
+}  // namespace
+
+TEST_CASE("every malformed line is one sentence with file, line, what was found and what was expected") {
+  struct Case {
+    std::string name;
+    std::string line;
+    std::string expected;  // after "in.jsonl:2: "
+  };
+  const std::string x = R"("rejected": "b")";  // the rest of a preference record
+  const std::vector<Case> cases{
+      // Not JSON, or not an object.
+      {"cut short", R"({"chosen": "a", "rejected)", "record: found a line that ends before its JSON does"},
+      {"no closing brace", R"({"chosen": "a", "rejected": "b")", "record: found a line that ends before"},
+      {"open array", R"({"chosen": [1, 2)", "record: found a line that ends before"},
+      {"only a brace", "{", "record: found a line that ends before"},
+      {"not JSON", "hello", "record: found text that is not JSON at byte 1"},
+      {"single quotes", "{'chosen': 'a'}", "record: found text that is not JSON at byte 2"},
+      {"no quotes around a key", "{chosen: 1}", "record: found text that is not JSON at byte 2"},
+      {"no colon", R"({"chosen" "a"})", "record: found text that is not JSON at byte 13"},
+      {"two commas", R"({"chosen": "a",, "rejected": "b"})",
+       "record: found text that is not JSON at byte 16"},
+      {"comma at the end", R"({"chosen": "a",})", "record: found text that is not JSON at byte 16"},
+      {"a comment", R"({"chosen": "a" /* b */})", "record: found text that is not JSON at byte 16"},
+      {"a number with a leading zero", R"({"margin": 01})", "record: found text that is not JSON"},
+      {"a bare control character", "{\"chosen\": \"a\x01\"}",
+       "record: found text that is not JSON at byte 14"},
+      {"a bare tab in a string", "{\"chosen\": \"a\tb\"}", "record: found text that is not JSON at byte 14"},
+      {"an unknown escape", R"({"chosen": "\x"})", "record: found text that is not JSON at byte 14"},
+      {"half a surrogate pair", R"({"chosen": "\ud800"})", "record: found text that is not JSON"},
+      {"text after the object", good + " x", "record: found more text after the object, at byte 49"},
+      {"two objects in a line", good + good, "record: found more text after the object, at byte 48"},
+      {"NaN", R"({"margin": NaN})", "record: found NaN at byte 12, expected one JSON object"},
+      {"Infinity", R"({"margin": Infinity})", "record: found Infinity at byte 12"},
+      {"-Infinity", R"({"margin": -Infinity})", "record: found Infinity at byte 13"},
+      {"nan", R"({"margin": nan})", "record: found nan at byte 13"},
+      {"a number that overflows", R"({"margin": 1e999})", "record: found a number too large for a double"},
+      {"invalid UTF-8 in a string", "{\"chosen\": \"\xFF\"}",
+       "record: found bytes that are not UTF-8 at byte 13, expected UTF-8 text"},
+      {"Latin-1", "{\"chosen\": \"caf\xE9\"}", "record: found bytes that are not UTF-8 at byte 16"},
+      {"invalid UTF-8 outside", "\x80", "record: found bytes that are not UTF-8 at byte 1"},
+      {"UTF-16", std::string("\xFF\xFE{\0", 4), "record: found bytes that are not UTF-8 at byte 1"},
+      {"a NUL byte", std::string("\0", 1), "record: found a NUL byte at byte 1, expected text"},
+      {"text after a NUL byte", good + std::string("\0x", 2), "record: found a NUL byte at byte 48"},
+      {"an array", "[" + good + "]", "record: found an array of 1, expected one JSON object"},
+      {"an empty array", "[]", "record: found an empty array, expected one JSON object"},
+      {"a string", R"("chosen")", "record: found a string, expected one JSON object"},
+      {"a number", "17", "record: found the number 17, expected one JSON object"},
+      {"null", "null", "record: found null, expected one JSON object"},
+      {"nested too deep", nested(200), "record: found arrays and objects nested more than 128 deep"},
+      {"nested a million deep", R"({"x":)" + std::string(1000000, '['), "nested more than 128 deep"},
+      {"objects a million deep",
+       [] {
+         std::string text;
+         for (int i = 0; i < 1000000; ++i) text += R"({"a":)";
+         return text;
+       }(),
+       "nested more than 128 deep"},
+      {"a key twice", R"({"chosen": "a", "chosen": "c", "rejected": "b"})",
+       "field 'chosen': found it twice in one object, expected it once"},
+      {"a key twice inside", R"({"chosen": "a", "rejected": "b", "x": [{"y": 1, "y": 1}]})",
+       "field 'y': found it twice"},
+      // Text.
+      {"no fields", "{}", "field 'chosen': found no such field, expected a string or a list of messages"},
+      {"no chosen", R"({"prompt": "p", "rejected": "b"})", "field 'chosen': found no such field, expected"},
+      {"no rejected", R"({"prompt": "p", "chosen": "a"})", "field 'rejected': found no such field, expected"},
+      {"chosen null", R"({"chosen": null, "rejected": "b"})",
+       "field 'chosen': found null, expected a string"},
+      {"chosen a number", R"({"chosen": 3.5, "rejected": "b"})", "field 'chosen': found the number 3.5,"},
+      {"chosen true", R"({"chosen": true, "rejected": "b"})",
+       "field 'chosen': found true, expected a string"},
+      {"chosen an object", R"({"chosen": {}, "rejected": "b"})", "field 'chosen': found an object, expected"},
+      {"chosen empty", R"({"chosen": "", "rejected": "b"})",
+       "field 'chosen': found an empty string, expected at least one character"},
+      {"rejected empty", R"({"chosen": "a", "rejected": ""})", "field 'rejected': found an empty string"},
+      {"prompt a number", R"({"prompt": 1, "chosen": "a", "rejected": "b"})",
+       "field 'prompt': found the number 1"},
+      // Conversations.
+      {"no messages", R"({"chosen": [], "rejected": "b"})",
+       "field 'chosen': found an empty list of messages"},
+      {"no messages in the prompt", R"({"prompt": [], "chosen": "a", "rejected": "b"})",
+       "field 'prompt': found an empty list of messages, expected at least one message"},
+      {"a message that is a string", R"({"chosen": ["a"], "rejected": "b"})",
+       "field 'chosen[0]': found a string, expected a message with role and content"},
+      {"a message without role", R"({"chosen": [{"content": "a"}], "rejected": "b"})",
+       "field 'chosen[0].role': found no such field, expected a string"},
+      {"a message with an empty role", R"({"chosen": [{"role": "", "content": "a"}], "rejected": "b"})",
+       "field 'chosen[0].role': found an empty string"},
+      {"a message without content", R"({"chosen": [{"role": "user"}], "rejected": "b"})",
+       "field 'chosen[0].content': found no such field"},
+      {"content null", R"({"chosen": [{"role": "user", "content": null}], "rejected": "b"})",
+       "field 'chosen[0].content': found null, expected a string"},
+      {"content in parts",
+       R"({"chosen": [{"role":"user","content":"x"},{"role":"user","content":[{"type":"text"}]}], "rejected": "b"})",
+       "field 'chosen[1].content': found an array of 1, expected a string"},
+      {"one side a conversation", R"({"chosen": [{"role": "user", "content": "a"}], "rejected": "b"})",
+       "field 'rejected': found a string beside 'chosen' that is a list of messages, expected both of one "
+       "kind"},
+      {"the other side a conversation", R"({"chosen": "a", "rejected": [{"role": "user", "content": "a"}]})",
+       "field 'rejected': found a list of messages beside 'chosen' that is a string"},
+      {"a conversation under a string",
+       R"({"prompt": "p", "chosen": [{"role": "user", "content": "a"}], "rejected": "b"})",
+       "field 'chosen': found a list of messages under a prompt that is a string"},
+      // Numbers.
+      {"margin a string", R"({"margin": "1", "chosen": "a", )" + x + "}",
+       "field 'margin': found a string, expected a number"},
+      {"margin true", R"({"margin": true, "chosen": "a", )" + x + "}",
+       "field 'margin': found true, expected"},
+      {"weight negative", R"({"weight": -0.5, "chosen": "a", )" + x + "}",
+       "field 'weight': found the number -0.5, expected a number of 0 or more"},
+      {"weight a list", R"({"weight": [1], "chosen": "a", )" + x + "}",
+       "field 'weight': found an array of 1"},
+      {"soft_label above 1", R"({"soft_label": 1.5, "chosen": "a", )" + x + "}",
+       "field 'soft_label': found the number 1.5, expected a probability of 0 to 1"},
+      {"soft_label below 0", R"({"soft_label": -1, "chosen": "a", )" + x + "}",
+       "field 'soft_label': found the number -1, expected a probability of 0 to 1"},
+      // Ids.
+      {"ids not a list", R"({"chosen_ids": 3, "rejected_ids": [1]})",
+       "field 'chosen_ids': found the number 3, expected a list of token ids"},
+      {"ids a string", R"({"chosen_ids": "1 2", "rejected_ids": [1]})", "field 'chosen_ids': found a string"},
+      {"no ids", R"({"chosen_ids": [], "rejected_ids": [1]})", "field 'chosen_ids': found an empty list"},
+      {"an id negative", R"({"chosen_ids": [1, -2], "rejected_ids": [1]})",
+       "field 'chosen_ids[1]': found the number -2, expected an integer of 0 to 4294967295"},
+      {"an id too large", R"({"chosen_ids": [4294967296], "rejected_ids": [1]})",
+       "field 'chosen_ids[0]': found the number 4294967296"},
+      {"an id far too large", R"({"chosen_ids": [18446744073709551616], "rejected_ids": [1]})",
+       "field 'chosen_ids[0]': found the number 1.8"},
+      {"an id with a fraction", R"({"chosen_ids": [1], "rejected_ids": [1.5]})",
+       "field 'rejected_ids[0]': found the number 1.5, expected an integer"},
+      {"an id in a string", R"({"chosen_ids": [1], "rejected_ids": [1, 2, "3"]})",
+       "field 'rejected_ids[2]': found a string"},
+      {"ids of one side", R"({"chosen_ids": [1]})", "field 'rejected_ids': found no such field"},
+      {"prompt ids wrong", R"({"prompt_ids": [null], "chosen_ids": [1], "rejected_ids": [2]})",
+       "field 'prompt_ids[0]': found null"},
+      {"text and ids", R"({"chosen": "a", "rejected": "b", "chosen_ids": [1], "rejected_ids": [2]})",
+       "field 'chosen_ids': found it beside 'chosen', expected a record of text, of ids, or of features "
+       "alone"},
+      {"text on one side, ids on the other", R"({"chosen": "a", "rejected_ids": [2]})",
+       "field 'rejected_ids': found it beside 'chosen'"},
+      {"prompt in text, sides in ids", R"({"prompt": "p", "chosen_ids": [1], "rejected_ids": [2]})",
+       "field 'chosen_ids': found it beside 'prompt'"},
+      // Features.
+      {"features not a list", R"({"chosen_features": "x", "rejected_features": [1]})",
+       "field 'chosen_features': found a string, expected a list of numbers"},
+      {"no features", R"({"chosen_features": [], "rejected_features": []})",
+       "field 'chosen_features': found an empty list"},
+      {"features of two lengths", R"({"chosen_features": [1, 2, 3], "rejected_features": [1, 2]})",
+       "field 'rejected_features': found 2 numbers, expected 3 as in 'chosen_features'"},
+      {"a feature null", R"({"chosen_features": [1, null], "rejected_features": [1, 2]})",
+       "field 'chosen_features[1]': found null, expected a number that fits"},
+      {"a feature too large", R"({"chosen_features": [1e39], "rejected_features": [1]})",
+       "field 'chosen_features[0]': found the number 1e+39, expected a number that fits 32-bit floats"},
+      {"features on one side", R"({"chosen_features": [1]})",
+       "field 'rejected_features': found no such field"},
+      {"features and text", R"({"chosen": "a", "rejected": "b", "chosen_features": [1]})",
+       "field 'chosen_features': found it beside 'chosen'"},
+      {"features and ids", R"({"chosen_ids": [1], "rejected_features": [1]})",
+       "field 'rejected_features': found it beside 'chosen_ids'"},
+      {"features after text", R"({"chosen_features": [1, 2], "rejected_features": [3, 4]})",
+       "record: found 2 features, expected a record without features as in line 1"},
+      // Records of other kinds.
+      {"a ranking", R"({"prompt": "p", "completions": ["a"], "ranks": [0]})",
+       "field 'chosen': found no such field but the fields completions and ranks of a record of kind "
+       "ranking"},
+      {"ratings", R"({"prompt": "p", "completions": ["a"], "scores": [0]})", "of a record of kind ratings"},
+      {"steps", R"({"prompt": "p", "completions": ["a"], "labels": [0]})", "of a record of kind steps"},
+      {"an outcome", R"({"prompt": "p", "completion": "a", "label": true})", "of a record of kind outcome"},
+      {"a rollout", R"({"prompt": "p", "completion": "a", "rewards": [1]})", "of a record of kind rollout"},
+      {"a rollout with one reward", R"({"prompt": "p", "completion": "a", "reward": 1})", "of kind rollout"},
+      {"a judge record", R"({"prompt": "p", "response_a": "a", "response_b": "b"})",
+       "of a record of kind judge"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    const std::string message = error_of(c.line);
+    CAPTURE(message);
+    CHECK(message.starts_with("in.jsonl:2: "));
+    CHECK(message.find(c.expected) != std::string::npos);
+    CHECK(message.find(": found ") != std::string::npos);
+    CHECK(message.find(", expected ") != std::string::npos);
+    CHECK(message.size() < 300);
+    CHECK(message.find('\n') == std::string::npos);
+  }
+  MESSAGE(cases.size(), " kinds of malformed lines");
+  CHECK(cases.size() >= 60);
+}
+
+TEST_CASE("empty lines are skipped but counted, and line ends of every kind are accepted") {
+  const auto records = read_all("\xEF\xBB\xBF" + good + "\r\n\r\n  \t\n\n" + good + "\n" + good);
+  REQUIRE(records.size() == 3);
+  CHECK(records[0].source.text() == "in.jsonl:1");
+  CHECK(records[1].source.line == 5);
+  CHECK(records[2].source.line == 6);
+  CHECK(std::get<std::string>(records[2].rejected) == "b");
+}
+
+TEST_CASE("an input without records has none") {
+  CHECK(read_all("").empty());
+  CHECK(read_all("\n\n").empty());
+  CHECK(read_all("\xEF\xBB\xBF").empty());
+  CHECK(read_all(" ").empty());
+}
+
+TEST_CASE("a line at the limit is read, one byte more is an error, and the next line is read again") {
+  const merit::JsonLinesOptions options{.max_line_bytes = good.size()};
+  CHECK(read_all(good + "\n" + good, options).size() == 2);
+  const std::string message = error_of(good + " ", options);
+  CHECK(message == "in.jsonl:2: record: found a line of more than 47 bytes, expected a shorter one");
+  CHECK(error_of(good + std::string(100000, ' '), options) == message);
+
+  std::istringstream last(good + "  ");  // too long, and without an end
+  PreferenceReader reader(last, "in.jsonl", options);
+  CHECK(error_of_next(reader).starts_with("in.jsonl:1: record: found a line of more than"));
+  CHECK_FALSE(reader.next());
+}
+
+TEST_CASE("nesting up to the limit is read") {
+  CHECK(read_all(nested(127)).size() == 1);
+  CHECK(error_of(nested(128)).find("nested more than 128 deep, expected at most 128") != std::string::npos);
+  CHECK(read_all(nested(500), {.max_depth = 501}).size() == 1);
+}
+
+TEST_CASE("the same key in different objects is no repetition") {
+  CHECK(read_all(R"({"chosen": "a", "rejected": "b", "x": [{"y": 1}, {"y": 1}], "y": {"x": 1}})").size() ==
+        1);
+}
+
+TEST_CASE("features keep one width through a file") {
+  std::istringstream in(
+      "{\"chosen_features\": [1, 2], \"rejected_features\": [3, 4]}\n"
+      "{\"chosen_features\": [1, 2, 5], \"rejected_features\": [3, 4, 5]}\n" +
+      good);
+  PreferenceReader reader(in, "in.jsonl");
+  REQUIRE(reader.next());
+  CHECK(error_of_next(reader) == "in.jsonl:2: record: found 3 features, expected 2 features as in line 1");
+  CHECK(error_of_next(reader) ==
+        "in.jsonl:3: record: found a record without features, expected 2 features as in line 1");
+}
+
+TEST_CASE("a file that cannot be read is an error with its name") {
+  CHECK_THROWS_WITH_AS(PreferenceReader{"no/such/file.jsonl"},
+                       "no/such/file.jsonl: cannot be opened: No such file or directory", merit::IoError);
+  const std::string folder = std::filesystem::temp_directory_path().string();
+  CHECK_THROWS_AS(PreferenceReader{folder}, merit::IoError);
+}
+
+TEST_CASE("a record is given out before the next line is complete") {
+  // A source that has one line and then refuses to go on, as a pipe whose writer is still at work.
+  struct OneLine : std::streambuf {
+    explicit OneLine(std::string text) : text_(std::move(text)) {
+      setg(text_.data(), text_.data(), text_.data() + text_.size());
+    }
+    int_type underflow() override { throw std::logic_error("read past the line"); }
+    std::string text_;
+  } source(good + "\n");
+  std::istream in(&source);
+  PreferenceReader reader(in, "pipe");
+  CHECK(reader.next());
+}
+
+TEST_CASE("completion records are read in their three forms") {
+  std::istringstream in(
+      "{\"prompt\": \"p\", \"completion\": \"c\"}\n{\"completion_ids\": [3]}\n"
+      "{\"prompt\": \"p\"}\n{\"completion\": \"\"}\n{\"chosen\": \"a\", \"rejected\": \"b\"}\n");
+  merit::CompletionReader reader(in, "in.jsonl");
+  auto record = reader.next();
+  REQUIRE(record);
+  CHECK(std::get<std::string>(record->completion) == "c");
+  record = reader.next();
+  REQUIRE(record);
+  CHECK(record->form == merit::RecordForm::ids);
+  CHECK(record->completion_ids == std::vector<merit::Token>{3});
+  CHECK(error_of_next(reader).starts_with("in.jsonl:3: field 'completion': found no such field, expected"));
+  CHECK(error_of_next(reader).starts_with("in.jsonl:4: field 'completion': found an empty string"));
+  CHECK(error_of_next(reader).find("of a record of kind preference") != std::string::npos);
+}
+
+TEST_CASE("the real files are read to the last line") {
+  const char* shared = std::getenv("MERIT_SHARED");
+  if (shared == nullptr) {
+    MESSAGE("skipped: MERIT_SHARED is not set");
+    return;
+  }
+  struct File {
+    std::string name;
+    std::size_t records;
+  };
+  for (const File& file : {File{"hh_harmless/train.jsonl", 1604}, File{"hh_harmless/eval.jsonl", 247},
+                           File{"llmbar/train.jsonl", 405}, File{"llmbar/eval.jsonl", 53}}) {
+    PreferenceReader reader{std::filesystem::path(shared) / "data" / file.name};
+    std::size_t count = 0;
+    while (const auto record = reader.next()) {
+      ++count;
+      CHECK(record->source.line == count);
+      CHECK(record->prompt);
+    }
+    CHECK(count == file.records);
+  }
+  for (const std::string name : {"oasst_rankings", "finegrained_rankings", "prometheus_ratings", "pandalm",
+                                 "gsm8k_outcomes", "bigbench_mistake_steps"}) {
+    PreferenceReader reader{std::filesystem::path(shared) / "data" / name / "train.jsonl"};
+    CHECK(error_of_next(reader).find("of a record of kind ") != std::string::npos);
+  }
+}

@@ -1,0 +1,78 @@
+// What a preference record's fields become.
+#include <doctest/doctest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "merit/data/jsonl.hpp"
+#include "merit/data/record.hpp"
+
+namespace {
+
+using Messages = std::vector<merit::Message>;
+using Ids = std::vector<merit::Token>;
+
+merit::PreferenceRecord read(const std::string& line) {
+  std::istringstream in(line);
+  merit::PreferenceReader reader(in, "one.jsonl");
+  return reader.next().value();
+}
+
+}  // namespace
+
+TEST_CASE("text fields are taken as they stand, escapes resolved") {
+  const auto r =
+      read(R"({"prompt": "a\n\u00e9", "chosen": "\ud83d\ude00", "rejected": "x\u0000y", "id": 7})");
+  CHECK(r.form == merit::RecordForm::text);
+  CHECK(std::get<std::string>(r.prompt.value()) == "a\n\xC3\xA9");
+  CHECK(std::get<std::string>(r.chosen) == "\xF0\x9F\x98\x80");
+  CHECK(std::get<std::string>(r.rejected) == std::string("x\0y", 3));
+  CHECK_FALSE(r.margin);
+  CHECK_FALSE(r.weight);
+  CHECK_FALSE(r.soft_label);
+  CHECK(r.source.text() == "one.jsonl:1");
+}
+
+TEST_CASE("a prompt that is absent, null or empty differs only in being given") {
+  CHECK_FALSE(read(R"({"chosen": "a", "rejected": "b"})").prompt);
+  CHECK_FALSE(read(R"({"prompt": null, "chosen": "a", "rejected": "b"})").prompt);
+  CHECK(read(R"({"prompt": "", "chosen": "a", "rejected": "b"})").prompt);
+}
+
+TEST_CASE("numbers are read, whole or not, and null counts as absent") {
+  const auto r = read(R"({"chosen": "a", "rejected": "b", "margin": -2, "weight": 0, "soft_label": 0.5})");
+  CHECK(r.margin == -2);
+  CHECK(r.weight == 0);
+  CHECK(r.soft_label == 0.5);
+  CHECK_FALSE(read(R"({"chosen": "a", "rejected": "b", "margin": null})").margin);
+  CHECK(read(R"({"chosen": "a", "rejected": "b", "soft_label": 1})").soft_label == 1);
+}
+
+TEST_CASE("conversations keep their messages, and more fields of a message are ignored") {
+  const auto r = read(
+      R"({"prompt": [{"role": "user", "content": "Hi", "name": "Ann"}], )"
+      R"("chosen": [{"role": "assistant", "content": ""}], "rejected": [{"role": "assistant", "content": "No"}]})");
+  CHECK(std::get<Messages>(r.prompt.value()) == Messages{{"user", "Hi"}});
+  CHECK(std::get<Messages>(r.chosen) == Messages{{"assistant", ""}});
+  CHECK(std::get<Messages>(r.rejected) == Messages{{"assistant", "No"}});
+  const auto mixed =
+      read(R"({"prompt": [{"role": "user", "content": "Hi"}], "chosen": "Yes", "rejected": "No"})");
+  CHECK(std::get<std::string>(mixed.chosen) == "Yes");
+}
+
+TEST_CASE("ids and features are lists of numbers") {
+  const auto ids =
+      read(R"({"prompt_ids": [], "chosen_ids": [0, 4294967295], "rejected_ids": [2], "chosen": null})");
+  CHECK(ids.form == merit::RecordForm::ids);
+  CHECK(ids.prompt_ids.value().empty());
+  CHECK(ids.chosen_ids == Ids{0, 4294967295u});
+  CHECK(ids.rejected_ids == Ids{2});
+
+  const auto features =
+      read(R"({"chosen_features": [1, -2.5], "rejected_features": [0, 1e30], "weight": 2})");
+  CHECK(features.form == merit::RecordForm::features);
+  CHECK(features.chosen_features == std::vector<float>{1.0f, -2.5f});
+  CHECK(features.rejected_features == std::vector<float>{0.0f, 1e30f});
+  CHECK(features.weight == 2);
+}

@@ -1,0 +1,629 @@
+#!/usr/bin/env python3
+"""Writes the golden values of this directory with PyTorch and transformers.
+
+The library and its tests need no Python: this script is only run again when a case is added. It needs a
+throw-away environment:
+
+    python3 -m venv golden-env
+    golden-env/bin/pip install torch transformers safetensors mpmath
+    golden-env/bin/python tests/golden/generate.py            # all cases
+    golden-env/bin/python tests/golden/generate.py qwen3 losses   # only these
+
+What it writes, and what each field means, is described in README.md beside it. Every case has its own seed,
+so that adding one does not change the others.
+"""
+import contextlib
+import json
+import math
+import pathlib
+import shutil
+import sys
+
+import mpmath
+import torch
+import torch.nn.functional as F
+import transformers
+from safetensors.torch import save_file
+
+ROOT = pathlib.Path(__file__).resolve().parent
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Small helpers
+# ---------------------------------------------------------------------------------------------------------
+def nine_digits(value):
+    """Nine significant digits name every fp32 number exactly."""
+    return float(f"{value.item():.9g}")
+
+
+def write_json(path, document):
+    """One key a line at the top two levels; numbers and short lists stay on one line."""
+
+    def text(node, depth):
+        pad = "  " * (depth + 1)
+        if isinstance(node, dict) and depth < 2:
+            inner = [f"{pad}{json.dumps(key)}: {text(item, depth + 1)}" for key, item in node.items()]
+            return "{\n" + ",\n".join(inner) + "\n" + "  " * depth + "}"
+        if isinstance(node, list) and depth < 2 and node and isinstance(node[0], (dict, list)):
+            return "[\n" + ",\n".join(pad + text(item, depth + 2) for item in node) + "\n" + "  " * depth + "]"
+        return json.dumps(node, allow_nan=False)
+
+    path.write_text(text(document, 0) + "\n")
+
+
+def relative_difference(value, truth):
+    """Largest difference over the largest magnitude: the measure the tests use for a whole tensor."""
+    value, truth = value.double(), truth.double()
+    return ((value - truth).abs().max() / truth.abs().max().clamp_min(1e-30)).item()
+
+
+@contextlib.contextmanager
+def float64_arithmetic():
+    """Lets transformers compute in float64 also where its code says float32 (norms, rotary angles, softmax)."""
+    to, to_float, softmax = torch.Tensor.to, torch.Tensor.float, F.softmax
+    wider = {torch.float32: torch.float64}
+
+    def widened(arguments):
+        return [wider.get(a, a) if isinstance(a, torch.dtype) else a for a in arguments]
+
+    def wide_to(self, *arguments, **named):
+        if "dtype" in named:
+            named["dtype"] = wider.get(named["dtype"], named["dtype"])
+        return to(self, *widened(arguments), **named)
+
+    def wide_softmax(*arguments, **named):
+        if "dtype" in named:
+            named["dtype"] = wider.get(named["dtype"], named["dtype"])
+        return softmax(*arguments, **named)
+
+    torch.Tensor.to, torch.Tensor.float, F.softmax = wide_to, torch.Tensor.double, wide_softmax
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.Tensor.to, torch.Tensor.float, F.softmax = to, to_float, softmax
+        torch.set_default_dtype(torch.float32)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Models
+# ---------------------------------------------------------------------------------------------------------
+# The token ids need no beginning or end of sequence, and no pad id may exist: a sequence is run as it stands.
+NO_SPECIAL_TOKENS = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
+
+LLAMA_SHAPE = dict(
+    vocab_size=64,
+    hidden_size=16,
+    intermediate_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=64,
+    rms_norm_eps=1e-5,
+    **NO_SPECIAL_TOKENS,
+)
+
+
+def with_rope(**rope):
+    return {**LLAMA_SHAPE, "rope_parameters": {"rope_theta": 10000.0, **rope}}
+
+
+def llama(**changes):
+    return transformers.LlamaConfig(**{**with_rope(rope_type="default"), **changes})
+
+
+# With the usual 1e-5 or 1e-6 a wrong epsilon would hide near the tolerance of the tests.
+BIG_EPSILON = 1e-3
+WIDE_HEADS = dict(head_dim=16, num_attention_heads=2, num_key_value_heads=1)
+
+
+# name: (seed, configuration, class of the model). "ForSequenceClassification" has num_labels = 1.
+MODELS = {
+    "llama": (
+        101,
+        lambda: llama(
+            vocab_size=96, hidden_size=32, intermediate_size=40, num_hidden_layers=3, tie_word_embeddings=False
+        ),
+        transformers.LlamaForSequenceClassification,
+    ),
+    "llama_rope_linear": (
+        102,
+        lambda: llama(rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=2.5)),
+        transformers.LlamaForSequenceClassification,
+    ),
+    # The original context is so short that all three regions of the rule are used: kept, blended, divided.
+    "llama_rope_llama3": (
+        103,
+        lambda: llama(
+            rope_parameters=dict(
+                rope_type="llama3",
+                rope_theta=10000.0,
+                factor=4.0,
+                low_freq_factor=1.0,
+                high_freq_factor=4.0,
+                original_max_position_embeddings=64,
+            ),
+            max_position_embeddings=256,
+            **WIDE_HEADS,
+        ),
+        transformers.LlamaForSequenceClassification,
+    ),
+    "llama_rope_yarn": (
+        104,
+        lambda: llama(
+            rope_parameters=dict(
+                rope_type="yarn",
+                rope_theta=10000.0,
+                factor=4.0,
+                beta_fast=8.0,
+                beta_slow=1.0,
+                original_max_position_embeddings=64,
+            ),
+            max_position_embeddings=256,
+            **WIDE_HEADS,
+        ),
+        transformers.LlamaForSequenceClassification,
+    ),
+    # Biases everywhere that Llama can have them (attention_bias also on the output projection, mlp_bias).
+    "llama_biases": (
+        105,
+        lambda: llama(attention_bias=True, mlp_bias=True, num_key_value_heads=4, tie_word_embeddings=True),
+        transformers.LlamaForSequenceClassification,
+    ),
+    "qwen2": (
+        106,
+        lambda: transformers.Qwen2Config(
+            **{
+                **with_rope(rope_type="default", rope_theta=1000000.0),
+                "rms_norm_eps": BIG_EPSILON,
+                "tie_word_embeddings": True,
+                "use_sliding_window": False,
+            }
+        ),
+        transformers.Qwen2ForSequenceClassification,
+    ),
+    # head_dim 8 where hidden / heads is 4: the query projection is wider than the hidden state.
+    "qwen3": (
+        107,
+        lambda: transformers.Qwen3Config(
+            **{
+                **with_rope(rope_type="default", rope_theta=1000000.0),
+                "head_dim": 8,
+                "rms_norm_eps": BIG_EPSILON,
+                "tie_word_embeddings": True,
+                "use_sliding_window": False,
+            }
+        ),
+        transformers.Qwen3ForSequenceClassification,
+    ),
+    "mistral": (
+        108,
+        lambda: transformers.MistralConfig(
+            **{
+                **with_rope(rope_type="default"),
+                "num_key_value_heads": 1,
+                "sliding_window": None,
+                "tie_word_embeddings": False,
+            }
+        ),
+        transformers.MistralForSequenceClassification,
+    ),
+    "gpt2": (
+        109,
+        lambda: transformers.GPT2Config(
+            vocab_size=80,
+            n_positions=32,
+            n_embd=24,
+            n_layer=3,
+            n_head=3,
+            activation_function="gelu_new",
+            layer_norm_epsilon=BIG_EPSILON,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            **NO_SPECIAL_TOKENS,
+        ),
+        transformers.GPT2ForSequenceClassification,
+    ),
+    # Language models: logits at the last token, for tied and untied embeddings.
+    "llama_lm_tied": (110, lambda: llama(tie_word_embeddings=True), transformers.LlamaForCausalLM),
+    "llama_lm_untied": (111, lambda: llama(tie_word_embeddings=False), transformers.LlamaForCausalLM),
+}
+
+# Parts of the sequences below: (length of part) by name. A sequence is a path of parts, so that pairs share
+# prompts, one answer begins like another, and one sequence is a strict prefix of another.
+PART_LENGTHS = {"p": 9, "q": 4, "a": 6, "b": 3, "c": 8, "d": 15, "e": 1, "f": 7, "g": 5, "h": 1, "i": 12}
+PATHS = ["pa", "pb", "pac", "qd", "qf", "qfi", "e", "eg", "h", "pcf"]
+PAIRS = [[0, 1], [2, 0], [9, 1], [3, 4], [4, 5], [6, 7], [7, 8], [2, 9]]
+
+
+def make_sequences(generator, vocabulary):
+    parts = {
+        name: torch.randint(0, vocabulary, (length,), generator=generator).tolist()
+        for name, length in PART_LENGTHS.items()
+    }
+    sequences = [[token for name in path for token in parts[name]] for path in PATHS]
+    assert max(map(len, sequences)) == 24 and min(map(len, sequences)) == 1
+    return sequences
+
+
+def randomise(model, generator):
+    """Weights big enough that a wrong sign, order, epsilon or missing bias changes the first digits."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            is_norm = "norm" in name or ".ln_" in name
+            if name.endswith("bias"):
+                parameter.copy_(0.3 * noise)
+            elif is_norm:
+                parameter.copy_(1.0 + 0.3 * noise)
+            elif "embed" in name or "wte" in name or "wpe" in name:
+                parameter.copy_(0.5 * noise)
+            elif name == "score.weight":
+                parameter.copy_(0.2 * noise)
+            else:
+                parameter.copy_(0.25 * noise)
+
+
+def evaluate(model, sequences):
+    """Each sequence alone. Returns the outputs and the final-norm hidden state of each last token."""
+    model.eval()
+    model.zero_grad()
+    outputs, hidden = [], []
+    for sequence in sequences:
+        ids = torch.tensor([sequence])
+        states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]  # (length, d)
+        # What the published class itself answers, and the same from the hidden state, must agree.
+        answer = model(input_ids=ids, use_cache=False).logits[0]
+        head = model.score if hasattr(model, "score") else model.lm_head
+        value = head(states[-1])
+        torch.testing.assert_close(value, answer if answer.dim() == 1 else answer[-1])
+        outputs.append(value)
+        hidden.append(states[-1])
+    return torch.stack(outputs), torch.stack(hidden)
+
+
+def pair_loss(scores, pairs):
+    chosen, rejected = torch.tensor(pairs).unbind(1)
+    return -F.logsigmoid(scores[chosen, 0] - scores[rejected, 0]).mean()
+
+
+def older_config(path):
+    """The same configuration in the spelling of transformers 4, which most published checkpoints use."""
+    config = json.loads(path.read_text())
+    rope = config.pop("rope_parameters", None)
+    if rope is not None:
+        config["rope_theta"] = rope.pop("rope_theta")
+        config["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    config["torch_dtype"] = config.pop("dtype")
+    config.pop("layer_types", None)
+    config["transformers_version"] = "4.51.0"
+    return dict(sorted(config.items()))
+
+
+def write_model(name):
+    seed, make_config, model_class = MODELS[name]
+    generator = torch.Generator().manual_seed(seed)
+    config = make_config()
+    is_scalar = "SequenceClassification" in model_class.__name__
+    if is_scalar:
+        config.num_labels = 1
+    config._attn_implementation = "eager"
+    model = model_class(config).float()
+    randomise(model, generator)
+    sequences = make_sequences(generator, config.vocab_size)
+
+    directory = ROOT / name
+    shutil.rmtree(directory, ignore_errors=True)
+    model.save_pretrained(directory)
+    (directory / "generation_config.json").unlink(missing_ok=True)
+
+    outputs, hidden = evaluate(model, sequences)
+    document = {"model_class": model_class.__name__, "seed": seed, "precision": "float32"}
+    noise = {}
+    gradients = {}
+    if is_scalar:
+        loss = pair_loss(outputs, PAIRS)
+        probability = torch.sigmoid(torch.stack([outputs[c, 0] - outputs[r, 0] for c, r in PAIRS]))
+        assert 0.02 < probability.min() and probability.max() < 0.98, (name, probability)
+        loss.backward()
+        gradients = {key: p.grad.detach().clone() for key, p in model.named_parameters()}
+        # The pairwise loss sees differences only: a bias after the last norm moves all scores alike.
+        zero = [key for key, gradient in gradients.items() if gradient.abs().max() < 1e-4]
+        assert zero == (["transformer.ln_f.bias"] if name == "gpt2" else []), (name, zero)
+        document["pairs"] = PAIRS
+        document["loss"] = nine_digits(loss)
+        document["zero_gradients"] = zero
+
+    # The same in float64, to know how much of the last digits is rounding.
+    with float64_arithmetic():
+        exact = model_class(make_config_again(make_config, is_scalar))
+        exact.load_state_dict({key: value.double() for key, value in model.state_dict().items()})
+        exact_outputs, exact_hidden = evaluate(exact, sequences)
+        noise["outputs"] = relative_difference(outputs, exact_outputs)
+        noise["hidden"] = relative_difference(hidden, exact_hidden)
+        if is_scalar:
+            exact_loss = pair_loss(exact_outputs, PAIRS)
+            exact_loss.backward()
+            noise["loss"] = abs(loss.item() / exact_loss.item() - 1)
+            differences = {
+                key: relative_difference(gradients[key], p.grad)
+                for key, p in exact.named_parameters()
+                if key not in zero
+            }
+            worst = max(differences, key=differences.get)
+            noise["gradients"] = differences[worst]
+            noise["worst_gradient"] = worst
+    document["float64_difference"] = {
+        key: float(f"{value:.2g}") if isinstance(value, float) else value for key, value in noise.items()
+    }
+
+    rows = []
+    for index, sequence in enumerate(sequences):
+        row = {"tokens": sequence}
+        values = [nine_digits(value) for value in outputs[index]]
+        row["score" if is_scalar else "logits"] = values[0] if is_scalar else values
+        row["hidden"] = [nine_digits(value) for value in hidden[index]]
+        rows.append(row)
+    document["sequences"] = rows
+    write_json(directory / "expected.json", document)
+    if gradients:
+        save_file({key: value.contiguous() for key, value in gradients.items()}, directory / "gradients.safetensors")
+
+    # The older spelling of the configuration must mean the same to transformers too.
+    config_path = directory / "config.json"
+    newer = config_path.read_text()
+    older = json.dumps(older_config(config_path), indent=2) + "\n"
+    for text in (older, newer):
+        config_path.write_text(text)
+        loaded = model_class.from_pretrained(directory, attn_implementation="eager")
+        again, _ = evaluate(loaded, sequences)
+        torch.testing.assert_close(again, outputs, rtol=2e-6, atol=2e-6)  # (a sum's order follows alignment)
+    (directory / "config_v4.json").write_text(older)
+    for file in directory.iterdir():
+        file.chmod(0o644)
+    print(name, "scores" if is_scalar else "logits", outputs[:, 0].tolist()[:4], document["float64_difference"])
+
+
+def make_config_again(make_config, is_scalar):
+    config = make_config()
+    if is_scalar:
+        config.num_labels = 1
+    config._attn_implementation = "eager"
+    config.dtype = torch.float64
+    return config
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The pairwise loss and its options, in float64
+# ---------------------------------------------------------------------------------------------------------
+LOSS_DEFINITION = [
+    "x_i = beta * (chosen_i - rejected_i) - margin_i",
+    "p_i = soft_label_i * (1 - label_smoothing) + (1 - soft_label_i) * label_smoothing",
+    "l_i = p_i * softplus(-x_i) + (1 - p_i) * softplus(x_i)",
+    "W = sum of weight_i; it is the number of pairs when no weight is given",
+    "loss = (sum of weight_i * l_i) / W + centering * (sum of weight_i * (chosen_i + rejected_i)^2) / W",
+    "Absent fields: beta 1, label_smoothing 0, centering 0, margin 0, weight 1, soft_label 1.",
+]
+
+SOME_CHOSEN = [0.3, -1.2, 2.5, 0.0, 4.0]
+SOME_REJECTED = [-0.4, -0.7, 2.4, 0.0, -3.0]
+# Differences at which a naive formula loses all digits, overflows, or gives infinity times zero.
+TAIL_CHOSEN = [1e4, -1e4, 1e4, -1e4, 40.0, -40.0, 700.0, -700.0, 750.0, -750.0, 1e-9, 36.7]
+TAIL_REJECTED = [-1e4, 1e4, 1e4, -1e4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+
+LOSS_CASES = [
+    dict(name="plain", chosen=SOME_CHOSEN, rejected=SOME_REJECTED),
+    dict(name="one pair", chosen=[0.25], rejected=[-0.5]),
+    dict(name="equal scores give log 2 and half gradients", chosen=[3.0, -7.5], rejected=[3.0, -7.5]),
+    dict(name="margin", chosen=SOME_CHOSEN, rejected=SOME_REJECTED, margin=[1.0, 0.0, 0.33, -0.5, 3.0]),
+    dict(name="weight", chosen=SOME_CHOSEN, rejected=SOME_REJECTED, weight=[2.0, 0.5, 0.0, 1.0, 0.25]),
+    dict(name="soft label", chosen=SOME_CHOSEN, rejected=SOME_REJECTED, soft_label=[1.0, 0.5, 0.8, 0.0, 0.25]),
+    dict(name="label smoothing", chosen=SOME_CHOSEN, rejected=SOME_REJECTED, label_smoothing=0.1),
+    dict(
+        name="soft label and label smoothing",
+        chosen=SOME_CHOSEN,
+        rejected=SOME_REJECTED,
+        soft_label=[1.0, 0.5, 0.8, 0.0, 0.25],
+        label_smoothing=0.2,
+    ),
+    dict(name="scale", chosen=SOME_CHOSEN, rejected=SOME_REJECTED, beta=0.1),
+    dict(
+        name="scale multiplies the difference, not the margin",
+        chosen=SOME_CHOSEN,
+        rejected=SOME_REJECTED,
+        beta=2.5,
+        margin=[1.0, 0.0, 0.33, -0.5, 3.0],
+    ),
+    dict(name="centering", chosen=SOME_CHOSEN, rejected=SOME_REJECTED, centering=0.01),
+    dict(
+        name="centering and weight",
+        chosen=SOME_CHOSEN,
+        rejected=SOME_REJECTED,
+        centering=0.05,
+        weight=[2.0, 0.5, 0.0, 1.0, 0.25],
+    ),
+    dict(
+        name="all options",
+        chosen=SOME_CHOSEN,
+        rejected=SOME_REJECTED,
+        beta=0.7,
+        label_smoothing=0.05,
+        centering=0.01,
+        margin=[1.0, 0.0, 0.33, -0.5, 3.0],
+        weight=[2.0, 0.5, 0.1, 1.0, 0.25],
+        soft_label=[1.0, 0.5, 0.8, 0.0, 0.25],
+    ),
+    dict(name="tails", chosen=TAIL_CHOSEN, rejected=TAIL_REJECTED),
+    dict(name="tails with label smoothing", chosen=TAIL_CHOSEN, rejected=TAIL_REJECTED, label_smoothing=0.1),
+    dict(
+        name="tails with all options",
+        chosen=TAIL_CHOSEN,
+        rejected=TAIL_REJECTED,
+        beta=0.5,
+        label_smoothing=0.01,
+        centering=0.01,
+        margin=[float(i) for i in range(len(TAIL_CHOSEN))],
+        weight=[1.0 + i for i in range(len(TAIL_CHOSEN))],
+        soft_label=[1.0, 1.0, 0.5, 0.5, 0.9, 0.9, 0.0, 0.0, 1.0, 1.0, 0.75, 1.0],
+    ),
+]
+# One pair each, so that the tail of every pair is seen by itself and not under a larger neighbour.
+LOSS_CASES += [
+    dict(name=f"tail {c:g} over {r:g}", chosen=[c], rejected=[r]) for c, r in zip(TAIL_CHOSEN, TAIL_REJECTED)
+]
+
+
+def loss_with_torch(case):
+    chosen = torch.tensor(case["chosen"], dtype=torch.float64, requires_grad=True)
+    rejected = torch.tensor(case["rejected"], dtype=torch.float64, requires_grad=True)
+    ones = [1.0] * len(chosen)
+    weight = torch.tensor(case.get("weight", ones), dtype=torch.float64)
+    soft = torch.tensor(case.get("soft_label", ones), dtype=torch.float64)
+    margin = torch.tensor(case.get("margin", [0.0] * len(chosen)), dtype=torch.float64)
+    smoothing = case.get("label_smoothing", 0.0)
+    x = case.get("beta", 1.0) * (chosen - rejected) - margin
+    p = soft * (1 - smoothing) + (1 - soft) * smoothing
+    each = -p * F.logsigmoid(x) - (1 - p) * F.logsigmoid(-x)
+    total = weight.sum()
+    loss = (weight * each).sum() / total
+    loss = loss + case.get("centering", 0.0) * (weight * (chosen + rejected) ** 2).sum() / total
+    loss.backward()
+    return loss.item(), chosen.grad.tolist(), rejected.grad.tolist()
+
+
+def loss_with_mpmath(case):
+    """The same with 60 digits and the derivative written out: guards the values against torch's own rounding."""
+    mpmath.mp.dps = 60
+    count = len(case["chosen"])
+    number = lambda value: mpmath.mpf(value)
+    field = lambda name, default: [number(v) for v in case.get(name, [default] * count)]
+    beta, smoothing = number(case.get("beta", 1.0)), number(case.get("label_smoothing", 0.0))
+    centering = number(case.get("centering", 0.0))
+    total, loss, to_chosen, to_rejected = mpmath.fsum(field("weight", 1.0)), number(0), [], []
+    softplus = lambda x: mpmath.log1p(mpmath.exp(x)) if x < 0 else x + mpmath.log1p(mpmath.exp(-x))
+    logistic = lambda x: 1 / (1 + mpmath.exp(-x))
+    for c, r, m, w, s in zip(
+        field("chosen", 0), field("rejected", 0), field("margin", 0.0), field("weight", 1.0), field("soft_label", 1.0)
+    ):
+        x = beta * (c - r) - m
+        p = s * (1 - smoothing) + (1 - s) * smoothing
+        loss += w / total * (p * softplus(-x) + (1 - p) * softplus(x) + centering * (c + r) ** 2)
+        slope = w / total * beta * ((1 - p) * logistic(x) - p * logistic(-x))
+        pull = w / total * centering * 2 * (c + r)
+        to_chosen.append(slope + pull)
+        to_rejected.append(-slope + pull)
+    return float(loss), [float(v) for v in to_chosen], [float(v) for v in to_rejected]
+
+
+def write_losses():
+    cases = []
+    for case in LOSS_CASES:
+        loss, to_chosen, to_rejected = loss_with_torch(case)
+        exact = loss_with_mpmath(case)
+        for mine, true in zip([loss, *to_chosen, *to_rejected], [exact[0], *exact[1], *exact[2]]):
+            # Below 1e-305 the exact value may be a subnormal number, which has fewer digits.
+            assert math.isclose(mine, true, rel_tol=1e-12, abs_tol=1e-305), (case["name"], mine, true)
+        cases.append({**case, "loss": exact[0], "grad_chosen": exact[1], "grad_rejected": exact[2]})
+    write_json(
+        ROOT / "losses.json",
+        {
+            "definition": LOSS_DEFINITION,
+            "precision": "float64; computed with torch autograd, checked to 1e-12 against 60-digit arithmetic, "
+            "whose rounded values are stored",
+            "cases": cases,
+        },
+    )
+    print("losses", len(cases), "cases")
+
+
+# ---------------------------------------------------------------------------------------------------------
+# AdamW and clipping, in float64
+# ---------------------------------------------------------------------------------------------------------
+def write_adamw():
+    start = [0.5, -1.5, 2.0, 0.0, -0.25, 3.0, 1e-3]
+    gradients = [
+        [0.1, -0.2, 0.3, 0.0, 1e-6, -5.0, 100.0],
+        [0.1, 0.25, -0.3, 0.0, 2e-6, -4.0, -100.0],
+        [-0.4, 0.0, 0.1, 1.0, -1e-6, -3.0, 10.0],
+        [0.05, -0.7, 0.2, -1.0, 0.0, -2.0, 1.0],
+        [0.3, 0.1, -0.9, 0.5, 3e-6, -1.0, 0.1],
+    ]
+    cases = []
+    for name, settings, rates in [
+        ("usual settings", dict(betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01), [1e-2] * 5),
+        ("no decay", dict(betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0), [1e-3] * 5),
+        ("rate changes every step", dict(betas=(0.8, 0.9), eps=1e-6, weight_decay=0.1), [0.0, 0.01, 0.1, 0.05, 0.02]),
+    ]:
+        parameter = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
+        optimizer = torch.optim.AdamW([parameter], lr=rates[0], foreach=False, **settings)
+        values = []
+        for rate, gradient in zip(rates, gradients):
+            optimizer.param_groups[0]["lr"] = rate
+            parameter.grad = torch.tensor(gradient, dtype=torch.float64)
+            optimizer.step()
+            values.append(parameter.detach().tolist())
+        state = optimizer.state[parameter]
+        cases.append(
+            dict(
+                name=name,
+                learning_rates=rates,
+                beta1=settings["betas"][0],
+                beta2=settings["betas"][1],
+                epsilon=settings["eps"],
+                weight_decay=settings["weight_decay"],
+                start=start,
+                gradients=gradients,
+                after_each_step=values,
+                first_moment_at_end=state["exp_avg"].tolist(),
+                second_moment_at_end=state["exp_avg_sq"].tolist(),
+            )
+        )
+
+    clipping = []
+    for max_norm in [1.0, 10.0, 0.05]:
+        parts = [[0.3, -0.4, 1.2], [2.5], [-0.1, 0.0, 0.7, -3.0]]
+        parameters = [torch.nn.Parameter(torch.zeros(len(part), dtype=torch.float64)) for part in parts]
+        for parameter, part in zip(parameters, parts):
+            parameter.grad = torch.tensor(part, dtype=torch.float64)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+        clipping.append(
+            dict(
+                max_norm=max_norm,
+                gradients=parts,
+                norm_before=norm.item(),
+                gradients_after=[parameter.grad.tolist() for parameter in parameters],
+            )
+        )
+    write_json(
+        ROOT / "adamw.json",
+        {
+            "definition": [
+                "step t = 1, 2, ...; decay first: w = w * (1 - rate * weight_decay)",
+                "m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2; both begin at zero",
+                "w = w - rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)",
+                "clipping: norm over all gradients together; factor = min(1, max_norm / (norm + 1e-6)) on each",
+            ],
+            "precision": "float64",
+            "cases": cases,
+            "clipping": clipping,
+        },
+    )
+    print("adamw", len(cases), "cases")
+
+
+def main():
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    writers = {name: (lambda name=name: write_model(name)) for name in MODELS}
+    writers["losses"] = write_losses
+    writers["adamw"] = write_adamw
+    for name in sys.argv[1:] or writers:
+        writers[name]()
+    print("torch", torch.__version__, "transformers", transformers.__version__)
+
+
+if __name__ == "__main__":
+    main()

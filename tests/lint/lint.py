@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""The rules of the source tree that a compiler does not check. Usage: lint.py [root of the project]"""
+
+import re
+import sys
+from pathlib import Path
+
+# Which rooms a room may include, beside what those include in turn (and itself).
+ARROWS = {
+    "core": [],
+    "backend": ["core"],
+    "tape": ["backend"],
+    "nn": ["tape"],
+    "backbone": ["nn"],
+    "head": ["nn"],
+    "loss": ["backend"],
+    "io": ["core"],
+    "text": ["core"],
+    "data": ["text"],
+    "optim": ["tape"],
+    "model": ["backbone", "head", "loss", "io"],
+    "train": ["model", "data", "optim"],
+    "infer": ["model", "data"],
+    "eval": ["model", "data"],
+}
+# Single files that a room may include although the table does not say so.
+EXCEPTIONS = {("data", "merit/backend/forest_view.hpp")}
+# Only these rooms may include headers of the library named.
+OWNERS = {
+    "Eigen": "backend/eigen/",
+    "unsupported/Eigen": "backend/eigen/",
+    "thrust": "backend/thrust/",
+    "cub": "backend/thrust/",
+    "CLI": None,
+    "doctest": None,
+    "benchmark": None,
+}
+SOURCE_SUFFIXES = {".hpp", ".cuh", ".cpp", ".cu"}
+TEXT_SUFFIXES = SOURCE_SUFFIXES | {".md", ".txt", ".py", ".sh", ".json", ".yml", ".yaml"}
+# Written in pieces, so that this file does not offend against itself.
+UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"]) + r")\b")
+MACHINE_PATH = re.compile(r"(?<![\w.}/])/" + "(work|home|root|Users|farm)" + "/")
+
+
+def reach(room):
+    """All rooms that `room` may include."""
+    found = {room}
+    for other in ARROWS[room]:
+        found |= reach(other)
+    return found
+
+
+def includes_of(text):
+    """(line number, delimiter, name) of each include line."""
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+        if match:
+            yield number, match.group(1), match.group(2)
+
+
+def check_header(include_root, path):
+    """The offences of one header against the arrows and the rules for includes."""
+    name = path.relative_to(include_root).as_posix()  # merit/room/file.hpp
+    inside = name.removeprefix("merit/")
+    room = inside.split("/")[0] if "/" in inside else None
+    text = path.read_text(encoding="utf-8")
+    if "#pragma once" not in text:
+        yield f"{name}: has no #pragma once"
+    if not text.startswith("//"):
+        yield f"{name}: does not begin with a comment that says what it is"
+    if room and room not in ARROWS and room not in ("testing", "detail"):
+        yield f"{name}: the room {room} is not in the table of arrows of tests/lint/lint.py"
+        return
+
+    for line, delimiter, included in includes_of(text):
+        where = f"{name}:{line}"
+        library = next((key for key in OWNERS if included.startswith(key + "/")), None)
+        if library and not (OWNERS[library] and inside.startswith(OWNERS[library])):
+            place = f"only {OWNERS[library]} may include it" if OWNERS[library] else "no header may include it"
+            yield f"{where}: includes <{included}>; {place}"
+        if not included.startswith("merit/"):
+            if delimiter == '"':
+                yield f'{where}: includes "{included}"; headers of ours are written "merit/room/file.hpp"'
+            continue
+        if not (include_root / included).is_file():
+            yield f"{where}: includes {included}, which does not exist"
+            continue
+        if included.endswith(".cuh") and not name.endswith(".cuh"):
+            yield f"{where}: a host header includes the device header {included}"
+        target = included.removeprefix("merit/").split("/")
+        other = target[0] if len(target) > 1 else None
+        if other is None and included != "merit/fwd.hpp":
+            if room:
+                yield f"{where}: a room may not include the umbrella {included}"
+        elif included == "merit/fwd.hpp":
+            if room == "core":
+                yield f"{where}: core includes nothing but core"
+        elif other == "testing":
+            if room != "testing":
+                yield f"{where}: nobody includes testing"
+        elif name == "merit/fwd.hpp":
+            if other != "core":
+                yield f"{where}: fwd.hpp, which every room may include, includes nothing but core"
+        elif room in ARROWS and other != "detail":
+            if other not in reach(room) and (room, included) not in EXCEPTIONS:
+                yield f"{where}: the room {room} may not include {included} (arrows: {', '.join(sorted(reach(room)))})"
+
+
+def include_cycles(include_root, headers):
+    """Each cycle of includes, as one offence."""
+    graph = {}
+    for path in headers:
+        name = path.relative_to(include_root).as_posix()
+        graph[name] = [included for _, _, included in includes_of(path.read_text(encoding="utf-8"))
+                       if included.startswith("merit/")]
+    done, trail = set(), []
+
+    def visit(name):
+        if name in trail:
+            yield "includes in a circle: " + " -> ".join([*trail[trail.index(name):], name])
+            return
+        if name in done:
+            return
+        trail.append(name)
+        for included in graph.get(name, []):
+            yield from visit(included)
+        trail.pop()
+        done.add(name)
+
+    for name in graph:
+        yield from visit(name)
+
+
+def project_files(root):
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        if path.is_file() and parts[0] not in ("build", ".git", ".cache") and "__pycache__" not in parts:
+            yield path
+
+
+def offences(root):
+    include_root = root / "include"
+    headers = sorted([*include_root.rglob("*.hpp"), *include_root.rglob("*.cuh")])
+    for path in headers:
+        yield from check_header(include_root, path)
+    yield from include_cycles(include_root, headers)
+
+    for room in sorted(path for path in (include_root / "merit").iterdir() if path.is_dir()):
+        if any(room in path.parents for path in headers) and not (room / "README.md").is_file():
+            yield f"{room.relative_to(root).as_posix()}: has no README.md"
+
+    for path in project_files(root):
+        if path.suffix not in TEXT_SUFFIXES and path.parent.name != ".ci":
+            continue
+        # Data of the tests may hold any text; it is the tests' business.
+        if path.suffix == ".json" and "golden" in path.parts:
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            where = f"{path.relative_to(root).as_posix()}:{number}"
+            if UNFINISHED.search(line):
+                yield f"{where}: reads like something unfinished: {line.strip()}"
+            if MACHINE_PATH.search(line):
+                yield f"{where}: names a path of one machine: {line.strip()}"
+
+
+def main():
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parents[2]).resolve()
+    found = list(offences(root))
+    for offence in found:
+        print(f"FAILED: {offence}")
+    # The whole lint is one check; the offences above say what to mend.
+    print(f"{0 if found else 1} passed, {len(found)} failed")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+// PairwiseLoss against values computed in high precision elsewhere, against central differences, and at
+// extremes.
+#include "merit/loss/pairwise_loss.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "merit/core/rng.hpp"
+
+namespace {
+
+using namespace merit;
+
+struct Case {
+  PairwiseLoss loss;
+  PairTargets targets;
+  std::vector<double> scores;  // chosen 0, rejected 0, chosen 1, …
+};
+
+/// A column of per-pair numbers in the golden file, or a default.
+std::vector<double> column(const nlohmann::json& json, const char* field, std::size_t size,
+                           double otherwise) {
+  return json.contains(field) ? json.at(field).get<std::vector<double>>()
+                              : std::vector<double>(size, otherwise);
+}
+
+Case read_case(const nlohmann::json& json) {
+  Case result;
+  result.loss = {json.value("label_smoothing", 0.0), json.value("beta", 1.0), json.value("centering", 0.0)};
+  const auto chosen = json.at("chosen").get<std::vector<double>>();
+  const auto rejected = json.at("rejected").get<std::vector<double>>();
+  const auto margin = column(json, "margin", chosen.size(), 0);
+  const auto weight = column(json, "weight", chosen.size(), 1);
+  const auto soft_label = column(json, "soft_label", chosen.size(), 1);
+  for (std::uint32_t i = 0; i < chosen.size(); ++i) {
+    result.scores.push_back(chosen[i]);
+    result.scores.push_back(rejected[i]);
+    result.targets.pairs.push_back({2 * i, 2 * i + 1, margin[i], weight[i], soft_label[i]});
+  }
+  return result;
+}
+
+double evaluate(const Case& c, const std::vector<double>& scores, std::vector<double>& gradient) {
+  gradient.assign(scores.size(), 777.0);  // must be assigned, not added to
+  return c.loss.value_and_gradient(MatrixView<const double>{scores.data(), scores.size(), 1}, c.targets,
+                                   c.loss.normaliser(c.targets),
+                                   MatrixView<double>{gradient.data(), gradient.size(), 1});
+}
+
+Case random_case(std::uint64_t seed, double spread) {
+  Rng rng(seed);
+  Case c;
+  c.loss = {0.1, 1.7, 0.01};
+  for (int i = 0; i < 6; ++i) c.scores.push_back(spread * rng.normal());
+  for (int i = 0; i < 9; ++i) {  // rows take part in several pairs
+    const auto a = static_cast<std::uint32_t>(rng.below(6));
+    const auto b = static_cast<std::uint32_t>((a + 1 + rng.below(5)) % 6);
+    c.targets.pairs.push_back({a, b, rng.normal(), 0.5 + rng.uniform(), rng.uniform()});
+  }
+  return c;
+}
+
+}  // namespace
+
+TEST_CASE("pairwise loss and gradient equal the stored values of an independent implementation") {
+  const char* const folder = std::getenv("MERIT_GOLDEN");
+  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
+  std::ifstream file(std::string(folder) + "/losses.json");
+  REQUIRE(file.good());
+  const auto golden = nlohmann::json::parse(file);
+  CHECK(golden.at("cases").size() >= 10);
+  for (const auto& json : golden.at("cases")) {
+    CAPTURE(json.at("name").get<std::string>());
+    const Case c = read_case(json);
+    std::vector<double> gradient;
+    const double loss = evaluate(c, c.scores, gradient);
+    CHECK(loss == doctest::Approx(json.at("loss").get<double>()).epsilon(1e-12));
+    const auto chosen = json.at("grad_chosen").get<std::vector<double>>();
+    const auto rejected = json.at("grad_rejected").get<std::vector<double>>();
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      CHECK(std::abs(gradient[2 * i] - chosen[i]) <= 1e-12 * std::abs(chosen[i]));
+      CHECK(std::abs(gradient[2 * i + 1] - rejected[i]) <= 1e-12 * std::abs(rejected[i]));
+    }
+  }
+}
+
+TEST_CASE("pairwise gradient agrees with central differences") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Case c = random_case(seed, 2.0);
+    std::vector<double> gradient;
+    std::vector<double> unused;
+    evaluate(c, c.scores, gradient);
+    for (std::size_t i = 0; i < c.scores.size(); ++i) {
+      auto up = c.scores;
+      auto down = c.scores;
+      up[i] += 1e-5;
+      down[i] -= 1e-5;
+      const double slope = (evaluate(c, up, unused) - evaluate(c, down, unused)) / 2e-5;
+      CHECK(std::abs(slope - gradient[i]) < 1e-8);
+    }
+  }
+}
+
+TEST_CASE("pairwise loss is finite and right for scores up to 1e4") {
+  Case c;
+  c.targets.pairs = {{0, 1, 0, 1, 1}};
+  std::vector<double> gradient;
+  CHECK(evaluate(c, {1e4, -1e4}, gradient) == 0.0);
+  CHECK(gradient[0] == 0.0);
+  CHECK(evaluate(c, {-1e4, 1e4}, gradient) == 2e4);
+  CHECK(gradient[0] == -1.0);
+  CHECK(gradient[1] == 1.0);
+  CHECK(evaluate(c, {40.0, 0.0}, gradient) ==
+        doctest::Approx(std::exp(-40.0)));  // the tail is not rounded to 0
+  CHECK(gradient[0] == doctest::Approx(-std::exp(-40.0)));
+
+  const float scores[] = {-1e4f, 1e4f};
+  float slope[] = {0, 0};
+  CHECK(c.loss.value_and_gradient(MatrixView<const float>{scores, 2, 1}, c.targets, 1.0,
+                                  MatrixView<float>{slope, 2, 1}) == 2e4);
+  CHECK(slope[0] == -1.0f);
+}
+
+TEST_CASE("the shares of micro-batches add up to the step's loss") {
+  const Case whole = random_case(5, 1.0);
+  std::vector<double> gradient;
+  const double loss = evaluate(whole, whole.scores, gradient);
+  double sum = 0;
+  std::vector<double> gradient_sum(gradient.size());
+  for (std::size_t i = 0; i < whole.targets.pairs.size(); ++i) {
+    PairTargets one;
+    one.pairs = {whole.targets.pairs[i]};
+    std::vector<double> part(gradient.size());
+    sum += whole.loss.value_and_gradient(MatrixView<const double>{whole.scores.data(), 6, 1}, one,
+                                         whole.loss.normaliser(whole.targets),
+                                         MatrixView<double>{part.data(), 6, 1});
+    for (std::size_t j = 0; j < part.size(); ++j) gradient_sum[j] += part[j];
+  }
+  CHECK(sum == doctest::Approx(loss).epsilon(1e-14));
+  for (std::size_t j = 0; j < gradient.size(); ++j) {
+    CHECK(gradient_sum[j] == doctest::Approx(gradient[j]).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("a tie of 0.5 pulls the two scores together and label smoothing mixes in the flipped pair") {
+  Case tie;
+  tie.targets.pairs = {{0, 1, 0, 1, 0.5}};
+  std::vector<double> gradient;
+  evaluate(tie, {2.0, 0.0}, gradient);
+  CHECK(gradient[0] > 0);  // the higher one goes down
+  evaluate(tie, {1.0, 1.0}, gradient);
+  CHECK(gradient[0] == 0.0);
+
+  Case smooth;
+  smooth.loss.label_smoothing = 0.2;
+  smooth.targets.pairs = {{0, 1, 0, 1, 1}};
+  Case straight = smooth;
+  straight.loss.label_smoothing = 0;
+  Case flipped = straight;
+  flipped.targets.pairs = {{1, 0, 0, 1, 1}};
+  std::vector<double> unused;
+  const std::vector<double> scores{0.7, -0.4};
+  CHECK(evaluate(smooth, scores, unused) ==
+        doctest::Approx(0.8 * evaluate(straight, scores, unused) + 0.2 * evaluate(flipped, scores, unused)));
+}
+
+TEST_CASE("options that cannot be are named") {
+  CHECK_THROWS_WITH_AS(PairwiseLoss{.label_smoothing = 0.6}.validate(),
+                       "pairwise: label_smoothing is 0.6, expected 0 to 0.5", ConfigError);
+  CHECK_THROWS_WITH_AS(PairwiseLoss{.scale = 0}.validate(), "pairwise: scale is 0, expected a number above 0",
+                       ConfigError);
+  CHECK_THROWS_AS(PairwiseLoss{.scale = std::nan("")}.validate(), ConfigError);
+  CHECK_THROWS_WITH_AS(PairwiseLoss{.centering = -1}.validate(),
+                       "pairwise: centering is -1, expected a number of at least 0", ConfigError);
+}

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Installs merit and builds a small project for each way of using it. Usage: run.sh [cmake [compiler]]
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+source_tree=$(cd "$here/../.." && pwd)
+cmake=${1:-cmake}
+export CXX=${2:-${CXX:-c++}}
+command -v ninja >/dev/null && export CMAKE_GENERATOR=Ninja
+unset CXXFLAGS CPLUS_INCLUDE_PATH CMAKE_PREFIX_PATH
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+
+# check NAME COMMAND...: runs the command quietly and counts it; its output is shown when it fails.
+check() {
+  local name=$1
+  shift
+  if "$@" >"$work/log" 2>&1; then
+    passed=$((passed + 1))
+    echo "ok: $name"
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $name"
+    tail -n 30 "$work/log"
+  fi
+}
+
+# says TEXT COMMAND...: succeeds when the command prints TEXT.
+says() {
+  local text=$1
+  shift
+  local output
+  output=$("$@") && printf '%s\n' "$output" && grep -qF "$text" <<<"$output"
+}
+
+# install_to FOLDER OPTIONS...: installs elsewhere and then moves the tree to FOLDER.
+install_to() {
+  local folder=$1
+  shift
+  "$cmake" -S "$source_tree" -B "$folder-build" -DMERIT_BUILD_TESTS=OFF -DMERIT_BUILD_EXAMPLES=OFF \
+    -DMERIT_BUILD_BENCH=OFF -DCMAKE_INSTALL_PREFIX="$folder-before" "$@" &&
+    "$cmake" --install "$folder-build" && mv "$folder-before" "$folder"
+}
+
+# consume NAME PROJECT OPTIONS...: configures and builds a consumer project in $work/NAME.
+consume() {
+  local name=$1 project=$2
+  shift 2
+  "$cmake" -S "$here/$project" -B "$work/$name" "$@" && "$cmake" --build "$work/$name"
+}
+
+version=$(sed -n 's/^#define MERIT_VERSION "\(.*\)"/\1/p' "$source_tree/include/merit/core/version.hpp")
+plain="merit $version on Eigen"
+
+check "install" install_to "$work/prefix"
+check "the installed tree names no path of the build" bash -c '! grep -rnF -e "$1" -e "$2" "$3"' - "$source_tree/include" "$work" "$work/prefix"
+check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix"
+check "find_package runs" says "$plain" "$work/find_package/consumer"
+check "find_package with io runs" says "{\"merit\":\"$version\"}" "$work/find_package/consumer_io"
+check "find_package without nlohmann_json gives merit::merit and names what io lacks" bash -c '
+  "$1" -S "$2" -B "$3" -DCMAKE_PREFIX_PATH="$4" -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON 2>&1 | tee "$3.log"
+  grep -q "nlohmann_json" "$3.log" && ! grep -q "brought more" "$3.log"' - "$cmake" "$here/find_package" "$work/without_json" "$work/prefix"
+check "add_subdirectory builds" consume add_subdirectory add_subdirectory -DMERIT_SOURCE="$source_tree"
+check "add_subdirectory runs" says "$plain" "$work/add_subdirectory/consumer"
+check "FetchContent builds" consume fetch_content fetch_content -DFETCHCONTENT_SOURCE_DIR_MERIT="$source_tree"
+check "FetchContent runs" says "$plain" "$work/fetch_content/consumer"
+
+if command -v pkg-config >/dev/null; then
+  export PKG_CONFIG_PATH=$work/prefix/share/pkgconfig
+  check "pkg-config builds" bash -c '
+    $CXX -std=c++20 $(pkg-config --cflags merit) "$1" -o "$2" $(pkg-config --libs merit)' - "$here/main.cpp" "$work/by_pkg_config"
+  check "pkg-config runs" says "$plain" "$work/by_pkg_config"
+  check "pkg-config knows the version" says "$version" pkg-config --modversion merit
+else
+  echo "pkg-config was not found: its checks are skipped"
+fi
+
+# The option MERIT_USE_BLAS reaches the consumer through find_package and pkg-config alike.
+if install_to "$work/blas" -DMERIT_USE_BLAS=ON >"$work/blas.log" 2>&1; then
+  check "find_package with BLAS builds" consume find_package_blas find_package -DCMAKE_PREFIX_PATH="$work/blas"
+  check "find_package with BLAS runs" says "merit $version on BLAS" "$work/find_package_blas/consumer"
+  if command -v pkg-config >/dev/null; then
+    export PKG_CONFIG_PATH=$work/blas/share/pkgconfig
+    check "pkg-config with BLAS builds" bash -c '
+      $CXX -std=c++20 $(pkg-config --cflags merit) "$1" -o "$2" $(pkg-config --libs merit)' - "$here/main.cpp" "$work/by_pkg_config_blas"
+    check "pkg-config with BLAS runs" says "merit $version on BLAS" "$work/by_pkg_config_blas"
+  fi
+elif grep -q "Could NOT find BLAS" "$work/blas.log"; then
+  echo "no BLAS on this machine: its checks are skipped"
+else
+  check "install with BLAS" cat "$work/blas.log" /dev/null/none
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

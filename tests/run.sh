@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Builds and tests everything. On a Debian machine it installs what is missing when it may. Its last line is
+# "N passed, N failed", and it ends with a status other than zero when anything failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+usage() {
+  cat <<'TEXT'
+Usage: tests/run.sh [--quick | --full] [--no-install]
+  (default)     release build with every test and check; then the unit tests under the sanitizers
+  --quick       the release build alone
+  --full        the default, then the unit tests built by clang++ and on the machine's BLAS
+  --no-install  never install packages; say what is missing
+The environment variable MERIT_SHARED may name a folder of real data and models (default: ../shared).
+TEXT
+}
+
+presets="release debug"
+may_install=yes
+for argument in "$@"; do
+  case $argument in
+    --quick) presets="release" ;;
+    --full) presets="release debug clang blas" ;;
+    --no-install) may_install=no ;;
+    -h | --help) usage && exit 0 ;;
+    *) echo "tests/run.sh: unknown option $argument" >&2 && usage >&2 && exit 2 ;;
+  esac
+done
+
+passed=0
+failed=0
+started=$SECONDS
+
+say() { printf '\n== %s (%d min %02d s)\n' "$1" $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)); }
+
+finish() {
+  printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+  exit
+}
+
+# ---- Packages --------------------------------------------------------------------------------------------------
+
+packages="g++ cmake ninja-build pkg-config python3 libeigen3-dev doctest-dev nlohmann-json3-dev libcli11-dev
+  libbenchmark-dev libopenblas-dev clang clang-format libomp-dev"
+
+say "looking for packages"
+if command -v dpkg-query >/dev/null; then
+  missing=""
+  for package in $packages; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+  done
+  as_root=""
+  [ "$(id -u)" -eq 0 ] || as_root="sudo -n"
+  if [ -n "$missing" ] && [ $may_install = yes ] && { [ -z "$as_root" ] || sudo -n true 2>/dev/null; }; then
+    echo "installing:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086 # a list of words
+    { $as_root apt-get update -q && $as_root apt-get install -q -y --no-install-recommends $missing; } >/dev/null
+  fi
+  still_missing=""
+  for package in $missing; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || still_missing="$still_missing $package"
+  done
+  if [ -n "$still_missing" ]; then
+    echo "missing packages:$still_missing"
+    echo "install them with: apt-get install$still_missing"
+    failed=1
+    finish
+  fi
+else
+  echo "not a Debian machine: the packages named in this script are expected to be there"
+fi
+
+# ---- Build and test --------------------------------------------------------------------------------------------
+
+command -v ninja >/dev/null && export CMAKE_GENERATOR=Ninja # for new build folders; an existing one keeps its own
+jobs=$(nproc 2>/dev/null || echo 2)
+
+for preset in $presets; do
+  folder=build/$preset
+  say "$preset: building in $folder"
+  mkdir -p "$folder"
+  if ! cmake --preset "$preset" >"$folder/configure.log" 2>&1; then
+    cat "$folder/configure.log"
+    failed=$((failed + 1))
+    continue
+  fi
+  # Goes on after an error, so that one run shows as much as it can.
+  keep_going=(-- -k)
+  grep -q '^CMAKE_GENERATOR:INTERNAL=Ninja' "$folder/CMakeCache.txt" && keep_going=(-- -k 0)
+  if ! cmake --build --preset "$preset" --parallel "$jobs" "${keep_going[@]}"; then
+    echo "FAILED: the build of $preset"
+    failed=$((failed + 1))
+  fi
+
+  say "$preset: testing"
+  rm -f "$folder/results.xml"
+  ctest --preset "$preset" --parallel "$jobs" --output-junit results.xml --test-output-size-passed 10000000 \
+    --test-output-size-failed 10000000
+  if [ -s "$folder/results.xml" ]; then
+    read -r more_passed more_failed < <(python3 tests/totals.py "$folder/results.xml")
+    passed=$((passed + more_passed))
+    failed=$((failed + more_failed))
+    echo "$preset: $more_passed of $((more_passed + more_failed)) passed"
+  else
+    echo "FAILED: the tests of $preset left no results"
+    failed=$((failed + 1))
+  fi
+done
+
+say "done"
+finish
