@@ -21,7 +21,7 @@ struct Options {
   std::string subset_field;
   std::string tokenizer;
   Index batch_tokens = 8192;
-  int threads = 0;
+  std::uint16_t threads = 0;
   bool json = false;
 };
 
@@ -81,7 +81,7 @@ int run(int argc, char** argv) {
       name);
   programs::prepare(app);
   Options options;
-  app.add_option("FILE", options.files, "JSON lines of preference records")->type_name("FILE...");
+  app.add_option("FILE", options.files, "JSON lines of preference records")->type_name("FILE")->default_str("");
   app.add_option("--model", options.model, "directory of the model")->type_name("DIR");
   app.add_option("--subset-field", options.subset_field,
                  "report also by the value of this field of the records")
@@ -92,8 +92,7 @@ int run(int argc, char** argv) {
   app.add_option("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory")
       ->type_name("N");
   app.add_option("--threads", options.threads, "0: all; the scores do not depend on it")
-      ->type_name("N")
-      ->check(CLI::Range(0, 4096));
+      ->type_name("N");
   programs::parse(app, argc, argv);
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");

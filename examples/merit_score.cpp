@@ -24,7 +24,7 @@ struct Options {
   std::string completion;
   std::string tokenizer;
   Index batch_tokens = 8192;
-  int threads = 0;
+  std::uint16_t threads = 0;
   bool json = false;
 };
 
@@ -252,8 +252,7 @@ int run(int argc, char** argv) {
   app.add_option("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory")
       ->type_name("N");
   app.add_option("--threads", options.threads, "0: all; the scores do not depend on it")
-      ->type_name("N")
-      ->check(CLI::Range(0, 4096));
+      ->type_name("N");
   programs::parse(app, argc, argv);
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to score with");

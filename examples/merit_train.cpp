@@ -47,7 +47,7 @@ struct Options {
   bool no_sharing = false;
 
   Index evaluate_every = 0, patience = 0, checkpoint_every = 1000;
-  int threads = 0;
+  std::uint16_t threads = 0;
 };
 
 constexpr const char* sizes[] = {"--hidden-size",       "--layers",        "--heads",    "--kv-heads",
@@ -57,20 +57,20 @@ constexpr const char* sizes[] = {"--hidden-size",       "--layers",        "--he
 void declare(CLI::App& app, Options& o) {
   const char* group = "Files";
   const auto number = [&](const char* option, auto& value, const char* what) {
-    return app.add_option(option, value, what)->group(group)->type_name("N");
+    return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name("N");
   };
   const auto real = [&](const char* option, double& value, const char* what) {
-    return app.add_option(option, value, what)->group(group)->type_name("X");
+    return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name("X");
   };
   const auto text = [&](const char* option, auto& value, const char* type, const char* what) {
-    return app.add_option(option, value, what)->group(group)->type_name(type);
+    return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name(type);
   };
   const auto flag = [&](const char* option, bool& value, const char* what) {
-    return app.add_flag(option, value, what)->group(group);
+    return app.add_flag(option, value, programs::wrapped(what))->group(group);
   };
 
-  text("--train", o.train, "FILE...", "preference records to train on, JSON lines");
-  text("--eval", o.eval, "FILE...", "preference records to evaluate on");
+  text("--train", o.train, "FILE", "preference records to train on, JSON lines")->default_str("");
+  text("--eval", o.eval, "FILE", "preference records to evaluate on")->default_str("");
   text("--out", o.out, "DIR", "where the model is saved");
   text("--config", o.config, "FILE",
        "JSON with the names of these options; \"backbone\" may also be an object like a config.json; the "
@@ -140,7 +140,7 @@ void declare(CLI::App& app, Options& o) {
       "--patience", o.patience,
       "stop after this many evaluations in a row without better accuracy; 0: never. The last model is saved");
   number("--checkpoint-every", o.checkpoint_every, "steps between checkpoints; 0: only when interrupted");
-  number("--threads", o.threads, "0: all; the result does not depend on it")->check(CLI::Range(0, 4096));
+  number("--threads", o.threads, "0: all; the result does not depend on it");
 }
 
 /// Options that mean nothing together. `given` tells whether an option was given.
@@ -191,10 +191,10 @@ void check_sizes(const std::string& backbone, Given given) {
 /// A backbone from its name and the sizes among the options.
 std::optional<merit::BackboneConfig> backbone_by_name(const Options& o, Index vocabulary) {
   if (o.backbone == "llama") {
-    const Index eighths = (8 * o.hidden_size / 3 + 31) / 32 * 32;
+    const Index usual_inner = (8 * o.hidden_size / 3 + 31) / 32 * 32;
     return merit::Llama{.vocabulary_size = vocabulary,
                         .hidden_size = o.hidden_size,
-                        .intermediate_size = o.intermediate_size != 0 ? o.intermediate_size : eighths,
+                        .intermediate_size = o.intermediate_size != 0 ? o.intermediate_size : usual_inner,
                         .layers = o.layers,
                         .heads = o.heads,
                         .kv_heads = o.kv_heads != 0 ? o.kv_heads : o.heads,

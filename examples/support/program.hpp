@@ -2,6 +2,7 @@
 // ends quietly when its reader goes away.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <CLI/CLI.hpp>
@@ -63,6 +64,25 @@ inline int run(const char* name, const std::function<int()>& body) {
 inline void prepare(CLI::App& app) {
   app.option_defaults()->always_capture_default();
   app.get_formatter()->column_width(34);
+}
+
+/// The description of an option, in lines that fit beside the options' names.
+inline std::string wrapped(std::string_view text) {
+  constexpr std::size_t width = 76;
+  std::string result;
+  std::size_t used = 0;
+  while (!text.empty()) {
+    const std::size_t space = std::min(text.find(' '), text.size());
+    if (used != 0) {
+      const bool fits = used + 1 + space <= width;
+      result += fits ? ' ' : '\n';
+      used = fits ? used + 1 : 0;
+    }
+    result += text.substr(0, space);
+    used += space;
+    text.remove_prefix(std::min(space + 1, text.size()));
+  }
+  return result;
 }
 
 /// Reads the command line. Throws merit::ConfigError with one sentence, or HelpShown.

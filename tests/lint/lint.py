@@ -19,9 +19,9 @@ ARROWS = {
     "data": ["text"],
     "optim": ["tape"],
     "model": ["backbone", "head", "loss", "io"],
-    "train": ["model", "data", "optim"],
     "infer": ["model", "data"],
-    "eval": ["model", "data"],
+    "eval": ["infer"],
+    "train": ["eval", "optim"],
 }
 # Single files that a room may include although the table does not say so.
 EXCEPTIONS = {("data", "merit/backend/forest_view.hpp")}

@@ -1,8 +1,7 @@
-// The program that each consumer project builds.
+// The program that each consumer project builds: one model, scored once.
 #include <iostream>
 
-#include "merit/core/rng.hpp"
-#include "merit/core/version.hpp"
+#include "merit/merit.hpp"
 
 int main() {
 #ifdef EIGEN_USE_BLAS
@@ -12,5 +11,8 @@ int main() {
 #endif
   std::cout << "merit " << MERIT_VERSION << " on " << arithmetic
             << ", a random number: " << merit::Rng(1).uniform() << '\n';
+  merit::RewardModel<merit::BagOfTokens> model({.backbone = {.width = 8}});
+  const merit::Sequence sequences[] = {merit::embedded_sequence("Is merit here? ", "Yes.")};
+  std::cout << "a score: " << merit::score_sequences<decltype(model)>(model, sequences)[0] << '\n';
   return 0;
 }

@@ -8,7 +8,7 @@
 #include "merit/core/error.hpp"
 #include "merit/text/any_tokenizer.hpp"
 #include "merit/text/byte_tokenizer.hpp"
-#include "merit/text/hash.hpp"
+#include "merit/core/hash.hpp"
 #include "merit/text/tokenizer.hpp"
 #include "merit/text/utf8.hpp"
 #include "merit/text/word_tokenizer.hpp"

@@ -12,6 +12,7 @@
 #include "merit/backend/operations.hpp"
 #include "merit/core/buffer.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/hash.hpp"
 #include "merit/core/rng.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -102,7 +103,7 @@ class Parameters {
     written_.assign(tensors_.size(), 0);
     Buffer<T> host(size_);
     for (const Tensor& tensor : tensors_) {
-      Rng stream = rng.split(hash(tensor.spec.name));
+      Rng stream = rng.split(fnv1a(tensor.spec.name));
       for (Index i = 0; i < tensor.count; ++i) {
         T& value = host.data()[tensor.offset + i];
         switch (tensor.spec.init.kind) {
@@ -228,11 +229,6 @@ class Parameters {
       B::fill(*handle_, {gradients_ + tensors_[i].offset, tensors_[i].count}, T{0});
       written_[i] = 1;
     }
-  }
-  static std::uint64_t hash(std::string_view text) {  // FNV-1a
-    std::uint64_t h = 0xCBF29CE484222325u;
-    for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
-    return h;
   }
 
   typename B::Handle* handle_;

@@ -9,7 +9,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
-#include "merit/text/hash.hpp"
+#include "merit/core/hash.hpp"
 
 namespace merit::inline MERIT_ABI {
 

@@ -14,7 +14,7 @@
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/model/checkpoint.hpp"
-#include "merit/text/hash.hpp"
+#include "merit/core/hash.hpp"
 #include "merit/train/trainer.hpp"
 
 namespace merit::inline MERIT_ABI {
