@@ -81,7 +81,9 @@ int run(int argc, char** argv) {
       name);
   programs::prepare(app);
   Options options;
-  app.add_option("FILE", options.files, "JSON lines of preference records")->type_name("FILE")->default_str("");
+  app.add_option("FILE", options.files, "JSON lines of preference records")
+      ->type_name("FILE")
+      ->default_str("");
   app.add_option("--model", options.model, "directory of the model")->type_name("DIR");
   app.add_option("--subset-field", options.subset_field,
                  "report also by the value of this field of the records")
@@ -91,8 +93,7 @@ int run(int argc, char** argv) {
       ->type_name("NAME");
   app.add_option("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory")
       ->type_name("N");
-  app.add_option("--threads", options.threads, "0: all; the scores do not depend on it")
-      ->type_name("N");
+  app.add_option("--threads", options.threads, "0: all; the scores do not depend on it")->type_name("N");
   programs::parse(app, argc, argv);
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");

@@ -39,7 +39,7 @@ std::vector<Candidates> score_candidates(Model& model, const std::vector<Embedde
       sequences.push_back(embedded_sequence(problem.prompt, solution.text()));
       candidates.correct.push_back(solution.correct ? 1 : 0);
     }
-    for (const float score : score_sequences<Model>(model, sequences)) candidates.scores.push_back(score);
+    for (const float score : score_sequences(model, sequences)) candidates.scores.push_back(score);
     result.push_back(std::move(candidates));
   }
   return result;
@@ -82,7 +82,7 @@ int run(const std::filesystem::path& directory) {
                             .heads = 4,
                             .kv_heads = 4},
                .seed = 1});
-  Trainer trainer(model, Examples(train),
+  Trainer trainer(model, train,
                   {.batch_size = 16,
                    .optimizer = {.beta2 = 0.95},
                    .schedule = {.peak = 2e-3, .warmup = 0.1, .floor = 0.05}});
@@ -97,7 +97,7 @@ int run(const std::filesystem::path& directory) {
     }});
   }
 
-  const PairReport report = evaluate_pairs(model, Examples(held_out));
+  const PairReport report = evaluate_pairs(model, held_out);
   const PairReport bag = train_bag_of_bytes(train, held_out);
   std::printf("\nHeld-out pairs in the right order:\n");
   print_accuracy("the reward model", report.accuracy);

@@ -232,4 +232,8 @@ class Trainer {
   std::vector<std::unique_ptr<BatchBuilder<Model>>> batches_;  // one a micro-batch, reused
 };
 
+/// `Trainer trainer(model, examples, options)` for a vector of examples, too.
+template <class Model, class Example>
+Trainer(Model&, const std::vector<Example>&, const TrainOptions&) -> Trainer<Model, Example>;
+
 }  // namespace merit::inline MERIT_ABI

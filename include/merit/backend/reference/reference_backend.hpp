@@ -38,8 +38,7 @@ struct ReferenceBackend {
 
   static std::string_view name() { return "reference"; }
 
-  // --- memory
-  // -----------------------------------------------------------------------------------------------
+  // --- memory ------------------------------------------------------------------------------------
   static T* allocate(Handle&, Index n) {
     if (n == 0) return nullptr;
     T* block = static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{alignment}));
@@ -58,8 +57,7 @@ struct ReferenceBackend {
       for (Index j = 0; j < to.cols; ++j) put(to(i, j), from(i, j), write);
   }
 
-  // --- products
-  // ---------------------------------------------------------------------------------------------
+  // --- products ----------------------------------------------------------------------------------
   static void gemm(Handle&, Transpose transpose_a, ConstMatrix a, Transpose transpose_b, ConstMatrix b,
                    Write write, Matrix out, ConstVector bias, ConstMatrix residual) {
     const bool flip_a = transpose_a == Transpose::yes;
@@ -82,8 +80,7 @@ struct ReferenceBackend {
       for (Index j = 0; j < x.cols; ++j) out[j] += x(i, j);
   }
 
-  // --- norms
-  // ------------------------------------------------------------------------------------------------
+  // --- norms -------------------------------------------------------------------------------------
   /// An empty rstd is left out.
   static void rms_norm(Handle&, ConstMatrix x, ConstVector weight, T eps, Matrix y, Vector rstd) {
     for (Index i = 0; i < x.rows; ++i) {
@@ -96,17 +93,16 @@ struct ReferenceBackend {
   }
 
   /// With n = x · rstd and g = dy · weight:  dx = rstd · (g − n · mean(g · n)),  dweight += dy · n.
+  /// One loop per target, so that a target's bits do not depend on which others are wanted.
   static void rms_norm_backward(Handle&, ConstMatrix dy, ConstMatrix x, ConstVector weight, ConstVector rstd,
                                 Write write, Matrix dx, Vector dweight) {
     for (Index i = 0; i < x.rows; ++i) {
       T mean = 0;  // of g · n
       for (Index j = 0; j < x.cols; ++j) mean += dy(i, j) * weight[j] * (x(i, j) * rstd[i]);
       mean /= static_cast<T>(x.cols);
-      for (Index j = 0; j < x.cols; ++j) {
-        const T n = x(i, j) * rstd[i];
-        if (!dx.empty()) put(dx(i, j), rstd[i] * (dy(i, j) * weight[j] - n * mean), write);
-        if (!dweight.empty()) dweight[j] += dy(i, j) * n;
-      }
+      for (Index j = 0; j < dx.cols; ++j)
+        put(dx(i, j), rstd[i] * (dy(i, j) * weight[j] - x(i, j) * rstd[i] * mean), write);
+      for (Index j = 0; j < dweight.size; ++j) dweight[j] += dy(i, j) * (x(i, j) * rstd[i]);
     }
   }
 
@@ -148,17 +144,16 @@ struct ReferenceBackend {
       }
       mean_g /= width;
       mean_gn /= width;
-      for (Index j = 0; j < x.cols; ++j) {
+      for (Index j = 0; j < dx.cols; ++j) {
         const T n = (x(i, j) - mean) * rstd;
-        if (!dx.empty()) put(dx(i, j), rstd * (dy(i, j) * weight[j] - mean_g - n * mean_gn), write);
-        if (!dweight.empty()) dweight[j] += dy(i, j) * n;
-        if (!dbias.empty()) dbias[j] += dy(i, j);
+        put(dx(i, j), rstd * (dy(i, j) * weight[j] - mean_g - n * mean_gn), write);
       }
+      for (Index j = 0; j < dweight.size; ++j) dweight[j] += dy(i, j) * ((x(i, j) - mean) * rstd);
+      for (Index j = 0; j < dbias.size; ++j) dbias[j] += dy(i, j);
     }
   }
 
-  // --- positions
-  // --------------------------------------------------------------------------------------------
+  // --- positions ---------------------------------------------------------------------------------
   /// (a, b) becomes (a cos − b sin, b cos + a sin); the inverse turns the other way.
   static void rotary(Handle&, Matrix x, Index heads, Indices positions, ConstMatrix table, bool inverse) {
     const Index width = x.cols / heads;
@@ -180,8 +175,7 @@ struct ReferenceBackend {
     }
   }
 
-  // --- rows
-  // -------------------------------------------------------------------------------------------------
+  // --- rows --------------------------------------------------------------------------------------
   static void gather_rows(Handle&, ConstMatrix table, Indices ids, Write write, Matrix out) {
     for (Index i = 0; i < ids.size; ++i)
       for (Index j = 0; j < out.cols; ++j) put(out(i, j), table(ids[i], j), write);
@@ -192,8 +186,7 @@ struct ReferenceBackend {
       for (Index j = 0; j < rows.cols; ++j) out(ids[i], j) += rows(i, j);
   }
 
-  // --- attention over a forest
-  // ------------------------------------------------------------------------------
+  // --- attention over a forest -------------------------------------------------------------------
   /// Room for the scores of the longest path there can be.
   static Index attention_scratch(Handle&, const Forest& forest, const AttentionShape&) {
     return forest.token_count();
@@ -212,8 +205,7 @@ struct ReferenceBackend {
                                dk, dv);
   }
 
-  // --- elementwise
-  // ------------------------------------------------------------------------------------------
+  // --- elementwise -------------------------------------------------------------------------------
   static void swiglu(Handle&, ConstMatrix gate_up, Matrix out) {
     for (Index i = 0; i < out.rows; ++i)
       for (Index j = 0; j < out.cols; ++j)
@@ -257,8 +249,7 @@ struct ReferenceBackend {
     detail::path_mean_backward(forest, dout, write, dx);
   }
 
-  // --- the flat block
-  // ---------------------------------------------------------------------------------------
+  // --- the flat block ----------------------------------------------------------------------------
   static double sum_of_squares(Handle&, ConstVector v) {
     double sum = 0;
     for (Index i = 0; i < v.size; ++i) sum += static_cast<double>(v[i]) * static_cast<double>(v[i]);

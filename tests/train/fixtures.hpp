@@ -1,0 +1,84 @@
+// What the tests of training share: a small model, examples, and the bits of a model.
+#pragma once
+
+#include <cstdint>
+#include <sstream>
+#include <vector>
+
+#include "merit/files.hpp"
+
+namespace training {
+
+using merit::Index;
+
+/// Pairs of byte tokens: a common prompt, then two completions of which the chosen one is in alphabetical order.
+/// With equal lengths, every step has the same shape.
+inline std::vector<merit::PreferenceExample> sorted_pairs(Index count, bool equal_lengths = false) {
+  merit::Rng rng(7);
+  std::vector<merit::PreferenceExample> examples(count);
+  for (merit::PreferenceExample& example : examples) {
+    const Index prompt = equal_lengths ? 6 : 3 + rng.below(6);
+    const Index completion = equal_lengths ? 5 : 3 + rng.below(5);
+    std::vector<merit::Token> shared;
+    for (Index i = 0; i < prompt; ++i) shared.push_back(static_cast<merit::Token>(rng.below(20)));
+    std::vector<merit::Token> good;
+    for (Index i = 0; i < completion; ++i) good.push_back(static_cast<merit::Token>(20 + 2 * i + rng.below(2)));
+    std::vector<merit::Token> bad(good.rbegin(), good.rend());
+    example.chosen.tokens = example.rejected.tokens = shared;
+    example.chosen.completion_begin = example.rejected.completion_begin = prompt;
+    example.chosen.tokens.insert(example.chosen.tokens.end(), good.begin(), good.end());
+    example.rejected.tokens.insert(example.rejected.tokens.end(), bad.begin(), bad.end());
+  }
+  return examples;
+}
+
+/// Preference examples of the embedded task, in bytes.
+inline std::vector<merit::PreferenceExample> embedded(merit::EmbeddedSplit split, Index problems) {
+  const auto task = merit::EmbeddedTaskOptions::of_difficulty(1);
+  std::stringstream lines;
+  for (Index i = 0; i < problems; ++i) merit::write_preferences(lines, merit::make_embedded_problem(task, split, 0, i));
+  merit::PreferenceReader reader(lines, "the embedded task");
+  merit::DataCounts counts;
+  return merit::read_examples(reader, merit::ByteTokenizer{}, {}, counts);
+}
+
+inline merit::Llama small_llama() {
+  return {.vocabulary_size = 40,
+          .hidden_size = 16,
+          .intermediate_size = 24,
+          .layers = 2,
+          .heads = 2,
+          .kv_heads = 1,
+          .init_deviation = 0.2};
+}
+
+template <class Backend>
+using Llama = merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, Backend>;
+
+/// All parameters on the host.
+template <class Model>
+std::vector<typename Model::BackendType::Scalar> values_of(Model& model) {
+  std::vector<typename Model::BackendType::Scalar> values(model.parameters().size());
+  Model::BackendType::to_host(model.handle(), model.parameters().values().data, values.data(), values.size());
+  return values;
+}
+
+/// All gradients on the host.
+template <class Model>
+std::vector<typename Model::BackendType::Scalar> gradients_of(Model& model) {
+  std::vector<typename Model::BackendType::Scalar> values(model.parameters().size());
+  Model::BackendType::to_host(model.handle(), model.parameters().gradients().data, values.data(), values.size());
+  return values;
+}
+
+/// The largest difference of two lists of numbers.
+template <class T>
+double largest_difference(const std::vector<T>& a, const std::vector<T>& b) {
+  double largest = a.size() == b.size() ? 0 : 1e300;
+  for (Index i = 0; i < std::min(a.size(), b.size()); ++i) {
+    largest = std::max(largest, static_cast<double>(std::abs(a[i] - b[i])));
+  }
+  return largest;
+}
+
+}  // namespace training

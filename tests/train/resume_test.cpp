@@ -1,0 +1,183 @@
+// A run that stops, is saved, and goes on in new objects makes the same bits as one that never stopped.
+#include <doctest/doctest.h>
+
+#include <bit>
+
+#include "../io/temporary.hpp"
+#include "fixtures.hpp"
+
+namespace {
+
+using merit::Index;
+using merit_test::contains;
+using merit_test::error_of;
+using merit_test::TemporaryDirectory;
+using Examples = std::span<const merit::PreferenceExample>;
+
+/// 10 steps in three epochs of 4, 4 and 2 … of 4: the order changes in the middle.
+merit::TrainOptions options() {
+  merit::TrainOptions options;
+  options.epochs = 3;
+  options.batch_size = 5;
+  options.micro_batch_tokens = 40;
+  options.schedule.peak = 0.01;
+  options.seed = 11;
+  return options;
+}
+
+template <class Backend, class Backbone>
+void check_resume(const Backbone& backbone, int stop_after) {
+  using Model = merit::RewardModel<Backbone, merit::ScalarHead, merit::PairwiseLoss, Backend>;
+  const typename Model::Config config{.backbone = backbone, .seed = 3};
+  const auto examples = training::sorted_pairs(17);  // 4 steps an epoch, the last of 2 records
+  const TemporaryDirectory directory;
+
+  std::vector<double> straight_losses;
+  Model straight(config);
+  merit::Trainer straight_trainer(straight, Examples(examples), options());
+  for (int i = 0; i < 10; ++i) straight_losses.push_back(straight_trainer.step().loss);
+
+  std::vector<double> losses;
+  {
+    Model model(config);
+    merit::Trainer trainer(model, Examples(examples), options());
+    for (int i = 0; i < stop_after; ++i) losses.push_back(trainer.step().loss);
+    merit::save_run(directory / "run", model, trainer, {}, {{"sum", 4.25}});
+  }
+  CHECK(merit::has_run(directory / "run"));
+  CHECK(merit::read_run_notes(directory / "run") == merit::Json{{"sum", 4.25}});
+  {
+    auto other = config;
+    other.seed = 99;  // what it starts from must not matter
+    Model model(other);
+    merit::Trainer trainer(model, Examples(examples), options());
+    CHECK(merit::resume_run(directory / "run", model, trainer) == static_cast<Index>(stop_after));
+    CHECK(trainer.steps_done() == static_cast<Index>(stop_after));
+    for (int i = stop_after; i < 10; ++i) losses.push_back(trainer.step().loss);
+    CHECK(training::values_of(model) == training::values_of(straight));
+  }
+  CHECK(losses == straight_losses);
+}
+
+TEST_CASE("a resumed run has the bits of one that never stopped") {
+  SUBCASE("reference, double, in the middle of an epoch") {
+    check_resume<merit::ReferenceBackend<double>>(training::small_llama(), 2);
+  }
+  SUBCASE("reference, float, where an epoch ends") {
+    check_resume<merit::ReferenceBackend<float>>(training::small_llama(), 4);
+  }
+  SUBCASE("eigen, double") { check_resume<merit::EigenBackend<double>>(training::small_llama(), 6); }
+  SUBCASE("eigen, float, before the first step") {
+    check_resume<merit::EigenBackend<float>>(training::small_llama(), 0);
+  }
+  SUBCASE("another backbone, after the last step") {
+    check_resume<merit::ReferenceBackend<float>>(merit::BagOfTokens{.vocabulary_size = 40, .width = 8}, 10);
+  }
+}
+
+TEST_CASE("a run goes on with the same options and data only, and the error names what differs") {
+  using Backend = merit::ReferenceBackend<double>;
+  using Model = training::Llama<Backend>;
+  const auto examples = training::sorted_pairs(12);
+  const TemporaryDirectory directory;
+  Model model({.backbone = training::small_llama()});
+  {
+    merit::Trainer trainer(model, Examples(examples), options());
+    trainer.step();
+    merit::save_run(directory / "run", model, trainer, {});
+  }
+  const auto before = training::values_of(model);
+  const auto refusal = [&](auto& other, Examples data, const merit::TrainOptions& changed) {
+    merit::Trainer trainer(other, data, changed);
+    const std::string text =
+        error_of<merit::ConfigError>([&] { merit::resume_run(directory / "run", other, trainer); });
+    CHECK(contains(text, "training.json"));
+    return text;
+  };
+
+  merit::TrainOptions changed = options();
+  changed.batch_size = 6;
+  changed.schedule.peak = 0.5;
+  const std::string text = refusal(model, examples, changed);
+  CHECK(contains(text, "batch_size is 5, expected 6"));
+  CHECK(contains(text, "learning_rate is 0.01, expected 0.5"));
+  CHECK_FALSE(contains(text, "seed"));
+
+  auto other_data = examples;
+  other_data[7].rejected.tokens.back() ^= 1;
+  CHECK(contains(refusal(model, other_data, options()), "fingerprint"));
+  other_data = examples;
+  other_data[7].margin = 0.5;
+  CHECK(contains(refusal(model, other_data, options()), "fingerprint"));
+  other_data = examples;
+  std::swap(other_data[0], other_data[1]);
+  CHECK(contains(refusal(model, other_data, options()), "fingerprint"));
+  CHECK(contains(refusal(model, Examples(examples).first(11), options()), "examples is 12, expected 11"));
+
+  Model other_loss({.backbone = training::small_llama(), .loss = {.centering = 0.25}});
+  CHECK(contains(refusal(other_loss, examples, options()), "loss.centering is 0.0, expected 0.25"));
+  auto frozen = training::small_llama();
+  frozen.frozen_layers = 1;
+  Model partly({.backbone = frozen});
+  CHECK(contains(refusal(partly, examples, options()), "frozen_layers is 0, expected 1"));
+  training::Llama<merit::ReferenceBackend<float>> narrow({.backbone = training::small_llama()});
+  CHECK(contains(refusal(narrow, examples, options()), "precision"));
+
+  CHECK(training::values_of(model) == before);
+}
+
+TEST_CASE("a damaged run is refused and the model stays as it was") {
+  using Backend = merit::ReferenceBackend<double>;
+  using Model = training::Llama<Backend>;
+  const auto examples = training::sorted_pairs(12);
+  const TemporaryDirectory directory;
+  const auto run = directory / "run";
+  Model model({.backbone = training::small_llama()});
+  {
+    merit::Trainer trainer(model, Examples(examples), options());
+    trainer.step();
+    merit::save_run(run, model, trainer, {});
+  }
+  Model fresh({.backbone = training::small_llama(), .seed = 5});
+  const auto before = training::values_of(fresh);
+  merit::Trainer trainer(fresh, Examples(examples), options());
+  const auto refuse = [&]<class E>(E*, const std::string& part) {
+    CHECK(contains(error_of<E>([&] { merit::resume_run(run, fresh, trainer); }), part));
+    CHECK(training::values_of(fresh) == before);
+    CHECK(trainer.steps_done() == 0);
+  };
+
+  SUBCASE("the optimizer's state is missing") {
+    std::filesystem::remove(run / "optimizer.safetensors");
+    refuse(static_cast<merit::IoError*>(nullptr), "optimizer.safetensors");
+  }
+  SUBCASE("the optimizer's state is cut short") {
+    std::filesystem::resize_file(run / "optimizer.safetensors",
+                                 std::filesystem::file_size(run / "optimizer.safetensors") - 8);
+    refuse(static_cast<merit::DataError*>(nullptr), "optimizer.safetensors");
+  }
+  SUBCASE("the weights are missing") {
+    std::filesystem::remove(run / "model.safetensors");
+    refuse(static_cast<merit::IoError*>(nullptr), "model.safetensors");
+  }
+  SUBCASE("the step is beyond the end") {
+    auto state = merit::read_json(run / "training.json");
+    state["step"] = 1000;
+    merit::write_json(run / "training.json", state);
+    refuse(static_cast<merit::DataError*>(nullptr), "\"step\" is 1000");
+  }
+  SUBCASE("the state is no JSON") {
+    merit_test::put(run / "training.json", "{\"step\": ");
+    refuse(static_cast<merit::DataError*>(nullptr), "training.json");
+  }
+}
+
+TEST_CASE("a saved model without a run is no run") {
+  const TemporaryDirectory directory;
+  CHECK_FALSE(merit::has_run(directory / "none"));
+  training::Llama<merit::ReferenceBackend<float>> model({.backbone = training::small_llama()});
+  merit::save_model(directory / "model", model);
+  CHECK_FALSE(merit::has_run(directory / "model"));
+}
+
+}  // namespace
