@@ -25,10 +25,10 @@ struct Options {
   bool json = false;
 };
 
-/// The examples of all files, those of a subset next to each other.
-struct Subsets {
+/// The examples of all files, in their order.
+struct Records {
   std::vector<merit::PreferenceExample> examples;
-  std::vector<std::pair<std::string, Index>> ends;  // the subset's name and where it ends
+  std::map<std::string, std::vector<Index>> subsets;  // the numbers of the examples in each
   merit::DataCounts counts;
 };
 
@@ -44,9 +44,8 @@ std::string subset_of(const nlohmann::json& object, const std::string& field,
                          "': found a list or an object, expected the name of a subset");
 }
 
-Subsets read_subsets(const Options& options, const programs::SavedModel& saved) {
-  std::map<std::string, std::vector<merit::PreferenceExample>> by_name;
-  Subsets subsets;
+Records read_records(const Options& options, const programs::SavedModel& saved) {
+  Records records;
   std::string files;
   for (const std::string& file : options.files) {
     files += (files.empty() ? "" : ", ") + file;
@@ -57,19 +56,28 @@ Subsets read_subsets(const Options& options, const programs::SavedModel& saved) 
       merit::detail::parse_record(*object, record);
       programs::check_form(record.form, programs::is_features(saved.backbone), record.source);
       const std::string subset = subset_of(*object, options.subset_field, record.source);
-      if (auto example = merit::tokenize(record, *saved.tokenizer, saved.tokenize, subsets.counts)) {
-        by_name[subset].push_back(std::move(*example));
+      if (auto example = merit::tokenize(record, *saved.tokenizer, saved.tokenize, records.counts)) {
+        if (!options.subset_field.empty()) records.subsets[subset].push_back(records.examples.size());
+        records.examples.push_back(std::move(*example));
       }
     }
   }
-  for (auto& [subset, examples] : by_name) {
-    for (auto& example : examples) subsets.examples.push_back(std::move(example));
-    subsets.ends.emplace_back(subset, subsets.examples.size());
+  if (records.examples.empty()) {
+    throw merit::DataError(files + ": no pair to evaluate. " + records.counts.sentence());
   }
-  if (subsets.examples.empty()) {
-    throw merit::DataError(files + ": no pair to evaluate. " + subsets.counts.sentence());
+  return records;
+}
+
+/// The report of some of the pairs.
+merit::PairReport report_of(const std::vector<Index>& numbers, const std::vector<merit::PairScores>& scores,
+                            const Records& records) {
+  std::vector<merit::PairScores> own_scores;
+  std::vector<merit::PreferenceExample> own_examples;
+  for (const Index i : numbers) {
+    own_scores.push_back(scores[i]);
+    own_examples.push_back(records.examples[i]);
   }
-  return subsets;
+  return merit::report_pairs(own_scores, own_examples);
 }
 
 int run(int argc, char** argv) {
@@ -92,8 +100,11 @@ int run(int argc, char** argv) {
   app.add_option("--tokenizer", options.tokenizer, "bytes or words:N; for a model whose card names none")
       ->type_name("NAME");
   app.add_option("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory")
-      ->type_name("N");
-  app.add_option("--threads", options.threads, "0: all; the scores do not depend on it")->type_name("N");
+      ->type_name("N")
+      ->check(programs::not_negative, "");
+  app.add_option("--threads", options.threads, "0: all; the scores do not depend on it")
+      ->type_name("N")
+      ->check(programs::not_negative, "");
   programs::parse(app, argc, argv);
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
@@ -102,11 +113,11 @@ int run(int argc, char** argv) {
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
   const programs::SavedModel saved = programs::read_usable(options.model, options.tokenizer);
-  const Subsets subsets = read_subsets(options, saved);
+  const Records records = read_records(options, saved);
   return programs::with_model(
       saved.backbone, {.head = saved.head, .threads = options.threads}, [&](auto& model) {
         programs::tell(merit::load_model_parameters(options.model, model), name);
-        const std::span<const merit::PreferenceExample> examples(subsets.examples);
+        const std::span<const merit::PreferenceExample> examples(records.examples);
         merit::Progress progress("evaluating", examples.size());
         const auto scores =
             merit::score_pairs(model, examples, options.batch_tokens, programs::progress_of(progress));
@@ -114,16 +125,12 @@ int run(int argc, char** argv) {
 
         const merit::PairReport report = merit::report_pairs(scores, examples);
         merit::Json json = programs::to_json(report);
-        json["records"] = programs::to_json(subsets.counts);
-        std::string text = subsets.counts.sentence() + '\n' + programs::text_of(report);
-        Index begin = 0;
-        for (const auto& [subset, end] : subsets.ends) {
-          if (options.subset_field.empty()) break;
-          const auto part = merit::report_pairs(std::span(scores).subspan(begin, end - begin),
-                                                examples.subspan(begin, end - begin));
+        json["records"] = programs::to_json(records.counts);
+        std::string text = records.counts.sentence() + '\n' + programs::text_of(report);
+        for (const auto& [subset, numbers] : records.subsets) {
+          const merit::PairReport part = report_of(numbers, scores, records);
           json["subsets"][subset] = programs::to_json(part);
           text += "\n\n" + options.subset_field + " " + subset + '\n' + programs::text_of(part);
-          begin = end;
         }
         programs::Output output;
         output.line(options.json ? merit::json_text(json, "the report") : text);

@@ -250,8 +250,11 @@ int run(int argc, char** argv) {
   app.add_option("--tokenizer", options.tokenizer, "bytes or words:N; for a model whose card names none")
       ->type_name("NAME");
   app.add_option("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory")
-      ->type_name("N");
-  app.add_option("--threads", options.threads, "0: all; the scores do not depend on it")->type_name("N");
+      ->type_name("N")
+      ->check(programs::not_negative, "");
+  app.add_option("--threads", options.threads, "0: all; the scores do not depend on it")
+      ->type_name("N")
+      ->check(programs::not_negative, "");
   programs::parse(app, argc, argv);
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to score with");

@@ -57,7 +57,10 @@ constexpr const char* sizes[] = {"--hidden-size",       "--layers",        "--he
 void declare(CLI::App& app, Options& o) {
   const char* group = "Files";
   const auto number = [&](const char* option, auto& value, const char* what) {
-    return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name("N");
+    return app.add_option(option, value, programs::wrapped(what))
+        ->group(group)
+        ->type_name("N")
+        ->check(programs::not_negative, "");
   };
   const auto real = [&](const char* option, double& value, const char* what) {
     return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name("X");

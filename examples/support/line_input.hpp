@@ -1,4 +1,5 @@
-// Input that knows whether a whole line is there, so that a program can answer what it has before it waits for more.
+// Input that knows whether a whole line is there, so that a program can answer what it has before it waits
+// for more.
 #pragma once
 
 #include <fcntl.h>
@@ -23,13 +24,14 @@ class LineInput : public std::streambuf {
   /// `name` stands for the input in errors. The descriptor stays the caller's.
   LineInput(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {}
 
-  /// True if reading a line will not wait: a whole one has come, or the input has ended. Bytes that are ready are
-  /// taken in; for none is waited.
+  /// True if reading a line will not wait: a whole one has come, or the input has ended. Bytes that are ready
+  /// are taken in; for none is waited.
   bool line_ready() {
     constexpr std::ptrdiff_t longest = std::ptrdiff_t{64} << 20;  // the reader refuses such a line by itself
     while (true) {
       const std::ptrdiff_t count = egptr() - gptr();
-      if (ended_ || count >= longest || (count > 0 && std::memchr(gptr(), '\n', static_cast<std::size_t>(count)))) {
+      if (ended_ || count >= longest ||
+          (count > 0 && std::memchr(gptr(), '\n', static_cast<std::size_t>(count)))) {
         return true;
       }
       pollfd waiting{descriptor_, POLLIN, 0};

@@ -14,7 +14,8 @@ namespace programs {
 
 class MetricsFile {
  public:
-  /// Opens `path`: empty for a new run, at its end for one that goes on. A last line that a kill cut short is removed.
+  /// Opens `path`: empty for a new run, at its end for one that goes on. A last line that a kill cut short is
+  /// removed.
   MetricsFile(const std::string& path, bool append) : path_(path) {
     std::error_code error;
     if (append && std::filesystem::is_regular_file(path, error)) {

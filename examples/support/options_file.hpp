@@ -17,13 +17,15 @@ inline std::string option_text(const merit::Json& value, const std::string& wher
                            ", expected a string, a number, true or false");
 }
 
-/// Gives each option that the command line left out its value from `file`: {"hidden-size": 64, "train": ["a.jsonl"]}.
-/// `_` in a name counts as `-`. Fields named in `handled` are passed over. Throws ConfigError for a name that is no
-/// option or a value that it does not take.
+/// Gives each option that the command line left out its value from `file`: {"hidden-size": 64, "train":
+/// ["a.jsonl"]}.
+/// `_` in a name counts as `-`. Fields named in `handled` are passed over. Throws ConfigError for a name that
+/// is no option or a value that it does not take.
 inline merit::Json read_options_file(CLI::App& app, const std::string& file, const std::string& handled) {
   const merit::Json json = merit::read_json(file);
   if (!json.is_object()) {
-    throw merit::ConfigError(file + ": found " + merit::detail::describe(json) + ", expected an object of options");
+    throw merit::ConfigError(file + ": found " + merit::detail::describe(json) +
+                             ", expected an object of options");
   }
   for (const auto& [field, value] : json.items()) {
     if (field == handled && value.is_object()) continue;

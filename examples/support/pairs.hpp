@@ -71,8 +71,8 @@ inline merit::Json to_json(const merit::PairReport& report) {
 
 /// "0.912 (95% interval 0.894 to 0.930)".
 inline std::string text_of(const merit::Estimate& estimate) {
-  return fixed(estimate.value, 3) + " (95% interval " + fixed(estimate.low, 3) + " to " + fixed(estimate.high, 3) +
-         ")";
+  return fixed(estimate.value, 3) + " (95% interval " + fixed(estimate.low, 3) + " to " +
+         fixed(estimate.high, 3) + ")";
 }
 
 /// The report as a person reads it, one line each.
@@ -83,9 +83,9 @@ inline std::string text_of(const merit::PairReport& report) {
   return "accuracy      " + text_of(report.accuracy) + ", " + ties(report.ties) + " in " +
          std::to_string(report.pairs) + (report.pairs == 1 ? " pair" : " pairs") + "\n" +  //
          "longer wins   " + text_of(report.longer_wins) + ", " + ties(report.length_ties) +
-         ": what the length alone gives\n" +                                           //
-         "loss          " + fixed(report.loss, 4) + " (0.6931 is a coin's)\n" +        //
-         "mean margin   " + fixed(report.mean_margin, 4) + "\n" +                      //
+         ": what the length alone gives\n" +                                     //
+         "loss          " + fixed(report.loss, 4) + " (0.6931 is a coin's)\n" +  //
+         "mean margin   " + fixed(report.mean_margin, 4) + "\n" +                //
          "scores        " + fixed(report.min_score, 4) + " to " + fixed(report.max_score, 4) + ", mean " +
          fixed(report.mean_score, 4);
 }

@@ -1,5 +1,5 @@
-// What every program here does alike: reading the command line, one sentence for an error, exit codes, and output that
-// ends quietly when its reader goes away.
+// What every program here does alike: reading the command line, one sentence for an error, exit codes, and
+// output that ends quietly when its reader goes away.
 #pragma once
 
 #include <algorithm>
@@ -66,6 +66,11 @@ inline void prepare(CLI::App& app) {
   app.get_formatter()->column_width(34);
 }
 
+/// A check for options that count: a minus sign would otherwise wrap around to a huge number.
+inline std::string not_negative(const std::string& text) {
+  return text.find('-') == text.npos ? "" : "found " + text + ", expected a number of 0 or more";
+}
+
 /// The description of an option, in lines that fit beside the options' names.
 inline std::string wrapped(std::string_view text) {
   constexpr std::size_t width = 76;
@@ -115,7 +120,9 @@ inline std::string fixed(double value, int digits) {
 /// The standard output. Throws ReaderGone when nobody reads it any more, IoError when it cannot be written.
 class Output {
  public:
-  Output() { std::signal(SIGPIPE, SIG_IGN); }  // a write to a closed pipe is an error and not the end of the process
+  Output() {
+    std::signal(SIGPIPE, SIG_IGN);
+  }  // a write to a closed pipe is an error and not the end of the process
 
   void line(const std::string& text) {
     check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fputc('\n', stdout) != EOF);
@@ -132,7 +139,8 @@ class Output {
 
 /// `arguments` as a shell reads them back.
 inline std::string shell_text(const std::vector<std::string>& arguments) {
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
   std::string text;
   for (const std::string& argument : arguments) {
     if (!text.empty()) text += ' ';

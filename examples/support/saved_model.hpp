@@ -1,5 +1,5 @@
-// A model chosen at run time: which backbone, and how its text becomes tokens. The four kinds of backbone are compiled
-// in; everything else about them is numbers.
+// A model chosen at run time: which backbone, and how its text becomes tokens. The four kinds of backbone are
+// compiled in; everything else about them is numbers.
 #pragma once
 
 #include <filesystem>
@@ -75,7 +75,8 @@ inline SavedModel read_description(const std::filesystem::path& directory) {
   if (!card.head.empty()) {
     const auto name = merit::require<std::string>(card.head, "name", where + ": head");
     if (name != merit::ScalarHead::name()) {
-      throw merit::ConfigError(where + ": the head is \"" + name + "\", expected \"scalar\": one score a completion");
+      throw merit::ConfigError(where + ": the head is \"" + name +
+                               "\", expected \"scalar\": one score a completion");
     }
     saved.head.bias = merit::optional<bool>(card.head, "bias", where + ": head").value_or(false);
   }
@@ -97,8 +98,8 @@ inline void fit_to_backbone(const merit::BackboneConfig& backbone, const merit::
   if (positions != 0 && options.max_tokens > positions) options.max_tokens = positions;
 }
 
-/// The description of a checkpoint that is to be used as it is. `tokenizer` is for one that does not name its own;
-/// empty: not given.
+/// The description of a checkpoint that is to be used as it is. `tokenizer` is for one that does not name its
+/// own; empty: not given.
 inline SavedModel read_usable(const std::filesystem::path& directory, const std::string& tokenizer) {
   SavedModel saved = read_description(directory);
   if (!tokenizer.empty() && saved.tokenizer && saved.tokenizer->name() != tokenizer) {
@@ -108,8 +109,9 @@ inline SavedModel read_usable(const std::filesystem::path& directory, const std:
   if (!tokenizer.empty()) saved.tokenizer = merit::make_tokenizer(tokenizer);
   if (!saved.tokenizer && is_features(saved.backbone)) saved.tokenizer = merit::AnyTokenizer();
   if (!saved.tokenizer) {
-    throw merit::ConfigError(directory.string() +
-                             ": no card (merit.json) names the tokenizer of this model; give it with --tokenizer");
+    throw merit::ConfigError(
+        directory.string() +
+        ": no card (merit.json) names the tokenizer of this model; give it with --tokenizer");
   }
   fit_to_backbone(saved.backbone, *saved.tokenizer, saved.tokenize);
   return saved;

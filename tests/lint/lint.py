@@ -149,6 +149,11 @@ def offences(root):
         if any(room in path.parents for path in headers) and not (room / "README.md").is_file():
             yield f"{room.relative_to(root).as_posix()}: has no README.md"
 
+    # What the README shows as the whole of a program is that program.
+    hello = root / "examples" / "hello.cpp"
+    if hello.is_file() and hello.read_text(encoding="utf-8") not in (root / "README.md").read_text(encoding="utf-8"):
+        yield "README.md: does not show examples/hello.cpp as it is"
+
     for path in project_files(root):
         if path.suffix not in TEXT_SUFFIXES and path.parent.name != ".ci":
             continue

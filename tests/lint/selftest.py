@@ -41,6 +41,7 @@ OFFENCES = [
     ("include/merit/kitchen/b.hpp", START, "not in the table of arrows"),
     ("include/merit/text/b.hpp", START, "include/merit/text: has no README.md"),
     ("tests/core/b.cpp", "// TO" + "DO: write this\n", "unfinished"),
+    ("examples/hello.cpp", "int main() {}\n", "does not show examples/hello.cpp"),
     ("README.md", "Run it from /ho" + "me/somebody/merit.\n", "path of one machine"),
 ]
 # What the offending includes above point at.

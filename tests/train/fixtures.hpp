@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <sstream>
 #include <vector>
 
 #include "merit/files.hpp"
@@ -11,8 +10,8 @@ namespace training {
 
 using merit::Index;
 
-/// Pairs of byte tokens: a common prompt, then two completions of which the chosen one is in alphabetical order.
-/// With equal lengths, every step has the same shape.
+/// Pairs of byte tokens: a common prompt, then two completions of which the chosen one is in alphabetical
+/// order. With equal lengths, every step has the same shape.
 inline std::vector<merit::PreferenceExample> sorted_pairs(Index count, bool equal_lengths = false) {
   merit::Rng rng(7);
   std::vector<merit::PreferenceExample> examples(count);
@@ -22,7 +21,8 @@ inline std::vector<merit::PreferenceExample> sorted_pairs(Index count, bool equa
     std::vector<merit::Token> shared;
     for (Index i = 0; i < prompt; ++i) shared.push_back(static_cast<merit::Token>(rng.below(20)));
     std::vector<merit::Token> good;
-    for (Index i = 0; i < completion; ++i) good.push_back(static_cast<merit::Token>(20 + 2 * i + rng.below(2)));
+    for (Index i = 0; i < completion; ++i)
+      good.push_back(static_cast<merit::Token>(20 + 2 * i + rng.below(2)));
     std::vector<merit::Token> bad(good.rbegin(), good.rend());
     example.chosen.tokens = example.rejected.tokens = shared;
     example.chosen.completion_begin = example.rejected.completion_begin = prompt;
@@ -30,16 +30,6 @@ inline std::vector<merit::PreferenceExample> sorted_pairs(Index count, bool equa
     example.rejected.tokens.insert(example.rejected.tokens.end(), bad.begin(), bad.end());
   }
   return examples;
-}
-
-/// Preference examples of the embedded task, in bytes.
-inline std::vector<merit::PreferenceExample> embedded(merit::EmbeddedSplit split, Index problems) {
-  const auto task = merit::EmbeddedTaskOptions::of_difficulty(1);
-  std::stringstream lines;
-  for (Index i = 0; i < problems; ++i) merit::write_preferences(lines, merit::make_embedded_problem(task, split, 0, i));
-  merit::PreferenceReader reader(lines, "the embedded task");
-  merit::DataCounts counts;
-  return merit::read_examples(reader, merit::ByteTokenizer{}, {}, counts);
 }
 
 inline merit::Llama small_llama() {
@@ -67,7 +57,8 @@ std::vector<typename Model::BackendType::Scalar> values_of(Model& model) {
 template <class Model>
 std::vector<typename Model::BackendType::Scalar> gradients_of(Model& model) {
   std::vector<typename Model::BackendType::Scalar> values(model.parameters().size());
-  Model::BackendType::to_host(model.handle(), model.parameters().gradients().data, values.data(), values.size());
+  Model::BackendType::to_host(model.handle(), model.parameters().gradients().data, values.data(),
+                              values.size());
   return values;
 }
 

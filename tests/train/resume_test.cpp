@@ -66,7 +66,9 @@ TEST_CASE("a resumed run has the bits of one that never stopped") {
   SUBCASE("reference, float, where an epoch ends") {
     check_resume<merit::ReferenceBackend<float>>(training::small_llama(), 4);
   }
-  SUBCASE("eigen, double") { check_resume<merit::EigenBackend<double>>(training::small_llama(), 6); }
+  SUBCASE("eigen, double") {
+    check_resume<merit::EigenBackend<double>>(training::small_llama(), 6);
+  }
   SUBCASE("eigen, float, before the first step") {
     check_resume<merit::EigenBackend<float>>(training::small_llama(), 0);
   }

@@ -4,10 +4,10 @@
 // and independent of any machine. The inner one, `Llama::Bound<B>`, lives with a model on backend B: it
 // declares the parameters in its constructor and computes.
 //
-// Requires of forward(tape, forest): the forest is valid (built by ForestBuilder) and outlives the step; its
-// tokens are below the vocabulary size (the model checks them once). Ensures: a variable (R, hidden_width()),
-// one row for each of forest.rows in their order; a row depends on nothing but the tokens on its own path
-// (for a causal backbone) or its own tree (for one that is not).
+// Requires of forward(tape, forest): the forest is valid (built by ForestBuilder), wants at least one row,
+// and outlives the step; its tokens are below the vocabulary size (the model checks them once). Ensures: a
+// variable (R, hidden_width()), one row for each of forest.rows in their order; a row depends on nothing but
+// the tokens on its own path (for a causal backbone) or its own tree (for one that is not).
 #pragma once
 
 #include <cmath>

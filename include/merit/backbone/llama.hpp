@@ -83,11 +83,7 @@ struct Llama {
       throw ConfigError(
           detail::concat("llama: rope_scaling.factor is ", rope_scaling.factor, ", expected at least 1"));
     }
-    if (rope_scaling.kind == RotaryScaling::Kind::longrope &&
-        rope_scaling.short_factors.size() != head_width() / 2) {
-      throw ConfigError(detail::concat("llama: rope_scaling has ", rope_scaling.short_factors.size(),
-                                       " short factors, expected head_dim / 2 = ", head_width() / 2));
-    }
+    validate_rope_scaling();
     if (frozen_layers > layers) {
       throw ConfigError(
           detail::concat("llama: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
@@ -95,6 +91,40 @@ struct Llama {
   }
 
   friend bool operator==(const Llama&, const Llama&) = default;
+
+ private:
+  void validate_rope_scaling() const {
+    using Kind = RotaryScaling::Kind;
+    const RotaryScaling& scaling = rope_scaling;
+    const auto above = [](const char* field, double value, double bound) {
+      if (!(value > bound && std::isfinite(value))) {
+        throw ConfigError(
+            detail::concat("llama: ", field, " is ", value, ", expected a number above ", bound));
+      }
+    };
+    if (scaling.kind == Kind::dynamic && max_positions == 0) {
+      throw ConfigError("llama: max_positions is 0, expected at least 1 for dynamic rope_scaling");
+    }
+    if (scaling.kind == Kind::llama3 || scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
+      above("rope_scaling.original_positions", scaling.original_positions, 1);
+    }
+    if (scaling.kind == Kind::llama3) {
+      above("rope_scaling.low_frequency_factor", scaling.low_frequency_factor, 0);
+      above("rope_scaling.high_frequency_factor", scaling.high_frequency_factor,
+            scaling.low_frequency_factor);
+    }
+    if (scaling.kind == Kind::yarn) {
+      above("rope_scaling.beta_fast", scaling.beta_fast, 0);
+      above("rope_scaling.beta_slow", scaling.beta_slow, 0);
+    }
+    if (scaling.kind == Kind::longrope) {
+      if (scaling.short_factors.size() != head_width() / 2) {
+        throw ConfigError(detail::concat("llama: rope_scaling has ", scaling.short_factors.size(),
+                                         " short factors, expected head_dim / 2 = ", head_width() / 2));
+      }
+      for (const double factor : scaling.short_factors) above("a short factor of rope_scaling", factor, 0);
+    }
+  }
 };
 
 template <class B>
@@ -167,6 +197,10 @@ class Llama::Bound {
 
   /// The matrix (V, d) that turns hidden rows into token logits.
   ParameterSlice unembedding() const {
+    if (!settings_.tied_embedding && !settings_.unembedding) {
+      throw UsageError(
+          "llama: the model holds no unembedding, expected tied_embedding or unembedding to be set");
+    }
     return parameters_->slice(settings_.tied_embedding ? embedding_ : unembedding_);
   }
 

@@ -27,16 +27,16 @@ struct RotaryScaling {
   };
   Kind kind = Kind::none;
   double factor = 1;
-  double low_frequency_factor = 1;    // llama3
-  double high_frequency_factor = 4;   // llama3
-  double original_positions = 8192;   // llama3, yarn, longrope: the trained length
-  double beta_fast = 32;              // yarn
-  double beta_slow = 1;               // yarn
-  double attention_factor = 0;        // yarn, longrope; 0: from factor as published
-  double mscale = 0;                  // yarn (DeepSeek)
-  double mscale_all_dim = 0;          // yarn (DeepSeek)
-  bool truncate = true;               // yarn: whole dimensions as bounds
-  std::vector<double> short_factors;  // longrope, head_dim / 2 of them
+  double low_frequency_factor = 1;         // llama3
+  double high_frequency_factor = 4;        // llama3
+  double original_positions = 8192;        // llama3, yarn, longrope: the trained length
+  double beta_fast = 32;                   // yarn
+  double beta_slow = 1;                    // yarn
+  double attention_factor = 0;             // yarn, longrope; 0: from factor as published
+  double mscale = 0;                       // yarn (DeepSeek)
+  double mscale_all_dim = 0;               // yarn (DeepSeek)
+  bool truncate = true;                    // yarn: whole dimensions as bounds
+  std::vector<double> short_factors = {};  // longrope, head_dim / 2 of them
 
   friend bool operator==(const RotaryScaling&, const RotaryScaling&) = default;
 };
@@ -145,7 +145,7 @@ class RotaryTable {
   RotaryTable& operator=(const RotaryTable&) = delete;
   ~RotaryTable() { release(); }
 
-  /// The table for at least `positions` positions.
+  /// The table for at least `positions` positions. Valid until a call that asks for more.
   typename BackendTypes<B>::ConstMatrix view(Index positions) {
     if (positions > capacity_) grow(std::max(positions, std::max<Index>(2 * capacity_, 256)));
     return {table_, capacity_, head_dim()};
@@ -164,8 +164,9 @@ class RotaryTable {
         host.data()[p * 2 * half + half + i] = static_cast<T>(frequencies_.magnitude * std::sin(angle));
       }
     }
+    T* const table = B::allocate(*handle_, host.size());  // first: it may throw
     release();
-    table_ = B::allocate(*handle_, host.size());
+    table_ = table;
     capacity_ = positions;
     B::from_host(*handle_, host.data(), table_, host.size());
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <vector>
 
@@ -24,7 +25,8 @@ struct BestOfNReport {
   double oracle = 0;
 };
 
-/// Throws UsageError when a problem has no candidates or unequal numbers of scores and labels.
+/// Throws UsageError when a problem has no candidates or unequal numbers of scores and labels, and DataError
+/// when there are no problems or a score is not finite.
 inline BestOfNReport report_best_of_n(std::span<const Candidates> problems) {
   if (problems.empty()) throw DataError("there are no problems to choose answers for");
   BestOfNReport report;
@@ -40,15 +42,21 @@ inline BestOfNReport report_best_of_n(std::span<const Candidates> problems) {
     double tied_correct = 0;
     double correct = 0;
     for (Index i = 0; i < problem.scores.size(); ++i) {
+      if (!std::isfinite(problem.scores[i])) {
+        throw DataError(detail::concat("problem ", credits.size(), " of ", problems.size(), " has the score ",
+                                       problem.scores[i], ", expected finite numbers"));
+      }
       correct += problem.correct[i];
       if (problem.scores[i] != top) continue;
       tied += 1;
       tied_correct += problem.correct[i];
     }
     credits.push_back(tied_correct / tied);
-    report.random += correct / static_cast<double>(problem.scores.size()) / n;
-    report.oracle += *std::max_element(problem.correct.begin(), problem.correct.end()) / n;
+    report.random += correct / static_cast<double>(problem.scores.size());
+    report.oracle += *std::max_element(problem.correct.begin(), problem.correct.end());
   }
+  report.random /= n;
+  report.oracle /= n;
   report.chosen = bootstrap_mean(credits);
   return report;
 }

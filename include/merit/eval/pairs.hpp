@@ -28,7 +28,8 @@ inline Estimate bootstrap_mean(std::span<const double> credits, std::uint64_t se
   constexpr Index resamples = 2000;
   const auto n = static_cast<double>(credits.size());
   Estimate result;
-  for (const double credit : credits) result.value += credit / n;
+  for (const double credit : credits) result.value += credit;
+  result.value /= n;  // as the resamples are averaged, so that equal credits give one number
   Rng rng(seed, 0xB007);
   std::vector<double> means(resamples);
   for (double& mean : means) {
@@ -76,6 +77,10 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
   std::vector<double> length_credits;
   for (Index i = 0; i < scores.size(); ++i) {
     const auto [chosen, rejected] = scores[i];
+    if (!std::isfinite(chosen) || !std::isfinite(rejected)) {
+      throw DataError(detail::concat("pair ", i, " of ", scores.size(), " has the scores ", chosen, " and ",
+                                     rejected, ", expected finite numbers"));
+    }
     credits.push_back(pair_credit(chosen, rejected));
     report.ties += chosen == rejected ? 1 : 0;
     report.loss += softplus(rejected - chosen) / n;

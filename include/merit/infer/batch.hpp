@@ -51,16 +51,17 @@ class BatchBuilder {
 
   /// A sequence to score. Returns its number, for rows().
   Index add(const Sequence& sequence) {
-    ++records_;
     const std::array<const Sequence*, 1> one{&sequence};
-    return add_tree(one);
+    const Index first = add_tree(one);
+    ++records_;
+    return first;
   }
 
   /// A pair, its common prefix shared. Returns the number of the chosen side; the rejected one follows.
   Index add(const PreferenceExample& example) requires std::is_same_v<Targets, PairTargets> {
-    ++records_;
     const std::array<const Sequence*, 2> both{&example.chosen, &example.rejected};
     const Index first = add_tree(both);
+    ++records_;
     pending_pairs_.push_back({first, example.margin, example.weight, example.soft_label});
     return first;
   }
@@ -138,7 +139,7 @@ class BatchBuilder {
   ForestView<HostSpace> view_;
   Targets targets_;
   std::vector<std::uint32_t> reads_;  // the tokens that heads read, sequence by sequence
-  std::vector<Index> read_begin_;     // (sequences + 1) where each sequence's reads begin
+  std::vector<Index> read_begin_{0};  // (sequences + 1) where each sequence's reads begin
   std::vector<std::uint32_t> rows_;   // the row of each read
   std::vector<PendingPair> pending_pairs_;
   std::vector<std::span<const Token>> spans_;

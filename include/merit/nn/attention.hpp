@@ -109,6 +109,7 @@ Var attention(Tape<B>& tape, const typename Tape<B>::Types::Forest& forest, cons
   const Index queries = query_tokens.empty() ? forest.token_count() : query_tokens.size;
   detail::check_extent("attention", "the number of query rows", tape.rows(q.var), queries);
   detail::check_extent("attention", "the number of key rows", tape.rows(k.var), forest.token_count());
+  detail::check_extent("attention", "the number of value rows", tape.rows(v.var), forest.token_count());
   detail::check_extent("attention", "the queries' width", q.width, shape.heads * shape.head_dim);
   detail::check_extent("attention", "the keys' width", k.width, shape.kv_heads * shape.head_dim);
   detail::check_extent("attention", "the values' width", v.width, shape.kv_heads * shape.head_dim);

@@ -57,6 +57,10 @@ Var linear(Tape<B>& tape, Var x, const ParameterSlice& weight, const ParameterSl
   detail::check_extent("linear", "the input's width", tape.cols(x), in);
   if (bias.present()) detail::check_extent("linear", "the bias's size", bias.size(), out_width);
   if (residual.present()) {
+    if (residual.id == x.id) {
+      throw UsageError(
+          "linear: the residual is the input itself, expected another variable: they share one gradient");
+    }
     detail::check_extent("linear", "the residual's rows", tape.rows(residual), tape.rows(x));
     detail::check_extent("linear", "the residual's width", tape.cols(residual), out_width);
   }

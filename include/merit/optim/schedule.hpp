@@ -11,7 +11,8 @@
 
 namespace merit::inline MERIT_ABI {
 
-/// rate(step) rises linearly to `peak` over the warm-up steps, then falls to `floor` · peak at the last step.
+/// rate(step) rises linearly to `peak` over the warm-up steps, then falls towards `floor` · peak, which it
+/// would reach at the step after the last.
 struct Schedule {
   enum class Decay : std::uint8_t { constant, linear, cosine };
 

@@ -108,7 +108,7 @@ class Tape {
   /// Activation checkpointing (Chen et al. 2016). Runs `function(tape, input)`, whose result is (rows, cols),
   /// keeps only the result, and runs the function again on the way back. While scoring it just frees what is
   /// inside. `Function` is a trivially copyable callable; it must not make use of variables other than its
-  /// input.
+  /// input. If it adds to its input as to a residual, nothing else may read that input.
   template <class Function>
   Var checkpoint(Function function, Var input, Index rows, Index cols) {
     static_assert(std::is_trivially_copyable_v<Function>);

@@ -10,11 +10,11 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/hash.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/model/checkpoint.hpp"
-#include "merit/core/hash.hpp"
 #include "merit/train/trainer.hpp"
 
 namespace merit::inline MERIT_ABI {
