@@ -19,7 +19,7 @@ void check_whole_gradient(Model& model) {
   const GradientReport report = check_gradients(model, batch.view, batch.targets, {.samples = 6});
   INFO(report);
   CHECK(report.error < 1e-6);
-  CHECK(report.checked > 20);
+  CHECK(report.checked >= 8);
 }
 
 template <class Backbone>
@@ -74,12 +74,15 @@ void check_frozen(Backbone settings, const std::string& embedding, const std::st
   CHECK(result.loss == full.loss);
   CHECK(model.tape().node_count() < all.tape().node_count());
   CHECK(model.parameters().trainable_elements() < all.parameters().trainable_elements());
+  Index in_last_layer = 0;
   for (const std::string& name : with_gradient(model, result)) {
     CHECK(name.find(embedding) == std::string::npos);
     CHECK(name.find(layer + "0.") == std::string::npos);
     CHECK(name.find(layer + "1.") == std::string::npos);
+    in_last_layer += name.find(layer + "2.") != std::string::npos ? 1 : 0;
   }
-  // What is trained has the gradient that it has when all is trained, and the embedding stays frozen alone.
+  CHECK(in_last_layer >= 9);
+  // What is trained has the gradient that it has when all is trained.
   for (Index i = 0; i < model.parameters().tensor_count(); ++i) {
     if (!model.parameters().spec(i).trainable) continue;
     for (Index e = 0; e < model.parameters().element_count(i); ++e) {
@@ -148,13 +151,12 @@ TEST_CASE("a token outside the vocabulary is refused, and the model goes on") {
 }
 
 TEST_CASE("a failure inside a recomputed layer leaves the next step whole") {
-  // The forest that breaks it: a row view that does not fit the positions.
   Llama settings = small_llama();
   settings.recompute = true;
   Model<Llama> model({.backbone = settings});
   const Batch good;
   const StepResult before = step(model, good);
-  ForestView<> broken = good.view;
+  ForestView<> broken = good.view;  // too few positions, which the first layer finds
   broken.positions = broken.positions.subview(0, 3);
   model.begin_step();
   CHECK_THROWS_AS(model.accumulate(broken, good.targets, 2), UsageError);

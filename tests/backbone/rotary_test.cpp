@@ -48,15 +48,15 @@ TEST_CASE("yarn scaling ramps over whole dimensions and grows the magnitude") {
   const RotaryScaling yarn{.kind = Kind::yarn, .factor = 4, .original_positions = 64};
   check_near(frequencies(yarn), {1, 0.0625, 0.0025, 0.00025});
   CHECK(rotary_frequencies(8, 10000, yarn, 256).magnitude == doctest::Approx(0.1 * std::log(4.0) + 1));
-  // With 2048: 0.81 and 2.51 become 0 and 3.
+  // With 2048: 1.008 and 2.51 become 1 and 3.
   check_near(frequencies({.kind = Kind::yarn, .factor = 4, .original_positions = 2048}),
-             {1, 0.1 * (2 + 0.25) / 3 + 0.0, 0.01 * (1 + 0.25 * 2) / 3, 0.00025});
-  // Without rounding the ramp begins at 0.8 and not at 0: (1.0 - 0.81) / (2.51 - 0.81).
+             {1, 0.1, 0.00625, 0.00025});
+  // Without rounding the ramp goes from 1.008 to 2.51.
   const double low = 4 * std::log(2048 / (32 * 2 * std::numbers::pi)) / std::log(10000.0);
   const double high = 4 * std::log(2048 / (2 * std::numbers::pi)) / std::log(10000.0);
-  const double ramp = (1 - low) / (high - low);
-  CHECK(frequencies({.kind = Kind::yarn, .factor = 4, .original_positions = 2048, .truncate = false})[1] ==
-        doctest::Approx(0.1 / 4 * ramp + 0.1 * (1 - ramp)));
+  const double ramp = (2 - low) / (high - low);
+  check_near(frequencies({.kind = Kind::yarn, .factor = 4, .original_positions = 2048, .truncate = false}),
+             {1, 0.1, 0.01 / 4 * ramp + 0.01 * (1 - ramp), 0.00025});
   CHECK(rotary_frequencies(8, 10000, {.kind = Kind::yarn, .factor = 4, .attention_factor = 1.5}, 64)
             .magnitude == 1.5);
   CHECK(rotary_frequencies(8, 10000, {.kind = Kind::yarn, .factor = 4, .mscale = 2, .mscale_all_dim = 1}, 64)

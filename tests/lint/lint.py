@@ -16,7 +16,7 @@ ARROWS = {
     "loss": ["backend"],
     "io": ["core"],
     "text": ["core"],
-    "data": ["text"],
+    "data": ["text", "io"],
     "optim": ["tape"],
     "model": ["backbone", "head", "loss", "io"],
     "infer": ["model", "data"],

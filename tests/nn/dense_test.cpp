@@ -104,6 +104,18 @@ TEST_CASE("a variable that several operations read gets the sum of their gradien
   });
 }
 
+TEST_CASE("linear refuses its own input as the residual, which would be read while it is written") {
+  Workbench bench;
+  const auto x = bench.declare("x", {3, 4});
+  const auto w = bench.declare("w", {4, 4});
+  bench.allocate();
+  const Var in = bench.input(x);
+  CHECK_THROWS_WITH_AS(
+      linear(bench.tape, in, bench.slice(w), {}, in),
+      "linear: the residual is the input itself, expected another variable: they share one gradient",
+      UsageError);
+}
+
 TEST_CASE("a frozen weight gets no gradient and lets that of its input through") {
   Workbench bench;
   const auto x = bench.declare("x", {2, 3});
@@ -224,7 +236,7 @@ TEST_CASE("each dense operation names the shapes that do not fit") {
                        "linear: the bias's size is 5, expected 2", UsageError);
   CHECK_THROWS_WITH_AS(linear(t, in, bench.slice(fits), {}, bench.input(tall)),
                        "linear: the residual's rows is 3, expected 2", UsageError);
-  CHECK_THROWS_WITH_AS(linear(t, in, bench.slice(fits), {}, in),
+  CHECK_THROWS_WITH_AS(linear(t, in, bench.slice(fits), {}, bench.input(x)),
                        "linear: the residual's width is 3, expected 2", UsageError);
   CHECK_THROWS_WITH_AS(rms_norm(t, in, bench.slice(two), 1e-5),
                        "rms_norm: the remainder of the input's width by the weight's size is 1, expected 0",

@@ -11,9 +11,7 @@
 #include <istream>
 #include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,14 +22,14 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/data/record.hpp"
-#include "merit/text/utf8.hpp"
+#include "merit/io/json.hpp"
 
 namespace merit::inline MERIT_ABI {
 
 /// Limits that keep a wrong file from taking the machine with it.
 struct JsonLinesOptions {
   Index max_line_bytes = Index{64} << 20;
-  Index max_depth = 128;  // of arrays and objects in one another; the record itself is the first
+  Index max_depth = json_depth_limit;  // of arrays and objects in one another; the record itself is the first
 };
 
 namespace detail {
@@ -40,87 +38,6 @@ namespace detail {
 [[noreturn]] inline void throw_found(const SourcePosition& at, std::string_view where, std::string_view found,
                                      std::string_view expected) {
   throw DataError(concat(at.text(), ": ", where, ": found ", found, ", expected ", expected));
-}
-
-/// A JSON value in a few words: `the number 3.5`, `a string`, `an array of 3`.
-inline std::string describe_json(const nlohmann::json& value) {
-  switch (value.type()) {
-    case nlohmann::json::value_t::null: return "null";
-    case nlohmann::json::value_t::boolean: return value.get<bool>() ? "true" : "false";
-    case nlohmann::json::value_t::number_integer:
-    case nlohmann::json::value_t::number_unsigned:
-    case nlohmann::json::value_t::number_float: return concat("the number ", value.dump());
-    case nlohmann::json::value_t::string:
-      return value.get_ref<const std::string&>().empty() ? "an empty string" : "a string";
-    case nlohmann::json::value_t::array:
-      return value.empty() ? "an empty array" : concat("an array of ", value.size());
-    case nlohmann::json::value_t::object: return "an object";
-    default: return "an unknown value";
-  }
-}
-
-/// What is wrong with a line that is not JSON, from the parser's error.
-inline std::string describe_syntax_error(std::string_view line, const nlohmann::json::parse_error& error) {
-  // JSON has no such numbers, yet programs write them. The parser stops at their first or second letter.
-  for (const Index back : {Index{1}, Index{2}}) {
-    if (error.byte < back || error.byte - back > line.size()) continue;
-    const std::string_view rest = line.substr(error.byte - back);
-    for (const std::string_view literal : {"NaN", "Infinity", "nan", "inf"}) {
-      if (rest.starts_with(literal)) return concat(literal, " at byte ", error.byte);
-    }
-  }
-  std::string_view what = error.what();
-  if (what.find("; expected end of input") != std::string_view::npos) {
-    return concat("more text after the object, at byte ", error.byte);
-  }
-  if (error.byte > line.size()) return "a line that ends before its JSON does";
-  // "[json.exception…] parse error at line 1, column 9: syntax error while parsing value - …; last read: …"
-  if (const auto colon = what.find(": "); colon != std::string_view::npos) what.remove_prefix(colon + 2);
-  constexpr std::string_view lead = "syntax error ";
-  if (what.starts_with(lead)) what.remove_prefix(lead.size());
-  what = what.substr(0, what.find("; last read"));
-  return concat("text that is not JSON at byte ", error.byte, " (", what, ")");
-}
-
-/// Parses one line, which must be one JSON object. The parser keeps its own stack, so depth costs no call
-/// stack; the limit is there for what later walks the value.
-inline nlohmann::json parse_object(std::string_view line, const SourcePosition& at, Index max_depth) {
-  constexpr std::string_view expected = "one JSON object";
-  if (const Index bad = first_invalid_utf8(line); bad != line.size()) {
-    throw_found(at, "record", concat("bytes that are not UTF-8 at byte ", bad + 1), "UTF-8 text");
-  }
-  if (const auto nul = line.find('\0'); nul != std::string_view::npos) {  // the parser would stop at it
-    throw_found(at, "record", concat("a NUL byte at byte ", nul + 1), "text");
-  }
-  using Event = nlohmann::json::parse_event_t;
-  std::vector<std::set<std::string>> keys;  // of the objects and arrays around the place being read
-  const auto watch = [&](int, Event event, nlohmann::json& value) {
-    if (event == Event::object_start || event == Event::array_start) {
-      if (keys.size() == max_depth) {
-        throw_found(at, "record", concat("arrays and objects nested more than ", max_depth, " deep"),
-                    concat("at most ", max_depth));
-      }
-      keys.emplace_back();
-    } else if (event == Event::object_end || event == Event::array_end) {
-      keys.pop_back();
-    } else if (event == Event::key) {
-      const std::string& key = value.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) {
-        throw_found(at, concat("field '", key, "'"), "it twice in one object", "it once");
-      }
-    }
-    return true;
-  };
-  nlohmann::json object;
-  try {
-    object = nlohmann::json::parse(line.begin(), line.end(), watch);
-  } catch (const nlohmann::json::parse_error& error) {
-    throw_found(at, "record", describe_syntax_error(line, error), expected);
-  } catch (const nlohmann::json::out_of_range&) {
-    throw_found(at, "record", "a number too large for a double", "finite numbers");
-  }
-  if (!object.is_object()) throw_found(at, "record", describe_json(object), expected);
-  return object;
 }
 
 }  // namespace detail
@@ -152,12 +69,16 @@ class JsonLinesReader {
       : in_(&in), position_{std::move(name), 0}, options_(options) {}
 
   /// The next object, or nothing at the end.
-  std::optional<nlohmann::json> next() {
+  std::optional<Json> next() {
     while (read_line()) {
       std::string_view line = line_;
       if (line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
       if (line.find_first_not_of(" \t\r\n") == std::string_view::npos) continue;
-      return detail::parse_object(line, position_, options_.max_depth);
+      Json object = parse_json(line, position_.text(), options_.max_depth);
+      if (!object.is_object()) {
+        detail::throw_found(position_, "record", detail::describe(object), "one JSON object");
+      }
+      return object;
     }
     return std::nullopt;
   }
@@ -209,9 +130,9 @@ namespace detail {
 /// exported with a column for every field write it.
 class Fields {
  public:
-  Fields(const nlohmann::json& object, const SourcePosition& at) : object_(object), at_(at) {}
+  Fields(const Json& object, const SourcePosition& at) : object_(object), at_(at) {}
 
-  const nlohmann::json* find(std::string_view name) const {
+  const Json* find(std::string_view name) const {
     const auto it = object_.find(name);
     return it == object_.end() || it->is_null() ? nullptr : &*it;
   }
@@ -222,8 +143,8 @@ class Fields {
   }
 
   /// The field, which must be there.
-  const nlohmann::json& need(std::string_view name, std::string_view expected) const {
-    if (const nlohmann::json* value = find(name)) return *value;
+  const Json& need(std::string_view name, std::string_view expected) const {
+    if (const Json* value = find(name)) return *value;
     if (object_.contains(name)) fail(name, "null", expected);
     fail(name, "no such field" + looks_like(), expected);
   }
@@ -231,31 +152,31 @@ class Fields {
   /// A finite number in [low, high], if the field is there.
   std::optional<double> number(std::string_view name, double low, double high,
                                std::string_view expected) const {
-    const nlohmann::json* value = find(name);
+    const Json* value = find(name);
     if (value == nullptr) return std::nullopt;
-    if (!value->is_number()) fail(name, describe_json(*value), expected);
+    if (!value->is_number()) fail(name, describe(*value), expected);
     const double number = value->get<double>();
-    if (!(number >= low && number <= high)) fail(name, describe_json(*value), expected);
+    if (!(number >= low && number <= high)) fail(name, describe(*value), expected);
     return number;
   }
 
   /// A string or a list of messages. Only a prompt may be an empty string; no list may be empty.
   TextOrMessages text(std::string_view name, bool may_be_empty) const {
     constexpr std::string_view expected = "a string or a list of messages";
-    const nlohmann::json& value = need(name, expected);
+    const Json& value = need(name, expected);
     if (value.is_string()) {
       if (value.get_ref<const std::string&>().empty() && !may_be_empty) {
         fail(name, "an empty string", "at least one character");
       }
       return value.get<std::string>();
     }
-    if (!value.is_array()) fail(name, describe_json(value), expected);
+    if (!value.is_array()) fail(name, describe(value), expected);
     if (value.empty()) fail(name, "an empty list of messages", "at least one message");
     std::vector<Message> messages;
     messages.reserve(value.size());
-    for (const nlohmann::json& item : value) {
+    for (const Json& item : value) {
       const std::string where = concat(name, '[', messages.size(), ']');
-      if (!item.is_object()) fail(where, describe_json(item), "a message with role and content");
+      if (!item.is_object()) fail(where, describe(item), "a message with role and content");
       messages.push_back({message_text(item, where, "role"), message_text(item, where, "content")});
       if (messages.back().role.empty()) fail(where + ".role", "an empty string", "the name of a role");
     }
@@ -265,16 +186,16 @@ class Fields {
   /// A list of token ids.
   std::vector<Token> ids(std::string_view name, bool may_be_empty) const {
     constexpr std::string_view expected = "a list of token ids";
-    const nlohmann::json& value = need(name, expected);
-    if (!value.is_array()) fail(name, describe_json(value), expected);
+    const Json& value = need(name, expected);
+    if (!value.is_array()) fail(name, describe(value), expected);
     if (value.empty() && !may_be_empty) fail(name, "an empty list", "at least one token id");
     std::vector<Token> ids;
     ids.reserve(value.size());
-    for (const nlohmann::json& item : value) {
+    for (const Json& item : value) {
       const bool fits = item.is_number_integer() &&  // a negative one becomes too large
                         item.get<std::uint64_t>() <= std::numeric_limits<Token>::max();
       if (!fits) {
-        fail(concat(name, '[', ids.size(), ']'), describe_json(item), "an integer of 0 to 4294967295");
+        fail(concat(name, '[', ids.size(), ']'), describe(item), "an integer of 0 to 4294967295");
       }
       ids.push_back(item.get<Token>());
     }
@@ -284,16 +205,16 @@ class Fields {
   /// A list of numbers that fit a float.
   std::vector<float> features(std::string_view name) const {
     constexpr std::string_view expected = "a list of numbers";
-    const nlohmann::json& value = need(name, expected);
-    if (!value.is_array()) fail(name, describe_json(value), expected);
+    const Json& value = need(name, expected);
+    if (!value.is_array()) fail(name, describe(value), expected);
     if (value.empty()) fail(name, "an empty list", "at least one number");
     std::vector<float> features;
     features.reserve(value.size());
-    for (const nlohmann::json& item : value) {
+    for (const Json& item : value) {
       const bool fits =
           item.is_number() && std::abs(item.get<double>()) <= double{std::numeric_limits<float>::max()};
       if (!fits) {
-        fail(concat(name, '[', features.size(), ']'), describe_json(item), "a number that fits 32-bit floats");
+        fail(concat(name, '[', features.size(), ']'), describe(item), "a number that fits 32-bit floats");
       }
       features.push_back(static_cast<float>(item.get<double>()));
     }
@@ -301,11 +222,10 @@ class Fields {
   }
 
  private:
-  std::string message_text(const nlohmann::json& message, const std::string& where,
-                           std::string_view name) const {
+  std::string message_text(const Json& message, const std::string& where, std::string_view name) const {
     const auto it = message.find(name);
     if (it == message.end()) fail(concat(where, '.', name), "no such field", "a string");
-    if (!it->is_string()) fail(concat(where, '.', name), describe_json(*it), "a string");
+    if (!it->is_string()) fail(concat(where, '.', name), describe(*it), "a string");
     return it->get<std::string>();
   }
 
@@ -333,7 +253,7 @@ class Fields {
     return "";
   }
 
-  const nlohmann::json& object_;
+  const Json& object_;
   const SourcePosition& at_;
 };
 
@@ -409,7 +329,7 @@ void parse_sides(const Fields& fields, std::span<const Side> sides, Record& reco
   }
 }
 
-inline void parse_record(const nlohmann::json& object, PreferenceRecord& record) {
+inline void parse_record(const Json& object, PreferenceRecord& record) {
   const Fields fields(object, record.source);
   const std::array<Side, 2> sides{
       {{"chosen", &record.chosen, &record.chosen_ids, &record.chosen_features},
@@ -421,7 +341,7 @@ inline void parse_record(const nlohmann::json& object, PreferenceRecord& record)
   record.soft_label = fields.number("soft_label", 0, 1, "a probability of 0 to 1");
 }
 
-inline void parse_record(const nlohmann::json& object, CompletionRecord& record) {
+inline void parse_record(const Json& object, CompletionRecord& record) {
   const Fields fields(object, record.source);
   const std::array<Side, 1> sides{
       {{"completion", &record.completion, &record.completion_ids, &record.completion_features}}};
@@ -456,7 +376,7 @@ class RecordReader {
 
   /// The next record, or nothing at the end. After an error, next() goes on with the following line.
   std::optional<Record> next() {
-    const std::optional<nlohmann::json> object = lines_.next();
+    const std::optional<Json> object = lines_.next();
     if (!object) return std::nullopt;
     Record record;
     record.source = lines_.position();

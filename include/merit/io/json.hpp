@@ -22,6 +22,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
+#include "merit/io/utf8.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -78,10 +79,13 @@ struct TrackingIterator {
 /// Receives the parser's events and builds the value, refusing repeated keys and deep nesting.
 class JsonBuilder {
  public:
-  JsonBuilder(std::string_view text, std::string_view where, Index first_line)
-      : text_(text), where_(where), first_line_(first_line), reached_(text.data()) {}
+  JsonBuilder(std::string_view text, std::string_view where, Index max_depth)
+      : text_(text), where_(where), max_depth_(max_depth), reached_(text.data()) {}
 
   Json build() {
+    if (const Index bad = first_invalid_utf8(text_); bad != text_.size()) {
+      fail(bad, "bytes that are not UTF-8");
+    }
     // The library would take a zero byte for the end of the text and ignore the rest.
     if (const auto zero = text_.find('\0'); zero != text_.npos) fail(zero, "a zero byte");
     const TrackingIterator begin{text_.data(), &reached_};
@@ -110,35 +114,39 @@ class JsonBuilder {
   }
 
   bool parse_error(std::size_t position, const std::string&, const Json::exception& error) {
-    // The library's sentence, less its own prefix "[json.exception…] parse error at line 1, column 2: ".
-    std::string_view cause = error.what();
-    if (const auto column = cause.find("column "); column != cause.npos) {
-      cause.remove_prefix(std::min(cause.size(), cause.find(": ", column) + 2));
-    } else if (const auto bracket = cause.find("] "); bracket != cause.npos) {
-      cause.remove_prefix(bracket + 2);
+    const Index at = position == 0 ? 0 : position - 1;  // the library counts from 1
+    if (dynamic_cast<const Json::out_of_range*>(&error) != nullptr) {
+      fail(at, "a number too large for a double");
     }
-    fail(position == 0 ? 0 : position - 1, printable(cause));
+    // JSON has no such numbers, yet programs write them. The parser stops at their first or second letter.
+    for (Index begin = at == 0 ? 0 : at - 1; begin <= at && begin < text_.size(); ++begin) {
+      for (const std::string_view literal : {"NaN", "Infinity", "nan", "inf"}) {
+        if (text_.substr(begin).starts_with(literal))
+          fail(begin, concat(literal, ", which JSON does not have"));
+      }
+    }
+    // Of "[json.exception…] parse error at line 1, column 2: syntax error while parsing value - …; last read:
+    // …" we keep the middle: the place is told by fail(), and what was read may be long.
+    std::string_view cause = error.what();
+    if (cause.ends_with("; expected end of input")) fail(at, "more text after the end of the value");
+    if (const auto begin = cause.find("syntax error "); begin != cause.npos) cause.remove_prefix(begin);
+    cause = cause.substr(0, cause.find("; last read"));
+    if (at >= text_.size()) fail(at, concat("the text ends before its JSON does (", cause, ")"));
+    fail(at, std::string(cause));
   }
 
  private:
   Index offset() const { return static_cast<Index>(reached_ - text_.data()); }
 
-  /// The library quotes the input, which may be long and not even UTF-8.
-  static std::string printable(std::string_view cause) {
-    constexpr Index limit = 300;
-    std::string result(cause.substr(0, limit));
-    for (char& c : result) {
-      if (c < ' ' || c > '~') c = '?';
-    }
-    return cause.size() > limit ? result + "..." : result;
-  }
-
   [[noreturn]] void fail(Index offset, const std::string& cause) const {
     const std::string_view before = text_.substr(0, std::min(offset, text_.size()));
-    const auto newlines = std::count(before.begin(), before.end(), '\n');
     const auto line_begin = before.rfind('\n') + 1;  // npos + 1 == 0
-    throw DataError(concat(where_, ": not valid JSON at line ", first_line_ + static_cast<Index>(newlines),
-                           ", column ", before.size() - line_begin + 1, ": ", cause));
+    std::string line;
+    if (text_.find('\n') != text_.npos) {
+      line = concat("line ", std::count(before.begin(), before.end(), '\n') + 1, ", ");
+    }
+    throw DataError(
+        concat(where_, ": not valid JSON at ", line, "column ", before.size() - line_begin + 1, ": ", cause));
   }
 
   template <class Value>
@@ -154,8 +162,8 @@ class JsonBuilder {
   }
 
   bool open(Json::value_t kind) {
-    if (open_.size() == json_depth_limit) {
-      fail(offset(), concat("objects and arrays are nested deeper than ", json_depth_limit, " levels"));
+    if (open_.size() == max_depth_) {
+      fail(offset(), concat("objects and arrays are nested deeper than ", max_depth_, " levels"));
     }
     open_.push_back(put(kind));
     return true;
@@ -168,7 +176,7 @@ class JsonBuilder {
 
   std::string_view text_;
   std::string_view where_;
-  Index first_line_;
+  Index max_depth_;
   const char* reached_;  // just after the last byte the parser took
   Json root_;
   std::vector<Json*> open_;  // the containers around the present place, outermost first
@@ -178,7 +186,7 @@ class JsonBuilder {
 /// A value in a few words, for "found …".
 inline std::string describe(const Json& value) {
   if (value.is_object()) return "an object";
-  if (value.is_array()) return "an array";
+  if (value.is_array()) return value.empty() ? "an empty array" : concat("an array of ", value.size());
   if (value.is_string()) return quote(value.get_ref<const std::string&>());
   if (value.is_number_float() && !std::isfinite(value.get<double>())) return concat(value.get<double>());
   return value.dump();
@@ -262,12 +270,12 @@ struct JsonReader<std::map<std::string, T>> {
 
 }  // namespace detail
 
-/// Parses JSON text. `where` names the source in errors; `first_line` is the number of its first line, for a
-/// record inside a larger file. Throws DataError with line, column (in bytes) and cause: a syntax error, text
-/// that is not UTF-8, a key that occurs twice in one object, a number out of range, or nesting deeper than
-/// json_depth_limit.
-inline Json parse_json(std::string_view text, std::string_view where, Index first_line = 1) {
-  return detail::JsonBuilder(text, where, first_line).build();
+/// Parses JSON text. `where` names the source in errors: a file, or file and line of a record. Throws
+/// DataError with line (unless there is but one), column (in bytes) and cause: a syntax error, text that is
+/// not UTF-8, a key that occurs twice in one object, a number out of range, or nesting deeper than
+/// `max_depth`.
+inline Json parse_json(std::string_view text, std::string_view where, Index max_depth = json_depth_limit) {
+  return detail::JsonBuilder(text, where, max_depth).build();
 }
 
 /// Parses a JSON file. Throws IoError when it cannot be read, DataError as parse_json.

@@ -62,7 +62,7 @@ void pack_heads_transposed(Index threads, const AttentionPlan<T>& plan, Index kv
   parallel_ranges(threads, kv_heads * plan.panels, 1, x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       const Index head = i / plan.panels, p = i % plan.panels;
-      pack_transposed(panel, std::min(panel, plan.tokens - p * panel), plan.head_dim,
+      pack_transposed<panel>(std::min(panel, plan.tokens - p * panel), plan.head_dim,
                       x.row(p * panel) + head * plan.head_dim, x.stride,
                       to + head * plan.transposed_size + p * panel * plan.head_dim);
     }
@@ -73,9 +73,12 @@ void pack_heads_transposed(Index threads, const AttentionPlan<T>& plan, Index kv
 template <class T>
 void pack_heads_straight(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x, T* to) {
   parallel_ranges(threads, x.rows, 1, x.rows * x.cols, [&](Index begin, Index end) {
-    for (Index head = 0; head < kv_heads; ++head) {
-      pack_straight(plan.padded_dim, plan.head_dim, end - begin, x.row(begin) + head * plan.head_dim, x.stride,
-                    to + head * plan.straight_size + begin * plan.padded_dim);
+    for (Index t = begin; t < end; ++t) {
+      for (Index head = 0; head < kv_heads; ++head) {
+        const T* const from = x.row(t) + head * plan.head_dim;
+        T* const row = to + head * plan.straight_size + t * plan.padded_dim;
+        sweep<T>(plan.head_dim, [&](Index j, auto lane) { Simd<T>::store(row + j, lane.load(from + j)); });
+      }
     }
   });
 }

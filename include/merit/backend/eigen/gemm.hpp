@@ -68,6 +68,13 @@ void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, co
   unroll<H>([&](auto i) __attribute__((always_inline)) {
     unroll<V>([&](auto j) __attribute__((always_inline)) { sums[i][j] = S::set(T{0}); });
   });
+  // What is there is added after the last k; it is fetched meanwhile.
+  if (to.add) {
+    for (Index i = 0; i < rows; ++i) {
+      __builtin_prefetch(to.out + i * to.stride, 1);
+      __builtin_prefetch(to.out + i * to.stride + cols - 1, 1);
+    }
+  }
   for (Index k = 0; k < depth; ++k) {
     Packet<T> right[V];
     unroll<V>([&](auto j) __attribute__((always_inline)) { right[j] = S::load(b + j * width); });
@@ -151,8 +158,8 @@ inline void transpose_square(const P& first, const T* from, Index stride, T* to,
 }
 
 /// to (depth, unit) = the transpose of from (count <= unit, depth); missing columns become zero.
-template <class T>
-void pack_transposed(Index unit, Index count, Index depth, const T* from, Index stride, T* to) {
+template <Index unit, class T>
+void pack_transposed(Index count, Index depth, const T* from, Index stride, T* to) {
   constexpr Index side = Simd<T>::width;
   Index i = 0;
   for (; i + side <= count; i += side) {
@@ -174,22 +181,26 @@ void pack_transposed(Index unit, Index count, Index depth, const T* from, Index 
 }
 
 /// to (depth, unit) = from (depth, count <= unit); missing columns become zero.
-template <class T>
-void pack_straight(Index unit, Index count, Index depth, const T* from, Index stride, T* to) {
-  for (Index k = 0; k < depth; ++k, from += stride, to += unit) {
-    for (Index i = 0; i < count; ++i) to[i] = from[i];
-    for (Index i = count; i < unit; ++i) to[i] = T{0};
+template <Index unit, class T>
+void pack_straight(Index count, Index depth, const T* from, Index stride, T* to) {
+  if (count == unit) {
+    for (Index k = 0; k < depth; ++k, from += stride, to += unit) std::copy_n(from, unit, to);
+  } else {
+    for (Index k = 0; k < depth; ++k, from += stride, to += unit) {
+      std::fill_n(std::copy_n(from, count, to), unit - count, T{0});
+    }
   }
 }
 
 /// The block sizes of a product, and the space for one product's packed blocks.
 template <class T>
 struct GemmSpace {
-  // A block of the left operand (row_block x depth_block) stays in the second-level cache, a panel of the right one
-  // (depth_block x panel) in the first, the block it is part of (depth_block x col_block) in the third.
-  static constexpr Index depth_block = 256;
-  static constexpr Index row_block = 16 * Simd<T>::tile_rows;
+  // A block of the left operand (row_block x depth_block) stays in the second-level cache, while a panel of the right
+  // one (depth_block x panel) is read from the first or second, out of a block (depth_block x col_block) in the third.
+  static constexpr Index depth_block = 1536 / sizeof(T);
+  static constexpr Index row_block = 144;  // whole register tiles
   static constexpr Index col_block = 1024;
+  static_assert(row_block % Simd<T>::tile_rows == 0 && col_block % Simd<T>::panel == 0);
 
   explicit GemmSpace(Index threads)
       : left(threads * row_block * depth_block), right(2 * depth_block * col_block) {}
@@ -209,6 +220,13 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
   const Index depth_step = (depth + depth_blocks - 1) / depth_blocks;
   const bool a_transposed = transpose_a == Transpose::yes, b_transposed = transpose_b == Transpose::yes;
 
+  // Rows that lie in order need no packing to be read; it pays only where they are read for many columns, or where they
+  // are a page apart and so compete for the same lines of the first-level cache.
+  const bool direct_left = !a_transposed && cols <= 256 && a.stride * sizeof(T) % 4096 != 0;
+
+  // The other way round: a right operand that lies in order is read in place if there are few rows to read it for.
+  const bool direct_right = !b_transposed && rows <= 2 * height && cols % Simd<T>::width == 0;
+
   parallel(useful_threads(threads, rows * cols * depth), [&](Index id, Index team) {
     // The rows are divided among the threads, or the columns where there are too few rows.
     const Index row_tiles = (rows + height - 1) / height;
@@ -225,14 +243,14 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
         const Index k = std::min(depth, step * depth_step);
         const Index block_depth = std::min(depth_step, depth - k);
         T* const right = space.right.data() + turn * Space::depth_block * Space::col_block;
-        for (Index p = panel_begin; p < panel_end; ++p) {
+        for (Index p = panel_begin; p < panel_end && !direct_right; ++p) {
           const Index col = j + p * panel;
           const Index count = std::min(panel, cols - col);
           T* const to = right + p * panel * block_depth;
           if (b_transposed) {
-            pack_transposed(panel, count, block_depth, b.row(col) + k, b.stride, to);
+            pack_transposed<panel>(count, block_depth, b.row(col) + k, b.stride, to);
           } else {
-            pack_straight(panel, count, block_depth, b.row(k) + col, b.stride, to);
+            pack_straight<panel>(count, block_depth, b.row(k) + col, b.stride, to);
           }
         }
         if (by_rows && team > 1) barrier();
@@ -240,6 +258,9 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
         const Index first_col = first_panel * panel;
         const Index part_cols = std::min(block_cols, last_panel * panel) - first_col;
         if (first_panel == last_panel) continue;
+        const T* const panels_begin = direct_right ? b.row(k) + j + first_col : right + first_col * block_depth;
+        const Index ldb = direct_right ? b.stride : panel;
+        const Index panel_step = direct_right ? panel : panel * block_depth;
         Target<T> to = target;
         if (step > 0) {
           to.add = true;
@@ -247,19 +268,23 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
         }
         for (Index i = row_begin; i < row_end; i += Space::row_block) {
           const Index block_rows = std::min(Space::row_block, row_end - i);
-          for (Index r = 0; r < block_rows; r += height) {
+          // The whole tiles of the block are read where they are, or all of it is packed.
+          const Index direct_rows = direct_left ? block_rows / height * height : 0;
+          block_product<T, Layout::rows>(direct_rows, part_cols, block_depth,
+                                         {a.row(i) + k, a.stride, height * a.stride, panels_begin, ldb, panel_step},
+                                         to.at(i, j + first_col));
+          for (Index r = direct_rows; r < block_rows; r += height) {
             const Index count = std::min(height, block_rows - r);
-            T* const packed = left + r * block_depth;
+            T* const packed = left + (r - direct_rows) * block_depth;
             if (a_transposed) {
-              pack_straight(height, count, block_depth, a.row(k) + i + r, a.stride, packed);
+              pack_straight<height>(count, block_depth, a.row(k) + i + r, a.stride, packed);
             } else {
-              pack_transposed(height, count, block_depth, a.row(i + r) + k, a.stride, packed);
+              pack_transposed<height>(count, block_depth, a.row(i + r) + k, a.stride, packed);
             }
           }
-          block_product<T, Layout::columns>(block_rows, part_cols, block_depth,
-                                            {left, height, height * block_depth, right + first_col * block_depth,
-                                             panel, panel * block_depth},
-                                            to.at(i, j + first_col));
+          block_product<T, Layout::columns>(block_rows - direct_rows, part_cols, block_depth,
+                                            {left, height, height * block_depth, panels_begin, ldb, panel_step},
+                                            to.at(i + direct_rows, j + first_col));
         }
       }
     }
