@@ -22,8 +22,7 @@ using merit::Json;
 
 constexpr const char* name = "merit_train";
 
-// ---- Options
-// ---------------------------------------------------------------------------------------------------------
+// ---- Options ---
 
 struct Options {
   std::vector<std::string> train, eval;
@@ -34,7 +33,7 @@ struct Options {
   Index hidden_size = 128, layers = 4, heads = 4, kv_heads = 0, intermediate_size = 0, max_positions = 2048;
   Index width = 0, frozen_layers = 0;
   bool qkv_bias = false, head_norm = false, recompute = false;
-  double init_deviation = 0.02;
+  double init_deviation = 0;
 
   std::string tokenizer = "bytes", truncation = "drop";
   Index max_tokens = 2048;
@@ -102,14 +101,16 @@ void declare(CLI::App& app, Options& o) {
   flag("--head-norm", o.head_norm, "a norm on each head's queries and keys, as Qwen3 has (llama)");
   number("--width", o.width,
          "width of an embedding (bag_of_tokens; 0: 64) or of a vector (features; 0: that of the data)");
-  real("--init-deviation", o.init_deviation, "standard deviation of the weights at the start");
+  real("--init-deviation", o.init_deviation,
+       "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix");
   number("--frozen-layers", o.frozen_layers,
          "the embedding and the first N layers are not trained; 0: all are (llama, gpt2)");
   flag("--recompute", o.recompute, "activations are computed twice, which saves memory (llama, gpt2)");
   flag("--head-bias", o.head.bias, "the head has a bias; it changes no preference");
 
   group = "Text";
-  text("--tokenizer", o.tokenizer, "NAME", "bytes, or words:N with N hash buckets, such as words:65536");
+  text("--tokenizer", o.tokenizer, "NAME",
+       "bytes, words:N with N hash buckets such as words:65536, or ids:N for records of token ids below N");
   number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
   text("--truncation", o.truncation, "NAME",
        "what is done with longer ones: drop, cut_left, cut_right, keep_completion, error");
@@ -167,8 +168,7 @@ merit::Schedule::Decay decay_from_name(const std::string& decay) {
   throw merit::ConfigError("--decay is \"" + decay + "\", expected one of: constant, linear, cosine");
 }
 
-// ---- What is to be trained
-// -------------------------------------------------------------------------------------------
+// ---- What is to be trained ---
 
 /// Sizes that a backbone does not have may not be given.
 template <class Given>
@@ -297,8 +297,7 @@ programs::SavedModel choose_model(const Options& o, const Json& config, Given gi
   return chosen;
 }
 
-// ---- The run
-// ---------------------------------------------------------------------------------------------------------
+// ---- The run ---
 
 std::atomic<bool> stop_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);

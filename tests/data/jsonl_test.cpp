@@ -90,7 +90,7 @@ TEST_CASE("every malformed line is one sentence with file, line, what was found 
       {"-Infinity", R"({"margin": -Infinity})", "column 13: Infinity, which JSON"},
       {"nan", R"({"margin": nan})", "column 12: nan, which JSON"},
       {"a number that overflows", R"({"margin": 1e999})",
-       "not valid JSON at column 17: a number too large for a double"},
+       "not valid JSON at column 16: a number too large for a double"},
       {"invalid UTF-8 in a string", "{\"chosen\": \"\xFF\"}",
        "not valid JSON at column 13: bytes that are not UTF-8"},
       {"Latin-1", "{\"chosen\": \"caf\xE9\"}", "not valid JSON at column 16: bytes that are not UTF-8"},

@@ -61,6 +61,7 @@ TEST_CASE("text that is not JSON is an error with file, line, column and cause")
       {"[1, nan]", "at column 5", "nan, which JSON does not have"},
       {"[1, -Infinity]", "at column 6", "Infinity, which JSON does not have"},
       {"[1, inf]", "at column 5", "inf, which JSON does not have"},
+      {R"(["C:\info"])", "at column 6", "invalid string: forbidden character after backslash"},
       {"[1, nul]", "at column 8", "invalid literal"},
       {"{\"a\": 1e999}", "at column", "a number too large for a double"},
       {"{\"a\": 01}", "at column 8", "unexpected number literal"},

@@ -256,7 +256,7 @@ TEST_CASE("malformed files are errors that name the file and the cause") {
       {"header begins with a space", file_of(" {}", ""), "must begin with '{', found \" \""},
       {"header is an array", file_of("[]", ""), "must begin with '{', found \"[\""},
       {"header is not closed", file_of("{", ""), "not valid JSON at column 2"},
-      {"header with two values", file_of("{}{}", ""), "expected end of input"},
+      {"header with two values", file_of("{}{}", ""), "more text after the end of the value"},
       {"header padded with zeros", file_of(std::string("{}\0\0", 4), ""),
        "not valid JSON at column 3: a zero byte"},
       {"header not UTF-8", file_of("{\"\xff\xfe\":1}", ""), "not UTF-8"},

@@ -186,3 +186,20 @@ TEST_CASE("shapes that do not fit are named") {
   CHECK_THROWS_WITH_AS(linear(net.tape, x, net.parameters.slice(net.down)),
                        "linear: the input's width is 4, expected 6", UsageError);
 }
+
+TEST_CASE("a residual that is read after its sum, or lent twice, is refused") {
+  Net net;
+  net.parameters.begin_gradients();
+  const Var x = embedding(net.tape, net.ids, net.parameters.slice(net.table));
+  const Var inner = gelu(net.tape, linear(net.tape, x, net.parameters.slice(net.up)), Gelu::tanh);
+  const Var sum = linear(net.tape, inner, net.parameters.slice(net.down), {}, x);
+  CHECK_THROWS_WITH_AS(linear(net.tape, inner, net.parameters.slice(net.down), {}, x),
+                       "a variable is the residual of two sums: add to the first sum's result", UsageError);
+  const Var late = gelu(net.tape, x, Gelu::tanh);  // reads the residual again
+  for (const Var v : {sum, late}) {
+    const auto target = net.tape.gradient_target(v);
+    for (Index i = 0; i < 16; ++i) target.view.data[i] = 1;
+  }
+  CHECK_THROWS_WITH_AS(net.tape.backward(),
+                       "a residual was read again after it was added to: read the sum instead", UsageError);
+}

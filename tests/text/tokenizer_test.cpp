@@ -101,6 +101,16 @@ TEST_CASE("a tokenizer built from a tokenizer's name encodes as it does") {
   CHECK(encode(merit::make_tokenizer("words:512"), text) == encode(merit::WordHashTokenizer(512), text));
 }
 
+TEST_CASE("records of ids have a vocabulary and no text") {
+  const merit::AnyTokenizer ids = merit::make_tokenizer("ids:151936");
+  CHECK(ids.name() == "ids:151936");
+  CHECK(ids.vocabulary_size() == 151936);
+  CHECK_THROWS_WITH_AS(encode(ids, "text"), "found text, expected token ids: the tokenizer is \"ids:151936\"",
+                       merit::DataError);
+  CHECK_THROWS_AS(merit::make_tokenizer("ids:0"), merit::ConfigError);
+  CHECK_THROWS_AS(merit::make_tokenizer("ids:"), merit::ConfigError);
+}
+
 TEST_CASE("an unknown tokenizer is an error that lists the known ones") {
   for (const std::string_view name : {"", "byte", "bytes:", "Words:5", "gpt2"}) {
     const std::string message = message_of(name);
@@ -109,7 +119,7 @@ TEST_CASE("an unknown tokenizer is an error that lists the known ones") {
   for (const std::string_view name :
        {"words:", "words:-1", "words:12x", "words: 5", "words:99999999999999999999"}) {
     const std::string message = message_of(name);
-    CHECK_MESSAGE(message.find("expected a number of buckets") != std::string::npos, message);
+    CHECK_MESSAGE(message.find("expected a number as in words:65536") != std::string::npos, message);
   }
   CHECK(message_of("words:0").find("expected 1 to") != std::string::npos);
 }

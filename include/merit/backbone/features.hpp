@@ -35,7 +35,10 @@ class Features::Bound {
   Var forward(Tape<B>& tape, const typename BackendTypes<B>::Forest& forest) {
     const MatrixView<const float> features = forest.features;  // (R, d)
     detail::check_extent("features", "the number of vectors", features.rows, forest.row_count());
-    detail::check_extent("features", "a vector's size", features.cols, settings_.width);
+    if (features.cols != settings_.width) {
+      throw DataError(detail::concat("a feature vector has ", features.cols, " numbers, expected ",
+                                     settings_.width, ", the model's width"));
+    }
     const Var out = tape.make(features.rows, features.cols, false);
     const Index count = features.rows * features.cols;
     if (staging_.size() < count) staging_ = Buffer<typename B::Scalar>(count);

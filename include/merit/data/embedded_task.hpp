@@ -42,9 +42,9 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/hash.hpp"
 #include "merit/core/rng.hpp"
 #include "merit/core/view.hpp"
-#include "merit/core/hash.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -274,7 +274,7 @@ inline Index common_prefix(std::string_view a, std::string_view b) {
 }
 
 /// A JSON string. What this file writes is printable but for the ends of line.
-inline std::string quoted(std::string_view text) {
+inline std::string json_string(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) result += c == '\n' ? std::string("\\n") : std::string(1, c);
   return result + '"';
@@ -498,19 +498,20 @@ inline std::vector<Index> embedded_ranks(const EmbeddedProblem& problem) {
 
 /// Writes `preference` records, one line for each of embedded_pairs().
 inline void write_preferences(std::ostream& out, const EmbeddedProblem& problem) {
-  using detail::embedded::quoted;
+  namespace task = detail::embedded;
   for (const auto& [chosen, rejected] : embedded_pairs(problem)) {
-    out << "{\"prompt\": " << quoted(problem.prompt)
-        << ", \"chosen\": " << quoted(problem.solutions[chosen].text())
-        << ", \"rejected\": " << quoted(problem.solutions[rejected].text()) << "}\n";
+    out << "{\"prompt\": " << task::json_string(problem.prompt)
+        << ", \"chosen\": " << task::json_string(problem.solutions[chosen].text())
+        << ", \"rejected\": " << task::json_string(problem.solutions[rejected].text()) << "}\n";
   }
 }
 
 /// Writes `outcome` records, one line a solution. Lines with one prompt in a row are a best-of-n group.
 inline void write_outcomes(std::ostream& out, const EmbeddedProblem& problem) {
-  using detail::embedded::quoted;
+  namespace task = detail::embedded;
   for (const EmbeddedSolution& solution : problem.solutions) {
-    out << "{\"prompt\": " << quoted(problem.prompt) << ", \"completion\": " << quoted(solution.text())
+    out << "{\"prompt\": " << task::json_string(problem.prompt)
+        << ", \"completion\": " << task::json_string(solution.text())
         << ", \"label\": " << (solution.correct ? "true" : "false") << "}\n";
   }
 }
@@ -518,8 +519,8 @@ inline void write_outcomes(std::ostream& out, const EmbeddedProblem& problem) {
 /// Writes one `ranking` record: all solutions with their embedded_ranks().
 inline void write_ranking(std::ostream& out, const EmbeddedProblem& problem) {
   namespace task = detail::embedded;
-  out << "{\"prompt\": " << task::quoted(problem.prompt) << ", \"completions\": "
-      << task::json_array(problem.solutions, [](const auto& s) { return task::quoted(s.text()); })
+  out << "{\"prompt\": " << task::json_string(problem.prompt) << ", \"completions\": "
+      << task::json_array(problem.solutions, [](const auto& s) { return task::json_string(s.text()); })
       << ", \"ranks\": "
       << task::json_array(embedded_ranks(problem), [](Index rank) { return std::to_string(rank); }) << "}\n";
 }
@@ -546,8 +547,8 @@ inline void write_steps(std::ostream& out, const EmbeddedProblem& problem,
         labels.push_back(right ? "true" : "false");
       }
     }
-    out << "{\"prompt\": " << task::quoted(problem.prompt) << ", \"completions\": "
-        << task::json_array(solution.lines, [](const std::string& line) { return task::quoted(line); })
+    out << "{\"prompt\": " << task::json_string(problem.prompt) << ", \"completions\": "
+        << task::json_array(solution.lines, [](const std::string& line) { return task::json_string(line); })
         << ", \"labels\": " << task::json_array(labels, [](const std::string& label) { return label; })
         << "}\n";
   }

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/hash.hpp"
 #include "merit/core/rng.hpp"
 #include "merit/core/view.hpp"
-#include "merit/core/hash.hpp"
 
 namespace merit::inline MERIT_ABI {
 

@@ -26,8 +26,7 @@
 
 namespace merit::inline MERIT_ABI {
 
-// --- the card
-// --------------------------------------------------------------------------------------------------------
+// --- the card ---
 
 /// merit.json: what a score of this model means and how its text became tokens. The first part is filled in
 /// from the model when it is written.
@@ -187,8 +186,7 @@ inline void require_same(const ModelCard& found, const ModelCard& expected,
   if (!text.empty()) throw ConfigError(detail::concat(where.string(), ": a different model: ", text));
 }
 
-// --- writing
-// --------------------------------------------------------------------------------------------------------
+// --- writing ---
 
 struct SaveOptions {
   std::optional<Dtype> dtype = std::nullopt;  // of the weights in the file; nothing: as the model computes
@@ -230,8 +228,7 @@ void save_model(const std::filesystem::path& directory, Model& model, const Mode
   atomic.commit();
 }
 
-// --- reading
-// --------------------------------------------------------------------------------------------------------
+// --- reading ---
 
 struct LoadOptions {
   bool allow_missing_head = false;  // a language model without one: the head stays as it is

@@ -134,7 +134,10 @@ class RewardModel {
     }
     return loss;
   }
-  void end_step() { parameters_.end_gradients(); }
+  void end_step() {
+    parameters_.end_gradients();
+    tape_.reset();  // joins the memory of this step, so that the next one asks for none
+  }
 
   /// The scores of the last accumulate() or score(), (R, k).
   std::span<const Score> scores() const { return {scores_.data(), score_count_}; }

@@ -23,6 +23,7 @@ struct LinearNode {
   void backward(Tape<B>& tape) const {
     auto& h = tape.handle();
     Parameters<B>& parameters = tape.parameters();
+    if (residual.present()) tape.check_lent(residual);  // and no more: its gradient is this very block
     const typename Tape<B>::Types::ConstMatrix g = tape.gradient(out);
     if (parameters.trainable(weight)) {
       const auto target = parameters.gradient_target(weight);
@@ -41,7 +42,6 @@ struct LinearNode {
       const Transpose transpose = layout == Layout::out_in ? Transpose::no : Transpose::yes;
       B::gemm(h, Transpose::no, g, transpose, parameters.value(weight), target.write, target.view, {}, {});
     }
-    // The residual needs nothing: its gradient is this very block.
   }
 };
 

@@ -85,6 +85,7 @@ class Parameters {
   /// tensor draws from a stream named by its own name, so its start does not depend on what else the model
   /// holds.
   void allocate(const Rng& rng) {
+    if (values_ != nullptr) throw UsageError("the parameters are allocated already");
     size_ = 0;
     for (const bool decay : {true, false}) {
       for (Tensor& tensor : tensors_) {
@@ -121,6 +122,10 @@ class Parameters {
   /// The tensors first … first+count−1 as one matrix: the last dimension of each is `cols`, and their rows
   /// follow each other. A vector is one row. They must have been declared adjacent.
   ParameterSlice slice(std::uint32_t first, std::uint32_t count = 1) const {
+    if (count == 0 || first + count > tensors_.size()) {
+      throw UsageError(
+          detail::concat("there are no parameters ", first, " to ", first + count, " of ", tensors_.size()));
+    }
     const Tensor& head = tensors_[first];
     ParameterSlice slice{first, count, head.offset, 0, head.spec.shape.back(), 0};
     Index end = head.offset;

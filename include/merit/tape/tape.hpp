@@ -83,8 +83,18 @@ class Tape {
   /// `residual` must not be read by another operation; the ones before are its branch, whose gradients are
   /// then added in place.
   void share_gradient(Var out, Var residual) {
-    if (!needs_gradient(residual)) return;
+    if (!recording_ || !needs_gradient(residual)) return;
+    if (slots_[residual.id].lent)
+      throw UsageError("a variable is the residual of two sums: add to the first sum's result");
+    slots_[residual.id].lent = true;
     slots_[out.id].owner = slots_[residual.id].owner;
+  }
+  /// For the node of such a sum: throws UsageError if something recorded after it has read the residual,
+  /// whose share would by now be mixed into the branch's.
+  void check_lent(Var residual) const {
+    if (slots_[residual.id].written_by_name) {
+      throw UsageError("a residual was read again after it was added to: read the sum instead");
+    }
   }
 
   /// Leaves a node that carries the gradient of `out` back. Nothing happens when no input needs a gradient.
@@ -134,6 +144,7 @@ class Tape {
   };
   /// Where the gradient of `v` goes. Requires needs_gradient(v).
   Target gradient_target(Var v) {
+    slots_[v.id].written_by_name = true;
     Slot& slot = slots_[slots_[v.id].owner];
     const bool first = !slot.written;
     if (first) {
@@ -192,6 +203,8 @@ class Tape {
     std::uint32_t owner;  // the slot whose gradient block this one uses: itself, or a residual stream's
     bool needs_gradient;
     bool written;
+    bool lent = false;             // it is the residual of a sum
+    bool written_by_name = false;  // a node wrote this variable's gradient, not a sum's that shares it
   };
   struct Header {
     void (*run)(Tape&, const Word*);

@@ -11,6 +11,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/text/byte_tokenizer.hpp"
+#include "merit/text/no_tokenizer.hpp"
 #include "merit/text/tokenizer.hpp"
 #include "merit/text/word_tokenizer.hpp"
 
@@ -19,7 +20,7 @@ namespace merit::inline MERIT_ABI {
 /// One of the tokenizers merit knows, itself a tokenizer. ByteTokenizer when nothing is said.
 class AnyTokenizer {
  public:
-  using Variant = std::variant<ByteTokenizer, WordHashTokenizer>;
+  using Variant = std::variant<ByteTokenizer, WordHashTokenizer, NoTokenizer>;
 
   AnyTokenizer() = default;
   AnyTokenizer(Variant chosen) : chosen_(std::move(chosen)) {}  // NOLINT: implicit on purpose
@@ -46,27 +47,36 @@ class AnyTokenizer {
 
 static_assert(tokenizer<ByteTokenizer>);
 static_assert(tokenizer<WordHashTokenizer>);
+static_assert(tokenizer<NoTokenizer>);
 static_assert(tokenizer<AnyTokenizer>);
 
-/// The tokenizer that calls itself `name`: "bytes", or "words:N" with N buckets, such as "words:65536".
-/// make_tokenizer(t.name()) encodes as t does. Throws ConfigError that lists the known names.
+namespace detail {
+
+/// The number behind the colon of a tokenizer's name.
+inline Index number_of(std::string_view name, std::string_view prefix) {
+  const std::string_view digits = name.substr(prefix.size());
+  Index number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error != std::errc{} || end != digits.data() + digits.size()) {
+    throw ConfigError(concat("tokenizer \"", name, "\": found \"", digits, "\" after \"", prefix,
+                             "\", expected a number as in ", prefix, "65536"));
+  }
+  return number;
+}
+
+}  // namespace detail
+
+/// The tokenizer that calls itself `name`: "bytes"; "words:N" with N buckets, such as "words:65536"; or
+/// "ids:N" for records that come as token ids below N. make_tokenizer(t.name()) encodes as t does. Throws
+/// ConfigError that lists the known names.
 inline AnyTokenizer make_tokenizer(std::string_view name) {
   if (name == "bytes") return AnyTokenizer{ByteTokenizer{}};
-  constexpr std::string_view words = "words:";
-  if (name.starts_with(words)) {
-    const std::string_view digits = name.substr(words.size());
-    Index buckets = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), buckets);
-    if (error != std::errc{} || end != digits.data() + digits.size()) {
-      throw ConfigError(detail::concat("tokenizer \"", name, "\": found \"", digits,
-                                       "\" after \"words:\", expected a number of buckets as in "
-                                       "words:65536"));
-    }
-    return AnyTokenizer{WordHashTokenizer{buckets}};
-  }
-  throw ConfigError(detail::concat("found tokenizer \"", name,
-                                   "\", expected one of: bytes, words:N (N buckets, such as "
-                                   "words:65536)"));
+  if (name.starts_with("words:")) return AnyTokenizer{WordHashTokenizer{detail::number_of(name, "words:")}};
+  if (name.starts_with("ids:")) return AnyTokenizer{NoTokenizer{detail::number_of(name, "ids:")}};
+  throw ConfigError(
+      detail::concat("found tokenizer \"", name,
+                     "\", expected one of: bytes, words:N (N buckets, such as words:65536), ids:N "
+                     "(records of token ids below N)"));
 }
 
 }  // namespace merit::inline MERIT_ABI

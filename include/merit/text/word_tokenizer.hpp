@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/core/view.hpp"
 #include "merit/core/hash.hpp"
+#include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
 

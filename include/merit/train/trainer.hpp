@@ -125,7 +125,6 @@ class Trainer {
       correct += correct_pairs(batch);
     }
     model_->end_step();
-    model_->tape().reset();  // joins the memory of this step, so that the next one asks for none
     report.accuracy = correct / static_cast<double>(report.records);
 
     Parameters<Backend>& parameters = model_->parameters();
