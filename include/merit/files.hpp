@@ -1,4 +1,5 @@
-// What reads and writes files: JSON-lines records, checkpoints, runs that resume. Needs nlohmann_json (merit::io).
+// What reads and writes files: JSON-lines records, checkpoints, runs that resume. Needs nlohmann_json
+// (merit::io).
 #pragma once
 
 #include "merit/data/jsonl.hpp"

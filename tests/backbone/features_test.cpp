@@ -75,5 +75,6 @@ TEST_CASE("vectors of another width than the model's are refused") {
   const std::vector<float> vector{1, 2};
   builder.add_features(vector);
   builder.finish();
-  CHECK_THROWS_WITH_AS(model.score(builder.view()), "features: a vector's size is 2, expected 3", UsageError);
+  CHECK_THROWS_WITH_AS(model.score(builder.view()),
+                       "a feature vector has 2 numbers, expected 3, the model's width", DataError);
 }

@@ -31,7 +31,7 @@ void check_recompute(Backbone settings) {
   const StepResult a = step(plain, batch), b = step(again, batch);
   CHECK(a.loss == b.loss);
   CHECK(a.gradient == b.gradient);
-  CHECK(again.tape().node_count() < plain.tape().node_count());
+  CHECK(b.nodes < a.nodes);
 }
 
 template <class Backbone>
@@ -72,7 +72,7 @@ void check_frozen(Backbone settings, const std::string& embedding, const std::st
   Model<Backbone> model({.backbone = settings});
   const StepResult result = step(model, batch);
   CHECK(result.loss == full.loss);
-  CHECK(model.tape().node_count() < all.tape().node_count());
+  CHECK(result.nodes < full.nodes);
   CHECK(model.parameters().trainable_elements() < all.parameters().trainable_elements());
   Index in_last_layer = 0;
   for (const std::string& name : with_gradient(model, result)) {

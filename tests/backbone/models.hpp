@@ -73,12 +73,14 @@ struct Batch {
 struct StepResult {
   double loss = 0;
   std::vector<double> gradient;
+  Index nodes = 0;  // on the tape
 };
 template <class Model>
 StepResult step(Model& model, const Batch& batch) {
   StepResult result;
   model.begin_step();
   result.loss = model.accumulate(batch.view, batch.targets, model.loss().normaliser(batch.targets));
+  result.nodes = model.tape().node_count();
   model.end_step();
   const auto gradients = model.parameters().gradients();
   result.gradient.assign(gradients.begin(), gradients.end());

@@ -1,4 +1,5 @@
-// expect: Head and Loss do not fit: the Loss compares whole completions, expected one score each, but the Head scores tokens or steps
+// expect: Head and Loss do not fit: the Loss compares whole completions, expected one score each, but the
+// Head scores tokens or steps
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/scalar_head.hpp"

@@ -1,4 +1,5 @@
-// expect: Head and Loss do not fit: the Loss labels reasoning steps, expected scores for each, but the Head scores completions or tokens
+// expect: Head and Loss do not fit: the Loss labels reasoning steps, expected scores for each, but the Head
+// scores completions or tokens
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/scalar_head.hpp"

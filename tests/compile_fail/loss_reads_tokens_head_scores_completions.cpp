@@ -1,4 +1,5 @@
-// expect: Head and Loss do not fit: the Loss labels tokens, expected a score for each, but the Head scores completions or steps
+// expect: Head and Loss do not fit: the Loss labels tokens, expected a score for each, but the Head scores
+// completions or steps
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/scalar_head.hpp"

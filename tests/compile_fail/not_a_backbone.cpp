@@ -4,4 +4,5 @@
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
 
-merit::RewardModel<merit::ScalarHead, merit::ScalarHead, merit::PairwiseLoss, merit::ReferenceBackend<double>> model;
+merit::RewardModel<merit::ScalarHead, merit::ScalarHead, merit::PairwiseLoss, merit::ReferenceBackend<double>>
+    model;

@@ -4,4 +4,6 @@
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
 
-merit::RewardModel<merit::BagOfTokens, merit::PairwiseLoss, merit::PairwiseLoss, merit::ReferenceBackend<double>> model;
+merit::RewardModel<merit::BagOfTokens, merit::PairwiseLoss, merit::PairwiseLoss,
+                   merit::ReferenceBackend<double>>
+    model;

@@ -4,4 +4,5 @@
 #include "merit/head/scalar_head.hpp"
 #include "merit/model/reward_model.hpp"
 
-merit::RewardModel<merit::BagOfTokens, merit::ScalarHead, merit::ScalarHead, merit::ReferenceBackend<double>> model;
+merit::RewardModel<merit::BagOfTokens, merit::ScalarHead, merit::ScalarHead, merit::ReferenceBackend<double>>
+    model;

@@ -118,8 +118,8 @@ class JsonBuilder {
     if (dynamic_cast<const Json::out_of_range*>(&error) != nullptr) {
       fail(at, "a number too large for a double");
     }
-    // Of "[json.exception…] parse error at line 1, column 2: syntax error while parsing value - …; last read:
-    // …" we keep the middle: fail() tells the place, and what was read may be long.
+    // The library says "[json.exception…] parse error at line 1, column 2: syntax error …; last read: …". We
+    // keep the middle: fail() tells the place, and what was read may be long.
     std::string_view cause = error.what();
     if (cause.ends_with("; expected end of input")) fail(at, "more text after the end of the value");
     if (const auto begin = cause.find("syntax error "); begin != cause.npos) cause.remove_prefix(begin);
@@ -128,8 +128,8 @@ class JsonBuilder {
     const bool in_string = cause.find("invalid string") != cause.npos;
     for (Index begin = at == 0 ? 0 : at - 1; !in_string && begin <= at && begin < text_.size(); ++begin) {
       for (const std::string_view literal : {"NaN", "Infinity", "nan", "inf"}) {
-        if (text_.substr(begin).starts_with(literal))
-          fail(begin, concat(literal, ", which JSON does not have"));
+        if (!text_.substr(begin).starts_with(literal)) continue;
+        fail(begin, concat(literal, ", which JSON does not have"));
       }
     }
     if (at >= text_.size()) fail(at, concat("the text ends before its JSON does (", cause, ")"));
