@@ -1,7 +1,6 @@
 // The Bradley–Terry loss over pairs of a chosen and a rejected completion.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string_view>
@@ -9,19 +8,9 @@
 
 #include "merit/core/error.hpp"
 #include "merit/loss/loss.hpp"
+#include "merit/loss/numerics.hpp"
 
 namespace merit::inline MERIT_ABI {
-
-/// log(1 + eˣ) without overflow.
-inline double softplus(double x) {
-  return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
-}
-
-/// 1 / (1 + e⁻ˣ) without overflow, and without losing the small side's digits.
-inline double sigmoid(double x) {
-  const double e = std::exp(-std::abs(x));
-  return x >= 0 ? 1 / (1 + e) : e / (1 + e);
-}
 
 /// Pairs of rows. A row may take part in any number of pairs.
 struct PairTargets {

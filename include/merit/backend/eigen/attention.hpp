@@ -1,9 +1,10 @@
-// Attention over a forest, in tiles: some queries of one segment against some keys of one span of its ancestors,
-// then of the segment itself, where the keys of each query end at its own token. The softmax is a running one
-// (Milakov & Gimelshein 2018; in tiles Dao et al. 2022), so nothing of the size of queries x keys ever exists.
+// Attention over a forest, in tiles: some queries of one segment against some keys of one span of its
+// ancestors, then of the segment itself, where the keys of each query end at its own token. The softmax is a
+// running one (Milakov & Gimelshein 2018; in tiles Dao et al. 2022), so nothing of the size of queries x keys
+// ever exists.
 //
-// First all keys and values are laid out as the register tile reads them, once, because every query tile below them
-// reads them again. The query heads that share a key/value head are rows of the same tile.
+// First all keys and values are laid out as the register tile reads them, once, because every query tile
+// below them reads them again. The query heads that share a key/value head are rows of the same tile.
 #pragma once
 
 #include <algorithm>
@@ -25,8 +26,8 @@ namespace detail::eigen {
 template <class T>
 struct AttentionPlan {
   static constexpr Index panel = Simd<T>::panel;
-  static constexpr Index tile_rows = 48;    // queries x heads: whole register tiles
-  static constexpr Index tile_keys = 256;   // whole panels
+  static constexpr Index tile_rows = 48;                        // queries x heads: whole register tiles
+  static constexpr Index tile_keys = 256;                       // whole panels
   static constexpr Index score_stride = tile_keys + 2 * panel;  // room to read and write past the last key
   static_assert(tile_rows % Simd<T>::tile_rows == 0 && tile_keys % panel == 0);
 
@@ -63,15 +64,16 @@ void pack_heads_transposed(Index threads, const AttentionPlan<T>& plan, Index kv
     for (Index i = begin; i < end; ++i) {
       const Index head = i / plan.panels, p = i % plan.panels;
       pack_transposed<panel>(std::min(panel, plan.tokens - p * panel), plan.head_dim,
-                      x.row(p * panel) + head * plan.head_dim, x.stride,
-                      to + head * plan.transposed_size + p * panel * plan.head_dim);
+                             x.row(p * panel) + head * plan.head_dim, x.stride,
+                             to + head * plan.transposed_size + p * panel * plan.head_dim);
     }
   });
 }
 
 /// The column block of one head, for each head, as (tokens, padded_dim).
 template <class T>
-void pack_heads_straight(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x, T* to) {
+void pack_heads_straight(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x,
+                         T* to) {
   parallel_ranges(threads, x.rows, 1, x.rows * x.cols, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       for (Index head = 0; head < kv_heads; ++head) {
@@ -99,8 +101,8 @@ struct QueryTile {
 /// Calls f(tile) for the queries of segment s and the query heads of kv_head.
 template <class T, class F>
 void for_each_query_tile(const AttentionPlan<T>& plan, const ForestView<HostSpace>& forest,
-                         const AttentionShape& shape, VectorView<const std::uint32_t> tokens, Index s, Index kv_head,
-                         F&& f) {
+                         const AttentionShape& shape, VectorView<const std::uint32_t> tokens, Index s,
+                         Index kv_head, F&& f) {
   Index begin = forest.segment_begin[s], end = forest.segment_begin[s + 1];
   if (!tokens.empty()) {
     begin = static_cast<Index>(std::lower_bound(tokens.begin(), tokens.end(), begin) - tokens.begin());
@@ -110,13 +112,14 @@ void for_each_query_tile(const AttentionPlan<T>& plan, const ForestView<HostSpac
   for (Index head = 0; head < group; head += plan.heads_per_tile) {
     const Index heads = std::min(plan.heads_per_tile, group - head);
     for (Index query = begin; query < end; query += plan.queries_per_tile) {
-      f(QueryTile{query, std::min(plan.queries_per_tile, end - query), kv_head * group + head, heads, tokens});
+      f(QueryTile{query, std::min(plan.queries_per_tile, end - query), kv_head * group + head, heads,
+                  tokens});
     }
   }
 }
 
-/// Keys [begin, end) as columns [skip, skip + end - begin) of a tile of scores whose column 0 is key `origin`, where
-/// a panel begins.
+/// Keys [begin, end) as columns [skip, skip + end - begin) of a tile of scores whose column 0 is key
+/// `origin`, where a panel begins.
 struct KeyTile {
   Index origin, skip, begin, end;
   bool triangle;  // the keys are of the queries' own segment: each query sees those up to itself
@@ -147,7 +150,8 @@ void for_each_key_tile(const ForestView<HostSpace>& forest, Index s, Index last_
 
 /// tile (rows, padded_dim) = factor · the rows' heads of x.
 template <class T>
-void gather_tile(const AttentionPlan<T>& plan, const QueryTile& queries, MatrixView<const T> x, T factor, T* tile) {
+void gather_tile(const AttentionPlan<T>& plan, const QueryTile& queries, MatrixView<const T> x, T factor,
+                 T* tile) {
   for (Index r = 0; r < queries.rows(); ++r, tile += plan.padded_dim) {
     const T* const from = x.row(queries.query(r)) + queries.head(r) * plan.head_dim;
     sweep<T>(plan.head_dim, [&](Index j, auto lane) {
@@ -176,7 +180,8 @@ void for_each_score(const KeyTile& keys, F&& f) {
   for (Index c = 0; c < keys.count(); c += Simd<T>::width) f(keys.skip + c);
 }
 
-/// Overwrites the columns of a row of scores that the query at `token` does not see, to the end of the last packet.
+/// Overwrites the columns of a row of scores that the query at `token` does not see, to the end of the last
+/// packet.
 template <class T>
 void mask(const KeyTile& keys, Index token, T value, T* row) {
   constexpr Index width = Simd<T>::width;
@@ -199,61 +204,65 @@ void attention(Index threads, const ForestView<HostSpace>& forest, const Attenti
   pack_heads_straight(threads, plan, shape.kv_heads, v, values);
 
   const Index segments = forest.segment_count();
-  parallel_items(threads, shape.kv_heads * segments, work_per_thread * threads, [&](Index item, Index thread) {
-    const Index kv_head = item / segments, s = item % segments;
-    T* const rows = tiles + thread * plan.forward_tiles();
-    T* const sums = rows + plan.row_tile();
-    T* const scores = sums + plan.row_tile();
-    T* const largest = scores + Plan::score_tile();
-    T* const weight = largest + Plan::row_numbers();  // the sum of exponentials
-    for_each_query_tile(plan, forest, shape, query_tokens, s, kv_head, [&](const QueryTile& queries) {
-      gather_tile(plan, queries, q, static_cast<T>(shape.scale), rows);
-      std::fill_n(largest, queries.rows(), -std::numeric_limits<T>::infinity());
-      std::fill_n(weight, queries.rows(), T{0});
-      bool first = true;
-      for_each_key_tile<T>(forest, s, queries.token(queries.rows() - 1), [&](const KeyTile& keys) {
-        score_product(plan, queries, keys, rows, keys_transposed + kv_head * plan.transposed_size, scores);
-        for (Index r = 0; r < queries.rows(); ++r) {
-          T* const row = scores + r * Plan::score_stride;
-          mask(keys, queries.token(r), -std::numeric_limits<T>::infinity(), row);
-          Packet<T> top = S::set(largest[r]);
-          for_each_score<T>(keys, [&](Index c) { top = larger(top, S::load(row + c)); });
-          const T new_largest = maximum<T>(top);
-          const Packet<T> shift = S::set(new_largest);
-          for_each_score<T>(keys, [&](Index c) { S::store(row + c, exponential<T>(sub(S::load(row + c), shift))); });
-          mask(keys, queries.token(r), T{0}, row);
-          Packet<T> sum = S::set(T{0});
-          for_each_score<T>(keys, [&](Index c) { sum = add(sum, S::load(row + c)); });
-          if (!first && new_largest > largest[r]) {
-            const T fade = std::exp(largest[r] - new_largest);
-            weight[r] *= fade;
-            T* const sum_row = sums + r * plan.padded_dim;
-            for (Index j = 0; j < plan.padded_dim; j += S::width) {
-              S::store(sum_row + j, mul(S::load(sum_row + j), S::set(fade)));
+  parallel_items(
+      threads, shape.kv_heads * segments, work_per_thread * threads, [&](Index item, Index thread) {
+        const Index kv_head = item / segments, s = item % segments;
+        T* const rows = tiles + thread * plan.forward_tiles();
+        T* const sums = rows + plan.row_tile();
+        T* const scores = sums + plan.row_tile();
+        T* const largest = scores + Plan::score_tile();
+        T* const weight = largest + Plan::row_numbers();  // the sum of exponentials
+        for_each_query_tile(plan, forest, shape, query_tokens, s, kv_head, [&](const QueryTile& queries) {
+          gather_tile(plan, queries, q, static_cast<T>(shape.scale), rows);
+          std::fill_n(largest, queries.rows(), -std::numeric_limits<T>::infinity());
+          std::fill_n(weight, queries.rows(), T{0});
+          bool first = true;
+          for_each_key_tile<T>(forest, s, queries.token(queries.rows() - 1), [&](const KeyTile& keys) {
+            score_product(plan, queries, keys, rows, keys_transposed + kv_head * plan.transposed_size,
+                          scores);
+            for (Index r = 0; r < queries.rows(); ++r) {
+              T* const row = scores + r * Plan::score_stride;
+              mask(keys, queries.token(r), -std::numeric_limits<T>::infinity(), row);
+              Packet<T> top = S::set(largest[r]);
+              for_each_score<T>(keys, [&](Index c) { top = larger(top, S::load(row + c)); });
+              const T new_largest = maximum<T>(top);
+              const Packet<T> shift = S::set(new_largest);
+              for_each_score<T>(
+                  keys, [&](Index c) { S::store(row + c, exponential<T>(sub(S::load(row + c), shift))); });
+              mask(keys, queries.token(r), T{0}, row);
+              Packet<T> sum = S::set(T{0});
+              for_each_score<T>(keys, [&](Index c) { sum = add(sum, S::load(row + c)); });
+              if (!first && new_largest > largest[r]) {
+                const T fade = std::exp(largest[r] - new_largest);
+                weight[r] *= fade;
+                T* const sum_row = sums + r * plan.padded_dim;
+                for (Index j = 0; j < plan.padded_dim; j += S::width) {
+                  S::store(sum_row + j, mul(S::load(sum_row + j), S::set(fade)));
+                }
+              }
+              largest[r] = new_largest;
+              weight[r] += total<T>(sum);
             }
+            Target<T> to{sums, plan.padded_dim};
+            to.add = !first;
+            block_product<T, Layout::rows>(
+                queries.rows(), plan.padded_dim, keys.count(),
+                {scores + keys.skip, Plan::score_stride, S::tile_rows * Plan::score_stride,
+                 values + kv_head * plan.straight_size + keys.begin * plan.padded_dim, plan.padded_dim,
+                 S::panel},
+                to);
+            first = false;
+          });
+          for (Index r = 0; r < queries.rows(); ++r) {
+            const Packet<T> factor = S::set(T{1} / weight[r]);
+            T* const to = out.row(queries.query(r)) + queries.head(r) * plan.head_dim;
+            sweep<T>(plan.head_dim, [&](Index j, auto lane) {
+              lane.store(to + j, mul(S::load(sums + r * plan.padded_dim + j), factor));
+            });
+            if (!lse.empty()) lse(queries.query(r), queries.head(r)) = largest[r] + std::log(weight[r]);
           }
-          largest[r] = new_largest;
-          weight[r] += total<T>(sum);
-        }
-        Target<T> to{sums, plan.padded_dim};
-        to.add = !first;
-        block_product<T, Layout::rows>(
-            queries.rows(), plan.padded_dim, keys.count(),
-            {scores + keys.skip, Plan::score_stride, S::tile_rows * Plan::score_stride,
-             values + kv_head * plan.straight_size + keys.begin * plan.padded_dim, plan.padded_dim, S::panel},
-            to);
-        first = false;
-      });
-      for (Index r = 0; r < queries.rows(); ++r) {
-        const Packet<T> factor = S::set(T{1} / weight[r]);
-        T* const to = out.row(queries.query(r)) + queries.head(r) * plan.head_dim;
-        sweep<T>(plan.head_dim, [&](Index j, auto lane) {
-          lane.store(to + j, mul(S::load(sums + r * plan.padded_dim + j), factor));
         });
-        if (!lse.empty()) lse(queries.query(r), queries.head(r)) = largest[r] + std::log(weight[r]);
-      }
-    });
-  });
+      });
 }
 
 template <class T>
@@ -263,14 +272,14 @@ Index attention_scratch(Index threads, const ForestView<HostSpace>& forest, cons
 }
 
 /// With P = exp(S - lse), S = scale · q · kᵀ:  dV = Pᵀ dO,  dS = P ∘ (dO Vᵀ - rowsum(dO ∘ O)),
-/// dQ = scale · dS K,  dK = scale · dSᵀ Q. One thread does all of a tree and a key/value head, so that dK and dV are
-/// summed in one order.
+/// dQ = scale · dS K,  dK = scale · dSᵀ Q. One thread does all of a tree and a key/value head, so that dK and
+/// dV are summed in one order.
 template <class T>
 void attention_backward(Index threads, const ForestView<HostSpace>& forest, const AttentionShape& shape,
-                        VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q, MatrixView<const T> k,
-                        MatrixView<const T> v, MatrixView<const T> out, MatrixView<const T> lse,
-                        MatrixView<const T> dout, Write write_dq, MatrixView<T> dq, Write write_dkv,
-                        MatrixView<T> dk, MatrixView<T> dv, T* scratch) {
+                        VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q,
+                        MatrixView<const T> k, MatrixView<const T> v, MatrixView<const T> out,
+                        MatrixView<const T> lse, MatrixView<const T> dout, Write write_dq, MatrixView<T> dq,
+                        Write write_dkv, MatrixView<T> dk, MatrixView<T> dv, T* scratch) {
   using S = Simd<T>;
   using Plan = AttentionPlan<T>;
   constexpr Index stride = Plan::score_stride;
@@ -309,13 +318,15 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
         gather_tile(plan, queries, dout, T{1}, drows);
         for (Index r = 0; r < count; ++r) {
           log_sums[r] = lse(queries.query(r), queries.head(r));
-          dots[r] = dot(width, drows + r * plan.padded_dim,
-                        out.row(queries.query(r)) + queries.head(r) * width);
+          dots[r] =
+              dot(width, drows + r * plan.padded_dim, out.row(queries.query(r)) + queries.head(r) * width);
         }
         bool first = true;
         for_each_key_tile<T>(forest, s, queries.token(count - 1), [&](const KeyTile& keys) {
-          score_product(plan, queries, keys, rows, keys_transposed + kv_head * plan.transposed_size, probabilities);
-          score_product(plan, queries, keys, drows, values_transposed + kv_head * plan.transposed_size, dscores);
+          score_product(plan, queries, keys, rows, keys_transposed + kv_head * plan.transposed_size,
+                        probabilities);
+          score_product(plan, queries, keys, drows, values_transposed + kv_head * plan.transposed_size,
+                        dscores);
           for (Index r = 0; r < count; ++r) {
             T* const p = probabilities + r * stride;
             T* const ds = dscores + r * stride;
@@ -336,7 +347,8 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
                keys_straight + kv_head * plan.straight_size + keys.begin * plan.padded_dim, plan.padded_dim,
                S::panel},
               to_dq);
-          Target<T> to_dk{dk.row(keys.begin) + column, dk.stride}, to_dv{dv.row(keys.begin) + column, dv.stride};
+          Target<T> to_dk{dk.row(keys.begin) + column, dk.stride},
+              to_dv{dv.row(keys.begin) + column, dv.stride};
           to_dk.add = to_dv.add = true;
           block_product<T, Layout::columns>(
               keys.count(), width, count,
@@ -358,7 +370,8 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
 }
 
 template <class T>
-Index attention_backward_scratch(Index threads, const ForestView<HostSpace>& forest, const AttentionShape& shape) {
+Index attention_backward_scratch(Index threads, const ForestView<HostSpace>& forest,
+                                 const AttentionShape& shape) {
   const AttentionPlan<T> plan(forest, shape);
   return shape.kv_heads * (2 * plan.transposed_size + plan.straight_size) + threads * plan.backward_tiles();
 }

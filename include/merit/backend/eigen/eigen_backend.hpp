@@ -1,5 +1,6 @@
-// The host backend: vectors through Eigen's packets, threads through OpenMP where the program is compiled with it.
-// The operations themselves are in the files beside this one; here is the list, in the order of operations.hpp.
+// The host backend: vectors through Eigen's packets, threads through OpenMP where the program is compiled
+// with it. The operations themselves are in the files beside this one; here is the list, in the order of
+// operations.hpp.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +27,8 @@ struct EigenBackend {
   /// How many threads an operation may use; 0: all that OpenMP gives.
   int threads = 0;
 
-  /// Threads, and the packed blocks of matrix products. All of it is allocated here, nothing later. One thread of
-  /// control uses a handle at a time.
+  /// Threads, and the packed blocks of matrix products. All of it is allocated here, nothing later. One
+  /// thread of control uses a handle at a time.
   class Handle {
    public:
     explicit Handle(const EigenBackend& settings)
@@ -63,8 +64,9 @@ struct EigenBackend {
   static void to_host(Handle&, const T* from, T* to, Index n) { std::copy_n(from, n, to); }
   static void from_host(Handle&, const T* from, T* to, Index n) { std::copy_n(from, n, to); }
   static void fill(Handle& h, Vector v, T value) {
-    detail::eigen::parallel_ranges(h.threads(), v.size, aligned_count<T>(1), v.size,
-                                   [&](Index begin, Index end) { std::fill(v.data + begin, v.data + end, value); });
+    detail::eigen::parallel_ranges(
+        h.threads(), v.size, aligned_count<T>(1), v.size,
+        [&](Index begin, Index end) { std::fill(v.data + begin, v.data + end, value); });
   }
   static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
     detail::eigen::copy(h.threads(), from, write, to);
@@ -73,7 +75,8 @@ struct EigenBackend {
   // --- products
   static void gemm(Handle& h, Transpose transpose_a, ConstMatrix a, Transpose transpose_b, ConstMatrix b,
                    Write write, Matrix out, ConstVector bias, ConstMatrix residual) {
-    detail::eigen::gemm(h.gemm_space(), h.threads(), transpose_a, a, transpose_b, b, write, out, bias, residual);
+    detail::eigen::gemm(h.gemm_space(), h.threads(), transpose_a, a, transpose_b, b, write, out, bias,
+                        residual);
   }
   static void column_sum(Handle& h, ConstMatrix x, Write write, Vector out) {
     detail::eigen::column_sum(h.threads(), x, write, out);
@@ -84,8 +87,8 @@ struct EigenBackend {
   static void rms_norm(Handle& h, ConstMatrix x, ConstVector weight, T eps, Matrix y, Vector rstd) {
     detail::eigen::rms_norm(h.threads(), x, weight, eps, y, rstd);
   }
-  static void rms_norm_backward(Handle& h, ConstMatrix dy, ConstMatrix x, ConstVector weight, ConstVector rstd,
-                                Write write, Matrix dx, Vector dweight) {
+  static void rms_norm_backward(Handle& h, ConstMatrix dy, ConstMatrix x, ConstVector weight,
+                                ConstVector rstd, Write write, Matrix dx, Vector dweight) {
     detail::eigen::rms_norm_backward(h.threads(), dy, x, weight, rstd, write, dx, dweight);
   }
   /// Empty bias or stats are left out.
@@ -93,8 +96,8 @@ struct EigenBackend {
                          Vector stats) {
     detail::eigen::layer_norm(h.threads(), x, weight, bias, eps, y, stats);
   }
-  static void layer_norm_backward(Handle& h, ConstMatrix dy, ConstMatrix x, ConstVector weight, ConstVector stats,
-                                  Write write, Matrix dx, Vector dweight, Vector dbias) {
+  static void layer_norm_backward(Handle& h, ConstMatrix dy, ConstMatrix x, ConstVector weight,
+                                  ConstVector stats, Write write, Matrix dx, Vector dweight, Vector dbias) {
     detail::eigen::layer_norm_backward(h.threads(), dy, x, weight, stats, write, dx, dweight, dbias);
   }
 
@@ -123,19 +126,20 @@ struct EigenBackend {
   static Index attention_backward_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
     return detail::eigen::attention_backward_scratch<T>(h.threads(), forest, shape);
   }
-  static void attention_backward(Handle& h, const Forest& forest, const AttentionShape& shape, Indices query_tokens,
-                                 ConstMatrix q, ConstMatrix k, ConstMatrix v, ConstMatrix out, ConstMatrix lse,
-                                 ConstMatrix dout, Write write_dq, Matrix dq, Write write_dkv, Matrix dk, Matrix dv,
-                                 Vector scratch) {
-    detail::eigen::attention_backward(h.threads(), forest, shape, query_tokens, q, k, v, out, lse, dout, write_dq, dq,
-                                      write_dkv, dk, dv, scratch.data);
+  static void attention_backward(Handle& h, const Forest& forest, const AttentionShape& shape,
+                                 Indices query_tokens, ConstMatrix q, ConstMatrix k, ConstMatrix v,
+                                 ConstMatrix out, ConstMatrix lse, ConstMatrix dout, Write write_dq,
+                                 Matrix dq, Write write_dkv, Matrix dk, Matrix dv, Vector scratch) {
+    detail::eigen::attention_backward(h.threads(), forest, shape, query_tokens, q, k, v, out, lse, dout,
+                                      write_dq, dq, write_dkv, dk, dv, scratch.data);
   }
 
   // --- elementwise
   static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out) {
     detail::eigen::swiglu(h.threads(), gate_up, out);
   }
-  static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write, Matrix dgate_up) {
+  static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write,
+                              Matrix dgate_up) {
     detail::eigen::swiglu_backward(h.threads(), dout, gate_up, write, dgate_up);
   }
   static void gelu(Handle& h, Gelu kind, ConstMatrix x, Matrix y) {
@@ -145,7 +149,9 @@ struct EigenBackend {
     detail::eigen::gelu_backward(h.threads(), kind, dy, x, write, dx);
   }
   /// Room for the sum over the path of every token.
-  static Index path_mean_scratch(Handle&, const Forest& forest, Index width) { return forest.token_count() * width; }
+  static Index path_mean_scratch(Handle&, const Forest& forest, Index width) {
+    return forest.token_count() * width;
+  }
   static void path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out, Vector scratch) {
     detail::eigen::path_mean(h.threads(), forest, x, out, scratch.data);
   }

@@ -79,8 +79,8 @@ inline GeluFactor<T> gelu_factor_tanh(const Packet<T>& x) {
   return {cdf, mul(mul(cdf, sub(one, cdf)), slope)};
 }
 
-/// The normal distribution. In float, the tail is e^(-x²/2) · t · p(t) with t = 1 / (1 + c|x|), p a polynomial fitted
-/// to a relative error of 5e-9; so it is accurate relative to its own size also far out.
+/// The normal distribution. In float, the tail is e^(-x²/2) · t · p(t) with t = 1 / (1 + c|x|), p a
+/// polynomial fitted to a relative error of 5e-9; so it is accurate relative to its own size also far out.
 template <class T>
 inline GeluFactor<T> gelu_factor_erf(const Packet<T>& x) {
   using S = Simd<T>;
@@ -90,14 +90,15 @@ inline GeluFactor<T> gelu_factor_erf(const Packet<T>& x) {
   Packet<T> cdf;
   if constexpr (std::is_same_v<T, float>) {
     constexpr float steepness = 0.226274170f;  // 0.32 / sqrt(2)
-    constexpr float coefficients[] = {0.0171397922f, -0.07697600126f, 0.1109460885f,  -0.06604983316f,
-                                      0.07197422858f, 0.03487780726f, 0.06578014786f, 0.07609846245f,
-                                      0.08566931678f, 0.09026964684f, 0.09027034133f};
+    constexpr float coefficients[] = {0.0171397922f,  -0.07697600126f, 0.1109460885f,  -0.06604983316f,
+                                      0.07197422858f, 0.03487780726f,  0.06578014786f, 0.07609846245f,
+                                      0.08566931678f, 0.09026964684f,  0.09027034133f};
     const Packet<T> t = div(one, fma(S::set(steepness), Eigen::internal::pabs(x), one));
     Packet<T> p = S::set(0.0f);
     for (const float coefficient : coefficients) p = fma(p, t, S::set(coefficient));
     const Packet<T> tail = mul(bell, mul(t, p));
-    // Left of zero the tail itself, right of zero the rest: 1/2 + sign(x) · (1/2 - tail) would lose the small tails.
+    // Left of zero the tail itself, right of zero the rest: 1/2 + sign(x) · (1/2 - tail) would lose the small
+    // tails.
     const Packet<T> right = Eigen::internal::pcmp_lt(S::set(0.0f), x);
     cdf = Eigen::internal::pselect(right, sub(one, tail), tail);
   } else {
@@ -132,7 +133,8 @@ void gelu_backward(Index threads, Gelu kind, MatrixView<const T> dy, MatrixView<
       sweep<T>(x.cols, [&](Index j, auto lane) {
         const Packet<T> value = lane.load(x.row(i) + j);
         const GeluFactor<T> factor = gelu_factor<T>(kind, value);
-        put<T>(lane, dx.row(i) + j, mul(lane.load(dy.row(i) + j), fma(value, factor.density, factor.cdf)), write);
+        put<T>(lane, dx.row(i) + j, mul(lane.load(dy.row(i) + j), fma(value, factor.density, factor.cdf)),
+               write);
       });
     }
   });

@@ -1,12 +1,14 @@
 // Matrix products of the Eigen backend.
 //
-// Eigen's own product allocates its packed blocks on the heap and starts threads of its own accord, and its speed
-// depends on how the compiler happens to schedule it. So the product here is ours, from the same packets: the
-// classical three loops around a register tile (Goto & van de Geijn 2008, Van Zee & van de Geijn 2015), with the
-// epilogue applied where the tile is stored. Working space lives in the handle.
+// Eigen's own product allocates its packed blocks on the heap and starts threads of its own accord, and its
+// speed depends on how the compiler happens to schedule it. So the product here is ours, from the same
+// packets: the classical three loops around a register tile (Goto & van de Geijn 2008, Van Zee & van de Geijn
+// 2015), with the epilogue applied where the tile is stored. Working space lives in the handle.
 //
-// One element is summed over k in ascending order within blocks of k, whatever the other extents, the alignment
-// and the number of threads. So a row's result does not depend on which rows it is batched with.
+// One element is summed over k in ascending order within blocks of k, whatever the other extents, the
+// alignment and the number of threads. So a row's result does not depend on which rows it is batched with.
+// (Products of at most 4 rows or columns that are dot products of rows are summed in another order, also a
+// fixed one.)
 #pragma once
 
 #include <algorithm>
@@ -57,8 +59,8 @@ inline void store_packet(const Lane& lane, Packet<T> value, const Target<T>& to,
   lane.store(place, value);
 }
 
-/// The register tile: out (rows <= H, cols <= V packets) = a (H, depth) · b (depth, V packets). All H rows of a and
-/// V packets of b are read, also those that are not stored.
+/// The register tile: out (rows <= H, cols <= V packets) = a (H, depth) · b (depth, V packets). All H rows of
+/// a and V packets of b are read, also those that are not stored.
 template <class T, Index H, Index V, Layout layout>
 void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, const Target<T>& to, Index rows,
                    Index cols) {
@@ -111,9 +113,9 @@ void register_tile_of_height(Index depth, const T* a, Index lda, const T* b, Ind
   register_tile<T, full, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
 }
 
-/// The operands of a block product in cache: the left one in tiles of Simd::tile_rows rows, `tile_step` elements
-/// apart; the right one in panels of Simd::panel columns, `panel_step` elements apart. Reads whole tiles of rows
-/// (see `register_tile`) and whole packets of columns.
+/// The operands of a block product in cache: the left one in tiles of Simd::tile_rows rows, `tile_step`
+/// elements apart; the right one in panels of Simd::panel columns, `panel_step` elements apart. Reads whole
+/// tiles of rows (see `register_tile`) and whole packets of columns.
 template <class T>
 struct BlockOperands {
   const T* a;
@@ -126,7 +128,8 @@ struct BlockOperands {
 
 /// target (rows, cols) = a (rows, depth) · b (depth, cols), operands in cache.
 template <class T, Layout layout>
-void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& operands, const Target<T>& to) {
+void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& operands,
+                   const Target<T>& to) {
   constexpr Index height = Simd<T>::tile_rows, panel = Simd<T>::panel;
   const T* b = operands.b;
   for (Index j = 0; j < cols; j += panel, b += operands.panel_step) {
@@ -145,8 +148,8 @@ void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& 
   }
 }
 
-/// to = the transpose of a square of packets. `first` is its first row: the packet type is deduced from it, because g++
-/// warns when a vector type is written as a template argument.
+/// to = the transpose of a square of packets. `first` is its first row: the packet type is deduced from it,
+/// because g++ warns when a vector type is written as a template argument.
 template <class T, class P>
 inline void transpose_square(const P& first, const T* from, Index stride, T* to, Index to_stride) {
   constexpr Index side = Simd<T>::width;
@@ -159,7 +162,7 @@ inline void transpose_square(const P& first, const T* from, Index stride, T* to,
 
 /// to (depth, unit) = the transpose of from (count <= unit, depth); missing columns become zero.
 template <Index unit, class T>
-void pack_transposed(Index count, Index depth, const T* from, Index stride, T* to) {
+void pack_transposed_tile(Index count, Index depth, const T* from, Index stride, T* to) {
   constexpr Index side = Simd<T>::width;
   Index i = 0;
   for (; i + side <= count; i += side) {
@@ -180,23 +183,34 @@ void pack_transposed(Index count, Index depth, const T* from, Index stride, T* t
   }
 }
 
-/// to (depth, unit) = from (depth, count <= unit); missing columns become zero.
+/// Tiles of (depth, unit), one after another, from (depth, count); the columns missing from the last become
+/// zero.
 template <Index unit, class T>
 void pack_straight(Index count, Index depth, const T* from, Index stride, T* to) {
-  if (count == unit) {
-    for (Index k = 0; k < depth; ++k, from += stride, to += unit) std::copy_n(from, unit, to);
-  } else {
-    for (Index k = 0; k < depth; ++k, from += stride, to += unit) {
-      std::fill_n(std::copy_n(from, count, to), unit - count, T{0});
-    }
+  const Index whole = count / unit * unit;
+  for (Index k = 0; k < depth; ++k, from += stride, to += unit) {
+    T* tile = to;
+    for (Index i = 0; i < whole; i += unit, tile += unit * depth) std::copy_n(from + i, unit, tile);
+    if (whole < count)
+      std::fill_n(std::copy_n(from + whole, count - whole, tile), unit - (count - whole), T{0});
+  }
+}
+
+/// Tiles of (depth, unit), one after another, from the transpose of from (count, depth); the columns missing
+/// from the last become zero.
+template <Index unit, class T>
+void pack_transposed(Index count, Index depth, const T* from, Index stride, T* to) {
+  for (Index i = 0; i < count; i += unit, from += unit * stride, to += unit * depth) {
+    pack_transposed_tile<unit>(std::min(unit, count - i), depth, from, stride, to);
   }
 }
 
 /// The block sizes of a product, and the space for one product's packed blocks.
 template <class T>
 struct GemmSpace {
-  // A block of the left operand (row_block x depth_block) stays in the second-level cache, while a panel of the right
-  // one (depth_block x panel) is read from the first or second, out of a block (depth_block x col_block) in the third.
+  // A block of the left operand (row_block x depth_block) stays in the second-level cache, while a panel of
+  // the right one (depth_block x panel) is read from the first or second, out of a block (depth_block x
+  // col_block) in the third.
   static constexpr Index depth_block = 1536 / sizeof(T);
   static constexpr Index row_block = 144;  // whole register tiles
   static constexpr Index col_block = 1024;
@@ -212,19 +226,19 @@ struct GemmSpace {
 /// out = op(a) · op(b) through packed blocks.
 template <class T>
 void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
-                     Transpose transpose_b, MatrixView<const T> b, const Target<T>& target, Index rows, Index cols,
-                     Index depth) {
+                     Transpose transpose_b, MatrixView<const T> b, const Target<T>& target, Index rows,
+                     Index cols, Index depth) {
   using Space = GemmSpace<T>;
   constexpr Index height = Simd<T>::tile_rows, panel = Simd<T>::panel;
   const Index depth_blocks = std::max<Index>(1, (depth + Space::depth_block - 1) / Space::depth_block);
   const Index depth_step = (depth + depth_blocks - 1) / depth_blocks;
   const bool a_transposed = transpose_a == Transpose::yes, b_transposed = transpose_b == Transpose::yes;
 
-  // Rows that lie in order need no packing to be read; it pays only where they are read for many columns, or where they
-  // are a page apart and so compete for the same lines of the first-level cache.
-  const bool direct_left = !a_transposed && cols <= 256 && a.stride * sizeof(T) % 4096 != 0;
-
-  // The other way round: a right operand that lies in order is read in place if there are few rows to read it for.
+  // The left operand can be read where it lies; packing pays only where it is read for many columns, or where
+  // its rows are pages apart and so compete for the same lines of the first-level cache.
+  const bool direct_left = cols <= 256 && a.stride * sizeof(T) % 4096 != 0;
+  // The other way round: a right operand that lies in order is read in place if there are few rows to read it
+  // for.
   const bool direct_right = !b_transposed && rows <= 2 * height && cols % Simd<T>::width == 0;
 
   parallel(useful_threads(threads, rows * cols * depth), [&](Index id, Index team) {
@@ -243,10 +257,10 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
         const Index k = std::min(depth, step * depth_step);
         const Index block_depth = std::min(depth_step, depth - k);
         T* const right = space.right.data() + turn * Space::depth_block * Space::col_block;
-        for (Index p = panel_begin; p < panel_end && !direct_right; ++p) {
-          const Index col = j + p * panel;
-          const Index count = std::min(panel, cols - col);
-          T* const to = right + p * panel * block_depth;
+        if (!direct_right && panel_begin < panel_end) {
+          const Index col = j + panel_begin * panel;
+          const Index count = std::min(cols, j + panel_end * panel) - col;
+          T* const to = right + panel_begin * panel * block_depth;
           if (b_transposed) {
             pack_transposed<panel>(count, block_depth, b.row(col) + k, b.stride, to);
           } else {
@@ -258,7 +272,8 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
         const Index first_col = first_panel * panel;
         const Index part_cols = std::min(block_cols, last_panel * panel) - first_col;
         if (first_panel == last_panel) continue;
-        const T* const panels_begin = direct_right ? b.row(k) + j + first_col : right + first_col * block_depth;
+        const T* const panels_begin =
+            direct_right ? b.row(k) + j + first_col : right + first_col * block_depth;
         const Index ldb = direct_right ? b.stride : panel;
         const Index panel_step = direct_right ? panel : panel * block_depth;
         Target<T> to = target;
@@ -270,29 +285,34 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
           const Index block_rows = std::min(Space::row_block, row_end - i);
           // The whole tiles of the block are read where they are, or all of it is packed.
           const Index direct_rows = direct_left ? block_rows / height * height : 0;
-          block_product<T, Layout::rows>(direct_rows, part_cols, block_depth,
-                                         {a.row(i) + k, a.stride, height * a.stride, panels_begin, ldb, panel_step},
-                                         to.at(i, j + first_col));
-          for (Index r = direct_rows; r < block_rows; r += height) {
-            const Index count = std::min(height, block_rows - r);
-            T* const packed = left + (r - direct_rows) * block_depth;
-            if (a_transposed) {
-              pack_straight<height>(count, block_depth, a.row(k) + i + r, a.stride, packed);
-            } else {
-              pack_transposed<height>(count, block_depth, a.row(i + r) + k, a.stride, packed);
-            }
+          if (a_transposed) {
+            block_product<T, Layout::columns>(direct_rows, part_cols, block_depth,
+                                              {a.row(k) + i, a.stride, height, panels_begin, ldb, panel_step},
+                                              to.at(i, j + first_col));
+          } else {
+            block_product<T, Layout::rows>(
+                direct_rows, part_cols, block_depth,
+                {a.row(i) + k, a.stride, height * a.stride, panels_begin, ldb, panel_step},
+                to.at(i, j + first_col));
           }
-          block_product<T, Layout::columns>(block_rows - direct_rows, part_cols, block_depth,
-                                            {left, height, height * block_depth, panels_begin, ldb, panel_step},
-                                            to.at(i + direct_rows, j + first_col));
+          const Index packed_rows = block_rows - direct_rows;
+          if (a_transposed) {
+            pack_straight<height>(packed_rows, block_depth, a.row(k) + i + direct_rows, a.stride, left);
+          } else {
+            pack_transposed<height>(packed_rows, block_depth, a.row(i + direct_rows) + k, a.stride, left);
+          }
+          block_product<T, Layout::columns>(
+              block_rows - direct_rows, part_cols, block_depth,
+              {left, height, height * block_depth, panels_begin, ldb, panel_step},
+              to.at(i + direct_rows, j + first_col));
         }
       }
     }
   });
 }
 
-/// out(i, j) = a.row(i) · b.row(j): for outputs of a few rows or a few columns, where packing would cost more than
-/// the product.
+/// out(i, j) = a.row(i) · b.row(j): for outputs of a few rows or a few columns, where packing would cost more
+/// than the product.
 template <class T>
 void dot_product(Index threads, MatrixView<const T> a, MatrixView<const T> b, const Target<T>& to, Index rows,
                  Index cols, Index depth) {
@@ -329,15 +349,15 @@ void blas_product(Index threads, Transpose transpose_a, MatrixView<const T> a, T
   if (to.bias != nullptr || to.residual != nullptr) {
     parallel_ranges(threads, rows, 1, rows * cols, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
-        sweep<T>(cols, [&](Index j, auto lane) {
-          store_packet<T>(lane, Simd<T>::set(T{0}), to, i, j);
-        });
+        sweep<T>(cols, [&](Index j, auto lane) { store_packet<T>(lane, Simd<T>::set(T{0}), to, i, j); });
       }
     });
   }
-  const char op_a = transpose_a == Transpose::yes ? 'T' : 'N', op_b = transpose_b == Transpose::yes ? 'T' : 'N';
+  const char op_a = transpose_a == Transpose::yes ? 'T' : 'N',
+             op_b = transpose_b == Transpose::yes ? 'T' : 'N';
   const int m = static_cast<int>(cols), n = static_cast<int>(rows), k = static_cast<int>(depth);
-  const int lda = static_cast<int>(std::max<Index>(1, a.stride)), ldb = static_cast<int>(std::max<Index>(1, b.stride));
+  const int lda = static_cast<int>(std::max<Index>(1, a.stride)),
+            ldb = static_cast<int>(std::max<Index>(1, b.stride));
   const int ldc = static_cast<int>(to.stride);
   const T one{1}, beta{prefilled ? T{1} : T{0}};
   if constexpr (std::is_same_v<T, float>) {
@@ -350,9 +370,9 @@ void blas_product(Index threads, Transpose transpose_a, MatrixView<const T> a, T
 
 /// out (M, N) = op(a) · op(b) [+ bias on each row] [+ residual] [+ out if add].
 template <class T>
-void gemm(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a, Transpose transpose_b,
-          MatrixView<const T> b, Write write, MatrixView<T> out, VectorView<const T> bias,
-          MatrixView<const T> residual) {
+void gemm(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
+          Transpose transpose_b, MatrixView<const T> b, Write write, MatrixView<T> out,
+          VectorView<const T> bias, MatrixView<const T> residual) {
   if (out.empty()) return;
   const Index depth = transpose_a == Transpose::yes ? a.rows : a.cols;
   Target<T> to{out.data, out.stride, nullptr, nullptr, 0, write == Write::add};

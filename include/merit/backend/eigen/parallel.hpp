@@ -26,9 +26,10 @@ inline Index available_threads(int wanted) {
 /// Below this many elementary operations a second thread costs more than it gives.
 inline constexpr Index work_per_thread = Index{1} << 18;
 
-/// The number of threads worth starting for `work` elementary operations.
+/// The number of threads worth starting for `work` elementary operations: all or one, since OpenMP runtimes
+/// allocate each time a team's size changes.
 inline Index useful_threads(Index threads, Index work) {
-  return std::clamp<Index>(work / work_per_thread, 1, threads);
+  return work >= 2 * work_per_thread ? threads : 1;
 }
 
 /// Calls f(id, count) on `count` threads, count <= threads. Called from inside someone else's parallel region
@@ -37,7 +38,7 @@ template <class F>
 void parallel(Index threads, F&& f) {
 #ifdef _OPENMP
   if (threads > 1 && omp_in_parallel() == 0) {
-#pragma omp parallel num_threads(static_cast<int>(threads))
+#pragma omp parallel num_threads(static_cast <int>(threads))
     f(static_cast<Index>(omp_get_thread_num()), static_cast<Index>(omp_get_num_threads()));
     return;
   }
@@ -53,8 +54,8 @@ inline void barrier() {
 #endif
 }
 
-/// Calls f(begin, end) on contiguous parts of [0, count) whose inner borders are multiples of `unit`. `work` is
-/// the whole loop's elementary operations.
+/// Calls f(begin, end) on contiguous parts of [0, count) whose inner borders are multiples of `unit`. `work`
+/// is the whole loop's elementary operations.
 template <class F>
 void parallel_ranges(Index threads, Index count, Index unit, Index work, F&& f) {
   const Index units = (count + unit - 1) / unit;
@@ -65,14 +66,14 @@ void parallel_ranges(Index threads, Index count, Index unit, Index work, F&& f) 
   });
 }
 
-/// Calls f(i, id) for i = 0 .. count-1, each on whichever thread is free. For items of very different cost that
-/// write to different places.
+/// Calls f(i, id) for i = 0 .. count-1, each on whichever thread is free. For items of very different cost
+/// that write to different places.
 template <class F>
 void parallel_items(Index threads, Index count, Index work, F&& f) {
   [[maybe_unused]] const Index useful = std::min(useful_threads(threads, work), std::max<Index>(count, 1));
 #ifdef _OPENMP
   if (useful > 1 && omp_in_parallel() == 0) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast<int>(useful))
+#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast <int>(useful))
     for (Index i = 0; i < count; ++i) f(i, static_cast<Index>(omp_get_thread_num()));
     return;
   }

@@ -1,7 +1,7 @@
 // Norms, rotary positions, moving of rows, sums over rows and over paths.
 //
-// Sums over the rows of a matrix are divided among threads by columns, so that each column is summed in row order
-// whatever the number of threads.
+// Sums over the rows of a matrix are divided among threads by columns, so that each column is summed in row
+// order whatever the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -27,14 +27,15 @@ void copy(Index threads, MatrixView<const T> from, Write write, MatrixView<T> to
       if (write == Write::assign) {
         std::copy_n(from.row(i), to.cols, to.row(i));
       } else {
-        sweep<T>(to.cols, [&](Index j, auto lane) { put<T>(lane, to.row(i) + j, lane.load(from.row(i) + j), write); });
+        sweep<T>(to.cols,
+                 [&](Index j, auto lane) { put<T>(lane, to.row(i) + j, lane.load(from.row(i) + j), write); });
       }
     }
   });
 }
 
-/// sums[j] += the sum of term(i, j, lane) over the rows i, for the columns in [begin, end). Rows are summed in short
-/// runs first: the error of a long sum in float then grows with the number of runs, not of rows.
+/// sums[j] += the sum of term(i, j, lane) over the rows i, for the columns in [begin, end). Rows are summed
+/// in short runs first: the error of a long sum in float then grows with the number of runs, not of rows.
 template <class T, class Term>
 void add_over_rows(Index rows, Index begin, Index end, T* sums, Term&& term) {
   constexpr Index run = 64;
@@ -79,8 +80,9 @@ void rms_norm(Index threads, MatrixView<const T> x, VectorView<const T> weight, 
 
 /// With n = x · rstd and g = dy · weight:  dx = rstd · (g - n · mean(g · n)),  dweight += dy · n.
 template <class T>
-void rms_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const T> x, VectorView<const T> weight,
-                       VectorView<const T> rstd, Write write, MatrixView<T> dx, VectorView<T> dweight) {
+void rms_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const T> x,
+                       VectorView<const T> weight, VectorView<const T> rstd, Write write, MatrixView<T> dx,
+                       VectorView<T> dweight) {
   using S = Simd<T>;
   if (!dx.empty()) {
     parallel_ranges(threads, x.rows, 1, 3 * x.rows * x.cols, [&](Index begin, Index end) {
@@ -107,8 +109,8 @@ void rms_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const T
 }
 
 template <class T>
-void layer_norm(Index threads, MatrixView<const T> x, VectorView<const T> weight, VectorView<const T> bias, T eps,
-                MatrixView<T> y, VectorView<T> stats) {
+void layer_norm(Index threads, MatrixView<const T> x, VectorView<const T> weight, VectorView<const T> bias,
+                T eps, MatrixView<T> y, VectorView<T> stats) {
   using S = Simd<T>;
   parallel_ranges(threads, x.rows, 1, 4 * x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
@@ -138,9 +140,9 @@ void layer_norm(Index threads, MatrixView<const T> x, VectorView<const T> weight
 
 /// With n = (x - mean) · rstd and g = dy · weight:  dx = rstd · (g - mean(g) - n · mean(g · n)).
 template <class T>
-void layer_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const T> x, VectorView<const T> weight,
-                         VectorView<const T> stats, Write write, MatrixView<T> dx, VectorView<T> dweight,
-                         VectorView<T> dbias) {
+void layer_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const T> x,
+                         VectorView<const T> weight, VectorView<const T> stats, Write write, MatrixView<T> dx,
+                         VectorView<T> dweight, VectorView<T> dbias) {
   using S = Simd<T>;
   const T width = static_cast<T>(x.cols);
   const auto normalised = [&](Index i, Index j, auto lane) {
@@ -149,10 +151,13 @@ void layer_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const
   if (!dx.empty()) {
     parallel_ranges(threads, x.rows, 1, 5 * x.rows * x.cols, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
-        const auto g = [&](Index j, auto lane) { return mul(lane.load(dy.row(i) + j), lane.load(weight.data + j)); };
+        const auto g = [&](Index j, auto lane) {
+          return mul(lane.load(dy.row(i) + j), lane.load(weight.data + j));
+        };
         const T mean_g = sweep_total<T>(x.cols, g) / width;
         const T mean_gn =
-            sweep_total<T>(x.cols, [&](Index j, auto lane) { return mul(g(j, lane), normalised(i, j, lane)); }) /
+            sweep_total<T>(x.cols,
+                           [&](Index j, auto lane) { return mul(g(j, lane), normalised(i, j, lane)); }) /
             width;
         const Packet<T> rstd = S::set(stats[x.rows + i]), shift = S::set(mean_g), slope = S::set(-mean_gn);
         sweep<T>(x.cols, [&](Index j, auto lane) {
@@ -240,7 +245,8 @@ void for_each_parent(const ForestView<HostSpace>& forest, bool reverse, F&& f) {
   }
 }
 
-/// The sum over a token's path is its parent's sum and the token itself, so all paths cost one pass. sums (T, d).
+/// The sum over a token's path is its parent's sum and the token itself, so all paths cost one pass. sums (T,
+/// d).
 template <class T>
 void path_mean(Index threads, const ForestView<HostSpace>& forest, MatrixView<const T> x, MatrixView<T> out,
                T* scratch) {
@@ -266,8 +272,8 @@ void path_mean(Index threads, const ForestView<HostSpace>& forest, MatrixView<co
 
 /// The same pass in reverse: what a token receives goes to itself and to its parent.
 template <class T>
-void path_mean_backward(Index threads, const ForestView<HostSpace>& forest, MatrixView<const T> dout, Write write,
-                        MatrixView<T> dx, T* scratch) {
+void path_mean_backward(Index threads, const ForestView<HostSpace>& forest, MatrixView<const T> dout,
+                        Write write, MatrixView<T> dx, T* scratch) {
   const MatrixView<T> sums{scratch, dx.rows, dx.cols};
   parallel_ranges(threads, dx.cols, column_unit<T>, 3 * dx.rows * dx.cols, [&](Index begin, Index end) {
     const Index count = end - begin;

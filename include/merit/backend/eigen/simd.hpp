@@ -2,8 +2,8 @@
 // and a sweep over a row whose last packet may be partial.
 #pragma once
 
-// g++ 12 takes the deliberately undefined operands in its own AVX-512 header for mistakes (GCC bug 105593), wherever
-// Eigen's functions are inlined.
+// g++ 12 takes the deliberately undefined operands in its own AVX-512 header for mistakes (GCC bug 105593),
+// wherever Eigen's functions are inlined.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -178,12 +178,14 @@ inline T dot(Index n, const T* a, const T* b) {
   return total<T>(add(add(sum0, sum1), add(sum2, sum3)));
 }
 
-/// Calls f(std::integral_constant<Index, i>) for i = 0 .. n-1, unrolled by the compiler at any optimisation level.
+/// Calls f(std::integral_constant<Index, i>) for i = 0 .. n-1, unrolled by the compiler at any optimisation
+/// level.
 template <Index n, class F>
 __attribute__((always_inline)) inline void unroll(F&& f) {
   [&]<Index... i>(std::index_sequence<i...>) __attribute__((always_inline)) {
     (f(std::integral_constant<Index, i>{}), ...);
-  }(std::make_index_sequence<n>{});
+  }
+  (std::make_index_sequence<n>{});
 }
 
 }  // namespace detail::eigen

@@ -1,0 +1,95 @@
+// Are probabilities what they say? Expected calibration error, Brier score, reliability table, before and
+// after a temperature fitted on other data.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/infer/normalise.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// One row of a reliability table: the predictions from `low` up to but not including `high` (the last row
+/// includes 1).
+struct ReliabilityBin {
+  double low = 0;
+  double high = 0;
+  Index count = 0;
+  double mean_probability = 0;  // 0 in an empty bin
+  double mean_outcome = 0;
+};
+
+struct CalibrationReport {
+  Index predictions = 0;
+  double expected_error = 0;  // Σ count · |mean probability − mean outcome| / predictions (ECE)
+  double largest_error = 0;   // of a bin that is not empty
+  double brier = 0;           // mean (probability − outcome)²
+  double cross_entropy = 0;   // mean, in nats; a probability counts as at least 1e-15 away from 0 and 1
+  std::vector<ReliabilityBin> bins;
+};
+
+/// Calibration of probabilities of outcomes from 0 to 1, in bins of equal width. Throws DataError when there
+/// are none or a number is not from 0 to 1, UsageError when the numbers differ or there are no bins.
+inline CalibrationReport report_calibration(std::span<const double> probabilities,
+                                            std::span<const double> outcomes, Index bins = 10) {
+  detail::require_labels("report_calibration", probabilities, outcomes);
+  if (bins == 0) throw UsageError("report_calibration: found 0 bins, expected at least 1");
+  CalibrationReport report;
+  report.predictions = probabilities.size();
+  const auto n = static_cast<double>(probabilities.size());
+  const auto count = static_cast<double>(bins);
+  for (Index b = 0; b < bins; ++b)
+    report.bins.push_back({static_cast<double>(b) / count, static_cast<double>(b + 1) / count, 0, 0, 0});
+  for (Index i = 0; i < probabilities.size(); ++i) {
+    const double p = probabilities[i];
+    const double y = outcomes[i];
+    if (p < 0 || p > 1)
+      throw DataError(
+          detail::concat("report_calibration: found the probability ", p, ", expected one from 0 to 1"));
+    ReliabilityBin& bin = report.bins[std::min(bins - 1, static_cast<Index>(p * count))];
+    ++bin.count;
+    bin.mean_probability += p;
+    bin.mean_outcome += y;
+    report.brier += (p - y) * (p - y) / n;
+    const double inside = std::clamp(p, 1e-15, 1 - 1e-15);
+    report.cross_entropy -= (y * std::log(inside) + (1 - y) * std::log1p(-inside)) / n;
+  }
+  for (ReliabilityBin& bin : report.bins) {
+    if (bin.count == 0) continue;
+    bin.mean_probability /= static_cast<double>(bin.count);
+    bin.mean_outcome /= static_cast<double>(bin.count);
+    const double error = std::abs(bin.mean_probability - bin.mean_outcome);
+    report.expected_error += error * static_cast<double>(bin.count) / n;
+    report.largest_error = std::max(report.largest_error, error);
+  }
+  return report;
+}
+
+/// Calibration of held-out logits as they are, and with the temperature fitted on other data.
+struct TemperatureReport {
+  Temperature temperature;
+  CalibrationReport before;
+  CalibrationReport after;
+};
+
+/// Fits on the first pair of logits and labels, reports on the second, which it has not seen.
+inline TemperatureReport report_temperature(std::span<const double> fit_logits,
+                                            std::span<const double> fit_labels,
+                                            std::span<const double> logits, std::span<const double> labels,
+                                            Index bins = 10) {
+  TemperatureReport report;
+  report.temperature = fit_temperature(fit_logits, fit_labels);
+  std::vector<double> before, after;
+  for (const double logit : logits) {
+    before.push_back(sigmoid(logit));
+    after.push_back(report.temperature(logit));
+  }
+  report.before = report_calibration(before, labels, bins);
+  report.after = report_calibration(after, labels, bins);
+  return report;
+}
+
+}  // namespace merit::inline MERIT_ABI

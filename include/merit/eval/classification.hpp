@@ -1,0 +1,133 @@
+// Right or wrong: area under the curve, F1, and finding the first wrong step.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/eval/pairs.hpp"
+#include "merit/infer/vote.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// The share of pairs of a positive and a negative in which the positive scores higher, ties ½: the area
+/// under the ROC curve. `positive` is 1 or 0 for each. Throws DataError when either kind is missing.
+inline double area_under_curve(std::span<const double> scores, std::span<const std::uint8_t> positive) {
+  if (scores.size() != positive.size()) {
+    throw UsageError(
+        detail::concat("area_under_curve: found ", positive.size(), " labels, expected ", scores.size()));
+  }
+  detail::require_scores("area_under_curve", scores);
+  const std::vector<Index> order = detail::by_weight(scores);
+  double won = 0;
+  double positives = 0;
+  double negatives = 0;  // with lower scores than the group at hand
+  for (Index begin = 0; begin < order.size();) {
+    double up = 0;
+    double down = 0;
+    Index end = begin;
+    for (; end < order.size() && scores[order[end]] == scores[order[begin]]; ++end)
+      (positive[order[end]] != 0 ? up : down) += 1;
+    won += up * (negatives + down / 2);
+    positives += up;
+    negatives += down;
+    begin = end;
+  }
+  if (positives == 0 || negatives == 0) {
+    throw DataError(detail::concat("area_under_curve: found ", positives, " positives and ", negatives,
+                                   " negatives, expected at least one of each"));
+  }
+  return won / (positives * negatives);
+}
+
+/// Counts of predictions of a class.
+struct BinaryCounts {
+  Index true_positives = 0;
+  Index false_positives = 0;
+  Index true_negatives = 0;
+  Index false_negatives = 0;
+
+  void add(bool predicted, bool actual) {
+    ++(predicted ? (actual ? true_positives : false_positives) : (actual ? false_negatives : true_negatives));
+  }
+  BinaryCounts& operator+=(const BinaryCounts& other) {
+    true_positives += other.true_positives;
+    false_positives += other.false_positives;
+    true_negatives += other.true_negatives;
+    false_negatives += other.false_negatives;
+    return *this;
+  }
+  /// The same counts with the other class as the positive one.
+  BinaryCounts flipped() const { return {true_negatives, false_negatives, true_positives, false_positives}; }
+
+  // A share of nothing is 0.
+  double accuracy() const {
+    const Index right = true_positives + true_negatives;
+    return ratio(right, right + false_positives + false_negatives);
+  }
+  double precision() const { return ratio(true_positives, true_positives + false_positives); }
+  double recall() const { return ratio(true_positives, true_positives + false_negatives); }
+  double f1() const {
+    return ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives);
+  }
+
+ private:
+  static double ratio(Index part, Index whole) {
+    return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+  }
+};
+
+/// The counts of 1-or-0 predictions against 1-or-0 labels.
+inline BinaryCounts count_predictions(std::span<const std::uint8_t> predicted,
+                                      std::span<const std::uint8_t> actual) {
+  if (predicted.size() != actual.size()) {
+    throw UsageError(detail::concat("count_predictions: found ", predicted.size(), " predictions, expected ",
+                                    actual.size()));
+  }
+  BinaryCounts counts;
+  for (Index i = 0; i < actual.size(); ++i) counts.add(predicted[i] != 0, actual[i] != 0);
+  return counts;
+}
+
+/// The place of the first wrong step, from 0; nothing when all steps are right. first_below gives it from
+/// scores.
+using FirstError = std::optional<Index>;
+
+/// How well first errors are found.
+struct FirstErrorReport {
+  Index erroneous = 0;  // solutions that have an error
+  Index correct = 0;    // solutions that have none
+  Estimate found;       // of the erroneous, the exact step was named
+  Estimate accepted;    // of the correct, no step was named
+  double f1 = 0;        // harmonic mean of the two, 0 when either is
+};
+
+/// Compares predicted first errors with actual ones. Throws DataError when there are no erroneous or no
+/// correct solutions, because the harmonic mean needs both, and UsageError when the numbers differ.
+inline FirstErrorReport report_first_errors(std::span<const FirstError> predicted,
+                                            std::span<const FirstError> actual) {
+  if (predicted.size() != actual.size()) {
+    throw UsageError(detail::concat("report_first_errors: found ", predicted.size(),
+                                    " predictions, expected ", actual.size()));
+  }
+  std::vector<double> found, accepted;
+  for (Index i = 0; i < actual.size(); ++i)
+    (actual[i] ? found : accepted).push_back(predicted[i] == actual[i] ? 1 : 0);
+  if (found.empty() || accepted.empty()) {
+    throw DataError(detail::concat("report_first_errors: found ", found.size(), " erroneous and ",
+                                   accepted.size(), " correct solutions, expected at least one of each"));
+  }
+  FirstErrorReport report;
+  report.erroneous = found.size();
+  report.correct = accepted.size();
+  report.found = bootstrap_mean(found);
+  report.accepted = bootstrap_mean(accepted);
+  const double a = report.found.value;
+  const double b = report.accepted.value;
+  report.f1 = a + b > 0 ? 2 * a * b / (a + b) : 0;
+  return report;
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,140 @@
+// The scores of tokens or steps to one number for the whole completion.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// How the scores of tokens or steps become one. Higher is better with each. What a model was trained on
+/// decides which fits: labels that stop at the first error go with product or minimum, Monte-Carlo estimates
+/// with last.
+enum class Aggregation {
+  mean,
+  minimum,
+  product,       // Σ log p of probabilities
+  last,          // the score at the end
+  mean_of_last,  // of the last m, or of all when there are fewer
+  weighted,      // Σ k·s_k / Σ k with k = 1, 2, …: later steps count for more
+  none_below,    // 1 when no score is under the threshold, 0 when any is
+};
+
+namespace detail {
+
+/// The value of that name. Throws ConfigError that lists the known ones.
+template <class Enum, std::size_t N>
+Enum value_from_name(std::string_view what, std::string_view name,
+                     const std::array<std::pair<Enum, std::string_view>, N>& names) {
+  for (const auto& [value, known] : names) {
+    if (known == name) return value;
+  }
+  std::string expected;
+  for (const auto& [value, known] : names) expected += (expected.empty() ? "" : ", ") + std::string(known);
+  throw ConfigError(concat("found ", what, " \"", name, "\", expected one of: ", expected));
+}
+
+inline constexpr std::array<std::pair<Aggregation, std::string_view>, 7> aggregation_names{
+    {{Aggregation::mean, "mean"},
+     {Aggregation::minimum, "minimum"},
+     {Aggregation::product, "product"},
+     {Aggregation::last, "last"},
+     {Aggregation::mean_of_last, "mean_of_last"},
+     {Aggregation::weighted, "weighted"},
+     {Aggregation::none_below, "none_below"}}};
+
+inline void require_scores(std::string_view who, std::span<const double> scores) {
+  if (scores.empty()) throw DataError(concat(who, ": there are no scores, expected at least one"));
+  for (Index i = 0; i < scores.size(); ++i) {
+    if (!std::isfinite(scores[i])) {
+      throw DataError(
+          concat(who, ": score ", i, " of ", scores.size(), " is ", scores[i], ", expected finite numbers"));
+    }
+  }
+}
+
+}  // namespace detail
+
+/// "mean", "minimum", "product", "last", "mean_of_last", "weighted" or "none_below".
+inline std::string_view name_of(Aggregation aggregation) {
+  for (const auto& [value, name] : detail::aggregation_names) {
+    if (value == aggregation) return name;
+  }
+  throw UsageError("found an aggregation that is none of the seven");
+}
+
+/// The aggregation of that name. Throws ConfigError that lists the known ones.
+inline Aggregation aggregation_from_name(std::string_view name) {
+  return detail::value_from_name("aggregation", name, detail::aggregation_names);
+}
+
+struct AggregateOptions {
+  Index last = 4;          // m of mean_of_last
+  double threshold = 0.5;  // of none_below
+};
+
+/// The first score under the threshold, or nothing. The first wrong step, when scores are probabilities of
+/// good steps.
+inline std::optional<Index> first_below(std::span<const double> scores, double threshold) {
+  for (Index i = 0; i < scores.size(); ++i) {
+    if (scores[i] < threshold) return i;
+  }
+  return std::nullopt;
+}
+
+/// One number for the scores of a completion's tokens or steps, in their order. Throws DataError when there
+/// are none, when one is not finite, and for the product when one is no probability; ConfigError when m is 0.
+/// A probability of exactly 0 counts in the product as the smallest normal number, so that the sum stays
+/// finite.
+inline double aggregate(std::span<const double> scores, Aggregation aggregation,
+                        const AggregateOptions& options = {}) {
+  detail::require_scores("aggregate", scores);
+  const auto mean = [](std::span<const double> some) {
+    double sum = 0;
+    for (const double score : some) sum += score;
+    return sum / static_cast<double>(some.size());
+  };
+  switch (aggregation) {
+    case Aggregation::mean: return mean(scores);
+    case Aggregation::minimum: return *std::min_element(scores.begin(), scores.end());
+    case Aggregation::product: {
+      double sum = 0;
+      for (const double p : scores) {
+        if (p < 0 || p > 1) {
+          throw DataError(
+              detail::concat("aggregate: found ", p, ", expected probabilities from 0 to 1 for the product"));
+        }
+        sum += std::log(std::max(p, std::numeric_limits<double>::min()));
+      }
+      return sum;
+    }
+    case Aggregation::last: return scores.back();
+    case Aggregation::mean_of_last:
+      if (options.last == 0)
+        throw ConfigError("aggregate: found the mean of the last 0, expected at least 1");
+      return mean(scores.last(std::min(options.last, scores.size())));
+    case Aggregation::weighted: {
+      double sum = 0;
+      double weights = 0;
+      for (Index k = 0; k < scores.size(); ++k) {
+        const auto weight = static_cast<double>(k + 1);
+        sum += weight * scores[k];
+        weights += weight;
+      }
+      return sum / weights;
+    }
+    case Aggregation::none_below: return first_below(scores, options.threshold) ? 0.0 : 1.0;
+  }
+  throw UsageError("found an aggregation that is none of the seven");
+}
+
+}  // namespace merit::inline MERIT_ABI

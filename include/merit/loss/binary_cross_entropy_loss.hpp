@@ -1,0 +1,105 @@
+// Binary cross-entropy: a label from 0 to 1 on each of some rows.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+
+#include "merit/core/error.hpp"
+#include "merit/fwd.hpp"
+#include "merit/loss/label_targets.hpp"
+#include "merit/loss/loss.hpp"
+#include "merit/loss/numerics.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+struct BinaryLabel {
+  std::uint32_t row = 0;
+  double label = 1;  // 0 to 1: the probability of being good
+  double weight = 1;
+};
+
+struct BinaryTargets : LabelTargets<BinaryLabel> {
+  void add(std::uint32_t row, double label, double weight = 1) {
+    if (!(label >= 0 && label <= 1)) {
+      throw DataError(detail::concat("a label is ", label, ", expected 0 to 1"));
+    }
+    append({row, label, weight});
+  }
+};
+
+/// The cross-entropy of a label with σ(z), z the score: Cobbe et al. 2021's verifier for tokens (the label
+/// of the answer on each of its tokens), a process model with one logit for steps.
+///
+///   y = label · (1 − ε) + ε / 2,     ε = label_smoothing (as CrossEntropyLoss smooths two classes)
+///   l = positive_weight · y · σ(−z)^γ · softplus(−z) + (1 − y) · σ(z)^γ · softplus(z)
+///
+/// γ, `focal`, turns from what is already right (Lin et al. 2017); 0 is plain cross-entropy. The average over
+/// labels is by weight and `denominator`; positive_weight and γ are not part of what it divides by.
+template <ScoreMeaning Meaning>
+struct BinaryCrossEntropyLoss {
+  Denominator denominator = Denominator::per_token;
+  double positive_weight = 1;  // > 0
+  double focal = 0;            // γ ≥ 0; 2 is usual
+  double label_smoothing = 0;  // in [0, 1]
+
+  using Targets = BinaryTargets;
+  static constexpr ScoreMeaning reads = Meaning;
+  static constexpr std::string_view name() { return "binary_cross_entropy"; }
+
+  void validate() const {
+    detail::check_denominator("binary_cross_entropy", denominator);
+    if (!(positive_weight > 0 && std::isfinite(positive_weight))) {
+      throw ConfigError(detail::concat("binary_cross_entropy: positive_weight is ", positive_weight,
+                                       ", expected a number above 0"));
+    }
+    if (!(focal >= 0 && std::isfinite(focal))) {
+      throw ConfigError(
+          detail::concat("binary_cross_entropy: focal is ", focal, ", expected a number of at least 0"));
+    }
+    if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
+      throw ConfigError(
+          detail::concat("binary_cross_entropy: label_smoothing is ", label_smoothing, ", expected 0 to 1"));
+    }
+  }
+
+  double normaliser(const Targets& targets) const { return detail::count_labels(targets, denominator); }
+
+  /// scores (R, 1).
+  template <class Score>
+  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
+                            MatrixView<Score> gradient) const {
+    for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
+    double total = 0;
+    detail::for_each_label(targets, denominator, normaliser, [&](Index i, double share) {
+      const BinaryLabel& label = targets.labels[i];
+      const auto z = static_cast<double>(scores(label.row, 0));
+      const double y = label.label * (1 - label_smoothing) + label_smoothing / 2;
+      const Term good = term(z);
+      const Term bad = term(-z);
+      total += share * (positive_weight * y * good.value + (1 - y) * bad.value);
+      const double slope = (1 - y) * bad.push - positive_weight * y * good.push;
+      gradient(label.row, 0) += static_cast<Score>(share * slope);
+    });
+    return total;
+  }
+
+  friend bool operator==(const BinaryCrossEntropyLoss&, const BinaryCrossEntropyLoss&) = default;
+
+ private:
+  struct Term {
+    double value = 0;
+    double push = 0;  // minus the derivative by z: how strongly z is pushed up
+  };
+
+  /// σ(−z)^γ · softplus(−z).
+  Term term(double z) const {
+    const double wrong = sigmoid(-z);
+    const double surprise = softplus(-z);
+    if (focal == 0) return {surprise, wrong};
+    const double factor = std::pow(wrong, focal);
+    return {factor * surprise, factor * (wrong + focal * sigmoid(z) * surprise)};
+  }
+};
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,164 @@
+// Cross-entropy over classes: a class, or a probability for each class, on each of some rows.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/loss/label_targets.hpp"
+#include "merit/loss/loss.hpp"
+#include "merit/loss/numerics.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// The class of a step's label: −1 (bad), 0 (neutral), +1 (good) are 0, 1, 2 (Lightman et al. 2023).
+inline Index ternary_class(int label) {
+  if (label < -1 || label > 1) {
+    throw DataError(detail::concat("a step's label is ", label, ", expected -1, 0 or 1"));
+  }
+  return static_cast<Index>(label + 1);
+}
+
+struct ClassLabel {
+  std::uint32_t row = 0;
+  double weight = 1;
+};
+
+struct ClassTargets : LabelTargets<ClassLabel> {
+  Index classes = 3;
+  std::vector<double> probabilities;  // (labels, classes)
+
+  ClassTargets() = default;
+  explicit ClassTargets(Index class_count) : classes(class_count) {}
+
+  void clear() {
+    LabelTargets<ClassLabel>::clear();
+    probabilities.clear();
+  }
+
+  std::span<const double> probabilities_of(Index label) const {
+    return std::span(probabilities).subspan(label * classes, classes);
+  }
+
+  void add(std::uint32_t row, Index label, double weight = 1) {
+    if (label >= classes) {
+      throw DataError(detail::concat("a label is class ", label, ", expected less than ", classes));
+    }
+    append({row, weight});
+    for (Index c = 0; c < classes; ++c) probabilities.push_back(c == label ? 1 : 0);
+  }
+
+  /// A soft label: numbers of at least 0 whose sum is 1.
+  void add(std::uint32_t row, std::span<const double> distribution, double weight = 1) {
+    if (distribution.size() != classes) {
+      throw DataError(
+          detail::concat("a soft label has ", distribution.size(), " probabilities, expected ", classes));
+    }
+    double sum = 0;
+    for (const double p : distribution) {
+      if (!(p >= 0)) {
+        throw DataError(detail::concat("a soft label has the probability ", p, ", expected at least 0"));
+      }
+      sum += p;
+    }
+    if (!(std::abs(sum - 1) <= 1e-6)) {
+      throw DataError(detail::concat("the probabilities of a soft label sum to ", sum, ", expected 1"));
+    }
+    append({row, weight});
+    probabilities.insert(probabilities.end(), distribution.begin(), distribution.end());
+  }
+};
+
+/// The cross-entropy of a label with softmax(z), z a row of scores:
+///
+///   q_c = label_c · (1 − ε) + ε / k,      ε = label_smoothing, k classes
+///   l = −Σ_c class_weight_c · q_c · log softmax(z)_c
+///
+/// averaged over labels by weight and `denominator` (per_token is then per labelled step). Class weights are
+/// not part of what it divides by.
+struct CrossEntropyLoss {
+  Denominator denominator = Denominator::per_token;
+  std::vector<double> class_weights = {};  // one a class, ≥ 0; empty: all 1
+  double label_smoothing = 0;              // in [0, 1]
+
+  using Targets = ClassTargets;
+  static constexpr ScoreMeaning reads = ScoreMeaning::per_step;
+  static constexpr std::string_view name() { return "cross_entropy"; }
+
+  void validate() const {
+    detail::check_denominator("cross_entropy", denominator);
+    for (Index c = 0; c < class_weights.size(); ++c) {
+      if (!(class_weights[c] >= 0 && std::isfinite(class_weights[c]))) {
+        throw ConfigError(detail::concat("cross_entropy: class_weights[", c, "] is ", class_weights[c],
+                                         ", expected a number of at least 0"));
+      }
+    }
+    if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
+      throw ConfigError(
+          detail::concat("cross_entropy: label_smoothing is ", label_smoothing, ", expected 0 to 1"));
+    }
+  }
+
+  double normaliser(const Targets& targets) const { return detail::count_labels(targets, denominator); }
+
+  /// scores (R, k). Throws UsageError where k is not the number of classes of the targets or weights.
+  template <class Score>
+  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
+                            MatrixView<Score> gradient) const {
+    for (Index i = 0; i < gradient.rows; ++i) {
+      for (Index c = 0; c < gradient.cols; ++c) gradient(i, c) = 0;
+    }
+    const Index classes = scores.cols;
+    check_classes(classes, targets);
+    std::vector<double> z(classes);
+    std::vector<double> p(classes);  // softmax(z)
+    std::vector<double> q(classes);  // the smoothed label by the weight of its class
+    double total = 0;
+    detail::for_each_label(targets, denominator, normaliser, [&](Index i, double share) {
+      const std::uint32_t row = targets.labels[i].row;
+      const auto label = targets.probabilities_of(i);
+      for (Index c = 0; c < classes; ++c) {
+        z[c] = static_cast<double>(scores(row, c));
+        q[c] = label[c] * (1 - label_smoothing) + label_smoothing / static_cast<double>(classes);
+        if (!class_weights.empty()) q[c] *= class_weights[c];
+      }
+      const SplitLogSumExp sum = split_log_sum_exp(z);
+      double loss = 0;
+      for (Index c = 0; c < classes; ++c) {
+        const double surprise = (sum.largest - z[c]) + sum.rest;  // −log p
+        loss += q[c] * surprise;
+        p[c] = std::exp(-surprise);
+      }
+      total += share * loss;
+      for (Index j = 0; j < classes; ++j) {
+        // p_j Σ q − q_j = Σ_c (p_j q_c − q_j p_c), where a sure and right answer does not cancel.
+        double slope = 0;
+        for (Index c = 0; c < classes; ++c) {
+          if (c != j) slope += p[j] * q[c] - q[j] * p[c];
+        }
+        gradient(row, j) += static_cast<Score>(share * slope);
+      }
+    });
+    return total;
+  }
+
+  friend bool operator==(const CrossEntropyLoss&, const CrossEntropyLoss&) = default;
+
+ private:
+  void check_classes(Index classes, const Targets& targets) const {
+    if (classes != targets.classes) {
+      throw UsageError(detail::concat("cross_entropy: the labels have ", targets.classes,
+                                      " classes and the scores ", classes, ", expected as many"));
+    }
+    if (!class_weights.empty() && class_weights.size() != classes) {
+      throw UsageError(detail::concat("cross_entropy: there are ", class_weights.size(),
+                                      " class_weights and scores of ", classes,
+                                      " classes, expected as many or none"));
+    }
+  }
+};
+
+}  // namespace merit::inline MERIT_ABI

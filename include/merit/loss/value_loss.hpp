@@ -1,0 +1,80 @@
+// The loss of a value function: the return that followed each token, with changes held back as in PPO.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/loss/loss.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// Returns for rows, a row being the token before an action: the state in which it is taken. Several may name
+/// one row.
+struct ValueTargets {
+  struct Value {
+    std::uint32_t row = 0;
+    double target = 0;     // the return R that followed
+    double old_value = 0;  // what the value function said when the rollout was made; read where clip > 0
+    double weight = 1;
+  };
+  std::vector<Value> values;
+
+  void clear() { values.clear(); }
+};
+
+/// Half the mean squared error of V to the return R, by weight. With clip = ε > 0 the larger of it and that
+/// of V held within ε of the old value, so that a step gains nothing by going further (Schulman et al.'s PPO
+/// code, 2017):
+///
+///   L = Σ w · ½ max[(V − R)², (old + clamp(V − old, −ε, ε) − R)²] / Σ w
+struct ValueLoss {
+  double clip = 0;  // ε; 0: do not clip
+
+  using Targets = ValueTargets;
+  static constexpr ScoreMeaning reads = ScoreMeaning::per_token;
+  static constexpr std::string_view name() { return "value"; }
+
+  void validate() const {
+    if (!(clip >= 0 && std::isfinite(clip))) {
+      throw ConfigError(detail::concat("value: clip is ", clip, ", expected a number of at least 0"));
+    }
+  }
+
+  double normaliser(const Targets& targets) const {
+    double sum = 0;
+    for (const ValueTargets::Value& value : targets.values) sum += value.weight;
+    return sum;
+  }
+
+  /// scores (R, 1).
+  template <class Score>
+  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
+                            MatrixView<Score> gradient) const {
+    for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
+    double total = 0;
+    for (const ValueTargets::Value& value : targets.values) {
+      const double share = value.weight / normaliser;
+      const auto v = static_cast<double>(scores(value.row, 0));
+      double error = v - value.target;
+      double slope = error;
+      if (clip > 0 && std::abs(v - value.old_value) > clip) {
+        const double held = std::clamp(v, value.old_value - clip, value.old_value + clip) - value.target;
+        if (std::abs(held) > std::abs(error)) {
+          error = held;
+          slope = 0;  // held back: it does not move with V
+        }
+      }
+      total += share * error * error / 2;
+      gradient(value.row, 0) += static_cast<Score>(share * slope);
+    }
+    return total;
+  }
+
+  friend bool operator==(const ValueLoss&, const ValueLoss&) = default;
+};
+
+}  // namespace merit::inline MERIT_ABI
