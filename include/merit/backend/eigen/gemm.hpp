@@ -267,7 +267,9 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
             pack_straight<panel>(count, block_depth, b.row(k) + col, b.stride, to);
           }
         }
-        if (by_rows && team > 1) barrier();
+        // Also where each thread reads only the panels it packed itself: their places in the block change
+        // with its size, so a thread must not be two steps ahead of another.
+        if (team > 1) barrier();
         const Index first_panel = by_rows ? 0 : panel_begin, last_panel = by_rows ? panels : panel_end;
         const Index first_col = first_panel * panel;
         const Index part_cols = std::min(block_cols, last_panel * panel) - first_col;
