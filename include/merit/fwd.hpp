@@ -3,6 +3,7 @@
 
 #include "merit/core/score_meaning.hpp"
 #include "merit/core/version.hpp"
+#include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -20,6 +21,22 @@ struct Features;
 
 // head/
 struct ScalarHead;
+struct TwoLayerHead;
+struct AttributeHead;
+struct TokenHead;
+template <Index Classes = 3>
+struct StepHead;
+struct ValueHead;
+template <ScoreMeaning Meaning = ScoreMeaning::per_step, Index Count = 2>
+struct TokenLogitHead;
+struct LmGainBiasHead;
+struct LanguageModelHead;
+template <class First, class Second>
+struct JointHead;
+
+using TernaryStepHead = StepHead<3>;
+using BinaryStepHead = StepHead<2>;
+using LogitStepHead = StepHead<1>;
 
 // loss/
 struct PairwiseLoss;
@@ -30,6 +47,9 @@ struct CrossEntropyLoss;
 template <ScoreMeaning Meaning = ScoreMeaning::per_completion>
 struct RegressionLoss;
 struct ValueLoss;
+struct LanguageModelLoss;
+template <class First, class Second>
+struct JointLoss;
 
 // model/
 template <class Backbone = Llama, class Head = ScalarHead, class Loss = PairwiseLoss,

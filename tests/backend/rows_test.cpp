@@ -167,8 +167,8 @@ struct Swiglu {
   }
 };
 
-struct GeluOf {
-  Gelu kind;
+struct ActivationOf {
+  Activation kind;
   Index rows, width;
   Index inputs() const { return rows * width; }
 
@@ -177,7 +177,7 @@ struct GeluOf {
     Machine<B> m;
     const Array<B> x(m, rows, width, v);
     Array<B> y(m, rows, width, 9.0);
-    B::gelu(m.handle, kind, x.constant(), y.matrix());
+    B::activate(m.handle, kind, x.constant(), y.matrix());
     return y.values();
   }
   template <class B>
@@ -185,7 +185,7 @@ struct GeluOf {
     Machine<B> m;
     const Array<B> x(m, rows, width, v), dy(m, rows, width, dy_values);
     Array<B> dx(m, rows, width, before);
-    B::gelu_backward(m.handle, kind, dy.constant(), x.constant(), write, dx.matrix());
+    B::activate_backward(m.handle, kind, dy.constant(), x.constant(), write, dx.matrix());
     return dx.values();
   }
 };
@@ -274,11 +274,11 @@ TEST_CASE_TEMPLATE("SwiGLU is the gate's silu times the other half, and stays fi
   CHECK(std::abs(dx[4] - 1000) <= 1e-2);
 }
 
-TEST_CASE_TEMPLATE("both GELUs agree with their witnesses", B, MERIT_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("the activations agree with their witnesses", B, MERIT_TEST_BACKENDS) {
   Rng rng(24);
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+  for (const Activation kind : {Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
     for (const auto& [rows, width] : shapes) {
-      const GeluOf gelu{kind, rows, width};
+      const ActivationOf gelu{kind, rows, width};
       check_witnesses<B>(gelu, random_numbers(rng, gelu.inputs(), 2.0), rng);
     }
   }
@@ -288,19 +288,26 @@ TEST_CASE_TEMPLATE("the two GELUs have their published values, and stay finite f
                    MERIT_TEST_BACKENDS) {
   const Numbers x = {1, -1, 0, 3, 1000, -1000};
   const double tolerance = Tolerance<typename B::Scalar>::value;
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
-    const bool exact = kind == Gelu::erf;
+  for (const Activation kind : {Activation::gelu, Activation::gelu_tanh}) {
+    const bool exact = kind == Activation::gelu;
     const double at_one = exact ? 0.8413447460685429 : 0.8411919906082768;
     const double at_three = exact ? 2.99595030590511 : 2.996362607918227;
-    const Numbers y = GeluOf{kind, 1, 6}.forward<B>(x);
+    const Numbers y = ActivationOf{kind, 1, 6}.forward<B>(x);
     CHECK(relative_error(part(y, 0, 4), Numbers{at_one, at_one - 1, 0, at_three}) <= tolerance);
     CHECK(relative_error(part(y, 4, 1), Numbers{1000}) <= tolerance);
     CHECK(std::abs(y[5]) <= 1e-30);
-    const Numbers dx = GeluOf{kind, 1, 6}.backward<B>(x, Numbers(6, 1.0), Write::assign, 0.0);
+    const Numbers dx = ActivationOf{kind, 1, 6}.backward<B>(x, Numbers(6, 1.0), Write::assign, 0.0);
     CHECK(relative_error(part(dx, 2, 1), Numbers{0.5}) <= tolerance);
     CHECK(relative_error(part(dx, 4, 1), Numbers{1}) <= tolerance);
     CHECK(std::abs(dx[5]) <= 1e-30);
   }
+}
+
+TEST_CASE_TEMPLATE("ReLU keeps what is above zero, and its gradient", B, MERIT_TEST_BACKENDS) {
+  const ActivationOf relu{Activation::relu, 1, 5};
+  const Numbers x = {2, -3, 0, 1e4, -1e4};
+  CHECK(relu.forward<B>(x) == Numbers{2, 0, 0, 1e4, 0});
+  CHECK(relu.backward<B>(x, {5, 5, 5, 5, 5}, Write::add, 1.0) == Numbers{6, 1, 1, 6, 1});
 }
 
 TEST_CASE_TEMPLATE("a row's results have the same bits alone and among others", B, MERIT_TEST_BACKENDS) {
@@ -310,11 +317,11 @@ TEST_CASE_TEMPLATE("a row's results have the same bits alone and among others", 
   const Numbers weights = random_numbers(rng, 2 * width);
   const Numbers rms = RmsNorm{rows, width}.forward<B>(join({x, part(weights, 0, width)}));
   const Numbers layer = LayerNorm{rows, width}.forward<B>(join({x, weights}));
-  const Numbers gelu = GeluOf{Gelu::tanh, rows, width}.forward<B>(x);
+  const Numbers gelu = ActivationOf{Activation::gelu_tanh, rows, width}.forward<B>(x);
   for (Index i = 0; i < rows; ++i) {
     const Numbers row = part(x, i * width, width);
     CHECK(RmsNorm{1, width}.forward<B>(join({row, part(weights, 0, width)})) == part(rms, i * width, width));
     CHECK(LayerNorm{1, width}.forward<B>(join({row, weights})) == part(layer, i * width, width));
-    CHECK(GeluOf{Gelu::tanh, 1, width}.forward<B>(row) == part(gelu, i * width, width));
+    CHECK(ActivationOf{Activation::gelu_tanh, 1, width}.forward<B>(row) == part(gelu, i * width, width));
   }
 }

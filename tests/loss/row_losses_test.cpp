@@ -226,7 +226,7 @@ TEST_CASE("a head and a loss agree on what a score is about") {
   static_assert(BinaryCrossEntropyLoss<>::reads == ScoreMeaning::per_token);
   static_assert(BinaryCrossEntropyLoss<ScoreMeaning::per_step>::reads == ScoreMeaning::per_step);
   static_assert(CrossEntropyLoss::reads == ScoreMeaning::per_step);
-  static_assert(ValueLoss::reads == ScoreMeaning::per_token);
+  static_assert(ValueLoss::reads == ScoreMeaning::per_state);
   CHECK(ternary_class(-1) == 0);
   CHECK(ternary_class(0) == 1);
   CHECK(ternary_class(1) == 2);

@@ -206,15 +206,16 @@ TEST_CASE("the nonlinearities' gradients agree with central differences") {
   const auto x = bench.declare("x", {3, 6});
   bench.allocate();
   check_gradient(bench, [&](TestTape& t) { return swiglu(t, bench.input(t, x)); });
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
-    check_gradient(bench, [&](TestTape& t) { return gelu(t, bench.input(t, x), kind); });
+  for (const Activation kind : {Activation::gelu, Activation::gelu_tanh}) {
+    check_gradient(bench, [&](TestTape& t) { return activate(t, bench.input(t, x), kind); });
   }
   bench.set(x, {1, -2, 0, 5, 7, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
   const auto gated = bench.get(swiglu(bench.tape, bench.input(x)));
   CHECK(gated[0] == near(5 / (1 + std::exp(-1.0))));
   CHECK(gated[1] == near(-14 / (1 + std::exp(2.0))));
   CHECK(gated[2] == 0);
-  CHECK(bench.get(gelu(bench.tape, bench.input(x), Gelu::erf))[0] == near(0.8413447460685429));  // Φ(1)
+  CHECK(bench.get(activate(bench.tape, bench.input(x), Activation::gelu))[0] ==
+        near(0.8413447460685429));  // Φ(1)
 }
 
 TEST_CASE("each dense operation names the shapes that do not fit") {

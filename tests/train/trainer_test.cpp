@@ -200,7 +200,7 @@ TEST_CASE("records whose weights sum to nothing are an error, not a division by 
   for (auto& example : examples) example.weight = 0;
   Double model({.backbone = training::small_llama()});
   merit::Trainer trainer(model, Examples(examples), options());
-  CHECK(contains(error_of<merit::DataError>([&] { trainer.step(); }), "weights of its records sum to 0"));
+  CHECK(contains(error_of<merit::DataError>([&] { trainer.step(); }), "a whole epoch, sum to 0"));
 }
 
 TEST_CASE("options and data that cannot be are refused by name") {

@@ -40,6 +40,14 @@ concept backbone = std::copyable<Backbone> && requires(const Backbone& settings)
   };
 };
 
+/// A backbone of a language model: unembedding() gives the parameter slice (V, d) that makes logits of hidden
+/// rows. Throws ConfigError where the settings leave it out.
+template <class Backbone, class B>
+concept unembedding_backbone = backbone<Backbone, B> &&
+    requires(const typename Backbone::template Bound<B> bound) {
+  { bound.unembedding() } -> std::same_as<ParameterSlice>;
+};
+
 /// How a weight matrix starts: normal with the given deviation, or with 1/sqrt(inputs) where that is 0, which
 /// keeps the size of what flows through it whatever its width. (0.02, usual in large models, stalls narrow
 /// ones.)

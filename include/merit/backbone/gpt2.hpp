@@ -24,7 +24,7 @@ struct Gpt2 {
   Index heads = 12;
   Index max_positions = 1024;
   double norm_epsilon = 1e-5;
-  Gelu activation = Gelu::tanh;
+  Activation activation = Activation::gelu_tanh;
   double init_deviation = 0;  // of the weights at the start; 0: 1/sqrt(inputs), the embeddings 0.02
   Index frozen_layers = 0;    // the embeddings and the first n layers are not trained
   bool recompute = false;     // activation checkpointing, layer by layer
@@ -175,7 +175,8 @@ class Gpt2::Bound {
     const Var h = linear(tape, mixed, p(l.o), p(l.o_bias), residual, Layout::in_out);
     const Var z = layer_norm(tape, h, p(l.norm2), p(l.norm2_bias), settings_.norm_epsilon);
     const Var up = linear(tape, z, p(l.up), p(l.up_bias), {}, Layout::in_out);
-    return linear(tape, gelu(tape, up, settings_.activation), p(l.down), p(l.down_bias), h, Layout::in_out);
+    return linear(tape, activate(tape, up, settings_.activation), p(l.down), p(l.down_bias), h,
+                  Layout::in_out);
   }
 
   AttentionShape shape() const {

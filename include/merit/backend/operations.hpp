@@ -35,8 +35,9 @@ namespace merit::inline MERIT_ABI {
 enum class Write : std::uint8_t { assign, add };
 enum class Transpose : std::uint8_t { no, yes };
 
-/// GELU with the error function ("gelu") or its tanh approximation ("gelu_new" in GPT-2's configuration).
-enum class Gelu : std::uint8_t { erf, tanh };
+/// What an element goes through: GELU with the error function ("gelu"), its tanh approximation ("gelu_new" in
+/// GPT-2's configuration), or max(0, x).
+enum class Activation : std::uint8_t { gelu, gelu_tanh, relu };
 
 /// The heads of one attention operation. Query head h reads key/value head h / (heads / kv_heads).
 struct AttentionShape {
@@ -86,7 +87,7 @@ concept backend =
     requires(typename B::Handle& h, typename BackendTypes<B>::Matrix m, typename BackendTypes<B>::ConstMatrix c,
              typename BackendTypes<B>::Vector v, typename BackendTypes<B>::ConstVector cv,
              typename BackendTypes<B>::Indices ids, typename BackendTypes<B>::Forest forest, typename B::Scalar s,
-             typename B::Scalar* p, const typename B::Scalar* cp, Write w, Transpose t, Gelu gelu,
+             typename B::Scalar* p, const typename B::Scalar* cp, Write w, Transpose t, Activation activation,
              AttentionShape shape, AdamWStep adamw, Index n, bool flag) {
       // --- memory -------------------------------------------------------------------------------------------
       // A block of `n` elements in this backend's space, zeroed, aligned to `alignment` bytes; and its release.
@@ -141,9 +142,9 @@ concept backend =
       B::swiglu(h, c, m);
       // (handle, dout, gate_up, write, dgate_up).
       B::swiglu_backward(h, c, c, w, m);
-      B::gelu(h, gelu, c, m);
+      B::activate(h, activation, c, m);
       // (handle, kind, dy, x, write, dx).
-      B::gelu_backward(h, gelu, c, c, w, m);
+      B::activate_backward(h, activation, c, c, w, m);
       // out[r] = mean of x over the path from the root to rows[r]; x (T, d).
       { B::path_mean_scratch(h, forest, n) } -> std::convertible_to<Index>;
       B::path_mean(h, forest, c, m, v);

@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
-#include "merit/head/head.hpp"
-#include "merit/nn/linear.hpp"
+#include "merit/head/linear_scores.hpp"
+#include "merit/head/rows.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -19,35 +19,21 @@ struct ScalarHead {
   class Bound;
 
   static constexpr ScoreMeaning meaning = ScoreMeaning::per_completion;
+  static constexpr Index width = 1;
   static constexpr std::string_view name() { return "scalar"; }
   void validate() const {}
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
-    out.push_back(sequence.length - 1);
+    append_rows<meaning>(sequence, out);
   }
 
   friend bool operator==(const ScalarHead&, const ScalarHead&) = default;
 };
 
 template <class B>
-class ScalarHead::Bound {
+class ScalarHead::Bound : public detail::LinearScores<B> {
  public:
-  Bound(const ScalarHead& settings, Index width, Parameters<B>& parameters)
-      : settings_(settings), parameters_(&parameters) {
-    weight_ = parameters.declare({"score.weight", {1, width}, Init::normal(settings.init_deviation)});
-    if (settings.bias) bias_ = parameters.declare({"score.bias", {1}, Init::zeros(), false});
-  }
-  Index outputs() const { return 1; }
-  /// (R, d) → (R, 1)
-  Var forward(Tape<B>& tape, Var hidden) {
-    return linear(tape, hidden, parameters_->slice(weight_),
-                  settings_.bias ? parameters_->slice(bias_) : ParameterSlice{});
-  }
-
- private:
-  ScalarHead settings_;
-  Parameters<B>* parameters_;
-  std::uint32_t weight_ = 0;
-  std::uint32_t bias_ = 0;
+  Bound(const ScalarHead& head, Index hidden_width, Parameters<B>& parameters)
+      : detail::LinearScores<B>("score", 1, hidden_width, head.bias, head.init_deviation, parameters) {}
 };
 
 }  // namespace merit::inline MERIT_ABI

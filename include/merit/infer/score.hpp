@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "merit/data/packing.hpp"
@@ -35,7 +36,85 @@ void for_each_scored(Model& model, std::span<const Example> examples, Index toke
   }
 }
 
-/// One score a sequence, for a head that gives one a completion.
+/// The scores of one sequence, a row for each place where the head reads it: (rows, width).
+struct RowScores {
+  std::vector<double> values;
+  Index width = 1;
+
+  Index rows() const { return values.size() / width; }
+  std::span<const double> row(Index i) const { return std::span(values).subspan(i * width, width); }
+};
+
+namespace detail {
+
+/// The row that the head's only score of a completion is in, as doubles; of a JointHead the first part.
+template <class Model, class Scores>
+void append_row(const Model& model, const Scores& scores, Index row, std::vector<double>& out) {
+  const Index stride = model.outputs();
+  for (Index k = 0; k < model.reward_outputs(); ++k) {
+    out.push_back(static_cast<double>(scores[row * stride + k]));
+  }
+}
+
+/// One number of a completion's row: the score itself, or the merged attributes.
+template <class Model, class Scores>
+double completion_score(const Model& model, const Scores& scores, Index row) {
+  if constexpr (requires(std::span<const double> s) { model.head().merge(s); }) {
+    std::vector<double> attributes;
+    append_row(model, scores, row, attributes);
+    return model.head().merge(attributes);
+  } else {
+    return static_cast<double>(scores[row * model.outputs()]);
+  }
+}
+
+}  // namespace detail
+
+/// The scores of every sequence of every example, in order, for any head: rows are its completions' ends,
+/// tokens, steps or states; of a JointHead the first part.
+template <class Model, class Example>
+std::vector<RowScores> score_rows(Model& model, std::span<const Example> examples, Index token_budget = 8192,
+                                  const OnProgress& on_progress = {}) {
+  std::vector<RowScores> result;
+  for_each_scored(
+      model, examples, token_budget,
+      [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
+        for_each_sequence(examples[i], [&](const Sequence&) {
+          RowScores rows{{}, model.reward_outputs()};
+          for (const std::uint32_t row : builder.rows(number)) {
+            detail::append_row(model, scores, row, rows.values);
+          }
+          result.push_back(std::move(rows));
+          ++number;
+        });
+      },
+      on_progress);
+  return result;
+}
+
+/// One score for every sequence of every example, in order, for a head that scores completions; with several
+/// attributes, merged.
+template <class Model, class Example>
+std::vector<double> score_completions(Model& model, std::span<const Example> examples,
+                                      Index token_budget = 8192, const OnProgress& on_progress = {}) {
+  static_assert(
+      Model::HeadType::meaning == ScoreMeaning::per_completion,
+      "merit: score_completions gives one score a completion, but this model's head scores tokens or steps: "
+      "aggregate what score_rows gives.");
+  std::vector<double> result;
+  for_each_scored(
+      model, examples, token_budget,
+      [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
+        for_each_sequence(examples[i], [&](const Sequence&) {
+          result.push_back(detail::completion_score(model, scores, builder.rows(number)[0]));
+          ++number;
+        });
+      },
+      on_progress);
+  return result;
+}
+
+/// One score a sequence, as the model computes it, for a head that gives one a completion.
 template <class Model>
 std::vector<typename Model::Score> score_sequences(Model& model, std::span<const Sequence> sequences,
                                                    Index token_budget = 8192) {
@@ -45,7 +124,8 @@ std::vector<typename Model::Score> score_sequences(Model& model, std::span<const
   std::vector<typename Model::Score> result(sequences.size());
   for_each_scored(model, sequences, token_budget,
                   [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
-                    result[i] = scores[builder.rows(number)[0]];
+                    result[i] = static_cast<typename Model::Score>(
+                        detail::completion_score(model, scores, builder.rows(number)[0]));
                   });
   return result;
 }
@@ -64,8 +144,8 @@ std::vector<PairScores> score_pairs(Model& model, std::span<const PreferenceExam
   for_each_scored(
       model, examples, token_budget,
       [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
-        result[i] = {static_cast<double>(scores[builder.rows(number)[0]]),
-                     static_cast<double>(scores[builder.rows(number + 1)[0]])};
+        result[i] = {detail::completion_score(model, scores, builder.rows(number)[0]),
+                     detail::completion_score(model, scores, builder.rows(number + 1)[0])};
       },
       on_progress);
   return result;

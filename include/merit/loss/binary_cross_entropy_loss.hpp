@@ -45,6 +45,7 @@ struct BinaryCrossEntropyLoss {
 
   using Targets = BinaryTargets;
   static constexpr ScoreMeaning reads = Meaning;
+  static constexpr ScoreWidth reads_width = ScoreWidth::one;
   static constexpr std::string_view name() { return "binary_cross_entropy"; }
 
   void validate() const {

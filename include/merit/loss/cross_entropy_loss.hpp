@@ -86,6 +86,7 @@ struct CrossEntropyLoss {
 
   using Targets = ClassTargets;
   static constexpr ScoreMeaning reads = ScoreMeaning::per_step;
+  static constexpr ScoreWidth reads_width = ScoreWidth::several;
   static constexpr std::string_view name() { return "cross_entropy"; }
 
   void validate() const {

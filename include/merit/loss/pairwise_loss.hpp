@@ -40,6 +40,7 @@ struct PairwiseLoss {
 
   using Targets = PairTargets;
   static constexpr ScoreMeaning reads = ScoreMeaning::per_completion;
+  static constexpr ScoreWidth reads_width = ScoreWidth::one;
   static constexpr std::string_view name() { return "pairwise"; }
 
   void validate() const {

@@ -40,6 +40,7 @@ struct PlackettLuceLoss {
 
   using Targets = RankingTargets;
   static constexpr ScoreMeaning reads = ScoreMeaning::per_completion;
+  static constexpr ScoreWidth reads_width = ScoreWidth::one;
   static constexpr std::string_view name() { return "plackett_luce"; }
 
   void validate() const {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -37,7 +38,22 @@ struct RankingTargets {
     return std::span(items).subspan(group.begin, group.size());
   }
 
-  /// One prompt. `ranks` are any numbers, of which a smaller one is better. `ratings` may be empty.
+  /// One prompt: begin_group(), append() each completion, end_group(), which puts the best first. A rank is
+  /// any number of which a smaller one is better.
+  void begin_group(double weight = 1) { groups.push_back({items.size(), items.size(), weight}); }
+  void append(const Item& item) { items.push_back(item); }
+  void end_group() {
+    groups.back().end = items.size();
+    // By insertion: it keeps the order of ties, and groups are small. (std::stable_sort would ask for
+    // memory.)
+    for (Index i = groups.back().begin + 1; i < items.size(); ++i) {
+      for (Index j = i; j > groups.back().begin && items[j].rank < items[j - 1].rank; --j) {
+        std::swap(items[j], items[j - 1]);
+      }
+    }
+  }
+
+  /// The same of whole lists. `ratings` may be empty.
   void add(std::span<const std::uint32_t> rows, std::span<const Index> ranks, double weight = 1,
            std::span<const double> ratings = {}) {
     if (ranks.size() != rows.size()) {
@@ -48,13 +64,9 @@ struct RankingTargets {
       throw DataError(detail::concat("a ranking has ", rows.size(), " completions and ", ratings.size(),
                                      " ratings, expected as many or none"));
     }
-    const Index begin = items.size();
-    for (Index i = 0; i < rows.size(); ++i) {
-      items.push_back({rows[i], ranks[i], ratings.empty() ? 0.0 : ratings[i]});
-    }
-    std::stable_sort(items.end() - static_cast<std::ptrdiff_t>(rows.size()), items.end(),
-                     [](const Item& a, const Item& b) { return a.rank < b.rank; });
-    groups.push_back({begin, items.size(), weight});
+    begin_group(weight);
+    for (Index i = 0; i < rows.size(); ++i) append({rows[i], ranks[i], ratings.empty() ? 0.0 : ratings[i]});
+    end_group();
   }
 };
 

@@ -5,24 +5,26 @@
 #include <string_view>
 #include <vector>
 
+#include "merit/core/error.hpp"
 #include "merit/fwd.hpp"
 #include "merit/loss/loss.hpp"
 
 namespace merit::inline MERIT_ABI {
 
-/// Numbers for rows. Several may name one row.
+/// Numbers for scores. Several may name one score.
 struct RegressionTargets {
   struct Value {
     std::uint32_t row = 0;
     double target = 0;
     double weight = 1;
+    std::uint32_t column = 0;  // of the row's scores: an attribute
   };
   std::vector<Value> values;
 
   void clear() { values.clear(); }
 };
 
-/// L = Σ w · ½ (score − target)² / Σ w.
+/// L = Σ w · ½ (score − target)² / Σ w, over all attributes of all rows.
 template <ScoreMeaning Meaning>
 struct RegressionLoss {
   using Targets = RegressionTargets;
@@ -37,17 +39,23 @@ struct RegressionLoss {
     return sum;
   }
 
-  /// scores (R, 1).
+  /// scores (R, k). Throws UsageError where a target is for a column that there is not.
   template <class Score>
   double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
                             MatrixView<Score> gradient) const {
-    for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
+    for (Index i = 0; i < gradient.rows; ++i) {
+      for (Index j = 0; j < gradient.cols; ++j) gradient(i, j) = 0;
+    }
     double total = 0;
     for (const RegressionTargets::Value& value : targets.values) {
+      if (value.column >= scores.cols) {
+        throw UsageError(detail::concat("regression: a target is for score ", value.column,
+                                        " of a row, which has ", scores.cols));
+      }
       const double share = value.weight / normaliser;
-      const double error = static_cast<double>(scores(value.row, 0)) - value.target;
+      const double error = static_cast<double>(scores(value.row, value.column)) - value.target;
       total += share * error * error / 2;
-      gradient(value.row, 0) += static_cast<Score>(share * error);
+      gradient(value.row, value.column) += static_cast<Score>(share * error);
     }
     return total;
   }

@@ -35,7 +35,8 @@ struct ValueLoss {
   double clip = 0;  // ε; 0: do not clip
 
   using Targets = ValueTargets;
-  static constexpr ScoreMeaning reads = ScoreMeaning::per_token;
+  static constexpr ScoreMeaning reads = ScoreMeaning::per_state;
+  static constexpr ScoreWidth reads_width = ScoreWidth::one;
   static constexpr std::string_view name() { return "value"; }
 
   void validate() const {

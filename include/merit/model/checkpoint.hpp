@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,12 +18,11 @@
 #include "merit/core/error.hpp"
 #include "merit/core/score_meaning.hpp"
 #include "merit/core/version.hpp"
-#include "merit/head/scalar_head.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
-#include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/hf_config.hpp"
+#include "merit/model/policy_json.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -43,39 +43,31 @@ struct ModelCard {
   Index max_tokens = 0;    // of a sequence; 0: no limit
   bool without_prompt = false;
   bool append_eos = true;
-  bool raw_scores = true;             // false: squashed or standardised
+  bool raw_scores = true;           // false: squashed or standardised
+  std::string kind;                 // of the records it was trained on: "preference", "steps", …
+  std::string step_separator;       // what ends each step; empty: it scores no steps
+  std::vector<std::string> labels;  // what each score of a row stands for: {"bad", "neutral", "good"}
+  std::string aggregation;          // how the scores of tokens or steps become one; empty: not known
+  std::string calibration;          // "temperature" or "platt"; empty: none was fitted
+  double calibration_scale = 1;     // a calibrated logit is scale · logit + offset
+  double calibration_offset = 0;
   std::optional<double> reward_mean;  // over the training set
   std::optional<double> reward_deviation;
 
   Json other = Json::object();  // fields this version does not know, kept
 };
 
-/// The settings of a policy that belong into the card. A policy of your own takes part with a function of
-/// this name beside it; without one only its name is kept.
-inline Json settings_json(const ScalarHead& head) {
-  return {{"bias", head.bias}};
-}
-inline Json settings_json(const PairwiseLoss& loss) {
-  return {{"label_smoothing", loss.label_smoothing}, {"scale", loss.scale}, {"centering", loss.centering}};
-}
-
 namespace detail {
-
-template <class Policy>
-Json policy_json(const Policy& policy) {
-  Json json = Json::object();
-  if constexpr (requires { settings_json(policy); }) json = settings_json(policy);
-  json["name"] = std::string_view(Policy::name());
-  return json;
-}
 
 /// The fields of a card in which two models must agree to score alike.
 inline constexpr std::string_view identity_fields[] = {
-    "backbone",   "head",       "loss",           "tokenizer",  "template",  "template_hash",
-    "truncation", "max_tokens", "without_prompt", "append_eos", "raw_scores"};
+    "backbone",      "head",           "loss",       "tokenizer",      "template",
+    "template_hash", "truncation",     "max_tokens", "without_prompt", "append_eos",
+    "raw_scores",    "step_separator", "labels"};
 
 inline bool is_filled(const Json& value) {
-  return !(value.is_string() && value.get_ref<const std::string&>().empty());
+  return !(value.is_string() && value.get_ref<const std::string&>().empty()) &&
+         !(value.is_array() && value.empty());
 }
 
 /// Appends "field is found, expected expected" for each difference, one level into objects.
@@ -109,6 +101,13 @@ inline Json to_json(const ModelCard& card) {
                {"without_prompt", card.without_prompt},
                {"append_eos", card.append_eos},
                {"raw_scores", card.raw_scores},
+               {"kind", card.kind},
+               {"step_separator", card.step_separator},
+               {"labels", card.labels},
+               {"aggregation", card.aggregation},
+               {"calibration", card.calibration},
+               {"calibration_scale", card.calibration_scale},
+               {"calibration_offset", card.calibration_offset},
                {"reward_mean", nullptr},
                {"reward_deviation", nullptr}});
   if (card.reward_mean) json["reward_mean"] = *card.reward_mean;
@@ -134,6 +133,13 @@ inline ModelCard model_card_from(const Json& json, const std::string& where) {
   read("without_prompt", card.without_prompt);
   read("append_eos", card.append_eos);
   read("raw_scores", card.raw_scores);
+  read("kind", card.kind);
+  read("step_separator", card.step_separator);
+  read("labels", card.labels);
+  read("aggregation", card.aggregation);
+  read("calibration", card.calibration);
+  read("calibration_scale", card.calibration_scale);
+  read("calibration_offset", card.calibration_offset);
   card.reward_mean = optional<double>(json, "reward_mean", where);
   card.reward_deviation = optional<double>(json, "reward_deviation", where);
   const Json ours = to_json(card);
@@ -204,12 +210,17 @@ void write_model(const std::filesystem::path& directory, Model& model, const Mod
   Buffer<typename Backend::Scalar> host(parameters.size());
   Backend::to_host(model.handle(), parameters.values().data, host.data(), host.size());
   std::vector<TensorSource> tensors;
+  constexpr bool sequence = Model::HeadType::meaning == ScoreMeaning::per_completion;
+  constexpr bool gpt2 = std::is_same_v<typename Model::BackboneType, Gpt2>;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     const auto* data = host.data() + parameters.offset(i);
-    tensors.push_back({parameters.spec(i).name, parameters.spec(i).shape, data});
+    std::string name = parameters.spec(i).name;
+    // GPT2ForTokenClassification is the one class that calls its head otherwise.
+    if (gpt2 && !sequence && name.starts_with("score.")) name.replace(0, 5, "classifier");
+    tensors.push_back({std::move(name), parameters.spec(i).shape, data});
   }
-  const bool sequence = Model::HeadType::meaning == ScoreMeaning::per_completion;
-  const HfTask task{sequence ? "ForSequenceClassification" : "ForTokenClassification", model.outputs()};
+  const HfTask task{sequence ? "ForSequenceClassification" : "ForTokenClassification",
+                    model.reward_outputs()};
   SafetensorsOptions file_options;
   file_options.dtype = options.dtype;
   file_options.max_shard_bytes = options.max_shard_bytes;
@@ -244,7 +255,7 @@ struct LoadReport {
 namespace detail {
 
 inline bool is_head_parameter(std::string_view name) {
-  return name.starts_with("score.");
+  return name.starts_with("score.") || name.starts_with("value_head.");
 }
 
 /// The names under which others publish the tensor that we call `name`, ours first.
@@ -252,8 +263,10 @@ inline std::vector<std::string> published_names(const std::string& name) {
   std::vector<std::string> names{name};
   if (is_head_parameter(name)) {
     const std::string ending = name.substr(name.find('.') + 1);
+    const bool value = name.starts_with("value_head.");
+    if (!value) names.push_back("classifier." + ending);
     for (const char* head : {"v_head.summary.", "value_head.summary.", "value_head."}) {
-      names.push_back(head + ending);
+      if (head + ending != name) names.push_back(head + ending);
     }
     return names;
   }
@@ -284,6 +297,7 @@ inline bool is_deep_head(std::string_view name) {
 /// The head in the file must be one that the model can hold.
 inline void check_head(const SafetensorsDirectory& file, const std::vector<std::string>& names,
                        bool model_has_bias) {
+  // Of a linear head on completions: what another head has is found when its own tensors are missing.
   std::string layers;
   for (const std::string& name : names) {
     if (is_deep_head(name)) layers += (layers.empty() ? "" : ", ") + name;
@@ -314,7 +328,8 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
   const SafetensorsDirectory file(directory);
   const std::vector<std::string> names = file.names();
   auto& parameters = model.parameters();
-  detail::check_head(file, names, parameters.find("score.bias") != parameters.tensor_count());
+  const auto has = [&](const char* name) { return parameters.find(name) != parameters.tensor_count(); };
+  if (has("score.weight")) detail::check_head(file, names, has("score.bias"));
 
   LoadReport report;
   std::vector<std::string> used;

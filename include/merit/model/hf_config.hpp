@@ -233,9 +233,9 @@ inline Gpt2 gpt2_from(const ConfigFields& fields) {
   gpt2.init_deviation = fields.value_or("initializer_range", 0.02);
   const std::string activation = fields.value_or<std::string>("activation_function", "gelu_new");
   if (activation == "gelu_new" || activation == "gelu_pytorch_tanh" || activation == "gelu_fast") {
-    gpt2.activation = Gelu::tanh;
+    gpt2.activation = Activation::gelu_tanh;
   } else if (activation == "gelu") {
-    gpt2.activation = Gelu::erf;
+    gpt2.activation = Activation::gelu;
   } else {
     fields.refuse("activation_function", "one of gelu_new, gelu_pytorch_tanh, gelu_fast, gelu");
   }
@@ -384,7 +384,7 @@ inline Json backbone_config_json(const Gpt2& gpt2, const HfTask& task = {}) {
                {"n_inner", nullptr},
                {"layer_norm_epsilon", gpt2.norm_epsilon},
                {"initializer_range", gpt2.init_deviation},
-               {"activation_function", gpt2.activation == Gelu::tanh ? "gelu_new" : "gelu"},
+               {"activation_function", gpt2.activation == Activation::gelu_tanh ? "gelu_new" : "gelu"},
                {"attn_pdrop", 0.0},
                {"embd_pdrop", 0.0},
                {"resid_pdrop", 0.0}});

@@ -10,6 +10,7 @@
 #include "merit/fwd.hpp"
 #include "merit/head/head.hpp"
 #include "merit/loss/loss.hpp"
+#include "merit/model/fit.hpp"
 #include "merit/tape/tape.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -33,29 +34,74 @@ struct CheckPolicies {
   static_assert(loss<Loss, typename Backend::Score>,
                 "merit: the 3rd argument of RewardModel, Loss, is not a loss: expected the members of "
                 "merit/loss/loss.hpp. Use PairwiseLoss for chosen and rejected completions.");
-  static constexpr bool fits(ScoreMeaning meaning) {
-    if constexpr (requires {
-                    Head::meaning;
-                    Loss::reads;
-                  }) {
-      return Loss::reads != meaning || Head::meaning == meaning;
+  /// A misfit is reported only where both policies are what they should be.
+  static constexpr bool misfit(Fit why, ScoreMeaning reads = ScoreMeaning::per_completion) {
+    if constexpr (head<Head, Backend> && loss<Loss, typename Backend::Score>) {
+      constexpr Fit found = fit<Head, Loss>;
+      return found == why && (why != Fit::other_meaning || Loss::reads == reads);
     } else {
-      return true;  // reported above
+      return false;
     }
   }
-  static_assert(fits(ScoreMeaning::per_completion),
-                "merit: Head and Loss do not fit: the Loss compares whole completions, expected one score "
-                "each, but the "
-                "Head scores tokens or steps. Use ScalarHead with this Loss.");
-  static_assert(fits(ScoreMeaning::per_token),
-                "merit: Head and Loss do not fit: the Loss labels tokens, expected a score for each, but the "
-                "Head scores "
-                "completions or steps. Use a per-token head with this Loss, or PairwiseLoss with this Head.");
   static_assert(
-      fits(ScoreMeaning::per_step),
+      !misfit(Fit::other_meaning, ScoreMeaning::per_completion),
+      "merit: Head and Loss do not fit: the Loss judges whole completions, expected scores of them, but "
+      "the Head scores tokens, steps or states. Use ScalarHead with this Loss.");
+  static_assert(
+      !misfit(Fit::other_meaning, ScoreMeaning::per_token),
+      "merit: Head and Loss do not fit: the Loss labels tokens, expected a score for each, but the Head "
+      "scores completions, steps or states. Use TokenHead with this Loss, or PairwiseLoss with ScalarHead.");
+  static_assert(
+      !misfit(Fit::other_meaning, ScoreMeaning::per_step),
       "merit: Head and Loss do not fit: the Loss labels reasoning steps, expected scores for each, but the "
-      "Head "
-      "scores completions or tokens. Use a per-step head with this Loss, or PairwiseLoss with this Head.");
+      "Head scores completions, tokens or states. Use StepHead with this Loss, or PairwiseLoss with "
+      "ScalarHead.");
+  static_assert(
+      !misfit(Fit::other_meaning, ScoreMeaning::per_state),
+      "merit: Head and Loss do not fit: the Loss reads the value of each state, expected one before each "
+      "token, but the Head scores completions, tokens or steps. Use ValueHead with this Loss.");
+  static_assert(
+      !misfit(Fit::other_meaning, ScoreMeaning::next_token),
+      "merit: Head and Loss do not fit: the Loss reads logits of the next token, expected one for each of "
+      "the vocabulary, but the Head gives rewards. Use JointHead<your Head, LanguageModelHead> with "
+      "JointLoss<its Loss, LanguageModelLoss>.");
+  static_assert(
+      !misfit(Fit::one_score),
+      "merit: Head and Loss do not fit: the Loss reads one score a row, expected a Head with one output, "
+      "but the Head gives several. Use ScalarHead, TokenHead, ValueHead or StepHead<1> with this Loss, or "
+      "CrossEntropyLoss for classes and RegressionLoss for attributes.");
+  static_assert(
+      !misfit(Fit::several_scores),
+      "merit: Head and Loss do not fit: the Loss reads a score for each class, expected a Head with one "
+      "output a class, but the Head gives one score. Use StepHead<3> or StepHead<2> with this Loss, or "
+      "BinaryCrossEntropyLoss with one logit.");
+  static_assert(!misfit(Fit::joint_head),
+                "merit: Head and Loss do not fit: a JointHead has two heads, expected a loss for each. Use "
+                "JointLoss<first Loss, second Loss>.");
+
+  static constexpr bool head_reads_vectors() {
+    if constexpr (head<Head, Backend>) {
+      return !reads_features<Backbone> || Head::meaning == ScoreMeaning::per_completion;
+    } else {
+      return true;
+    }
+  }
+  static_assert(
+      head_reads_vectors(),
+      "merit: Backbone and Head do not fit: the Backbone Features has one vector a completion, expected a "
+      "Head that scores completions, but the Head scores tokens, steps or states. Use ScalarHead, or a "
+      "Backbone that reads tokens.");
+  static constexpr bool has_unembedding() {
+    if constexpr (backend<Backend> && backbone<Backbone, Backend>) {
+      return !reads_unembedding<Head> || unembedding_backbone<Backbone, Backend>;
+    } else {
+      return true;
+    }
+  }
+  static_assert(
+      has_unembedding(),
+      "merit: Backbone and Head do not fit: the Head reads the logits of a language model, expected a "
+      "Backbone with an unembedding, but this one has none. Use Llama or Gpt2 with this Head.");
   static constexpr bool value = true;
 };
 
@@ -78,6 +124,7 @@ class RewardModel {
   using BackendType = Backend;
   using Score = typename Backend::Score;
   using Targets = typename Loss::Targets;
+  using Normaliser = NormaliserOf<Loss>;
   using Forest = typename BackendTypes<Backend>::Forest;
 
   /// All numbers of a model. An aggregate: name what differs from the defaults.
@@ -95,9 +142,17 @@ class RewardModel {
         handle_(config_.backend),
         parameters_(handle_),
         backbone_(config_.backbone, parameters_),
-        head_(config_.head, backbone_.hidden_width(), parameters_),
+        head_(detail::bind_head<Head, Backend>(config_.head, backbone_.hidden_width(), parameters_,
+                                               unembedding())),
         tape_(handle_, parameters_) {
     parameters_.allocate(Rng(config_.seed));
+    if constexpr (reads_unembedding<Head>)
+      static_cast<void>(backbone_.unembedding());  // throws if it is not held
+    if (head_width<Head> != 0 && outputs() != head_width<Head>) {
+      throw UsageError(detail::concat("the head ", Head::name(), " gives ", outputs(),
+                                      " scores a row, expected ", head_width<Head>,
+                                      " as its `width` says (1 where it says nothing)"));
+    }
   }
   RewardModel(const RewardModel&) = delete;
   RewardModel& operator=(const RewardModel&) = delete;
@@ -117,7 +172,7 @@ class RewardModel {
   /// `normaliser` is the sum of loss().normaliser(targets) over all micro-batches of the step, so the step's
   /// loss and gradient do not depend on how it is cut. Call begin_step() before the first and end_step()
   /// after the last.
-  double accumulate(const Forest& forest, const Targets& targets, double normaliser) {
+  double accumulate(const Forest& forest, const Targets& targets, const Normaliser& normaliser) {
     check(forest);
     tape_.reset();
     tape_.set_recording(true);
@@ -142,13 +197,15 @@ class RewardModel {
   /// The scores of the last accumulate() or score(), (R, k).
   std::span<const Score> scores() const { return {scores_.data(), score_count_}; }
 
-  /// The loss of a forest alone, without gradients.
+  /// The loss of a forest alone, without gradients: 0 where nothing in it counts.
   double loss_value(const Forest& forest, const Targets& targets) {
     const Index count = score(forest).size();
+    const Normaliser normaliser = config_.loss.normaliser(targets);
+    if (!is_positive(normaliser)) return 0;
     if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
     const Index width = head_.outputs();
     return config_.loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count / width, width},
-                                           targets, config_.loss.normaliser(targets),
+                                           targets, normaliser,
                                            MatrixView<Score>{gradient_.data(), count / width, width});
   }
 
@@ -156,6 +213,14 @@ class RewardModel {
   const Head& head() const { return config_.head; }
   const Loss& loss() const { return config_.loss; }
   Index outputs() const { return head_.outputs(); }
+  /// How many of a row's scores are the reward: all, or those of a JointHead's first part.
+  Index reward_outputs() const {
+    if constexpr (is_joint_head<Head>) {
+      return head_.first_outputs();
+    } else {
+      return head_.outputs();
+    }
+  }
   Parameters<Backend>& parameters() { return parameters_; }
   const Parameters<Backend>& parameters() const { return parameters_; }
   typename Backend::Handle& handle() { return handle_; }
@@ -169,6 +234,14 @@ class RewardModel {
     config.head.validate();
     config.loss.validate();
     return config;
+  }
+
+  Unembedding unembedding() {
+    if constexpr (unembedding_backbone<Backbone, Backend>) {
+      return [this] { return backbone_.unembedding(); };
+    } else {
+      return {};
+    }
   }
 
   /// What would read outside a table, said in one sentence.

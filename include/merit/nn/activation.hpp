@@ -18,13 +18,13 @@ struct SwigluNode {
 };
 
 template <class B>
-struct GeluNode {
-  Gelu kind;
+struct ActivationNode {
+  Activation kind;
   Var x;
   Var out;
   void backward(Tape<B>& tape) const {
     const auto target = tape.gradient_target(x);
-    B::gelu_backward(tape.handle(), kind, tape.gradient(out), tape.value(x), target.write, target.view);
+    B::activate_backward(tape.handle(), kind, tape.gradient(out), tape.value(x), target.write, target.view);
   }
 };
 
@@ -40,12 +40,12 @@ Var swiglu(Tape<B>& tape, Var gate_up) {
   return out;
 }
 
-/// GELU (Hendrycks & Gimpel 2016) of each element.
+/// GELU (Hendrycks & Gimpel 2016) or ReLU of each element.
 template <class B>
-Var gelu(Tape<B>& tape, Var x, Gelu kind) {
+Var activate(Tape<B>& tape, Var x, Activation kind) {
   const Var out = tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x));
-  B::gelu(tape.handle(), kind, tape.value(x), tape.value(out));
-  tape.record(out, detail::GeluNode<B>{kind, x, out});
+  B::activate(tape.handle(), kind, tape.value(x), tape.value(out));
+  tape.record(out, detail::ActivationNode<B>{kind, x, out});
   return out;
 }
 

@@ -37,7 +37,7 @@ struct ParameterSpec {
   bool trainable = true;
 };
 
-/// One tensor, or several adjacent ones taken as one matrix (rows, cols), or some columns of it.
+/// One tensor, or several adjacent ones taken as one matrix (rows, cols), or a row or some columns of it.
 struct ParameterSlice {
   std::uint32_t first = 0;  // the tensors it covers
   std::uint32_t count = 0;
@@ -48,6 +48,8 @@ struct ParameterSlice {
 
   bool present() const { return count != 0; }
   Index size() const { return rows * cols; }
+  /// One row: the vector of one token in an embedding.
+  ParameterSlice row(Index i) const { return {first, count, offset + i * stride, 1, cols, stride}; }
   /// Some columns: the queries' part of a joint projection.
   ParameterSlice columns(Index begin, Index width) const {
     return {first, count, offset + begin, rows, width, stride};
@@ -158,7 +160,7 @@ class Parameters {
   }
 
   /// Where a gradient goes and how: the first writer of a step assigns, later writers add. Who writes some
-  /// columns only always adds, to zeros where nobody wrote before.
+  /// rows or columns only always adds, to zeros where nobody wrote before.
   struct Target {
     typename Types::Matrix view;
     Write write;
@@ -166,11 +168,13 @@ class Parameters {
   Target gradient_target(const ParameterSlice& slice) {
     bool any = false;
     bool all = true;
+    Index whole = 0;
     for (std::uint32_t i = slice.first; i < slice.first + slice.count; ++i) {
+      whole += tensors_[i].count;
       any = any || written_[i] != 0;
       all = all && written_[i] != 0;
     }
-    const bool partial = slice.cols != slice.stride;
+    const bool partial = slice.size() != whole;
     if ((any && !all) || partial) zero_unwritten(slice.first, slice.count);
     for (std::uint32_t i = slice.first; i < slice.first + slice.count; ++i) written_[i] = 1;
     return {{gradients_ + slice.offset, slice.rows, slice.cols, slice.stride},

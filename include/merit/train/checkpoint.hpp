@@ -35,14 +35,12 @@ std::string fingerprint(std::span<const Example> examples) {
     mix(sequence.tokens.size());
     mix(sequence.completion_begin);
     for (const Token token : sequence.tokens) mix(token);
+    for (const Index end : sequence.step_ends) mix(end);
     for (const float value : sequence.features) mix(std::bit_cast<std::uint32_t>(value));
   };
   for (const Example& example : examples) {
-    mix_sequence(example.chosen);
-    mix_sequence(example.rejected);
-    for (const double value : {example.margin, example.weight, example.soft_label}) {
-      mix(std::bit_cast<std::uint64_t>(value));
-    }
+    for_each_sequence(example, mix_sequence);
+    for_each_number(example, [&](double value) { mix(std::bit_cast<std::uint64_t>(value)); });
   }
   std::ostringstream text;
   text << std::hex << hash;

@@ -8,7 +8,6 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 #include "merit/data/packing.hpp"
@@ -16,6 +15,7 @@
 #include "merit/infer/batch.hpp"
 #include "merit/optim/adamw.hpp"
 #include "merit/optim/schedule.hpp"
+#include "merit/train/step_accuracy.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -53,7 +53,8 @@ struct StepReport {
   Index steps = 0;  // of the whole run
   Index epoch = 0;  // from 1
   double loss = 0;
-  double accuracy = 0;       // of the step's own pairs before the update; ties ½
+  double accuracy = 0;       // of the step's own pairs or labels before the update; ties ½
+  Index judged = 0;          // how many those were; 0 where the loss has no right and wrong
   double gradient_norm = 0;  // before clipping
   double learning_rate = 0;
   double seconds = 0;
@@ -82,6 +83,11 @@ struct TrainHooks {
 /// of steps made.
 template <class Model, class Example>
 class Trainer {
+  static_assert(
+      learns_from<typename Model::Targets, Example>,
+      "merit: the Loss does not learn from this kind of example: expected an append_targets() for the "
+      "Loss's Targets and the Example in merit/infer/targets.hpp or beside your own type.");
+
  public:
   using Backend = typename Model::BackendType;
 
@@ -112,20 +118,18 @@ class Trainer {
     report.epoch = steps_done() / steps_per_epoch_ + 1;
     report.learning_rate = options_.schedule.rate(steps_done(), steps());
 
-    const double normaliser = build_batches(report);
-    if (!(normaliser > 0)) {
-      throw DataError(detail::concat("step ", report.step, ": the weights of its records sum to ", normaliser,
-                                     ", expected more than 0"));
-    }
+    auto normaliser = build_batches(report);
+    require_weight(normaliser, report.step);
     model_->begin_step();
-    double correct = 0;
+    RightCount right;
     for (Index m = 0; m < report.micro_batches; ++m) {
       const BatchBuilder<Model>& batch = *batches_[m];
       report.loss += model_->accumulate(batch.forest(), batch.targets(), normaliser);
-      correct += correct_pairs(batch);
+      right += count_right(batch.targets(), model_->scores(), model_->outputs());
     }
     model_->end_step();
-    report.accuracy = correct / static_cast<double>(report.records);
+    report.accuracy = right.share();
+    report.judged = right.counted;
 
     Parameters<Backend>& parameters = model_->parameters();
     report.gradient_norm = std::sqrt(Backend::sum_of_squares(parameters.handle(), parameters.gradients()));
@@ -159,7 +163,7 @@ class Trainer {
 
  private:
   /// Builds the step's forests; the sum of their normalisers.
-  double build_batches(StepReport& report) {
+  typename Model::Normaliser build_batches(StepReport& report) {
     const Index epoch = report.epoch - 1;
     if (order_.empty() || order_epoch_ != epoch) {
       order_ = epoch_order(examples_.size(), options_.seed, epoch);
@@ -174,7 +178,7 @@ class Trainer {
     while (batches_.size() < report.micro_batches) {
       batches_.push_back(std::make_unique<BatchBuilder<Model>>(*model_, options_.sharing));
     }
-    double normaliser = 0;
+    typename Model::Normaliser normaliser{};
     for (Index m = 0; m < report.micro_batches; ++m) {
       BatchBuilder<Model>& batch = *batches_[m];
       batch.clear();
@@ -187,16 +191,18 @@ class Trainer {
     return normaliser;
   }
 
-  double correct_pairs(const BatchBuilder<Model>& batch) const {
-    double correct = 0;
-    if constexpr (std::is_same_v<typename Model::Targets, PairTargets>) {
-      const auto scores = model_->scores();
-      for (const PairTargets::Pair& pair : batch.targets().pairs) {
-        const auto difference = scores[pair.chosen] - scores[pair.rejected];
-        correct += difference > 0 ? 1.0 : difference < 0 ? 0.0 : 0.5;
-      }
+  /// A step without anything to learn from, such as one of ties alone, changes nothing but the moments. A
+  /// whole epoch of them is an error.
+  void require_weight(typename Model::Normaliser& normaliser, Index step) {
+    if (!is_finite(normaliser)) {
+      throw DataError(detail::concat("step ", step, ": the weights of its records are not finite"));
     }
-    return correct;
+    empty_steps_ = is_positive(normaliser) ? 0 : empty_steps_ + 1;
+    if (empty_steps_ == steps_per_epoch_) {
+      throw DataError(
+          detail::concat("step ", step, ": the weights of the last ", empty_steps_ * options_.batch_size,
+                         " records, a whole epoch, sum to 0, expected more: there is nothing to learn"));
+    }
   }
 
   [[noreturn]] void refuse(const StepReport& report) const {
@@ -227,6 +233,7 @@ class Trainer {
   Index steps_per_epoch_ = 0;
   std::vector<Index> order_;
   Index order_epoch_ = 0;
+  Index empty_steps_ = 0;
   std::vector<Index> step_costs_;
   std::vector<Index> cuts_;
   std::vector<std::unique_ptr<BatchBuilder<Model>>> batches_;  // one a micro-batch, reused

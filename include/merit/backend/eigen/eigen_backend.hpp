@@ -142,11 +142,12 @@ struct EigenBackend {
                               Matrix dgate_up) {
     detail::eigen::swiglu_backward(h.threads(), dout, gate_up, write, dgate_up);
   }
-  static void gelu(Handle& h, Gelu kind, ConstMatrix x, Matrix y) {
-    detail::eigen::gelu(h.threads(), kind, x, y);
+  static void activate(Handle& h, Activation kind, ConstMatrix x, Matrix y) {
+    detail::eigen::activate(h.threads(), kind, x, y);
   }
-  static void gelu_backward(Handle& h, Gelu kind, ConstMatrix dy, ConstMatrix x, Write write, Matrix dx) {
-    detail::eigen::gelu_backward(h.threads(), kind, dy, x, write, dx);
+  static void activate_backward(Handle& h, Activation kind, ConstMatrix dy, ConstMatrix x, Write write,
+                                Matrix dx) {
+    detail::eigen::activate_backward(h.threads(), kind, dy, x, write, dx);
   }
   /// Room for the sum over the path of every token.
   static Index path_mean_scratch(Handle&, const Forest& forest, Index width) {

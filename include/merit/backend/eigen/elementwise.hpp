@@ -59,16 +59,16 @@ void swiglu_backward(Index threads, MatrixView<const T> dout, MatrixView<const T
   });
 }
 
-/// The factor of x in GELU (gelu(x) = x · cdf), and its derivative.
+/// Every activation is x · cdf(x), cdf a distribution function; this is it and its derivative.
 template <class T>
-struct GeluFactor {
+struct ActivationFactor {
   Packet<T> cdf;
   Packet<T> density;
 };
 
 /// cdf = sigmoid(2u), u = sqrt(2/pi) · (x + 0.044715 x³): the same as (1 + tanh u) / 2.
 template <class T>
-inline GeluFactor<T> gelu_factor_tanh(const Packet<T>& x) {
+inline ActivationFactor<T> gelu_factor_tanh(const Packet<T>& x) {
   using S = Simd<T>;
   constexpr T root = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
   constexpr T cubic = static_cast<T>(0.044715);
@@ -82,7 +82,7 @@ inline GeluFactor<T> gelu_factor_tanh(const Packet<T>& x) {
 /// The normal distribution. In float, the tail is e^(-x²/2) · t · p(t) with t = 1 / (1 + c|x|), p a
 /// polynomial fitted to a relative error of 5e-9; so it is accurate relative to its own size also far out.
 template <class T>
-inline GeluFactor<T> gelu_factor_erf(const Packet<T>& x) {
+inline ActivationFactor<T> gelu_factor_erf(const Packet<T>& x) {
   using S = Simd<T>;
   constexpr T density_at_zero = std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>;
   const Packet<T> one = S::set(T{1});
@@ -107,32 +107,44 @@ inline GeluFactor<T> gelu_factor_erf(const Packet<T>& x) {
   return {cdf, mul(S::set(density_at_zero), bell)};
 }
 
-/// Calls f(factor of x) for the kind of GELU.
+/// A step at zero; its derivative counts nowhere.
 template <class T>
-inline GeluFactor<T> gelu_factor(Gelu kind, const Packet<T>& x) {
-  return kind == Gelu::erf ? gelu_factor_erf<T>(x) : gelu_factor_tanh<T>(x);
+inline ActivationFactor<T> relu_factor(const Packet<T>& x) {
+  using S = Simd<T>;
+  const Packet<T> zero = S::set(T{0});
+  return {Eigen::internal::pselect(Eigen::internal::pcmp_lt(zero, x), S::set(T{1}), zero), zero};
 }
 
 template <class T>
-void gelu(Index threads, Gelu kind, MatrixView<const T> x, MatrixView<T> y) {
+inline ActivationFactor<T> activation_factor(Activation kind, const Packet<T>& x) {
+  switch (kind) {
+    case Activation::gelu: return gelu_factor_erf<T>(x);
+    case Activation::gelu_tanh: return gelu_factor_tanh<T>(x);
+    case Activation::relu: break;
+  }
+  return relu_factor<T>(x);
+}
+
+template <class T>
+void activate(Index threads, Activation kind, MatrixView<const T> x, MatrixView<T> y) {
   parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       sweep<T>(x.cols, [&](Index j, auto lane) {
         const Packet<T> value = lane.load(x.row(i) + j);
-        lane.store(y.row(i) + j, mul(value, gelu_factor<T>(kind, value).cdf));
+        lane.store(y.row(i) + j, mul(value, activation_factor<T>(kind, value).cdf));
       });
     }
   });
 }
 
 template <class T>
-void gelu_backward(Index threads, Gelu kind, MatrixView<const T> dy, MatrixView<const T> x, Write write,
-                   MatrixView<T> dx) {
+void activate_backward(Index threads, Activation kind, MatrixView<const T> dy, MatrixView<const T> x,
+                       Write write, MatrixView<T> dx) {
   parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       sweep<T>(x.cols, [&](Index j, auto lane) {
         const Packet<T> value = lane.load(x.row(i) + j);
-        const GeluFactor<T> factor = gelu_factor<T>(kind, value);
+        const ActivationFactor<T> factor = activation_factor<T>(kind, value);
         put<T>(lane, dx.row(i) + j, mul(lane.load(dy.row(i) + j), fma(value, factor.density, factor.cdf)),
                write);
       });

@@ -1,0 +1,61 @@
+// Several numbers for an answer, one an attribute, and the weights by which they become one.
+#pragma once
+
+#include <cmath>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/head/linear_scores.hpp"
+#include "merit/head/rows.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// Ratings of an answer's attributes, such as helpfulness and correctness, read at its last token (Wang et
+/// al. 2024, HelpSteer2). They are learned by regression; merge() makes one score of them for ranking.
+struct AttributeHead {
+  std::vector<double> merge_weights = {1};  // one an attribute: their number is that of the outputs
+  bool bias = true;
+  double init_deviation = 0.02;
+
+  template <class B>
+  class Bound;
+
+  static constexpr ScoreMeaning meaning = ScoreMeaning::per_completion;
+  static constexpr Index width = 0;  // decided at run time
+  static constexpr std::string_view name() { return "attributes"; }
+  void validate() const {
+    if (merge_weights.empty()) {
+      throw ConfigError("attributes: there are no merge_weights, expected one for each attribute");
+    }
+    for (Index i = 0; i < merge_weights.size(); ++i) {
+      if (!std::isfinite(merge_weights[i])) {
+        throw ConfigError(detail::concat("attributes: merge_weights[", i, "] is ", merge_weights[i],
+                                         ", expected a finite number"));
+      }
+    }
+  }
+  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
+    append_rows<meaning>(sequence, out);
+  }
+
+  /// Σ weight · attribute.
+  double merge(std::span<const double> attributes) const {
+    double sum = 0;
+    for (Index i = 0; i < attributes.size(); ++i) sum += merge_weights[i] * attributes[i];
+    return sum;
+  }
+
+  friend bool operator==(const AttributeHead&, const AttributeHead&) = default;
+};
+
+template <class B>
+class AttributeHead::Bound : public detail::LinearScores<B> {
+ public:
+  Bound(const AttributeHead& head, Index hidden_width, Parameters<B>& parameters)
+      : detail::LinearScores<B>("score", head.merge_weights.size(), hidden_width, head.bias,
+                                head.init_deviation, parameters) {}
+};
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,72 @@
+// Two heads on one backbone, their scores side by side.
+#pragma once
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "merit/head/head.hpp"
+#include "merit/nn/concatenate.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// The scores of `first`, then those of `second`, for every row that either reads. JointLoss gives each its
+/// loss. What a model with it scores, ranks and reports is the first.
+template <class First, class Second>
+struct JointHead {
+  First first = {};
+  Second second = {};
+
+  template <class B>
+  class Bound;
+
+  static constexpr ScoreMeaning meaning = First::meaning;
+  static constexpr Index width =
+      head_width<First> != 0 && head_width<Second> != 0 ? head_width<First> + head_width<Second> : 0;
+  static constexpr bool reads_unembedding =
+      merit::reads_unembedding<First> || merit::reads_unembedding<Second>;
+  static constexpr std::string_view name() { return "joint"; }
+  void validate() const {
+    first.validate();
+    second.validate();
+  }
+  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
+    const auto begin = static_cast<std::ptrdiff_t>(out.size());
+    first.rows(sequence, out);
+    second.rows(sequence, out);
+    std::sort(out.begin() + begin, out.end());
+    out.erase(std::unique(out.begin() + begin, out.end()), out.end());
+  }
+
+  friend bool operator==(const JointHead&, const JointHead&) = default;
+};
+
+template <class First, class Second>
+template <class B>
+class JointHead<First, Second>::Bound {
+ public:
+  /// Throws UsageError when the two heads name a parameter alike.
+  Bound(const JointHead& head, Index hidden_width, Parameters<B>& parameters,
+        const Unembedding& unembedding = {})
+      : first_(detail::bind_head<First, B>(head.first, hidden_width, parameters, unembedding)),
+        second_(detail::bind_head<Second, B>(head.second, hidden_width, parameters, unembedding)) {}
+  Index outputs() const { return first_.outputs() + second_.outputs(); }
+  Index first_outputs() const { return first_.outputs(); }
+  /// (R, d) → (R, a + b)
+  Var forward(Tape<B>& tape, Var hidden) {
+    const Var left = first_.forward(tape, hidden);
+    return concatenate(tape, left, second_.forward(tape, hidden));
+  }
+
+ private:
+  typename First::template Bound<B> first_;
+  typename Second::template Bound<B> second_;
+};
+
+/// Whether a head is a JointHead.
+template <class Head>
+inline constexpr bool is_joint_head = false;
+template <class First, class Second>
+inline constexpr bool is_joint_head<JointHead<First, Second>> = true;
+
+}  // namespace merit::inline MERIT_ABI

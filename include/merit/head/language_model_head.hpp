@@ -1,0 +1,46 @@
+// The logits of the next token, to train a language model beside a reward.
+#pragma once
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/head/rows.hpp"
+#include "merit/nn/linear.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// Logits over the vocabulary at the token before each token of the answer, from the backbone's unembedding;
+/// no parameters of its own. A step holds rows × vocabulary of them twice, in scores and gradients: bound the
+/// rows by the tokens of a micro-batch.
+struct LanguageModelHead {
+  template <class B>
+  class Bound;
+
+  static constexpr ScoreMeaning meaning = ScoreMeaning::next_token;
+  static constexpr Index width = 0;  // the vocabulary
+  static constexpr bool reads_unembedding = true;
+  static constexpr std::string_view name() { return "language_model"; }
+  void validate() const {}
+  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
+    append_rows<meaning>(sequence, out);
+  }
+
+  friend bool operator==(const LanguageModelHead&, const LanguageModelHead&) = default;
+};
+
+template <class B>
+class LanguageModelHead::Bound {
+ public:
+  Bound(const LanguageModelHead&, Index, Parameters<B>&, Unembedding unembedding)
+      : unembedding_(std::move(unembedding)) {}
+  /// V, once the parameters are allocated.
+  Index outputs() const { return unembedding_().rows; }
+  /// (R, d) → (R, V)
+  Var forward(Tape<B>& tape, Var hidden) { return linear(tape, hidden, unembedding_()); }
+
+ private:
+  Unembedding unembedding_;
+};
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,179 @@
+// Heads and losses as the model card (merit.json) names them: {"name": …, settings}. A policy of your own
+// takes part with a settings_json(), and a read_settings() for a head that is to be read back, beside it;
+// without them only its name is kept.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/head/attribute_head.hpp"
+#include "merit/head/joint_head.hpp"
+#include "merit/head/language_model_head.hpp"
+#include "merit/head/lm_gain_bias_head.hpp"
+#include "merit/head/scalar_head.hpp"
+#include "merit/head/step_head.hpp"
+#include "merit/head/token_head.hpp"
+#include "merit/head/token_logit_head.hpp"
+#include "merit/head/two_layer_head.hpp"
+#include "merit/head/value_head.hpp"
+#include "merit/io/json.hpp"
+#include "merit/loss/binary_cross_entropy_loss.hpp"
+#include "merit/loss/cross_entropy_loss.hpp"
+#include "merit/loss/joint_loss.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+#include "merit/loss/plackett_luce_loss.hpp"
+#include "merit/loss/value_loss.hpp"
+
+namespace merit::inline MERIT_ABI {
+namespace detail {
+
+inline std::string_view activation_name(Activation activation) {
+  return activation == Activation::gelu ? "gelu" : activation == Activation::gelu_tanh ? "gelu_tanh" : "relu";
+}
+inline std::string_view denominator_name(Denominator denominator) {
+  return denominator == Denominator::per_token ? "per_token" : "per_sequence";
+}
+
+template <class Policy>
+Json policy_json(const Policy& policy);
+
+}  // namespace detail
+
+// ---- Heads ---
+
+inline Json settings_json(const ScalarHead& head) {
+  return {{"bias", head.bias}};
+}
+inline Json settings_json(const TokenHead& head) {
+  return {{"bias", head.bias}};
+}
+inline Json settings_json(const ValueHead& head) {
+  return {{"bias", head.bias}};
+}
+template <Index Classes>
+Json settings_json(const StepHead<Classes>& head) {
+  return {{"bias", head.bias}, {"classes", Classes}};
+}
+inline Json settings_json(const TwoLayerHead& head) {
+  return {
+      {"bias", head.bias}, {"inner", head.inner}, {"activation", detail::activation_name(head.activation)}};
+}
+inline Json settings_json(const AttributeHead& head) {
+  return {{"bias", head.bias}, {"merge_weights", head.merge_weights}};
+}
+template <ScoreMeaning Meaning, Index Count>
+Json settings_json(const TokenLogitHead<Meaning, Count>& head) {
+  return {{"tokens", head.tokens}, {"meaning", name_of(Meaning)}};
+}
+inline Json settings_json(const LmGainBiasHead& head) {
+  return {{"token", head.token}};
+}
+template <class First, class Second>
+Json settings_json(const JointHead<First, Second>& head) {
+  return {{"first", detail::policy_json(head.first)}, {"second", detail::policy_json(head.second)}};
+}
+
+// ---- Losses ---
+
+inline Json settings_json(const PairwiseLoss& loss) {
+  return {{"label_smoothing", loss.label_smoothing}, {"scale", loss.scale}, {"centering", loss.centering}};
+}
+inline Json settings_json(const PlackettLuceLoss& loss) {
+  return {{"top", loss.top},
+          {"ties", loss.ties == Ties::efron ? "efron" : "breslow"},
+          {"divide_by_choices", loss.divide_by_choices}};
+}
+template <ScoreMeaning Meaning>
+Json settings_json(const BinaryCrossEntropyLoss<Meaning>& loss) {
+  return {{"denominator", detail::denominator_name(loss.denominator)},
+          {"positive_weight", loss.positive_weight},
+          {"focal", loss.focal},
+          {"label_smoothing", loss.label_smoothing}};
+}
+inline Json settings_json(const CrossEntropyLoss& loss) {
+  return {{"denominator", detail::denominator_name(loss.denominator)},
+          {"class_weights", loss.class_weights},
+          {"label_smoothing", loss.label_smoothing}};
+}
+inline Json settings_json(const ValueLoss& loss) {
+  return {{"clip", loss.clip}};
+}
+template <class First, class Second>
+Json settings_json(const JointLoss<First, Second>& loss) {
+  return {{"first", detail::policy_json(loss.first)},
+          {"second", detail::policy_json(loss.second)},
+          {"first_weight", loss.first_weight},
+          {"second_weight", loss.second_weight}};
+}
+
+namespace detail {
+
+template <class Policy>
+Json policy_json(const Policy& policy) {
+  Json json = Json::object();
+  if constexpr (requires { settings_json(policy); }) json = settings_json(policy);
+  json["name"] = std::string_view(Policy::name());
+  return json;
+}
+
+template <class T>
+void read_field(const Json& json, const char* name, const std::string& where, T& field) {
+  if (auto value = optional<T>(json, name, where)) field = *std::move(value);
+}
+
+}  // namespace detail
+
+// ---- Reading heads back: throws DataError about the first field that is not what it should be ---
+
+inline void read_settings(const Json& json, const std::string& where, ScalarHead& head) {
+  detail::read_field(json, "bias", where, head.bias);
+}
+inline void read_settings(const Json& json, const std::string& where, TokenHead& head) {
+  detail::read_field(json, "bias", where, head.bias);
+}
+inline void read_settings(const Json& json, const std::string& where, ValueHead& head) {
+  detail::read_field(json, "bias", where, head.bias);
+}
+template <Index Classes>
+void read_settings(const Json& json, const std::string& where, StepHead<Classes>& head) {
+  detail::read_field(json, "bias", where, head.bias);
+}
+inline void read_settings(const Json& json, const std::string& where, TwoLayerHead& head) {
+  detail::read_field(json, "bias", where, head.bias);
+  detail::read_field(json, "inner", where, head.inner);
+  std::string name(detail::activation_name(head.activation));
+  detail::read_field(json, "activation", where, name);
+  for (const Activation known : {Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
+    if (name != detail::activation_name(known)) continue;
+    head.activation = known;
+    return;
+  }
+  throw DataError(detail::concat(where, ": field \"activation\" is ", detail::quote(name),
+                                 ", expected one of: gelu, gelu_tanh, relu"));
+}
+inline void read_settings(const Json& json, const std::string& where, AttributeHead& head) {
+  detail::read_field(json, "bias", where, head.bias);
+  detail::read_field(json, "merge_weights", where, head.merge_weights);
+}
+template <ScoreMeaning Meaning, Index Count>
+void read_settings(const Json& json, const std::string& where, TokenLogitHead<Meaning, Count>& head) {
+  const auto tokens = require<std::vector<Token>>(json, "tokens", where);
+  if (tokens.size() != Count) {
+    throw DataError(
+        detail::concat(where, ": field \"tokens\" has ", tokens.size(), " tokens, expected ", Count));
+  }
+  for (Index i = 0; i < Count; ++i) head.tokens[i] = tokens[i];
+}
+inline void read_settings(const Json& json, const std::string& where, LmGainBiasHead& head) {
+  head.token = require<Token>(json, "token", where);
+}
+inline void read_settings(const Json&, const std::string&, LanguageModelHead&) {}
+template <class First, class Second>
+void read_settings(const Json& json, const std::string& where, JointHead<First, Second>& head) {
+  read_settings(require<Json>(json, "first", where), where + ".first", head.first);
+  read_settings(require<Json>(json, "second", where), where + ".second", head.second);
+}
+
+}  // namespace merit::inline MERIT_ABI
