@@ -35,33 +35,40 @@ struct CheckPolicies {
                 "merit: the 3rd argument of RewardModel, Loss, is not a loss: expected the members of "
                 "merit/loss/loss.hpp. Use PairwiseLoss for chosen and rejected completions.");
   /// A misfit is reported only where both policies are what they should be.
-  static constexpr bool misfit(Fit why, ScoreMeaning reads = ScoreMeaning::per_completion) {
+  static constexpr bool misfit(Fit why) {
     if constexpr (head<Head, Backend> && loss<Loss, typename Backend::Score>) {
-      constexpr Fit found = fit<Head, Loss>;
-      return found == why && (why != Fit::other_meaning || Loss::reads == reads);
+      return merit::fit<Head, Loss> == why;
+    } else {
+      return false;
+    }
+  }
+  /// Whether the loss reads this meaning and the head gives another.
+  static constexpr bool misread(ScoreMeaning reads) {
+    if constexpr (head<Head, Backend> && loss<Loss, typename Backend::Score>) {
+      return merit::fit<Head, Loss> == Fit::other_meaning && Loss::reads == reads;
     } else {
       return false;
     }
   }
   static_assert(
-      !misfit(Fit::other_meaning, ScoreMeaning::per_completion),
+      !misread(ScoreMeaning::per_completion),
       "merit: Head and Loss do not fit: the Loss judges whole completions, expected scores of them, but "
       "the Head scores tokens, steps or states. Use ScalarHead with this Loss.");
   static_assert(
-      !misfit(Fit::other_meaning, ScoreMeaning::per_token),
+      !misread(ScoreMeaning::per_token),
       "merit: Head and Loss do not fit: the Loss labels tokens, expected a score for each, but the Head "
       "scores completions, steps or states. Use TokenHead with this Loss, or PairwiseLoss with ScalarHead.");
   static_assert(
-      !misfit(Fit::other_meaning, ScoreMeaning::per_step),
+      !misread(ScoreMeaning::per_step),
       "merit: Head and Loss do not fit: the Loss labels reasoning steps, expected scores for each, but the "
       "Head scores completions, tokens or states. Use StepHead with this Loss, or PairwiseLoss with "
       "ScalarHead.");
   static_assert(
-      !misfit(Fit::other_meaning, ScoreMeaning::per_state),
+      !misread(ScoreMeaning::per_state),
       "merit: Head and Loss do not fit: the Loss reads the value of each state, expected one before each "
       "token, but the Head scores completions, tokens or steps. Use ValueHead with this Loss.");
   static_assert(
-      !misfit(Fit::other_meaning, ScoreMeaning::next_token),
+      !misread(ScoreMeaning::next_token),
       "merit: Head and Loss do not fit: the Loss reads logits of the next token, expected one for each of "
       "the vocabulary, but the Head gives rewards. Use JointHead<your Head, LanguageModelHead> with "
       "JointLoss<its Loss, LanguageModelLoss>.");
