@@ -243,17 +243,11 @@ TEST_CASE("a shape seen before costs no allocation") {
   SUBCASE("reference, double") {
     check_shapes(merit::ReferenceBackend<double>{});
   }
-  SUBCASE("reference, float") {
-    check_shapes(merit::ReferenceBackend<float>{});
-  }
   SUBCASE("eigen, float, one thread") {
     check_shapes(merit::EigenBackend<float>{.threads = 1});
   }
   SUBCASE("eigen, float, two threads") {
     check_shapes(merit::EigenBackend<float>{.threads = 2});
-  }
-  SUBCASE("eigen, double") {
-    check_shapes(merit::EigenBackend<double>{});
   }
 }
 

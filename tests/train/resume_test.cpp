@@ -60,20 +60,20 @@ void check_resume(const Backbone& backbone, int stop_after) {
 }
 
 TEST_CASE("a resumed run has the bits of one that never stopped") {
-  SUBCASE("reference, double, in the middle of an epoch") {
+  SUBCASE("a transformer in plain loops, in double") {
     check_resume<merit::ReferenceBackend<double>>(training::small_llama(), 2);
   }
-  SUBCASE("reference, float, where an epoch ends") {
-    check_resume<merit::ReferenceBackend<float>>(training::small_llama(), 4);
+  SUBCASE("the same where an epoch ends") {
+    check_resume<merit::ReferenceBackend<double>>(training::small_llama(), 4);
   }
-  SUBCASE("eigen, double") {
-    check_resume<merit::EigenBackend<double>>(training::small_llama(), 6);
+  SUBCASE("a transformer on the host, in float") {
+    check_resume<merit::EigenBackend<float>>(training::small_llama(), 6);
   }
-  SUBCASE("eigen, float, before the first step") {
+  SUBCASE("from the beginning") {
     check_resume<merit::EigenBackend<float>>(training::small_llama(), 0);
   }
-  SUBCASE("another backbone, after the last step") {
-    check_resume<merit::ReferenceBackend<float>>(merit::BagOfTokens{.vocabulary_size = 40, .width = 8}, 10);
+  SUBCASE("a bag of tokens, near the end") {
+    check_resume<merit::ReferenceBackend<double>>(merit::BagOfTokens{.vocabulary_size = 40, .width = 8}, 10);
   }
 }
 
@@ -177,7 +177,7 @@ TEST_CASE("a damaged run is refused and the model stays as it was") {
 TEST_CASE("a saved model without a run is no run") {
   const TemporaryDirectory directory;
   CHECK_FALSE(merit::has_run(directory / "none"));
-  training::Llama<merit::ReferenceBackend<float>> model({.backbone = training::small_llama()});
+  training::Llama<merit::ReferenceBackend<double>> model({.backbone = training::small_llama()});
   merit::save_model(directory / "model", model);
   CHECK_FALSE(merit::has_run(directory / "model"));
 }
