@@ -27,18 +27,22 @@ std::unique_ptr<Model> make_model() {
   return std::make_unique<Model>(Model::Config{.backbone = llama});
 }
 
-/// A training step over all pairs, with the optimizer: how it is with a Trainer.
-Way training_step(const Pairs& pairs, Sharing sharing) {
-  const Work work = count_work(llama, Batch(pairs, sharing).builder.view());
+/// A training step over all examples, with the optimizer: how it is with a Trainer.
+template <class Trained, class Example>
+Way training_step(const std::vector<Example>& examples, Sharing sharing) {
+  auto model = std::make_shared<Trained>(typename Trained::Config{.backbone = llama});
+  BatchBuilder<Trained> batch(*model, sharing);
+  for (const Example& example : examples) batch.add(example);
+  batch.finish();
+  const Work work = count_work(llama, batch.forest());
   TrainOptions options;
   options.epochs = 1000000;  // more steps than any measurement makes
-  options.batch_size = pairs.size();
+  options.batch_size = examples.size();
   options.micro_batch_tokens = 8192;
   options.schedule = {.peak = 1e-6, .warmup = 0, .decay = Schedule::Decay::constant};
   options.sharing = sharing;
-  std::shared_ptr<Model> model = make_model();
-  auto trainer = std::make_shared<Trainer<Model, PreferenceExample>>(
-      *model, std::span<const PreferenceExample>(pairs), options);
+  auto trainer =
+      std::make_shared<Trainer<Trained, Example>>(*model, std::span<const Example>(examples), options);
   return {[model, trainer] { return trainer->step().loss; }, work.tokens, work.step};
 }
 
@@ -65,7 +69,31 @@ void step_sharing_60_percent(benchmark::State& state) {
     const Index shared = length * 6 / 10;
     pairs.push_back(make_pair(rng, shared, length - shared, length - shared, llama.vocabulary_size));
   }
-  alternate(state, training_step(pairs, Sharing::no), training_step(pairs, Sharing::yes), pairs.size());
+  alternate(state, training_step<Model>(pairs, Sharing::no), training_step<Model>(pairs, Sharing::yes),
+            pairs.size());
+}
+
+/// Prompts of 100 to 300 tokens with eight ranked completions of 40 to 120 each, under Plackett–Luce: every
+/// group one tree, against eight sequences.
+void step_8_ranked_completions(benchmark::State& state) {
+  std::vector<RankingExample> rankings;
+  Rng rng(5);
+  for (int i = 0; i < 4; ++i) {
+    const auto prompt = random_tokens(rng, random_length(rng, 100, 300), llama.vocabulary_size);
+    RankedGroup group;
+    for (Index k = 0; k < 8; ++k) {
+      Sequence sequence{prompt, prompt.size()};
+      const auto completion = random_tokens(rng, random_length(rng, 40, 120), llama.vocabulary_size);
+      sequence.tokens.push_back(static_cast<Token>(1 + k));  // they differ from their first token on
+      sequence.tokens.insert(sequence.tokens.end(), completion.begin(), completion.end());
+      group.completions.push_back(std::move(sequence));
+      group.ranks.push_back(k);
+    }
+    rankings.push_back({{std::move(group)}});
+  }
+  using Ranked = PlackettLuceModel<Llama>;
+  alternate(state, training_step<Ranked>(rankings, Sharing::no),
+            training_step<Ranked>(rankings, Sharing::yes), rankings.size());
 }
 
 /// Sequences of 50 to 500 tokens with nothing in common: one after the other, against a batch in which each
@@ -146,6 +174,7 @@ void score_8_completions(benchmark::State& state) {
 }  // namespace
 
 BENCHMARK(step_sharing_60_percent)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(step_8_ranked_completions)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(step_packing)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(step_row_pruning)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(score_8_completions)->Unit(benchmark::kMillisecond)->UseRealTime();

@@ -115,16 +115,13 @@ TEST_CASE("the counter counts") {
 }
 
 /// Steps of Trainer in three epochs; the first of an epoch makes its order.
-template <class Backend, class Backbone>
-void check_trainer(const Backend& backend, const Backbone& backbone,
-                   const std::vector<merit::PreferenceExample>& examples, Index micro_batch_tokens) {
-  using Model = merit::RewardModel<Backbone, merit::ScalarHead, merit::PairwiseLoss, Backend>;
-  Model model({.backbone = backbone, .backend = backend});
+template <class Model, class Example>
+void check_steps(Model& model, const std::vector<Example>& examples, Index micro_batch_tokens) {
   merit::TrainOptions options;
   options.epochs = 3;
   options.batch_size = 8;
   options.micro_batch_tokens = micro_batch_tokens;
-  merit::Trainer trainer(model, Examples(examples), options);
+  merit::Trainer trainer(model, examples, options);
   const Index steps_an_epoch = trainer.steps() / options.epochs;
   REQUIRE(steps_an_epoch >= 4);
   while (!trainer.finished()) {
@@ -133,6 +130,47 @@ void check_trainer(const Backend& backend, const Backbone& backbone,
     CAPTURE(trainer.steps_done());
     if (trainer.steps_done() == 1) CHECK(count > 0);
     if (!first_of_epoch) CHECK(count == 0);
+  }
+}
+
+template <class Backend, class Backbone>
+void check_trainer(const Backend& backend, const Backbone& backbone,
+                   const std::vector<merit::PreferenceExample>& examples, Index micro_batch_tokens) {
+  using Model = merit::RewardModel<Backbone, merit::ScalarHead, merit::PairwiseLoss, Backend>;
+  Model model({.backbone = backbone, .backend = backend});
+  check_steps(model, examples, micro_batch_tokens);
+}
+
+TEST_CASE("no loss and no kind of example allocates from the second step on") {
+  if (!can_count()) return;
+  using Backend = merit::ReferenceBackend<double>;
+  const auto pairs = training::sorted_pairs(64, true);
+  const merit::BagOfTokens bag{.vocabulary_size = 40, .width = 8};
+  SUBCASE("rankings") {
+    std::vector<merit::RankingExample> examples;
+    for (const auto& pair : pairs) {
+      examples.push_back(
+          {{{.completions = {pair.rejected, pair.chosen, pair.rejected}, .ranks = {1, 0, 1}}}});
+    }
+    merit::PlackettLuceModel<merit::BagOfTokens, Backend> model({.backbone = bag});
+    check_steps(model, examples, 40);
+  }
+  SUBCASE("steps") {
+    std::vector<merit::StepsExample> examples;
+    for (const auto& pair : pairs) {
+      merit::StepsExample example{pair.chosen,
+                                  {merit::StepLabel{0, 0, 1}, std::nullopt, merit::StepLabel{1, 0, 0}}};
+      example.sequence.step_ends = {6, 8, 10};
+      examples.push_back(example);
+    }
+    merit::ProcessRewardModel<merit::BagOfTokens, Backend> model({.backbone = bag});
+    check_steps(model, examples, 40);
+  }
+  SUBCASE("outcomes beside a language model") {
+    std::vector<merit::OutcomeExample> examples;
+    for (const auto& pair : pairs) examples.push_back({pair.chosen, 1});
+    merit::VerifierModel<merit::Llama, Backend> model({.backbone = training::small_llama()});
+    check_steps(model, examples, 40);
   }
 }
 

@@ -19,8 +19,8 @@ struct Sequence {
 
 /// Two completions of one prompt, the first of them preferred.
 struct PreferenceExample {
-  Sequence chosen;
-  Sequence rejected;
+  Sequence chosen = {};
+  Sequence rejected = {};
   double margin = 0;      // subtracted from the difference of scores inside the logistic function
   double weight = 1;      // how much the pair counts, 0 or more
   double soft_label = 1;  // the probability that `chosen` is the better one
@@ -28,22 +28,23 @@ struct PreferenceExample {
 
 /// Completions of one prompt, ordered by somebody, rated, or both.
 struct RankedGroup {
-  std::vector<Sequence> completions;  // K of them
-  std::vector<Index> ranks;           // (K), 0 is best, equal ranks are a tie
-  std::vector<double> ratings;        // (K, attributes), completion by completion; empty: not rated
+  std::vector<Sequence> completions = {};  // K of them
+  std::vector<Index> ranks = {};           // (K), 0 is best, equal ranks are a tie
+  std::vector<double> ratings = {};        // (K, attributes), completion by completion; empty: not rated
   Index attributes = 1;
-  std::vector<double> margins;  // of the pairs (0,1), (0,2), … (1,2), …, whichever is better; empty: all 0
-  double weight = 1;            // of the prompt among all
+  std::vector<double> margins =
+      {};             // of the pairs (0,1), (0,2), … (1,2), …, whichever is better; empty: all 0
+  double weight = 1;  // of the prompt among all
 };
 
 /// One group, or the turns of one conversation with a group each: all of it is one tree.
 struct RankingExample {
-  std::vector<RankedGroup> groups;
+  std::vector<RankedGroup> groups = {};
 };
 
 /// A completion that is right, or not, or with a probability.
 struct OutcomeExample {
-  Sequence sequence;
+  Sequence sequence = {};
   double label = 1;  // 0 to 1: the probability of being right
   double weight = 1;
 };
@@ -59,16 +60,16 @@ struct StepLabel {
 
 /// A completion in reasoning steps, some of them labelled.
 struct StepsExample {
-  Sequence sequence;
-  std::vector<std::optional<StepLabel>> labels;  // one for each of step_ends; nothing: not labelled
+  Sequence sequence = {};
+  std::vector<std::optional<StepLabel>> labels = {};  // one for each of step_ends; nothing: not labelled
   double weight = 1;
 };
 
 /// A completion that a policy wrote, with what followed each of its tokens.
 struct RolloutExample {
-  Sequence sequence;
-  std::vector<double> returns;     // one a completion token: of the state before that token
-  std::vector<double> old_values;  // what the value function said then; empty: not known
+  Sequence sequence = {};
+  std::vector<double> returns = {};     // one a completion token: of the state before that token
+  std::vector<double> old_values = {};  // what the value function said then; empty: not known
   double weight = 1;
 };
 

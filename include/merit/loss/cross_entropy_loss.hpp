@@ -114,9 +114,12 @@ struct CrossEntropyLoss {
     }
     const Index classes = scores.cols;
     check_classes(classes, targets);
-    std::vector<double> z(classes);
-    std::vector<double> p(classes);  // softmax(z)
-    std::vector<double> q(classes);  // the smoothed label by the weight of its class
+    thread_local std::vector<double> numbers;  // kept, so that a step asks for no memory
+    numbers.resize(3 * classes);
+    const std::span<double> z(numbers.data(), classes);
+    const std::span<double> p(numbers.data() + classes, classes);  // softmax(z)
+    const std::span<double> q(numbers.data() + 2 * classes,
+                              classes);  // the smoothed label by its class's weight
     double total = 0;
     detail::for_each_label(targets, denominator, normaliser, [&](Index i, double share) {
       const std::uint32_t row = targets.labels[i].row;

@@ -63,8 +63,8 @@ struct PlackettLuceLoss {
   double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
                             MatrixView<Score> gradient) const {
     for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
-    std::vector<double> values;
-    std::vector<Level> levels;
+    thread_local std::vector<double> values;  // both kept, so that a step asks for no memory
+    thread_local std::vector<Level> levels;
     double total = 0;
     for (const RankingTargets::Group& group : targets.groups) {
       const Index size = group.size();
