@@ -2,7 +2,9 @@
 // (merit::io).
 #pragma once
 
+#include "merit/data/benchmark_files.hpp"
 #include "merit/data/jsonl.hpp"
+#include "merit/data/record_files.hpp"
 #include "merit/data/tokenize.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/merit.hpp"

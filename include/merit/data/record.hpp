@@ -3,11 +3,14 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/data/example.hpp"
+#include "merit/data/names.hpp"
 #include "merit/text/plain_template.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -26,6 +29,31 @@ using TextOrMessages = std::variant<std::string, std::vector<Message>>;
 
 /// Which of its three forms a record is in.
 enum class RecordForm { text, ids, features };
+
+/// What a record says about its completions.
+enum class RecordKind { preference, ranking, ratings, outcome, steps, judge, rollout };
+
+namespace detail {
+
+inline constexpr NameTable<RecordKind, 7> record_kind_names{{{RecordKind::preference, "preference"},
+                                                             {RecordKind::ranking, "ranking"},
+                                                             {RecordKind::ratings, "ratings"},
+                                                             {RecordKind::outcome, "outcome"},
+                                                             {RecordKind::steps, "steps"},
+                                                             {RecordKind::judge, "judge"},
+                                                             {RecordKind::rollout, "rollout"}}};
+
+}  // namespace detail
+
+/// "preference", "ranking", "ratings", "outcome", "steps", "judge" or "rollout".
+inline std::string name_of(RecordKind kind) {
+  return detail::name_in(detail::record_kind_names, "kind of record", kind);
+}
+
+/// The kind of that name. Throws ConfigError that lists the known ones.
+inline RecordKind record_kind_from_name(std::string_view name) {
+  return detail::value_in(detail::record_kind_names, "kind of record", name);
+}
 
 /// Two completions of which one was preferred. Its form says which fields are filled; the others are empty.
 ///
@@ -55,6 +83,70 @@ struct PreferenceRecord {
   SourcePosition source;
 };
 
+/// What a judge said of two answers.
+enum class JudgeVote { a, b, tie };
+
+/// Two answers to one prompt, and the votes of people or models who compared them. The forms are those of
+/// PreferenceRecord, but the prompt is given. In text an answer may be empty: a model may have said nothing.
+struct JudgeRecord {
+  RecordForm form = RecordForm::text;
+
+  std::optional<TextOrMessages> prompt;  // always there but for features
+  TextOrMessages response_a;
+  TextOrMessages response_b;
+
+  std::optional<std::vector<Token>> prompt_ids;
+  std::vector<Token> response_a_ids;
+  std::vector<Token> response_b_ids;
+
+  std::vector<float> response_a_features;
+  std::vector<float> response_b_features;
+
+  std::vector<JudgeVote> votes;  // at least one
+  std::optional<double> weight;  // finite, 0 or more
+
+  SourcePosition source;
+};
+
+/// Several completions of one prompt. The forms are those of PreferenceRecord, but the prompt is given; all
+/// completions are strings or all are conversations.
+struct CompletionsRecord {
+  RecordForm form = RecordForm::text;
+
+  std::optional<TextOrMessages> prompt;  // always there but for features
+  std::vector<TextOrMessages> completions;
+
+  std::optional<std::vector<Token>> prompt_ids;
+  std::vector<std::vector<Token>> completions_ids;
+
+  std::vector<std::vector<float>> completions_features;
+
+  std::optional<double> weight;  // finite, 0 or more
+
+  SourcePosition source;
+
+  /// How many there are, in whichever form.
+  Index size() const {
+    switch (form) {
+      case RecordForm::text: return completions.size();
+      case RecordForm::ids: return completions_ids.size();
+      case RecordForm::features: return completions_features.size();
+    }
+    return 0;
+  }
+};
+
+/// Completions in an order of preference.
+struct RankingRecord : CompletionsRecord {
+  std::vector<Index> ranks;  // one a completion: 0 is best, equal ranks are a tie, numbers may be left out
+};
+
+/// Completions with ratings, higher ones better.
+struct RatingsRecord : CompletionsRecord {
+  std::vector<double> scores;  // (completions, attributes), finite
+  Index attributes = 1;        // how many numbers a completion has
+};
+
 /// One completion to be scored. The forms are those of PreferenceRecord; without a prompt, `completion` is
 /// the whole sequence.
 struct CompletionRecord {
@@ -67,6 +159,41 @@ struct CompletionRecord {
   std::vector<Token> completion_ids;
 
   std::vector<float> completion_features;
+
+  SourcePosition source;
+};
+
+/// A completion that is right or wrong. The prompt is given, but for features.
+struct OutcomeRecord : CompletionRecord {
+  double label = 1;              // the probability of being right
+  std::optional<double> weight;  // finite, 0 or more
+};
+
+/// A completion with what a policy was paid for it. The prompt is given; text or ids.
+struct RolloutRecord : CompletionRecord {
+  std::vector<double> rewards;   // one a token of the completion; empty: `reward` is there
+  std::optional<double> reward;  // of the completion, at its last token
+  std::vector<double> values;    // of the state before each token of the completion; empty: not known
+  std::optional<double> weight;  // finite, 0 or more
+};
+
+/// A step's label as written: null, true or false, a number, or the probabilities of bad, neutral and good.
+/// A number is -1 or in [0, 1]; what 0 means depends on the scale of the file (StepScale).
+using WrittenStepLabel = std::variant<std::monostate, bool, double, StepLabel>;
+
+/// A completion in reasoning steps with a label each. The prompt is given; text or ids. Steps in ids end in
+/// their separators already.
+struct StepsRecord {
+  RecordForm form = RecordForm::text;
+
+  std::optional<TextOrMessages> prompt;
+  std::vector<std::string> completions;  // the steps, without separators
+
+  std::optional<std::vector<Token>> prompt_ids;
+  std::vector<std::vector<Token>> completions_ids;  // the steps, with them
+
+  std::vector<WrittenStepLabel> labels;  // one a step
+  std::optional<double> weight;          // finite, 0 or more
 
   SourcePosition source;
 };

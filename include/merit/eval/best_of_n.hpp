@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/eval/pairs.hpp"
+#include "merit/eval/bootstrap.hpp"
 #include "merit/infer/vote.hpp"
 
 namespace merit::inline MERIT_ABI {

@@ -1,16 +1,70 @@
 // Right or wrong: area under the curve, F1, and finding the first wrong step.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/eval/pairs.hpp"
+#include "merit/eval/bootstrap.hpp"
 #include "merit/infer/vote.hpp"
 
 namespace merit::inline MERIT_ABI {
+
+namespace detail {
+
+/// An item in the order of scores: its group, and what it is.
+struct AreaItem {
+  Index group = 0;
+  bool positive = false;
+  bool ends_tie = false;  // the next one scores higher
+};
+
+/// Items by ascending score. They lie in a row, because a bootstrap goes over them thousands of times.
+inline std::vector<AreaItem> area_items(std::span<const double> scores,
+                                        std::span<const std::uint8_t> positive,
+                                        std::span<const Index> groups) {
+  const std::vector<Index> order = by_weight(scores);
+  std::vector<AreaItem> items;
+  for (Index i = 0; i < order.size(); ++i) {
+    items.push_back({groups[order[i]], positive[order[i]] != 0,
+                     i + 1 == order.size() || scores[order[i + 1]] != scores[order[i]]});
+  }
+  return items;
+}
+
+/// The area under the curve when an item counts weights[its group] times; NaN when either kind is missing.
+inline double weighted_area(std::span<const AreaItem> items, std::span<const double> weights) {
+  double won = 0;
+  double positives = 0;
+  double negatives = 0;  // with lower scores than the tie at hand
+  double up = 0;         // in the tie
+  double down = 0;
+  for (const AreaItem& item : items) {
+    (item.positive ? up : down) += weights[item.group];
+    if (!item.ends_tie) continue;
+    won += up * (negatives + down / 2);
+    positives += up;
+    negatives += down;
+    up = down = 0;
+  }
+  return won / (positives * negatives);
+}
+
+/// The area with its interval over groups (numbered from 0); nothing when either kind is missing.
+inline std::optional<Estimate> area_by_groups(std::span<const double> scores,
+                                              std::span<const std::uint8_t> positive,
+                                              std::span<const Index> groups, Index number_of_groups) {
+  const auto ones = std::count_if(positive.begin(), positive.end(), [](std::uint8_t p) { return p != 0; });
+  if (ones == 0 || static_cast<Index>(ones) == positive.size()) return std::nullopt;
+  const std::vector<AreaItem> items = area_items(scores, positive, groups);
+  return bootstrap_groups(number_of_groups,
+                          [&](std::span<const double> weights) { return weighted_area(items, weights); });
+}
+
+}  // namespace detail
 
 /// The share of pairs of a positive and a negative in which the positive scores higher, ties ½: the area
 /// under the ROC curve. `positive` is 1 or 0 for each. Throws DataError when either kind is missing.
@@ -20,26 +74,14 @@ inline double area_under_curve(std::span<const double> scores, std::span<const s
         detail::concat("area_under_curve: found ", positive.size(), " labels, expected ", scores.size()));
   }
   detail::require_scores("area_under_curve", scores);
-  const std::vector<Index> order = detail::by_weight(scores);
-  double won = 0;
-  double positives = 0;
-  double negatives = 0;  // with lower scores than the group at hand
-  for (Index begin = 0; begin < order.size();) {
-    double up = 0;
-    double down = 0;
-    Index end = begin;
-    for (; end < order.size() && scores[order[end]] == scores[order[begin]]; ++end)
-      (positive[order[end]] != 0 ? up : down) += 1;
-    won += up * (negatives + down / 2);
-    positives += up;
-    negatives += down;
-    begin = end;
-  }
+  const auto positives = scores.size() - static_cast<Index>(std::count(positive.begin(), positive.end(), 0));
+  const Index negatives = scores.size() - positives;
   if (positives == 0 || negatives == 0) {
     throw DataError(detail::concat("area_under_curve: found ", positives, " positives and ", negatives,
                                    " negatives, expected at least one of each"));
   }
-  return won / (positives * negatives);
+  const std::vector<Index> one_group(scores.size(), 0);
+  return detail::weighted_area(detail::area_items(scores, positive, one_group), std::vector{1.0});
 }
 
 /// Counts of predictions of a class.

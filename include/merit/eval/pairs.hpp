@@ -7,41 +7,12 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/core/rng.hpp"
 #include "merit/data/example.hpp"
+#include "merit/eval/bootstrap.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 
 namespace merit::inline MERIT_ABI {
-
-/// A share and the interval that holds it with the stated confidence.
-struct Estimate {
-  double value = 0;
-  double low = 0;
-  double high = 0;
-};
-
-/// The mean of `credits` with its 95% percentile-bootstrap interval (Efron 1979; 2,000 resamples from
-/// `seed`).
-inline Estimate bootstrap_mean(std::span<const double> credits, std::uint64_t seed = 0) {
-  if (credits.empty()) throw UsageError("bootstrap_mean: there is nothing to average");
-  constexpr Index resamples = 2000;
-  const auto n = static_cast<double>(credits.size());
-  Estimate result;
-  for (const double credit : credits) result.value += credit;
-  result.value /= n;  // as the resamples are averaged, so that equal credits give one number
-  Rng rng(seed, 0xB007);
-  std::vector<double> means(resamples);
-  for (double& mean : means) {
-    double sum = 0;
-    for (Index i = 0; i < credits.size(); ++i) sum += credits[static_cast<Index>(rng.below(credits.size()))];
-    mean = sum / n;
-  }
-  std::sort(means.begin(), means.end());
-  result.low = means[resamples * 25 / 1000];
-  result.high = means[resamples * 975 / 1000 - 1];
-  return result;
-}
 
 /// A pair's credit: 1 if the chosen side is higher, 0 if lower, ½ for a tie.
 inline double pair_credit(double chosen, double rejected) {

@@ -1,0 +1,163 @@
+// What is reported about ranked groups: pairs in the right order, the best at the top, rank correlations, and
+// the same for judges that only look at length.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/eval/bootstrap.hpp"
+#include "merit/eval/correlation.hpp"
+#include "merit/infer/aggregate.hpp"
+#include "merit/infer/vote.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// The completions of one prompt with their scores, ranks and lengths.
+struct ScoredRanking {
+  std::vector<double> scores;
+  std::vector<Index> ranks;    // 0 is best; equal ranks are a tie
+  std::vector<Index> lengths;  // in tokens
+};
+
+/// How well some judge orders groups.
+struct OrderReport {
+  Estimate pair_accuracy;  // of all pairs of different rank; equal scores ½
+  Estimate top;            // the top-scored is of the best rank; ties share
+};
+
+struct RankingReport {
+  Index groups = 0;      // with at least two different ranks
+  Index all_tied = 0;    // groups without, left out
+  Index pairs = 0;       // of different rank
+  Index rank_ties = 0;   // pairs of one rank, which do not count
+  Index score_ties = 0;  // pairs of different rank with equal scores
+  OrderReport model;
+  double top_by_chance = 0;          // mean share of completions of the best rank
+  std::optional<Estimate> kendall;   // τ-b of scores and ranks, mean over groups; nothing when all scores
+                                     // of every group are equal
+  std::optional<Estimate> spearman;  // the same
+  Index without_correlation = 0;     // groups whose scores are all equal, left out of the two
+  OrderReport longest;               // preferring the longer completion
+  OrderReport shortest;              // preferring the shorter one
+};
+
+namespace detail {
+
+/// Credit over the pairs of a group that differ in rank, and their number.
+struct PairCredits {
+  double credit = 0;
+  double pairs = 0;
+  Index rank_ties = 0;
+  Index score_ties = 0;
+};
+
+inline PairCredits pair_credits(std::span<const double> scores, std::span<const Index> ranks) {
+  PairCredits result;
+  for (Index i = 0; i < ranks.size(); ++i) {
+    for (Index j = i + 1; j < ranks.size(); ++j) {
+      if (ranks[i] == ranks[j]) {
+        ++result.rank_ties;
+        continue;
+      }
+      const double better = ranks[i] < ranks[j] ? scores[i] : scores[j];
+      const double worse = ranks[i] < ranks[j] ? scores[j] : scores[i];
+      result.pairs += 1;
+      result.credit += better > worse ? 1.0 : better < worse ? 0.0 : 0.5;
+      result.score_ties += better == worse ? 1 : 0;
+    }
+  }
+  return result;
+}
+
+/// The share of those with the top score that are of the best rank.
+inline double top_credit(std::span<const double> scores, std::span<const Index> ranks) {
+  const Index best = *std::min_element(ranks.begin(), ranks.end());
+  const Pick pick = pick_best(scores);
+  double right = 0;
+  for (const Index i : pick.tied) right += ranks[i] == best ? 1 : 0;
+  return right / static_cast<double>(pick.tied.size());
+}
+
+/// What a judge reaches over groups; `score(group)` gives its numbers for the completions of one.
+template <class Score>
+OrderReport report_order(std::span<const ScoredRanking* const> groups, const Score& score) {
+  std::vector<double> credits, pairs, tops;
+  for (const ScoredRanking* group : groups) {
+    const std::vector<double> scores = score(*group);
+    const PairCredits some = pair_credits(scores, group->ranks);
+    credits.push_back(some.credit);
+    pairs.push_back(some.pairs);
+    tops.push_back(top_credit(scores, group->ranks));
+  }
+  return {bootstrap_ratio(credits, pairs), bootstrap_mean(tops)};
+}
+
+}  // namespace detail
+
+/// The report of scored groups; intervals are over groups. A group whose ranks are all equal says nothing and
+/// is left out, counted. Throws DataError when no group is left or a score is not finite, UsageError when a
+/// group has not one rank and one length for each score.
+inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
+  RankingReport report;
+  std::vector<const ScoredRanking*> groups;
+  for (const ScoredRanking& group : rankings) {
+    detail::require_scores("report_rankings", group.scores);
+    if (group.ranks.size() != group.scores.size() || group.lengths.size() != group.scores.size()) {
+      throw UsageError(detail::concat("report_rankings: found ", group.ranks.size(), " ranks and ",
+                                      group.lengths.size(), " lengths, expected ", group.scores.size(),
+                                      ", one a completion"));
+    }
+    const auto [low, high] = std::minmax_element(group.ranks.begin(), group.ranks.end());
+    if (*low == *high) {
+      ++report.all_tied;
+    } else {
+      groups.push_back(&group);
+    }
+  }
+  if (groups.empty()) {
+    throw DataError(detail::concat("report_rankings: found ", rankings.size(),
+                                   " groups, none of them with two different "
+                                   "ranks, expected at least one"));
+  }
+  report.groups = groups.size();
+  std::vector<double> kendalls, spearmans;
+  for (const ScoredRanking* group : groups) {
+    const detail::PairCredits some = detail::pair_credits(group->scores, group->ranks);
+    report.pairs += static_cast<Index>(some.pairs);
+    report.rank_ties += some.rank_ties;
+    report.score_ties += some.score_ties;
+    const std::vector<double> equal(group->scores.size(), 0.0);
+    report.top_by_chance += detail::top_credit(equal, group->ranks) / static_cast<double>(groups.size());
+    std::vector<double> goodness;
+    for (const Index rank : group->ranks) goodness.push_back(-static_cast<double>(rank));
+    const double kendall = detail::kendall_or_nan(group->scores, goodness);
+    if (std::isnan(kendall)) {
+      ++report.without_correlation;
+      continue;
+    }
+    kendalls.push_back(kendall);
+    spearmans.push_back(detail::spearman_or_nan(group->scores, goodness));
+  }
+  if (!kendalls.empty()) {
+    report.kendall = bootstrap_mean(kendalls);
+    report.spearman = bootstrap_mean(spearmans);
+  }
+  const auto lengths = [](double sign) {
+    return [sign](const ScoredRanking& group) {
+      std::vector<double> scores;
+      for (const Index length : group.lengths) scores.push_back(sign * static_cast<double>(length));
+      return scores;
+    };
+  };
+  report.model = detail::report_order(groups, [](const ScoredRanking& group) { return group.scores; });
+  report.longest = detail::report_order(groups, lengths(1));
+  report.shortest = detail::report_order(groups, lengths(-1));
+  return report;
+}
+
+}  // namespace merit::inline MERIT_ABI
