@@ -42,7 +42,7 @@ finish() {
 # ---- Packages --------------------------------------------------------------------------------------------------
 
 packages="g++ cmake ninja-build pkg-config python3 libeigen3-dev doctest-dev nlohmann-json3-dev libcli11-dev
-  libbenchmark-dev libopenblas-dev clang clang-format libomp-dev"
+  libbenchmark-dev libopenblas-dev clang clang-format libomp-dev chromium fonts-dejavu-core"
 
 say "looking for packages"
 if command -v dpkg-query >/dev/null; then

@@ -24,6 +24,9 @@ def problem(compiler, options, source):
     errors = [line for line in result.stderr.splitlines() if "error:" in line]
     if not any(expected in line for line in errors):
         return f'fails without the text "{expected}"; its errors are:\n    ' + "\n    ".join(errors[:6])
+    ours = [line for line in errors if "merit: " in line]
+    if len(ours) > 1:
+        return f"says {len(ours)} sentences of merit's, expected one:\n    " + "\n    ".join(ours)
     return None
 
 

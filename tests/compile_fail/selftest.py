@@ -12,6 +12,10 @@ CASES = {
     "a program that compiles": ("// expect: anything\nint x = 0;\n", "compiles, but must not"),
     "another message": ('// expect: needs a head\nstatic_assert(sizeof(int) == 0, "no");\n', "fails without the text"),
     "a control that fails": ("// compiles\nint x = nothing;\n", "should compile"),
+    "two sentences": (
+        '// expect: merit: a\nstatic_assert(sizeof(int) == 0, "merit: a");\nstatic_assert(sizeof(int) == 0, "merit: b");\n',
+        "2 sentences",
+    ),
     "no first line": ("int x = nothing;\n", "its first line is neither"),
 }
 

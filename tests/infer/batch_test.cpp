@@ -60,7 +60,9 @@ TEST_CASE("a batch of pairs shares prompts and points its targets at the last to
   PreferenceExample first = pair(tokens({1, 2, 3, 4}, 2), tokens({1, 2, 5}, 2));
   first.margin = 0.25, first.weight = 2, first.soft_label = 0.75;
   CHECK(builder.add(first) == 0);
-  CHECK(builder.add(pair(tokens({1, 2, 3}), tokens({1, 2, 3, 4}))) == 2);  // one side inside the other
+  const PreferenceExample second =
+      pair(tokens({1, 2, 3}), tokens({1, 2, 3, 4}));  // one side inside the other
+  CHECK(builder.add(second) == 2);
   builder.finish();
   CHECK(builder.records() == 2);
   CHECK(builder.token_count() == 5 + 4);
@@ -89,7 +91,8 @@ TEST_CASE("a batch of pairs shares prompts and points its targets at the last to
 TEST_CASE("a pair of equal sides is one row in both places") {
   const TokenModel model(small());
   BatchBuilder<TokenModel> builder(model);
-  builder.add(pair(tokens({1, 2}), tokens({1, 2})));
+  const PreferenceExample equal = pair(tokens({1, 2}), tokens({1, 2}));
+  builder.add(equal);
   builder.finish();
   CHECK(builder.forest().row_count() == 1);
   CHECK(builder.targets().pairs[0].chosen == builder.targets().pairs[0].rejected);
@@ -113,7 +116,8 @@ TEST_CASE("a builder cleared starts anew, also after a record that it refused") 
 TEST_CASE("without sharing every sequence is a tree of its own") {
   const TokenModel model(small());
   BatchBuilder<TokenModel> builder(model, Sharing::no);
-  builder.add(pair(tokens({1, 2, 3}), tokens({1, 2, 4})));
+  const PreferenceExample example = pair(tokens({1, 2, 3}), tokens({1, 2, 4}));
+  builder.add(example);
   builder.finish();
   CHECK(builder.token_count() == 6);
   CHECK(builder.forest().tree_count() == 2);
@@ -135,7 +139,8 @@ TEST_CASE("vectors and tokens are kept apart, each with its sentence") {
   CHECK_THROWS_WITH_AS(of_features.add(features({1, 2, 3})),
                        "forest: feature vector 1 has 3 numbers, expected 2 like the first.", DataError);
   of_features.clear();
-  CHECK(of_features.add(pair(features({1, 2}), features({3, 4}))) == 0);
+  const PreferenceExample vectors = pair(features({1, 2}), features({3, 4}));
+  CHECK(of_features.add(vectors) == 0);
   CHECK(of_features.add(features({5, 6})) == 2);
   of_features.finish();
   CHECK(of_features.forest().features.rows == 3);

@@ -69,4 +69,11 @@ inline constexpr bool is_joint_head = false;
 template <class First, class Second>
 inline constexpr bool is_joint_head<JointHead<First, Second>> = true;
 
+/// Whether all scores of a head are of whole completions.
+template <class Head>
+inline constexpr bool scores_completions = Head::meaning == ScoreMeaning::per_completion;
+template <class First, class Second>
+inline constexpr bool scores_completions<JointHead<First, Second>> =
+    scores_completions<First> ? scores_completions<Second> : false;
+
 }  // namespace merit::inline MERIT_ABI

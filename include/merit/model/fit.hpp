@@ -21,6 +21,8 @@ namespace detail {
 
 constexpr Fit fit_of(ScoreMeaning meaning, Index width, ScoreMeaning reads, ScoreWidth reads_width) {
   if (meaning != reads) return Fit::other_meaning;
+  // The logits of a whole vocabulary are no numbers to regress on one by one.
+  if (meaning == ScoreMeaning::next_token && reads_width != ScoreWidth::several) return Fit::one_score;
   if (reads_width == ScoreWidth::one && width != 1) return Fit::one_score;
   if (reads_width == ScoreWidth::several && width == 1) return Fit::several_scores;
   return Fit::yes;
@@ -29,22 +31,28 @@ constexpr Fit fit_of(ScoreMeaning meaning, Index width, ScoreMeaning reads, Scor
 template <class Head, class Loss>
 struct FitOf {
   static constexpr Fit value = fit_of(Head::meaning, head_width<Head>, Loss::reads, width_read<Loss>);
+  static constexpr ScoreMeaning reads = Loss::reads;  // of the part that does not fit
 };
 /// Both losses read the scores of one head.
 template <class Head, class First, class Second>
 struct FitOf<Head, JointLoss<First, Second>> {
   static constexpr Fit first = FitOf<Head, First>::value;
   static constexpr Fit value = first != Fit::yes ? first : FitOf<Head, Second>::value;
+  static constexpr ScoreMeaning reads =
+      first != Fit::yes ? FitOf<Head, First>::reads : FitOf<Head, Second>::reads;
 };
 /// Each head has its loss.
 template <class HeadA, class HeadB, class LossA, class LossB>
 struct FitOf<JointHead<HeadA, HeadB>, JointLoss<LossA, LossB>> {
   static constexpr Fit first = FitOf<HeadA, LossA>::value;
   static constexpr Fit value = first != Fit::yes ? first : FitOf<HeadB, LossB>::value;
+  static constexpr ScoreMeaning reads =
+      first != Fit::yes ? FitOf<HeadA, LossA>::reads : FitOf<HeadB, LossB>::reads;
 };
 template <class HeadA, class HeadB, class Loss>
 struct FitOf<JointHead<HeadA, HeadB>, Loss> {
   static constexpr Fit value = Fit::joint_head;
+  static constexpr ScoreMeaning reads = Loss::reads;
 };
 
 }  // namespace detail

@@ -25,7 +25,7 @@ struct CheckPolicies {
                 "every operation "
                 "of merit/backend/operations.hpp. Use EigenBackend<float> or ReferenceBackend<double>.");
   static_assert(
-      backbone<Backbone, Backend>,
+      !backend<Backend> || backbone<Backbone, Backend>,
       "merit: the 1st argument of RewardModel, Backbone, is not a backbone: expected the members of "
       "merit/backbone/backbone.hpp. Use Llama, Gpt2, BagOfTokens or Features.");
   static_assert(head<Head, Backend>,
@@ -42,10 +42,11 @@ struct CheckPolicies {
       return false;
     }
   }
-  /// Whether the loss reads this meaning and the head gives another.
+  /// Whether the loss, or that of its parts which does not fit, reads this meaning and the head gives
+  /// another.
   static constexpr bool misread(ScoreMeaning reads) {
     if constexpr (head<Head, Backend> && loss<Loss, typename Backend::Score>) {
-      return merit::fit<Head, Loss> == Fit::other_meaning && Loss::reads == reads;
+      return merit::fit<Head, Loss> == Fit::other_meaning && FitOf<Head, Loss>::reads == reads;
     } else {
       return false;
     }
@@ -88,7 +89,7 @@ struct CheckPolicies {
 
   static constexpr bool head_reads_vectors() {
     if constexpr (head<Head, Backend>) {
-      return !reads_features<Backbone> || Head::meaning == ScoreMeaning::per_completion;
+      return !reads_features<Backbone> || scores_completions<Head>;
     } else {
       return true;
     }

@@ -186,7 +186,7 @@ template <class Model>
 GradientReport check_gradients(Model& model, const typename Model::Forest& forest,
                                const typename Model::Targets& targets,
                                const GradientCheckOptions& options = {}) {
-  const double normaliser = model.loss().normaliser(targets);
+  const auto normaliser = model.loss().normaliser(targets);
   const auto step = [&] {
     model.begin_step();
     model.accumulate(forest, targets, normaliser);
@@ -239,7 +239,7 @@ GradientReport check_loss_gradient(const Loss& loss, std::vector<double> scores,
                                    const typename Loss::Targets& targets,
                                    const GradientCheckOptions& options = {}) {
   const Index rows = scores.size() / width;
-  const double normaliser = loss.normaliser(targets);
+  const auto normaliser = loss.normaliser(targets);
   std::vector<double> gradient(scores.size());
   const auto value = [&] {
     std::fill(gradient.begin(), gradient.end(), std::numeric_limits<double>::infinity());

@@ -1,0 +1,176 @@
+// Models with every head on disk: what is written is read to the same bits and settings, under the names that
+// others use.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "../io/temporary.hpp"
+#include "merit/backend/reference/reference_backend.hpp"
+#include "merit/infer/score.hpp"
+#include "merit/model/aliases.hpp"
+#include "merit/model/checkpoint.hpp"
+#include "small_examples.hpp"
+
+namespace {
+
+using namespace merit;
+using namespace merit_test;
+using B = ReferenceBackend<double>;
+
+template <class Model>
+std::vector<double> values_of(Model& model) {
+  const auto values = model.parameters().values();
+  return {values.begin(), values.end()};
+}
+
+template <class Model>
+std::vector<double> scores_of(Model& model) {
+  Rng rng(3);
+  std::vector<double> result;
+  for (const RowScores& rows :
+       score_rows(model, std::span<const Sequence>(completions_of_one_prompt(rng, 3)))) {
+    result.insert(result.end(), rows.values.begin(), rows.values.end());
+  }
+  return result;
+}
+
+/// Saves, reads config, settings and weights back, and compares. The names of the head's own tensors.
+template <class Model>
+std::vector<std::string> check_round_trip(const typename Model::Config& config) {
+  INFO(std::string(Model::BackboneType::name()), " ", std::string(Model::HeadType::name()));
+  const TemporaryDirectory directory;
+  Model model(config);
+  Rng rng(6);
+  auto& parameters = model.parameters();  // but not the gaps between tensors, which are no part of a model
+  for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    double* tensor = parameters.values().data + parameters.offset(i);
+    for (Index j = 0; j < parameters.element_count(i); ++j) tensor[j] += 0.1 * rng.normal();
+  }
+  ModelCard card;
+  card.kind = "some";
+  card.labels = {"a", "b"};
+  save_model(directory / "m", model, card);
+
+  auto again = config;
+  again.seed = config.seed + 1;
+  again.backbone = std::get<typename Model::BackboneType>(read_backbone_config(directory / "m"));
+  if constexpr (requires { again.backbone.unembedding; }) {
+    again.backbone.unembedding = config.backbone.unembedding;
+  }
+  CHECK(again.backbone == config.backbone);
+  const auto read = read_model_card(directory / "m");
+  REQUIRE(read.has_value());
+  CHECK(read->kind == "some");
+  CHECK(read->labels == card.labels);
+  again.head = {};
+  read_settings(read->head, "merit.json: head", again.head);
+  CHECK(detail::policy_json(again.head) == detail::policy_json(config.head));
+
+  Model loaded(again);
+  CHECK(loaded.outputs() == model.outputs());
+  const LoadReport report = load_model_parameters(directory / "m", loaded);
+  CHECK(report.fresh.empty());
+  CHECK(report.skipped.empty());
+  CHECK(report.unexpected.empty());
+  CHECK(values_of(loaded) == values_of(model));
+  CHECK(scores_of(loaded) == scores_of(model));
+
+  std::vector<std::string> heads;
+  for (const std::string& name : SafetensorsDirectory(directory / "m").names()) {
+    if (!name.starts_with("model.") && !name.starts_with("transformer.")) heads.push_back(name);
+  }
+  std::sort(heads.begin(), heads.end());
+  return heads;
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a model with any head is saved and loaded: the same settings, bits and scores") {
+  const Llama llama = tiny_reward_llama();
+  const Gpt2 gpt2 = tiny_reward_gpt2();
+  const Names linear{"score.bias", "score.weight"};
+  CHECK(check_round_trip<BradleyTerryModel<Llama, B>>({.backbone = llama, .head = {.bias = true}}) == linear);
+  CHECK(check_round_trip<AttributeModel<Llama, B>>(
+            {.backbone = llama, .head = {.merge_weights = {0.5, -1, 0.1}}}) == linear);
+  CHECK(check_round_trip<OutcomeRewardModel<Llama, B>>({.backbone = llama}) == linear);
+  CHECK(check_round_trip<ProcessRewardModel<Llama, B>>({.backbone = llama}) == linear);
+  CHECK(check_round_trip<BinaryProcessRewardModel<Llama, B>>({.backbone = llama, .head = {.bias = false}}) ==
+        Names{"score.weight"});
+  CHECK(check_round_trip<ProcessRewardModel<Gpt2, B>>({.backbone = gpt2}) ==
+        Names{"classifier.bias", "classifier.weight"});
+  CHECK(check_round_trip<BradleyTerryModel<Gpt2, B>>({.backbone = gpt2}) == Names{"score.weight"});
+  CHECK(check_round_trip<ValueModel<Llama, B>>({.backbone = llama}) ==
+        Names{"value_head.bias", "value_head.weight"});
+  CHECK(check_round_trip<RewardModel<Llama, TwoLayerHead, PairwiseLoss, B>>(
+            {.backbone = llama, .head = {.inner = 5, .activation = Activation::gelu}}) ==
+        Names{"score.0.bias", "score.0.weight", "score.2.bias", "score.2.weight"});
+  Llama untied = llama;
+  untied.tied_embedding = false;
+  untied.unembedding = true;
+  CHECK(check_round_trip<TokenProcessRewardModel<Llama, B>>({.backbone = untied, .head = {{7, 3}}}) ==
+        Names{"lm_head.weight"});
+  CHECK(check_round_trip<TokenProcessRewardModel<Gpt2, B>>({.backbone = gpt2, .head = {{7, 3}}}).empty());
+  CHECK(check_round_trip<VerifierModel<Llama, B>>(
+            {.backbone = llama, .head = {.first = {.token = 9}, .second = {}}}) ==
+        Names{"score.bias", "score.gain"});
+}
+
+namespace {
+
+/// A checkpoint in which tensors are called otherwise, as another program would have written it.
+template <class Model>
+void write_renamed(const std::filesystem::path& directory, Model& model, const std::string& from,
+                   const std::string& to) {
+  std::vector<TensorSource> tensors;
+  const auto& parameters = model.parameters();
+  for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    std::string name = parameters.spec(i).name;
+    if (name.starts_with(from)) name = to + name.substr(from.size());
+    tensors.push_back({name, parameters.spec(i).shape, parameters.values().data + parameters.offset(i)});
+  }
+  write_safetensors_directory(directory, tensors, {});
+}
+
+template <class Model>
+void check_renamed(const typename Model::Config& config, const std::string& from, const std::string& to) {
+  INFO(to);
+  const TemporaryDirectory directory;
+  Model source(config);
+  write_renamed(directory.path(), source, from, to);
+  auto other = config;
+  other.seed = 9;
+  Model model(other);
+  const LoadReport report = load_model_parameters(directory.path(), model);
+  CHECK(report.unexpected.empty());
+  CHECK(values_of(model) == values_of(source));
+}
+
+}  // namespace
+
+TEST_CASE("heads load under the names that other programs give them") {
+  const Llama llama = tiny_reward_llama();
+  check_renamed<ValueModel<Llama, B>>({.backbone = llama}, "value_head.", "v_head.summary.");
+  check_renamed<ValueModel<Llama, B>>({.backbone = llama}, "value_head.", "value_head.summary.");
+  check_renamed<ProcessRewardModel<Gpt2, B>>({.backbone = tiny_reward_gpt2()}, "score.", "classifier.");
+  check_renamed<OutcomeRewardModel<Llama, B>>({.backbone = llama}, "score.", "classifier.");
+}
+
+TEST_CASE("a head of other classes, or another head, is refused by name") {
+  const TemporaryDirectory directory;
+  ProcessRewardModel<Llama, B> three({.backbone = tiny_reward_llama()});
+  save_model(directory / "m", three);
+  BinaryProcessRewardModel<Llama, B> one({.backbone = tiny_reward_llama(), .seed = 4});
+  const auto before = values_of(one);
+  std::string error = error_of<DataError>([&] { load_model_parameters(directory / "m", one); });
+  CHECK(contains(error, "\"score.weight\" has shape [3, 8], expected [1, 8]"));
+  CHECK(values_of(one) == before);
+  RewardModel<Llama, TwoLayerHead, PairwiseLoss, B> deep({.backbone = tiny_reward_llama()});
+  error = error_of<DataError>([&] { load_model_parameters(directory / "m", deep); });
+  CHECK(contains(error, "there is no tensor \"score.0.weight\""));
+  save_model(directory / "deep", deep);
+  error = error_of<DataError>([&] { load_model_parameters(directory / "deep", one); });
+  CHECK(contains(error, "the head has several layers (score.0.bias, score.0.weight"));
+}
