@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on a fresh Debian machine: installs what is missing when it may, builds examples/quickstart.cpp, runs it.
+# The main jobs on a fresh Debian machine: installs what is missing when it may, builds examples/quickstart.cpp, runs it.
 # Under five minutes in all on two cores. The last line is "held-out accuracy 0.9xx".
 set -eu
 cd "$(dirname "$0")/.."
@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 if [ "${1:-}" = "-h" ] || [ "${1:-}" = "--help" ]; then
   cat <<'TEXT'
 Usage: examples/quickstart.sh [MODEL_DIRECTORY]
-Builds the quickstart in build/quickstart and trains a reward model there (or in MODEL_DIRECTORY).
+Builds the quickstart in build/quickstart and trains three reward models: of pairs, of steps and of outcomes. The first is
+saved there (or in MODEL_DIRECTORY).
 TEXT
   exit 0
 fi
@@ -52,7 +53,7 @@ if ! { cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release -DMERIT_BUILD_T
   exit 1
 fi
 
-echo "== 3/3  train, rank, save (about a minute)"
+echo "== 3/3  train, measure, rank, search, save (about a minute)"
 # Threads that wait asleep do not fight with whatever else the machine is doing.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 exec build/quickstart/examples/quickstart "$model"

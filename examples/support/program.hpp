@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "program_text.hpp"
 
 namespace programs {
 
@@ -100,21 +100,6 @@ inline void parse(CLI::App& app, int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     throw merit::ConfigError(one_line(error.what()) + " (--help lists the options)");
   }
-}
-
-/// A number as short as it can be so that reading it gives the same bits.
-template <class T>
-std::string text_of(T value) {
-  char buffer[32];
-  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
-  return std::string(buffer, result.ptr);
-}
-
-/// With this many digits behind the point.
-inline std::string fixed(double value, int digits) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%.*f", digits, value);
-  return buffer;
 }
 
 /// The standard output. Throws ReaderGone when nobody reads it any more, IoError when it cannot be written.

@@ -1,5 +1,4 @@
-// A model chosen at run time: which backbone, and how its text becomes tokens. The four kinds of backbone are
-// compiled in; everything else about them is numbers.
+// What a checkpoint says about itself: which model it is, and how its text becomes tokens.
 #pragma once
 
 #include <filesystem>
@@ -8,17 +7,27 @@
 #include <string>
 #include <variant>
 
-#include "merit/files.hpp"
+#include "any_model.hpp"
+#include "merit/data/jsonl.hpp"
+#include "merit/model/checkpoint.hpp"
+#include "merit/model/hf_config.hpp"
+#include "merit/text/any_tokenizer.hpp"
+#include "records.hpp"
 
 namespace programs {
 
 /// What a checkpoint says about itself.
 struct SavedModel {
   merit::BackboneConfig backbone;
-  merit::ScalarHead head;
+  AnyHead head;
   std::optional<merit::ModelCard> card;  // nothing: written by another program
   std::optional<merit::AnyTokenizer> tokenizer;
   merit::TokenizeOptions tokenize;
+
+  /// The kind of records it was trained on; preference for a model that does not say.
+  RecordKind kind() const {
+    return card && !card->kind.empty() ? kind_named(card->kind) : RecordKind::preference;
+  }
 };
 
 inline bool is_features(const merit::BackboneConfig& backbone) {
@@ -41,6 +50,7 @@ inline merit::TokenizeOptions tokenize_options_of(const merit::ModelCard& card) 
   if (!card.truncation.empty()) options.truncation = merit::truncation_from_name(card.truncation);
   options.without_prompt = card.without_prompt;
   options.append_eos = card.append_eos;
+  if (!card.step_separator.empty()) options.step_separator = card.step_separator;
   return options;
 }
 
@@ -73,12 +83,7 @@ inline SavedModel read_description(const std::filesystem::path& directory) {
   const merit::ModelCard& card = *saved.card;
   const std::string where = (directory / "merit.json").string();
   if (!card.head.empty()) {
-    const auto name = merit::require<std::string>(card.head, "name", where + ": head");
-    if (name != merit::ScalarHead::name()) {
-      throw merit::ConfigError(where + ": the head is \"" + name +
-                               "\", expected \"scalar\": one score a completion");
-    }
-    saved.head.bias = merit::optional<bool>(card.head, "bias", where + ": head").value_or(false);
+    saved.head = head_from(card.head, where + ": head");
   }
   if (!card.tokenizer.empty()) saved.tokenizer = merit::make_tokenizer(card.tokenizer);
   saved.tokenize = tokenize_options_of(card);
@@ -117,31 +122,6 @@ inline SavedModel read_usable(const std::filesystem::path& directory, const std:
   return saved;
 }
 
-/// Numbers of a model besides its backbone.
-struct ModelSettings {
-  merit::ScalarHead head = {};
-  merit::PairwiseLoss loss = {};
-  int threads = 0;
-  std::uint64_t seed = 0;
-};
-
-/// Builds the model with fresh parameters and calls visit(model): the one place where a name becomes a type.
-template <class Visit>
-int with_model(const merit::BackboneConfig& backbone, const ModelSettings& settings, Visit visit) {
-  return std::visit(
-      [&]<class Backbone>(const Backbone& numbers) {
-        using Model =
-            merit::RewardModel<Backbone, merit::ScalarHead, merit::PairwiseLoss, merit::EigenBackend<float>>;
-        Model model({.backbone = numbers,
-                     .head = settings.head,
-                     .loss = settings.loss,
-                     .backend = {.threads = settings.threads},
-                     .seed = settings.seed});
-        return visit(model);
-      },
-      backbone);
-}
-
 /// Says on stderr what loading did not do.
 inline void tell(const merit::LoadReport& report, const char* program) {
   const auto list = [&](const std::vector<std::string>& names, const char* what) {
@@ -152,6 +132,19 @@ inline void tell(const merit::LoadReport& report, const char* program) {
   };
   list(report.fresh, "not in the checkpoint, so they start anew");
   list(report.unexpected, "in the checkpoint but of no use to this model");
+}
+
+/// The model of a checkpoint with its weights, to be used as it is.
+inline std::unique_ptr<AnyModel> load_usable(const std::filesystem::path& directory, const SavedModel& saved,
+                                             int threads, const char* program) {
+  std::optional<AnyLoss> loss;  // any that fits: nothing is learned
+  for (const char* name :
+       {"pairwise", "regression", "binary_cross_entropy", "cross_entropy", "value", "joint"}) {
+    if (!loss) loss = loss_named(name, saved.head);
+  }
+  auto model = make_model(saved.backbone, {.head = saved.head, .loss = *loss, .threads = threads});
+  tell(model->load(directory, {}), program);
+  return model;
 }
 
 }  // namespace programs

@@ -14,84 +14,10 @@ import sys
 import tempfile
 import time
 
-BIN = os.environ.get("MERIT_EXAMPLES_BIN", "build/release/examples")
+import kinds
+from helpers import BIN, ENVIRONMENT, SMALL, check, content, fails, program, succeeds, whole, write_pairs
+
 KILLS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-# Threads that wait asleep: tests run side by side. The results do not depend on threads.
-ENVIRONMENT = dict(os.environ, OMP_WAIT_POLICY="passive")
-SMALL = ["--backbone", "llama", "--hidden-size", "16", "--layers", "1", "--heads", "2", "--lr", "0.003"]
-
-
-def program(name):
-    return os.path.join(BIN, name)
-
-
-def run(name, *arguments, stdin=None):
-    return subprocess.run([program(name), *map(str, arguments)], input=stdin, capture_output=True, text=True,
-                          env=ENVIRONMENT, timeout=120)
-
-
-def check(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-def succeeds(name, *arguments, stdin=None):
-    result = run(name, *arguments, stdin=stdin)
-    check(result.returncode == 0, f"{name} {arguments}: exit code {result.returncode}: {result.stderr}")
-    return result.stdout
-
-
-def fails(code, parts, name, *arguments, stdin=None):
-    """One line on stderr that names what is wrong, nothing that looks like a crash."""
-    result = run(name, *arguments, stdin=stdin)
-    shown = f"{name} {arguments}: exit code {result.returncode}: {result.stderr}"
-    check(result.returncode == code, shown)
-    lines = result.stderr.strip().split("\n")
-    check(len(lines) == 1 and lines[0].startswith(name + ": "), "expected one line: " + shown)
-    for part in parts:
-        check(part in lines[0], f"expected '{part}' in: {shown}")
-    return result
-
-
-def content(*path):
-    with open(os.path.join(*path), "rb") as file:
-        return file.read()
-
-
-def write_pairs(path, count, seed):
-    """The chosen side goes up the alphabet, the rejected one has two neighbours exchanged."""
-    rng = random.Random(seed)
-    with open(path, "w", encoding="utf-8") as file:
-        for _ in range(count):
-            letters = [rng.choice("abcdefgh") for _ in range(rng.randrange(4, 8))]
-            good = sorted(letters)
-            bad = list(good)
-            while bad == good:
-                i = rng.randrange(len(good) - 1)
-                j = (i + 1 + rng.randrange(len(good) - 1)) % len(good)
-                bad[i], bad[j] = bad[j], bad[i]
-                if len(set(good)) == 1:
-                    bad[0] = "z"
-            record = {"prompt": "sort " + "".join(letters) + "\n", "chosen": "".join(good), "rejected": "".join(bad),
-                      "source": rng.choice(["one", "two"])}
-            file.write(json.dumps(record) + "\n")
-
-
-def whole(directory):
-    """A saved model or run: every file is there and whole."""
-    for name in ("merit.json", "config.json"):
-        json.loads(content(directory, name))
-    names = ["model.safetensors"]
-    if os.path.exists(os.path.join(directory, "training.json")):
-        json.loads(content(directory, "training.json"))
-        names.append("optimizer.safetensors")
-    for name in names:
-        data = content(directory, name)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:8 + length])
-        end = max(tensor["data_offsets"][1] for key, tensor in header.items() if key != "__metadata__")
-        check(len(data) == 8 + length + end, f"{directory}/{name} is not whole")
-
 
 # ---- The life of a model -----------------------------------------------------------------------------------------
 
@@ -409,14 +335,12 @@ def main():
         if not os.path.exists(program(name)):
             print(f"skipped: there is no {program(name)}")
             return 77
-    global BIN
-    BIN = os.path.abspath(BIN)
     failures = 0
     with tempfile.TemporaryDirectory(prefix="merit_programs_") as directory:
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        for name, test in list(globals().items()):
+        for name, test in [*globals().items(), *vars(kinds).items()]:
             if not name.startswith("test_"):
                 continue
             start = time.monotonic()

@@ -26,7 +26,7 @@ std::string key_part(const std::vector<T>& list) {
   if constexpr (std::is_arithmetic_v<T>) {
     for (const T& item : list) text += concat(item, ' ');
   } else {
-    for (const T& item : list) text += (text.empty() ? "" : "\x1E") + key_part(item);
+    for (const T& item : list) text.append(text.empty() ? "" : "\x1E").append(key_part(item));
   }
   return text;
 }

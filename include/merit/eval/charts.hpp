@@ -84,7 +84,7 @@ class ChartPlane {
     std::snprintf(buffer, sizeof buffer, "%.1f", value);
     return buffer;
   }
-  std::string point(double px, double py) const { return place(x(px)) + "," + place(y(py)); }
+  std::string point(double px, double py) const { return concat(place(x(px)), ',', place(y(py))); }
 
   std::string open(const std::string& title) const {
     return concat("<svg viewBox=\"0 0 ", width, " ", height, "\" role=\"img\" aria-label=\"", escaped(title),
@@ -176,7 +176,7 @@ inline Drawing draw(const LineChart& chart) {
     std::string there, back;
     for (Index i = 0; i < series.x.size(); ++i) {
       if (!std::isfinite(series.low[i]) || !std::isfinite(series.high[i])) continue;
-      there += (there.empty() ? "" : " ") + plane.point(series.x[i], series.high[i]);
+      detail::append(there, (there.empty() ? "" : " "), plane.point(series.x[i], series.high[i]));
       back = plane.point(series.x[i], series.low[i]) + (back.empty() ? "" : " ") + back;
     }
     if (!there.empty()) {
@@ -200,7 +200,7 @@ inline Drawing draw(const LineChart& chart) {
         end_run();
         continue;
       }
-      run += (points == 0 ? "" : " ") + plane.point(series.x[i], series.y[i]);
+      detail::append(run, (points == 0 ? "" : " "), plane.point(series.x[i], series.y[i]));
       ++points;
       if (series.dots || series.x.size() == 1) {
         svg += detail::concat("<circle class=\"dot c", s % 6, "\" cx=\"", plane.place(plane.x(series.x[i])),
@@ -268,9 +268,10 @@ inline Drawing draw(const HistogramChart& chart) {
     std::string outline = plane.point(low, 0);
     for (Index b = 0; b < chart.bins; ++b) {
       const double from = low + step * static_cast<double>(b);
-      outline += " " + plane.point(from, shares[c][b]) + " " + plane.point(from + step, shares[c][b]);
+      detail::append(outline, " ", plane.point(from, shares[c][b]), " ",
+                     plane.point(from + step, shares[c][b]));
     }
-    outline += " " + plane.point(high, 0);
+    detail::append(outline, " ", plane.point(high, 0));
     drawing.svg += detail::concat("<polygon class=\"bars c", c % 6, "\" points=\"", outline, "\"/>\n");
   }
   drawing.svg += "</svg>\n";

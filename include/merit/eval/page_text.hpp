@@ -13,6 +13,16 @@
 
 namespace merit::inline MERIT_ABI {
 
+namespace detail {
+
+/// Appends all parts, each something a string_view is made of.
+template <class... Parts>
+void append(std::string& text, const Parts&... parts) {
+  (text.append(std::string_view(parts)), ...);
+}
+
+}  // namespace detail
+
 /// `text` for the inside of an element or of an attribute in quotes. What is no UTF-8 and control characters
 /// other than tabs and ends of line become U+FFFD, so that a page holds nothing it may not.
 inline std::string escaped(std::string_view text) {

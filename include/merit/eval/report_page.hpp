@@ -73,7 +73,7 @@ class ReportPage {
   void table(const std::string& title, const std::string& note, const std::vector<std::string>& columns,
              const std::vector<std::vector<std::string>>& rows) {
     begin(title, note);
-    body_ += "<div class=\"scroll\">" + table_text(columns, rows) + "</div>\n";
+    detail::append(body_, "<div class=\"scroll\">", table_text(columns, rows), "</div>\n");
     end();
   }
 
@@ -93,23 +93,27 @@ class ReportPage {
   void records(const std::string& title, const std::string& note, std::span<const ScoredRecord> records,
                Index limit = 6000) {
     begin(title, note);
-    body_ += "<p class=\"scale\"><span class=\"piece\" style=\"" + colour(0) +
-             "\">bad 0</span><span class=\"piece\" style=\"" + colour(0.25) +
-             "\">0.25</span><span class=\"piece\">0.5</span><span class=\"piece\" style=\"" + colour(0.75) +
-             "\">0.75</span><span class=\"piece\" style=\"" + colour(1) + "\">1 good</span></p>\n";
+    detail::append(body_, "<p class=\"scale\"><span class=\"piece\" style=\"", colour(0),
+                   "\">bad 0</span><span class=\"piece\" style=\"", colour(0.25),
+                   "\">0.25</span><span class=\"piece\">0.5</span><span class=\"piece\" style=\"",
+                   colour(0.75), "\">0.75</span><span class=\"piece\" style=\"", colour(1),
+                   "\">1 good</span></p>\n");
     if (records.empty()) body_ += "<p class=\"none\">There is none.</p>\n";
     for (const ScoredRecord& record : records) write(record, limit);
     end();
   }
 
   std::string html() const {
-    return "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta "
-           "charset=\"utf-8\"/>\n"
-           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-           "<meta name=\"color-scheme\" content=\"light dark\"/>\n<title>" +
-           escaped(title_) + "</title>\n<style>\n" + std::string(style) +
-           "</style>\n</head>\n<body>\n<main>\n<header><h1>" + escaped(title_) + "</h1>\n<p>" +
-           escaped(subtitle_) + "</p></header>\n" + body_ + "</main>\n</body>\n</html>\n";
+    std::string page;
+    detail::append(page,
+                   "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n"
+                   "<meta charset=\"utf-8\"/>\n"
+                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+                   "<meta name=\"color-scheme\" content=\"light dark\"/>\n<title>",
+                   escaped(title_), "</title>\n<style>\n", style,
+                   "</style>\n</head>\n<body>\n<main>\n<header><h1>", escaped(title_), "</h1>\n<p>",
+                   escaped(subtitle_), "</p></header>\n", body_, "</main>\n</body>\n</html>\n");
+    return page;
   }
 
   /// Throws IoError; the page appears whole or not at all.
@@ -166,19 +170,20 @@ svg .band { stroke: none; }
 )";
 
   void begin(const std::string& title, const std::string& note) {
-    body_ += "<section>\n<h2>" + escaped(title) + "</h2>\n";
-    if (!note.empty()) body_ += "<p class=\"note\">" + escaped(note) + "</p>\n";
+    detail::append(body_, "<section>\n<h2>", escaped(title), "</h2>\n");
+    if (!note.empty()) detail::append(body_, "<p class=\"note\">", escaped(note), "</p>\n");
   }
   void end() { body_ += "</section>\n"; }
 
   static std::string table_text(const std::vector<std::string>& columns,
                                 const std::vector<std::vector<std::string>>& rows) {
     std::string text = "<table>\n<thead><tr>";
-    for (const std::string& column : columns) text += "<th scope=\"col\">" + escaped(column) + "</th>";
+    for (const std::string& column : columns)
+      detail::append(text, "<th scope=\"col\">", escaped(column), "</th>");
     text += "</tr></thead>\n<tbody>\n";
     for (const auto& row : rows) {
       text += "<tr>";
-      for (const std::string& cell : row) text += "<td>" + escaped(cell) + "</td>";
+      for (const std::string& cell : row) detail::append(text, "<td>", escaped(cell), "</td>");
       text += "</tr>\n";
     }
     return text + "</tbody>\n</table>";
@@ -198,9 +203,9 @@ svg .band { stroke: none; }
                          names[i].second ? " dashed" : "", "\" x1=\"2\" x2=\"24\" y1=\"5\" y2=\"5\"/></svg>",
                          escaped(names[i].first), "</li>");
     }
-    body_ += "</ul>\n<div class=\"scroll\">\n" + drawing.svg +
-             "</div>\n<details><summary>The numbers</summary><div class=\"scroll\">" +
-             table_text(drawing.columns, drawing.rows) + "</div></details>\n</figure>\n";
+    detail::append(body_, "</ul>\n<div class=\"scroll\">\n", drawing.svg,
+                   "</div>\n<details><summary>The numbers</summary><div class=\"scroll\">",
+                   table_text(drawing.columns, drawing.rows), "</div></details>\n</figure>\n");
     end();
   }
 
@@ -216,10 +221,11 @@ svg .band { stroke: none; }
   static std::string attributes_of(const ScoredSpan& span) {
     std::string text;
     const bool scored = span.score && std::isfinite(*span.score);
-    if (scored) text += " style=\"" + colour(std::clamp(*span.score, 0.0, 1.0)) + "\"";
+    if (scored) detail::append(text, " style=\"", colour(std::clamp(*span.score, 0.0, 1.0)), "\"");
     std::string title = scored ? number_text(*span.score, 3) : "not scored";
-    if (!span.label.empty()) title += ", " + span.label;
-    return text + " title=\"" + escaped(title) + "\"";
+    if (!span.label.empty()) detail::append(title, ", ", span.label);
+    detail::append(text, " title=\"", escaped(title), "\"");
+    return text;
   }
 
   static std::string cut_note(Index bytes) {
@@ -227,10 +233,10 @@ svg .band { stroke: none; }
   }
 
   void write(const ScoredRecord& record, Index limit) {
-    body_ += "<article class=\"record\">\n<h3>" + escaped(record.title) + "</h3>\n";
+    detail::append(body_, "<article class=\"record\">\n<h3>", escaped(record.title), "</h3>\n");
     if (!record.prompt.empty()) {
       const std::string_view shown = head_of(record.prompt, limit);
-      body_ += "<p class=\"prompt\"><bdi dir=\"auto\">" + escaped(shown) + "</bdi></p>\n";
+      detail::append(body_, "<p class=\"prompt\"><bdi dir=\"auto\">", escaped(shown), "</bdi></p>\n");
       if (shown.size() < record.prompt.size()) body_ += cut_note(record.prompt.size() - shown.size());
     }
     body_ += record.steps ? "<ol class=\"steps\">\n" : "<p class=\"text\"><bdi dir=\"auto\">";
@@ -246,15 +252,15 @@ svg .band { stroke: none; }
       }
       used += span.text.size();
       if (record.steps) {
-        body_ += "<li><span class=\"said\"" + attributes_of(span) + "><bdi dir=\"auto\">" +
-                 escaped(span.text) + "</bdi></span><span class=\"figure\">" +
-                 (span.score ? escaped(number_text(*span.score, 3)) : std::string("–")) +
-                 (span.label.empty() ? "" : "<br/>" + escaped(span.label)) + "</span></li>\n";
+        detail::append(body_, "<li><span class=\"said\"", attributes_of(span), "><bdi dir=\"auto\">",
+                       escaped(span.text), "</bdi></span><span class=\"figure\">",
+                       (span.score ? escaped(number_text(*span.score, 3)) : std::string("–")),
+                       (span.label.empty() ? "" : "<br/>"), escaped(span.label), "</span></li>\n");
         continue;
       }
       held += span.text;
       if (i + 1 < record.spans.size() && ends_inside_a_character(held)) continue;
-      body_ += "<span class=\"piece\"" + attributes_of(span) + ">" + escaped(held) + "</span>";
+      detail::append(body_, "<span class=\"piece\"", attributes_of(span), ">", escaped(held), "</span>");
       held.clear();
     }
     body_ += record.steps ? "</ol>\n" : "</bdi></p>\n";

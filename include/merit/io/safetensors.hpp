@@ -550,7 +550,8 @@ inline void write_safetensors(const std::filesystem::path& path, std::span<const
 
   std::map<std::string, std::string> metadata = options.metadata;
   metadata.emplace("format", "pt");
-  std::string header = "{\"__metadata__\":" + json_text(metadata, path.string(), -1);
+  std::string header = "{\"__metadata__\":";
+  header += json_text(metadata, path.string(), -1);
   Index offset = 0;
   for (const TensorSource* tensor : order) {
     const Index end = offset + detail::stored_bytes(*tensor, options);
@@ -558,7 +559,7 @@ inline void write_safetensors(const std::filesystem::path& path, std::span<const
     const Json entry = {{"dtype", name_of(detail::stored_dtype(*tensor, options))},
                         {"shape", tensor->shape},
                         {"data_offsets", {offset, end}}};
-    header += "," + json_text(tensor->name, path.string(), -1) + ":" + entry.dump();
+    header.append(",").append(json_text(tensor->name, path.string(), -1)).append(":").append(entry.dump());
     offset = end;
   }
   header += "}";

@@ -157,8 +157,8 @@ Index resume_run(const std::filesystem::path& directory, Model& model, Trainer<M
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     const VectorView<T> first_view(first.data() + parameters.offset(i), parameters.element_count(i));
     const VectorView<T> second_view(second.data() + parameters.offset(i), parameters.element_count(i));
-    moments.read("first_moment." + parameters.spec(i).name, first_view);
-    moments.read("second_moment." + parameters.spec(i).name, second_view);
+    moments.read(detail::concat("first_moment.", parameters.spec(i).name), first_view);
+    moments.read(detail::concat("second_moment.", parameters.spec(i).name), second_view);
   }
   load_model_parameters(directory, model);
   Backend::from_host(model.handle(), first.data(), trainer.optimizer().first_moments().data, first.size());

@@ -56,13 +56,13 @@ class Progress {
     const double share = total_ == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total_);
     std::string line = what_ + " ";
     if (terminal_) line += bar(share) + " ";
-    line += std::to_string(done) + "/" + std::to_string(total_);
+    line.append(std::to_string(done)).append("/").append(std::to_string(total_));
     if (!note.empty()) line += "  " + note;
     if (last) {
-      line += "  in " + spell_seconds(elapsed);
+      line.append("  in ").append(spell_seconds(elapsed));
     } else if (done > before_) {
       const double rest = elapsed * static_cast<double>(total_ - done) / static_cast<double>(done - before_);
-      line += "  " + spell_seconds(rest) + " left";
+      line.append("  ").append(spell_seconds(rest)).append(" left");
     }
     if (terminal_) {
       std::fprintf(file_, "\r\033[K%s%s", line.c_str(), last ? "\n" : "");

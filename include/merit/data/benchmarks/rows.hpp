@@ -202,7 +202,7 @@ inline std::vector<BenchmarkRow> rows_of_columns(const Json& table, const std::s
         continue;
       }
       const auto entry = values.find(keys[i]);
-      if (entry == values.end()) rows[i].fail(column, "no such row", "row " + quote(keys[i]));
+      if (entry == values.end()) rows[i].fail(column, "no such row", concat("row ", quote(keys[i])));
       rows[i].object[column] = *entry;
     }
   }

@@ -1,0 +1,386 @@
+// What merit_train is to train: kind of records, backbone, head and loss, from the options.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/data/record_files.hpp"
+#include "merit/loss/margin.hpp"
+#include "saved_model.hpp"
+#include "train_options.hpp"
+
+namespace programs {
+
+// ---- Head and loss ---
+
+/// A head and a loss that learn from a kind of records.
+struct HeadAndLoss {
+  const char* head;
+  const char* loss;
+};
+
+/// What learns from each kind; the first is the usual one.
+inline std::vector<HeadAndLoss> what_fits(RecordKind kind) {
+  switch (kind) {
+    case RecordKind::preference:
+      return {{"scalar", "pairwise"}, {"two_layer", "pairwise"}, {"scalar", "plackett_luce"}};
+    case RecordKind::judge: return {{"scalar", "pairwise"}, {"two_layer", "pairwise"}};
+    case RecordKind::ranking:
+      return {{"scalar", "plackett_luce"}, {"scalar", "pairwise"}, {"two_layer", "pairwise"}};
+    case RecordKind::ratings:
+      return {{"scalar", "regression"},
+              {"attributes", "regression"},
+              {"scalar", "pairwise"},
+              {"two_layer", "pairwise"},
+              {"scalar", "plackett_luce"}};
+    case RecordKind::outcome:
+      return {{"token", "binary_cross_entropy"},
+              {"verifier", "joint"},
+              {"scalar", "binary_cross_entropy"},
+              {"scalar", "regression"}};
+    case RecordKind::steps:
+      return {{"step_logit", "binary_cross_entropy"},
+              {"step_ternary", "cross_entropy"},
+              {"step_binary", "cross_entropy"},
+              {"token_logits", "cross_entropy"}};
+    case RecordKind::rollout: break;
+  }
+  return {{"value", "value"}};
+}
+
+/// The head and loss asked for; what is left open is as usual. `usual_head` goes before the first of the
+/// list.
+inline HeadAndLoss choose_policies(RecordKind kind, const std::string& head, const std::string& loss,
+                                   const std::string& usual_head) {
+  const std::vector<HeadAndLoss> fitting = what_fits(kind);
+  const auto agrees = [&](const HeadAndLoss& one, const std::string& wanted_head) {
+    return (wanted_head.empty() || wanted_head == one.head) && (loss.empty() || loss == one.loss);
+  };
+  for (const std::string& wanted : {head.empty() ? usual_head : head, head}) {
+    for (const HeadAndLoss& one : fitting) {
+      if (agrees(one, wanted)) return one;
+    }
+  }
+  std::string list;
+  for (const HeadAndLoss& one : fitting) {
+    list += (list.empty() ? "" : ", ") + std::string(one.head) + " with " + one.loss;
+  }
+  std::string asked;
+  if (!head.empty()) asked += " --head " + head;
+  if (!loss.empty()) asked += " --loss " + loss;
+  throw merit::ConfigError("found" + asked + ", expected for records of the kind " + name_of_kind(kind) +
+                           " one of: " + list);
+}
+
+/// The one token that a text is. Throws ConfigError.
+inline merit::Token token_of(const std::string& text, const merit::AnyTokenizer& tokenizer,
+                             const char* option) {
+  std::vector<merit::Token> tokens;
+  tokenizer.encode(text, tokens);
+  if (tokens.size() == 1) return tokens[0];
+  throw merit::ConfigError(merit::detail::concat(option, " is \"", text, "\", which is ", tokens.size(),
+                                                 " tokens of ", tokenizer.name(), ", expected one"));
+}
+
+/// The numbers of a head from the options. `attributes` is how many ratings a record of the data gives.
+inline void set_head(const TrainingOptions& o, const std::string& loss, const merit::AnyTokenizer& tokenizer,
+                     Index attributes, AnyHead& any) {
+  std::visit(
+      [&]<class Head>(Head& head) {
+        if constexpr (std::is_same_v<Head, merit::ScalarHead>) {
+          // A constant changes no preference, but a rating or a probability.
+          head.bias = o.head_bias || (loss != "pairwise" && loss != "plackett_luce");
+        } else if constexpr (std::is_same_v<Head, merit::TwoLayerHead>) {
+          head.inner = o.inner_size;
+          const merit::Json settings = {{"inner", o.inner_size}, {"activation", o.activation}};
+          merit::read_settings(settings, "--activation", head);
+        } else if constexpr (std::is_same_v<Head, merit::AttributeHead>) {
+          head.merge_weights = o.merge_weights;
+          if (head.merge_weights.empty()) head.merge_weights.assign(attributes, 1.0);
+        } else if constexpr (std::is_same_v<Head, VerifierHead>) {
+          head.first.token = o.verifier_token.empty()
+                                 ? tokenizer.eos()
+                                 : token_of(o.verifier_token, tokenizer, "--verifier-token");
+        } else if constexpr (requires { head.tokens; }) {
+          head.tokens = {token_of(o.bad_token, tokenizer, "--bad-token"),
+                         token_of(o.good_token, tokenizer, "--good-token")};
+        }
+      },
+      any);
+}
+
+inline merit::Denominator denominator_from_name(const std::string& name) {
+  if (name == "per_token") return merit::Denominator::per_token;
+  if (name == "per_sequence") return merit::Denominator::per_sequence;
+  throw merit::ConfigError("--denominator is \"" + name + "\", expected per_token or per_sequence");
+}
+
+/// The numbers of a loss from the options. Throws ConfigError about the first that cannot be.
+inline void set_loss(const TrainingOptions& o, AnyLoss& any) {
+  const auto set_labels = [&](auto& loss) {
+    loss.denominator = denominator_from_name(o.denominator);
+    loss.label_smoothing = o.label_smoothing;
+    if constexpr (requires { loss.focal; }) {
+      loss.focal = o.focal;
+      loss.positive_weight = o.positive_weight;
+    }
+  };
+  std::visit(
+      [&]<class Loss>(Loss& loss) {
+        if constexpr (std::is_same_v<Loss, merit::PairwiseLoss>) {
+          loss.label_smoothing = o.label_smoothing;
+          loss.scale = o.loss_scale;
+          loss.centering = o.centering;
+        } else if constexpr (std::is_same_v<Loss, merit::PlackettLuceLoss>) {
+          if (o.ties != "efron" && o.ties != "breslow") {
+            throw merit::ConfigError("--ties is \"" + o.ties + "\", expected efron or breslow");
+          }
+          loss.top = o.top;
+          loss.ties = o.ties == "efron" ? merit::Ties::efron : merit::Ties::breslow;
+          loss.divide_by_choices = o.divide_by_choices;
+        } else if constexpr (std::is_same_v<Loss, merit::CrossEntropyLoss>) {
+          set_labels(loss);
+          loss.class_weights = o.class_weights;
+        } else if constexpr (std::is_same_v<Loss, merit::ValueLoss>) {
+          loss.clip = o.value_clip;
+        } else if constexpr (std::is_same_v<Loss, VerifierLoss>) {
+          set_labels(loss.first);
+          loss.first_weight = o.reward_weight;
+          loss.second_weight = o.language_model_weight;
+        } else if constexpr (requires { loss.focal; }) {
+          set_labels(loss);
+        }
+        loss.validate();
+      },
+      any);
+}
+
+// ---- Records ---
+
+/// The margin function of a ranking or of ratings, by name; nothing for none. Throws ConfigError.
+inline merit::RankingMargin ranking_margin(const std::string& name, RecordKind kind) {
+  const auto strength = [](const merit::StrengthMargin& table) -> merit::RankingMargin {
+    return [table](double, double, Index by) { return table({.strength = by}); };
+  };
+  if (name.empty() || name == "none") return {};
+  if (name == "strength:llama2_small") return strength(merit::StrengthMargin::llama2_small());
+  if (name == "strength:llama2_large") return strength(merit::StrengthMargin::llama2_large());
+  if (name.starts_with("rating:")) {
+    if (kind != RecordKind::ratings) {
+      throw merit::ConfigError("--margin is " + name + ", but records of the kind " + name_of_kind(kind) +
+                               " have no ratings");
+    }
+    double scale = 0;
+    const std::string number = name.substr(7);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), scale);
+    if (error == std::errc{} && end == number.data() + number.size()) {
+      return [margin = merit::RatingMargin{scale}](double better, double worse, Index) {
+        return margin({.chosen_rating = better, .rejected_rating = worse});
+      };
+    }
+  }
+  throw merit::ConfigError("--margin is \"" + name + "\", expected for records of the kind " +
+                           name_of_kind(kind) +
+                           " one of: none, rating:SCALE, strength:llama2_small, strength:llama2_large");
+}
+
+/// How records become examples, of what the options say beside lengths.
+inline void set_tokenize(const TrainingOptions& o, RecordKind kind, bool regression,
+                         merit::TokenizeOptions& tokenize) {
+  tokenize.step_separator = unescaped(o.step_separator);
+  tokenize.step_scale = merit::step_scale_from_name(o.step_scale);
+  tokenize.neutral = merit::neutral_steps_from_name(o.neutral);
+  if (o.after_first_error != "keep" && o.after_first_error != "unlabelled") {
+    throw merit::ConfigError("--after-first-error is \"" + o.after_first_error +
+                             "\", expected keep or unlabelled");
+  }
+  tokenize.stop_at_first_error = o.after_first_error == "unlabelled";
+  tokenize.last_step_only = o.last_step_only;
+  tokenize.gamma = o.gamma;
+  tokenize.lambda = o.lambda;
+  tokenize.keep_single_ratings = regression;
+  if (kind == RecordKind::ranking || kind == RecordKind::ratings) {
+    tokenize.margin = ranking_margin(o.margin, kind);
+  } else if (!o.margin.empty() && o.margin != "none" && o.margin != "record") {
+    throw merit::ConfigError("--margin is \"" + o.margin + "\", expected for records of the kind " +
+                             name_of_kind(kind) + " one of: none, record");
+  }
+}
+
+// ---- Backbone ---
+
+/// Sizes that a backbone does not have may not be given.
+template <class Given>
+void check_sizes(const std::string& backbone, Given given) {
+  const std::string llama =
+      " --hidden-size --layers --heads --kv-heads --intermediate-size --max-positions --qkv-bias "
+      "--head-norm --init-deviation ";
+  const std::string gpt2 =
+      " --hidden-size --layers --heads --intermediate-size --max-positions --init-deviation ";
+  const std::string takes = backbone == "llama"           ? llama
+                            : backbone == "gpt2"          ? gpt2
+                            : backbone == "bag_of_tokens" ? " --width --init-deviation "
+                            : backbone == "features"      ? " --width "
+                                                          : "";
+  for (const char* size : sizes) {
+    if (!given(size) || takes.find(std::string(" ") + size + " ") != takes.npos) continue;
+    throw merit::ConfigError(takes.empty() ? std::string(size) + " contradicts " + backbone +
+                                                 ", which sets the sizes of the backbone"
+                                           : std::string(size) + " is no size of the backbone " + backbone);
+  }
+}
+
+/// A backbone from its name and the sizes among the options.
+inline std::optional<merit::BackboneConfig> backbone_by_name(const TrainingOptions& o, Index vocabulary) {
+  if (o.backbone == "llama") {
+    const Index usual_inner = (8 * o.hidden_size / 3 + 31) / 32 * 32;
+    return merit::Llama{.vocabulary_size = vocabulary,
+                        .hidden_size = o.hidden_size,
+                        .intermediate_size = o.intermediate_size != 0 ? o.intermediate_size : usual_inner,
+                        .layers = o.layers,
+                        .heads = o.heads,
+                        .kv_heads = o.kv_heads != 0 ? o.kv_heads : o.heads,
+                        .max_positions = o.max_positions,
+                        .qkv_bias = o.qkv_bias,
+                        .head_norm = o.head_norm,
+                        .init_deviation = o.init_deviation};
+  }
+  if (o.backbone == "gpt2") {
+    return merit::Gpt2{.vocabulary_size = vocabulary,
+                       .hidden_size = o.hidden_size,
+                       .intermediate_size = o.intermediate_size,
+                       .layers = o.layers,
+                       .heads = o.heads,
+                       .max_positions = o.max_positions,
+                       .init_deviation = o.init_deviation};
+  }
+  if (o.backbone == "bag_of_tokens") {
+    return merit::BagOfTokens{.vocabulary_size = vocabulary,
+                              .width = o.width != 0 ? o.width : 64,
+                              .init_deviation = o.init_deviation};
+  }
+  if (o.backbone == "features") return merit::Features{.width = o.width};
+  return std::nullopt;
+}
+
+/// Backbone and tokenizer: of the checkpoint in --from, of a config.json, or by name.
+template <class Given>
+SavedModel choose_backbone(const TrainingOptions& o, const merit::Json& config, RecordKind kind,
+                           Given given) {
+  SavedModel chosen;
+  merit::TokenizeOptions& tokenize = chosen.tokenize;
+  if (!o.from.empty()) {
+    check_sizes("--from " + o.from, given);
+    chosen = read_usable(o.from, given("--tokenizer") ? o.tokenizer : "");
+    if (given("--truncation") || !chosen.card)
+      tokenize.truncation = merit::truncation_from_name(o.truncation);
+    if (given("--max-tokens") || !chosen.card) tokenize.max_tokens = o.max_tokens;
+    if (given("--without-prompt")) tokenize.without_prompt = o.without_prompt;
+  } else {
+    tokenize.truncation = merit::truncation_from_name(o.truncation);
+    tokenize.max_tokens = o.max_tokens;
+    tokenize.without_prompt = o.without_prompt;
+    chosen.tokenizer = merit::make_tokenizer(o.tokenizer);
+    const bool object =
+        !given("--backbone") && config.contains("backbone") && config.at("backbone").is_object();
+    if (object) {
+      check_sizes(o.config, given);
+      chosen.backbone = merit::read_backbone_config(config.at("backbone"), o.config + ": backbone");
+    } else if (auto named = backbone_by_name(o, chosen.tokenizer->vocabulary_size())) {
+      check_sizes(o.backbone, given);
+      chosen.backbone = *named;
+      if (auto* features = std::get_if<merit::Features>(&chosen.backbone);
+          features != nullptr && o.width == 0) {
+        features->width = feature_width(o.train.front(), kind);
+      }
+    } else {
+      std::error_code ignored;
+      if (!std::filesystem::exists(o.backbone, ignored)) {
+        throw merit::ConfigError(
+            "--backbone is \"" + o.backbone +
+            "\", expected llama, gpt2, bag_of_tokens, features, or the path of a config.json");
+      }
+      check_sizes(o.backbone, given);
+      chosen.backbone = merit::read_backbone_config(std::filesystem::path(o.backbone));
+    }
+  }
+  if (is_features(chosen.backbone) && given("--tokenizer")) {
+    throw merit::ConfigError("--tokenizer is given, but the backbone features reads no text");
+  }
+  const Index asked = tokenize.max_tokens;
+  fit_to_backbone(chosen.backbone, *chosen.tokenizer, tokenize);
+  if (given("--max-tokens") && asked != tokenize.max_tokens) {
+    throw merit::ConfigError(merit::detail::concat("--max-tokens is ", asked, ", expected at most ",
+                                                   tokenize.max_tokens, ", the positions of the backbone"));
+  }
+  std::visit(
+      [&](auto& backbone) {
+        if constexpr (requires { backbone.frozen_layers; }) {
+          backbone.frozen_layers = o.frozen_layers;
+          backbone.recompute = o.recompute;
+        } else if (given("--frozen-layers") || given("--recompute")) {
+          throw merit::ConfigError("--frozen-layers and --recompute are for the backbones llama and gpt2");
+        }
+      },
+      chosen.backbone);
+  return chosen;
+}
+
+// ---- All of it ---
+
+struct ModelChoice {
+  RecordKind kind = RecordKind::preference;
+  SavedModel model;
+  AnyLoss loss;
+};
+
+template <class Given>
+ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Given given) {
+  ModelChoice choice;
+  choice.kind = kind_named(o.kind);
+  const std::string kind_name = name_of_kind(choice.kind);
+  check_owners(kind_options, "kind", kind_name, given);
+
+  // Steps are labelled good or bad, or neutral too: that decides the usual head.
+  merit::StepScale scale = merit::step_scale_from_name(o.step_scale);
+  if (choice.kind == RecordKind::steps && scale == merit::StepScale::automatic) {
+    std::vector<std::filesystem::path> paths(o.train.begin(), o.train.end());
+    scale = merit::detect_step_scale(paths);
+  }
+  std::string usual_head = scale == merit::StepScale::ternary ? "step_ternary" : "";
+  AnyHead known;  // the head of the checkpoint in --from
+  if (!o.from.empty()) {
+    if (const auto card = merit::read_model_card(o.from); card && !card->head.empty()) {
+      known = head_from(card->head, o.from + "/merit.json: head");
+      usual_head = name_of(known);
+    }
+  }
+  const HeadAndLoss policies = choose_policies(choice.kind, o.head, o.loss, usual_head);
+  check_owners(head_options, "head", policies.head, given);
+  check_owners(loss_options, "loss", policies.loss, given);
+
+  choice.model = choose_backbone(o, config, choice.kind, given);
+  set_tokenize(o, choice.kind, std::string_view(policies.loss) == "regression", choice.model.tokenize);
+  choice.model.tokenize.step_scale = scale;
+  AnyHead& head = choice.model.head;
+  const bool goes_on = !o.from.empty() && name_of(known) == policies.head;
+  head = goes_on ? known : *head_named(policies.head);
+  bool changed = !goes_on;
+  for (const auto& [option, owners] : head_options) changed = changed || given(option);
+  if (changed) {
+    Index attributes = 1;
+    if (choice.kind == RecordKind::ratings && std::string_view(policies.head) == "attributes") {
+      merit::RatingsReader reader{std::filesystem::path(o.train.front())};
+      if (const auto record = reader.next()) attributes = record->attributes;
+    }
+    set_head(o, policies.loss, *choice.model.tokenizer, attributes, head);
+  }
+  choice.loss = *loss_named(policies.loss, head);
+  set_loss(o, choice.loss);
+  return choice;
+}
+
+}  // namespace programs

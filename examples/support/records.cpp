@@ -1,0 +1,230 @@
+// Reading records of any kind.
+#include "records.hpp"
+
+#include <filesystem>
+#include <type_traits>
+#include <utility>
+
+#include "merit/data/join_conversations.hpp"
+#include "merit/data/jsonl.hpp"
+#include "merit/data/record_files.hpp"
+#include "merit/data/tokenize.hpp"
+
+namespace programs {
+namespace {
+
+// ---- What a note keeps of each kind of record ---
+
+void fill(const merit::PreferenceRecord& record, Note& note) {
+  note.texts = {plain_text(record.chosen), plain_text(record.rejected)};
+}
+void fill(const merit::JudgeRecord& record, Note& note) {
+  note.texts = {plain_text(record.response_a), plain_text(record.response_b)};
+}
+void fill(const merit::CompletionsRecord& record, Note& note) {
+  for (const auto& completion : record.completions) note.texts.push_back(plain_text(completion));
+}
+void fill(const merit::CompletionRecord& record, Note& note) {
+  note.texts = {plain_text(record.completion)};
+}
+void fill(const merit::StepsRecord& record, Note& note) {
+  note.texts = record.completions;
+}
+
+/// What is the same for the records of one prompt alone. Vectors have no prompt: each record is its own.
+template <class Record>
+std::string prompt_key(const Record& record) {
+  if (record.prompt) return plain_text(record.prompt);
+  if (!record.prompt_ids) return record.source.text();
+  std::string key;
+  for (const merit::Token token : *record.prompt_ids) {
+    key += std::to_string(token);
+    key += ' ';
+  }
+  return key;
+}
+
+/// What a record says of its subset: a string or number as text.
+std::string subset_of(const merit::Json& object, const std::string& field, const merit::SourcePosition& at) {
+  if (field.empty()) return "";
+  const auto value = object.find(field);
+  if (value == object.end() || value->is_null()) return "(none)";
+  if (value->is_string()) return value->get<std::string>();
+  if (value->is_primitive()) return value->dump();
+  throw merit::DataError(at.text() + ": field '" + field +
+                         "': found a list or an object, expected the name of a subset");
+}
+
+/// Calls f(Record{}) for the records of a kind.
+template <class F>
+auto with_record(RecordKind kind, const F& f) {
+  switch (kind) {
+    case RecordKind::preference: return f(merit::PreferenceRecord{});
+    case RecordKind::ranking: return f(merit::RankingRecord{});
+    case RecordKind::ratings: return f(merit::RatingsRecord{});
+    case RecordKind::outcome: return f(merit::OutcomeRecord{});
+    case RecordKind::steps: return f(merit::StepsRecord{});
+    case RecordKind::judge: return f(merit::JudgeRecord{});
+    case RecordKind::rollout: break;
+  }
+  return f(merit::RolloutRecord{});
+}
+
+/// Tokenizes one record; an outcome in steps where the model scores those.
+template <class Record>
+std::optional<merit::ExampleOf<Record>> example_of(const Record& record, const merit::AnyTokenizer& tokenizer,
+                                                   const ReadOptions& options, merit::DataCounts& counts) {
+  if (options.wants_steps && !std::is_same_v<Record, merit::StepsRecord>) {
+    if constexpr (std::is_same_v<Record, merit::OutcomeRecord>) {
+      auto steps = merit::tokenize(as_steps(record, options.tokenize.step_separator), tokenizer,
+                                   options.tokenize, counts);
+      if (!steps) return std::nullopt;
+      return merit::OutcomeExample{std::move(steps->sequence), record.label, record.weight.value_or(1)};
+    }
+  }
+  return merit::tokenize(record, tokenizer, options.tokenize, counts);
+}
+
+/// Reads one file into the set.
+template <class Record>
+void read_file(const std::string& file, const merit::AnyTokenizer& tokenizer, const ReadOptions& options,
+               RecordSet& set, Index& width) {
+  auto& examples = std::get<std::vector<merit::ExampleOf<Record>>>(set.examples);
+  merit::JsonLinesReader reader{std::filesystem::path(file)};
+  while (const auto object = reader.next()) {
+    Record record;
+    record.source = reader.position();
+    merit::detail::parse_record(*object, record);
+    check_form(record.form, options.wants_features, record.source);
+    const Index own_width = merit::detail::feature_width(record);
+    if (width == 0) width = own_width;
+    if (own_width != width) {
+      throw merit::DataError(merit::detail::concat(record.source.text(), ": found ", own_width,
+                                                   " features, expected ", width,
+                                                   " as in the records before"));
+    }
+    Note note;
+    if (options.notes) {
+      note.source = record.source;
+      note.subset = subset_of(*object, options.subset_field, record.source);
+      note.prompt = prompt_key(record);
+      fill(record, note);
+    }
+    if (auto example = example_of(record, tokenizer, options, set.counts)) {
+      examples.push_back(std::move(*example));
+      if (options.notes) set.notes.push_back(std::move(note));
+    }
+  }
+}
+
+}  // namespace
+
+RecordKind kind_named(const std::string& name) {
+  if (name == "value") return RecordKind::rollout;
+  if (name == "rollout") return RecordKind::rollout;
+  for (const RecordKind kind : {RecordKind::preference, RecordKind::ranking, RecordKind::ratings,
+                                RecordKind::outcome, RecordKind::steps, RecordKind::judge}) {
+    if (merit::name_of(kind) == name) return kind;
+  }
+  throw merit::ConfigError("--kind is \"" + name +
+                           "\", expected one of: preference, ranking, ratings, outcome, steps, value, judge");
+}
+
+std::string name_of_kind(RecordKind kind) {
+  return kind == RecordKind::rollout ? "value" : merit::name_of(kind);
+}
+
+RecordSet read_records(const std::vector<std::string>& files, const merit::AnyTokenizer& tokenizer,
+                       const ReadOptions& asked) {
+  RecordSet set;
+  set.kind = asked.kind;
+  ReadOptions options = asked;
+  if (options.wants_steps && options.kind != RecordKind::steps && options.kind != RecordKind::outcome) {
+    throw merit::ConfigError("the model scores steps, which records of the kind " +
+                             name_of_kind(options.kind) +
+                             " do not have; it is evaluated on those of: steps, outcome");
+  }
+  if (options.kind == RecordKind::steps && options.tokenize.step_scale == merit::StepScale::automatic) {
+    std::vector<std::filesystem::path> paths(files.begin(), files.end());
+    options.tokenize.step_scale = merit::detect_step_scale(paths);
+  }
+  Index width = 0;
+  with_record(options.kind, [&]<class Record>(Record) {
+    set.examples.emplace<std::vector<merit::ExampleOf<Record>>>();
+    for (const std::string& file : files) {
+      set.files += (set.files.empty() ? "" : ", ") + file;
+      read_file<Record>(file, tokenizer, options, set, width);
+    }
+  });
+  if (size_of(set.examples) == 0) {
+    throw merit::DataError(set.files + ": no record to use. " + set.counts.sentence());
+  }
+  return set;
+}
+
+void remove_margins(RecordSet& set) {
+  for (auto& example : std::get<std::vector<merit::PreferenceExample>>(set.examples)) example.margin = 0;
+}
+
+void join_conversations(RecordSet& set) {
+  merit::join_conversations(std::get<std::vector<merit::RankingExample>>(set.examples));
+}
+
+void check_form(merit::RecordForm form, bool wants_features, const merit::SourcePosition& at) {
+  const bool has_features = form == merit::RecordForm::features;
+  if (has_features == wants_features) return;
+  throw merit::DataError(merit::detail::concat(
+      at.text(), ": found ", has_features ? "feature vectors" : "text or ids", ", expected ",
+      has_features ? "text or ids: feature vectors are for the backbone features"
+                   : "feature vectors, which is what the backbone features reads"));
+}
+
+Index feature_width(const std::string& file, RecordKind kind) {
+  return with_record(kind, [&]<class Record>(Record) {
+    merit::RecordReader<Record> reader{std::filesystem::path(file)};
+    const auto record = reader.next();
+    if (!record) throw merit::DataError(file + ": there is no record");
+    check_form(record->form, true, record->source);
+    return merit::detail::feature_width(*record);
+  });
+}
+
+std::vector<std::string> split_steps(std::string_view text, std::string_view separator) {
+  std::vector<std::string> steps;
+  while (!text.empty()) {
+    const auto at = separator.empty() ? text.npos : text.find(separator);
+    const std::string_view step = text.substr(0, at);
+    if (!step.empty()) steps.emplace_back(step);
+    if (at == text.npos) break;
+    text.remove_prefix(at + separator.size());
+  }
+  return steps;
+}
+
+merit::StepsRecord as_steps(const merit::CompletionRecord& record, std::string_view separator) {
+  merit::StepsRecord steps;
+  steps.source = record.source;
+  steps.prompt = record.prompt;
+  const auto* text = std::get_if<std::string>(&record.completion);
+  if (record.form != merit::RecordForm::text || text == nullptr) {
+    throw merit::DataError(
+        record.source.text() +
+        ": found a completion that is no string, expected one, which a model of steps cuts at "
+        "its separator; or a record with the steps in 'completions'");
+  }
+  steps.completions = split_steps(*text, separator);
+  if (steps.completions.empty()) {
+    throw merit::DataError(record.source.text() +
+                           ": field 'completion': found no step, expected at least one");
+  }
+  steps.labels.assign(steps.completions.size(), true);  // a record without labels would be left out
+  return steps;
+}
+
+std::string plain_text(const std::optional<merit::TextOrMessages>& text) {
+  if (!text) return "";
+  const auto* messages = std::get_if<std::vector<merit::Message>>(&*text);
+  return messages != nullptr ? merit::render_plain(*messages) : std::get<std::string>(*text);
+}
+
+}  // namespace programs

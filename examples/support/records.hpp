@@ -1,0 +1,76 @@
+// Files of records of any kind to the examples of a set.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "any_model.hpp"
+#include "merit/data/data_counts.hpp"
+#include "merit/data/record.hpp"
+#include "merit/data/tokenize_options.hpp"
+#include "merit/text/any_tokenizer.hpp"
+
+namespace programs {
+
+using merit::RecordKind;
+
+/// The kind that a name of --kind means: those of records, and "value" for rollouts.
+RecordKind kind_named(const std::string& name);
+/// "preference", …, "value".
+std::string name_of_kind(RecordKind kind);
+
+/// What an evaluation wants to know of an example besides its tokens.
+struct Note {
+  std::string prompt;
+  std::vector<std::string> texts;  // the completions, chosen before rejected; of a steps record its steps
+  std::string subset;
+  merit::SourcePosition source;
+};
+
+/// The examples of one or more files of one kind.
+struct RecordSet {
+  RecordKind kind = RecordKind::preference;
+  Examples examples;
+  std::vector<Note> notes;  // one an example, if they were asked for
+  merit::DataCounts counts;
+  std::string files;  // their names, for errors and reports
+};
+
+/// How records are read for a model.
+struct ReadOptions {
+  RecordKind kind = RecordKind::preference;
+  merit::TokenizeOptions tokenize;
+  bool wants_features = false;
+  bool wants_steps = false;  // the model scores steps: completions are split at its separator
+  bool notes = false;
+  std::string subset_field = {};
+};
+
+/// Reads files, one record at a time. Throws DataError also when nothing is left to use.
+RecordSet read_records(const std::vector<std::string>& files, const merit::AnyTokenizer& tokenizer,
+                       const ReadOptions& options);
+
+/// Sets every margin of a preference set to 0.
+void remove_margins(RecordSet& set);
+/// Makes the turns of each conversation with ranked replies one example.
+void join_conversations(RecordSet& set);
+
+/// Features belong to the features backbone, text and ids to the others. Throws DataError with file and line.
+void check_form(merit::RecordForm form, bool wants_features, const merit::SourcePosition& at);
+
+/// The width of the vectors in the first record of a file, which must have some.
+Index feature_width(const std::string& file, RecordKind kind);
+
+/// A completion cut into the steps that a step model scores: at each separator, which is left out; empty
+/// parts are no steps.
+std::vector<std::string> split_steps(std::string_view text, std::string_view separator);
+
+/// A completion in text as a record of steps without labels, for a model that scores steps. Throws DataError
+/// for a record in another form.
+merit::StepsRecord as_steps(const merit::CompletionRecord& record, std::string_view separator);
+
+/// A string, or a conversation as text.
+std::string plain_text(const std::optional<merit::TextOrMessages>& text);
+
+}  // namespace programs

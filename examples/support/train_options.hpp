@@ -1,0 +1,313 @@
+// The options of merit_train: what there is, and what may not be given together.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "merit/train/trainer.hpp"
+#include "program.hpp"
+
+namespace programs {
+
+using merit::Index;
+
+struct TrainingOptions {
+  std::vector<std::string> train, eval, calibrate;
+  std::string out, config, from, metrics;
+  bool resume = false, overwrite = false, json = false;
+
+  std::string backbone = "llama";
+  Index hidden_size = 128, layers = 4, heads = 4, kv_heads = 0, intermediate_size = 0, max_positions = 2048;
+  Index width = 0, frozen_layers = 0;
+  bool qkv_bias = false, head_norm = false, recompute = false;
+  double init_deviation = 0;
+
+  std::string kind = "preference", step_separator = "\\n", step_scale = "automatic", neutral = "keep",
+              after_first_error = "keep";
+  bool join_conversations = false, last_step_only = false;
+  double gamma = 1, lambda = 0.95;
+
+  std::string head, activation = "relu", verifier_token, bad_token = "-", good_token = "+", aggregation;
+  bool head_bias = false;
+  Index inner_size = 0;
+  std::vector<double> merge_weights;
+
+  std::string tokenizer = "bytes", truncation = "drop";
+  Index max_tokens = 2048;
+  bool without_prompt = false;
+
+  std::string loss, margin, denominator = "per_token", ties = "efron", calibration;
+  double label_smoothing = 0, loss_scale = 1, centering = 0, positive_weight = 1, focal = 0, value_clip = 0;
+  double reward_weight = 1, language_model_weight = 1;
+  std::vector<double> class_weights;
+  Index top = 0;
+  bool divide_by_choices = false;
+
+  merit::TrainOptions training;
+  std::string decay = "cosine";
+  bool no_sharing = false;
+
+  Index evaluate_every = 0, patience = 0, checkpoint_every = 1000;
+  std::uint16_t threads = 0;
+};
+
+inline constexpr const char* sizes[] = {"--hidden-size",       "--layers",        "--heads",    "--kv-heads",
+                                        "--intermediate-size", "--width",         "--qkv-bias", "--head-norm",
+                                        "--max-positions",     "--init-deviation"};
+
+inline void declare(CLI::App& app, TrainingOptions& o) {
+  const char* group = "Files";
+  const auto number = [&](const char* option, auto& value, const char* what) {
+    return app.add_option(option, value, programs::wrapped(what))
+        ->group(group)
+        ->type_name("N")
+        ->check(programs::not_negative, "");
+  };
+  const auto real = [&](const char* option, double& value, const char* what) {
+    return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name("X");
+  };
+  const auto text = [&](const char* option, auto& value, const char* type, const char* what) {
+    return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name(type);
+  };
+  const auto flag = [&](const char* option, bool& value, const char* what) {
+    return app.add_flag(option, value, programs::wrapped(what))->group(group);
+  };
+
+  text("--train", o.train, "FILE", "records to train on, JSON lines")->default_str("");
+  text("--eval", o.eval, "FILE", "records to evaluate on")->default_str("");
+  text("--calibrate", o.calibrate, "FILE",
+       "records, not trained on, to fit the calibration of scores to, and for steps the threshold of errors")
+      ->default_str("");
+  text("--out", o.out, "DIR", "where the model is saved");
+  text("--config", o.config, "FILE",
+       "JSON with the names of these options; \"backbone\" may also be an object like a config.json; the "
+       "command line "
+       "wins over it");
+  text("--from", o.from, "DIR", "start from this checkpoint, with its tokenizer; its head may be missing");
+  flag("--resume", o.resume,
+       "go on with the run in --out, which gives the same bits as never having stopped; from the "
+       "beginning where there is none");
+  flag("--overwrite", o.overwrite, "replace what --out holds");
+  text("--metrics", o.metrics, "FILE", "JSON lines, one an event; a resumed run appends [DIR.metrics.jsonl]");
+  flag("--json", o.json, "write the result as one JSON object on stdout");
+
+  group = "Backbone";
+  text("--backbone", o.backbone, "NAME|FILE",
+       "llama, gpt2, bag_of_tokens, features, or the path of a config.json");
+  number("--hidden-size", o.hidden_size, "width of a hidden row (llama, gpt2)");
+  number("--layers", o.layers, "layers (llama, gpt2)");
+  number("--heads", o.heads, "attention heads (llama, gpt2)");
+  number("--kv-heads", o.kv_heads, "heads of keys and values (llama); 0: as many as heads");
+  number("--intermediate-size", o.intermediate_size,
+         "width inside the MLP (llama, gpt2); 0: 8/3 of the hidden size for llama, 4 times it for gpt2");
+  number("--max-positions", o.max_positions,
+         "tokens a sequence may have (gpt2), or for which it is meant (llama)");
+  flag("--qkv-bias", o.qkv_bias, "biases on queries, keys and values, as Qwen2 has (llama)");
+  flag("--head-norm", o.head_norm, "a norm on each head's queries and keys, as Qwen3 has (llama)");
+  number("--width", o.width,
+         "width of an embedding (bag_of_tokens; 0: 64) or of a vector (features; 0: that of the data)");
+  real("--init-deviation", o.init_deviation,
+       "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix");
+  number("--frozen-layers", o.frozen_layers,
+         "the embedding and the first N layers are not trained; 0: all are (llama, gpt2)");
+  flag("--recompute", o.recompute, "activations are computed twice, which saves memory (llama, gpt2)");
+
+  group = "Records";
+  text("--kind", o.kind, "KIND",
+       "of the records: preference, ranking, ratings, outcome, steps, value, judge");
+  flag("--join-conversations", o.join_conversations,
+       "turns of one conversation with ranked replies become one example (ranking)");
+  text("--step-separator", o.step_separator, "TEXT", "ends each step; \\n is a line feed, \\t a tab (steps)");
+  text("--step-scale", o.step_scale, "NAME",
+       "what numbers among step labels mean: binary (0 is bad), ternary (0 is neutral), automatic (steps)");
+  text("--neutral", o.neutral, "NAME",
+       "what is done with neutral steps: keep, as_good, as_bad, unlabelled (steps)");
+  text("--after-first-error", o.after_first_error, "NAME",
+       "what is done with labels behind the first bad one: keep, unlabelled (steps)");
+  flag("--last-step-only", o.last_step_only, "only the last label of a completion counts (steps)");
+  real("--gamma", o.gamma, "discount of rewards to come (value)");
+  real("--lambda", o.lambda, "of generalised advantage estimation, where records have values (value)");
+
+  group = "Head";
+  text("--head", o.head, "NAME",
+       "scalar, two_layer, attributes, token, verifier, step_ternary, step_binary, step_logit, token_logits, "
+       "value; "
+       "empty: what is usual for the kind");
+  flag("--head-bias", o.head_bias,
+       "the head has a bias; it changes no preference, and is there anyway for other losses (scalar)");
+  number("--inner-size", o.inner_size, "width of the hidden layer; 0: as a hidden row (two_layer)");
+  text("--activation", o.activation, "NAME", "relu, gelu or gelu_tanh (two_layer)");
+  text("--merge-weights", o.merge_weights, "X,X",
+       "by which attributes become one score; empty: all 1 (attributes)")
+      ->delimiter(',')
+      ->default_str("");
+  text("--verifier-token", o.verifier_token, "TEXT",
+       "the token whose logit is the score; empty: the end of sequence (verifier)");
+  text("--bad-token", o.bad_token, "TEXT", "the token of a bad step (token_logits)");
+  text("--good-token", o.good_token, "TEXT", "the token of a good step (token_logits)");
+  text("--aggregation", o.aggregation, "NAME",
+       "how scores of tokens, steps or states become one, kept in the model's card: mean, minimum, product, "
+       "last, "
+       "mean_of_last, weighted, none_below; empty: what is usual for the kind");
+
+  group = "Text";
+  text("--tokenizer", o.tokenizer, "NAME",
+       "bytes, words:N with N hash buckets such as words:65536, or ids:N for records of token ids below N");
+  number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
+  text("--truncation", o.truncation, "NAME",
+       "what is done with longer ones: drop, cut_left, cut_right, keep_completion, error");
+  flag("--without-prompt", o.without_prompt, "ablation: the model sees completions only");
+
+  group = "Loss";
+  text("--loss", o.loss, "NAME",
+       "pairwise, plackett_luce, regression, binary_cross_entropy, cross_entropy, joint, value; empty: what "
+       "is usual "
+       "for the head");
+  real("--label-smoothing", o.label_smoothing,
+       "share of labels taken to be wrong (pairwise, to 0.5), or spread over the classes "
+       "(binary_cross_entropy, "
+       "cross_entropy, joint)");
+  real("--loss-scale", o.loss_scale, "factor on the difference of scores inside the sigmoid (pairwise)");
+  real("--centering", o.centering, "weight of the squared sum of a pair's scores; 0.01 is usual (pairwise)");
+  text("--margin", o.margin, "NAME",
+       "by how much the better one should win: none; record, what the record says; rating:SCALE, by the "
+       "difference of "
+       "ratings; strength:llama2_small or strength:llama2_large, by how many ranks it is better; empty: "
+       "record for "
+       "preferences, none for others (pairwise)");
+  text("--denominator", o.denominator, "NAME",
+       "labels are averaged per_token (or step), or per_sequence first (binary_cross_entropy, cross_entropy, "
+       "joint)");
+  real("--positive-weight", o.positive_weight,
+       "how much more a good label counts (binary_cross_entropy, joint)");
+  real("--focal", o.focal, "turns from what is already right; 2 is usual (binary_cross_entropy, joint)");
+  text("--class-weights", o.class_weights, "X,X",
+       "of bad, neutral and good, or bad and good; empty: all 1 (cross_entropy)")
+      ->delimiter(',')
+      ->default_str("");
+  text("--ties", o.ties, "NAME", "what equal ranks mean: efron or breslow (plackett_luce)");
+  number("--top", o.top, "only the first N choices count; 0: all (plackett_luce)");
+  flag("--divide-by-choices", o.divide_by_choices,
+       "a group's loss is divided by its choices (plackett_luce)");
+  real("--value-clip", o.value_clip, "a value may not move further from the old one; 0: it may (value)");
+  real("--reward-weight", o.reward_weight, "of the reward's loss (joint)");
+  real("--language-model-weight", o.language_model_weight, "of the language model's loss (joint)");
+  text("--calibration", o.calibration, "NAME",
+       "what --calibrate fits: temperature or platt; empty: temperature for pairs and rankings, else platt");
+
+  group = "Training";
+  number("--epochs", o.training.epochs, "passes over the records");
+  number("--batch-size", o.training.batch_size, "records in a step");
+  number("--micro-batch-tokens", o.training.micro_batch_tokens,
+         "tokens computed at once, after sharing; bounds the memory and changes no gradient");
+  real("--learning-rate,--lr", o.training.schedule.peak, "the highest learning rate");
+  real("--warmup", o.training.schedule.warmup, "share of the steps in which the rate rises, 0 to 1");
+  text("--decay", o.decay, "NAME", "how the rate falls afterwards: constant, linear, cosine");
+  real("--floor", o.training.schedule.floor, "the last rate as a share of the highest, 0 to 1");
+  real("--weight-decay", o.training.optimizer.weight_decay, "of AdamW; none on norms and biases");
+  real("--beta1", o.training.optimizer.beta1, "of AdamW");
+  real("--beta2", o.training.optimizer.beta2, "of AdamW");
+  real("--epsilon", o.training.optimizer.epsilon, "of AdamW");
+  real("--clip", o.training.max_gradient_norm, "the gradient's norm is cut to this; 0: not at all");
+  number("--seed", o.training.seed, "of the weights at the start and of the order of records");
+  flag("--no-sharing", o.no_sharing,
+       "compute the common prefix of a pair twice, to measure what sharing saves");
+  number("--evaluate-every", o.evaluate_every, "steps between evaluations; 0: only at the end");
+  number("--patience", o.patience,
+         "stop after this many evaluations in a row that are no better, and save the best model; 0: never "
+         "stop, and save "
+         "the last");
+  number("--checkpoint-every", o.checkpoint_every, "steps between checkpoints; 0: only when interrupted");
+  number("--threads", o.threads, "0: all; the result does not depend on it");
+}
+
+/// Options that mean nothing together. `given` tells whether an option was given.
+template <class Given>
+void check_combinations(const TrainingOptions& o, Given given) {
+  const auto refuse = [](const std::string& sentence) { throw merit::ConfigError(sentence); };
+  if (o.train.empty()) refuse("--train is missing: the files of records to train on");
+  if (o.out.empty()) refuse("--out is missing: the directory in which the model is saved");
+  if (o.resume && o.overwrite) refuse("--resume and --overwrite contradict each other: give one of them");
+  if (o.eval.empty() && o.evaluate_every != 0) refuse("--evaluate-every is given without --eval");
+  if (o.patience != 0 && o.evaluate_every == 0) refuse("--patience is given without --evaluate-every");
+  if (o.calibrate.empty() && given("--calibration")) refuse("--calibration is given without --calibrate");
+  if (!o.from.empty() && given("--backbone"))
+    refuse("--from and --backbone contradict each other: give one of them");
+}
+
+inline merit::Schedule::Decay decay_from_name(const std::string& decay) {
+  for (const auto kind :
+       {merit::Schedule::Decay::constant, merit::Schedule::Decay::linear, merit::Schedule::Decay::cosine}) {
+    if (merit::name_of(kind) == decay) return kind;
+  }
+  throw merit::ConfigError("--decay is \"" + decay + "\", expected one of: constant, linear, cosine");
+}
+
+/// An option, and the kinds, heads or losses that have it, with spaces around each.
+struct OptionOf {
+  const char* option;
+  const char* owners;
+};
+inline constexpr OptionOf kind_options[] = {{"--join-conversations", " ranking "},
+                                            {"--step-separator", " steps "},
+                                            {"--step-scale", " steps "},
+                                            {"--neutral", " steps "},
+                                            {"--after-first-error", " steps "},
+                                            {"--last-step-only", " steps "},
+                                            {"--gamma", " value "},
+                                            {"--lambda", " value "},
+                                            {"--aggregation", " outcome steps value "},
+                                            {"--calibrate", " preference judge ranking outcome steps "}};
+inline constexpr OptionOf head_options[] = {
+    {"--head-bias", " scalar "},        {"--inner-size", " two_layer "},
+    {"--activation", " two_layer "},    {"--merge-weights", " attributes "},
+    {"--verifier-token", " verifier "}, {"--bad-token", " token_logits "},
+    {"--good-token", " token_logits "}};
+inline constexpr OptionOf loss_options[] = {
+    {"--label-smoothing", " pairwise binary_cross_entropy cross_entropy joint "},
+    {"--loss-scale", " pairwise "},
+    {"--centering", " pairwise "},
+    {"--margin", " pairwise "},
+    {"--denominator", " binary_cross_entropy cross_entropy joint "},
+    {"--positive-weight", " binary_cross_entropy joint "},
+    {"--focal", " binary_cross_entropy joint "},
+    {"--class-weights", " cross_entropy "},
+    {"--ties", " plackett_luce "},
+    {"--top", " plackett_luce "},
+    {"--divide-by-choices", " plackett_luce "},
+    {"--value-clip", " value "},
+    {"--reward-weight", " joint "},
+    {"--language-model-weight", " joint "}};
+
+/// Options of another kind, head or loss may not be given. `what` is "kind", "head" or "loss", `name` which.
+template <class Given>
+void check_owners(std::span<const OptionOf> options, const std::string& what, const std::string& name,
+                  Given given) {
+  for (const auto& [option, owners] : options) {
+    if (!given(option) || std::string(owners).find(" " + name + " ") != std::string::npos) continue;
+    std::string list = owners;
+    list = list.substr(1, list.size() - 2);
+    for (std::size_t at = 0; (at = list.find(' ', at)) != list.npos; at += 2) list.replace(at, 1, ", ");
+    throw merit::ConfigError(std::string(option) + " is given, but the " + what + " is " + name +
+                             "; it is an option of: " + list);
+  }
+}
+
+/// Text in which \n, \t and \\ stand for a line feed, a tab and a backslash.
+inline std::string unescaped(const std::string& text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    if (next != 'n' && next != 't' && next != '\\') {
+      result += text[i];
+      continue;
+    }
+    result += next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+    ++i;
+  }
+  return result;
+}
+
+}  // namespace programs

@@ -1,0 +1,335 @@
+"""Every kind of record from training to scores, by the programs from outside; and each bad input of its own.
+
+Run by programs_test.py, in the folder that its own tests left.
+"""
+import json
+import os
+import random
+import re
+import subprocess
+
+from helpers import ENVIRONMENT, SMALL, check, content, fails, program, solutions, succeeds, write_lines
+
+def usual(*arguments):
+    """The usual small options but for those that are among the arguments."""
+    options = {"--backbone": "llama", "--hidden-size": 16, "--layers": 1, "--heads": 2, "--lr": 0.003, "--epochs": 6,
+               "--batch-size": 8}
+    return [*(part for item in options.items() if item[0] not in arguments for part in item), *arguments]
+
+
+def train(kind, *arguments, name=None):
+    """Trains on kind_train.jsonl, evaluates on kind_eval.jsonl, and checks that merit_evaluate says the same."""
+    out = name or f"{kind}_model"
+    result = json.loads(succeeds("merit_train", "--kind", kind, "--train", f"{kind}_train.jsonl", "--eval",
+                                 f"{kind}_eval.jsonl", "--out", out, "--json", *usual(*arguments)))
+    check(result["kind"] == kind and result["evaluation"]["kind"] == kind, str(result))
+    card = json.loads(content(out, "merit.json"))
+    check(card["kind"] == kind, str(card))
+    again = json.loads(succeeds("merit_evaluate", "--model", out, f"{kind}_eval.jsonl", "--json"))
+    for field, value in result["evaluation"].items():
+        if field != "loss" and not (field == "threshold"):
+            check(again[field] == value, f"{kind} {field}: {again[field]} is not {value} as in training")
+    return result, card
+
+
+def value_of(report, field):
+    return report[field]["value"]
+
+
+# ---- Kinds -------------------------------------------------------------------------------------------------------
+
+
+def ranking_records(count, seed):
+    """The more letters are in order, the better."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        letters = [rng.choice("abcdefgh") for _ in range(6)]
+        completions = []
+        for kept in (6, 4, 2):
+            shuffled = sorted(letters)
+            rest = shuffled[kept:]
+            rng.shuffle(rest)
+            completions.append("".join(shuffled[:kept]) + "".join(rest).upper())
+        order = list(range(3))
+        rng.shuffle(order)
+        yield {"prompt": "sort " + "".join(letters) + "\n", "completions": [completions[i] for i in order], "ranks": order,
+               "scores": [float(3 - i) for i in order]}
+
+
+def test_ranking_and_ratings():
+    for which, seed in (("train", 1), ("eval", 2)):
+        records = list(ranking_records(80 if which == "train" else 25, seed))
+        write_lines(f"ranking_{which}.jsonl", [{k: v for k, v in r.items() if k != "scores"} for r in records])
+        write_lines(f"ratings_{which}.jsonl", [{k: v for k, v in r.items() if k != "ranks"} for r in records])
+        write_lines(f"attributes_{which}.jsonl",
+                    [{"prompt": r["prompt"], "completions": r["completions"], "scores": [[s, -s] for s in r["scores"]]}
+                     for r in records])
+    result, card = train("ranking", "--ties", "breslow", "--top", 2)
+    check((result["head"], result["loss"]) == ("scalar", "plackett_luce"), str(result))
+    check(card["loss"]["ties"] == "breslow" and card["loss"]["top"] == 2, str(card))
+    check(value_of(result["evaluation"], "pair_accuracy") > 0.8, str(result["evaluation"]))
+    check(card["reward_deviation"] > 0, "the rewards of the training set are measured")
+    train("ranking", "--loss", "pairwise", "--margin", "strength:llama2_small", name="balanced")
+    train("ranking", "--head", "two_layer", "--inner-size", 8, name="two_layer")
+    succeeds("merit_train", "--kind", "ranking", "--train", "ranking_train.jsonl", "--out", "joined", "--join-conversations",
+             *SMALL)
+
+    result, card = train("ratings", "--lr", 0.01)
+    check(result["loss"] == "regression" and value_of(result["evaluation"], "spearman") > 0.5, str(result))
+    train("ratings", "--loss", "pairwise", "--margin", "rating:0.5", name="rated_pairs")
+    os.rename("attributes_train.jsonl", "both_train.jsonl")
+    result = json.loads(succeeds("merit_train", "--kind", "ratings", "--head", "attributes", "--train", "both_train.jsonl",
+                                 "--eval", "attributes_eval.jsonl", "--out", "attributes", "--json",
+                                 *usual("--merge-weights", "1,-1")))
+    check(len(result["evaluation"]["attributes"]) == 2, str(result["evaluation"]))
+    check(json.loads(content("attributes", "merit.json"))["head"]["merge_weights"] == [1, -1], "the weights are kept")
+    fails(1, ["both_train.jsonl", "2 attributes"], "merit_train", "--kind", "ratings", "--train", "both_train.jsonl", "--out",
+          "never", *SMALL)
+
+    # Rerank: the order of the scores, best first.
+    lines = content("ranking_eval.jsonl").decode()
+    scores = [json.loads(line) for line in succeeds("merit_score", "--model", "ranking_model", "--json", "--rerank",
+                                                    stdin=lines).splitlines()]
+    plain = succeeds("merit_score", "--model", "ranking_model", "--rerank", stdin=lines).splitlines()
+    for entry, line in zip(scores, plain):
+        best_first = sorted(range(3), key=lambda i: -entry["scores"][i])
+        check(entry["order"] == best_first and line.split("\t") == [str(i) for i in best_first], f"{entry} {line}")
+    normalised = [json.loads(line)["scores"] for line in succeeds("merit_score", "--model", "ranking_model", "--json",
+                                                                  "--normalised", stdin=lines).splitlines()]
+    card = json.loads(content("ranking_model", "merit.json"))
+    expected = (scores[0]["scores"][0] - card["reward_mean"]) / card["reward_deviation"]
+    check(abs(normalised[0][0] - expected) < 1e-4, "mean and deviation of the card")
+
+
+def outcome_records(count, seed):
+    for record in solutions(count, seed):
+        right = -1 not in record["labels"]
+        yield {"prompt": record["prompt"], "completion": "\n".join(record["completions"]) + "\n", "label": right}
+
+
+def test_outcome():
+    write_lines("outcome_train.jsonl", outcome_records(300, 1))
+    write_lines("outcome_eval.jsonl", outcome_records(120, 2))
+    write_lines("outcome_more.jsonl", outcome_records(120, 3))
+    result, card = train("outcome", "--denominator", "per_sequence", "--focal", 1, "--positive-weight", 1.5, "--calibrate",
+                         "outcome_more.jsonl")
+    check((result["head"], result["loss"]) == ("token", "binary_cross_entropy"), str(result))
+    check(card["loss"]["denominator"] == "per_sequence" and card["loss"]["focal"] == 1, str(card))
+    check(card["aggregation"] == "mean" and card["calibration"] == "platt" and card["labels"] == ["right"], str(card))
+    check(value_of(result["evaluation"], "area_under_curve") > 0.8, str(result["evaluation"]))
+    names = [baseline["name"] for baseline in result["evaluation"]["baselines"]]
+    check("longest" in names and "shortest" in names, str(names))
+
+    # Rows are the tokens of the completion with its end of sequence; their mean is the score.
+    lines = content("outcome_eval.jsonl").decode()
+    entries = [json.loads(line) for line in succeeds("merit_score", "--model", "outcome_model", "--json", "--rows",
+                                                     stdin=lines).splitlines()]
+    records = [json.loads(line) for line in lines.splitlines()]
+    for entry, record in zip(entries, records):
+        check(len(entry["rows"]) == len(record["completion"]) + 1, str(entry))
+        check(abs(sum(entry["rows"]) / len(entry["rows"]) - entry["score"]) < 1e-9, str(entry))
+    for aggregation, expected in (("minimum", min), ("last", lambda rows: rows[-1])):
+        other = [float(line) for line in succeeds("merit_score", "--model", "outcome_model", "--aggregation", aggregation,
+                                                  stdin=lines).splitlines()]
+        check(all(abs(a - expected(e["rows"])) < 1e-9 for a, e in zip(other, entries)), aggregation)
+    calibrated = [float(line) for line in succeeds("merit_score", "--model", "outcome_model", "--normalised",
+                                                   stdin=lines).splitlines()]
+    check(all(0 < p < 1 for p in calibrated), "calibrated scores are probabilities")
+    by_score = sorted(range(len(entries)), key=lambda i: entries[i]["score"])
+    check(all(calibrated[a] <= calibrated[b] + 1e-9 for a, b in zip(by_score, by_score[1:])), "calibration keeps the order")
+
+    train("outcome", "--head", "scalar", "--label-smoothing", 0.1, name="scalar_outcome")
+    result, card = train("outcome", "--head", "verifier", "--language-model-weight", 0.5, name="verifier")
+    check(card["head"]["name"] == "joint" and card["loss"]["second_weight"] == 0.5, str(card))
+    check(float(succeeds("merit_score", "--model", "verifier", "--prompt", "take ab\n", "--completion", "a\nb\n")) > 0, "a score")
+    train("outcome", "--backbone", "gpt2", "--hidden-size", 16, "--max-positions", 64, name="gpt2_outcome")
+
+
+def test_steps():
+    write_lines("steps_train.jsonl", solutions(300, 1))
+    write_lines("steps_eval.jsonl", solutions(120, 2))
+    write_lines("steps_more.jsonl", solutions(120, 3))
+    result, card = train("steps", "--calibrate", "steps_more.jsonl", "--class-weights", "1,1,1", "--epochs", 10)
+    check((result["head"], result["loss"]) == ("step_ternary", "cross_entropy"), str(result))
+    check(card["labels"] == ["bad", "neutral", "good"] and card["step_separator"] == "\n", str(card))
+    check(card["aggregation"] == "product" and 0 < card["step_threshold"] < 1, str(card))
+    check(value_of(result["evaluation"], "step_accuracy") > 0.9, str(result["evaluation"]))
+    check(result["train"]["labels"] > 0 and result["train"]["unlabelled"] > 0, str(result["train"]))
+
+    # A steps record and its text cut at the separator have the same steps.
+    record = json.loads(content("steps_eval.jsonl").decode().splitlines()[0])
+    steps = json.loads(succeeds("merit_score", "--model", "steps_model", "--json", "--rows", stdin=json.dumps(record) + "\n"))
+    text = json.dumps({"prompt": record["prompt"], "completion": "\n".join(record["completions"]) + "\n"}) + "\n"
+    cut = json.loads(succeeds("merit_score", "--model", "steps_model", "--json", "--rows", stdin=text))
+    check(len(steps["rows"]) == len(record["completions"]) and steps["rows"] == cut["rows"], f"{steps} {cut}")
+    check(all(0 <= p <= 1 for p in steps["rows"]), str(steps))
+    evaluated = json.loads(succeeds("merit_evaluate", "--model", "steps_model", "outcome_eval.jsonl", "--json"))
+    check(evaluated["kind"] == "outcome", "a model of steps judges whole solutions too")
+
+    binary = [dict(r, labels=[None if v is None else v > 0 for v in r["labels"]]) for r in solutions(200, 4)]
+    write_lines("steps_train.jsonl", binary)
+    write_lines("steps_eval.jsonl", binary[:60])
+    result, card = train("steps", name="binary_steps")
+    check((result["head"], result["loss"]) == ("step_logit", "binary_cross_entropy"), str(result))
+    train("steps", "--head", "step_binary", "--after-first-error", "unlabelled", "--last-step-only", name="two_classes")
+    train("steps", "--head", "token_logits", "--step-separator", "\\n\\n", name="named_tokens")
+    check(json.loads(content("named_tokens", "merit.json"))["step_separator"] == "\n\n", "the separator's escapes")
+
+
+def test_value_and_judge():
+    for which, seed in (("train", 1), ("eval", 2)):
+        rollouts = [{"prompt": r["prompt"], "completion": r["completion"], "reward": 1.0 if r["label"] else 0.0}
+                    for r in outcome_records(150, seed)]
+        write_lines(f"value_{which}.jsonl", rollouts)
+        rng = random.Random(seed)
+        judged = []
+        for r in solutions(120, seed, wrong=0):
+            good = "\n".join(r["completions"])
+            bad = good.replace(r["completions"][0], "z", 1)
+            swap = rng.random() < 0.5
+            judged.append({"prompt": r["prompt"], "response_a": bad if swap else good, "response_b": good if swap else bad,
+                           "votes": ["b" if swap else "a"] * 2 + ["tie"]})
+        write_lines(f"judge_{which}.jsonl", judged)
+    result, card = train("value", "--gamma", 0.99, "--value-clip", 0.5, "--lr", 0.01)
+    check((result["head"], card["aggregation"]) == ("value", "last"), str(card))
+    check(result["evaluation"]["explained_variance"] is not None, str(result["evaluation"]))
+    result, _ = train("judge")
+    check(value_of(result["evaluation"], "accuracy") > 0.7, str(result["evaluation"]))
+
+
+# ---- Keeping the best ---------------------------------------------------------------------------------------------
+
+
+def test_patience_keeps_the_best():
+    arguments = ["--train", "train.jsonl", "--eval", "eval.jsonl", "--evaluate-every", 5, "--patience", 2,
+                 *usual("--lr", 0.03, "--batch-size", 16)]
+    result = json.loads(succeeds("merit_train", *arguments, "--out", "best", "--json"))
+    events = [json.loads(line) for line in open("best.metrics.jsonl", encoding="utf-8")]
+    seen = {e["step"]: e["headline"] for e in events if e["event"] == "evaluate"}
+    check(result["best_step"] == min(step for step in seen if seen[step] == max(seen.values())), f"{result} {seen}")
+    check(value_of(result["evaluation"], "accuracy") == max(seen.values()), "the best one is what is saved")
+    check(not os.path.exists("best.best"), "nothing is left beside it")
+
+    # Killed again and again, it keeps the same one.
+    rng = random.Random(7)
+    kills = 0
+    command = [program("merit_train"), *map(str, arguments), "--out", "best_killed", "--checkpoint-every", "1", "--resume"]
+    while kills < 5:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+        try:
+            process.wait(timeout=rng.uniform(0.02, 0.12))
+            break  # it was faster than we
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT, timeout=120)
+    check(content("best_killed", "model.safetensors") == content("best", "model.safetensors"), f"{kills} kills changed the best")
+    check(not os.path.exists("best_killed.best"), "nothing is left beside it")
+
+
+# ---- Benchmarks and the page --------------------------------------------------------------------------------------
+
+
+def test_benchmarks():
+    rows = [{"prompt": "sort ba\n", "chosen": "ab", "rejected": "ba", "subset": subset, "id": i}
+            for i, subset in enumerate(["math-prm", "hep-cpp", "alpacaeval-easy"] * 3)]
+    write_lines("rewardbench.jsonl", rows)
+    report = json.loads(succeeds("merit_evaluate", "--model", "model", "rewardbench.jsonl", "--json"))["benchmark"]
+    check(report["layout"] == "reward_bench" and set(report["sections"]) == {"Chat", "Reasoning"}, str(report))
+    four = [{"id": str(i), "prompt": "sort cba\n", "chosen": ["abc"], "rejected": ["cba", "bca", "cab"], "subset": "Math"}
+            for i in range(3)]
+    four += [{"id": "ref:0", "prompt": "a letter\n", "chosen": ["a"], "rejected": ["1", "2"], "subset": "Ties"},
+             {"id": "tied:0", "prompt": "any letter\n", "chosen": ["a", "b"], "rejected": ["1", "2"], "subset": "Ties"}]
+    write_lines("rewardbench2.jsonl", four)
+    report = json.loads(succeeds("merit_evaluate", "--model", "model", "rewardbench2.jsonl", "--json"))["benchmark"]
+    check(report["layout"] == "reward_bench_2" and "ties" in report and "Math" in report["subsets"], str(report))
+    with open("rmbench.json", "w", encoding="utf-8") as file:
+        json.dump([{"id": "1", "prompt": "sort ba\n", "chosen": ["ab", "ab!", "*ab*"], "rejected": ["ba", "ba!", "*ba*"],
+                    "domain": "chat"}], file)
+    report = json.loads(succeeds("merit_evaluate", "--model", "model", "rmbench.json", "--json"))["benchmark"]
+    check(report["layout"] == "rm_bench" and "chat" in report, str(report))
+    process = [{"id": f"gsm8k-{r['number']}", "generator": "g", "problem": r["prompt"], "steps": r["completions"],
+                "final_answer_correct": -1 not in r["labels"], "label": r["labels"].index(-1) if -1 in r["labels"] else -1}
+               for r in solutions(40, 9)]
+    write_lines("processbench.jsonl", process)
+    report = json.loads(succeeds("merit_evaluate", "--model", "steps_model", "processbench.jsonl", "--json"))
+    check(report["benchmark"]["mean_f1"] > 0.5 and list(report["benchmark"]["subsets"]) == ["gsm8k"], str(report["benchmark"]))
+    write_lines("gsm8k.jsonl", [{"question": "take ab", "ground_truth": "b", "6b_finetuning": {"solution": "a\nb\nA: b", "is_correct": True},
+                                 "175b_finetuning": {"solution": "a\nz\nA: z", "is_correct": False}}] * 3)
+    report = json.loads(succeeds("merit_evaluate", "--model", "outcome_model", "gsm8k.jsonl", "--json"))
+    check(report["benchmark"]["layout"] == "gsm8k_solutions" and report["completions"] == 6, str(report))
+    write_lines("llmbar.jsonl", [{"input": "sort ba", "output_1": "ba", "output_2": "ab", "label": 2}])
+    report = json.loads(succeeds("merit_evaluate", "--model", "model", "llmbar.jsonl", "--json", "--layout", "llm_bar"))
+    check(report["benchmark"]["layout"] == "llm_bar" and report["pairs"] == 1, str(report))
+    fails(2, ["process_bench", "scalar"], "merit_evaluate", "--model", "model", "processbench.jsonl")
+    fails(2, ["layout", "mt_bench"], "merit_evaluate", "--model", "model", "eval.jsonl", "--layout", "mt_bench")
+
+
+def test_report_page():
+    """A page for each kind: whole, and without anything from the network."""
+    for model, file in (("model", "eval.jsonl"), ("ranking_model", "ranking_eval.jsonl"), ("ratings_model", "ratings_eval.jsonl"),
+                        ("outcome_model", "outcome_eval.jsonl"), ("binary_steps", "steps_eval.jsonl"),
+                        ("value_model", "value_eval.jsonl"), ("model", "rewardbench.jsonl")):
+        succeeds("merit_evaluate", "--model", model, file, "--report", "report.html")
+        page = content("report.html").decode()
+        check(page.lstrip().lower().startswith("<!doctype html") and "</html>" in page, f"{model}: no whole page")
+        check("<svg" in page, f"{model}: nothing is drawn")
+        # Namespaces are names, not addresses that are fetched.
+        check(not re.search(r'(src|href)\s*=\s*["\']?(https?:)?//', page), f"{model}: the page asks the network for something")
+        os.remove("report.html")
+    fails(1, ["no/report.html"], "merit_evaluate", "--model", "model", "eval.jsonl", "--report", "no/report.html")
+
+
+# ---- Bad input ----------------------------------------------------------------------------------------------------
+
+
+def test_bad_input_of_each_kind():
+    def bad(kind, record, *parts, code=1, arguments=()):
+        write_lines("wrong.jsonl", record if isinstance(record, list) else [record])
+        fails(code, parts, "merit_train", "--kind", kind, "--train", "wrong.jsonl", "--out", "never", *SMALL, *arguments)
+
+    three = {"prompt": "p", "completions": ["a", "b", "c"]}
+    bad("outcome", {"prompt": "p", "completion": "a", "label": "maybe"}, "wrong.jsonl:1", "label", "maybe")
+    bad("steps", {"prompt": "p", "completions": ["a"], "labels": [7]}, "wrong.jsonl:1", "labels[0]", "7")
+    bad("judge", {"prompt": "p", "response_a": "a", "response_b": "b", "votes": ["c"]}, "wrong.jsonl:1", "votes[0]")
+    bad("ranking", dict(three, ranks=[0, 1]), "wrong.jsonl:1", "ranks", "2", "3")
+    bad("ranking", dict(three, ranks=[0, 1, -2]), "wrong.jsonl:1", "ranks[2]", "-2")
+    bad("steps", {"prompt": "p", "completions": ["a"], "labels": [1]}, "separator", code=2, arguments=["--step-separator", ""])
+    good = {"prompt": "p", "completion": "a", "label": True}
+    bad("outcome", [good, dict(three, ranks=[0, 1, 2])], "wrong.jsonl:2", "outcome", "ranking")
+    bad("outcome", {"prompt": "p", "completion": "", "label": True}, "wrong.jsonl:1", "completion")
+    bad("ranking", {"prompt": "p", "completions": ["a"], "ranks": [0]}, "wrong.jsonl", "one completion")
+    bad("steps", {"prompt": "p", "completions": ["a"], "labels": [None]}, "wrong.jsonl", "no step had a label")
+    write_lines("mixed.jsonl", [good])
+    fails(1, ["train.jsonl", "preference", "outcome"], "merit_evaluate", "--model", "model", "mixed.jsonl", "train.jsonl")
+    # One-completion groups among others are counted.
+    write_lines("singles.jsonl", [dict(three, ranks=[0, 1, 2]), {"prompt": "p", "completions": ["a"], "ranks": [0]}])
+    result = json.loads(succeeds("merit_train", "--kind", "ranking", "--train", "singles.jsonl", "--out", "singles", *SMALL, "--json"))
+    check(result["train"]["dropped_single"] == 1 and result["train"]["kept"] == 1, str(result["train"]))
+
+
+def test_options_of_other_kinds():
+    base = ["merit_train", "--train", "train.jsonl", "--out", "never"]
+    fails(2, ["--kind", "pairs", "preference, ranking"], *base, "--kind", "pairs")
+    fails(2, ["--head token", "scalar with pairwise"], *base, "--head", "token")
+    fails(2, ["--loss cross_entropy", "scalar with pairwise"], *base, "--loss", "cross_entropy")
+    fails(2, ["--head step_logit --loss cross_entropy", "step_ternary with cross_entropy"], "merit_train", "--kind", "steps",
+          "--train", "steps_train.jsonl", "--out", "never", "--head", "step_logit", "--loss", "cross_entropy")
+    fails(2, ["--focal", "pairwise", "binary_cross_entropy"], *base, "--focal", 2)
+    fails(2, ["--top", "plackett_luce"], *base, "--top", 2)
+    fails(2, ["--step-separator", "preference", "steps"], *base, "--step-separator", ";")
+    fails(2, ["--merge-weights", "scalar", "attributes"], *base, "--merge-weights", "1,2")
+    fails(2, ["--margin", "rating:1", "record"], *base, "--margin", "rating:1")
+    fails(2, ["--calibration", "--calibrate"], *base, "--calibration", "platt")
+    write_lines("vectors.jsonl", [{"completion_features": [1, 2, 3, 4, 5], "label": True}])
+    fails(2, ["features", "token"], "merit_train", "--kind", "outcome", "--train", "vectors.jsonl", "--out", "never",
+          "--backbone", "features", "--width", 5)
+    fails(2, ["bag_of_tokens", "verifier"], "merit_train", "--kind", "outcome", "--train", "outcome_train.jsonl", "--out", "never",
+          "--backbone", "bag_of_tokens", "--head", "verifier")
+    fails(2, ["steps", "scalar"], "merit_evaluate", "--model", "model", "steps_eval.jsonl")
+    fails(2, ["--aggregation"], "merit_score", "--model", "model", "--aggregation", "mean", stdin="")
+    fails(2, ["--rows", "--json"], "merit_score", "--model", "outcome_model", "--rows", stdin="")
+    fails(2, ["--normalised"], "merit_score", "--model", "verifier", "--normalised", stdin="")
+    fails(1, ["standard input:1", "completions"], "merit_score", "--model", "model", "--rerank", stdin='{"completion": "a"}\n')
+    check(not os.path.exists("never"), "a run that never began left something behind")
