@@ -110,10 +110,13 @@ void reliability(ReportPage& page, const std::string& title, const std::string& 
     if (bin.count == 0) continue;
     model.x.push_back(bin.mean_probability);
     model.y.push_back(bin.mean_outcome);
+    model.counts.push_back(static_cast<double>(bin.count));
   }
   page.chart(merit::LineChart{
       .title = title,
-      .note = note + " On the diagonal, probabilities are what they say. The expected error is " +
+      .note = note +
+              " On the diagonal, probabilities are what they say; larger marks stand for more of them. The "
+              "expected error is " +
               number_text(report.expected_error) + ".",
       .x_label = "probability",
       .y_label = "share that came true",

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "merit/infer/probabilities.hpp"
 #include "merit/loss/numerics.hpp"
 
 namespace programs {
@@ -37,12 +38,8 @@ Reading reading_of(const merit::ModelCard& card, ScoreMeaning meaning, bool norm
 }
 
 double logit_of_row(std::span<const double> row, const Reading& reading) {
-  if (row.size() == 2) return row[1] - row[0];
-  if (row.size() == 3) {
-    return reading.neutral_is_good ? merit::log_add_exp(row[1], row[2]) - row[0]
-                                   : row[2] - merit::log_add_exp(row[0], row[1]);
-  }
-  return row[0];
+  using merit::NeutralCountsAs;
+  return merit::good_logit(row, reading.neutral_is_good ? NeutralCountsAs::good : NeutralCountsAs::bad);
 }
 
 std::vector<double> row_values(const merit::RowScores& rows, const Reading& reading) {

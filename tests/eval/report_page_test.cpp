@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace merit;
@@ -28,9 +29,9 @@ bool contains(const std::string& text, const std::string& what) {
 
 TEST_CASE("a page's text is escaped: no markup, no control characters, no broken UTF-8") {
   CHECK(escaped("<b>\"a\" & b</b>") == "&lt;b&gt;&quot;a&quot; &amp; b&lt;/b&gt;");
-  CHECK(escaped("a\tb\nc\rd\x01") ==
-        "a\tb\nc\xEF\xBF\xBD"
-        "d\xEF\xBF\xBD");
+  CHECK(escaped("a\tb\nc\x01") == "a\tb\nc\xEF\xBF\xBD");
+  CHECK(escaped("a\r\nb\rc\r") == "a\nb\nc\n");
+  CHECK(escaped("\xEF\xBF\xBE|\xEF\xBF\xBF|\xEF\xBF\xBC") == "\xEF\xBF\xBD|\xEF\xBF\xBD|\xEF\xBF\xBC");
   CHECK(escaped("\xC3\xA9") == "\xC3\xA9");
   CHECK(escaped("a\xC3") == "a\xEF\xBF\xBD");
   CHECK(escaped("\xFFz\x80") == "\xEF\xBF\xBDz\xEF\xBF\xBD");
@@ -61,7 +62,7 @@ TEST_CASE("ticks are round, evenly apart, and reach over the numbers") {
   CHECK(nice_ticks(3, 3).size() >= 2);
   CHECK(nice_ticks(0, 0).size() >= 2);
   for (const double scale : {1e-6, 0.3, 7.0, 1234.5, 1e8}) {
-    for (const Index wanted : {3, 5, 8}) {
+    for (const Index wanted : {Index{3}, Index{5}, Index{8}}) {
       const auto ticks = nice_ticks(-0.37 * scale, scale, wanted);
       CHECK(ticks.front() <= -0.37 * scale + 1e-8 * scale);
       CHECK(ticks.back() >= scale - 1e-8 * scale);
@@ -75,6 +76,28 @@ TEST_CASE("ticks are round, evenly apart, and reach over the numbers") {
   }
 }
 
+TEST_CASE("numbers that are all but equal get an axis around them") {
+  const double below = std::nextafter(1.0, 0.0);
+  CHECK(nice_ticks(below, 1).size() <= 12);
+  CHECK(nice_ticks(1e9, 1e9 + 1e-3, 8).size() <= 12);
+  CHECK(widened(0.2, 0.3) == std::pair(0.2, 0.3));
+  const Drawing line = draw(LineChart{"t", "", "", "", {{"a", {1, 2}, {below, 1}}}});
+  CHECK(contains(line.svg, ",134.0 626.0,134.0\""));
+  CHECK_FALSE(draw(HistogramChart{"t", "", "", {{"a", {below, 1}}}}).svg.empty());
+}
+
+TEST_CASE("neighbouring ticks read differently at any size") {
+  for (const double size : {1e-12, 3e-7, 1e-3, 0.7, 42.0, 12345.0, 1.6e7, 3e11, 1e250}) {
+    for (const double from : {-0.3, 0.0, 0.6, 0.999}) {
+      const std::vector<std::string> texts = tick_texts(nice_ticks(from * size, size, 8));
+      for (Index i = 1; i < texts.size(); ++i) CHECK(texts[i] != texts[i - 1]);
+      for (const std::string& text : texts) CHECK(text.size() <= 12);
+    }
+  }
+  CHECK(tick_texts({-0.5, 0, 0.5}) == std::vector<std::string>{"-0.5", "0", "0.5"});
+  CHECK(tick_texts({1e7, 1.2e7}) == std::vector<std::string>{"1.0e+07", "1.2e+07"});
+}
+
 TEST_CASE("a line stands where its numbers are, and breaks where there is none") {
   ChartSeries series{"a", {0, 1, 2, 3, 4}, {0, 1, not_a_number, 1, 0}};
   const Drawing drawing = draw(LineChart{"t", "", "x", "y", {series}});
@@ -84,6 +107,28 @@ TEST_CASE("a line stands where its numbers are, and breaks where there is none")
   CHECK(contains(drawing.svg, "points=\"484.0,14.0 626.0,254.0\""));
   CHECK(drawing.rows.size() == 4);
   CHECK(drawing.columns == std::vector<std::string>{"series", "x", "y"});
+  CHECK(drawing.names == std::vector<std::string>{"a (1 of 5 are no numbers)"});
+}
+
+TEST_CASE("a point between two gaps is a dot, and a series without numbers is said") {
+  const Drawing drawing = draw(LineChart{
+      "t", "", "", "", {{"a", {1, 2, 3, 4}, {1, not_a_number, 2, not_a_number}}, {"b"}, {"c", {1}, {1}}}});
+  CHECK(count(drawing.svg, "<circle class=\"dot c0\"") == 2);
+  CHECK(drawing.names == std::vector<std::string>{"a (2 of 4 are no numbers)", "b (no numbers)", "c"});
+  const Drawing far = draw(LineChart{"t", "", "", "", {{"a", {1, 2}, {-1e308, 1.6e308}}}});
+  CHECK(far.svg.empty());
+}
+
+TEST_CASE("a mark's area grows with what is behind it, and the table tells how much that is") {
+  ChartSeries series{.name = "a", .x = {1, 2, 3}, .y = {1, 2, 3}, .dots = true, .counts = {100, 25, 0}};
+  const Drawing drawing = draw(LineChart{"t", "", "x", "y", {series}});
+  CHECK(count(drawing.svg, " r=\"7.0\"") == 1);
+  CHECK(count(drawing.svg, " r=\"4.5\"") == 1);
+  CHECK(count(drawing.svg, " r=\"2.0\"") == 1);
+  CHECK(drawing.columns == std::vector<std::string>{"series", "x", "y", "count"});
+  CHECK(drawing.rows[1] == std::vector<std::string>{"a", "2", "2", "25"});
+  series.counts = {0, 0, 0};
+  CHECK(count(draw(LineChart{"t", "", "", "", {series}}).svg, " r=\"3.5\"") == 3);
 }
 
 TEST_CASE("intervals are bands, one point is a dot, and what cannot be drawn is not") {
@@ -96,7 +141,8 @@ TEST_CASE("intervals are bands, one point is a dot, and what cannot be drawn is 
   CHECK(draw(LineChart{"t", "", "", "", {{"none", {1, not_a_number}, {not_a_number, 3}}}}).svg.empty());
   CHECK_THROWS_WITH_AS(
       draw(LineChart{"t", "", "", "", {{"a", {1, 2}, {1}}}}),
-      "chart: series \"a\" has 2 x, 1 y and 0 to 0 ends of intervals, expected as many of each", UsageError);
+      "chart: series \"a\" has 2 x, 1 y and 0 to 0 ends of intervals and 0 counts, expected as many of each",
+      UsageError);
 }
 
 TEST_CASE("a histogram counts every number once, the largest in the last bin") {
@@ -105,7 +151,8 @@ TEST_CASE("a histogram counts every number once, the largest in the last bin") {
   REQUIRE(drawing.rows.size() == 4);
   CHECK(drawing.rows[0] == std::vector<std::string>{"a", "0", "0.5", "1"});
   CHECK(drawing.rows[3] == std::vector<std::string>{"a", "1.5", "2", "1"});
-  CHECK(count(drawing.svg, "<polygon class=\"bars") == 2);
+  CHECK(count(drawing.svg, "<polygon class=\"bars") == 1);
+  CHECK(drawing.names == std::vector<std::string>{"a (1 of 5 are no numbers)", "b (no numbers)"});
   CHECK(draw(HistogramChart{"t", "", "", {{"a", {}}}}).svg.empty());
   CHECK_FALSE(draw(HistogramChart{"t", "", "", {{"a", {3, 3}}}}).svg.empty());
   CHECK_THROWS_AS(draw(HistogramChart{"t", "", "", {{"a", {1}}}, 0}), UsageError);
@@ -117,8 +164,10 @@ TEST_CASE("the most telling records are the surest mistakes, the surest hits and
   const TellingRecords telling = telling_records(p, y, 2);
   CHECK(telling.wrong == std::vector<Index>{3, 1});
   CHECK(telling.right == std::vector<Index>{4, 0});
-  CHECK(telling.uncertain.size() == 2);
+  REQUIRE(telling.uncertain.size() == 2);
   for (const Index i : telling.uncertain) CHECK((i == 2 || i == 6));
+  const std::vector<double> same{0.5, 0.5, 0.5, 0.5};
+  CHECK(telling_records(same, std::vector<double>(4, 1.0), 2).uncertain == std::vector<Index>{0, 1});
   CHECK(telling_records({}, {}, 3).wrong.empty());
   CHECK_THROWS_AS(telling_records(p, std::vector<double>{1}, 2), UsageError);
 }
@@ -140,8 +189,17 @@ TEST_CASE("records show each piece once, say what is left out, and join a charac
   record.spans = {{std::string(12, 'a'), 0.5}, {std::string(7, 'b'), 0.5}};
   cut.records("r", "", std::vector{record}, 10);
   CHECK(contains(cut.html(), "40 more bytes are not shown."));
-  CHECK(contains(cut.html(), "7 more bytes are not shown."));
+  CHECK(contains(cut.html(), "<p class=\"cut\">9 more bytes are not shown."));
+  CHECK(contains(cut.html(), ">aaaaaaaaaa<"));
   CHECK(count(cut.html(), "<li><span class=\"said\"") == 1);
+
+  // Cut inside a character that two pieces hold: nothing of it is shown, and both bytes are counted.
+  ReportPage split("t", "s");
+  split.records("r", "",
+                std::vector{ScoredRecord{"r", "", {{"abc", 0.5}, {"\xC3", 0.5}, {"\xA9", 0.5}, {"d", 0.5}}}},
+                4);
+  CHECK(contains(split.html(), ">abc</span></bdi>"));
+  CHECK(contains(split.html(), "<p class=\"cut\">3 more bytes are not shown."));
 }
 
 TEST_CASE("a page without numbers says so, and equal input gives equal bytes") {
@@ -155,5 +213,5 @@ TEST_CASE("a page without numbers says so, and equal input gives equal bytes") {
   CHECK(build() == build());
   CHECK(contains(build(), "There are no numbers to draw."));
   CHECK(contains(build(), "There is none."));
-  CHECK(contains(build(), "<td>x</td><td>1</td>"));
+  CHECK(contains(build(), "<th scope=\"row\">x</th><td>1</td>"));
 }

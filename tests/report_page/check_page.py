@@ -80,6 +80,9 @@ window.addEventListener('load', () => {
   const overlaps = [];
   for (const svg of document.querySelectorAll('figure .scroll > svg')) {
     const texts = [...svg.querySelectorAll('text')].map(t => [t.textContent, box(t)]);
+    for (const [text, b] of texts)
+      if (b.left < box(svg).left - 0.5 || b.right > box(svg).right + 0.5 || b.bottom > box(svg).bottom + 0.5)
+        overlaps.push(text + ' leaves the drawing');
     for (let i = 0; i < texts.length; ++i) for (let j = i + 1; j < texts.length; ++j) {
       const a = texts[i][1], b = texts[j][1];
       if (a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 0.5 && b.top < a.bottom - 0.5)
@@ -96,13 +99,16 @@ window.addEventListener('load', () => {
     steps: document.querySelectorAll('.steps li').length, pieces: document.querySelectorAll('.text .piece').length,
     bold: document.querySelectorAll('.prompt b').length
   };
-  const out = document.createElement('pre');
-  out.id = 'found';
-  out.textContent = JSON.stringify(found);
-  document.body.appendChild(out);
+  parent.postMessage(JSON.stringify(found), '*');
 });
 </script>
 """
+
+# A browser's window has a least width, wider than a phone's screen; a frame inside of it has not.
+FRAME = """<!DOCTYPE html><html><head><meta name="color-scheme" content="light dark"/></head><body style="margin:0">
+<pre id="found" hidden></pre>
+<script>addEventListener('message', e => document.getElementById('found').textContent = e.data);</script>
+<iframe src="%s" style="border:0;display:block;width:%dpx;height:4200px"></iframe></body></html>"""
 
 
 def main():
@@ -128,27 +134,31 @@ def main():
         probe.write_text(text.replace("</body>", PROBE + "</body>"), encoding="utf-8")
 
         for scheme, setting in (("light", "1"), ("dark", "0")):
-            for name, width in (("desktop", 1200), ("phone", 500)):
+            for name, width in (("desktop", 1200), ("phone", 390)):
                 where = f"{scheme}, {name}"
                 base = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                         "--disable-dev-shm-usage", f"--user-data-dir={folder}/profile-{scheme}-{name}",
-                        f"--blink-settings=preferredColorScheme={setting}", f"--window-size={width},3400",
+                        f"--blink-settings=preferredColorScheme={setting}", f"--window-size={max(width, 500)},4200",
                         "--virtual-time-budget=2000"]
+                shown, measured = folder / f"{name}.html", folder / f"{name}-probe.html"
+                shown.write_text(FRAME % (page.as_uri(), width), encoding="utf-8")
+                measured.write_text(FRAME % (probe.as_uri(), width), encoding="utf-8")
                 image = folder / f"{scheme}-{name}.png"
-                subprocess.run(base + [f"--screenshot={image}", page.as_uri()], check=True, capture_output=True, timeout=120)
-                dump = subprocess.run(base + ["--enable-logging=stderr", "--dump-dom", probe.as_uri()], check=True,
+                subprocess.run(base + [f"--screenshot={image}", shown.as_uri()], check=True, capture_output=True, timeout=120)
+                dump = subprocess.run(base + ["--enable-logging=stderr", "--dump-dom", measured.as_uri()], check=True,
                                       capture_output=True, text=True, timeout=120)
-                match = re.search(r'<pre id="found">(.*?)</pre>', dump.stdout, re.S)
+                match = re.search(r'<pre id="found"[^>]*>(.+?)</pre>', dump.stdout, re.S)
                 check(match is not None, f"{where}: the page could not be measured")
                 check("CONSOLE" not in dump.stderr, f"{where}: the browser complains: {dump.stderr[-300:]}")
                 if match is None:
                     continue
                 found = json.loads(match.group(1).replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
+                check(found["window"] == width, f"{where}: the page is shown at {found['window']}")
                 check(found["width"] <= found["window"], f"{where}: the page is {found['width']} wide in {found['window']}")
-                check(len(found["sections"]) == 7, f"{where}: sections {found['sections']}")
+                check(len(found["sections"]) == 8, f"{where}: sections {found['sections']}")
                 for title, w, h in found["sections"]:
                     check(w > 200 and h > 50, f"{where}: section {title} is {w} by {h}")
-                check(len(found["charts"]) == 4, f"{where}: charts {found['charts']}")
+                check(len(found["charts"]) == 5, f"{where}: charts {found['charts']}")
                 for w, h in found["charts"]:
                     check(w >= 420 and h > 180, f"{where}: a chart is {w} by {h}")
                 check(not found["overlaps"], f"{where}: labels overlap: {found['overlaps']}")
@@ -158,6 +168,7 @@ def main():
                 check(all(c != "none" for c in found["lines"]), f"{where}: a line has no colour")
 
                 rows = read_png(image)
+                rows = [row[:width] for row in rows]
                 pixels = [pixel for row in rows[::3] for pixel in row[::3]]
                 edge = brightness(rows[5][5])
                 corner_text = [brightness(p) for row in rows[30:90] for p in row]

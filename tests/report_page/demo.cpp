@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
   for (int b = 0; b < 10; ++b) {
     bins.x.push_back(0.05 + 0.1 * b);
     bins.y.push_back(std::pow(0.05 + 0.1 * b, 1.3));
+    bins.counts.push_back(400 - 70 * b + 7 * b * b);
   }
   page.chart(LineChart{"Reliability", "", "probability said", "share right", {bins, diagonal}, 0, 1});
 
@@ -64,6 +65,11 @@ int main(int argc, char** argv) {
     histogram.classes[1].values.push_back(-0.5 + rng.normal());
   }
   page.chart(histogram);
+  page.chart(LineChart{"Large and small numbers",
+                       "Ticks that need many digits.",
+                       "tokens",
+                       "rate",
+                       {{"rate", {1e6, 2e6, 3e6, 4e6}, {3e-7, 9e-7, 8e-7, 2e-7}}, {"none"}}});
   page.chart(LineChart{"Nothing", "A chart without numbers says so.", "x", "y", {}});
 
   ScoredRecord tokens{"wrong, taken for right: 0.93", "How many legs have <b>two</b> spiders & a dog?"};

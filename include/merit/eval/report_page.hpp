@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -53,13 +54,14 @@ inline TellingRecords telling_records(std::span<const double> probabilities, std
     if (std::isfinite(probabilities[i])) order.push_back(i);
   }
   const auto sure = [&](Index i) { return std::abs(probabilities[i] - 0.5); };
+  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return sure(a) < sure(b); });
+  telling.uncertain.assign(order.begin(),
+                           order.begin() + static_cast<std::ptrdiff_t>(std::min(count, order.size())));
   std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return sure(a) > sure(b); });
   for (const Index i : order) {
     auto& list = (probabilities[i] >= 0.5) == (labels[i] >= 0.5) ? telling.right : telling.wrong;
     if (list.size() < count) list.push_back(i);
   }
-  for (Index k = 0; k < std::min(count, order.size()); ++k)
-    telling.uncertain.push_back(order[order.size() - 1 - k]);
   return telling;
 }
 
@@ -69,23 +71,21 @@ class ReportPage {
   ReportPage(std::string title, std::string subtitle)
       : title_(std::move(title)), subtitle_(std::move(subtitle)) {}
 
-  /// A table; numbers in it should be strings from number_text(). The first column is a heading.
+  /// A table; numbers in it should be strings from number_text(). The first column heads its row.
   void table(const std::string& title, const std::string& note, const std::vector<std::string>& columns,
              const std::vector<std::vector<std::string>>& rows) {
     begin(title, note);
-    detail::append(body_, "<div class=\"scroll\">", table_text(columns, rows), "</div>\n");
+    detail::append(body_, scroll(title), table_text(columns, rows), "</div>\n");
     end();
   }
 
   void chart(const LineChart& chart) {
-    std::vector<std::pair<std::string, bool>> names;
-    for (const ChartSeries& series : chart.series) names.emplace_back(series.name, series.dashed);
-    figure(chart.title, chart.note, names, draw(chart));
+    std::vector<bool> dashed;
+    for (const ChartSeries& series : chart.series) dashed.push_back(series.dashed);
+    figure(chart.title, chart.note, dashed, draw(chart));
   }
   void chart(const HistogramChart& chart) {
-    std::vector<std::pair<std::string, bool>> names;
-    for (const auto& one : chart.classes) names.emplace_back(one.name, false);
-    figure(chart.title, chart.note, names, draw(chart));
+    figure(chart.title, chart.note, std::vector<bool>(chart.classes.size()), draw(chart));
   }
 
   /// Records with each piece coloured by its score. At most `limit` bytes of a prompt and of a completion are
@@ -136,9 +136,9 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 6px 0 6px 18px; border-bottom: 1px solid var(--line); vertical-align: top; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 500; }
+th:first-child { text-align: left; padding-left: 0; font-weight: 500; }
 thead th { color: var(--soft); font-weight: 500; font-size: 0.85rem; }
-tbody tr:last-child td { border-bottom: 0; }
+tbody tr:last-child > * { border-bottom: 0; }
 figure { margin: 0; }
 svg { display: block; width: 100%; min-width: 480px; height: auto; font-family: inherit; }
 svg text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
@@ -165,8 +165,9 @@ svg .c3 { stroke: var(--c3); } svg .c4 { stroke: var(--c4); } svg .c5 { stroke: 
 .dot.c0, .band.c0, .bars.c0 { fill: var(--c0); } .dot.c1, .band.c1, .bars.c1 { fill: var(--c1); } .dot.c2, .band.c2, .bars.c2 { fill: var(--c2); }
 .dot.c3, .band.c3, .bars.c3 { fill: var(--c3); } .dot.c4, .band.c4, .bars.c4 { fill: var(--c4); } .dot.c5, .band.c5, .bars.c5 { fill: var(--c5); }
 svg .band { stroke: none; }
+.piece, .said, svg { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 @media print { body { background: none; } section { break-inside: avoid; } }
-@media (max-width: 520px) { main { padding: 24px 12px 60px; } section { padding: 16px 14px; } }
+@media (max-width: 520px) { main { padding: 24px 12px 60px; } section { padding: 16px 14px; } svg text { font-size: 13.5px; } }
 )";
 
   void begin(const std::string& title, const std::string& note) {
@@ -174,6 +175,14 @@ svg .band { stroke: none; }
     if (!note.empty()) detail::append(body_, "<p class=\"note\">", escaped(note), "</p>\n");
   }
   void end() { body_ += "</section>\n"; }
+
+  /// Opens what may be wider than a small screen; it can be reached and moved with the keyboard.
+  static std::string scroll(const std::string& title) {
+    std::string text;
+    detail::append(text, "<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-label=\"", escaped(title),
+                   "\">");
+    return text;
+  }
 
   static std::string table_text(const std::vector<std::string>& columns,
                                 const std::vector<std::vector<std::string>>& rows) {
@@ -183,28 +192,31 @@ svg .band { stroke: none; }
     text += "</tr></thead>\n<tbody>\n";
     for (const auto& row : rows) {
       text += "<tr>";
-      for (const std::string& cell : row) detail::append(text, "<td>", escaped(cell), "</td>");
+      for (Index i = 0; i < row.size(); ++i) {
+        detail::append(text, i == 0 ? "<th scope=\"row\">" : "<td>", escaped(row[i]),
+                       i == 0 ? "</th>" : "</td>");
+      }
       text += "</tr>\n";
     }
     return text + "</tbody>\n</table>";
   }
 
-  void figure(const std::string& title, const std::string& note,
-              const std::vector<std::pair<std::string, bool>>& names, const Drawing& drawing) {
+  void figure(const std::string& title, const std::string& note, const std::vector<bool>& dashed,
+              const Drawing& drawing) {
     begin(title, note);
     if (drawing.svg.empty()) {
       body_ += "<p class=\"none\">There are no numbers to draw.</p>\n";
       return end();
     }
     body_ += "<figure>\n<ul class=\"legend\">";
-    for (Index i = 0; i < names.size(); ++i) {
+    for (Index i = 0; i < drawing.names.size(); ++i) {
       body_ +=
           detail::concat("<li><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\"><line class=\"line c", i % 6,
-                         names[i].second ? " dashed" : "", "\" x1=\"2\" x2=\"24\" y1=\"5\" y2=\"5\"/></svg>",
-                         escaped(names[i].first), "</li>");
+                         dashed[i] ? " dashed" : "", "\" x1=\"2\" x2=\"24\" y1=\"5\" y2=\"5\"/></svg>",
+                         escaped(drawing.names[i]), "</li>");
     }
-    detail::append(body_, "</ul>\n<div class=\"scroll\">\n", drawing.svg,
-                   "</div>\n<details><summary>The numbers</summary><div class=\"scroll\">",
+    detail::append(body_, "</ul>\n", scroll(title), "\n", drawing.svg,
+                   "</div>\n<details><summary>The numbers</summary>", scroll(title + ": the numbers"),
                    table_text(drawing.columns, drawing.rows), "</div></details>\n</figure>\n");
     end();
   }
@@ -240,29 +252,30 @@ svg .band { stroke: none; }
       if (shown.size() < record.prompt.size()) body_ += cut_note(record.prompt.size() - shown.size());
     }
     body_ += record.steps ? "<ol class=\"steps\">\n" : "<p class=\"text\"><bdi dir=\"auto\">";
-    Index used = 0;
+    Index room = limit;
     Index hidden = 0;
     // Consecutive pieces may split one character: they are then joined to the piece that ends it.
     std::string held;
     for (Index i = 0; i < record.spans.size(); ++i) {
       const ScoredSpan& span = record.spans[i];
-      if (used >= limit) {
-        hidden += span.text.size();
-        continue;
-      }
-      used += span.text.size();
+      // The first piece without room is cut, and what follows is left out.
+      const std::string_view text = hidden != 0 ? std::string_view() : head_of(span.text, room);
+      room -= text.size();
+      hidden += span.text.size() - text.size();
+      if (text.empty() && hidden != 0) continue;
       if (record.steps) {
         detail::append(body_, "<li><span class=\"said\"", attributes_of(span), "><bdi dir=\"auto\">",
-                       escaped(span.text), "</bdi></span><span class=\"figure\">",
+                       escaped(text), "</bdi></span><span class=\"figure\">",
                        (span.score ? escaped(number_text(*span.score, 3)) : std::string("–")),
                        (span.label.empty() ? "" : "<br/>"), escaped(span.label), "</span></li>\n");
         continue;
       }
-      held += span.text;
+      held += text;
       if (i + 1 < record.spans.size() && ends_inside_a_character(held)) continue;
       detail::append(body_, "<span class=\"piece\"", attributes_of(span), ">", escaped(held), "</span>");
       held.clear();
     }
+    hidden += held.size();  // of a character that is not shown whole
     body_ += record.steps ? "</ol>\n" : "</bdi></p>\n";
     if (hidden != 0) body_ += cut_note(hidden);
     body_ += "</article>\n";
