@@ -28,7 +28,7 @@ inline constexpr std::array<std::pair<RewardTiming, std::string_view>, 2> reward
 inline constexpr std::array<std::pair<StepReward, std::string_view>, 2> step_reward_names{
     {{StepReward::score, "score"}, {StepReward::change, "change"}}};
 
-/// Sequences with one prompt that follow each other, together.
+/// Sequences with one prompt that follow each other, together; ones without a prompt each by itself.
 inline std::vector<PromptCompletions> by_prompt(std::span<const Sequence> sequences) {
   const auto prompt = [](const Sequence& sequence) {
     return std::span(sequence.tokens).first(sequence.completion_begin);
@@ -36,7 +36,9 @@ inline std::vector<PromptCompletions> by_prompt(std::span<const Sequence> sequen
   std::vector<PromptCompletions> prompts;
   Index begin = 0;
   for (Index i = 1; i <= sequences.size(); ++i) {
-    if (i < sequences.size() && std::ranges::equal(prompt(sequences[i]), prompt(sequences[begin]))) continue;
+    if (i < sequences.size() && !prompt(sequences[begin]).empty() &&
+        std::ranges::equal(prompt(sequences[i]), prompt(sequences[begin])))
+      continue;
     prompts.push_back({sequences.subspan(begin, i - begin)});
     begin = i;
   }

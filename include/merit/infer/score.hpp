@@ -56,13 +56,23 @@ void append_row(const Model& model, const Scores& scores, Index row, std::vector
   }
 }
 
+/// The head whose scores are the reward: of a JointHead the first part.
+template <class Head>
+const auto& reward_head(const Head& head) {
+  if constexpr (is_joint_head<Head>) {
+    return reward_head(head.first);
+  } else {
+    return head;
+  }
+}
+
 /// One number of a completion's row: the score itself, or the merged attributes.
 template <class Model, class Scores>
 double completion_score(const Model& model, const Scores& scores, Index row) {
-  if constexpr (requires(std::span<const double> s) { model.head().merge(s); }) {
+  if constexpr (requires(std::span<const double> s) { reward_head(model.head()).merge(s); }) {
     std::vector<double> attributes;
     append_row(model, scores, row, attributes);
-    return model.head().merge(attributes);
+    return reward_head(model.head()).merge(attributes);
   } else {
     return static_cast<double>(scores[row * model.outputs()]);
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -45,6 +46,8 @@ class ExampleRows {
   std::span<const std::uint32_t> operator()(Index sequence) const {
     return first_->of(first_sequence_ + sequence);
   }
+  /// The rows of the first loss alone, also for each part of a loss that has parts itself.
+  ExampleRows first() const { return {*first_, *first_, first_sequence_}; }
   /// The rows of the second loss: those of a JointHead's second part, or the same.
   ExampleRows second() const { return {*second_, *second_, first_sequence_}; }
 
@@ -138,11 +141,12 @@ template <class F>
 void for_each_state(const RolloutExample& example, const ExampleRows& rows, const F& f) {
   const auto states = rows(0);
   const Index count = example.returns.size();
-  if (states.size() > count || count - states.size() > 1) {
+  // Where there is no prompt, the first token has nothing before it.
+  const Index skipped = example.sequence.completion_begin == 0 && count != 0 ? 1 : 0;
+  if (states.size() + skipped != count) {
     throw DataError(concat("a rollout has ", count, " returns for ", states.size(),
                            " states, expected one for each token of the completion"));
   }
-  const Index skipped = count - states.size();  // 1 where the first token has nothing before it
   for (Index i = 0; i < states.size(); ++i) f(states[i], skipped + i);
 }
 
@@ -157,8 +161,14 @@ inline void append_targets(RegressionTargets& targets, const RolloutExample& exa
 
 inline void append_targets(ValueTargets& targets, const RolloutExample& example, const ExampleRows& rows) {
   const bool old = !example.old_values.empty();
+  if (old && example.old_values.size() != example.returns.size()) {
+    throw DataError(detail::concat("a rollout has ", example.returns.size(), " returns and ",
+                                   example.old_values.size(), " old values, expected as many or none"));
+  }
+  constexpr double unknown = std::numeric_limits<double>::quiet_NaN();  // which a loss that clips refuses
   detail::for_each_state(example, rows, [&](std::uint32_t row, Index i) {
-    targets.values.push_back({row, example.returns[i], old ? example.old_values[i] : 0.0, example.weight});
+    targets.values.push_back(
+        {row, example.returns[i], old ? example.old_values[i] : unknown, example.weight});
   });
 }
 
@@ -259,7 +269,7 @@ requires requires(First& first, Second& second, const Example& example, const Ex
   append_targets(second, example, rows);
 }
 void append_targets(JointTargets<First, Second>& targets, const Example& example, const ExampleRows& rows) {
-  append_targets(targets.first, example, rows);
+  append_targets(targets.first, example, rows.first());
   append_targets(targets.second, example, rows.second());
 }
 

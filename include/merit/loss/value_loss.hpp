@@ -17,8 +17,9 @@ namespace merit::inline MERIT_ABI {
 struct ValueTargets {
   struct Value {
     std::uint32_t row = 0;
-    double target = 0;     // the return R that followed
-    double old_value = 0;  // what the value function said when the rollout was made; read where clip > 0
+    double target = 0;  // the return R that followed
+    double old_value =
+        0;  // what the value function said when the rollout was made, NaN if unknown; read where clip > 0
     double weight = 1;
   };
   std::vector<Value> values;
@@ -47,7 +48,12 @@ struct ValueLoss {
 
   double normaliser(const Targets& targets) const {
     double sum = 0;
-    for (const ValueTargets::Value& value : targets.values) sum += value.weight;
+    for (const ValueTargets::Value& value : targets.values) {
+      if (clip > 0 && std::isnan(value.old_value)) {
+        throw DataError("value: a rollout has no old values, expected them where clip is above 0");
+      }
+      sum += value.weight;
+    }
     return sum;
   }
 

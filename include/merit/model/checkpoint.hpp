@@ -73,7 +73,7 @@ inline bool is_filled(const Json& value) {
 /// Appends "field is found, expected expected" for each difference, one level into objects.
 inline void list_differences(const std::string& field, const Json& found, const Json& expected,
                              std::vector<std::string>& out) {
-  if (found == expected || !is_filled(found) || !is_filled(expected)) return;
+  if (found == expected) return;
   if (!found.is_object() || !expected.is_object()) {
     out.push_back(concat(field, " is ", describe(found), ", expected ", describe(expected)));
     return;
@@ -177,6 +177,7 @@ inline std::vector<std::string> differences(const ModelCard& found, const ModelC
   std::vector<std::string> result;
   for (const std::string_view field : detail::identity_fields) {
     const std::string name(field);
+    if (!detail::is_filled(a.at(name)) || !detail::is_filled(b.at(name))) continue;
     detail::list_differences(name, a.at(name), b.at(name), result);
   }
   return result;
@@ -294,9 +295,9 @@ inline bool is_deep_head(std::string_view name) {
   return false;
 }
 
-/// The head in the file must be one that the model can hold.
-inline void check_head(const SafetensorsDirectory& file, const std::vector<std::string>& names,
-                       bool model_has_bias) {
+/// The head in the file must be one that the model can hold. `has(name)`: whether the model has a parameter.
+template <class Has>
+void check_head(const SafetensorsDirectory& file, const std::vector<std::string>& names, const Has& has) {
   // Of a linear head on completions: what another head has is found when its own tensors are missing.
   std::string layers;
   for (const std::string& name : names) {
@@ -306,9 +307,9 @@ inline void check_head(const SafetensorsDirectory& file, const std::vector<std::
     throw DataError(concat(file.path().string(), ": the head has several layers (", layers,
                            "), expected one, score.weight: a linear head cannot hold it"));
   }
-  if (model_has_bias) return;
+  if (has("score.bias")) return;
   for (const std::string& name : published_names("score.bias")) {
-    if (file.find(name) == nullptr) continue;
+    if (file.find(name) == nullptr || has(name)) continue;  // a second head's own is no bias of the first
     throw DataError(concat(file.path().string(), ": the head has a bias, tensor ", quote(name),
                            ", but the model's head has none: set its `bias`"));
   }
@@ -328,8 +329,10 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
   const SafetensorsDirectory file(directory);
   const std::vector<std::string> names = file.names();
   auto& parameters = model.parameters();
-  const auto has = [&](const char* name) { return parameters.find(name) != parameters.tensor_count(); };
-  if (has("score.weight")) detail::check_head(file, names, has("score.bias"));
+  const auto has = [&](const std::string& name) {
+    return parameters.find(name) != parameters.tensor_count();
+  };
+  if (has("score.weight")) detail::check_head(file, names, has);
 
   LoadReport report;
   std::vector<std::string> used;
@@ -339,7 +342,7 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
     const ParameterSpec& spec = parameters.spec(i);
     const TensorInfo* tensor = nullptr;
     for (const std::string& name : detail::published_names(spec.name)) {
-      if (tensor == nullptr) tensor = file.find(name);
+      if (tensor == nullptr && (name == spec.name || !has(name))) tensor = file.find(name);
     }
     if (tensor == nullptr) {
       if (options.allow_missing_head && detail::is_head_parameter(spec.name)) {

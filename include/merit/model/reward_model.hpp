@@ -1,6 +1,7 @@
 // RewardModel: a backbone, a head, a loss and a machine, put together at compile time.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -188,9 +189,14 @@ class RewardModel {
     const Index count = fetch(scores).size();
     if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
     const Index width = head_.outputs();
-    const double loss = config_.loss.value_and_gradient(
-        MatrixView<const Score>{scores_.data(), count / width, width}, targets, normaliser,
-        MatrixView<Score>{gradient_.data(), count / width, width});
+    double loss = 0;
+    if (is_positive(normaliser)) {
+      loss = config_.loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count / width, width},
+                                             targets, normaliser,
+                                             MatrixView<Score>{gradient_.data(), count / width, width});
+    } else {  // weights that sum to 0 are nothing to learn from, not 0/0
+      std::fill_n(gradient_.data(), count, Score{0});
+    }
     if (tape_.needs_gradient(scores)) {
       Backend::from_host(handle_, gradient_.data(), tape_.gradient_target(scores).view.data, count);
       tape_.backward();
