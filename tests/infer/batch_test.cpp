@@ -128,12 +128,14 @@ TEST_CASE("vectors and tokens are kept apart, each with its sentence") {
   BatchBuilder<TokenModel> of_tokens(token_model);
   const char* has = "a record has feature vectors, expected text or token ids for this backbone";
   CHECK_THROWS_WITH_AS(of_tokens.add(features({1, 2})), has, DataError);
-  CHECK_THROWS_WITH_AS(of_tokens.add(pair(tokens({1}), features({1, 2}))), has, DataError);
+  const PreferenceExample mixed = pair(tokens({1}), features({1, 2}));
+  CHECK_THROWS_WITH_AS(of_tokens.add(mixed), has, DataError);
   const FeatureModel feature_model({.backbone = {.width = 2}});
   BatchBuilder<FeatureModel> of_features(feature_model);
   const char* lacks = "a record has no feature vectors, expected them for the features backbone";
   CHECK_THROWS_WITH_AS(of_features.add(tokens({1})), lacks, DataError);
-  CHECK_THROWS_WITH_AS(of_features.add(pair(features({1, 2}), tokens({1}))), lacks, DataError);
+  const PreferenceExample half = pair(features({1, 2}), tokens({1}));
+  CHECK_THROWS_WITH_AS(of_features.add(half), lacks, DataError);
   of_features.clear();
   of_features.add(features({1, 2}));
   CHECK_THROWS_WITH_AS(of_features.add(features({1, 2, 3})),

@@ -104,6 +104,9 @@ TEST_CASE("a model with any head is saved and loaded: the same settings, bits an
   CHECK(check_round_trip<BradleyTerryModel<Gpt2, B>>({.backbone = gpt2}) == Names{"score.weight"});
   CHECK(check_round_trip<ValueModel<Llama, B>>({.backbone = llama}) ==
         Names{"value_head.bias", "value_head.weight"});
+  CHECK(check_round_trip<
+            RewardModel<Llama, JointHead<ScalarHead, ValueHead>, JointLoss<PairwiseLoss, ValueLoss>, B>>(
+            {.backbone = llama}) == Names{"score.weight", "value_head.bias", "value_head.weight"});
   CHECK(check_round_trip<RewardModel<Llama, TwoLayerHead, PairwiseLoss, B>>(
             {.backbone = llama, .head = {.inner = 5, .activation = Activation::gelu}}) ==
         Names{"score.0.bias", "score.0.weight", "score.2.bias", "score.2.weight"});

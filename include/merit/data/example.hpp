@@ -115,6 +115,7 @@ template <class F>
 void for_each_number(const RankingExample& example, const F& f) {
   for (const RankedGroup& group : example.groups) {
     f(static_cast<double>(group.completions.size()));
+    f(static_cast<double>(group.attributes));
     for (const Index rank : group.ranks) f(static_cast<double>(rank));
     for (const double rating : group.ratings) f(rating);
     for (const double margin : group.margins) f(margin);

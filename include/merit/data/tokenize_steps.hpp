@@ -68,7 +68,7 @@ Sequence sequence_of_steps(const TextOrMessages& prompt, std::span<const std::st
   }
   if (messages != nullptr) {
     tokenizer.encode(end_of_conversation, sequence.tokens);
-  } else if (options.append_eos && sequence.tokens.back() != tokenizer.eos()) {
+  } else if (options.append_eos && (sequence.tokens.empty() || sequence.tokens.back() != tokenizer.eos())) {
     sequence.tokens.push_back(tokenizer.eos());
   }
   return sequence;

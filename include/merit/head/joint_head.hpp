@@ -10,10 +10,23 @@
 
 namespace merit::inline MERIT_ABI {
 
+/// Whether a head is a JointHead.
+template <class Head>
+inline constexpr bool is_joint_head = false;
+template <class First, class Second>
+struct JointHead;
+template <class First, class Second>
+inline constexpr bool is_joint_head<JointHead<First, Second>> = true;
+
 /// The scores of `first`, then those of `second`, for every row that either reads. JointLoss gives each its
 /// loss. What a model with it scores, ranks and reports is the first.
 template <class First, class Second>
 struct JointHead {
+  static_assert(
+      !is_joint_head<First> && !is_joint_head<Second>,
+      "merit: a part of a JointHead is a JointHead, expected a head of its own: two heads are joined, not "
+      "three.");
+
   First first = {};
   Second second = {};
 
@@ -62,12 +75,6 @@ class JointHead<First, Second>::Bound {
   typename First::template Bound<B> first_;
   typename Second::template Bound<B> second_;
 };
-
-/// Whether a head is a JointHead.
-template <class Head>
-inline constexpr bool is_joint_head = false;
-template <class First, class Second>
-inline constexpr bool is_joint_head<JointHead<First, Second>> = true;
 
 /// Whether all scores of a head are of whole completions.
 template <class Head>

@@ -68,6 +68,11 @@ class BatchBuilder {
     return first;
   }
 
+  /// Not for what is gone before finish().
+  template <class Example>
+  requires learns_from<Targets, Example> Index add(const Example&& example)
+  = delete;
+
   /// Completes the forest and resolves every target to its row.
   void finish() {
     for (const RowTable* table : {&first_, &second_}) {
@@ -106,6 +111,8 @@ class BatchBuilder {
 
   /// What targets must know of the head.
   void prepare() {
+    if constexpr (requires { targets_.columns; }) targets_.columns = model_->outputs();
+    if constexpr (requires { targets_.first.columns; }) targets_.first.columns = model_->reward_outputs();
     if constexpr (requires { targets_.classes; }) targets_.classes = model_->outputs();
     if constexpr (is_joint_head<Head>) targets_.first_columns = model_->reward_outputs();
     if constexpr (requires { targets_.first.classes; }) targets_.first.classes = model_->reward_outputs();

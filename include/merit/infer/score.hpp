@@ -74,6 +74,11 @@ double completion_score(const Model& model, const Scores& scores, Index row) {
     append_row(model, scores, row, attributes);
     return reward_head(model.head()).merge(attributes);
   } else {
+    if (model.reward_outputs() != 1) {
+      throw UsageError(
+          concat("the head gives ", model.reward_outputs(),
+                 " scores a completion and no merge() that makes one of them, expected one score"));
+    }
     return static_cast<double>(scores[row * model.outputs()]);
   }
 }

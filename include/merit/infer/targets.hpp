@@ -98,6 +98,9 @@ inline void append_targets(RankingTargets& targets, const PreferenceExample& exa
 inline void append_targets(RankingTargets& targets, const RankingExample& example, const ExampleRows& rows) {
   Index first = 0;
   for (const RankedGroup& group : example.groups) {
+    if (!group.margins.empty()) {
+      throw DataError("a ranking has margins, expected none for a loss over rankings");
+    }
     targets.begin_group(group.weight);
     for (Index i = 0; i < group.completions.size(); ++i) {
       const double rating = group.attributes == 1 && !group.ratings.empty() ? group.ratings[i] : 0.0;
@@ -117,6 +120,10 @@ inline void append_targets(RegressionTargets& targets, const RankingExample& exa
   for (const RankedGroup& group : example.groups) {
     if (group.ratings.empty()) {
       throw DataError("a ranking has ranks alone, expected ratings for a loss that predicts them");
+    }
+    if (targets.columns != 0 && targets.columns != group.attributes) {
+      throw DataError(detail::concat("ratings have ", group.attributes, " attributes, expected ",
+                                     targets.columns, ", one for each of the head's scores"));
     }
     for (Index i = 0; i < group.completions.size(); ++i) {
       for (Index a = 0; a < group.attributes; ++a) {

@@ -20,6 +20,7 @@ struct RegressionTargets {
     std::uint32_t column = 0;  // of the row's scores: an attribute
   };
   std::vector<Value> values;
+  Index columns = 0;  // of the scores that are to be predicted; 0: not known
 
   void clear() { values.clear(); }
 };

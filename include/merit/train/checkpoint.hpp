@@ -35,6 +35,7 @@ std::string fingerprint(std::span<const Example> examples) {
     mix(sequence.tokens.size());
     mix(sequence.completion_begin);
     for (const Token token : sequence.tokens) mix(token);
+    mix(sequence.step_ends.size());
     for (const Index end : sequence.step_ends) mix(end);
     for (const float value : sequence.features) mix(std::bit_cast<std::uint32_t>(value));
   };

@@ -191,8 +191,8 @@ class Trainer {
     return normaliser;
   }
 
-  /// A step without anything to learn from, such as one of ties alone, changes nothing but the moments. A
-  /// whole epoch of them is an error.
+  /// A step without anything to learn from, such as one of ties alone, has no gradient. A whole epoch of them
+  /// is an error.
   void require_weight(typename Model::Normaliser& normaliser, Index step) {
     if (!is_finite(normaliser)) {
       throw DataError(detail::concat("step ", step, ": the weights of its records are not finite"));

@@ -1,0 +1,114 @@
+// What becomes of examples that a loss cannot take as they are, and of two heads' targets.
+#include "merit/infer/targets.hpp"
+
+#include <doctest/doctest.h>
+
+#include "merit/backbone/bag_of_tokens.hpp"
+#include "merit/backend/reference/reference_backend.hpp"
+#include "merit/infer/score.hpp"
+#include "merit/model/aliases.hpp"
+
+using namespace merit;
+
+namespace {
+
+using B = ReferenceBackend<double>;
+const BagOfTokens bag{.vocabulary_size = 9, .width = 4};
+
+const Sequence one{{1, 2, 3, 4}, 2};
+const Sequence two{{1, 2, 5}, 2};
+
+template <class Model, class Example>
+void build(const Model& model, const Example& example) {
+  BatchBuilder<Model> builder(model);
+  builder.add(example);
+  builder.finish();
+}
+
+}  // namespace
+
+TEST_CASE("a loss over rankings refuses margins, which it has no place for") {
+  const PlackettLuceModel<BagOfTokens, B> model({.backbone = bag});
+  RankingExample ranking{{{.completions = {one, two}, .ranks = {0, 1}}}};
+  build(model, ranking);
+  ranking.groups[0].margins = {1};
+  CHECK_THROWS_WITH_AS(build(model, ranking), "a ranking has margins, expected none for a loss over rankings",
+                       DataError);
+  const PreferenceExample pair{one, two, 0.5};
+  CHECK_THROWS_WITH_AS(build(model, pair),
+                       "a preference has a margin or a soft label, expected neither for a loss over rankings",
+                       DataError);
+}
+
+TEST_CASE("ratings have an attribute for each of a head's scores") {
+  const AttributeModel<BagOfTokens, B> model({.backbone = bag, .head = {.merge_weights = {0.5, 2}}});
+  RankingExample rated{
+      {{.completions = {one, two}, .ranks = {0, 1}, .ratings = {1, 2, 3, 4}, .attributes = 2}}};
+  build(model, rated);
+  rated.groups[0].attributes = 1;
+  rated.groups[0].ratings = {1, 2};
+  CHECK_THROWS_WITH_AS(build(model, rated),
+                       "ratings have 1 attributes, expected 2, one for each of the head's scores", DataError);
+  rated.groups[0].ratings.clear();
+  CHECK_THROWS_WITH_AS(build(model, rated),
+                       "a ranking has ranks alone, expected ratings for a loss that predicts them",
+                       DataError);
+}
+
+TEST_CASE("a rollout has a return and an old value for each token of its completion") {
+  const ValueModel<BagOfTokens, B> model({.backbone = bag, .loss = {.clip = 0.2}});
+  RolloutExample rollout{one, {1, 2}, {0.5, 0.5}};
+  build(model, rollout);
+  rollout.returns = {1, 2, 3};
+  rollout.old_values = {0, 0, 0};
+  CHECK_THROWS_WITH_AS(build(model, rollout),
+                       "a rollout has 3 returns for 2 states, expected one for each token of the completion",
+                       DataError);
+  rollout.returns = {1, 2};
+  rollout.old_values = {0.5};
+  CHECK_THROWS_AS(build(model, rollout), DataError);
+}
+
+TEST_CASE("a value that may not move far must know from where") {
+  ValueModel<BagOfTokens, B> model({.backbone = bag, .loss = {.clip = 0.2}});
+  const RolloutExample rollout{one, {1, 2}};
+  BatchBuilder<ValueModel<BagOfTokens, B>> builder(model);
+  builder.add(rollout);
+  builder.finish();
+  model.begin_step();
+  CHECK_THROWS_AS(
+      model.accumulate(builder.forest(), builder.targets(), model.loss().normaliser(builder.targets())),
+      DataError);
+}
+
+TEST_CASE("what a model of two heads scores with attributes first is the merged ones") {
+  using Head = JointHead<AttributeHead, ValueHead>;
+  using Loss = JointLoss<RegressionLoss<ScoreMeaning::per_completion>, ValueLoss>;
+  RewardModel<BagOfTokens, Head, Loss, B> model(
+      {.backbone = bag, .head = {.first = {.merge_weights = {0.5, -2}}}});
+  const std::vector<Sequence> sequences{one, two};
+  const auto rows = score_rows(model, std::span<const Sequence>(sequences));
+  const auto scores = score_completions(model, std::span<const Sequence>(sequences));
+  REQUIRE(rows[0].values.size() == 2);
+  for (Index i = 0; i < 2; ++i) {
+    CHECK(scores[i] == 0.5 * rows[i].values[0] - 2 * rows[i].values[1]);
+    CHECK(scores[i] != rows[i].values[0]);
+  }
+}
+
+TEST_CASE("a head with several scores a completion that does not merge them gives no single score") {
+  using Head = TokenLogitHead<ScoreMeaning::per_completion, 2>;
+  RewardModel<Llama, Head, RegressionLoss<ScoreMeaning::per_completion>, B> model(
+      {.backbone = {.vocabulary_size = 9,
+                    .hidden_size = 4,
+                    .intermediate_size = 4,
+                    .layers = 1,
+                    .heads = 1,
+                    .kv_heads = 1}});
+  const std::vector<Sequence> sequences{one};
+  CHECK_THROWS_WITH_AS(
+      score_completions(model, std::span<const Sequence>(sequences)),
+      "the head gives 2 scores a completion and no merge() that makes one of them, expected one "
+      "score",
+      UsageError);
+}
