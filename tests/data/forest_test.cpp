@@ -17,10 +17,13 @@ namespace {
 std::atomic<long> allocations = 0;
 }
 
-// Counts every plain allocation of this program.
-[[gnu::noinline]] void* operator new(std::size_t size) {
+// Counts every plain allocation of this program. Both forms of new are ours, since one delete frees what both gave.
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++allocations;
-  if (void* block = std::malloc(size == 0 ? 1 : size)) return block;
+  return std::malloc(size == 0 ? 1 : size);
+}
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  if (void* block = operator new(size, std::nothrow)) return block;
   throw std::bad_alloc();
 }
 [[gnu::noinline]] void operator delete(void* block) noexcept {

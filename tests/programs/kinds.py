@@ -178,7 +178,8 @@ def test_steps():
 
 def test_value_and_judge():
     for which, seed in (("train", 1), ("eval", 2)):
-        rollouts = [{"prompt": r["prompt"], "completion": r["completion"], "reward": 1.0 if r["label"] else 0.0}
+        rollouts = [{"prompt": r["prompt"], "completion": r["completion"], "reward": 1.0 if r["label"] else 0.0,
+                     "values": [0.5] * (len(r["completion"].encode()) + 1)}  # one a byte, and the end of sequence
                     for r in outcome_records(150, seed)]
         write_lines(f"value_{which}.jsonl", rollouts)
         rng = random.Random(seed)
