@@ -84,7 +84,7 @@ for preset in $presets; do
   # Rooms that the sanitized build tests well enough are not built twice.
   all_rooms=ON
   [[ "$presets" == *debug* && "$preset" != debug ]] && all_rooms=OFF
-  if ! cmake --preset "$preset" -DMERIT_TEST_ALL_ROOMS=$all_rooms >"$folder/configure.log" 2>&1; then
+  if ! cmake --preset "$preset" -DMERIT_TEST_ALL_ROOMS=$all_rooms -DMERIT_TEST_UNITY=ON >"$folder/configure.log" 2>&1; then
     cat "$folder/configure.log"
     failed=$((failed + 1))
     continue

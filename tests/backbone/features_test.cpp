@@ -4,10 +4,10 @@
 #include "merit/train/trainer.hpp"
 #include "models.hpp"
 
+namespace features_test {
+
 using namespace merit;
 using namespace merit_test;
-
-namespace {
 
 /// Pairs whose chosen side has more of a hidden direction.
 std::vector<PreferenceExample> separable_pairs(Index count, Index width) {
@@ -26,8 +26,6 @@ std::vector<PreferenceExample> separable_pairs(Index count, Index width) {
   }
   return examples;
 }
-
-}  // namespace
 
 TEST_CASE("a linear probe learns a separable set of feature vectors") {
   const std::vector<PreferenceExample> examples = separable_pairs(60, 5);
@@ -78,3 +76,5 @@ TEST_CASE("vectors of another width than the model's are refused") {
   CHECK_THROWS_WITH_AS(model.score(builder.view()),
                        "a feature vector has 2 numbers, expected 3, the model's width", DataError);
 }
+
+}  // namespace features_test

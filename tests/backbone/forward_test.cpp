@@ -8,10 +8,10 @@
 #include "merit/testing/tolerance.hpp"
 #include "models.hpp"
 
+namespace forward_test {
+
 using namespace merit;
 using namespace merit_test;
-
-namespace {
 
 template <class Model>
 void check_whole_gradient(Model& model) {
@@ -99,8 +99,6 @@ void check_frozen(Backbone settings, const std::string& embedding, const std::st
     CHECK(name.find(layer) == std::string::npos);
   }
 }
-
-}  // namespace
 
 TEST_CASE("the gradients of whole models agree with central differences") {
   Model<Gpt2> gpt2({.backbone = small_gpt2(), .head = {.bias = true, .init_deviation = 0.5}});
@@ -231,3 +229,5 @@ TEST_CASE("a model works with policies that have nothing but what the concepts a
   static_assert(head<HeadArchetype<ScoreMeaning::per_step>, B>);
   static_assert(loss<LossArchetype<ScoreMeaning::per_token>, float>);
 }
+
+}  // namespace forward_test

@@ -8,10 +8,10 @@
 
 #include "merit/backend/reference/reference_backend.hpp"
 
+namespace rotary_test {
+
 using namespace merit;
 using Kind = RotaryScaling::Kind;
-
-namespace {
 
 /// Heads of 8 columns, base 10000: 1, 0.1, 0.01, 0.001 without scaling.
 std::vector<double> frequencies(const RotaryScaling& scaling, double max_positions = 64) {
@@ -21,8 +21,6 @@ void check_near(const std::vector<double>& found, const std::vector<double>& exp
   REQUIRE(found.size() == expected.size());
   for (Index i = 0; i < found.size(); ++i) CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-12));
 }
-
-}  // namespace
 
 TEST_CASE("frequencies fall from 1 by powers of the base; linear scaling divides them all") {
   check_near(frequencies({}), {1, 0.1, 0.01, 0.001});
@@ -72,8 +70,6 @@ TEST_CASE("longrope divides each frequency by its own short factor") {
         doctest::Approx(std::sqrt(1 + std::log(4.0) / std::log(64.0))));
 }
 
-namespace {
-
 /// Refuses to give memory when told to.
 struct Stingy : ReferenceBackend<double> {
   struct Handle : ReferenceBackend<double>::Handle {
@@ -85,8 +81,6 @@ struct Stingy : ReferenceBackend<double> {
     return ReferenceBackend<double>::allocate(handle, n);
   }
 };
-
-}  // namespace
 
 TEST_CASE("a rotary table holds cosines and sines, grows, and survives a failure to grow") {
   Stingy::Handle handle{Stingy{}};
@@ -105,3 +99,5 @@ TEST_CASE("a rotary table holds cosines and sines, grows, and survives a failure
   CHECK(large.rows > capacity);
   CHECK(large(capacity, 1) == doctest::Approx(2 * std::cos(0.1 * static_cast<double>(capacity))));
 }
+
+}  // namespace rotary_test

@@ -4,10 +4,10 @@
 
 #include "models.hpp"
 
+namespace settings_test {
+
 using namespace merit;
 using namespace merit_test;
-
-namespace {
 
 template <class Backbone, class Change>
 std::string refusal(Backbone settings, Change change) {
@@ -28,8 +28,6 @@ std::string gpt2(Change change) {
   return refusal(small_gpt2(), change);
 }
 using Kind = RotaryScaling::Kind;
-
-}  // namespace
 
 TEST_CASE("the Llama settings that cannot be are named") {
   CHECK(llama([](Llama&) {}) == "accepted");
@@ -104,3 +102,5 @@ TEST_CASE("a model refuses its settings before it allocates anything") {
   config.backbone.layers = 0;
   CHECK_THROWS_WITH_AS(Model<Llama>{config}, "llama: layers is 0, expected at least 1", ConfigError);
 }
+
+}  // namespace settings_test

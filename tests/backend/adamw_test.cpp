@@ -7,9 +7,9 @@
 
 #include "backend/backends.hpp"
 
-using namespace merit_test;
+namespace adamw_test {
 
-namespace {
+using namespace merit_test;
 
 /// Parameters, gradients and both moments, in a backend's memory.
 template <class B>
@@ -27,8 +27,6 @@ struct Block {
   Array<B> first{machine, 1, parameters.matrix().cols, 0.0};
   Array<B> second{machine, 1, parameters.matrix().cols, 0.0};
 };
-
-}  // namespace
 
 TEST_CASE_TEMPLATE("AdamW gives the stored values after every step", B, MERIT_TEST_BACKENDS) {
   const char* golden = std::getenv("MERIT_GOLDEN");
@@ -89,3 +87,5 @@ TEST_CASE_TEMPLATE("AdamW follows its formula for any length, with scaled gradie
     CHECK(relative_error(block.second.values(), second) <= tolerance);
   }
 }
+
+}  // namespace adamw_test

@@ -5,7 +5,7 @@
 
 #include "backend/backends.hpp"
 
-namespace {
+namespace eigen_threads_test {
 
 using namespace merit_test;
 
@@ -49,4 +49,4 @@ TEST_CASE_TEMPLATE("products have the same bits with any number of threads", T, 
   }
 }
 
-}  // namespace
+}  // namespace eigen_threads_test

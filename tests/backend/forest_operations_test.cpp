@@ -8,9 +8,9 @@
 #include "merit/data/forest.hpp"
 #include "merit/testing/random_forest.hpp"
 
-using namespace merit_test;
+namespace forest_operations_test {
 
-namespace {
+using namespace merit_test;
 
 bool sees(const Forest& forest, Index q, Index k) {
   return k <= q && q < forest.subtree_end[k];
@@ -137,8 +137,6 @@ RandomForestShape small_shape(Rng& rng) {
   shape.run = 1 + rng.below(6);
   return shape;
 }
-
-}  // namespace
 
 TEST_CASE_TEMPLATE("attention over 200 random forests is the masked softmax, for all tokens and for some", B,
                    MERIT_TEST_BACKENDS) {
@@ -334,3 +332,5 @@ TEST_CASE_TEMPLATE("a forest without wanted rows gives nothing and takes no grad
   CHECK(mean.backward<B>({}, {}, Write::assign, 5.0) == Numbers(6, 0.0));
   CHECK(mean.backward<B>({}, {}, Write::add, 5.0) == Numbers(6, 5.0));
 }
+
+}  // namespace forest_operations_test

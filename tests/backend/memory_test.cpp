@@ -7,6 +7,8 @@
 #include "backend/witness.hpp"
 #include "merit/core/buffer.hpp"
 
+namespace memory_test {
+
 using namespace merit_test;
 
 TEST_CASE_TEMPLATE("allocated blocks are zeroed and aligned", B, MERIT_TEST_BACKENDS) {
@@ -124,3 +126,5 @@ TEST_CASE_TEMPLATE("sums of squares are taken in double", B, MERIT_TEST_BACKENDS
   const Array<B> mixed(m, 1, values.size(), values);
   CHECK(B::sum_of_squares(m.handle, mixed.constant_vector()) == 0x1p26 + 1000);
 }
+
+}  // namespace memory_test

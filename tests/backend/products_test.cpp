@@ -2,9 +2,9 @@
 #include "backend/backends.hpp"
 #include "backend/witness.hpp"
 
-using namespace merit_test;
+namespace products_test {
 
-namespace {
+using namespace merit_test;
 
 struct Product {
   Index m, n, k;
@@ -82,8 +82,6 @@ struct Linear {
   }
 };
 
-}  // namespace
-
 TEST_CASE_TEMPLATE("gemm multiplies in every form and adds what it is given", B, MERIT_TEST_BACKENDS) {
   Rng rng(10);
   const Index sizes[][3] = {{1, 1, 1},   {0, 3, 4},  {2, 3, 0},   {5, 7, 3},
@@ -142,3 +140,5 @@ TEST_CASE_TEMPLATE("weight gradients have the same bits however rows are cut on 
             {});
   CHECK(whole.values() == pieces.values());
 }
+
+}  // namespace products_test

@@ -5,9 +5,9 @@
 #include "backend/backends.hpp"
 #include "backend/witness.hpp"
 
-using namespace merit_test;
+namespace rows_test {
 
-namespace {
+using namespace merit_test;
 
 constexpr double epsilon = 1e-5;
 
@@ -192,8 +192,6 @@ struct ActivationOf {
 
 constexpr Index shapes[][2] = {{1, 1}, {1, 2}, {3, 5}, {4, 8}, {5, 19}, {2, 33}};
 
-}  // namespace
-
 TEST_CASE_TEMPLATE("RMSNorm agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
   Rng rng(20);
   for (const auto& [rows, width] : shapes) {
@@ -325,3 +323,5 @@ TEST_CASE_TEMPLATE("a row's results have the same bits alone and among others", 
     CHECK(ActivationOf{Activation::gelu_tanh, 1, width}.forward<B>(row) == part(gelu, i * width, width));
   }
 }
+
+}  // namespace rows_test

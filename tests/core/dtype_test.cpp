@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <limits>
 
-using namespace merit;
+namespace dtype_test {
 
-namespace {
+using namespace merit;
 
 /// The value of a 16-bit pattern with `exponent_bits` bits of exponent, by the definition of IEEE 754.
 double value_of(unsigned bits, int exponent_bits) {
@@ -70,8 +70,6 @@ Exhaustive check_all(From from, To to, int exponent_bits) {
   return result;
 }
 
-}  // namespace
-
 TEST_CASE("every binary16 pattern is read exactly, comes back, and has its neighbours rounded to even") {
   const Exhaustive result = check_all(from_f16, to_f16, 5);
   CHECK(result.wrong_value == 0);
@@ -112,3 +110,5 @@ TEST_CASE("dtypes have the sizes and names of the safetensors format") {
   CHECK(dtype_of<float>() == Dtype::f32);
   CHECK(dtype_of<double>() == Dtype::f64);
 }
+
+}  // namespace dtype_test

@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <vector>
 
-using namespace merit;
+namespace rng_test {
 
-namespace {
+using namespace merit;
 
 using Words = std::array<std::uint32_t, 4>;
 
@@ -31,8 +31,6 @@ double bound(std::size_t bins) {
   const double k = static_cast<double>(bins) - 1;
   return k + 5 * std::sqrt(2 * k);
 }
-
-}  // namespace
 
 TEST_CASE("Philox4x32-10 gives the known answers of its authors") {
   CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
@@ -151,3 +149,5 @@ TEST_CASE("normal has the moments of the standard normal distribution and is fin
   CHECK(std::abs(cube / n) < 5 * std::sqrt(15.0 / n));
   CHECK(std::abs(fourth / n - 3) < 5 * std::sqrt(96.0 / n));
 }
+
+}  // namespace rng_test

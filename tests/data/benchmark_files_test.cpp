@@ -12,9 +12,9 @@
 #include "merit/data/benchmark_files.hpp"
 #include "merit/data/stated_answer.hpp"
 
-using namespace merit;
+namespace benchmark_files_test {
 
-namespace {
+using namespace merit;
 
 std::vector<BenchmarkRow> rows(const std::string& text) {
   return parse_benchmark_rows(text, "f");
@@ -79,8 +79,6 @@ const std::map<std::string, std::string> samples{
     {"rm_bench", rm_bench},         {"process_bench", process_bench},
     {"prm_bench", prm_bench},       {"judge_bench", judge_bench},
     {"llm_bar", llm_bar},           {"gsm8k_solutions", gsm8k}};
-
-}  // namespace
 
 TEST_CASE("each layout is recognised by its fields and read as itself") {
   for (const auto& sample : samples) {
@@ -409,3 +407,5 @@ TEST_CASE("GSM8K's model solutions: every model of the row, and the answer they 
       "with solution and is_correct",
       DataError);
 }
+
+}  // namespace benchmark_files_test

@@ -13,7 +13,7 @@
 #include "merit/data/tokenize.hpp"
 #include "merit/text/byte_tokenizer.hpp"
 
-namespace {
+namespace embedded_examples_test {
 
 using merit::AfterFirstError;
 using merit::EmbeddedSplit;
@@ -54,8 +54,6 @@ void check_same(const std::vector<Example>& a, const std::vector<Example>& b) {
   for (Index i = 0; i < a.size(); ++i) CHECK(flatten(a[i]) == flatten(b[i]));
 }
 
-}  // namespace
-
 TEST_CASE("embedded examples of every kind equal the records that are written of them") {
   for (const auto split : {EmbeddedSplit::train, EmbeddedSplit::held_out}) {
     check_same(merit::embedded_examples({}, split, problems, seed),
@@ -92,3 +90,5 @@ TEST_CASE("embedded steps end in line feeds and have a label each") {
     CHECK(example.labels[0].has_value());
   }
 }
+
+}  // namespace embedded_examples_test

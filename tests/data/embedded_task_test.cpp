@@ -18,7 +18,7 @@
 
 #include "merit/data/jsonl.hpp"
 
-namespace {
+namespace embedded_task_test {
 
 using namespace merit;
 
@@ -493,4 +493,4 @@ TEST_CASE("ranking, outcome and steps records say what the solutions are") {
   }
 }
 
-}  // namespace
+}  // namespace embedded_task_test

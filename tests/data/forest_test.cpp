@@ -13,11 +13,10 @@
 #include "merit/data/packing.hpp"
 #include "merit/testing/random_forest.hpp"
 
-namespace {
-std::atomic<long> allocations = 0;
-}
+static std::atomic<long> allocations = 0;
 
-// Counts every plain allocation of this program. Both forms of new are ours, since one delete frees what both gave.
+// Counts every plain allocation of this program. Both forms of new are ours, since one delete frees what both
+// gave.
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++allocations;
   return std::malloc(size == 0 ? 1 : size);
@@ -33,7 +32,7 @@ std::atomic<long> allocations = 0;
   std::free(block);
 }
 
-namespace {
+namespace forest_test {
 
 using namespace merit;
 
@@ -73,8 +72,6 @@ Index distinct_prefixes(const Sequences& sequences) {
   std::sort(prefixes.begin(), prefixes.end());
   return static_cast<Index>(std::unique(prefixes.begin(), prefixes.end()) - prefixes.begin());
 }
-
-}  // namespace
 
 TEST_CASE("a chosen and a rejected answer share their prompt and lie after it") {
   const Sequences pair = {{1, 2, 3, 4}, {1, 2, 5}};
@@ -374,3 +371,5 @@ TEST_CASE("packing fills micro-batches up to the budget and no further") {
     }
   }
 }
+
+}  // namespace forest_test

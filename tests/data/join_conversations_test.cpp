@@ -14,7 +14,7 @@
 #include "merit/data/record_files.hpp"
 #include "merit/text/byte_tokenizer.hpp"
 
-namespace {
+namespace join_conversations_test {
 
 using merit::Index;
 using merit::RankedGroup;
@@ -48,8 +48,6 @@ std::string show(const std::vector<RankingExample>& examples) {
   }
   return text;
 }
-
-}  // namespace
 
 TEST_CASE("turns of a conversation become groups of one example, earlier turns first") {
   std::vector<RankingExample> examples{example("Q1 B Q2 ", {"C", "D"}, 2), example("X ", {"a", "b"}, 3),
@@ -147,3 +145,5 @@ TEST_CASE("the conversations of a real file are found") {
   }
   CHECK(after == completions);
 }
+
+}  // namespace join_conversations_test

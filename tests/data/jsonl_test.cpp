@@ -12,7 +12,7 @@
 #include "merit/core/error.hpp"
 #include "merit/data/jsonl.hpp"
 
-namespace {
+namespace jsonl_test {
 
 using merit::PreferenceReader;
 using merit::PreferenceRecord;
@@ -53,8 +53,6 @@ std::string nested(std::size_t depth) {  // arrays in one another, under a field
   return R"({"chosen": "a", "rejected": "b", "x": )" + std::string(depth, '[') + std::string(depth, ']') +
          "}";
 }
-
-}  // namespace
 
 TEST_CASE("every malformed line is one sentence with file, line, what was found and what was expected") {
   struct Case {
@@ -358,3 +356,5 @@ TEST_CASE("the real files are read to the last line") {
     CHECK(error_of_next(reader).find("of a record of kind ") != std::string::npos);
   }
 }
+
+}  // namespace jsonl_test

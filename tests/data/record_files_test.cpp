@@ -14,7 +14,7 @@
 #include "merit/text/byte_tokenizer.hpp"
 #include "merit/text/word_tokenizer.hpp"
 
-namespace {
+namespace record_files_test {
 
 using merit::DataCounts;
 using merit::Index;
@@ -50,8 +50,6 @@ StepScale scale_of(const std::string& text) {
   const TemporaryFile file("scale.jsonl", text);
   return merit::detect_step_scale(file.path);
 }
-
-}  // namespace
 
 TEST_CASE("the kind of a file is that of its first record") {
   const TemporaryFile ranking("kind.jsonl",
@@ -198,3 +196,5 @@ TEST_CASE("the real files of every kind are read without an error, to their know
   CHECK(words.kept == 1536);
   CHECK(words.labels == 12323);
 }
+
+}  // namespace record_files_test

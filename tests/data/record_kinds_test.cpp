@@ -11,7 +11,7 @@
 #include "merit/data/jsonl.hpp"
 #include "merit/data/record.hpp"
 
-namespace {
+namespace record_kinds_test {
 
 using merit::Index;
 using merit::RecordKind;
@@ -51,8 +51,6 @@ void check_errors(const std::vector<Case>& cases) {
     CHECK(error_of<Record>(c.line) == "one.jsonl:1: " + c.expected);
   }
 }
-
-}  // namespace
 
 TEST_CASE("kinds of records have names") {
   for (const auto kind : {RecordKind::preference, RecordKind::ranking, RecordKind::ratings,
@@ -380,3 +378,5 @@ TEST_CASE("a record of another kind is an error that names both kinds") {
   CHECK(reader.next());
   CHECK_FALSE(reader.next());
 }
+
+}  // namespace record_kinds_test

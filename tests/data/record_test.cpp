@@ -8,7 +8,7 @@
 #include "merit/data/jsonl.hpp"
 #include "merit/data/record.hpp"
 
-namespace {
+namespace record_test {
 
 using Messages = std::vector<merit::Message>;
 using Ids = std::vector<merit::Token>;
@@ -18,8 +18,6 @@ merit::PreferenceRecord read(const std::string& line) {
   merit::PreferenceReader reader(in, "one.jsonl");
   return reader.next().value();
 }
-
-}  // namespace
 
 TEST_CASE("text fields are taken as they stand, escapes resolved") {
   const auto r =
@@ -76,3 +74,5 @@ TEST_CASE("ids and features are lists of numbers") {
   CHECK(features.rejected_features == std::vector<float>{0.0f, 1e30f});
   CHECK(features.weight == 2);
 }
+
+}  // namespace record_test

@@ -12,6 +12,8 @@
 #include "merit/core/error.hpp"
 #include "merit/data/sampling.hpp"
 
+namespace sampling_test {
+
 using merit::epoch_order;
 using merit::held_out;
 using merit::Index;
@@ -74,3 +76,5 @@ TEST_CASE("another seed is another split, independent of the first") {
 TEST_CASE("a held-out fraction that is none is an error") {
   for (const double bad : {-0.1, 1.1, std::nan("")}) CHECK_THROWS_AS(held_out("x", bad), merit::ConfigError);
 }
+
+}  // namespace sampling_test

@@ -15,7 +15,7 @@
 #include "merit/text/byte_tokenizer.hpp"
 #include "merit/text/word_tokenizer.hpp"
 
-namespace {
+namespace tokenize_labelled_test {
 
 using merit::DataCounts;
 using merit::Index;
@@ -84,8 +84,6 @@ Index sum_of_fates(const DataCounts& counts) {
   return counts.kept + counts.dropped_over_long + counts.dropped_equal + counts.dropped_empty +
          counts.dropped_single + counts.dropped_unlabelled;
 }
-
-}  // namespace
 
 TEST_CASE("a ranking becomes one group of completions that share the prompt") {
   DataCounts counts;
@@ -445,3 +443,5 @@ TEST_CASE("the records of one prompt fall on one side of a split, whatever their
   features.completions_features = {{1}, {2, 3}};
   CHECK(key(features) != before);
 }
+
+}  // namespace tokenize_labelled_test

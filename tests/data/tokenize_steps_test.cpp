@@ -16,7 +16,7 @@
 #include "merit/text/byte_tokenizer.hpp"
 #include "merit/text/word_tokenizer.hpp"
 
-namespace {
+namespace tokenize_steps_test {
 
 using merit::DataCounts;
 using merit::Index;
@@ -99,8 +99,6 @@ struct JoiningTokenizer {
   Index vocabulary_size() const { return 304; }
   std::string name() const { return "joining"; }
 };
-
-}  // namespace
 
 TEST_CASE("every step ends in the separator, whose last token is its place") {
   DataCounts counts;
@@ -405,3 +403,5 @@ TEST_CASE("steps made by hand are checked too") {
                        "here.jsonl:3: field 'completions': found an empty list, expected at least one step",
                        merit::DataError);
 }
+
+}  // namespace tokenize_steps_test

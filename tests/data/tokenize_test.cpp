@@ -15,7 +15,7 @@
 #include "merit/text/any_tokenizer.hpp"
 #include "merit/text/tokenizer.hpp"
 
-namespace {
+namespace tokenize_test {
 
 using merit::DataCounts;
 using merit::Index;
@@ -80,8 +80,6 @@ struct JoiningTokenizer {
   std::string name() const { return "joining"; }
 };
 static_assert(merit::tokenizer<JoiningTokenizer>);
-
-}  // namespace
 
 TEST_CASE(
     "prompt and completion make one sequence with its end, and the border is where the completion begins") {
@@ -470,3 +468,5 @@ TEST_CASE("the real files tokenize to their known counts") {
   CHECK(read("llmbar/train.jsonl", word_tokens, {.max_tokens = 100, .truncation = Truncation::cut_left}) ==
         DataCounts{405, 404, 0, 1, 0, 315, 0, 0, 66286, 1013});
 }
+
+}  // namespace tokenize_test

@@ -12,9 +12,9 @@
 #include "merit/eval/calibration.hpp"
 #include "merit/eval/classification.hpp"
 
-using namespace merit;
+namespace benchmarks_test {
 
-namespace {
+using namespace merit;
 
 using Numbers = std::vector<double>;
 using Bits = std::vector<std::uint8_t>;
@@ -36,8 +36,6 @@ std::vector<FirstError> first_errors(const nlohmann::json& labels) {
   for (const auto& label : labels) result.push_back(process_bench_label(label.get<long>()));
   return result;
 }
-
-}  // namespace
 
 TEST_CASE("calibration is the stored one") {
   const nlohmann::json json = golden("calibration");
@@ -224,3 +222,5 @@ TEST_CASE("PRMScore is half the F1 of good steps and half that of bad ones, by c
   CHECK(report.score == doctest::Approx((28.0 / 33 + 6.0 / 11) / 2).epsilon(1e-14));
   CHECK_THROWS_AS(report_prm_bench({}), DataError);
 }
+
+}  // namespace benchmarks_test

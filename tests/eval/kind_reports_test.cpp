@@ -17,9 +17,9 @@
 #include "merit/eval/ratings_report.hpp"
 #include "merit/eval/steps_report.hpp"
 
-using namespace merit;
+namespace kind_reports_test {
 
-namespace {
+using namespace merit;
 
 using Numbers = std::vector<double>;
 
@@ -60,8 +60,6 @@ ScoredSolution solution(Numbers scores, std::vector<std::optional<bool>> good) {
 }
 
 constexpr auto none = std::nullopt;
-
-}  // namespace
 
 TEST_CASE("an interval over groups is as wide as groups vary, and of single items the plain one") {
   const nlohmann::json json = golden("ratio");
@@ -509,3 +507,5 @@ TEST_CASE("steps are counted by PRMBench's class") {
                                        std::vector<std::vector<bool>>{{true}, {true}, {true, true}}, 0.5),
                   UsageError);
 }
+
+}  // namespace kind_reports_test

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-using namespace merit;
+namespace report_page_test {
 
-namespace {
+using namespace merit;
 
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
@@ -24,8 +24,6 @@ Index count(const std::string& text, const std::string& what) {
 bool contains(const std::string& text, const std::string& what) {
   return text.find(what) != text.npos;
 }
-
-}  // namespace
 
 TEST_CASE("a page's text is escaped: no markup, no control characters, no broken UTF-8") {
   CHECK(escaped("<b>\"a\" & b</b>") == "&lt;b&gt;&quot;a&quot; &amp; b&lt;/b&gt;");
@@ -215,3 +213,5 @@ TEST_CASE("a page without numbers says so, and equal input gives equal bytes") {
   CHECK(contains(build(), "There is none."));
   CHECK(contains(build(), "<th scope=\"row\">x</th><td>1</td>"));
 }
+
+}  // namespace report_page_test

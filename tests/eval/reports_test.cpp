@@ -7,9 +7,9 @@
 #include "merit/eval/best_of_n.hpp"
 #include "merit/eval/pairs.hpp"
 
-using namespace merit;
+namespace reports_test {
 
-namespace {
+using namespace merit;
 
 /// A pair of which only the lengths of the completions matter here.
 PreferenceExample lengths(Index prompt, Index chosen, Index rejected) {
@@ -21,8 +21,6 @@ PreferenceExample lengths(Index prompt, Index chosen, Index rejected) {
 }
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-}  // namespace
 
 TEST_CASE("the report of pairs counts ties as a half and takes lengths of completions") {
   const std::vector<PairScores> scores{{2, 1}, {0, 3}, {1.5, 1.5}, {-1, -4}};
@@ -125,3 +123,5 @@ TEST_CASE("nothing to report, numbers that do not match, and scores that are no 
   CHECK_THROWS_WITH_AS(report_best_of_n(std::vector<Candidates>{{{1, -infinity}, {1, 0}}}),
                        "problem 0 of 1 has the score -inf, expected finite numbers", DataError);
 }
+
+}  // namespace reports_test

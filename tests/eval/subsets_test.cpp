@@ -12,9 +12,9 @@
 #include "merit/core/rng.hpp"
 #include "merit/eval/best_of_n.hpp"
 
-using namespace merit;
+namespace subsets_test {
 
-namespace {
+using namespace merit;
 
 using Numbers = std::vector<double>;
 
@@ -88,8 +88,6 @@ std::vector<Candidates> many_problems() {
   }
   return problems;
 }
-
-}  // namespace
 
 TEST_CASE("expectations over all subsets are the means of going through every one") {
   for (const Candidates& problem : many_problems()) {
@@ -188,3 +186,5 @@ TEST_CASE("subsets that do not exist, candidates without answers, and too many s
   CHECK_THROWS_AS(expected_weighted_majority(large, 20), UsageError);
   CHECK(expected_weighted_majority(large, 2) == 1);
 }
+
+}  // namespace subsets_test

@@ -23,10 +23,10 @@
 #include "merit/testing/gradcheck.hpp"
 #include "merit/testing/random_forest.hpp"
 
+namespace heads_test {
+
 using namespace merit;
 using B = ReferenceBackend<double>;
-
-namespace {
 
 constexpr Index rows = 3;
 constexpr Index width = 4;
@@ -105,8 +105,6 @@ std::vector<Index> rows_of(const Head& head, SequenceShape sequence) {
 }
 
 const std::vector<Index> ends{3, 5};
-
-}  // namespace
 
 TEST_CASE("heads of completions read the last token") {
   const SequenceShape sequence{7, 2, ends};
@@ -285,8 +283,6 @@ TEST_CASE("a joint head has the scores of its first part, then those of its seco
                   ConfigError);
 }
 
-namespace {
-
 /// The logits of a model's head are products of its hidden rows with its own unembedding, and the gradient
 /// reaches the table.
 template <class Backbone>
@@ -326,8 +322,6 @@ void check_unembedding(const Backbone& backbone, const char* table_name) {
   CHECK(size > 0);
 }
 
-}  // namespace
-
 TEST_CASE("logits are read from the backbone's unembedding, its own or the embedding's") {
   Llama llama{.vocabulary_size = 9,
               .hidden_size = 8,
@@ -354,3 +348,5 @@ TEST_CASE("a Llama that holds no unembedding is refused for a head that reads it
   llama.unembedding = false;
   CHECK_THROWS_AS(Model({.backbone = llama}), Error);
 }
+
+}  // namespace heads_test

@@ -8,6 +8,8 @@
 #include "merit/testing/archetypes.hpp"
 #include "merit/testing/gradcheck.hpp"
 
+namespace scalar_head_test {
+
 using namespace merit;
 using B = ReferenceBackend<double>;
 
@@ -64,17 +66,15 @@ TEST_CASE("the scalar head is a linear map of each hidden row, with the gradient
   CHECK(report.error < 1e-7);
 }
 
-namespace {
-
 /// A head that does not say which tokens it reads.
 struct NoRows : HeadArchetype<> {
   void rows() const {}
 };
-
-}  // namespace
 
 TEST_CASE("the concept takes the least head and refuses one without rows") {
   static_assert(head<ScalarHead, B>);
   static_assert(head<HeadArchetype<ScoreMeaning::per_token>, B>);
   static_assert(!head<NoRows, B>);
 }
+
+}  // namespace scalar_head_test

@@ -11,9 +11,9 @@
 #include "merit/infer/advantages.hpp"
 #include "merit/infer/normalise.hpp"
 
-using namespace merit;
+namespace advantages_test {
 
-namespace {
+using namespace merit;
 
 using Numbers = std::vector<double>;
 using Mask = std::vector<std::uint8_t>;
@@ -33,8 +33,6 @@ void check_equal(const Numbers& found, const Numbers& expected, double tolerance
     CHECK(std::abs(found[i] - expected[i]) <= tolerance * (1 + std::abs(expected[i])));
   }
 }
-
-}  // namespace
 
 TEST_CASE("advantages and returns are the stored ones, with both treatments of masked tokens") {
   const nlohmann::json cases = golden("generalised_advantages");
@@ -180,3 +178,5 @@ TEST_CASE("a fit that has no best value is refused with the reason") {
   CHECK_THROWS_AS(fit_normalisation(Numbers{4}), DataError);
   CHECK_THROWS_AS(fit_normalisation({}), DataError);
 }
+
+}  // namespace advantages_test

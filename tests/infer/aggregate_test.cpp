@@ -10,15 +10,13 @@
 #include "merit/infer/ensemble.hpp"
 #include "merit/infer/vote.hpp"
 
-using namespace merit;
+namespace aggregate_test {
 
-namespace {
+using namespace merit;
 
 using Numbers = std::vector<double>;
 using Words = std::vector<std::string>;
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-
-}  // namespace
 
 TEST_CASE("each aggregation gives what its name says") {
   const Numbers steps{0.9, 0.5, 0.8, 0.6};
@@ -148,3 +146,5 @@ TEST_CASE("an ensemble of nothing, or of models that scored different numbers, i
   CHECK_THROWS_WITH_AS(combine_models(std::vector<Numbers>{{1, 2}, {1}}, EnsembleRule::mean),
                        "combine_models: model 1 has 1 scores, expected 2 like the first", UsageError);
 }
+
+}  // namespace aggregate_test

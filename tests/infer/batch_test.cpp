@@ -12,9 +12,9 @@
 #include "merit/infer/score.hpp"
 #include "merit/testing/archetypes.hpp"
 
-using namespace merit;
+namespace batch_test {
 
-namespace {
+using namespace merit;
 
 using B = ReferenceBackend<double>;
 using TokenModel = RewardModel<Llama, ScalarHead, PairwiseLoss, B>;
@@ -51,8 +51,6 @@ std::vector<Sequence> many() {
   sequences.push_back(sequences[3]);
   return sequences;
 }
-
-}  // namespace
 
 TEST_CASE("a batch of pairs shares prompts and points its targets at the last token of each side") {
   const TokenModel model(small());
@@ -210,3 +208,5 @@ TEST_CASE("scoring asks for no more of a model than the concepts do") {
   const std::vector<Sequence> sequences{tokens({0}), tokens({0, 0})};
   CHECK(score_sequences(model, sequences) == std::vector<double>{0, 0});
 }
+
+}  // namespace batch_test

@@ -13,9 +13,9 @@
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 
-using namespace merit;
+namespace probabilities_test {
 
-namespace {
+using namespace merit;
 
 using Row = std::vector<double>;
 
@@ -26,8 +26,6 @@ double softmax(const Row& row, const std::vector<Index>& classes) {
   for (const Index c : classes) some += std::exp(row[c]);
   return some / all;
 }
-
-}  // namespace
 
 TEST_CASE("one score goes through the logistic function, two and three through the softmax") {
   CHECK(good_probability(Row{0.7}) == doctest::Approx(1 / (1 + std::exp(-0.7))).epsilon(1e-14));
@@ -108,3 +106,5 @@ TEST_CASE("score_probabilities gives a model's rows of any width as probabilitie
   CHECK(of_steps[0][1] == good_probability(raw[0].row(1)));
   CHECK(of_steps[0][1] != of_steps[0][0]);
 }
+
+}  // namespace probabilities_test

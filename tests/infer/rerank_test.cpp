@@ -15,9 +15,9 @@
 #include "merit/loss/cross_entropy_loss.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 
-using namespace merit;
+namespace rerank_test {
 
-namespace {
+using namespace merit;
 
 using B = ReferenceBackend<double>;
 using Whole = RewardModel<Llama, ScalarHead, PairwiseLoss, B>;
@@ -39,8 +39,6 @@ std::vector<Sequence> completions() {
           {.tokens = {1, 2, 3, 8}, .completion_begin = 3, .step_ends = {3}},
           {.tokens = {1, 2, 3, 4, 5, 6}, .completion_begin = 3, .step_ends = {4, 5}}};
 }
-
-}  // namespace
 
 TEST_CASE("completions are ordered by descending score, equal ones by position") {
   CHECK(order_by_score(std::vector<double>{1, 3, 2, 3, 1}) == std::vector<Index>{1, 3, 2, 0, 4});
@@ -102,3 +100,5 @@ TEST_CASE("completions of a prompt cost what their tree has tokens, and many pro
   CHECK(scores[2].empty());
   CHECK(scores[3] == scores[0]);
 }
+
+}  // namespace rerank_test

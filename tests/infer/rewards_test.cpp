@@ -13,9 +13,9 @@
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 
-using namespace merit;
+namespace rewards_test {
 
-namespace {
+using namespace merit;
 
 using B = ReferenceBackend<double>;
 using Numbers = std::vector<double>;
@@ -41,8 +41,6 @@ std::vector<Sequence> sequences() {
 double sum(const Numbers& numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), 0.0);
 }
-
-}  // namespace
 
 TEST_CASE("token rewards are the scores, or what each adds, and 0 after the completion") {
   const Numbers scores{0.5, 0.25, 0.75};
@@ -123,3 +121,5 @@ TEST_CASE("completions of one prompt that follow each other are scored as one tr
   CHECK(prompts[1].completions.data() == &all[2]);
   CHECK(detail::by_prompt({}).empty());
 }
+
+}  // namespace rewards_test

@@ -14,9 +14,9 @@
 #include "merit/infer/step_search.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 
-using namespace merit;
+namespace step_search_test {
 
-namespace {
+using namespace merit;
 
 using Steps = std::vector<int>;
 using Branch = StepBranch<int>;
@@ -40,8 +40,6 @@ auto by_table(std::map<int, double> table) {
 auto after(Index steps) {
   return [steps](std::span<const int> so_far) { return so_far.size() == steps; };
 }
-
-}  // namespace
 
 TEST_CASE("a search of two rounds proposes, scores and keeps exactly what is counted by hand") {
   // Round 1: steps 0, 1, 2 of the root; 1 and 2 stay. Round 2: 3, 4, 5 after 2 (the better), 6, 7, 8 after 1.
@@ -229,3 +227,5 @@ TEST_CASE("a model scores all branches of a round as one tree, each as it would 
   });
   CHECK_THROWS_AS(search_steps<int>(count_up, after(1), without_ends), UsageError);
 }
+
+}  // namespace step_search_test

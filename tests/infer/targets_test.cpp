@@ -8,9 +8,9 @@
 #include "merit/infer/score.hpp"
 #include "merit/model/aliases.hpp"
 
-using namespace merit;
+namespace targets_test {
 
-namespace {
+using namespace merit;
 
 using B = ReferenceBackend<double>;
 const BagOfTokens bag{.vocabulary_size = 9, .width = 4};
@@ -24,8 +24,6 @@ void build(const Model& model, const Example& example) {
   builder.add(example);
   builder.finish();
 }
-
-}  // namespace
 
 TEST_CASE("a loss over rankings refuses margins, which it has no place for") {
   const PlackettLuceModel<BagOfTokens, B> model({.backbone = bag});
@@ -112,3 +110,5 @@ TEST_CASE("a head with several scores a completion that does not merge them give
       "score",
       UsageError);
 }
+
+}  // namespace targets_test

@@ -13,11 +13,11 @@
 #include "merit/core/rng.hpp"
 #include "temporary.hpp"
 
+namespace file_test {
+
 using namespace merit;
 using namespace merit_test;
 namespace fs = std::filesystem;
-
-namespace {
 
 /// Lets no file of this process grow beyond `bytes` while it lives: a full disk, on any machine and for any
 /// user.
@@ -65,8 +65,6 @@ std::string read_checkpoint(const fs::path& directory) {
   CHECK(a == read_file(directory / "deep" / "b"));
   return a;
 }
-
-}  // namespace
 
 TEST_CASE("a file is read whole and by range") {
   TemporaryDirectory temporary;
@@ -329,3 +327,5 @@ TEST_CASE("killed at any moment, one whole checkpoint remains and no older than 
   write_checkpoint(directory, "end");
   CHECK(temporary.count() == 1);
 }
+
+}  // namespace file_test

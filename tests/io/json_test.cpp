@@ -12,18 +12,16 @@
 
 #include "temporary.hpp"
 
+namespace json_test {
+
 using namespace merit;
 using namespace merit_test;
-
-namespace {
 
 std::string repeat(std::string_view part, std::size_t times) {
   std::string text;
   for (std::size_t i = 0; i < times; ++i) text += part;
   return text;
 }
-
-}  // namespace
 
 TEST_CASE("valid JSON of every kind is read as it stands") {
   const Json value =
@@ -177,3 +175,5 @@ TEST_CASE("names in messages are printable and short") {
   CHECK(detail::quote(repeat("x", 101)) == "\"" + repeat("x", 100) + "...\"");
   CHECK(detail::quote(repeat("x", 99) + "éé") == "\"" + repeat("x", 99) + "...\"");  // not half a character
 }
+
+}  // namespace json_test

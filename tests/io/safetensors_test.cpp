@@ -14,11 +14,11 @@
 #include "merit/core/rng.hpp"
 #include "temporary.hpp"
 
+namespace safetensors_test {
+
 using namespace merit;
 using namespace merit_test;
 namespace fs = std::filesystem;
-
-namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
@@ -67,8 +67,6 @@ double rounded(double value, Dtype dtype) {
   }
   return 0;
 }
-
-}  // namespace
 
 TEST_CASE("tensors of every type come back as they were rounded, into floats and doubles") {
   TemporaryDirectory temporary;
@@ -506,3 +504,5 @@ TEST_CASE("a file cut short after it was opened is an error when read") {
   fs::resize_file(temporary / "x", fs::file_size(temporary / "x") - 8);
   CHECK(contains(error_of<IoError>([&] { read_all<double>(file, "w"); }), "x: the file ends at byte"));
 }
+
+}  // namespace safetensors_test

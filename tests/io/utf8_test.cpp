@@ -5,6 +5,8 @@
 
 #include <string_view>
 
+namespace utf8_test {
+
 TEST_CASE("invalid UTF-8 is found where it begins") {
   using merit::first_invalid_utf8;
   for (const std::string_view good :
@@ -19,3 +21,5 @@ TEST_CASE("invalid UTF-8 is found where it begins") {
     CHECK(first_invalid_utf8(bad) == 2);
   }
 }
+
+}  // namespace utf8_test

@@ -149,6 +149,15 @@ def offences(root):
         if any(room in path.parents for path in headers) and not (room / "README.md").is_file():
             yield f"{room.relative_to(root).as_posix()}: has no README.md"
 
+    # The files of a room may be compiled together (MERIT_TEST_UNITY), so each keeps its names to itself.
+    for path in sorted((root / "tests").glob("*/*_test.cpp")):
+        name = path.relative_to(root).as_posix()
+        text = path.read_text(encoding="utf-8")
+        if f"\nnamespace {path.stem} {{\n" not in text:
+            yield f"{name}: its tests are not in the namespace {path.stem}"
+        if re.search(r"^using ", text[:text.find(f"\nnamespace {path.stem} {{\n")], re.M):
+            yield f"{name}: a using line stands outside of the namespace {path.stem}"
+
     # What the README shows as the whole of a program is that program.
     hello = root / "examples" / "hello.cpp"
     if hello.is_file() and hello.read_text(encoding="utf-8") not in (root / "README.md").read_text(encoding="utf-8"):

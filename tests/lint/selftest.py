@@ -43,6 +43,8 @@ OFFENCES = [
     ("include/merit/core/b.hpp", START + '#include "merit/fwd.hpp"\n', "nothing but core"),
     ("include/merit/kitchen/b.hpp", START, "not in the table of arrows"),
     ("include/merit/text/b.hpp", START, "include/merit/text: has no README.md"),
+    ("tests/core/b_test.cpp", "namespace {\n}\n", "not in the namespace b_test"),
+    ("tests/core/b_test.cpp", "using namespace merit;\n\nnamespace b_test {\n}\n", "stands outside"),
     ("tests/core/b.cpp", "// TO" + "DO: write this\n", "unfinished"),
     ("examples/hello.cpp", "int main() {}\n", "does not show examples/hello.cpp"),
     ("README.md", "Run it from /ho" + "me/somebody/merit.\n", "path of one machine"),

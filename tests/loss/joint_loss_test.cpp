@@ -11,10 +11,10 @@
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/loss/regression_loss.hpp"
 
+namespace joint_loss_test {
+
 using namespace merit;
 using namespace loss_checks;
-
-namespace {
 
 NextTokenTargets some_tokens() {
   NextTokenTargets targets;
@@ -34,8 +34,6 @@ Joint::Targets joint_targets() {
   targets.first_columns = 1;
   return targets;
 }
-
-}  // namespace
 
 TEST_CASE("the language-modelling loss is the weighted mean of −log softmax") {
   Rng rng(1);
@@ -188,3 +186,5 @@ TEST_CASE("regression reads the attribute that a target names, and refuses one t
   CHECK_THROWS_WITH_AS(evaluate(loss, targets, {9.0, 3.0, 4.0, 9.0}, gradient, 2),
                        "regression: a target is for score 2 of a row, which has 2", UsageError);
 }
+
+}  // namespace joint_loss_test

@@ -15,7 +15,7 @@
 #include "merit/loss/regression_loss.hpp"
 #include "merit/loss/value_loss.hpp"
 
-namespace {
+namespace more_losses_golden_test {
 
 using namespace merit;
 using loss_checks::evaluate;
@@ -101,8 +101,6 @@ double evaluate_value(const Json& json, const std::vector<double>& scores, std::
   return evaluate(ValueLoss{.clip = json.value("clip", 0.0)}, targets, scores, gradient);
 }
 
-}  // namespace
-
 TEST_CASE("each loss and its gradient equal the stored values of an independent implementation") {
   const char* const folder = std::getenv("MERIT_GOLDEN");
   REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
@@ -130,3 +128,5 @@ TEST_CASE("each loss and its gradient equal the stored values of an independent 
     }
   }
 }
+
+}  // namespace more_losses_golden_test

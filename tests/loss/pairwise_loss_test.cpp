@@ -13,7 +13,7 @@
 
 #include "merit/core/rng.hpp"
 
-namespace {
+namespace pairwise_loss_test {
 
 using namespace merit;
 
@@ -65,8 +65,6 @@ Case random_case(std::uint64_t seed, double spread) {
   }
   return c;
 }
-
-}  // namespace
 
 TEST_CASE("pairwise loss and gradient equal the stored values of an independent implementation") {
   const char* const folder = std::getenv("MERIT_GOLDEN");
@@ -179,3 +177,5 @@ TEST_CASE("options that cannot be are named") {
   CHECK_THROWS_WITH_AS(PairwiseLoss{.centering = -1}.validate(),
                        "pairwise: centering is -1, expected a number of at least 0", ConfigError);
 }
+
+}  // namespace pairwise_loss_test

@@ -8,7 +8,7 @@
 #include "loss/loss_checks.hpp"
 #include "merit/loss/plackett_luce_loss.hpp"
 
-namespace {
+namespace ranking_test {
 
 using namespace merit;
 using namespace loss_checks;
@@ -21,8 +21,6 @@ RankingTargets one_group(const Rows& rows, const Ranks& ranks) {
   targets.add(rows, ranks);
   return targets;
 }
-
-}  // namespace
 
 TEST_CASE("Plackett-Luce of two completions equals the pairwise loss bit for bit") {
   Rng rng(1);
@@ -165,3 +163,5 @@ TEST_CASE("rankings that cannot be are named") {
   CHECK_THROWS_WITH_AS(PlackettLuceLoss{.ties = static_cast<Ties>(9)}.validate(),
                        "plackett_luce: ties is 9, expected Ties::efron or Ties::breslow", ConfigError);
 }
+
+}  // namespace ranking_test

@@ -10,7 +10,7 @@
 #include "merit/loss/regression_loss.hpp"
 #include "merit/loss/value_loss.hpp"
 
-namespace {
+namespace row_losses_test {
 
 using namespace merit;
 using namespace loss_checks;
@@ -30,8 +30,6 @@ const std::vector<BinaryCrossEntropyLoss<>> binary_losses{
 
 const std::vector<CrossEntropyLoss> class_losses{
     {}, {Denominator::per_sequence, {2, 0, 0.5}, 0.1}, {Denominator::per_token, {}, 0.3}};
-
-}  // namespace
 
 TEST_CASE("per_token counts labels, per_sequence counts completions") {
   const BinaryTargets targets = binary_example();
@@ -279,3 +277,5 @@ TEST_CASE("labels and options of rows that cannot be are named") {
       "cross_entropy: there are 2 class_weights and scores of 3 classes, expected as many or none",
       UsageError);
 }
+
+}  // namespace row_losses_test

@@ -20,7 +20,7 @@
 #include "merit/model/reward_model.hpp"
 #include "packed.hpp"
 
-namespace {
+namespace checkpoint_test {
 
 using namespace merit;
 using merit_test::Packed;
@@ -444,4 +444,4 @@ TEST_CASE("killed at any moment while saving, one whole checkpoint remains") {
   }
 }
 
-}  // namespace
+}  // namespace checkpoint_test

@@ -7,7 +7,7 @@
 #include "merit/testing/gradcheck.hpp"
 #include "small_examples.hpp"
 
-namespace {
+namespace compositions_test {
 
 using namespace merit;
 using namespace merit_test;
@@ -137,4 +137,4 @@ TEST_CASE("other pairs of heads and losses that fit learn, too") {
   }
 }
 
-}  // namespace
+}  // namespace compositions_test

@@ -14,7 +14,7 @@
 #include "merit/model/aliases.hpp"
 #include "merit/model/fit.hpp"
 
-namespace {
+namespace fit_table_test {
 
 using namespace merit;
 
@@ -129,8 +129,6 @@ std::string tables() {
 constexpr std::string_view begin_mark = "<!-- fit: made by tests/model/fit_table_test.cpp -->\n";
 constexpr std::string_view end_mark = "<!-- end of fit -->\n";
 
-}  // namespace
-
 TEST_CASE("the README shows what fits what, as the traits say") {
   const char* named = std::getenv("MERIT_GOLDEN");
   const std::filesystem::path golden = named != nullptr ? named : "tests/golden";
@@ -163,3 +161,5 @@ TEST_CASE("a loss of two parts fits one head that both fit, or two heads of whic
         ScoreMeaning::next_token);
   CHECK(detail::FitOf<Two, JointLoss<Tokens, PairwiseLoss>>::reads == ScoreMeaning::per_completion);
 }
+
+}  // namespace fit_table_test

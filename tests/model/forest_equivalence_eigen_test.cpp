@@ -4,11 +4,15 @@
 #include "forest_equivalence.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 
+namespace forest_equivalence_eigen_test {
+
 TEST_CASE("on the host backend packed forests give the scores and gradients of single sequences") {
   using Backend = merit::EigenBackend<double>;
   merit_test::check_packing<Backend>(merit_test::tiny_llama(), 100, 1e-10, 1e-10);
   merit_test::check_packing<Backend>(merit_test::tiny_llama_with_all(), 100, 1e-10, 1e-10);
   merit_test::check_packing<Backend>(merit_test::tiny_gpt2(), 200, 1e-10, 1e-10);
 }
+
+}  // namespace forest_equivalence_eigen_test
 
 #endif

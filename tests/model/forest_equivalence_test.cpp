@@ -3,7 +3,7 @@
 
 #include "merit/backend/reference/reference_backend.hpp"
 
-namespace {
+namespace forest_equivalence_test {
 
 using namespace merit_test;
 using Double = merit::ReferenceBackend<double>;
@@ -89,4 +89,4 @@ TEST_CASE("a step does not depend on cuts, order, recomputation or extra rows: G
   check_invariances(tiny_gpt2());
 }
 
-}  // namespace
+}  // namespace forest_equivalence_test

@@ -14,7 +14,7 @@
 #include "merit/model/checkpoint.hpp"
 #include "merit/testing/tolerance.hpp"
 
-namespace {
+namespace golden_heads_test {
 
 using namespace merit;
 namespace fs = std::filesystem;
@@ -123,8 +123,6 @@ void check_token_classification(const std::string& name) {
   check_written(name, model, sequences);
 }
 
-}  // namespace
-
 TEST_CASE("a step head has the scores of transformers' token classification, read and written") {
   check_token_classification<Llama>("llama_token");
   check_token_classification<Gpt2>("gpt2_token");
@@ -181,3 +179,5 @@ TEST_CASE("named tokens, the loss of the next token and TRL's value head agree w
     }
   }
 }
+
+}  // namespace golden_heads_test

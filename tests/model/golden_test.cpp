@@ -2,7 +2,7 @@
 #include "golden.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 
-namespace {
+namespace golden_test {
 
 using namespace merit_test;
 
@@ -37,4 +37,4 @@ TEST_CASE("a Llama with biases on its output projections is refused, not read wi
   FAIL("tests/golden/llama_biases is missing");
 }
 
-}  // namespace
+}  // namespace golden_test

@@ -12,7 +12,7 @@
 #include "merit/model/checkpoint.hpp"
 #include "small_examples.hpp"
 
-namespace {
+namespace head_checkpoints_test {
 
 using namespace merit;
 using namespace merit_test;
@@ -86,8 +86,6 @@ std::vector<std::string> check_round_trip(const typename Model::Config& config) 
 
 using Names = std::vector<std::string>;
 
-}  // namespace
-
 TEST_CASE("a model with any head is saved and loaded: the same settings, bits and scores") {
   const Llama llama = tiny_reward_llama();
   const Gpt2 gpt2 = tiny_reward_gpt2();
@@ -121,8 +119,6 @@ TEST_CASE("a model with any head is saved and loaded: the same settings, bits an
         Names{"score.bias", "score.gain"});
 }
 
-namespace {
-
 /// A checkpoint in which tensors are called otherwise, as another program would have written it.
 template <class Model>
 void write_renamed(const std::filesystem::path& directory, Model& model, const std::string& from,
@@ -151,8 +147,6 @@ void check_renamed(const typename Model::Config& config, const std::string& from
   CHECK(values_of(model) == values_of(source));
 }
 
-}  // namespace
-
 TEST_CASE("heads load under the names that other programs give them") {
   const Llama llama = tiny_reward_llama();
   check_renamed<ValueModel<Llama, B>>({.backbone = llama}, "value_head.", "v_head.summary.");
@@ -177,3 +171,5 @@ TEST_CASE("a head of other classes, or another head, is refused by name") {
   error = error_of<DataError>([&] { load_model_parameters(directory / "deep", one); });
   CHECK(contains(error, "the head has several layers (score.0.bias, score.0.weight"));
 }
+
+}  // namespace head_checkpoints_test

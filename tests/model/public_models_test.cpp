@@ -27,7 +27,7 @@
 #include "merit/model/reward_model.hpp"
 #include "merit/testing/tolerance.hpp"
 
-namespace {
+namespace public_models_test {
 
 using namespace merit;
 using Backend = ReferenceBackend<float>;
@@ -370,4 +370,4 @@ TEST_CASE("gpt_nano_sort gives PyTorch's activations at every stage") {
   check("lm_head", logits);
 }
 
-}  // namespace
+}  // namespace public_models_test

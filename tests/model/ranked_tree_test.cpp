@@ -10,20 +10,23 @@
 #include "merit/train/trainer.hpp"
 #include "small_examples.hpp"
 
-namespace merit_test {
+namespace ranked_tree_test {
+
+using namespace merit;
+using namespace merit_test;
+using B = ReferenceBackend<double>;
 
 /// Solutions in steps that have a beginning in common: an example of a user's own.
 struct SolutionTree {
-  std::vector<merit::StepsExample> solutions;
+  std::vector<StepsExample> solutions;
 };
 
 template <class F>
 void for_each_sequence(const SolutionTree& tree, const F& f) {
-  for (const merit::StepsExample& solution : tree.solutions) f(solution.sequence);
+  for (const StepsExample& solution : tree.solutions) f(solution.sequence);
 }
 
-inline void append_targets(merit::ClassTargets& targets, const SolutionTree& tree,
-                           const merit::ExampleRows& rows) {
+inline void append_targets(ClassTargets& targets, const SolutionTree& tree, const ExampleRows& rows) {
   for (Index s = 0; s < tree.solutions.size(); ++s) {
     targets.begin_sequence(tree.solutions[s].weight);
     for (Index k = 0; k < rows(s).size(); ++k) {
@@ -32,21 +35,12 @@ inline void append_targets(merit::ClassTargets& targets, const SolutionTree& tre
     }
   }
 }
-inline void append_targets(merit::BinaryTargets& targets, const SolutionTree& tree,
-                           const merit::ExampleRows& rows) {
+inline void append_targets(BinaryTargets& targets, const SolutionTree& tree, const ExampleRows& rows) {
   for (Index s = 0; s < tree.solutions.size(); ++s) {
     targets.begin_sequence(tree.solutions[s].weight);
     for (const std::uint32_t row : rows(s)) targets.add(row, s % 2 == 0 ? 1 : 0);
   }
 }
-
-}  // namespace merit_test
-
-namespace {
-
-using namespace merit;
-using namespace merit_test;
-using B = ReferenceBackend<double>;
 
 /// What one step over a batch computed.
 struct Step {
@@ -166,8 +160,6 @@ RankingExample conversation() {
   return example;
 }
 
-}  // namespace
-
 TEST_CASE("ranked completions in one tree are as many sequences apart: scores and loss to the bit") {
   const auto rankings = random_rankings(3);
   check_tree<BradleyTerryModel<Llama, B>>(random_preferences(4), {.backbone = tiny_reward_llama()});
@@ -223,8 +215,6 @@ TEST_CASE("a conversation with ranked replies at each turn is one tree") {
   CHECK(builder.token_count() == shared_tokens(whole[0]));
 }
 
-namespace {
-
 /// Loss and gradient of a model of pairs and of one of rankings, over the same pairs.
 template <class Backbone>
 void check_two(const Backbone& backbone) {
@@ -254,15 +244,11 @@ void check_two(const Backbone& backbone) {
   CHECK(difference(a.gradient, c.gradient) < 1e-12);  // the tree's branches lie in another order
 }
 
-}  // namespace
-
 TEST_CASE("Plackett–Luce over two is the pairwise loss to the bit, in every parameter's gradient") {
   check_two(tiny_reward_llama());
   check_two(tiny_reward_gpt2());
   check_two(tiny_bag());
 }
-
-namespace {
 
 /// The parameters after a step of a trainer whose forests hold at most so many tokens.
 template <class Model, class Example>
@@ -298,8 +284,6 @@ void check_cuts(const std::vector<Example>& examples, const typename Model::Conf
   }
 }
 
-}  // namespace
-
 TEST_CASE("a step of any kind does not depend on how it is cut into forests") {
   const Llama llama = tiny_reward_llama();
   check_cuts<BradleyTerryModel<Llama, B>>(random_preferences(5), {.backbone = llama});
@@ -316,3 +300,5 @@ TEST_CASE("a step of any kind does not depend on how it is cut into forests") {
   check_cuts<ValueModel<Llama, B>>(random_rollouts(5), {.backbone = llama});
   check_cuts<VerifierModel<Llama, B>>(random_outcomes(5), {.backbone = llama});
 }
+
+}  // namespace ranked_tree_test

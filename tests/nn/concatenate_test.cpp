@@ -8,6 +8,8 @@
 #include "merit/nn/rows.hpp"
 #include "merit/testing/gradcheck.hpp"
 
+namespace concatenate_test {
+
 using namespace merit;
 using B = ReferenceBackend<double>;
 
@@ -68,3 +70,5 @@ TEST_CASE("concatenate refuses parts of different heights") {
   const Var b = embedding(tape, three, parameters.slice(0));
   CHECK_THROWS_AS(concatenate(tape, a, b), UsageError);
 }
+
+}  // namespace concatenate_test

@@ -7,6 +7,8 @@
 #include "merit/nn/norm.hpp"
 #include "operations.hpp"
 
+namespace dense_test {
+
 using namespace merit;
 using namespace merit_test;
 
@@ -252,3 +254,5 @@ TEST_CASE("each dense operation names the shapes that do not fit") {
   CHECK_THROWS_WITH_AS(embedding(t, ids, bench.slice(x), three, bench.slice(fits)),
                        "embedding: the number of second ids is 3, expected 2", UsageError);
 }
+
+}  // namespace dense_test

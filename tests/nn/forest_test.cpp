@@ -5,10 +5,10 @@
 #include "merit/nn/linear.hpp"
 #include "operations.hpp"
 
+namespace forest_test {
+
 using namespace merit;
 using namespace merit_test;
-
-namespace {
 
 /// cos and sin of p · 0.3 and p · 0.1: a table for heads of 4 columns.
 std::vector<double> small_table(Index positions) {
@@ -21,8 +21,6 @@ std::vector<double> small_table(Index positions) {
 }
 
 constexpr AttentionShape grouped{.heads = 4, .kv_heads = 2, .head_dim = 2, .scale = 0.6};
-
-}  // namespace
 
 TEST_CASE("rotary turns the pairs of each head, in the columns it is given") {
   Workbench bench;
@@ -186,3 +184,5 @@ TEST_CASE("each operation on the tree names the shapes that do not fit") {
   CHECK_THROWS_WITH_AS(path_mean(t, forest.view, f), "path_mean: the number of rows is 7, expected 8",
                        UsageError);
 }
+
+}  // namespace forest_test

@@ -4,10 +4,10 @@
 #include "merit/nn/linear.hpp"
 #include "operations.hpp"
 
+namespace gradcheck_test {
+
 using namespace merit;
 using namespace merit_test;
-
-namespace {
 
 /// y = x², with a backward that can be wrong in several ways.
 enum class Fault { none, factor, adds, remembers };
@@ -70,8 +70,6 @@ struct SquaresLoss {
   }
 };
 
-}  // namespace
-
 TEST_CASE("the gradient check passes what is right") {
   const GradientReport report = check_square(Fault::none);
   CHECK(report.error < 1e-8);
@@ -119,3 +117,5 @@ TEST_CASE("a loss's gradient is checked by each score") {
   CHECK(std::isinf(adds.error));
   CHECK(adds.parameter == "scores");
 }
+
+}  // namespace gradcheck_test

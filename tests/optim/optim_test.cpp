@@ -12,10 +12,10 @@
 #include "merit/optim/adamw.hpp"
 #include "merit/optim/schedule.hpp"
 
-namespace {
+namespace optim_test {
+
 using namespace merit;
 using B = ReferenceBackend<double>;
-}  // namespace
 
 TEST_CASE("weight decay applies to matrices alone and frozen tensors do not move") {
   B::Handle handle{B{}};
@@ -78,3 +78,5 @@ TEST_CASE("numbers that cannot be are named") {
                        ConfigError);
   CHECK_THROWS_AS(AdamW{.weight_decay = -0.1}.validate(), ConfigError);
 }
+
+}  // namespace optim_test

@@ -12,7 +12,7 @@
 #include "merit/nn/norm.hpp"
 #include "merit/nn/rows.hpp"
 
-namespace {
+namespace tape_test {
 
 using namespace merit;
 using B = ReferenceBackend<double>;
@@ -64,8 +64,6 @@ struct Net {
     return {view.begin(), view.end()};
   }
 };
-
-}  // namespace
 
 TEST_CASE("gradients through residual blocks agree with central differences") {
   Net net;
@@ -205,3 +203,5 @@ TEST_CASE("a residual that is read after its sum, or lent twice, is refused") {
   CHECK_THROWS_WITH_AS(net.tape.backward(),
                        "a residual was read again after it was added to: read the sum instead", UsageError);
 }
+
+}  // namespace tape_test

@@ -7,6 +7,8 @@
 
 #include "merit/text/plain_template.hpp"
 
+namespace plain_template_test {
+
 using merit::Message;
 using merit::render_plain;
 
@@ -34,3 +36,5 @@ TEST_CASE("the completion begins after the assistant's header") {
   const auto other = render_plain(prompt, std::vector<Message>{{"user", "Hello"}});
   CHECK(other.text.substr(other.completion_begin) == "user: Hello\n\n");
 }
+
+}  // namespace plain_template_test

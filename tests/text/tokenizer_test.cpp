@@ -12,7 +12,7 @@
 #include "merit/text/tokenizer.hpp"
 #include "merit/text/word_tokenizer.hpp"
 
-namespace {
+namespace tokenizer_test {
 
 using merit::Token;
 
@@ -31,8 +31,6 @@ std::string message_of(std::string_view name) {
   }
   return "no error";
 }
-
-}  // namespace
 
 TEST_CASE("bytes are their own ids, and encoding appends") {
   const merit::ByteTokenizer bytes;
@@ -133,3 +131,5 @@ TEST_CASE("templates may ask of a tokenizer what the archetype has") {
   };
   CHECK_FALSE(merit::tokenizer<NoName>);
 }
+
+}  // namespace tokenizer_test

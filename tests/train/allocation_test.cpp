@@ -79,7 +79,7 @@ void free(void* block) {
 }
 #endif
 
-namespace {
+namespace allocation_test {
 
 using merit::Index;
 using Examples = std::span<const merit::PreferenceExample>;
@@ -289,4 +289,4 @@ TEST_CASE("a shape seen before costs no allocation") {
   }
 }
 
-}  // namespace
+}  // namespace allocation_test

@@ -6,7 +6,7 @@
 #include "fixtures.hpp"
 #include "merit/model/aliases.hpp"
 
-namespace {
+namespace kinds_test {
 
 using namespace merit;
 using namespace merit_test;
@@ -55,8 +55,6 @@ void check_kind(const std::vector<Example>& examples, const typename Model::Conf
   Model fresh(config);
   CHECK(training::values_of(fresh) != values[0]);
 }
-
-}  // namespace
 
 TEST_CASE("every kind trains to the same bits, also where it stops and goes on") {
   const BagOfTokens bag = tiny_bag();
@@ -167,3 +165,5 @@ TEST_CASE("a step's accuracy counts pairs, labels and classes by the side of the
   CHECK(count_right(RegressionTargets{}, view, 1).counted == 0);
   CHECK(RightCount{}.share() == 0);
 }
+
+}  // namespace kinds_test

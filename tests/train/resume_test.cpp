@@ -6,7 +6,7 @@
 #include "../io/temporary.hpp"
 #include "fixtures.hpp"
 
-namespace {
+namespace resume_test {
 
 using merit::Index;
 using merit_test::contains;
@@ -182,4 +182,4 @@ TEST_CASE("a saved model without a run is no run") {
   CHECK_FALSE(merit::has_run(directory / "model"));
 }
 
-}  // namespace
+}  // namespace resume_test

@@ -6,7 +6,7 @@
 #include "../io/temporary.hpp"
 #include "fixtures.hpp"
 
-namespace {
+namespace trainer_test {
 
 using merit::Index;
 using merit_test::contains;
@@ -278,4 +278,4 @@ TEST_CASE("progress says how far the work is, how long it will take, and keeps o
   CHECK(merit::spell_seconds(7800) == "2 h 10 min");
 }
 
-}  // namespace
+}  // namespace trainer_test
