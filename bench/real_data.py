@@ -46,14 +46,20 @@ def spell(estimate):
 def figures(kind, report):
     """[(name, the model's figure, what reads nothing, its figure)] of a kind's evaluation."""
     if kind in ("preference", "judge"):
-        return [("pair accuracy", spell(report["accuracy"]), "longer wins", f"{report['longer_wins']['value']:.3f}")]
+        return [("pair accuracy", spell(report["accuracy"]), "longer wins; more lines",
+                 f"{report['longer_wins']['value']:.3f}; {report['more_lines_win']['value']:.3f}")]
     if kind == "ranking":
-        return [("pair accuracy", spell(report["pair_accuracy"]), "longer wins", f"{report['longest']['pair_accuracy']['value']:.3f}"),
-                ("best on top", spell(report["top"]), "longest; chance",
-                 f"{report['longest']['top']['value']:.3f}; {report['top_by_chance']:.3f}")]
+        longest, lines = report["longest"], report["most_lines"]
+        return [("pair accuracy", spell(report["pair_accuracy"]), "longer wins; more lines",
+                 f"{longest['pair_accuracy']['value']:.3f}; {lines['pair_accuracy']['value']:.3f}"),
+                ("best on top", spell(report["top"]), "longest; most lines; chance",
+                 f"{longest['top']['value']:.3f}; {lines['top']['value']:.3f}; {report['top_by_chance']:.3f}")]
     if kind == "ratings":
-        return [("Spearman", spell(report["spearman"]), "length", f"{report['length']['spearman']['value']:.3f}"),
-                ("pair accuracy", spell(report["pair_accuracy"]), "longer wins", f"{report['length']['pair_accuracy']['value']:.3f}")]
+        length, lines = report["length"], report["lines"]
+        return [("Spearman", spell(report["spearman"]), "length; lines",
+                 f"{length['spearman']['value']:.3f}; {lines['spearman']['value']:.3f}"),
+                ("pair accuracy", spell(report["pair_accuracy"]), "longer wins; more lines",
+                 f"{length['pair_accuracy']['value']:.3f}; {lines['pair_accuracy']['value']:.3f}")]
     if kind == "outcome":
         best = report["best_of_n"][-1]
         areas = {b["name"]: b["area_under_curve"]["value"] for b in report["baselines"] if b["area_under_curve"]}
@@ -64,7 +70,8 @@ def figures(kind, report):
     no_error = next(b for b in report["baselines"] if b["name"] == "no error")
     return [("first-error F1", spell(report["first_error_f1"]), "no error; first step", "0; 0"),
             ("named exactly", spell(report["exact"]), "no error", f"{no_error['exact']:.3f}"),
-            ("area under the curve of steps", spell(report["area_under_curve"]), "chance", "0.5"),
+            ("area under the curve of steps", spell(report["area_under_curve"]), "earlier is good",
+             f"{report['area_of_earlier']['value']:.3f}"),
             ("steps judged right", spell(report["step_accuracy"]), "all good", f"{report['step_accuracy_of_all_good']:.3f}")]
 
 

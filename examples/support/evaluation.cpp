@@ -21,6 +21,13 @@ Index completion_length(const merit::Sequence& sequence) {
   return sequence.tokens.size() - std::min(sequence.completion_begin, sequence.tokens.size());
 }
 
+/// The lines of an example's completion that are not blank; nothing where its text is not known, as of ids
+/// and vectors.
+std::optional<Index> lines_of(const RecordSet& set, Index example, Index completion) {
+  if (set.notes.empty() || completion >= set.notes[example].texts.size()) return std::nullopt;
+  return merit::count_lines(set.notes[example].texts[completion]);
+}
+
 /// The number of each example's prompt: examples of one prompt have one number.
 std::vector<Index> prompt_numbers(const RecordSet& set, std::span<const Index> numbers) {
   std::vector<std::string> prompts;
@@ -45,23 +52,33 @@ struct Part {
 void report(const Part& part, const std::vector<merit::PreferenceExample>& examples, Evaluation& out) {
   std::vector<merit::PairScores> scores;
   std::vector<merit::PreferenceExample> own;
+  std::vector<merit::PairLines> lines;
   for (const Index i : part.numbers) {
     scores.push_back({part.all.scores[part.first[i]], part.all.scores[part.first[i] + 1]});
     own.push_back(examples[i]);
+    const auto chosen = lines_of(part.set, i, 0);
+    const auto rejected = lines_of(part.set, i, 1);
+    if (chosen && rejected) lines.push_back({*chosen, *rejected});
   }
-  out.pairs = merit::report_pairs(scores, own);
+  const bool any = std::any_of(lines.begin(), lines.end(), [](const merit::PairLines& pair) {
+    return pair.chosen + pair.rejected > 0;  // ids have no text
+  });
+  if (!any || lines.size() != scores.size()) lines.clear();
+  out.pairs = merit::report_pairs(scores, own, lines);
 }
 
 void report_ranks(const Part& part, const std::vector<merit::RankingExample>& examples, Evaluation& out) {
   std::vector<merit::ScoredRanking> rankings;
   for (const Index i : part.numbers) {
     Index next = part.first[i];
+    Index text = 0;
     for (const merit::RankedGroup& group : examples[i].groups) {
       merit::ScoredRanking& ranking = rankings.emplace_back();
       ranking.ranks = group.ranks;
       for (const merit::Sequence& sequence : group.completions) {
         ranking.scores.push_back(part.all.scores[next++]);
         ranking.lengths.push_back(completion_length(sequence));
+        if (const auto lines = lines_of(part.set, i, text++)) ranking.lines.push_back(*lines);
       }
     }
   }
@@ -86,9 +103,10 @@ void report_numbers(const Part& part, const std::vector<merit::RankingExample>& 
         const double rating =
             alike ? part.model.merged(ratings) : std::accumulate(ratings.begin(), ratings.end(), 0.0);
         const Index length = completion_length(group.completions[k]);
-        merged.push_back({part.all.scores[next], rating, prompts[p], length});
+        const Index lines = lines_of(part.set, i, next - part.first[i]).value_or(0);
+        merged.push_back({part.all.scores[next], rating, prompts[p], length, lines});
         for (Index a = 0; alike && a < attributes; ++a) {
-          each[a].push_back({part.all.rows[next].row(0)[a], ratings[a], prompts[p], length});
+          each[a].push_back({part.all.rows[next].row(0)[a], ratings[a], prompts[p], length, lines});
         }
       }
     }
@@ -176,6 +194,7 @@ Json to_json(const merit::PairReport& report) {
           {"ties", report.ties},
           {"longer_wins", programs::to_json(report.longer_wins)},
           {"length_ties", report.length_ties},
+          {"more_lines_win", to_json(report.more_lines_win)},
           {"loss", report.loss},
           {"mean_margin", report.mean_margin},
           {"min_score", report.min_score},
@@ -199,7 +218,8 @@ Json to_json(const merit::RankingReport& report) {
                {"spearman", to_json(report.spearman)},
                {"without_correlation", report.without_correlation},
                {"longest", to_json(report.longest)},
-               {"shortest", to_json(report.shortest)}});
+               {"shortest", to_json(report.shortest)},
+               {"most_lines", report.most_lines ? to_json(*report.most_lines) : Json(nullptr)}});
   return json;
 }
 
@@ -216,7 +236,8 @@ Json to_json(const merit::RatingsReport& report) {
                {"pairs", report.pairs},
                {"mean_squared_error", programs::to_json(report.mean_squared_error)},
                {"error_of_the_mean", report.error_of_the_mean},
-               {"length", to_json(report.length)}});
+               {"length", to_json(report.length)},
+               {"lines", to_json(report.lines)}});
   return json;
 }
 
@@ -281,6 +302,7 @@ Json to_json(const merit::StepsReport& report) {
                {"f1_of_bad", report.f1_of_bad},
                {"macro_f1", report.macro_f1},
                {"area_under_curve", to_json(report.area_under_curve)},
+               {"area_of_earlier", to_json(report.area_of_earlier)},
                {"baselines", Json::array()}};
   if (report.first_errors) {
     json["erroneous"] = report.first_errors->erroneous;
@@ -332,6 +354,9 @@ std::string text_of(const merit::PairReport& report) {
                             std::to_string(report.pairs) + (report.pairs == 1 ? " pair" : " pairs")),
        line("longer wins", programs::text_of(report.longer_wins) + ", " + ties(report.length_ties) +
                                ": what the length alone gives"),
+       line("more lines", report.more_lines_win
+                              ? programs::text_of(*report.more_lines_win) + ": what the format alone gives"
+                              : "not known: the completions are not text"),
        line("loss", fixed(report.loss, 4) + " (0.6931 is a coin's)"),
        line("mean margin", fixed(report.mean_margin, 4)),
        line("scores", fixed(report.min_score, 4) + " to " + fixed(report.max_score, 4) + ", mean " +
@@ -348,7 +373,12 @@ std::string text_of(const merit::RankingReport& report) {
                  line("longest", programs::text_of(report.longest.pair_accuracy) + " of pairs, best on top " +
                                      fixed(report.longest.top.value, 3) + ": what the length alone gives"),
                  line("shortest", programs::text_of(report.shortest.pair_accuracy) +
-                                      " of pairs, best on top " + fixed(report.shortest.top.value, 3))});
+                                      " of pairs, best on top " + fixed(report.shortest.top.value, 3)),
+                 line("most lines",
+                      report.most_lines
+                          ? programs::text_of(report.most_lines->pair_accuracy) + " of pairs, best on top " +
+                                fixed(report.most_lines->top.value, 3) + ": what the format alone gives"
+                          : "not known: the completions are not text")});
 }
 
 std::string text_of(const merit::RatingsReport& report) {
@@ -361,7 +391,9 @@ std::string text_of(const merit::RatingsReport& report) {
        line("squared error", programs::text_of(report.mean_squared_error) + "; of always the mean " +
                                  fixed(report.error_of_the_mean, 3)),
        line("length", "spearman " + text_of(report.length.spearman) + ", pairs " +
-                          text_of(report.length.pair_accuracy) + ": what the length alone gives")});
+                          text_of(report.length.pair_accuracy) + ": what the length alone gives"),
+       line("lines", "spearman " + text_of(report.lines.spearman) + ", pairs " +
+                         text_of(report.lines.pair_accuracy) + ": what the format alone gives")});
 }
 
 std::string text_of(const merit::OutcomeReport& report) {
@@ -398,7 +430,9 @@ std::string text_of(const merit::StepsReport& report) {
       line("steps", programs::text_of(report.step_accuracy) + " judged right, of " +
                         std::to_string(report.steps) + " in " + std::to_string(report.solutions) +
                         " solutions; calling all good " + fixed(report.step_accuracy_of_all_good, 3)),
-      line("area", text_of(report.area_under_curve) + " under the curve of steps"),
+      line("area", text_of(report.area_under_curve) +
+                       " under the curve of steps; of the step's place alone " +
+                       (report.area_of_earlier ? fixed(report.area_of_earlier->value, 3) : "not defined")),
       line("step F1",
            fixed(report.f1_of_good, 3) + " of good, " + fixed(report.f1_of_bad, 3) + " of bad ones"),
       line("first error", programs::text_of(report.exact) + " named exactly, at the threshold " +

@@ -20,6 +20,7 @@ void fill(const merit::PreferenceRecord& record, Note& note) {
 }
 void fill(const merit::JudgeRecord& record, Note& note) {
   note.texts = {plain_text(record.response_a), plain_text(record.response_b)};
+  if (merit::share_for_a(record.votes) < 0.5) std::swap(note.texts[0], note.texts[1]);  // as tokenize() does
 }
 void fill(const merit::CompletionsRecord& record, Note& note) {
   for (const auto& completion : record.completions) note.texts.push_back(plain_text(completion));

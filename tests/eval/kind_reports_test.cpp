@@ -296,6 +296,9 @@ TEST_CASE(
   CHECK(report.counts.true_positives == 2);
   CHECK(report.step_accuracy.value == 1);
   CHECK(report.baselines[0].accepted == 0);
+  CHECK(report.area_of_earlier->value == 0.5);
+  const StepsReport late = report_steps(std::vector{solution({0, 0, 0, 1}, {true, true, false, none})});
+  CHECK(late.area_of_earlier->value == 1);
   const StepsReport right = report_steps(std::vector{solution({0.9}, {true})});
   CHECK(!right.area_under_curve);
   CHECK(right.baselines[0].exact == 1);
@@ -341,6 +344,18 @@ TEST_CASE("a hand-made ranking counts ties of ranks and of scores, and shares th
   CHECK(report.without_correlation == 1);
   CHECK(report.longest.top.value == 0);
   CHECK(report.shortest.top.value == doctest::Approx((1.0 / 3 + 1) / 2).epsilon(1e-14));
+  CHECK(!report.most_lines);
+  std::vector<ScoredRanking> with_lines = groups;
+  with_lines[0].lines = {3, 1, 1, 0};              // 5 of 5 pairs
+  CHECK(!report_rankings(with_lines).most_lines);  // not known of both groups
+  with_lines[1].lines = {4, 4};                    // a tie
+  const RankingReport formatted = report_rankings(with_lines);
+  REQUIRE(formatted.most_lines);
+  CHECK(formatted.most_lines->pair_accuracy.value == doctest::Approx(5.5 / 6).epsilon(1e-14));
+  CHECK(formatted.most_lines->top.value == 0.75);
+  with_lines[1].lines = {4};
+  CHECK_THROWS_WITH_AS(report_rankings(with_lines),
+                       "report_rankings: found lines of 1 completions, expected 2 or none", UsageError);
   const RankingReport flat = report_rankings(std::vector{groups[1]});
   CHECK(!flat.kendall);
   CHECK(!flat.spearman);
@@ -378,6 +393,12 @@ TEST_CASE("the report of ratings is the stored one, beside length and the mean")
   CHECK(!flat.model.pair_accuracy);  // the two of one prompt were rated alike
   CHECK(flat.pairs == 0);
   CHECK(flat.length.pearson);
+  CHECK(!flat.lines.pearson);  // all of 0 lines
+  const RatingsReport lines =
+      report_ratings(std::vector<RatedCompletion>{{1, 3, 0, 5, 2}, {1, 2, 0, 6, 7}, {1, 4, 1, 5, 1}});
+  REQUIRE(lines.lines.spearman);
+  CHECK(lines.lines.spearman->value == doctest::Approx(-1).epsilon(1e-14));
+  CHECK(lines.lines.pair_accuracy->value == 0);
   CHECK_THROWS_AS(report_ratings({}), DataError);
   CHECK_THROWS_AS(report_ratings(std::vector<RatedCompletion>{{std::nan(""), 1, 0, 1}}), DataError);
 }

@@ -38,6 +38,11 @@ TEST_CASE("the report of pairs counts ties as a half and takes lengths of comple
   CHECK(report.loss == doctest::Approx((loss(1) + loss(-3) + loss(0) + loss(3)) / 4).epsilon(1e-12));
   CHECK(report.longer_wins.value == 2.5 / 4);
   CHECK(report.length_ties == 1);
+  CHECK(!report.more_lines_win);
+  const std::vector<PairLines> lines{{1, 3}, {2, 1}, {0, 0}, {5, 4}};
+  CHECK(report_pairs(scores, examples, lines).more_lines_win->value == 2.5 / 4);
+  CHECK(report_pairs(scores, examples, lines).accuracy.value == 2.5 / 4);
+  CHECK_THROWS_AS(report_pairs(scores, examples, std::vector<PairLines>(3)), UsageError);
 }
 
 TEST_CASE("the length of the prompt is no part of the length baseline") {
@@ -109,7 +114,7 @@ TEST_CASE("the best of N shares the credit of ties, beside chance and the best t
 TEST_CASE("nothing to report, numbers that do not match, and scores that are no numbers are refused") {
   CHECK_THROWS_WITH_AS(report_pairs({}, {}), "there are no pairs to evaluate", DataError);
   CHECK_THROWS_WITH_AS(report_pairs(std::vector<PairScores>(2), std::vector<PreferenceExample>(1)),
-                       "report_pairs: the scores and examples differ in number", UsageError);
+                       "report_pairs: the scores, examples and lines differ in number", UsageError);
   CHECK_THROWS_WITH_AS(
       report_pairs(std::vector<PairScores>{{1, 2}, {1, infinity}}, std::vector<PreferenceExample>(2)),
       "pair 1 of 2 has the scores 1 and inf, expected finite numbers", DataError);

@@ -196,6 +196,12 @@ def test_value_and_judge():
     check(result["evaluation"]["explained_variance"] is not None, str(result["evaluation"]))
     result, _ = train("judge")
     check(value_of(result["evaluation"], "accuracy") > 0.7, str(result["evaluation"]))
+    # The texts are those of the chosen and the rejected one, whichever of them was a.
+    judged = [{"prompt": "p", "response_a": "x\n\ny" if a else "x y z", "response_b": "x y z" if a else "x\n\ny",
+               "votes": ["a" if a else "b"]} for a in (True, False, False)]
+    write_lines("judge_lines.jsonl", judged)
+    evaluated = json.loads(succeeds("merit_evaluate", "--model", "judge_model", "judge_lines.jsonl", "--json"))
+    check(value_of(evaluated, "more_lines_win") == 1, str(evaluated))
 
 
 # ---- Keeping the best ---------------------------------------------------------------------------------------------

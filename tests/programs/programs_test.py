@@ -29,6 +29,7 @@ def test_train_evaluate_score():
     evaluation = result["evaluation"]
     check(evaluation["accuracy"]["low"] > 0.6, f"it learned nothing: {evaluation}")
     check(abs(evaluation["longer_wins"]["value"] - 0.5) < 1e-9, "the lengths are equal")
+    check(abs(evaluation["more_lines_win"]["value"] - 0.5) < 1e-9, "the lines are as many")
     check(result["train"]["records"] == 300 and result["train"]["kept"] == 300, str(result["train"]))
     check(result["tokens"] < result["tokens_before_sharing"], "nothing was shared")
     check(result["step"] == result["steps"] == 76, str(result))

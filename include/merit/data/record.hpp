@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -85,6 +86,13 @@ struct PreferenceRecord {
 
 /// What a judge said of two answers.
 enum class JudgeVote { a, b, tie };
+
+/// The share of votes for a; a tie is half a vote for each.
+inline double share_for_a(std::span<const JudgeVote> votes) {
+  double for_a = 0;
+  for (const JudgeVote vote : votes) for_a += vote == JudgeVote::a ? 1.0 : vote == JudgeVote::tie ? 0.5 : 0.0;
+  return for_a / static_cast<double>(votes.size());
+}
 
 /// Two answers to one prompt, and the votes of people or models who compared them. The forms are those of
 /// PreferenceRecord, but the prompt is given. In text an answer may be empty: a model may have said nothing.

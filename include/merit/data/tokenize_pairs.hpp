@@ -94,10 +94,7 @@ std::optional<PreferenceExample> tokenize(const JudgeRecord& record, const Token
   if (record.votes.empty()) {
     throw DataError(record.source.text() + ": field 'votes': found an empty list, expected at least one");
   }
-  double for_a = 0;
-  for (const JudgeVote vote : record.votes)
-    for_a += vote == JudgeVote::a ? 1.0 : vote == JudgeVote::tie ? 0.5 : 0.0;
-  const double share = for_a / static_cast<double>(record.votes.size());
+  const double share = share_for_a(record.votes);
   PreferenceExample example;
   example.soft_label = std::max(share, 1 - share);
   example.weight = record.weight.value_or(1);

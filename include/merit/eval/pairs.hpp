@@ -1,8 +1,10 @@
-// How well scores order pairs: accuracy with its interval, margins, and the baseline of length.
+// How well scores order pairs: accuracy with its interval, margins, and the baselines of length
+// and format.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,6 +21,12 @@ inline double pair_credit(double chosen, double rejected) {
   return chosen > rejected ? 1.0 : chosen < rejected ? 0.0 : 0.5;
 }
 
+/// How many lines of the two texts are not blank.
+struct PairLines {
+  Index chosen = 0;
+  Index rejected = 0;
+};
+
 /// What is reported about a set of pairs. All from counts over the whole set.
 struct PairReport {
   Index pairs = 0;
@@ -31,14 +39,17 @@ struct PairReport {
   double max_score = 0;
   Estimate longer_wins;  // accuracy of preferring the longer completion, in tokens: the baseline of length
   Index length_ties = 0;
+  std::optional<Estimate> more_lines_win;  // the same of more lines: the baseline of format; nothing where
+                                           // the lines are not known
 };
 
-/// The report of given scores.
+/// The report of given scores; `lines` may be empty.
 inline PairReport report_pairs(std::span<const PairScores> scores,
-                               std::span<const PreferenceExample> examples) {
+                               std::span<const PreferenceExample> examples,
+                               std::span<const PairLines> lines = {}) {
   if (scores.empty()) throw DataError("there are no pairs to evaluate");
-  if (scores.size() != examples.size())
-    throw UsageError("report_pairs: the scores and examples differ in number");
+  if (scores.size() != examples.size() || (!lines.empty() && lines.size() != scores.size()))
+    throw UsageError("report_pairs: the scores, examples and lines differ in number");
   PairReport report;
   report.pairs = scores.size();
   report.min_score = std::min(scores[0].chosen, scores[0].rejected);
@@ -69,6 +80,10 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
   }
   report.accuracy = bootstrap_mean(credits);
   report.longer_wins = bootstrap_mean(length_credits);
+  std::vector<double> line_credits;
+  for (const auto& [chosen, rejected] : lines)
+    line_credits.push_back(pair_credit(static_cast<double>(chosen), static_cast<double>(rejected)));
+  if (!lines.empty()) report.more_lines_win = bootstrap_mean(line_credits);
   return report;
 }
 

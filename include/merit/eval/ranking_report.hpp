@@ -1,5 +1,5 @@
 // What is reported about ranked groups: pairs in the right order, the best at the top, rank correlations, and
-// the same for judges that only look at length.
+// the same for judges that only look at length or format.
 #pragma once
 
 #include <algorithm>
@@ -17,11 +17,12 @@
 
 namespace merit::inline MERIT_ABI {
 
-/// The completions of one prompt with their scores, ranks and lengths.
+/// The completions of one prompt with their scores, ranks, lengths and lines.
 struct ScoredRanking {
   std::vector<double> scores;
   std::vector<Index> ranks;    // 0 is best; equal ranks are a tie
   std::vector<Index> lengths;  // in tokens
+  std::vector<Index> lines{};  // that are not blank; empty: not known
 };
 
 /// How well some judge orders groups.
@@ -44,6 +45,8 @@ struct RankingReport {
   Index without_correlation = 0;     // groups whose scores are all equal, left out of the two
   OrderReport longest;               // preferring the longer completion
   OrderReport shortest;              // preferring the shorter one
+  std::optional<OrderReport>
+      most_lines;  // preferring the one of more lines; nothing where they are not known
 };
 
 namespace detail {
@@ -101,7 +104,7 @@ OrderReport report_order(std::span<const ScoredRanking* const> groups, const Sco
 
 /// The report of scored groups; intervals are over groups. A group whose ranks are all equal says nothing and
 /// is left out, counted. Throws DataError when no group is left or a score is not finite, UsageError when a
-/// group has not one rank and one length for each score.
+/// group has not one rank and one length for each score, or lines of another number than 0 or that.
 inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
   RankingReport report;
   std::vector<const ScoredRanking*> groups;
@@ -111,6 +114,10 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
       throw UsageError(detail::concat("report_rankings: found ", group.ranks.size(), " ranks and ",
                                       group.lengths.size(), " lengths, expected ", group.scores.size(),
                                       ", one a completion"));
+    }
+    if (!group.lines.empty() && group.lines.size() != group.scores.size()) {
+      throw UsageError(detail::concat("report_rankings: found lines of ", group.lines.size(),
+                                      " completions, expected ", group.scores.size(), " or none"));
     }
     const auto [low, high] = std::minmax_element(group.ranks.begin(), group.ranks.end());
     if (*low == *high) {
@@ -147,16 +154,19 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
     report.kendall = bootstrap_mean(kendalls);
     report.spearman = bootstrap_mean(spearmans);
   }
-  const auto lengths = [](double sign) {
-    return [sign](const ScoredRanking& group) {
+  const auto judge = [](std::vector<Index> ScoredRanking::*counts, double sign) {
+    return [counts, sign](const ScoredRanking& group) {
       std::vector<double> scores;
-      for (const Index length : group.lengths) scores.push_back(sign * static_cast<double>(length));
+      for (const Index count : group.*counts) scores.push_back(sign * static_cast<double>(count));
       return scores;
     };
   };
   report.model = detail::report_order(groups, [](const ScoredRanking& group) { return group.scores; });
-  report.longest = detail::report_order(groups, lengths(1));
-  report.shortest = detail::report_order(groups, lengths(-1));
+  report.longest = detail::report_order(groups, judge(&ScoredRanking::lengths, 1));
+  report.shortest = detail::report_order(groups, judge(&ScoredRanking::lengths, -1));
+  if (std::none_of(groups.begin(), groups.end(),
+                   [](const ScoredRanking* group) { return group->lines.empty(); }))
+    report.most_lines = detail::report_order(groups, judge(&ScoredRanking::lines, 1));
   return report;
 }
 

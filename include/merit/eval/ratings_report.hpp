@@ -23,6 +23,7 @@ struct RatedCompletion {
   double rating = 0;
   Index prompt = 0;  // completions of one prompt have one number
   Index length = 0;  // in tokens
+  Index lines = 0;   // that are not blank
 };
 
 /// How well some judge goes with ratings. An entry is nothing where it is not defined: a side that does not
@@ -41,6 +42,7 @@ struct RatingsReport {
   Estimate mean_squared_error;
   double error_of_the_mean = 0;  // mean squared error of always saying the mean rating
   AgreementReport length;        // the longer completion as the better one; below 0 or ½, the shorter
+  AgreementReport lines;         // the same of more lines
 };
 
 /// A state with its predicted and its actual return.
@@ -134,12 +136,13 @@ inline double weighted_variance(std::span<const double> values, std::span<const 
 /// The report of one attribute's ratings; intervals are over prompts. Throws DataError when there are none or
 /// a number is not finite.
 inline RatingsReport report_ratings(std::span<const RatedCompletion> completions) {
-  std::vector<double> scores, ratings, lengths, squares;
+  std::vector<double> scores, ratings, lengths, lines, squares;
   std::vector<Index> numbers;
   for (const RatedCompletion& one : completions) {
     scores.push_back(one.score);
     ratings.push_back(one.rating);
     lengths.push_back(static_cast<double>(one.length));
+    lines.push_back(static_cast<double>(one.lines));
     squares.push_back((one.score - one.rating) * (one.score - one.rating));
     numbers.push_back(one.prompt);
   }
@@ -151,6 +154,7 @@ inline RatingsReport report_ratings(std::span<const RatedCompletion> completions
   report.prompts = members.size();
   report.model = detail::report_agreement(scores, ratings, groups, members, report.pairs);
   report.length = detail::report_agreement(lengths, ratings, groups, members, report.pairs);
+  report.lines = detail::report_agreement(lines, ratings, groups, members, report.pairs);
   report.mean_squared_error = detail::mean_by_groups(squares, groups, members.size());
   const std::vector<double> ones(members.size(), 1.0);
   report.error_of_the_mean = detail::weighted_variance(ratings, groups, ones);

@@ -148,8 +148,9 @@ struct StepsReport {
   double macro_f1 = 0;                       // the mean of the two
   std::optional<Estimate> area_under_curve;  // of the steps' scores; nothing when all are good or all bad
 
-  double step_accuracy_of_all_good = 0;  // of calling every step good
-  std::vector<StepsBaseline> baselines;  // "no error" always, "first step" always
+  double step_accuracy_of_all_good = 0;     // of calling every step good
+  std::optional<Estimate> area_of_earlier;  // of scoring a step by its place, an earlier one higher
+  std::vector<StepsBaseline> baselines;     // "no error" always, "first step" always
 };
 
 /// The report of scored solutions at a threshold fitted on others (fit_step_threshold). Intervals are over
@@ -159,7 +160,7 @@ inline StepsReport report_steps(std::span<const ScoredSolution> solutions, doubl
   report.threshold = threshold;
   std::vector<Index> numbers, step_numbers;
   std::vector<FirstError> predicted, actual;
-  std::vector<double> step_scores, step_hits;
+  std::vector<double> step_scores, step_places, step_hits;
   std::vector<std::uint8_t> step_good;
   for (const ScoredSolution& solution : solutions) {
     if (!detail::is_labelled("report_steps", solution)) {
@@ -175,6 +176,7 @@ inline StepsReport report_steps(std::span<const ScoredSolution> solutions, doubl
       report.counts.add(called_good, *solution.good[i]);
       step_numbers.push_back(solution.problem);
       step_scores.push_back(solution.scores[i]);
+      step_places.push_back(-static_cast<double>(i));
       step_good.push_back(*solution.good[i] ? 1 : 0);
       step_hits.push_back(called_good == *solution.good[i] ? 1 : 0);
     }
@@ -230,6 +232,7 @@ inline StepsReport report_steps(std::span<const ScoredSolution> solutions, doubl
   report.f1_of_bad = report.counts.flipped().f1();
   report.macro_f1 = (report.f1_of_good + report.f1_of_bad) / 2;
   report.area_under_curve = detail::area_by_groups(step_scores, step_good, step_groups, problems);
+  report.area_of_earlier = detail::area_by_groups(step_places, step_good, step_groups, problems);
   report.step_accuracy_of_all_good =
       static_cast<double>(report.counts.true_positives + report.counts.false_negatives) /
       static_cast<double>(report.steps);
