@@ -53,7 +53,7 @@ if ! { cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release -DMERIT_BUILD_T
   exit 1
 fi
 
-echo "== 3/3  train, measure, rank, search, save (about a minute)"
+echo "== 3/3  train, measure, rank, search, save (about two minutes)"
 # Threads that wait asleep do not fight with whatever else the machine is doing.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 exec build/quickstart/examples/quickstart "$model"
