@@ -269,6 +269,22 @@ def test_benchmarks():
     write_lines("llmbar.jsonl", [{"input": "sort ba", "output_1": "ba", "output_2": "ab", "label": 2}])
     report = json.loads(succeeds("merit_evaluate", "--model", "model", "llmbar.jsonl", "--json", "--layout", "llm_bar"))
     check(report["benchmark"]["layout"] == "llm_bar" and report["pairs"] == 1, str(report))
+    judged = [{"pair_id": str(i), "original_id": i, "source": source, "question": "sort cba\n", "response_model": "m",
+               "response_A": "abc" if a else "cba", "response_B": "cba" if a else "abc", "label": "A>B" if a else "B>A"}
+              for i, (source, a) in enumerate([("mmlu-pro-law", True), ("livebench-math", False), ("mmlu-pro-law", False)])]
+    write_lines("judgebench.jsonl", judged)
+    report = json.loads(succeeds("merit_evaluate", "--model", "model", "judgebench.jsonl", "--json"))
+    check(report["benchmark"]["layout"] == "judge_bench" and set(report["benchmark"]["subsets"]) == {"Knowledge", "Math"}, str(report))
+    # A and B change places and the better answer is the same: all three pairs are one.
+    check(report["accuracy"]["value"] in (0, 1) and report["pairs"] == 3, str(report))
+    write_lines("prmbench.jsonl", [
+        {"idx": f"{kind}_{r['number']}", "original_question": r["prompt"], "modified_question": r["prompt"],
+         "original_process": r["completions"], "modified_process": r["completions"], "modified_steps": [r["labels"].index(-1) + 1],
+         "error_steps": [k + 1 for k, label in enumerate(r["labels"]) if label == -1], "reason": "", "classification": kind}
+        for kind in ("circular", "deception") for r in solutions(40, 9) if -1 in r["labels"]])
+    report = json.loads(succeeds("merit_evaluate", "--model", "steps_model", "prmbench.jsonl", "--json"))["benchmark"]
+    check(report["layout"] == "prm_bench" and report["prm_score"] > 0.6, str(report))
+    check(report["classes"]["circular"] == report["classes"]["deception"], "the same rows: " + str(report))
     fails(2, ["process_bench", "scalar"], "merit_evaluate", "--model", "model", "processbench.jsonl")
     fails(2, ["layout", "mt_bench"], "merit_evaluate", "--model", "model", "eval.jsonl", "--layout", "mt_bench")
 
