@@ -270,9 +270,16 @@ int run(int argc, char** argv) {
     std::map<std::string, std::vector<Index>> subsets;
     for (Index i = 0; i < set.notes.size(); ++i) subsets[set.notes[i].subset].push_back(i);
     for (const auto& [subset, numbers] : subsets) {
-      const auto part = programs::evaluate_some(*model, set, evaluation, numbers, reading, threshold);
-      json["subsets"][subset] = programs::to_json(part);
-      said += "\n\n" + options.subset_field + " " + subset + '\n' + programs::text_of(part);
+      std::string report;
+      try {
+        const auto part = programs::evaluate_some(*model, set, evaluation, numbers, reading, threshold);
+        json["subsets"][subset] = programs::to_json(part);
+        report = programs::text_of(part);
+      } catch (const merit::DataError& error) {  // a part may have nothing to compare where the whole has
+        json["subsets"][subset] = {{"not_reported", error.what()}};
+        report = std::string("not reported: ") + error.what();
+      }
+      said += "\n\n" + options.subset_field + " " + subset + '\n' + report;
     }
   }
   if (!options.report.empty()) {

@@ -13,6 +13,7 @@
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <initializer_list>
 #include <numeric>
 
 #include "merit/eval/steps_report.hpp"
@@ -315,7 +316,7 @@ void search(StepModel& model, double threshold, const std::vector<EmbeddedProble
     std::printf("    %.1f lines written a problem\n", lines);
   };
   row("search, bad lines pruned", accuracy, cost.value);
-  for (const Index n : {1, 4, 8, 16, 32}) {
+  for (const Index n : std::initializer_list<Index>{1, 4, 8, 16, 32}) {
     row(detail::concat("best of ", n), curve[n - 1].chosen, static_cast<double>(n * task.items));
   }
   print_share("search ended without an answer", bootstrap_mean(unanswered));

@@ -192,6 +192,7 @@ Json to_json(const merit::PairReport& report) {
   return {{"pairs", report.pairs},
           {"accuracy", programs::to_json(report.accuracy)},
           {"ties", report.ties},
+          {"even", report.even},
           {"longer_wins", programs::to_json(report.longer_wins)},
           {"length_ties", report.length_ties},
           {"more_lines_win", to_json(report.more_lines_win)},
@@ -350,8 +351,10 @@ std::string text_of(const merit::PairReport& report) {
     return count == 0 ? std::string("no ties") : std::to_string(count) + (count == 1 ? " tie" : " ties");
   };
   return joined(
-      {line("accuracy", programs::text_of(report.accuracy) + ", " + ties(report.ties) + " in " +
-                            std::to_string(report.pairs) + (report.pairs == 1 ? " pair" : " pairs")),
+      {line("accuracy",
+            programs::text_of(report.accuracy) + ", " + ties(report.ties) + " in " +
+                std::to_string(report.pairs) + (report.pairs == 1 ? " pair" : " pairs") +
+                (report.even == 0 ? "" : ", " + std::to_string(report.even) + " judged even and left out")),
        line("longer wins", programs::text_of(report.longer_wins) + ", " + ties(report.length_ties) +
                                ": what the length alone gives"),
        line("more lines", report.more_lines_win

@@ -223,7 +223,8 @@ void show(ReportPage& page, const ReportInput& input, const std::vector<merit::P
     const double p = merit::sigmoid(scores[2 * i] - scores[2 * i + 1]);
     probabilities.push_back(p);
     sure.push_back(std::max(p, 1 - p));
-    right.push_back(p > 0.5 ? 1 : p < 0.5 ? 0 : 0.5);
+    const double label = examples[i].soft_label;
+    right.push_back(p > 0.5 ? label : p < 0.5 ? 1 - label : 0.5);
   }
   page.chart(histogram);
   reliability(page, "Reliability of pairs",

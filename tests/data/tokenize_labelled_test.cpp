@@ -424,6 +424,18 @@ TEST_CASE("a cut rollout keeps the returns of the tokens that are left") {
   CHECK(example.old_values == Numbers{1, 2});
 }
 
+TEST_CASE("a rollout of one token in all has no state, and is dropped and counted") {
+  auto record = completion_record<merit::RolloutRecord>("12", "abc");
+  record.rewards = {1, 10, 100, 1000};
+  DataCounts counts;
+  CHECK(!merit::tokenize(record, bytes, {.max_tokens = 1, .truncation = Truncation::cut_left}, counts));
+  CHECK(counts.dropped_empty == 1);
+  CHECK(counts.kept == 0);
+  CHECK(counts.tokens == 0);
+  CHECK(merit::tokenize(record, bytes, {.max_tokens = 2, .truncation = Truncation::cut_left}, counts));
+  CHECK(counts.kept == 1);
+}
+
 TEST_CASE("the records of one prompt fall on one side of a split, whatever their kind") {
   const auto key = [](const auto& record) { return merit::split_key(record); };
   merit::JudgeRecord judge;

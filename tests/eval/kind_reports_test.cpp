@@ -260,6 +260,28 @@ TEST_CASE("the report of steps is the stored one, and the fitted threshold the b
   CHECK(report.baselines[0].f1 + report.baselines[1].f1 == 0);
 }
 
+TEST_CASE("a probability is in the bin whose borders hold it") {
+  for (const Index bins : {Index{10}, Index{100}, Index{7}}) {
+    for (Index k = 0; k <= bins; ++k) {
+      const double border = static_cast<double>(k) / static_cast<double>(bins);
+      CHECK(detail::bin_of(border, bins) == std::min(k, bins - 1));
+      if (k > 0) CHECK(detail::bin_of(std::nextafter(border, 0.0), bins) == k - 1);
+    }
+  }
+}
+
+TEST_CASE("a draw without an erroneous or a correct solution has no F1, which is not an F1 of 0") {
+  std::vector<ScoredSolution> solutions;
+  for (Index i = 0; i < 10; ++i) {
+    solutions.push_back(i == 0 ? solution({0.9, 0.1}, {true, false}) : solution({0.9, 0.8}, {true, true}));
+    solutions.back().problem = i;
+  }
+  const StepsReport report = report_steps(solutions);
+  REQUIRE(report.f1);
+  CHECK(report.f1->value == 1);
+  CHECK(report.f1->low == 1);
+}
+
 TEST_CASE("a threshold lies between the scores it has to part, and is in reach of all of them") {
   const auto one = solution({0.9, 0.2, 0.1}, {true, false, none});
   const auto right = solution({0.8, 0.6}, {true, true});

@@ -45,6 +45,29 @@ TEST_CASE("the report of pairs counts ties as a half and takes lengths of comple
   CHECK_THROWS_AS(report_pairs(scores, examples, std::vector<PairLines>(3)), UsageError);
 }
 
+TEST_CASE("the better side of a pair is the likelier one, and an even pair has none") {
+  std::vector<PreferenceExample> examples{lengths(0, 1, 7), lengths(0, 3, 2), lengths(0, 5, 1),
+                                          lengths(0, 2, 1)};
+  examples[0].soft_label = 0.25;
+  examples[1].soft_label = 0.5;
+  examples[2].soft_label = 0.75;
+  const std::vector<PairScores> scores{{-5, 5}, {3, 0}, {1, 0}, {0, 2}};
+  const PairReport report =
+      report_pairs(scores, examples, std::vector<PairLines>{{1, 2}, {9, 1}, {1, 2}, {1, 2}});
+  CHECK(report.pairs == 4);
+  CHECK(report.even == 1);
+  CHECK(report.accuracy.value == doctest::Approx(2.0 / 3).epsilon(1e-14));
+  CHECK(report.longer_wins.value == 1);
+  CHECK(report.more_lines_win->value == doctest::Approx(1.0 / 3).epsilon(1e-14));
+  const auto loss = [](double p, double margin) {
+    return p * std::log(1 + std::exp(-margin)) + (1 - p) * std::log(1 + std::exp(margin));
+  };
+  CHECK(report.loss ==
+        doctest::Approx((loss(0.25, -10) + loss(0.5, 3) + loss(0.75, 1) + loss(1, -2)) / 4).epsilon(1e-12));
+  CHECK_THROWS_WITH_AS(report_pairs(std::vector{scores[1]}, std::vector{examples[1]}),
+                       "all 1 pairs were judged even: there is no better side", DataError);
+}
+
 TEST_CASE("the length of the prompt is no part of the length baseline") {
   PreferenceExample example = lengths(0, 4, 5);
   example.chosen.completion_begin = 0;

@@ -172,4 +172,35 @@ TEST_CASE("a head of other classes, or another head, is refused by name") {
   CHECK(contains(error, "the head has several layers (score.0.bias, score.0.weight"));
 }
 
+TEST_CASE("weights of other settings are refused although the shapes agree") {
+  using Deep = RewardModel<Llama, TwoLayerHead, PairwiseLoss, B>;
+  const TemporaryDirectory directory;
+  Deep saved({.backbone = tiny_reward_llama()});
+  save_model(directory / "m", saved);
+
+  Deep gelu({.backbone = tiny_reward_llama(), .head = {.activation = Activation::gelu}, .seed = 4});
+  const auto before = values_of(gelu);
+  std::string error = error_of<ConfigError>([&] { load_model_parameters(directory / "m", gelu); });
+  CHECK(contains(error, "a different model: head.activation is \"relu\", expected \"gelu\""));
+  CHECK(values_of(gelu) == before);
+  load_model_parameters(directory / "m", gelu, {.allow_other_settings = true});
+  CHECK(values_of(gelu) == values_of(saved));
+
+  Llama turned = tiny_reward_llama();
+  turned.rope_base = 20;
+  Deep other({.backbone = turned});
+  error = error_of<ConfigError>([&] { load_model_parameters(directory / "m", other); });
+  CHECK(contains(error, "backbone.rope_theta is 10000.0, expected 20.0"));
+
+  // What changes no score is no difference.
+  Llama longer = tiny_reward_llama();
+  longer.max_positions += 1;
+  longer.init_deviation = 0.5;
+  longer.frozen_layers = 1;
+  longer.recompute = true;
+  Deep same({.backbone = longer, .seed = 5});
+  load_model_parameters(directory / "m", same);
+  CHECK(values_of(same) == values_of(saved));
+}
+
 }  // namespace head_checkpoints_test

@@ -131,6 +131,10 @@ TEST_CASE("a step's accuracy counts pairs, labels and classes by the side of the
   CHECK(count_right(pairs, view, 1).right == 1.5);
   CHECK(count_right(pairs, view, 1).counted == 3);
   CHECK(count_right(pairs, view, 1).share() == 0.5);
+  pairs.pairs[0].soft_label = 0.5;   // not counted
+  pairs.pairs[1].soft_label = 0.25;  // the rejected one is likelier, and scores higher
+  CHECK(count_right(pairs, view, 1).right == 1.5);
+  CHECK(count_right(pairs, view, 1).counted == 2);
 
   RankingTargets ranking;  // 0 over 1 and 4, which tie in rank; 1 and 4 are not compared
   ranking.add(std::vector<std::uint32_t>{1, 0, 4}, std::vector<Index>{1, 0, 1});

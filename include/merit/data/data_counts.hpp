@@ -18,12 +18,13 @@ struct DataCounts {
   Index kept = 0;               // given out, cut ones among them
   Index dropped_over_long = 0;  // too long and not to be cut
   Index dropped_equal = 0;      // all completions the same, from the first or after cutting
-  Index dropped_empty = 0;      // a completion without a token, from the first or after cutting
-  Index cut_left = 0;           // kept, at least one side cut by policy cut_left
-  Index cut_right = 0;          // … by policy cut_right
-  Index cut_prompt = 0;         // … by policy keep_completion
-  Index tokens = 0;             // of all kept sequences
-  Index longest = 0;            // tokens of the longest sequence read, before any cut
+  Index dropped_empty = 0;  // a completion without a token, from the first or after cutting; a rollout of one
+                            // token in all, which has no state
+  Index cut_left = 0;       // kept, at least one side cut by policy cut_left
+  Index cut_right = 0;      // … by policy cut_right
+  Index cut_prompt = 0;     // … by policy keep_completion
+  Index tokens = 0;         // of all kept sequences
+  Index longest = 0;        // tokens of the longest sequence read, before any cut
 
   Index dropped_single = 0;      // a ranking of one completion
   Index dropped_unlabelled = 0;  // no step has a label, from the first or after cutting

@@ -131,7 +131,14 @@ std::optional<RolloutExample> tokenize(const RolloutRecord& record, const Tokeni
   example.old_values = record.values;
   example.weight = record.weight.value_or(1);
 
-  if (!detail::fit(std::array<Sequence*, 1>{&sequence}, options, record.source, counts)) return std::nullopt;
+  const std::array<Sequence*, 1> sequences{&sequence};
+  const auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
+  if (!kept) return std::nullopt;
+  if (sequence.completion_begin == 0 && sequence.tokens.size() == 1) {
+    ++counts.dropped_empty;  // no token comes after another: there is no state to value
+    return std::nullopt;
+  }
+  detail::count_kept(sequences, cut, options, counts);
   const Index left = sequence.tokens.size() - sequence.completion_begin;
   for (std::vector<double>* numbers : {&example.returns, &example.old_values}) {
     if (numbers->size() <= left) continue;

@@ -11,6 +11,19 @@
 #include "merit/infer/normalise.hpp"
 
 namespace merit::inline MERIT_ABI {
+namespace detail {
+
+/// The bin from b/bins up to (b + 1)/bins that holds p, of 0 to 1; the last one holds 1 too.
+inline Index bin_of(double p, Index bins) {
+  const auto count = static_cast<double>(bins);
+  auto b = std::min(bins - 1, static_cast<Index>(p * count));
+  // The product may be rounded to the other side of a border.
+  if (b + 1 < bins && p >= static_cast<double>(b + 1) / count) ++b;
+  if (b > 0 && p < static_cast<double>(b) / count) --b;
+  return b;
+}
+
+}  // namespace detail
 
 /// One row of a reliability table: the predictions from `low` up to but not including `high` (the last row
 /// includes 1).
@@ -49,7 +62,7 @@ inline CalibrationReport report_calibration(std::span<const double> probabilitie
     if (p < 0 || p > 1)
       throw DataError(
           detail::concat("report_calibration: found the probability ", p, ", expected one from 0 to 1"));
-    ReliabilityBin& bin = report.bins[std::min(bins - 1, static_cast<Index>(p * count))];
+    ReliabilityBin& bin = report.bins[detail::bin_of(p, bins)];
     ++bin.count;
     bin.mean_probability += p;
     bin.mean_outcome += y;

@@ -82,8 +82,7 @@ inline Estimate calibration_error_by_groups(std::span<const double> probabilitie
     double n = 0;
     for (Index i = 0; i < probabilities.size(); ++i) {
       const double weight = weights[groups[i]];
-      const auto bin = std::min(bins - 1, static_cast<Index>(probabilities[i] * static_cast<double>(bins)));
-      gaps[bin] += weight * (probabilities[i] - labels[i]);
+      gaps[bin_of(probabilities[i], bins)] += weight * (probabilities[i] - labels[i]);
       n += weight;
     }
     double error = 0;

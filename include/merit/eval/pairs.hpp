@@ -27,12 +27,15 @@ struct PairLines {
   Index rejected = 0;
 };
 
-/// What is reported about a set of pairs. All from counts over the whole set.
+/// What is reported about a set of pairs. All from counts over the whole set. The better side of a pair is
+/// the likelier one by its soft label; pairs judged even have none, and count in the loss and the scores
+/// alone.
 struct PairReport {
   Index pairs = 0;
+  Index even = 0;  // of them with a soft label of ½
   Index ties = 0;  // equal scores; each counts one half
   Estimate accuracy;
-  double loss = 0;         // mean −log σ(chosen − rejected)
+  double loss = 0;  // mean −p·log σ(chosen − rejected) − (1 − p)·log σ(rejected − chosen), p the soft label
   double mean_margin = 0;  // chosen − rejected
   double min_score = 0;
   double mean_score = 0;
@@ -57,15 +60,15 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
   const auto n = static_cast<double>(scores.size());
   std::vector<double> credits;
   std::vector<double> length_credits;
+  std::vector<double> line_credits;
   for (Index i = 0; i < scores.size(); ++i) {
     const auto [chosen, rejected] = scores[i];
     if (!std::isfinite(chosen) || !std::isfinite(rejected)) {
       throw DataError(detail::concat("pair ", i, " of ", scores.size(), " has the scores ", chosen, " and ",
                                      rejected, ", expected finite numbers"));
     }
-    credits.push_back(pair_credit(chosen, rejected));
-    report.ties += chosen == rejected ? 1 : 0;
-    report.loss += softplus(rejected - chosen) / n;
+    const double p = examples[i].soft_label;
+    report.loss += (p * softplus(rejected - chosen) + (1 - p) * softplus(chosen - rejected)) / n;
     report.mean_margin += (chosen - rejected) / n;
     report.mean_score += (chosen + rejected) / (2 * n);
     report.min_score = std::min({report.min_score, chosen, rejected});
@@ -73,16 +76,26 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
     const auto length = [](const Sequence& s) {
       return static_cast<double>(s.tokens.size() - s.completion_begin);
     };
+    if (p == 0.5) {
+      ++report.even;
+      continue;
+    }
+    const auto credit = [p](double a, double b) { return p > 0.5 ? pair_credit(a, b) : pair_credit(b, a); };
+    credits.push_back(credit(chosen, rejected));
+    report.ties += chosen == rejected ? 1 : 0;
+    if (!lines.empty())
+      line_credits.push_back(
+          credit(static_cast<double>(lines[i].chosen), static_cast<double>(lines[i].rejected)));
     const double a = length(examples[i].chosen);
     const double b = length(examples[i].rejected);
-    length_credits.push_back(pair_credit(a, b));
+    length_credits.push_back(credit(a, b));
     report.length_ties += a == b ? 1 : 0;
   }
+  if (credits.empty())
+    throw DataError(
+        detail::concat("all ", scores.size(), " pairs were judged even: there is no better side"));
   report.accuracy = bootstrap_mean(credits);
   report.longer_wins = bootstrap_mean(length_credits);
-  std::vector<double> line_credits;
-  for (const auto& [chosen, rejected] : lines)
-    line_credits.push_back(pair_credit(static_cast<double>(chosen), static_cast<double>(rejected)));
   if (!lines.empty()) report.more_lines_win = bootstrap_mean(line_credits);
   return report;
 }

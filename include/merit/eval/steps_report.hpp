@@ -223,6 +223,7 @@ inline StepsReport report_steps(std::span<const ScoredSolution> solutions, doubl
         of[2] += weights[g] * accepted[g];
         of[3] += weights[g] * correct[g];
       }
+      if (of[1] == 0 || of[3] == 0) return std::numeric_limits<double>::quiet_NaN();  // a draw without either
       return detail::harmonic_mean(of[0] / of[1], of[2] / of[3]);
     });
   }

@@ -105,7 +105,8 @@ struct Advantages {
 /// Generalised advantage estimation (Schulman et al. 2016), backwards from A_T = V_T = 0:
 /// δ_t = r_t + γ·V_{t+1} − V_t, A_t = δ_t + γλ·A_{t+1}, R_t = A_t + V_t.
 /// `values` are of the state before each token. `mask` is 1 for the tokens of the policy, empty when all are;
-/// both results are 0 where it is 0. Throws UsageError when the lengths differ.
+/// both results are 0 where it is 0, and so is what a reward there would add: place rewards on tokens of the
+/// policy. Throws UsageError when the lengths differ.
 inline Advantages generalised_advantages(std::span<const double> rewards, std::span<const double> values,
                                          double gamma, double lambda, std::span<const std::uint8_t> mask = {},
                                          MaskedTokens masked = MaskedTokens::skip) {

@@ -243,7 +243,8 @@ void save_model(const std::filesystem::path& directory, Model& model, const Mode
 // --- reading ---
 
 struct LoadOptions {
-  bool allow_missing_head = false;  // a language model without one: the head stays as it is
+  bool allow_missing_head = false;    // a language model without one: the head stays as it is
+  bool allow_other_settings = false;  // the saved head or backbone may have others than the model
 };
 
 /// What loading did not do.
@@ -315,12 +316,61 @@ void check_head(const SafetensorsDirectory& file, const std::vector<std::string>
   }
 }
 
+template <class T, class Variant>
+inline constexpr bool is_alternative = false;
+template <class T, class... Ts>
+inline constexpr bool is_alternative<T, std::variant<Ts...>> = (std::is_same_v<T, Ts> || ...);
+
+/// `found` with the settings of `expected` that change no score.
+template <class Backbone>
+Backbone with_harmless_of(Backbone found, const Backbone& expected) {
+  const auto copy = [&](auto field) { found.*field = expected.*field; };
+  if constexpr (requires { found.init_deviation; }) copy(&Backbone::init_deviation);
+  if constexpr (requires { found.rope_base; }) {
+    if (expected.position_limit() == 0) copy(&Backbone::max_positions);
+    copy(&Backbone::tied_embedding);
+    copy(&Backbone::unembedding);  // a missing tensor is an error of its own
+  }
+  return found;
+}
+
+/// Throws ConfigError when config.json or merit.json says that the weights were made for a backbone or a head
+/// of other settings, which the shapes need not show. A config.json of a kind that merit does not read says
+/// nothing.
+template <class Model>
+void check_settings(const std::filesystem::path& directory, const Model& model, bool with_head) {
+  using Backbone = typename Model::BackboneType;
+  std::vector<std::string> found;
+  std::error_code ignored;
+  if constexpr (is_alternative<Backbone, BackboneConfig>) {
+    const std::filesystem::path path = directory / "config.json";
+    std::optional<BackboneConfig> config;
+    try {
+      if (std::filesystem::exists(path, ignored)) config = read_backbone_config(path);
+    } catch (const ConfigError&) {
+    }
+    if (const auto* own = config ? std::get_if<Backbone>(&*config) : nullptr) {
+      const Backbone& expected = model.config().backbone;
+      list_differences("backbone", backbone_config_json(with_harmless_of(*own, expected)),
+                       backbone_config_json(expected), found);
+    }
+  }
+  if (const auto card = read_model_card(directory); card && with_head && is_filled(card->head))
+    list_differences("head", card->head, policy_json(model.config().head), found);
+  if (found.empty()) return;
+  std::string text;
+  for (const std::string& difference : found) text += (text.empty() ? "" : "; ") + difference;
+  throw ConfigError(concat(directory.string(), ": a different model: ", text));
+}
+
 }  // namespace detail
 
 /// Reads the weights of a checkpoint directory, one file or shards, into `model`: every parameter, converted
 /// to the model's precision. Names are tried as we write them, without "model." or "transformer.", and as TRL
 /// names value heads. Throws DataError when a tensor is missing, has another shape, or holds an infinity or
-/// NaN, and IoError; then the model is unchanged.
+/// NaN, ConfigError when the shapes agree but config.json or merit.json say that the weights belong to other
+/// settings of the backbone or head, and IoError; then the model is unchanged. What else the card says, such
+/// as the loss and the tokenizer, `require_same` compares.
 template <class Model>
 LoadReport load_model_parameters(const std::filesystem::path& directory, Model& model,
                                  const LoadOptions& options = {}) {
@@ -361,6 +411,7 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
                                                                  parameters.element_count(i)));
     used.push_back(tensor->name);
   }
+  if (!options.allow_other_settings) detail::check_settings(directory, model, report.fresh.empty());
   Backend::from_host(model.handle(), host.data(), parameters.values().data, host.size());
 
   std::sort(used.begin(), used.end());

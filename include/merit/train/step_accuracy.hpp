@@ -34,13 +34,14 @@ RightCount count_right(const Targets&, std::span<const Score>, Index) {
   return {};
 }
 
-/// Pairs in the right order. scores (R, width).
+/// Pairs in the order of their labels; those judged even do not count. scores (R, width).
 template <class Score>
 RightCount count_right(const PairTargets& targets, std::span<const Score> scores, Index width) {
   RightCount count;
   for (const PairTargets::Pair& pair : targets.pairs) {
-    count.right +=
-        detail::sign_credit(static_cast<double>(scores[pair.chosen * width] - scores[pair.rejected * width]));
+    if (pair.soft_label == 0.5) continue;
+    const auto margin = static_cast<double>(scores[pair.chosen * width] - scores[pair.rejected * width]);
+    count.right += detail::sign_credit(pair.soft_label > 0.5 ? margin : -margin);
     ++count.counted;
   }
   return count;

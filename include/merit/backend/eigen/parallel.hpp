@@ -6,6 +6,7 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 
 #include "merit/core/buffer.hpp"
 #include "merit/core/view.hpp"
@@ -70,15 +71,11 @@ void parallel_ranges(Index threads, Index count, Index unit, Index work, F&& f) 
 /// that write to different places.
 template <class F>
 void parallel_items(Index threads, Index count, Index work, F&& f) {
-  [[maybe_unused]] const Index useful = std::min(useful_threads(threads, work), std::max<Index>(count, 1));
-#ifdef _OPENMP
-  if (useful > 1 && omp_in_parallel() == 0) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast <int>(useful))
-    for (Index i = 0; i < count; ++i) f(i, static_cast<Index>(omp_get_thread_num()));
-    return;
-  }
-#endif
-  for (Index i = 0; i < count; ++i) f(i, Index{0});
+  // Not schedule(dynamic): LLVM's runtime allocates for each such loop.
+  std::atomic<Index> next = 0;
+  parallel(std::min(useful_threads(threads, work), std::max<Index>(count, 1)), [&](Index id, Index) {
+    for (Index i = next++; i < count; i = next++) f(i, id);
+  });
 }
 
 }  // namespace detail::eigen
