@@ -1,3 +1,3 @@
-// budget: 6 s, 1500 MB
+// budget: 5 x yardstick, 400 MB
 // The umbrella alone: what every unit of a user pays that includes it.
 #include "merit/merit.hpp"

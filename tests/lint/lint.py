@@ -31,6 +31,7 @@ OWNERS = {
     "unsupported/Eigen": "backend/eigen/",
     "thrust": "backend/thrust/",
     "cub": "backend/thrust/",
+    "nlohmann": "io/",
     "CLI": None,
     "doctest": None,
     "benchmark": None,
@@ -131,6 +132,21 @@ def include_cycles(include_root, headers):
         yield from visit(name)
 
 
+def umbrella_needs(include_root):
+    """Each library but Eigen that the umbrella brings with it, as one offence: it promises to need no other."""
+    seen, waiting = set(), [["merit/merit.hpp"]]
+    while waiting:
+        trail = waiting.pop(0)
+        if trail[-1] in seen or not (include_root / trail[-1]).is_file():
+            continue
+        seen.add(trail[-1])
+        for _, _, included in includes_of((include_root / trail[-1]).read_text(encoding="utf-8")):
+            if included.startswith("merit/"):
+                waiting.append([*trail, included])
+            elif "/" in included and included.split("/")[0] not in ("Eigen", "sys"):
+                yield f"the umbrella needs <{included}>, by {' -> '.join(trail)}"
+
+
 def project_files(root):
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
@@ -144,6 +160,7 @@ def offences(root):
     for path in headers:
         yield from check_header(include_root, path)
     yield from include_cycles(include_root, headers)
+    yield from umbrella_needs(include_root)
 
     for room in sorted(path for path in (include_root / "merit").iterdir() if path.is_dir()):
         if any(room in path.parents for path in headers) and not (room / "README.md").is_file():

@@ -32,6 +32,8 @@ OFFENCES = [
     ("include/merit/io/b.hpp", START + '#include "merit/data/a.hpp"\n', "io may not include"),
     ("include/merit/nn/b.hpp", START + "#include <Eigen/Dense>\n", "only backend/eigen/ may include it"),
     ("include/merit/core/b.hpp", START + "#include <CLI/CLI.hpp>\n", "no header may include it"),
+    ("include/merit/data/a.hpp", START + "#include <nlohmann/json.hpp>\n", "only io/ may include it"),
+    ("include/merit/io/a.hpp", START + "#include <nlohmann/json.hpp>\n", "the umbrella needs <nlohmann/json.hpp>"),
     ("include/merit/train/b.hpp", START + '#include "merit/testing/aid.hpp"\n', "nobody includes testing"),
     ("include/merit/train/b.hpp", START + '#include "merit/merit.hpp"\n', "may not include the umbrella"),
     ("include/merit/core/b.hpp", START + '#include "a.hpp"\n', "are written"),

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/data/benchmarks/preference_layouts.hpp"
+#include "merit/data/benchmarks/reward_bench_subsets.hpp"
 #include "merit/eval/bootstrap.hpp"
 #include "merit/eval/classification.hpp"
 #include "merit/infer/vote.hpp"
