@@ -1,5 +1,6 @@
 // Nothing grows: from the second step of a shape on, training asks for no memory. Every allocation of this
-// program is counted, on all threads, by taking the place of malloc.
+// program is counted, on all threads, by taking the place of malloc. With a BLAS that has threads of its own,
+// set OPENBLAS_NUM_THREADS=1, as ctest does: such threads ask for memory at each large product.
 #include <doctest/doctest.h>
 
 #include <atomic>
