@@ -4,12 +4,15 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "merit/data/record_files.hpp"
+#include "merit/eval/report_page.hpp"
 #include "merit/train/progress.hpp"
 #include "support/benchmark_evaluation.hpp"
 #include "support/evaluation.hpp"
+#include "support/output_file.hpp"
 #include "support/program.hpp"
 #include "support/report.hpp"
 #include "support/saved_model.hpp"
@@ -137,35 +140,46 @@ double threshold_of(const Options& options, bool given, const programs::SavedMod
 }
 
 /// What the card says of the labels that the model learned.
-merit::TokenizeOptions labels_as_trained(const programs::SavedModel& saved) {
+merit::TokenizeOptions labels_as_trained(const std::string& directory, const programs::SavedModel& saved,
+                                         RecordKind kind) {
   merit::TokenizeOptions tokenize = saved.tokenize;
   if (!saved.card) return tokenize;
   const Json& card = saved.card->other;
-  if (card.value("step_scale", "") == "ternary") {
-    tokenize.step_scale = merit::StepScale::ternary;  // also where no step of these files is bad
-  }
-  if (card.contains("neutral_steps")) {
-    tokenize.neutral = merit::neutral_steps_from_name(card.at("neutral_steps").get<std::string>());
-  }
-  tokenize.gamma = card.value("gamma", tokenize.gamma);
-  tokenize.lambda = card.value("lambda", tokenize.lambda);
+  const std::string where = directory + "/merit.json";
+  programs::read_card(where, [&] {
+    const auto named = [&](const char* field) { return merit::optional<std::string>(card, field, where); };
+    if (named("step_scale") == "ternary") {
+      tokenize.step_scale = merit::StepScale::ternary;  // also where no step of these files is bad
+    }
+    if (const auto neutral = named("neutral_steps"))
+      tokenize.neutral = merit::neutral_steps_from_name(*neutral);
+    if (const auto margin = named("margin"); margin && programs::name_of_kind(kind) == saved.card->kind)
+      tokenize.margin = programs::ranking_margin(*margin, kind);
+    tokenize.gamma = merit::optional<double>(card, "gamma", where).value_or(tokenize.gamma);
+    tokenize.lambda = merit::optional<double>(card, "lambda", where).value_or(tokenize.lambda);
+  });
   return tokenize;
 }
 
 // ---- The run ---
 
+/// Throws before anything is computed when the report cannot be written, or would replace what is no report.
+void check_report(const Options& options) {
+  programs::check_output("--report", options.report, {.files = options.files, .folders = {options.model}});
+  programs::check_own(options.report, "a report of merit_evaluate", [](const std::string& page) {
+    return page.find(merit::ReportPage::mark) != page.npos;
+  });
+  merit::AtomicFile writable(options.report);
+}
+
 int run(int argc, char** argv) {
   CLI::App app(
       "Evaluates a saved reward model on held-out records or a published benchmark.\n\n"
-      "Reports the figures of the records' kind (pairs, rankings, ratings, outcomes, steps, values) with 95% "
-      "bootstrap\n"
-      "intervals over prompts, and beside them what needs no model: length, chance, one label for all. Files "
-      "as "
-      "published of\n"
-      "RewardBench, RewardBench 2, RM-Bench, ProcessBench, PRMBench, JudgeBench, LLMBar and GSM8K's model "
-      "solutions "
-      "are known\n"
-      "by their fields.\n",
+      "Reports the figures of the records' kind (pairs, rankings, ratings, outcomes, steps, values) with "
+      "95%\n"
+      "bootstrap intervals over prompts, and beside them what needs no model: length, chance, one label for\n"
+      "all. Files as published of RewardBench, RewardBench 2, RM-Bench, ProcessBench, PRMBench, JudgeBench,\n"
+      "LLMBar and GSM8K's model solutions are known by their fields.\n",
       name);
   programs::prepare(app);
   Options options;
@@ -173,7 +187,9 @@ int run(int argc, char** argv) {
     return app.add_option(option, value, programs::wrapped(what))->type_name(type);
   };
   const auto number = [&](const char* option, auto& value, const char* what) {
-    app.add_option(option, value, programs::wrapped(what))->type_name("N")->check(programs::not_negative, "");
+    app.add_option(option, value, programs::wrapped(what))
+        ->type_name("N")
+        ->check(programs::is_number<std::remove_reference_t<decltype(value)>>, "");
   };
   app.add_option("FILE", options.files, "JSON lines of records of one kind, or a benchmark's file")
       ->type_name("FILE")
@@ -199,7 +215,8 @@ int run(int argc, char** argv) {
          "--threshold", options.threshold,
          programs::wrapped("a probability under it says wrong [for steps what --calibrate fitted, else 0.5]"))
       ->type_name("X")
-      ->default_str("");
+      ->default_str("")
+      ->check(programs::is_probability, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   text("--tokenizer", options.tokenizer, "NAME",
        "bytes, words:N or ids:N; for a model whose card names none");
@@ -210,16 +227,13 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to evaluate on");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
-  if (const auto folder = std::filesystem::path(options.report).parent_path();
-      !folder.empty() && !std::filesystem::is_directory(folder)) {
-    throw merit::IoError(options.report + ": there is no folder " + folder.string() +
-                         " to write the report in");
-  }
+  if (!options.report.empty()) check_report(options);
 
   const programs::SavedModel saved = programs::read_usable(options.model, options.tokenizer);
   const programs::Reading reading = reading_of(options, saved);
   const double threshold = threshold_of(options, app.count("--threshold") != 0, saved, reading);
 
+  programs::require_no_pipe(options.files);
   FileKind what;
   if (!options.layout.empty()) {
     what.layout = merit::benchmark_layout_from_name(options.layout);
@@ -239,7 +253,7 @@ int run(int argc, char** argv) {
     benchmark = programs::read_benchmark_set(options.files, *what.layout, saved);
   } else {
     check_meaning(what.kind, saved);
-    merit::TokenizeOptions tokenize = labels_as_trained(saved);
+    merit::TokenizeOptions tokenize = labels_as_trained(options.model, saved, what.kind);
     tokenize.keep_single_ratings = true;
     records = programs::read_records(options.files, *saved.tokenizer,
                                      {.kind = what.kind,
@@ -248,15 +262,16 @@ int run(int argc, char** argv) {
                                       .wants_steps = reading.meaning == ScoreMeaning::per_step,
                                       .notes = true,
                                       .subset_field = options.subset_field});
+    if (what.kind != RecordKind::ratings) programs::require_preferences(records, "to evaluate on");
   }
   const programs::RecordSet& set = benchmark ? benchmark->set : records;
 
   const auto model = programs::load_usable(options.model, saved, options.threads, name);
   merit::Progress progress("evaluating", programs::size_of(set.examples));
-  const programs::Evaluation evaluation =
-      programs::evaluate(*model, set, reading, threshold, options.batch_tokens,
-                         [&](Index done, Index) { progress.update(done); });
+  programs::Evaluation evaluation = programs::evaluate(*model, set, reading, threshold, options.batch_tokens,
+                                                       [&](Index done, Index) { progress.update(done); });
   progress.finish();
+  if (!saved.loss) evaluation.loss.reset();  // of some loss that fits, and not of the model's
 
   Json json = programs::to_json(evaluation);
   json["records"] = programs::to_json(set.counts);
@@ -282,20 +297,27 @@ int run(int argc, char** argv) {
       said += "\n\n" + options.subset_field + " " + subset + '\n' + report;
     }
   }
+  // The figures are not lost with a report that cannot be written after all.
+  std::optional<merit::IoError> unwritten;
   if (!options.report.empty()) {
-    programs::write_report(options.report, {.model = options.model,
-                                            .tokenizer = *saved.tokenizer,
-                                            .set = set,
-                                            .evaluation = evaluation,
-                                            .reading = reading,
-                                            .threshold = threshold,
-                                            .benchmark = json.value("benchmark", Json::object())});
-    json["report"] = options.report;
-    said += "\n\nreport in     " + options.report;
+    try {
+      programs::write_report(options.report, {.model = options.model,
+                                              .tokenizer = *saved.tokenizer,
+                                              .set = set,
+                                              .evaluation = evaluation,
+                                              .reading = reading,
+                                              .threshold = threshold,
+                                              .benchmark = json.value("benchmark", Json::object())});
+      json["report"] = options.report;
+      said += "\n\nreport in     " + options.report;
+    } catch (const merit::IoError& error) {
+      unwritten = error;
+    }
   }
   programs::Output output;
   output.line(options.json ? merit::json_text(json, "the report") : said);
   output.flush();
+  if (unwritten) throw *unwritten;
   return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <istream>
 #include <numeric>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "merit/data/jsonl.hpp"
@@ -42,7 +43,7 @@ struct Options {
 /// A record that waits for its batch. All of its completions are scored or none.
 struct Entry {
   Index line = 0;
-  enum class Form { one, pair, several } form = Form::one;
+  enum class Form { one, pair, judged, several } form = Form::one;
   Index completions = 1;
   std::string dropped = {};  // why; empty: it is scored
 };
@@ -104,15 +105,22 @@ class Scorer {
   /// The completions of one prompt, ranked or not.
   void add(const merit::CompletionsRecord& completions) {
     check_form(completions.form, completions.source);
-    Entry entry{completions.source.line, Entry::Form::several, completions.size()};
-    if (scores_steps()) return add_each(entry, completions, completions.completions);
-    merit::RankedGroup group;
-    const merit::DataCounts before = counts_;
-    if (!merit::detail::tokenize_group(completions, true, *saved_.tokenizer, saved_.tokenize, counts_,
-                                       group)) {
-      return drop(entry, reason_since(before, "all completions are equal"));
-    }
-    add_family(entry, std::move(group.completions), completions.source);
+    add_completions(completions, {completions.source.line, Entry::Form::several, completions.size()},
+                    "all completions are equal");
+  }
+
+  /// The two answers that a judge compares, in their order.
+  void add(const merit::JudgeRecord& record) {
+    check_form(record.form, record.source);
+    merit::CompletionsRecord both;
+    both.source = record.source;
+    both.form = record.form;
+    both.prompt = record.prompt;
+    both.prompt_ids = record.prompt_ids;
+    both.completions = {record.response_a, record.response_b};
+    both.completions_ids = {record.response_a_ids, record.response_b_ids};
+    both.completions_features = {record.response_a_features, record.response_b_features};
+    add_completions(both, {record.source.line, Entry::Form::judged, 2}, "both answers are equal");
   }
 
   bool full() const { return waiting_tokens_ >= options_.batch_tokens || entries_.size() >= 4096; }
@@ -177,6 +185,17 @@ class Scorer {
     for (const merit::Sequence& sequence : sequences) waiting_tokens_ += sequence.tokens.size();
     entries_.push_back(entry);
     waiting_.push_back(std::move(sequences));
+  }
+
+  void add_completions(const merit::CompletionsRecord& completions, const Entry& entry, const char* equal) {
+    if (scores_steps()) return add_each(entry, completions, completions.completions);
+    merit::RankedGroup group;
+    const merit::DataCounts before = counts_;
+    if (!merit::detail::tokenize_group(completions, true, *saved_.tokenizer, saved_.tokenize, counts_,
+                                       group)) {
+      return drop(entry, reason_since(before, equal));
+    }
+    add_family(entry, std::move(group.completions), completions.source);
   }
 
   void add_steps(const merit::StepsRecord& record, const Entry& entry) {
@@ -258,9 +277,11 @@ class Scorer {
         put("order", scores ? list(order_of(scored), [](Index i) { return std::to_string(i); }) : "");
       }
     } else {
-      const bool pair = entry.form == Entry::Form::pair;
+      const bool pair = entry.form != Entry::Form::one;
       const std::vector<std::string> fields =
-          pair ? std::vector<std::string>{"chosen", "rejected"} : std::vector<std::string>{"score"};
+          entry.form == Entry::Form::pair     ? std::vector<std::string>{"chosen", "rejected"}
+          : entry.form == Entry::Form::judged ? std::vector<std::string>{"response_a", "response_b"}
+                                              : std::vector<std::string>{"score"};
       for (Index i = 0; i < fields.size(); ++i) put(fields[i], scores ? number(scored[i].score) : "");
       for (Index i = 0; options_.rows && i < fields.size(); ++i) {
         put(pair ? fields[i] + "_rows" : "rows", scores ? rows_of(scored[i]) : "");
@@ -316,6 +337,13 @@ bool read_record(merit::JsonLinesReader& reader, const Options& options, Scorer&
   }
   if (has_any(*object, {"chosen", "chosen_ids", "chosen_features"})) {
     parse(merit::PreferenceRecord{});
+  } else if (has_any(*object, {"response_a", "response_a_ids", "response_a_features"})) {
+    merit::Json judged = *object;
+    if (!has_any(judged, {"votes"})) judged["votes"] = {"tie"};  // scored, not judged: they need not be there
+    merit::JudgeRecord record;
+    record.source = reader.position();
+    merit::detail::parse_record(judged, record);
+    scorer.add(record);
   } else if (several && !options.rerank && has_any(*object, {"labels"})) {
     parse(merit::StepsRecord{});
   } else if (several) {
@@ -400,19 +428,14 @@ programs::Reading reading_of(const Options& options, const programs::SavedModel&
 int run(int argc, char** argv) {
   CLI::App app(
       "Scores completions with a saved reward model.\n\n"
-      "Reads JSON lines: {\"prompt\": …, \"completion\": …}, preference records with \"chosen\" and "
-      "\"rejected\", "
-      "records with\n"
-      "\"completions\" of one prompt, or steps with \"labels\". Writes a line for each, in order: the score; "
-      "several "
-      "with tabs\n"
-      "between; or \"dropped: …\" for a record that the model's truncation policy leaves out. A model of "
-      "tokens or steps "
-      "gives\n"
-      "one number for a completion by the aggregation of its card. Text becomes tokens as in training. From "
-      "a pipe, "
-      "what has\n"
-      "come is answered before more is waited for.\n",
+      "Reads JSON lines: {\"prompt\": …, \"completion\": …}, preference records with \"chosen\" and\n"
+      "\"rejected\", judged ones with \"response_a\" and \"response_b\", records with \"completions\" of "
+      "one\n"
+      "prompt, or steps with \"labels\". Writes a line for each, in order: the score; several with tabs\n"
+      "between; or \"dropped: …\" for a record that the model's truncation policy leaves out. A model of\n"
+      "tokens or steps gives one number for a completion by the aggregation of its card. Text becomes "
+      "tokens\n"
+      "as in training. From a pipe, what has come is answered before more is waited for.\n",
       name);
   programs::prepare(app);
   Options options;
@@ -420,7 +443,9 @@ int run(int argc, char** argv) {
     app.add_option(option, value, programs::wrapped(what))->type_name(type);
   };
   const auto number = [&](const char* option, auto& value, const char* what) {
-    app.add_option(option, value, programs::wrapped(what))->type_name("N")->check(programs::not_negative, "");
+    app.add_option(option, value, programs::wrapped(what))
+        ->type_name("N")
+        ->check(programs::is_number<std::remove_reference_t<decltype(value)>>, "");
   };
   app.add_option("FILE", options.file, "JSON lines; - is the standard input");
   text("--model", options.model, "DIR", "directory of the model");
@@ -441,7 +466,9 @@ int run(int argc, char** argv) {
        "weighted, "
        "none_below; empty: as the card says");
   number("--last", options.last, "how many the mean_of_last takes");
-  app.add_option("--threshold", options.threshold, "of none_below")->type_name("X");
+  app.add_option("--threshold", options.threshold, "of none_below")
+      ->type_name("X")
+      ->check(programs::is_probability, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   text("--tokenizer", options.tokenizer, "NAME",
        "bytes, words:N or ids:N; for a model whose card names none");

@@ -1,11 +1,12 @@
 // Trains a reward model of any kind on files of records and saves it.
-#include <cmath>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "support/model_choice.hpp"
 #include "support/options_file.hpp"
+#include "support/output_file.hpp"
 #include "support/program.hpp"
 #include "support/train_options.hpp"
 #include "support/training_run.hpp"
@@ -66,29 +67,31 @@ merit::ModelCard card_of(const programs::TrainingOptions& o, const programs::Mod
     card.other["lambda"] = model.tokenize.lambda;
     card.aggregation = "last";
   }
+  if (model.tokenize.margin) card.other["margin"] = o.margin;
   if (!o.aggregation.empty()) {
     card.aggregation = std::string(merit::name_of(merit::aggregation_from_name(o.aggregation)));
   }
   return card;
 }
 
-/// What only the records show to be wrong: more ratings than the head has scores.
-void check_ratings(const programs::RecordSet& set, const programs::ModelChoice& chosen) {
-  const auto* examples = std::get_if<std::vector<merit::RankingExample>>(&set.examples);
-  if (set.kind != RecordKind::ratings || programs::name_of(chosen.loss) != "regression" ||
-      examples == nullptr)
-    return;
+/// How many ratings a completion must have; 0 where the head does not learn them one by one.
+Index attributes_of(const programs::ModelChoice& chosen) {
+  if (chosen.kind != RecordKind::ratings || programs::name_of(chosen.loss) != "regression") return 0;
   const auto* head = std::get_if<merit::AttributeHead>(&chosen.model.head);
-  const Index scores = head != nullptr ? head->merge_weights.size() : 1;
-  for (const merit::RankingExample& example : *examples) {
-    for (const merit::RankedGroup& group : example.groups) {
-      if (group.attributes == scores) continue;
-      throw merit::DataError(merit::detail::concat(
-          set.files, ": found records that rate ", group.attributes, " attributes, expected ", scores,
-          ", which is what the head ", programs::name_of(chosen.model.head),
-          " gives; the head attributes takes as many as there are --merge-weights"));
-    }
+  return head != nullptr ? head->merge_weights.size() : 1;
+}
+
+/// The first file in `out` that no run writes, which replacing the folder would lose; empty: there is none.
+std::string foreign_file(const std::filesystem::path& out) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(out, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string file = entry->path().filename().string();
+    const bool weights = (file.starts_with("model") || file.starts_with("optimizer")) &&
+                         (file.ends_with(".safetensors") || file.ends_with(".safetensors.index.json"));
+    if (!weights && file != "merit.json" && file != "config.json" && file != "training.json") return file;
   }
+  return "";
 }
 
 int run(int argc, char** argv) {
@@ -105,9 +108,8 @@ int run(int argc, char** argv) {
       "  value       {\"prompt\": ..., \"completion\": ..., \"reward\": 1}\n"
       "  judge       {\"prompt\": ..., \"response_a\": ..., \"response_b\": ..., \"votes\": [\"a\", "
       "\"tie\"]}\n"
-      "Ctrl-C saves the run and says how to go on with it. Exit codes: 0 done, 1 data or files, 2 options, "
-      "130 "
-      "interrupted.\n",
+      "Ctrl-C saves the run and says how to go on with it. Exit codes: 0 done, 1 data or files, 2 options,\n"
+      "130 interrupted.\n",
       name);
   programs::prepare(app);
   programs::TrainingOptions options;
@@ -124,6 +126,7 @@ int run(int argc, char** argv) {
   // What is there, and whether it may be written, before hours are spent.
   std::filesystem::path out = std::filesystem::path(options.out).lexically_normal();
   if (out.filename().empty()) out = out.parent_path();
+  options.out = out.string();
   if (options.metrics.empty()) options.metrics = out.string() + ".metrics.jsonl";
   const bool has_run = merit::has_run(out);
   const bool has_model = !has_run && merit::read_model_card(out).has_value();
@@ -133,7 +136,24 @@ int run(int argc, char** argv) {
                                       : " holds a trained model: give another --out to keep it") +
                              ", or --overwrite to replace it");
   }
+  if (const std::string foreign = foreign_file(out); (has_run || has_model) && !foreign.empty()) {
+    throw merit::IoError("will not replace " + options.out + ": it holds " + foreign +
+                         ", which would be lost: move it elsewhere");
+  }
   { merit::AtomicDirectory writable(out, "merit.json"); }
+  if (const std::filesystem::path best = programs::best_directory(options.out); options.patience != 0) {
+    if (std::filesystem::exists(best) && !options.resume && !options.overwrite) {
+      throw merit::ConfigError(best.string() +
+                               " is there, where --patience keeps the best model until the run ends: move it "
+                               "elsewhere to keep it, or give --overwrite to replace it");
+    }
+    merit::AtomicDirectory writable(best, "merit.json");
+  }
+  programs::Inputs inputs{.files = {options.config}, .folders = {out.string(), options.from}};
+  for (const auto& files : {options.train, options.eval, options.calibrate})
+    inputs.files.insert(inputs.files.end(), files.begin(), files.end());
+  programs::check_output("--metrics", options.metrics, inputs);
+  programs::check_metrics(options.metrics);
 
   const programs::ModelChoice chosen = programs::choose_model(options, config, given);
   const programs::SavedModel& saved = chosen.model;
@@ -146,11 +166,15 @@ int run(int argc, char** argv) {
          .tokenize = tokenize,
          .wants_features = programs::is_features(saved.backbone),
          .wants_steps = programs::meaning_of(saved.head) == programs::ScoreMeaning::per_step,
-         .notes = held_out});
-    check_ratings(set, chosen);
+         .notes = held_out,
+         .attributes = attributes_of(chosen)});
+    if (held_out && chosen.kind != RecordKind::ratings) programs::require_preferences(set, "to evaluate on");
     return set;
   };
   programs::RecordSet train = read(options.train, false);
+  if (programs::name_of(chosen.loss) == "pairwise" &&
+      (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
+    programs::require_preferences(train, "which is what the pairwise loss learns from");
   if (chosen.kind == RecordKind::preference && options.margin == "none") programs::remove_margins(train);
   if (options.join_conversations) programs::join_conversations(train);
   std::optional<programs::RecordSet> eval, calibrate;

@@ -62,7 +62,7 @@ AnyHead head_from(const merit::Json& card_head, const std::string& where) {
     std::string names;
     for_each_type<AnyHead>(
         [&]<class Head>(const Head&) { names += (names.empty() ? "" : ", ") + std::string(Head::name()); });
-    throw merit::ConfigError(where + ": the head is \"" + name + "\", expected one of: " + names);
+    throw merit::DataError(where + ": the head is \"" + name + "\", expected one of: " + names);
   }
   std::visit([&](auto& one) { merit::read_settings(card_head, where, one); }, *head);
   return *std::move(head);

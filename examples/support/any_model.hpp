@@ -68,7 +68,7 @@ ScoreMeaning meaning_of(const AnyHead& head);
 std::optional<AnyHead> head_named(const std::string& name);
 /// The loss of that name that fits the head; nothing when none does.
 std::optional<AnyLoss> loss_named(const std::string& name, const AnyHead& head);
-/// The head that a model card describes. Throws DataError or ConfigError.
+/// The head that a model card describes. Throws DataError.
 AnyHead head_from(const merit::Json& card_head, const std::string& where);
 
 // ---- What models learn from and score ---

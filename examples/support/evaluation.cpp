@@ -245,11 +245,12 @@ Json to_json(const merit::RatingsReport& report) {
 Json to_json(const merit::CalibrationReport& report) {
   Json bins = Json::array();
   for (const merit::ReliabilityBin& bin : report.bins) {
+    const bool empty = bin.count == 0;  // and has no means
     bins.push_back({{"low", bin.low},
                     {"high", bin.high},
                     {"count", bin.count},
-                    {"mean_probability", bin.mean_probability},
-                    {"mean_outcome", bin.mean_outcome}});
+                    {"mean_probability", empty ? Json() : Json(bin.mean_probability)},
+                    {"mean_outcome", empty ? Json() : Json(bin.mean_outcome)}});
   }
   return {{"expected_error", report.expected_error},
           {"largest_error", report.largest_error},

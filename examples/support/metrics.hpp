@@ -4,27 +4,39 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
+#include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
+#include "output_file.hpp"
 
 namespace programs {
 
+/// Throws IoError when `path` is a file that holds something else than metrics.
+inline void check_metrics(const std::string& path) {
+  check_own(path, "the metrics of a run", [](const std::string& content) {
+    const std::string first = content.substr(0, content.find('\n'));
+    const merit::Json event = merit::Json::parse(first, nullptr, false);
+    // The only line there is may have been cut short by a kill.
+    const bool cut = event.is_discarded() && first.size() == content.size() && first.starts_with("{\"");
+    return cut || (event.is_object() && event.contains("event"));
+  });
+}
+
 class MetricsFile {
  public:
-  /// Opens `path`: empty for a new run, at its end for one that goes on. A last line that a kill cut short is
-  /// removed.
-  MetricsFile(const std::string& path, bool append) : path_(path) {
+  /// Opens `path`: empty for a new run. For one that goes on after `last_step`, at its end, without the
+  /// events of later steps, which the run makes again, and without a last line that a kill cut short.
+  MetricsFile(const std::string& path, std::optional<merit::Index> last_step) : path_(path) {
     std::error_code error;
-    if (append && std::filesystem::is_regular_file(path, error)) {
-      const std::string text = merit::read_file(path);
-      std::filesystem::resize_file(path, text.rfind('\n') + 1, error);  // npos + 1 == 0
-    }
+    if (last_step && std::filesystem::is_regular_file(path, error)) keep_until(*last_step);
     const auto folder = std::filesystem::path(path).parent_path();
     if (!folder.empty()) std::filesystem::create_directories(folder, error);
-    file_ = std::fopen(path.c_str(), append ? "ab" : "wb");
+    file_ = std::fopen(path.c_str(), last_step ? "ab" : "wb");
     if (file_ == nullptr) fail();
   }
   MetricsFile(const MetricsFile&) = delete;
@@ -39,6 +51,19 @@ class MetricsFile {
   }
 
  private:
+  void keep_until(merit::Index last_step) const {
+    const std::string text = merit::read_file(path_);
+    std::string kept;
+    for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
+      const std::string_view line = std::string_view(text).substr(begin, end + 1 - begin);
+      const merit::Json event = merit::Json::parse(line, nullptr, false);
+      const bool later = event.is_object() && event.contains("step") && event["step"].is_number_unsigned() &&
+                         event["step"].get<merit::Index>() > last_step;
+      if (!later) kept += line;
+    }
+    if (kept != text) merit::write_file_atomically(path_, kept);
+  }
+
   [[noreturn]] void fail() const {
     throw merit::IoError("cannot write the metrics " + path_ + ": " + std::generic_category().message(errno));
   }

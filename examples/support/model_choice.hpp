@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "merit/data/record_files.hpp"
-#include "merit/loss/margin.hpp"
 #include "saved_model.hpp"
 #include "train_options.hpp"
 
@@ -160,33 +159,6 @@ inline void set_loss(const TrainingOptions& o, AnyLoss& any) {
 
 // ---- Records ---
 
-/// The margin function of a ranking or of ratings, by name; nothing for none. Throws ConfigError.
-inline merit::RankingMargin ranking_margin(const std::string& name, RecordKind kind) {
-  const auto strength = [](const merit::StrengthMargin& table) -> merit::RankingMargin {
-    return [table](double, double, Index by) { return table({.strength = by}); };
-  };
-  if (name.empty() || name == "none") return {};
-  if (name == "strength:llama2_small") return strength(merit::StrengthMargin::llama2_small());
-  if (name == "strength:llama2_large") return strength(merit::StrengthMargin::llama2_large());
-  if (name.starts_with("rating:")) {
-    if (kind != RecordKind::ratings) {
-      throw merit::ConfigError("--margin is " + name + ", but records of the kind " + name_of_kind(kind) +
-                               " have no ratings");
-    }
-    double scale = 0;
-    const std::string number = name.substr(7);
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), scale);
-    if (error == std::errc{} && end == number.data() + number.size()) {
-      return [margin = merit::RatingMargin{scale}](double better, double worse, Index) {
-        return margin({.chosen_rating = better, .rejected_rating = worse});
-      };
-    }
-  }
-  throw merit::ConfigError("--margin is \"" + name + "\", expected for records of the kind " +
-                           name_of_kind(kind) +
-                           " one of: none, rating:SCALE, strength:llama2_small, strength:llama2_large");
-}
-
 /// How records become examples, of what the options say beside lengths.
 inline void set_tokenize(const TrainingOptions& o, RecordKind kind, bool regression,
                          merit::TokenizeOptions& tokenize) {
@@ -294,6 +266,7 @@ SavedModel choose_backbone(const TrainingOptions& o, const merit::Json& config, 
       chosen.backbone = *named;
       if (auto* features = std::get_if<merit::Features>(&chosen.backbone);
           features != nullptr && o.width == 0) {
+        require_no_pipe(o.train);
         features->width = feature_width(o.train.front(), kind);
       }
     } else {
@@ -347,6 +320,7 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
   // Steps are labelled good or bad, or neutral too: that decides the usual head.
   merit::StepScale scale = merit::step_scale_from_name(o.step_scale);
   if (choice.kind == RecordKind::steps && scale == merit::StepScale::automatic) {
+    require_no_pipe(o.train);
     std::vector<std::filesystem::path> paths(o.train.begin(), o.train.end());
     scale = merit::detect_step_scale(paths);
   }
@@ -373,6 +347,7 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
   if (changed) {
     Index attributes = 1;
     if (choice.kind == RecordKind::ratings && std::string_view(policies.head) == "attributes") {
+      require_no_pipe(o.train);
       merit::RatingsReader reader{std::filesystem::path(o.train.front())};
       if (const auto record = reader.next()) attributes = record->attributes;
     }

@@ -4,15 +4,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <new>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -66,9 +69,26 @@ inline void prepare(CLI::App& app) {
   app.get_formatter()->column_width(34);
 }
 
-/// A check for options that count: a minus sign would otherwise wrap around to a huge number.
-inline std::string not_negative(const std::string& text) {
-  return text.find('-') == text.npos ? "" : "found " + text + ", expected a number of 0 or more";
+/// Checks of the text of an option that is a number: what is wrong with it, or nothing.
+template <class T>
+std::string is_number(const std::string& text) {
+  T value{};
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, value);
+  if (stop == end && error == std::errc{}) return "";
+  if constexpr (std::is_floating_point_v<T>) {
+    return "found " + text + ", expected a number";
+  } else {
+    return "found " + text + ", expected a whole number from 0 to " +
+           std::to_string(std::numeric_limits<T>::max());
+  }
+}
+inline std::string is_probability(const std::string& text) {
+  const std::string wrong = is_number<double>(text);
+  if (!wrong.empty()) return wrong;
+  const double value = std::stod(text);
+  return value >= 0 && value <= 1 ? "" : "found " + text + ", expected a probability from 0 to 1";
 }
 
 /// The description of an option, in lines that fit beside the options' names.

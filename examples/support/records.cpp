@@ -1,6 +1,8 @@
 // Reading records of any kind.
 #include "records.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <type_traits>
 #include <utility>
@@ -9,6 +11,7 @@
 #include "merit/data/jsonl.hpp"
 #include "merit/data/record_files.hpp"
 #include "merit/data/tokenize.hpp"
+#include "merit/loss/margin.hpp"
 
 namespace programs {
 namespace {
@@ -45,11 +48,14 @@ std::string prompt_key(const Record& record) {
   return key;
 }
 
+/// The subset of records that say nothing of one.
+constexpr const char* no_subset = "(none)";
+
 /// What a record says of its subset: a string or number as text.
 std::string subset_of(const merit::Json& object, const std::string& field, const merit::SourcePosition& at) {
   if (field.empty()) return "";
   const auto value = object.find(field);
-  if (value == object.end() || value->is_null()) return "(none)";
+  if (value == object.end() || value->is_null()) return no_subset;
   if (value->is_string()) return value->get<std::string>();
   if (value->is_primitive()) return value->dump();
   throw merit::DataError(at.text() + ": field '" + field +
@@ -104,6 +110,14 @@ void read_file(const std::string& file, const merit::AnyTokenizer& tokenizer, co
                                                    " features, expected ", width,
                                                    " as in the records before"));
     }
+    if constexpr (requires { record.attributes; }) {
+      if (options.attributes != 0 && record.attributes != options.attributes) {
+        throw merit::DataError(merit::detail::concat(
+            record.source.text(), ": field 'scores': found ratings of ", record.attributes,
+            record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
+            ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
+      }
+    }
     Note note;
     if (options.notes) {
       note.source = record.source;
@@ -120,19 +134,27 @@ void read_file(const std::string& file, const merit::AnyTokenizer& tokenizer, co
 
 }  // namespace
 
-RecordKind kind_named(const std::string& name) {
+RecordKind kind_named(const std::string& name, const std::string& where) {
   if (name == "value") return RecordKind::rollout;
   if (name == "rollout") return RecordKind::rollout;
   for (const RecordKind kind : {RecordKind::preference, RecordKind::ranking, RecordKind::ratings,
                                 RecordKind::outcome, RecordKind::steps, RecordKind::judge}) {
     if (merit::name_of(kind) == name) return kind;
   }
-  throw merit::ConfigError("--kind is \"" + name +
+  throw merit::ConfigError(where + " is \"" + name +
                            "\", expected one of: preference, ranking, ratings, outcome, steps, value, judge");
 }
 
 std::string name_of_kind(RecordKind kind) {
   return kind == RecordKind::rollout ? "value" : merit::name_of(kind);
+}
+
+void require_no_pipe(const std::vector<std::string>& files) {
+  std::error_code ignored;
+  for (const std::string& file : files) {
+    if (!std::filesystem::is_fifo(file, ignored)) continue;
+    throw merit::DataError(file + ": found a pipe, expected a file, as its records are read more than once");
+  }
 }
 
 RecordSet read_records(const std::vector<std::string>& files, const merit::AnyTokenizer& tokenizer,
@@ -146,6 +168,7 @@ RecordSet read_records(const std::vector<std::string>& files, const merit::AnyTo
                              " do not have; it is evaluated on those of: steps, outcome");
   }
   if (options.kind == RecordKind::steps && options.tokenize.step_scale == merit::StepScale::automatic) {
+    require_no_pipe(files);
     std::vector<std::filesystem::path> paths(files.begin(), files.end());
     options.tokenize.step_scale = merit::detect_step_scale(paths);
   }
@@ -160,7 +183,46 @@ RecordSet read_records(const std::vector<std::string>& files, const merit::AnyTo
   if (size_of(set.examples) == 0) {
     throw merit::DataError(set.files + ": no record to use. " + set.counts.sentence());
   }
+  const auto in_none = [](const Note& note) { return note.subset == no_subset; };
+  if (!options.subset_field.empty() && std::all_of(set.notes.begin(), set.notes.end(), in_none)) {
+    throw merit::DataError(set.files + ": no record has the field '" + options.subset_field +
+                           "', which names the subsets to report by");
+  }
   return set;
+}
+
+void require_preferences(const RecordSet& set, const std::string& what) {
+  const Index kept = set.counts.kept;
+  if (kept == 0 || set.counts.all_tied < kept) return;
+  throw merit::DataError(merit::detail::concat(
+      set.files, ": found ", kept, kept == 1 ? " record" : " records",
+      " that tie all completions, expected at least one in which one is better, ", what));
+}
+
+merit::RankingMargin ranking_margin(const std::string& name, RecordKind kind) {
+  const auto strength = [](const merit::StrengthMargin& table) -> merit::RankingMargin {
+    return [table](double, double, Index by) { return table({.strength = by}); };
+  };
+  if (name.empty() || name == "none") return {};
+  if (name == "strength:llama2_small") return strength(merit::StrengthMargin::llama2_small());
+  if (name == "strength:llama2_large") return strength(merit::StrengthMargin::llama2_large());
+  if (name.starts_with("rating:")) {
+    if (kind != RecordKind::ratings) {
+      throw merit::ConfigError("--margin is " + name + ", but records of the kind " + name_of_kind(kind) +
+                               " have no ratings");
+    }
+    double scale = 0;
+    const std::string number = name.substr(7);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), scale);
+    if (error == std::errc{} && end == number.data() + number.size()) {
+      return [margin = merit::RatingMargin{scale}](double better, double worse, Index) {
+        return margin({.chosen_rating = better, .rejected_rating = worse});
+      };
+    }
+  }
+  throw merit::ConfigError("--margin is \"" + name + "\", expected for records of the kind " +
+                           name_of_kind(kind) +
+                           " one of: none, rating:SCALE, strength:llama2_small, strength:llama2_large");
 }
 
 void remove_margins(RecordSet& set) {

@@ -15,8 +15,9 @@ namespace programs {
 
 using merit::RecordKind;
 
-/// The kind that a name of --kind means: those of records, and "value" for rollouts.
-RecordKind kind_named(const std::string& name);
+/// The kind that a name means: those of records, and "value" for rollouts. Throws ConfigError; `where` says
+/// where the name stands.
+RecordKind kind_named(const std::string& name, const std::string& where = "--kind");
 /// "preference", …, "value".
 std::string name_of_kind(RecordKind kind);
 
@@ -45,11 +46,22 @@ struct ReadOptions {
   bool wants_steps = false;  // the model scores steps: completions are split at its separator
   bool notes = false;
   std::string subset_field = {};
+  Index attributes = 0;  // how many ratings a completion must have; 0: any number
 };
+
+/// Throws DataError for a pipe among files that are read more than once.
+void require_no_pipe(const std::vector<std::string>& files);
 
 /// Reads files, one record at a time. Throws DataError also when nothing is left to use.
 RecordSet read_records(const std::vector<std::string>& files, const merit::AnyTokenizer& tokenizer,
                        const ReadOptions& options);
+
+/// Throws DataError when no record of a set prefers a completion, so that there is nothing to learn or to
+/// judge. `what` says for what they were to be used.
+void require_preferences(const RecordSet& set, const std::string& what);
+
+/// The margin function of rankings or ratings, by name; nothing for none. Throws ConfigError.
+merit::RankingMargin ranking_margin(const std::string& name, RecordKind kind);
 
 /// Sets every margin of a preference set to 0.
 void remove_margins(RecordSet& set);

@@ -9,6 +9,7 @@
 
 #include "any_model.hpp"
 #include "merit/data/jsonl.hpp"
+#include "merit/infer/aggregate.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/text/any_tokenizer.hpp"
@@ -20,14 +21,10 @@ namespace programs {
 struct SavedModel {
   merit::BackboneConfig backbone;
   AnyHead head;
+  std::optional<AnyLoss> loss;           // nothing: not known, or of no program here
   std::optional<merit::ModelCard> card;  // nothing: written by another program
   std::optional<merit::AnyTokenizer> tokenizer;
   merit::TokenizeOptions tokenize;
-
-  /// The kind of records it was trained on; preference for a model that does not say.
-  RecordKind kind() const {
-    return card && !card->kind.empty() ? kind_named(card->kind) : RecordKind::preference;
-  }
 };
 
 inline bool is_features(const merit::BackboneConfig& backbone) {
@@ -69,6 +66,33 @@ inline merit::ModelCard card_of(const merit::BackboneConfig& backbone, const mer
   return card;
 }
 
+/// The loss that a card describes; nothing for one that is not of the compiled set.
+inline std::optional<AnyLoss> loss_from(const merit::Json& card_loss, const std::string& where,
+                                        const AnyHead& head) {
+  std::optional<AnyLoss> loss =
+      loss_named(merit::optional<std::string>(card_loss, "name", where).value_or(""), head);
+  if (!loss) return loss;
+  std::visit(
+      [&](auto& one) {
+        if constexpr (requires { merit::read_settings(card_loss, where, one); })
+          merit::read_settings(card_loss, where, one);
+        one.validate();
+      },
+      *loss);
+  return loss;
+}
+
+/// Throws what is wrong in a card, which is data, as DataError with the card's name.
+template <class F>
+void read_card(const std::string& where, const F& f) {
+  try {
+    f();
+  } catch (const merit::Error& error) {
+    const std::string what = error.what();
+    throw merit::DataError(what.starts_with(where) ? what : where + ": " + what);
+  }
+}
+
 /// Reads the description of a checkpoint, not its weights.
 inline SavedModel read_description(const std::filesystem::path& directory) {
   std::error_code ignored;
@@ -82,11 +106,19 @@ inline SavedModel read_description(const std::filesystem::path& directory) {
   if (!saved.card) return saved;
   const merit::ModelCard& card = *saved.card;
   const std::string where = (directory / "merit.json").string();
-  if (!card.head.empty()) {
-    saved.head = head_from(card.head, where + ": head");
-  }
-  if (!card.tokenizer.empty()) saved.tokenizer = merit::make_tokenizer(card.tokenizer);
-  saved.tokenize = tokenize_options_of(card);
+  read_card(where, [&] {
+    if (!card.head.empty()) saved.head = head_from(card.head, where + ": head");
+    if (!card.loss.empty()) saved.loss = loss_from(card.loss, where + ": loss", saved.head);
+    if (!card.tokenizer.empty()) saved.tokenizer = merit::make_tokenizer(card.tokenizer);
+    saved.tokenize = tokenize_options_of(card);
+    if (!card.kind.empty()) kind_named(card.kind, "field \"kind\"");
+    if (!card.aggregation.empty()) merit::aggregation_from_name(card.aggregation);
+    for (const char* name : {"temperature", "platt", ""}) {
+      if (card.calibration == name) return;
+    }
+    throw merit::DataError("field \"calibration\" is \"" + card.calibration +
+                           "\", expected temperature or platt");
+  });
   return saved;
 }
 
@@ -130,15 +162,15 @@ inline void tell(const merit::LoadReport& report, const char* program) {
     for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
     std::fprintf(stderr, "%s: %s: %s\n", program, what, text.c_str());
   };
-  list(report.fresh, "not in the checkpoint, so they start anew");
+  list(report.fresh, "not taken from the checkpoint, so they start anew");
   list(report.unexpected, "in the checkpoint but of no use to this model");
 }
 
 /// The model of a checkpoint with its weights, to be used as it is.
 inline std::unique_ptr<AnyModel> load_usable(const std::filesystem::path& directory, const SavedModel& saved,
                                              int threads, const char* program) {
-  std::optional<AnyLoss> loss;  // any that fits: nothing is learned
-  for (const char* name :
+  std::optional<AnyLoss> loss = saved.loss;
+  for (const char* name :  // else any that fits, as nothing is learned
        {"pairwise", "regression", "binary_cross_entropy", "cross_entropy", "value", "joint"}) {
     if (!loss) loss = loss_named(name, saved.head);
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "merit/train/trainer.hpp"
@@ -63,10 +64,13 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
     return app.add_option(option, value, programs::wrapped(what))
         ->group(group)
         ->type_name("N")
-        ->check(programs::not_negative, "");
+        ->check(programs::is_number<std::remove_reference_t<decltype(value)>>, "");
   };
   const auto real = [&](const char* option, double& value, const char* what) {
-    return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name("X");
+    return app.add_option(option, value, programs::wrapped(what))
+        ->group(group)
+        ->type_name("X")
+        ->check(programs::is_number<double>, "");
   };
   const auto text = [&](const char* option, auto& value, const char* type, const char* what) {
     return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name(type);
@@ -142,6 +146,7 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   text("--merge-weights", o.merge_weights, "X,X",
        "by which attributes become one score; empty: all 1 (attributes)")
       ->delimiter(',')
+      ->check(programs::is_number<double>, "")
       ->default_str("");
   text("--verifier-token", o.verifier_token, "TEXT",
        "the token whose logit is the score; empty: the end of sequence (verifier)");
@@ -186,6 +191,7 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   text("--class-weights", o.class_weights, "X,X",
        "of bad, neutral and good, or bad and good; empty: all 1 (cross_entropy)")
       ->delimiter(',')
+      ->check(programs::is_number<double>, "")
       ->default_str("");
   text("--ties", o.ties, "NAME", "what equal ranks mean: efron or breslow (plackett_luce)");
   number("--top", o.top, "only the first N choices count; 0: all (plackett_luce)");

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 #include <csignal>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -96,6 +97,11 @@ inline Json event_of(const merit::StepReport& report) {
   return event;
 }
 
+/// Where the best model is kept while a run with --patience goes on.
+inline std::filesystem::path best_directory(const std::string& out) {
+  return out + ".best";
+}
+
 // ---- The run ---
 
 class Run {
@@ -105,8 +111,7 @@ class Run {
         job_(job),
         options_(job.options),
         run_(model.train(job.train.examples, job.options.training)),
-        metrics_(options_.metrics, job.resumes || job.finished),
-        best_directory_(options_.out + ".best") {}
+        best_directory_(best_directory(options_.out)) {}
 
   int operator()() {
     start();
@@ -114,7 +119,8 @@ class Run {
       const bool stopped = train();
       if (stopped) return leave();
       if (keeps_best()) restore_best();
-      model_.save(options_.out, finished_card());
+      saved_ = finished_card();
+      model_.save(options_.out, saved_);
       if (keeps_best()) forget_best();
     }
     if (job_.eval && !report_) evaluate("evaluating");
@@ -128,7 +134,9 @@ class Run {
     if (job_.finished) {
       if (const auto card = merit::read_model_card(out)) {
         merit::require_same(*card, model_.described(job_.card), out);
-        threshold_ = card->other.value("step_threshold", threshold_);
+        const std::string where = (out / "merit.json").string();
+        threshold_ = merit::optional<double>(card->other, "step_threshold", where).value_or(threshold_);
+        saved_ = *card;
       }
       model_.load(out, {});
       std::fprintf(stderr, "%s: the run in %s has ended; nothing is left to train\n", job_.program,
@@ -139,15 +147,25 @@ class Run {
       std::fprintf(stderr, "%s: going on after step %zu of %zu\n", job_.program, run_->steps_done(),
                    run_->steps());
     } else if (!options_.from.empty()) {
-      tell(model_.load(options_.from, {.allow_missing_head = true}), job_.program);
+      const merit::LoadReport report = model_.load(options_.from, {.allow_missing_head = true});
+      if (!report.other_head.empty()) {
+        std::fprintf(stderr, "%s: the head of %s is %s, the model's is %s and starts anew\n", job_.program,
+                     options_.from.c_str(), report.other_head.c_str(),
+                     name_of(job_.chosen.model.head).c_str());
+      }
+      tell(report, job_.program);
     }
     if (keeps_best() && !job_.resumes) forget_best();  // of another run
-    metrics_.write({{"event", job_.finished || job_.resumes ? "resume" : "start"},
-                    {"step", run_->steps_done()},
-                    {"steps", run_->steps()},
-                    {"kind", name_of_kind(job_.chosen.kind)},
-                    {"parameters", model_.parameters()},
-                    {"records", to_json(job_.train.counts)}});
+    constexpr Index all = std::numeric_limits<Index>::max();
+    metrics_.emplace(options_.metrics, job_.finished  ? std::optional(all)
+                                       : job_.resumes ? std::optional(run_->steps_done())
+                                                      : std::nullopt);
+    metrics_->write({{"event", job_.finished || job_.resumes ? "resume" : "start"},
+                     {"step", run_->steps_done()},
+                     {"steps", run_->steps()},
+                     {"kind", name_of_kind(job_.chosen.kind)},
+                     {"parameters", model_.parameters()},
+                     {"records", to_json(job_.train.counts)}});
   }
 
   /// Trains to the end or until it is asked to stop; true when it was interrupted.
@@ -165,7 +183,7 @@ class Run {
       totals_.tokens_before_sharing += report.tokens_before_sharing;
       totals_.seconds += report.seconds;
       report_.reset();
-      metrics_.write(event_of(report));
+      metrics_->write(event_of(report));
       // A running mean: over all steps at first, later over about the last fifty.
       const double share = 1.0 / static_cast<double>(std::min<Index>(++seen, 50));
       smooth_loss += share * (report.loss - smooth_loss);
@@ -175,7 +193,7 @@ class Run {
     };
     hooks.on_checkpoint = [&](Index step) {
       save();
-      metrics_.write({{"event", "checkpoint"}, {"step", step}});
+      metrics_->write({{"event", "checkpoint"}, {"step", step}});
     };
     if (job_.eval) {
       hooks.on_evaluate = [&](Index step) {
@@ -300,7 +318,7 @@ class Run {
                   {"step", run_->steps_done()},
                   {"headline", report_->headline()},
                   {"headline_name", report_->headline_name()}});
-    metrics_.write(event);
+    metrics_->write(event);
   }
 
   // ---- How it ends ---
@@ -308,7 +326,7 @@ class Run {
   /// Interrupted: everything is kept, and how to go on is said.
   int leave() {
     save();
-    metrics_.write({{"event", "interrupted"}, {"step", run_->steps_done()}});
+    metrics_->write({{"event", "interrupted"}, {"step", run_->steps_done()}});
     std::fprintf(
         stderr, "%s: interrupted after step %zu of %zu; the run is saved in %s. To go on with it:\n  %s\n",
         job_.program, run_->steps_done(), run_->steps(), options_.out.c_str(), job_.resume_command.c_str());
@@ -344,13 +362,19 @@ class Run {
                  {"tokens_before_sharing", totals_.tokens_before_sharing},
                  {"train", to_json(job_.train.counts)}};
     if (keeps_best() && totals_.best_step != 0) json["best_step"] = totals_.best_step;
+    if (!saved_.calibration.empty()) {
+      json["calibration"] = {{"name", saved_.calibration},
+                             {"scale", saved_.calibration_scale},
+                             {"offset", saved_.calibration_offset}};
+      if (saved_.other.contains("step_threshold")) json["step_threshold"] = saved_.other["step_threshold"];
+    }
     if (job_.eval) {
       json["eval"] = to_json(job_.eval->counts);
       json["evaluation"] = to_json(*report_);
     }
     Json event = json;
     event["event"] = "end";
-    metrics_.write(event);
+    metrics_->write(event);
 
     Output output;
     if (options_.json) {
@@ -376,6 +400,14 @@ class Run {
         output.line("held-out data " + job_.eval->counts.sentence());
         output.line(text_of(*report_));
       }
+      if (!saved_.calibration.empty()) {
+        std::string line = "calibration   " + saved_.calibration + ": logits times " +
+                           fixed(saved_.calibration_scale, 4) + " plus " +
+                           fixed(saved_.calibration_offset, 4);
+        if (saved_.other.contains("step_threshold"))
+          line += "; a step under " + fixed(threshold_, 4) + " counts as wrong";
+        output.line(line);
+      }
       output.line("saved in      " + options_.out);
     }
     output.flush();
@@ -385,10 +417,11 @@ class Run {
   const Job& job_;
   const TrainingOptions& options_;
   std::unique_ptr<AnyRun> run_;
-  MetricsFile metrics_;
+  std::optional<MetricsFile> metrics_;  // opened when the run really starts
   std::filesystem::path best_directory_;
   Totals totals_;
   std::optional<Evaluation> report_;  // of the parameters as they are
+  merit::ModelCard saved_;            // of the model that has ended, with what was fitted to it
   double threshold_ = 0.5;            // under which a step counts as wrong; fitted with the calibration
   bool stopped_early_ = false;
 };

@@ -127,20 +127,21 @@ TEST_CASE("the real files of every kind are read without an error, to their know
     CHECK(counts == expected);
     return examples;
   };
-  const auto all_kept = [](Index records, Index tokens, Index longest) {
+  const auto all_kept = [](Index records, Index tokens, Index longest, Index all_tied = 0) {
     DataCounts counts;
     counts.records = counts.kept = records;
     counts.tokens = tokens;
     counts.longest = longest;
+    counts.all_tied = all_tied;
     return counts;
   };
   const merit::RankingRecord ranking;
   check(ranking, "oasst_rankings/train.jsonl", all_kept(155, 700978, 7796));
   check(ranking, "oasst_rankings/eval.jsonl", all_kept(16, 94556, 6785));
-  check(ranking, "finegrained_rankings/train.jsonl", all_kept(364, 4638075, 5431));
+  check(ranking, "finegrained_rankings/train.jsonl", all_kept(364, 4638075, 5431, 11));
   check(ranking, "finegrained_rankings/eval.jsonl", all_kept(31, 380355, 4516));
   const merit::RatingsRecord ratings;
-  check(ratings, "prometheus_ratings/train.jsonl", all_kept(58, 468145, 4986));
+  check(ratings, "prometheus_ratings/train.jsonl", all_kept(58, 468145, 4986, 6));
   check(ratings, "prometheus_ratings/eval.jsonl", all_kept(5, 32073, 4253));
   const merit::OutcomeRecord outcome;
   const auto outcomes = check(outcome, "gsm8k_outcomes/train.jsonl", all_kept(3708, 1792264, 1801));
@@ -149,11 +150,11 @@ TEST_CASE("the real files of every kind are read without an error, to their know
   CHECK(right == 1371);
   check(outcome, "gsm8k_outcomes/eval.jsonl", all_kept(492, 232925, 1670));
   const merit::JudgeRecord judge;
-  const auto judged = check(judge, "pandalm/train.jsonl", all_kept(762, 710760, 2208));
+  const auto judged = check(judge, "pandalm/train.jsonl", all_kept(762, 710760, 2208, 54));
   double sureness = 0;
   for (const auto& example : judged) sureness += example.soft_label;
   CHECK(sureness == doctest::Approx(710.6666666666666));
-  check(judge, "pandalm/eval.jsonl", all_kept(68, 64151, 2463));
+  check(judge, "pandalm/eval.jsonl", all_kept(68, 64151, 2463, 12));
 
   const merit::StepsRecord steps;
   const auto bad_steps = [](const std::vector<merit::StepsExample>& examples) {

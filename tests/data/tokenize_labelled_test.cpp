@@ -135,6 +135,34 @@ TEST_CASE("a ranking under a conversation, in ids and in features") {
   CHECK(counts.dropped_equal == 1);
 }
 
+TEST_CASE("records that prefer no completion are kept and counted") {
+  DataCounts counts;
+  CHECK(merit::tokenize(ranking("Q", {"a", "b", "c"}, {1, 1, 1}), bytes, {}, counts));
+  CHECK(counts.all_tied == 1);
+  CHECK(merit::tokenize(ranking("Q", {"a", "b", "c"}, {1, 1, 0}), bytes, {}, counts));
+  CHECK(counts.all_tied == 1);
+  CHECK(merit::tokenize(ratings({"a", "b"}, {2, 2}), bytes, {}, counts));
+  CHECK(counts.all_tied == 2);
+  CHECK(merit::tokenize(ratings({"a"}, {5}), bytes, {.keep_single_ratings = true}, counts));
+  CHECK(counts.all_tied == 2);  // one alone is not tied with another
+  merit::JudgeRecord judged;
+  judged.prompt = "Q";
+  judged.response_a = "a";
+  judged.response_b = "b";
+  judged.votes = {merit::JudgeVote::a, merit::JudgeVote::b};
+  CHECK(merit::tokenize(judged, bytes, {}, counts));
+  CHECK(counts.all_tied == 3);
+  judged.votes = {merit::JudgeVote::a, merit::JudgeVote::tie};
+  CHECK(merit::tokenize(judged, bytes, {}, counts));
+  CHECK(counts.all_tied == 3);
+  judged.response_b = judged.response_a;
+  judged.votes = {merit::JudgeVote::tie};
+  CHECK_FALSE(merit::tokenize(judged, bytes, {}, counts));  // dropped: not counted among the kept
+  CHECK(counts.all_tied == 3);
+  CHECK(counts.kept == 6);
+  CHECK(counts.sentence().find("6 were kept, 3 of them with all completions tied") != std::string::npos);
+}
+
 TEST_CASE("a ranking of one completion is dropped and counted") {
   DataCounts counts;
   CHECK_FALSE(merit::tokenize(ranking("Q", {"a"}, {0}), bytes, {}, counts));

@@ -115,6 +115,29 @@ TEST_CASE("every step ends in the separator, whose last token is its place") {
   CHECK(counts.tokens == 11 + 14 + 10);
 }
 
+TEST_CASE("a step that holds the separator inside is one step, and counted") {
+  DataCounts counts;
+  const auto tokenized = [&](std::vector<std::string> steps, const TokenizeOptions& options) {
+    const std::vector<Written> labels(steps.size(), true);
+    return show(
+        merit::tokenize(steps_record("Q", std::move(steps), labels), bytes, options, counts)->sequence);
+  };
+  CHECK(tokenized({"a\nb", "c"}, {}) == "Q/|a/b/'c/'$");
+  CHECK(counts.steps_with_separator == 1);
+  CHECK(tokenized({"\na\n", "\n", "b"}, {}) ==
+        "Q/|/a//'//'b/'$");  // only at its ends: its text is one step, too
+  CHECK(counts.steps_with_separator == 1);
+  CHECK(tokenized({"a\nb;c;d", ";e"}, {.step_separator = ";"}) == "Q;|a/b;c;d;';e;'$");
+  CHECK(counts.steps_with_separator == 2);
+  CHECK(counts.sentence().find("2 steps hold the separator inside") != std::string::npos);
+  StepsRecord ids;
+  ids.form = merit::RecordForm::ids;
+  ids.completions_ids = {{'a', '\n', 'b', '\n'}};
+  ids.labels = {true};
+  CHECK(merit::tokenize(ids, bytes, {}, counts));
+  CHECK(counts.steps_with_separator == 2);  // ids say themselves where a step ends
+}
+
 TEST_CASE("a prompt that ends in the separator, or is empty, gets no other") {
   DataCounts counts;
   const auto shown = [&](const std::string& prompt) {

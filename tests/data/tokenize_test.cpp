@@ -394,21 +394,23 @@ TEST_CASE("counts say in one sentence what happened, and add") {
   CHECK(one.sentence() == "Of 1 record, 1 was kept; the longest sequence had 1 token.");
 
   DataCounts each;
-  each = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
+  each = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19};
   DataCounts sum = each;
   sum += each;
-  CHECK(sum == DataCounts{2, 4, 6, 8, 10, 12, 14, 16, 18, 10, 22, 24, 26, 28, 30, 32, 34});
+  CHECK(sum == DataCounts{2, 4, 6, 8, 10, 12, 14, 16, 18, 10, 22, 24, 26, 28, 30, 32, 34, 36, 38});
   const auto items = each.items();
   for (Index i = 0; i < items.size(); ++i) CHECK(items[i].second == i + 1);
   CHECK(items[0].first == "records");
   CHECK(items[9].first == "longest");
-  CHECK(items[16].first == "steps_cut");
+  CHECK(items[18].first == "steps_with_separator");
   CHECK(each.sentence() ==
         "Of 1 record, 2 were kept, 6 of them cut on the left, 7 of them cut on the right, 8 of them with the "
-        "head of the prompt cut, 3 dropped as too long, 4 dropped as both sides were equal, 5 dropped as a "
+        "head of the prompt cut, 14 of them with all completions tied, 3 dropped as too long, 4 dropped as "
+        "both sides were equal, 5 dropped as a "
         "completion had no tokens, 11 dropped as rankings of one completion, 12 dropped as no step had a "
-        "label; 13 completions equal to another of the same ranking; 14 steps have a label, 16 have none, 15 "
-        "labels were lost by cutting or dropping, 17 steps lost tokens by cutting; the longest sequence had "
+        "label; 13 completions equal to another of the same ranking; 15 steps have a label, 17 have none, 16 "
+        "labels were lost by cutting or dropping, 18 steps lost tokens by cutting, 19 steps hold the "
+        "separator inside; the longest sequence had "
         "10 tokens.");
 }
 

@@ -382,8 +382,8 @@ TEST_CASE("a hand-made ranking counts ties of ranks and of scores, and shares th
   CHECK(!flat.kendall);
   CHECK(!flat.spearman);
   CHECK_THROWS_WITH_AS(report_rankings(std::vector{ScoredRanking{{1, 2}, {1, 1}, {1, 1}}}),
-                       "report_rankings: found 1 groups, none of them with two different ranks, expected at "
-                       "least one",
+                       "found 1 group of completions, all of them tied, expected at least one with two "
+                       "different ranks",
                        DataError);
   CHECK_THROWS_AS(report_rankings({}), DataError);
   CHECK_THROWS_AS(report_rankings(std::vector{ScoredRanking{{1, 2}, {0}, {1, 1}}}), UsageError);

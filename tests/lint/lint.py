@@ -176,9 +176,10 @@ def offences(root):
             yield f"{name}: a using line stands outside of the namespace {path.stem}"
 
     # What the README shows as the whole of a program is that program.
-    hello = root / "examples" / "hello.cpp"
-    if hello.is_file() and hello.read_text(encoding="utf-8") not in (root / "README.md").read_text(encoding="utf-8"):
-        yield "README.md: does not show examples/hello.cpp as it is"
+    for name in ("hello.cpp", "rank.cpp"):
+        shown = root / "examples" / name
+        if shown.is_file() and shown.read_text(encoding="utf-8") not in (root / "README.md").read_text(encoding="utf-8"):
+            yield f"README.md: does not show examples/{name} as it is"
 
     for path in project_files(root):
         if path.suffix not in TEXT_SUFFIXES and path.parent.name != ".ci":

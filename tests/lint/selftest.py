@@ -49,6 +49,7 @@ OFFENCES = [
     ("tests/core/b_test.cpp", "using namespace merit;\n\nnamespace b_test {\n}\n", "stands outside"),
     ("tests/core/b.cpp", "// TO" + "DO: write this\n", "unfinished"),
     ("examples/hello.cpp", "int main() {}\n", "does not show examples/hello.cpp"),
+    ("examples/rank.cpp", "int main() {}\n", "does not show examples/rank.cpp"),
     ("README.md", "Run it from /ho" + "me/somebody/merit.\n", "path of one machine"),
 ]
 # What the offending includes above point at.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "../io/temporary.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
@@ -119,6 +121,42 @@ TEST_CASE("a model with any head is saved and loaded: the same settings, bits an
         Names{"score.bias", "score.gain"});
 }
 
+/// A loss as its card says it, read back.
+template <class Loss>
+void check_loss(const Loss& loss) {
+  const Json written = detail::policy_json(loss);
+  INFO(written.dump());
+  CHECK(written != detail::policy_json(Loss{}));  // else nothing would have to be read
+  Loss read;
+  read_settings(written, "merit.json: loss", read);
+  CHECK(detail::policy_json(read) == written);
+}
+
+TEST_CASE("a card's loss is read back with its settings, and a wrong one is an error that names the field") {
+  using TokenLoss = BinaryCrossEntropyLoss<ScoreMeaning::per_token>;
+  TokenLoss tokens{
+      .denominator = Denominator::per_sequence, .positive_weight = 2, .focal = 1, .label_smoothing = 0.25};
+  check_loss(PairwiseLoss{.label_smoothing = 0.125, .scale = 2, .centering = 0.5});
+  check_loss(PlackettLuceLoss{.top = 3, .ties = Ties::breslow, .divide_by_choices = true});
+  check_loss(tokens);
+  check_loss(CrossEntropyLoss{
+      .denominator = Denominator::per_sequence, .class_weights = {1, 2, 3}, .label_smoothing = 0.25});
+  check_loss(ValueLoss{.clip = 0.5});
+  JointLoss<TokenLoss, LanguageModelLoss> joint;
+  joint.first = tokens;
+  joint.first_weight = 3;
+  joint.second_weight = 0.5;
+  check_loss(joint);
+
+  PlackettLuceLoss ties;
+  const std::string error = error_of<DataError>([&] {
+    read_settings(Json{{"ties", "cox"}}, "merit.json: loss", ties);
+  });
+  CHECK(contains(error, "merit.json: loss: field \"ties\" is \"cox\", expected one of: efron, breslow"));
+  CHECK_THROWS_WITH_AS(read_settings(Json{{"denominator", 1}}, "merit.json: loss", tokens),
+                       doctest::Contains("\"denominator\""), DataError);
+}
+
 /// A checkpoint in which tensors are called otherwise, as another program would have written it.
 template <class Model>
 void write_renamed(const std::filesystem::path& directory, Model& model, const std::string& from,
@@ -170,6 +208,41 @@ TEST_CASE("a head of other classes, or another head, is refused by name") {
   save_model(directory / "deep", deep);
   error = error_of<DataError>([&] { load_model_parameters(directory / "deep", one); });
   CHECK(contains(error, "the head has several layers (score.0.bias, score.0.weight"));
+}
+
+TEST_CASE("where a head may be missing, one of another kind starts anew as a whole, and is named") {
+  const TemporaryDirectory directory;
+  BradleyTerryModel<Llama, B> pairs({.backbone = tiny_reward_llama()});
+  save_model(directory / "pairs", pairs);  // score.weight has the shape that a step's score has, too
+  using Steps = RewardModel<Llama, StepHead<1>, BinaryCrossEntropyLoss<ScoreMeaning::per_step>, B>;
+  Steps steps({.backbone = tiny_reward_llama(), .seed = 4});
+  const auto before = values_of(steps);
+  const LoadReport report = load_model_parameters(directory / "pairs", steps, {.allow_missing_head = true});
+  CHECK(report.other_head == "scalar");
+  CHECK(report.fresh == Names{"score.weight", "score.bias"});
+  CHECK(report.unexpected == Names{"score.weight"});
+  const auto tensor = [](auto& model, const std::string& name) {
+    const auto& parameters = model.parameters();
+    const Index i = parameters.find(name);
+    const double* data = parameters.values().data + parameters.offset(i);
+    return std::vector<double>(data, data + parameters.element_count(i));
+  };
+  const std::string of_backbone = pairs.parameters().spec(0).name;
+  CHECK(tensor(steps, of_backbone) == tensor(pairs, of_backbone));
+  Steps untouched({.backbone = tiny_reward_llama(), .seed = 4});
+  CHECK(tensor(steps, "score.weight") == tensor(untouched, "score.weight"));
+  CHECK(values_of(steps) != before);
+
+  // The way back: a bias that the model has no place for is no obstacle, as nothing of that head is read.
+  save_model(directory / "steps", steps);
+  CHECK(load_model_parameters(directory / "steps", pairs, {.allow_missing_head = true}).other_head ==
+        steps.head().name());
+  // The same kind of head without its bias: that alone is fresh.
+  BradleyTerryModel<Llama, B> biased({.backbone = tiny_reward_llama(), .head = {.bias = true}, .seed = 5});
+  const LoadReport some = load_model_parameters(directory / "pairs", biased, {.allow_missing_head = true});
+  CHECK(some.fresh == Names{"score.bias"});
+  CHECK(some.other_head.empty());
+  CHECK(tensor(biased, "score.weight") == tensor(pairs, "score.weight"));
 }
 
 TEST_CASE("weights of other settings are refused although the shapes agree") {

@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import kinds
+import trust
 from helpers import BIN, ENVIRONMENT, SMALL, check, content, fails, program, succeeds, whole, write_pairs
 
 KILLS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
@@ -64,6 +65,16 @@ def test_train_evaluate_score():
     one = float(succeeds("merit_score", "--model", "model", "--prompt", records[0]["prompt"], "--completion",
                          records[0]["chosen"]))
     check(abs(one - pairs[0][0]) < 1e-5 * max(1, abs(one)), "the command line changes a score")
+
+
+def test_the_program_of_the_readme_ranks_as_merit_score_does():
+    answers = ["abc", "cab", "zzz", "a"]
+    record = json.dumps({"prompt": "sort bca\n", "completions": answers}) + "\n"
+    order = succeeds("merit_score", "--model", "model", "--rerank", stdin=record).split()
+    lines = succeeds("rank", "model", "sort bca\n", *answers).splitlines()
+    check([line.split()[1] for line in lines] == [answers[int(i)] for i in order], f"{lines} {order}")
+    fails(1, ["answers"], "rank", "model", "a prompt")
+    fails(1, ["nomodel"], "rank", "nomodel", "a prompt", "an answer")
 
 
 def test_config_file_and_start_from_checkpoint():
@@ -326,13 +337,18 @@ def test_kill_at_random_moments():
     whole("killed")
     left = [name for name in os.listdir(".") if name.startswith("killed.tmp") or name.endswith(".merit-old")]
     check(not left, f"left behind: {left}")
-    for line in open("killed.metrics.jsonl", encoding="utf-8"):
-        json.loads(line)
+    events = [json.loads(line) for line in open("killed.metrics.jsonl", encoding="utf-8")]
+    straight = [json.loads(line) for line in open("straight.metrics.jsonl", encoding="utf-8")]
+
+    def losses(of):
+        return [(event["step"], event["loss"]) for event in of if event["event"] == "step"]
+
+    check(losses(events) == losses(straight), "the metrics of a killed run have each step once, in order")
     print(f"     {kills} kills, {finished + 1} runs to the end")
 
 
 def main():
-    for name in ("merit_train", "merit_score", "merit_evaluate"):
+    for name in ("merit_train", "merit_score", "merit_evaluate", "rank"):
         if not os.path.exists(program(name)):
             print(f"skipped: there is no {program(name)}")
             return 77
@@ -341,7 +357,7 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        for name, test in [*globals().items(), *vars(kinds).items()]:
+        for name, test in [*globals().items(), *vars(kinds).items(), *vars(trust).items()]:
             if not name.startswith("test_"):
                 continue
             start = time.monotonic()

@@ -29,15 +29,17 @@ struct DataCounts {
   Index dropped_single = 0;      // a ranking of one completion
   Index dropped_unlabelled = 0;  // no step has a label, from the first or after cutting
   Index equal_completions = 0;   // in kept rankings: equal to one before it, which is no reason to drop it
+  Index all_tied = 0;  // kept pairs, rankings and ratings in which no completion is better than another
 
   // Steps. labels + labels_lost is what the files gave and the policies for labels left.
-  Index labels = 0;       // of steps in kept sequences
-  Index labels_lost = 0;  // of steps cut off, and of dropped records
-  Index unlabelled = 0;   // steps in kept sequences without a label
-  Index steps_cut = 0;    // of kept sequences: steps that lost tokens to a cut, wholly or in part
+  Index labels = 0;                // of steps in kept sequences
+  Index labels_lost = 0;           // of steps cut off, and of dropped records
+  Index unlabelled = 0;            // steps in kept sequences without a label
+  Index steps_cut = 0;             // of kept sequences: steps that lost tokens to a cut, wholly or in part
+  Index steps_with_separator = 0;  // of kept records: steps that their own text would be cut into more
 
   /// Name and value of each, for logs.
-  std::array<std::pair<std::string_view, Index>, 17> items() const {
+  std::array<std::pair<std::string_view, Index>, 19> items() const {
     return {{{"records", records},
              {"kept", kept},
              {"dropped_over_long", dropped_over_long},
@@ -51,10 +53,12 @@ struct DataCounts {
              {"dropped_single", dropped_single},
              {"dropped_unlabelled", dropped_unlabelled},
              {"equal_completions", equal_completions},
+             {"all_tied", all_tied},
              {"labels", labels},
              {"labels_lost", labels_lost},
              {"unlabelled", unlabelled},
-             {"steps_cut", steps_cut}}};
+             {"steps_cut", steps_cut},
+             {"steps_with_separator", steps_with_separator}}};
   }
 
   /// One plain sentence. What did not happen is left out.
@@ -67,6 +71,7 @@ struct DataCounts {
     add(cut_left, "of them cut on the left");
     add(cut_right, "of them cut on the right");
     add(cut_prompt, "of them with the head of the prompt cut");
+    add(all_tied, "of them with all completions tied");
     add(dropped_over_long, "dropped as too long");
     add(dropped_equal, "dropped as both sides were equal");
     add(dropped_empty, "dropped as a completion had no tokens");
@@ -82,6 +87,8 @@ struct DataCounts {
       add(labels_lost, labels_lost == 1 ? "label was lost by cutting or dropping"
                                         : "labels were lost by cutting or dropping");
       add(steps_cut, steps_cut == 1 ? "step lost tokens by cutting" : "steps lost tokens by cutting");
+      add(steps_with_separator,
+          steps_with_separator == 1 ? "step holds the separator inside" : "steps hold the separator inside");
     }
     return text +
            detail::concat("; the longest sequence had ", longest, longest == 1 ? " token." : " tokens.");
@@ -102,10 +109,12 @@ struct DataCounts {
     dropped_single += other.dropped_single;
     dropped_unlabelled += other.dropped_unlabelled;
     equal_completions += other.equal_completions;
+    all_tied += other.all_tied;
     labels += other.labels;
     labels_lost += other.labels_lost;
     unlabelled += other.unlabelled;
     steps_cut += other.steps_cut;
+    steps_with_separator += other.steps_with_separator;
     return *this;
   }
 

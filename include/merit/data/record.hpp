@@ -18,7 +18,7 @@ namespace merit::inline MERIT_ABI {
 
 /// Where a record came from. Every error about it begins with text().
 struct SourcePosition {
-  std::string file;
+  std::string file = {};
   Index line = 0;  // from 1
 
   /// "file:line".
@@ -66,22 +66,22 @@ inline RecordKind record_kind_from_name(std::string_view name) {
 struct PreferenceRecord {
   RecordForm form = RecordForm::text;
 
-  std::optional<TextOrMessages> prompt;
-  TextOrMessages chosen;
-  TextOrMessages rejected;
+  std::optional<TextOrMessages> prompt = {};
+  TextOrMessages chosen = {};
+  TextOrMessages rejected = {};
 
-  std::optional<std::vector<Token>> prompt_ids;
-  std::vector<Token> chosen_ids;
-  std::vector<Token> rejected_ids;
+  std::optional<std::vector<Token>> prompt_ids = {};
+  std::vector<Token> chosen_ids = {};
+  std::vector<Token> rejected_ids = {};
 
-  std::vector<float> chosen_features;
-  std::vector<float> rejected_features;
+  std::vector<float> chosen_features = {};
+  std::vector<float> rejected_features = {};
 
-  std::optional<double> margin;      // finite
-  std::optional<double> weight;      // finite, 0 or more
-  std::optional<double> soft_label;  // in [0, 1]: the probability that `chosen` is the better one
+  std::optional<double> margin = {};      // finite
+  std::optional<double> weight = {};      // finite, 0 or more
+  std::optional<double> soft_label = {};  // in [0, 1]: the probability that `chosen` is the better one
 
-  SourcePosition source;
+  SourcePosition source = {};
 };
 
 /// What a judge said of two answers.
@@ -99,21 +99,21 @@ inline double share_for_a(std::span<const JudgeVote> votes) {
 struct JudgeRecord {
   RecordForm form = RecordForm::text;
 
-  std::optional<TextOrMessages> prompt;  // always there but for features
-  TextOrMessages response_a;
-  TextOrMessages response_b;
+  std::optional<TextOrMessages> prompt = {};  // always there but for features
+  TextOrMessages response_a = {};
+  TextOrMessages response_b = {};
 
-  std::optional<std::vector<Token>> prompt_ids;
-  std::vector<Token> response_a_ids;
-  std::vector<Token> response_b_ids;
+  std::optional<std::vector<Token>> prompt_ids = {};
+  std::vector<Token> response_a_ids = {};
+  std::vector<Token> response_b_ids = {};
 
-  std::vector<float> response_a_features;
-  std::vector<float> response_b_features;
+  std::vector<float> response_a_features = {};
+  std::vector<float> response_b_features = {};
 
-  std::vector<JudgeVote> votes;  // at least one
-  std::optional<double> weight;  // finite, 0 or more
+  std::vector<JudgeVote> votes = {};  // at least one
+  std::optional<double> weight = {};  // finite, 0 or more
 
-  SourcePosition source;
+  SourcePosition source = {};
 };
 
 /// Several completions of one prompt. The forms are those of PreferenceRecord, but the prompt is given; all
@@ -121,17 +121,17 @@ struct JudgeRecord {
 struct CompletionsRecord {
   RecordForm form = RecordForm::text;
 
-  std::optional<TextOrMessages> prompt;  // always there but for features
-  std::vector<TextOrMessages> completions;
+  std::optional<TextOrMessages> prompt = {};  // always there but for features
+  std::vector<TextOrMessages> completions = {};
 
-  std::optional<std::vector<Token>> prompt_ids;
-  std::vector<std::vector<Token>> completions_ids;
+  std::optional<std::vector<Token>> prompt_ids = {};
+  std::vector<std::vector<Token>> completions_ids = {};
 
-  std::vector<std::vector<float>> completions_features;
+  std::vector<std::vector<float>> completions_features = {};
 
-  std::optional<double> weight;  // finite, 0 or more
+  std::optional<double> weight = {};  // finite, 0 or more
 
-  SourcePosition source;
+  SourcePosition source = {};
 
   /// How many there are, in whichever form.
   Index size() const {
@@ -146,13 +146,14 @@ struct CompletionsRecord {
 
 /// Completions in an order of preference.
 struct RankingRecord : CompletionsRecord {
-  std::vector<Index> ranks;  // one a completion: 0 is best, equal ranks are a tie, numbers may be left out
+  // One a completion: 0 is best, equal ranks are a tie, numbers may be left out.
+  std::vector<Index> ranks = {};
 };
 
 /// Completions with ratings, higher ones better.
 struct RatingsRecord : CompletionsRecord {
-  std::vector<double> scores;  // (completions, attributes), finite
-  Index attributes = 1;        // how many numbers a completion has
+  std::vector<double> scores = {};  // (completions, attributes), finite
+  Index attributes = 1;             // how many numbers a completion has
 };
 
 /// One completion to be scored. The forms are those of PreferenceRecord; without a prompt, `completion` is
@@ -160,29 +161,29 @@ struct RatingsRecord : CompletionsRecord {
 struct CompletionRecord {
   RecordForm form = RecordForm::text;
 
-  std::optional<TextOrMessages> prompt;
-  TextOrMessages completion;
+  std::optional<TextOrMessages> prompt = {};
+  TextOrMessages completion = {};
 
-  std::optional<std::vector<Token>> prompt_ids;
-  std::vector<Token> completion_ids;
+  std::optional<std::vector<Token>> prompt_ids = {};
+  std::vector<Token> completion_ids = {};
 
-  std::vector<float> completion_features;
+  std::vector<float> completion_features = {};
 
-  SourcePosition source;
+  SourcePosition source = {};
 };
 
 /// A completion that is right or wrong. The prompt is given, but for features.
 struct OutcomeRecord : CompletionRecord {
-  double label = 1;              // the probability of being right
-  std::optional<double> weight;  // finite, 0 or more
+  double label = 1;                   // the probability of being right
+  std::optional<double> weight = {};  // finite, 0 or more
 };
 
 /// A completion with what a policy was paid for it. The prompt is given; text or ids.
 struct RolloutRecord : CompletionRecord {
-  std::vector<double> rewards;   // one a token of the completion; empty: `reward` is there
-  std::optional<double> reward;  // of the completion, at its last token
-  std::vector<double> values;    // of the state before each token of the completion; empty: not known
-  std::optional<double> weight;  // finite, 0 or more
+  std::vector<double> rewards = {};   // one a token of the completion; empty: `reward` is there
+  std::optional<double> reward = {};  // of the completion, at its last token
+  std::vector<double> values = {};    // of the state before each token of the completion; empty: not known
+  std::optional<double> weight = {};  // finite, 0 or more
 };
 
 /// A step's label as written: null, true or false, a number, or the probabilities of bad, neutral and good.
@@ -194,16 +195,16 @@ using WrittenStepLabel = std::variant<std::monostate, bool, double, StepLabel>;
 struct StepsRecord {
   RecordForm form = RecordForm::text;
 
-  std::optional<TextOrMessages> prompt;
-  std::vector<std::string> completions;  // the steps, without separators
+  std::optional<TextOrMessages> prompt = {};
+  std::vector<std::string> completions = {};  // the steps, without separators
 
-  std::optional<std::vector<Token>> prompt_ids;
-  std::vector<std::vector<Token>> completions_ids;  // the steps, with them
+  std::optional<std::vector<Token>> prompt_ids = {};
+  std::vector<std::vector<Token>> completions_ids = {};  // the steps, with them
 
-  std::vector<WrittenStepLabel> labels;  // one a step
-  std::optional<double> weight;          // finite, 0 or more
+  std::vector<WrittenStepLabel> labels = {};  // one a step
+  std::optional<double> weight = {};          // finite, 0 or more
 
-  SourcePosition source;
+  SourcePosition source = {};
 };
 
 }  // namespace merit::inline MERIT_ABI

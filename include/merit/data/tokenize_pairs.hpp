@@ -83,6 +83,7 @@ std::optional<PreferenceExample> tokenize(const PreferenceRecord& record, const 
   if (!detail::tokenize_pair(record, chosen, rejected, tokenizer, options, counts, example)) {
     return std::nullopt;
   }
+  counts.all_tied += example.soft_label == 0.5 ? 1 : 0;
   return example;
 }
 
@@ -106,6 +107,7 @@ std::optional<PreferenceExample> tokenize(const JudgeRecord& record, const Token
   if (!detail::tokenize_pair(record, a_first ? a : b, a_first ? b : a, tokenizer, options, counts, example)) {
     return std::nullopt;
   }
+  counts.all_tied += share == 0.5 ? 1 : 0;
   return example;
 }
 

@@ -48,6 +48,12 @@ inline std::vector<Index> ranks_of_ratings(std::span<const double> totals) {
   return ranks;
 }
 
+/// Whether no completion is better than another; one alone is not tied.
+inline bool all_tied(std::span<const Index> ranks) {
+  return ranks.size() > 1 &&
+         std::all_of(ranks.begin(), ranks.end(), [&](Index rank) { return rank == ranks[0]; });
+}
+
 /// The margins of the pairs (0,1), (0,2), … (1,2), …; ties have 0. `totals` may be empty.
 inline std::vector<double> margins_of(const RankingMargin& margin, std::span<const Index> ranks,
                                       std::span<const double> totals, const SourcePosition& at) {
@@ -127,7 +133,8 @@ bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tok
 
 /// Tokenizes the completions of one ranking, which keep sharing what is left of the prompt after a cut. Gives
 /// nothing when it is dropped: of one completion, too long, all completions equal, or one without a token.
-/// Completions that are equal among others stay, as the ranking has them, and are counted.
+/// Completions that are equal among others stay, as the ranking has them, and are counted, as is a ranking
+/// that ties all of them.
 ///
 /// Margins, if options.margin is given, are computed with ratings of 0.
 template <tokenizer Tokenizer>
@@ -137,6 +144,7 @@ std::optional<RankingExample> tokenize(const RankingRecord& record, const Tokeni
   RankedGroup group;
   if (!detail::tokenize_group(record, false, tokenizer, options, counts, group)) return std::nullopt;
   group.ranks = record.ranks;
+  counts.all_tied += detail::all_tied(group.ranks) ? 1 : 0;
   group.margins = detail::margins_of(options.margin, group.ranks, {}, record.source);
   return RankingExample{{std::move(group)}};
 }
@@ -157,6 +165,7 @@ std::optional<RankingExample> tokenize(const RatingsRecord& record, const Tokeni
   }
   const std::vector<double> totals = detail::total_ratings(record.scores, record.attributes);
   group.ranks = detail::ranks_of_ratings(totals);
+  counts.all_tied += detail::all_tied(group.ranks) ? 1 : 0;
   group.ratings = record.scores;
   group.attributes = record.attributes;
   group.margins = detail::margins_of(options.margin, group.ranks, totals, record.source);

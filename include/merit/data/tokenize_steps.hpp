@@ -160,6 +160,13 @@ inline std::vector<std::optional<StepLabel>> step_labels(const StepsRecord& reco
   return labels;
 }
 
+/// Whether a step is cut into several at the separator, which is not empty.
+inline bool holds_inside(std::string_view step, std::string_view separator) {
+  while (step.starts_with(separator)) step.remove_prefix(separator.size());
+  while (step.ends_with(separator)) step.remove_suffix(separator.size());
+  return step.find(separator) != step.npos;
+}
+
 inline Index label_count(std::span<const std::optional<StepLabel>> labels) {
   return static_cast<Index>(
       std::count_if(labels.begin(), labels.end(), [](const auto& label) { return label.has_value(); }));
@@ -169,7 +176,8 @@ inline Index label_count(std::span<const std::optional<StepLabel>> labels) {
 
 /// Tokenizes one completion in steps with its labels. Gives nothing when it is dropped: too long, no token
 /// left, or no label left. Labels of steps whose last token was cut off are lost; a step that lost only its
-/// first tokens keeps its label. Both are counted.
+/// first tokens keeps its label. Both are counted, as are steps that hold the separator inside: they are one
+/// step with one label here, and several where a program cuts their text at the separator.
 ///
 /// Throws DataError for a label that is not of the scale, ConfigError for a separator without tokens.
 template <tokenizer Tokenizer>
@@ -226,6 +234,9 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
   for (Index k = 0; k < steps; ++k) {
     const Index begin = k == 0 ? 0 : ends[k - 1] + 1;
     if (right_cut ? ends[k] >= left : begin < tokens - left) ++counts.steps_cut;
+  }
+  for (const std::string& step : record.completions) {  // of ids there are none
+    if (detail::holds_inside(step, options.step_separator)) ++counts.steps_with_separator;
   }
   detail::count_kept(sequences, cut, options, counts);
   return example;

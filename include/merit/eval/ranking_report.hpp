@@ -127,9 +127,9 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
     }
   }
   if (groups.empty()) {
-    throw DataError(detail::concat("report_rankings: found ", rankings.size(),
-                                   " groups, none of them with two different "
-                                   "ranks, expected at least one"));
+    throw DataError(detail::concat("found ", rankings.size(), rankings.size() == 1 ? " group" : " groups",
+                                   " of completions, all of them tied, expected at least one with two "
+                                   "different ranks"));
   }
   report.groups = groups.size();
   std::vector<double> kendalls, spearmans;

@@ -109,12 +109,15 @@ class ReportPage {
                    "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n"
                    "<meta charset=\"utf-8\"/>\n"
                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-                   "<meta name=\"color-scheme\" content=\"light dark\"/>\n<title>",
-                   escaped(title_), "</title>\n<style>\n", style,
+                   "<meta name=\"color-scheme\" content=\"light dark\"/>\n",
+                   mark, "\n<title>", escaped(title_), "</title>\n<style>\n", style,
                    "</style>\n</head>\n<body>\n<main>\n<header><h1>", escaped(title_), "</h1>\n<p>",
                    escaped(subtitle_), "</p></header>\n", body_, "</main>\n</body>\n</html>\n");
     return page;
   }
+
+  /// Stands in the head of every page, which tells ours from others.
+  static constexpr std::string_view mark = R"(<meta name="generator" content="merit"/>)";
 
   /// Throws IoError; the page appears whole or not at all.
   void write_to(const std::filesystem::path& path) const { write_file_atomically(path, html()); }

@@ -243,13 +243,14 @@ void save_model(const std::filesystem::path& directory, Model& model, const Mode
 // --- reading ---
 
 struct LoadOptions {
-  bool allow_missing_head = false;    // a language model without one: the head stays as it is
+  bool allow_missing_head = false;    // a language model without one, or with another kind: it stays as it is
   bool allow_other_settings = false;  // the saved head or backbone may have others than the model
 };
 
 /// What loading did not do.
 struct LoadReport {
   std::vector<std::string> fresh;       // parameters that were not in the file and stay as they were
+  std::string other_head;               // the kind of head in the file, where it is not the model's
   std::vector<std::string> skipped;     // tensors known not to be needed: an unembedding, masks, frequencies
   std::vector<std::string> unexpected;  // tensors nobody asked for: worth a warning
 };
@@ -334,11 +335,18 @@ Backbone with_harmless_of(Backbone found, const Backbone& expected) {
   return found;
 }
 
+/// The kind of head in the checkpoint, where its card says one; empty: not known.
+inline std::string saved_head_name(const std::optional<ModelCard>& card,
+                                   const std::filesystem::path& directory) {
+  if (!card || !is_filled(card->head)) return "";
+  return optional<std::string>(card->head, "name", (directory / "merit.json: head").string()).value_or("");
+}
+
 /// Throws ConfigError when config.json or merit.json says that the weights were made for a backbone or a head
 /// of other settings, which the shapes need not show. A config.json of a kind that merit does not read says
-/// nothing.
+/// nothing. `head` is what the card says of the head; null: nothing that matters.
 template <class Model>
-void check_settings(const std::filesystem::path& directory, const Model& model, bool with_head) {
+void check_settings(const std::filesystem::path& directory, const Model& model, const Json& head) {
   using Backbone = typename Model::BackboneType;
   std::vector<std::string> found;
   std::error_code ignored;
@@ -355,8 +363,8 @@ void check_settings(const std::filesystem::path& directory, const Model& model, 
                        backbone_config_json(expected), found);
     }
   }
-  if (const auto card = read_model_card(directory); card && with_head && is_filled(card->head))
-    list_differences("head", card->head, policy_json(model.config().head), found);
+  if (head.is_object() && !head.empty())
+    list_differences("head", head, policy_json(model.config().head), found);
   if (found.empty()) return;
   std::string text;
   for (const std::string& difference : found) text += (text.empty() ? "" : "; ") + difference;
@@ -378,24 +386,35 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
   recover_directory(directory);
   const SafetensorsDirectory file(directory);
   const std::vector<std::string> names = file.names();
+  const std::optional<ModelCard> card = read_model_card(directory);
   auto& parameters = model.parameters();
   const auto has = [&](const std::string& name) {
     return parameters.find(name) != parameters.tensor_count();
   };
-  if (has("score.weight")) detail::check_head(file, names, has);
 
   LoadReport report;
+  // Weights of another kind of head may have the right shape: they mean something else.
+  const std::string saved_head = detail::saved_head_name(card, directory);
+  const bool differs = !saved_head.empty() && saved_head != Model::HeadType::name();
+  if (differs && options.allow_missing_head && !options.allow_other_settings) report.other_head = saved_head;
+  const bool reads_head = report.other_head.empty();
+  if (reads_head && has("score.weight")) detail::check_head(file, names, has);
+
   std::vector<std::string> used;
+  Index head_parameters = 0;
   Buffer<typename Backend::Scalar> host(parameters.size());
   Backend::to_host(model.handle(), parameters.values().data, host.data(), host.size());
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     const ParameterSpec& spec = parameters.spec(i);
+    const bool of_head = detail::is_head_parameter(spec.name);
+    head_parameters += of_head ? 1 : 0;
     const TensorInfo* tensor = nullptr;
     for (const std::string& name : detail::published_names(spec.name)) {
       if (tensor == nullptr && (name == spec.name || !has(name))) tensor = file.find(name);
     }
+    if (of_head && !reads_head) tensor = nullptr;
     if (tensor == nullptr) {
-      if (options.allow_missing_head && detail::is_head_parameter(spec.name)) {
+      if (options.allow_missing_head && of_head) {
         report.fresh.push_back(spec.name);
         continue;
       }
@@ -411,7 +430,13 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
                                                                  parameters.element_count(i)));
     used.push_back(tensor->name);
   }
-  if (!options.allow_other_settings) detail::check_settings(directory, model, report.fresh.empty());
+  if (!options.allow_other_settings) {
+    Json head;  // a head that is wholly fresh is bound to nothing
+    if (card && report.fresh.size() < std::max<Index>(head_parameters, 1)) head = card->head;
+    if (!report.fresh.empty() && head.contains("bias"))  // what is fresh of it is the bias alone
+      head["bias"] = detail::policy_json(model.config().head)["bias"];
+    detail::check_settings(directory, model, head);
+  }
   Backend::from_host(model.handle(), host.data(), parameters.values().data, host.size());
 
   std::sort(used.begin(), used.end());

@@ -1,8 +1,10 @@
 // Heads and losses as the model card (merit.json) names them: {"name": …, settings}. A policy of your own
-// takes part with a settings_json(), and a read_settings() for a head that is to be read back, beside it;
-// without them only its name is kept.
+// takes part with a settings_json(), and a read_settings() if it is to be read back, beside it; without them
+// only its name is kept.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +36,9 @@ inline std::string_view activation_name(Activation activation) {
 }
 inline std::string_view denominator_name(Denominator denominator) {
   return denominator == Denominator::per_token ? "per_token" : "per_sequence";
+}
+inline std::string_view ties_name(Ties ties) {
+  return ties == Ties::efron ? "efron" : "breslow";
 }
 
 template <class Policy>
@@ -82,7 +87,7 @@ inline Json settings_json(const PairwiseLoss& loss) {
 }
 inline Json settings_json(const PlackettLuceLoss& loss) {
   return {{"top", loss.top},
-          {"ties", loss.ties == Ties::efron ? "efron" : "breslow"},
+          {"ties", detail::ties_name(loss.ties)},
           {"divide_by_choices", loss.divide_by_choices}};
 }
 template <ScoreMeaning Meaning>
@@ -123,9 +128,30 @@ void read_field(const Json& json, const char* name, const std::string& where, T&
   if (auto value = optional<T>(json, name, where)) field = *std::move(value);
 }
 
+/// A field that names one of `choices`, where `name_of(choice)` does.
+template <class T, std::size_t N, class NameOf>
+void read_choice(const Json& json, const char* field_name, const std::string& where,
+                 const std::array<T, N>& choices, const NameOf& name_of, T& field) {
+  const auto name = optional<std::string>(json, field_name, where);
+  if (!name) return;
+  std::string list;
+  for (const T choice : choices) {
+    const std::string_view known = name_of(choice);
+    if (*name == known) {
+      field = choice;
+      return;
+    }
+    list += concat(list.empty() ? "" : ", ", known);
+  }
+  throw DataError(
+      concat(where, ": field ", quote(field_name), " is ", quote(*name), ", expected one of: ", list));
+}
+
+inline constexpr std::array denominators{Denominator::per_token, Denominator::per_sequence};
+
 }  // namespace detail
 
-// ---- Reading heads back: throws DataError about the first field that is not what it should be ---
+// ---- Reading back: throws DataError about the first field that is not what it should be ---
 
 inline void read_settings(const Json& json, const std::string& where, ScalarHead& head) {
   detail::read_field(json, "bias", where, head.bias);
@@ -143,15 +169,9 @@ void read_settings(const Json& json, const std::string& where, StepHead<Classes>
 inline void read_settings(const Json& json, const std::string& where, TwoLayerHead& head) {
   detail::read_field(json, "bias", where, head.bias);
   detail::read_field(json, "inner", where, head.inner);
-  std::string name(detail::activation_name(head.activation));
-  detail::read_field(json, "activation", where, name);
-  for (const Activation known : {Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
-    if (name != detail::activation_name(known)) continue;
-    head.activation = known;
-    return;
-  }
-  throw DataError(detail::concat(where, ": field \"activation\" is ", detail::quote(name),
-                                 ", expected one of: gelu, gelu_tanh, relu"));
+  detail::read_choice(json, "activation", where,
+                      std::array{Activation::gelu, Activation::gelu_tanh, Activation::relu},
+                      detail::activation_name, head.activation);
 }
 inline void read_settings(const Json& json, const std::string& where, AttributeHead& head) {
   detail::read_field(json, "bias", where, head.bias);
@@ -174,6 +194,48 @@ template <class First, class Second>
 void read_settings(const Json& json, const std::string& where, JointHead<First, Second>& head) {
   read_settings(require<Json>(json, "first", where), where + ".first", head.first);
   read_settings(require<Json>(json, "second", where), where + ".second", head.second);
+}
+
+inline void read_settings(const Json& json, const std::string& where, PairwiseLoss& loss) {
+  detail::read_field(json, "label_smoothing", where, loss.label_smoothing);
+  detail::read_field(json, "scale", where, loss.scale);
+  detail::read_field(json, "centering", where, loss.centering);
+}
+inline void read_settings(const Json& json, const std::string& where, PlackettLuceLoss& loss) {
+  detail::read_field(json, "top", where, loss.top);
+  detail::read_choice(json, "ties", where, std::array{Ties::efron, Ties::breslow}, detail::ties_name,
+                      loss.ties);
+  detail::read_field(json, "divide_by_choices", where, loss.divide_by_choices);
+}
+template <ScoreMeaning Meaning>
+void read_settings(const Json& json, const std::string& where, BinaryCrossEntropyLoss<Meaning>& loss) {
+  detail::read_choice(json, "denominator", where, detail::denominators, detail::denominator_name,
+                      loss.denominator);
+  detail::read_field(json, "positive_weight", where, loss.positive_weight);
+  detail::read_field(json, "focal", where, loss.focal);
+  detail::read_field(json, "label_smoothing", where, loss.label_smoothing);
+}
+inline void read_settings(const Json& json, const std::string& where, CrossEntropyLoss& loss) {
+  detail::read_choice(json, "denominator", where, detail::denominators, detail::denominator_name,
+                      loss.denominator);
+  detail::read_field(json, "class_weights", where, loss.class_weights);
+  detail::read_field(json, "label_smoothing", where, loss.label_smoothing);
+}
+inline void read_settings(const Json& json, const std::string& where, ValueLoss& loss) {
+  detail::read_field(json, "clip", where, loss.clip);
+}
+/// The weights of the two; what their parts are, each reads for itself.
+template <class First, class Second>
+void read_settings(const Json& json, const std::string& where, JointLoss<First, Second>& loss) {
+  const auto part = [&](const char* name, auto& one) {
+    const Json settings = require<Json>(json, name, where);
+    if constexpr (requires { read_settings(settings, where, one); })
+      read_settings(settings, where + "." + name, one);
+  };
+  part("first", loss.first);
+  part("second", loss.second);
+  detail::read_field(json, "first_weight", where, loss.first_weight);
+  detail::read_field(json, "second_weight", where, loss.second_weight);
 }
 
 }  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,58 @@
+// Files that a program writes where the user says: never over what it reads, nor over what is not its own.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/io/file.hpp"
+
+namespace programs {
+
+/// What a program reads, which it must not write over: files, and folders with models.
+struct Inputs {
+  std::vector<std::string> files;
+  std::vector<std::string> folders;
+};
+
+/// Where a path leads, links followed; of a pipe, which is nowhere, its own name.
+inline std::filesystem::path place_of(const std::string& path) {
+  std::error_code error;
+  const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(path), error);
+  if (error) return std::filesystem::absolute(path).lexically_normal();
+  return place.has_filename() ? place : place.parent_path();
+}
+
+/// Throws ConfigError when writing `path`, which `option` names, would destroy an input.
+inline void check_output(const std::string& option, const std::string& path, const Inputs& inputs) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  for (const std::string& file : inputs.files) {
+    if (file.empty() || !(fs::equivalent(path, file, ignored) || place_of(path) == place_of(file))) continue;
+    throw merit::ConfigError(option + " is " + path +
+                             ", which is also an input: it would be lost, expected another file");
+  }
+  const fs::path place = place_of(path);
+  for (const std::string& folder : inputs.folders) {
+    if (folder.empty()) continue;
+    const fs::path models = place_of(folder);
+    for (fs::path above = place; above != above.parent_path(); above = above.parent_path()) {
+      if (above != models) continue;
+      throw merit::ConfigError(option + " is " + path + ", which lies in the model's folder " + folder +
+                               ", expected a file outside it");
+    }
+  }
+}
+
+/// Throws IoError when `path` is a file with content in which `is_ours` does not know what we write, `what`.
+template <class IsOurs>
+void check_own(const std::string& path, const std::string& what, const IsOurs& is_ours) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return;
+  const std::string content = merit::read_file(path);
+  if (content.empty() || is_ours(content)) return;
+  throw merit::IoError("will not replace " + path + ": it holds something else than " + what);
+}
+
+}  // namespace programs

@@ -1,0 +1,238 @@
+"""What a user trusts the programs with: files that are not written over, figures that are not lost, weights and losses
+that mean what they say.
+
+Run by programs_test.py, in the folder that its own tests and those of kinds.py left.
+"""
+import json
+import os
+import resource
+import shutil
+import subprocess
+
+from helpers import ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
+
+TRAIN = ["merit_train", "--train", "train.jsonl", "--out", "never", *SMALL]
+EVALUATE = ["merit_evaluate", "--model", "model", "eval.jsonl"]
+
+
+def unchanged(paths, do):
+    """Runs do() and checks that none of the files has changed."""
+    before = {path: content(path) for path in paths}
+    do()
+    for path, bytes_ in before.items():
+        check(content(path) == bytes_, f"{path} was written over")
+
+
+def changed_card(name, **fields):
+    """A copy of the model whose card says something else."""
+    shutil.rmtree(name, ignore_errors=True)
+    shutil.copytree("model", name)
+    card = json.loads(content(name, "merit.json"))
+    card.update(fields)
+    with open(os.path.join(name, "merit.json"), "w", encoding="utf-8") as file:
+        json.dump(card, file)
+    return name
+
+
+# ---- Files -------------------------------------------------------------------------------------------------------
+
+
+def test_outputs_do_not_replace_inputs():
+    with open("thesis.txt", "w", encoding="utf-8") as file:
+        file.write("years of work\n")
+    os.link("train.jsonl", "other_name.jsonl")
+    os.symlink("model", "link_to_model")
+
+    def refusals():
+        fails(2, ["--metrics", "train.jsonl", "input"], *TRAIN, "--metrics", "./train.jsonl")
+        fails(2, ["--metrics", "other_name.jsonl", "input"], *TRAIN, "--metrics", "other_name.jsonl")
+        fails(2, ["--metrics", "eval.jsonl", "input"], *TRAIN, "--eval", "eval.jsonl", "--metrics", "eval.jsonl")
+        fails(2, ["--metrics", "never/m.jsonl", "folder never"], *TRAIN, "--metrics", "never/m.jsonl")
+        fails(2, ["--metrics", "folder model"], "merit_train", "--train", "train.jsonl", "--out", "never", "--from", "model",
+              "--metrics", "link_to_model/m.jsonl")
+        fails(1, ["thesis.txt", "metrics"], *TRAIN, "--metrics", "thesis.txt")
+        fails(1, ["model/config.json"], *TRAIN, "--metrics", "model/config.json")
+        fails(2, ["--report", "eval.jsonl", "input"], *EVALUATE, "--report", "eval.jsonl")
+        fails(2, ["--report", "folder model"], *EVALUATE, "--report", "model/config.json")
+        fails(2, ["--report", "folder model"], *EVALUATE, "--report", "link_to_model/report.html")
+        fails(1, ["thesis.txt", "report"], *EVALUATE, "--report", "thesis.txt")
+        fails(1, ["/dev/full"], *EVALUATE, "--report", "/dev/full")
+        fails(1, ["model.metrics.jsonl", "report"], *EVALUATE, "--report", "model.metrics.jsonl")
+
+    unchanged(["train.jsonl", "eval.jsonl", "thesis.txt", "model/config.json", "model.metrics.jsonl"], refusals)
+    check(not os.path.exists("never") and not os.path.exists("never.metrics.jsonl"), "a refused run left something behind")
+    check(not os.path.exists("model/m.jsonl") and not os.path.exists("model/report.html"), "something was written to the model")
+    # An earlier report, and the metrics of an earlier run, are ours to replace.
+    for _ in range(2):
+        succeeds(*EVALUATE, "--report", "again.html")
+        succeeds(*TRAIN[:3], "--out", "again", "--overwrite", "--metrics", "again.jsonl", *SMALL)
+    os.remove("link_to_model")
+    os.remove("other_name.jsonl")
+
+
+def test_pipes_and_devices_are_files_too():
+    for command in (f"cat train.jsonl | '{program('merit_train')}' --train /dev/stdin --out piped {' '.join(SMALL)}",
+                    f"'{program('merit_train')}' --train <(cat train.jsonl) --out piped {' '.join(SMALL)} --overwrite",
+                    f"'{program('merit_train')}' --train train.jsonl --out piped {' '.join(SMALL)} --overwrite --metrics /dev/null",
+                    f"'{program('merit_train')}' --train train.jsonl --out piped {' '.join(SMALL)} --overwrite --metrics >(cat)"):
+        result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+        check(result.returncode == 0 and "saved in      piped" in result.stdout, f"{command}: {result.stderr}")
+    for arguments in (["merit_evaluate", "--model", "model", "/dev/stdin"],
+                      ["merit_train", "--kind", "steps", "--train", "/dev/stdin", "--out", "never"]):
+        fails(1, ["/dev/stdin", "pipe", "more than once"], *arguments, stdin=content("eval.jsonl").decode())
+
+
+def test_a_folder_with_more_than_a_model_is_not_replaced():
+    shutil.copytree("model", "noted")
+    with open("noted/notes.txt", "w", encoding="utf-8") as file:
+        file.write("what I found out\n")
+
+    def refusals():
+        for option in ("--overwrite", "--resume"):
+            fails(1, ["noted", "notes.txt", "lost"], "merit_train", "--train", "train.jsonl", "--out", "noted", *SMALL, option)
+
+    unchanged(["noted/notes.txt", "noted/model.safetensors"], refusals)
+
+
+def test_a_model_beside_the_run_is_not_taken_for_its_best():
+    """A copy that a user made under the name that --patience uses."""
+    shutil.copytree("model", "patient.best")
+    arguments = ["merit_train", "--train", "train.jsonl", "--eval", "eval.jsonl", *SMALL, "--evaluate-every", 5, "--patience", 2,
+                 "--out"]
+
+    def refusals():
+        fails(2, ["patient.best", "--overwrite"], *arguments, "patient/")
+
+    unchanged(["patient.best/model.safetensors"], refusals)
+    check(not os.path.exists("patient"), "a refused run left something behind")
+    succeeds(*arguments, "patient/", "--overwrite")
+    check(not os.path.exists("patient.best"), "the run has ended")
+    check(sorted(os.listdir("patient")) == ["config.json", "merit.json", "model.safetensors"], str(os.listdir("patient")))
+    os.mkdir("hasty.best")
+    open("hasty.best/poem.txt", "w").close()
+    fails(1, ["hasty.best", "merit.json"], *arguments, "hasty", "--overwrite")
+
+
+def test_figures_outlive_a_report_that_cannot_be_written():
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    # Python ignores SIGXFSZ, and so do its children when signals are not restored: writing then fails as on a full disk.
+    result = subprocess.run([program(EVALUATE[0]), *EVALUATE[1:], "--json", "--report", "full.html"], capture_output=True,
+                            text=True, env=ENVIRONMENT, timeout=120, preexec_fn=small_files, restore_signals=False)
+    check(result.returncode == 1 and "full.html" in result.stderr, f"{result.returncode} {result.stderr}")
+    figures = json.loads(result.stdout)
+    check(figures["pairs"] == 100 and "report" not in figures, str(figures))
+    check(not os.path.exists("full.html"), "half a report")
+
+
+def test_a_run_that_never_began_leaves_no_metrics():
+    shutil.copytree("model", "cut")
+    with open("cut/model.safetensors", "r+b") as file:
+        file.truncate(1000)
+    fails(1, ["cut"], "merit_train", "--train", "train.jsonl", "--out", "never", "--from", "cut")
+    check(not os.path.exists("never.metrics.jsonl"), "empty metrics were left")
+
+
+# ---- What models mean --------------------------------------------------------------------------------------------
+
+
+def test_another_head_starts_anew():
+    labels = [dict(r, labels=[None if v is None else v > 0 for v in r["labels"]]) for r in solutions(60, 4)]
+    write_lines("binary_steps.jsonl", labels)
+    for name, source, arguments in (
+            ("steps_from_pairs", "model", ["--kind", "steps", "--head", "step_logit", "--train", "binary_steps.jsonl"]),
+            ("pairs_from_steps", "steps_from_pairs", ["--train", "train.jsonl"])):
+        result = run("merit_train", "--from", source, "--out", name, *arguments)
+        check(result.returncode == 0, result.stderr)
+        found = json.loads(content(source, "merit.json"))["head"]["name"]
+        made = json.loads(content(name, "merit.json"))["head"]["name"]
+        check(f"the head of {source} is {found}, the model's is {made} and starts anew" in result.stderr, result.stderr)
+    result = run("merit_train", "--from", "model", "--out", "same_head", "--train", "train.jsonl")
+    check(result.returncode == 0 and "anew" not in result.stderr, result.stderr)
+
+
+def test_the_loss_is_the_models_own():
+    weighted = json.loads(content("outcome_model", "merit.json"))["loss"]
+    check(weighted["focal"] == 1, "trained with settings that are not the usual ones")
+    before = json.loads(succeeds("merit_evaluate", "--model", "outcome_model", "outcome_eval.jsonl", "--json"))["loss"]
+    shutil.copytree("outcome_model", "other_loss")
+    card = json.loads(content("other_loss", "merit.json"))
+
+    def loss_with(**loss):
+        card["loss"] = loss
+        with open("other_loss/merit.json", "w", encoding="utf-8") as file:
+            json.dump(card, file)
+        return json.loads(succeeds("merit_evaluate", "--model", "other_loss", "outcome_eval.jsonl", "--json")).get("loss")
+
+    check(loss_with(**weighted) == before, "the same card")
+    check(loss_with(**dict(weighted, focal=0)) > before, "focal weights make a loss smaller")
+    check(loss_with() is None, "a loss that is not known is not reported")
+    check(loss_with(name="my_own") is None, "a loss of another program is not reported")
+    card["loss"] = dict(weighted, denominator="per_word")
+    with open("other_loss/merit.json", "w", encoding="utf-8") as file:
+        json.dump(card, file)
+    fails(1, ["other_loss/merit.json", "denominator", "per_word", "per_token, per_sequence"], "merit_evaluate", "--model",
+          "other_loss", "outcome_eval.jsonl")
+
+
+def test_cards_that_cannot_be():
+    for fields, parts in (({"kind": "wat"}, ["kind", "wat", "preference"]), ({"calibration": "wat"}, ["calibration", "wat", "platt"]),
+                          ({"tokenizer": "wat"}, ["wat", "bytes"]), ({"truncation": "wat"}, ["wat", "cut_left"]),
+                          ({"aggregation": "wat"}, ["wat", "product"]), ({"head": {"name": "wat"}}, ["wat", "scalar"]),
+                          ({"loss": {"name": "pairwise", "scale": "wat"}}, ["scale", "wat"]),
+                          ({"loss": {"name": "pairwise", "label_smoothing": 2}}, ["label_smoothing", "2"]),
+                          ({"step_scale": 3}, ["step_scale", "3"]), ({"gamma": "wat"}, ["gamma", "wat"])):
+        name = changed_card("wrong_card", **fields)
+        fails(1, ["wrong_card/merit.json", *parts], "merit_evaluate", "--model", name, "eval.jsonl")
+
+
+# ---- What there is to judge --------------------------------------------------------------------------------------
+
+
+def test_ties_are_counted_and_refused_where_there_is_nothing_else():
+    tied = {"prompt": "p", "completions": ["a", "b"], "ranks": [0, 0]}
+    write_lines("tied.jsonl", [tied, tied])
+    write_lines("some_tied.jsonl", [tied, dict(tied, ranks=[0, 1])])
+    fails(1, ["tied.jsonl", "2 records that tie all completions", "to evaluate on"], "merit_train", "--kind", "ranking", "--train",
+          "ranking_train.jsonl", "--eval", "tied.jsonl", "--out", "never", *SMALL)
+    fails(1, ["tied.jsonl", "tie all completions", "pairwise"], "merit_train", "--kind", "ranking", "--loss", "pairwise",
+          "--train", "tied.jsonl", "--out", "never", *SMALL)
+    fails(1, ["tied.jsonl", "tie all completions"], "merit_evaluate", "--model", "ranking_model", "tied.jsonl")
+    check(not os.path.exists("never") and not os.path.exists("never.metrics.jsonl"), "a refused run left something behind")
+    result = json.loads(succeeds("merit_evaluate", "--model", "ranking_model", "some_tied.jsonl", "--json"))
+    check(result["all_tied"] == 1 and result["records"]["all_tied"] == 1 and result["groups"] == 1, str(result))
+    text = succeeds("merit_train", "--kind", "ranking", "--loss", "pairwise", "--train", "some_tied.jsonl", "--out", "some_tied",
+                    *SMALL)
+    check("1 of them with all completions tied" in text, text)
+    judged = {"prompt": "p", "response_a": "a", "response_b": "b", "votes": ["a", "b"]}
+    write_lines("even.jsonl", [judged])
+    fails(1, ["even.jsonl", "1 record that tie"], "merit_evaluate", "--model", "model", "even.jsonl")
+
+
+def test_steps_that_hold_the_separator_are_told():
+    write_lines("lines.jsonl", [{"prompt": "p", "completions": ["a\nb", "c"], "labels": [1, -1]}])
+    text = succeeds("merit_train", "--kind", "steps", "--train", "lines.jsonl", "--out", "lines", *SMALL)
+    check("1 step holds the separator inside" in text, text)
+
+
+def test_judged_records_are_scored_in_their_order():
+    judged = {"prompt": "p", "response_a": "ab", "response_b": "ba"}
+    pair = {"prompt": "p", "chosen": "ab", "rejected": "ba"}
+    lines = "".join(json.dumps(r) + "\n" for r in (judged, dict(judged, votes=["b"]), pair))
+    first, voted, expected = map(json.loads, succeeds("merit_score", "--model", "model", "--json", stdin=lines).splitlines())
+    for entry in (first, voted):
+        check((entry["response_a"], entry["response_b"]) == (expected["chosen"], expected["rejected"]), str(entry))
+
+
+def test_options_that_cannot_be():
+    for threshold in ("1.5", "-0.1", "nan", "half"):
+        fails(2, ["--threshold", threshold, "expected"], *EVALUATE, "--threshold", threshold)
+        fails(2, ["--threshold", threshold, "expected"], "merit_score", "--model", "outcome_model", "--threshold", threshold, stdin="")
+    fails(1, ["eval.jsonl", "nosuch"], *EVALUATE, "--subset-field", "nosuch")
+    fails(2, ["--threads", "70000", "65535"], *EVALUATE, "--threads", 70000)
+    fails(2, ["--layers", "two", "whole number"], *TRAIN, "--layers", "two")
+    fails(2, ["--layers", "2.5", "whole number"], *TRAIN, "--layers", "2.5")
+    fails(2, ["--learning-rate", "fast", "a number"], *TRAIN, "--lr", "fast")
+    fails(2, ["--class-weights", "a", "a number"], "merit_train", "--kind", "steps", "--train", "steps_train.jsonl", "--out", "never",
+          "--class-weights", "1,a,1")
