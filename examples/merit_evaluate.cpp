@@ -167,7 +167,7 @@ merit::TokenizeOptions labels_as_trained(const std::string& directory, const pro
 void check_report(const Options& options) {
   programs::check_output("--report", options.report, {.files = options.files, .folders = {options.model}});
   programs::check_own(options.report, "a report of merit_evaluate", [](const std::string& page) {
-    return page.find(merit::ReportPage::mark) != page.npos;
+    return page.substr(0, page.find("<title>")).find(merit::ReportPage::mark) != page.npos;
   });
   merit::AtomicFile writable(options.report);
 }
@@ -233,11 +233,11 @@ int run(int argc, char** argv) {
   const programs::Reading reading = reading_of(options, saved);
   const double threshold = threshold_of(options, app.count("--threshold") != 0, saved, reading);
 
-  programs::require_no_pipe(options.files);
   FileKind what;
   if (!options.layout.empty()) {
     what.layout = merit::benchmark_layout_from_name(options.layout);
   } else {
+    programs::require_no_pipe(options.files);
     what = kind_of(options.files[0]);
     for (const std::string& file : options.files) {
       if (const FileKind other = kind_of(file); !(other == what)) {

@@ -415,6 +415,11 @@ programs::Reading reading_of(const Options& options, const programs::SavedModel&
     throw merit::ConfigError("--neutral is \"" + options.neutral + "\", expected good or bad");
   }
   reading.neutral_is_good = options.neutral == "good";
+  const bool of_values = meaning == programs::ScoreMeaning::per_state;  // all else is a probability
+  if (!std::isfinite(options.threshold) || (!of_values && (options.threshold < 0 || options.threshold > 1))) {
+    throw merit::ConfigError(merit::detail::concat("--threshold is ", options.threshold, ", expected ",
+                                                   of_values ? "a number" : "a probability from 0 to 1"));
+  }
   if (reading.has_rows()) return reading;
   for (const char* option : {"--aggregation", "--rows"}) {
     if (app.count(option) == 0) continue;
@@ -468,7 +473,7 @@ int run(int argc, char** argv) {
   number("--last", options.last, "how many the mean_of_last takes");
   app.add_option("--threshold", options.threshold, "of none_below")
       ->type_name("X")
-      ->check(programs::is_probability, "");
+      ->check(programs::is_number<double>, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   text("--tokenizer", options.tokenizer, "NAME",
        "bytes, words:N or ids:N; for a model whose card names none");

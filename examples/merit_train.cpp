@@ -81,17 +81,31 @@ Index attributes_of(const programs::ModelChoice& chosen) {
   return head != nullptr ? head->merge_weights.size() : 1;
 }
 
-/// The first file in `out` that no run writes, which replacing the folder would lose; empty: there is none.
-std::string foreign_file(const std::filesystem::path& out) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(out, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string file = entry->path().filename().string();
-    const bool weights = (file.starts_with("model") || file.starts_with("optimizer")) &&
-                         (file.ends_with(".safetensors") || file.ends_with(".safetensors.index.json"));
-    if (!weights && file != "merit.json" && file != "config.json" && file != "training.json") return file;
+/// Throws IoError when `folder`, which a run replaces, holds more than a model.
+void require_only_a_model(const std::filesystem::path& folder) {
+  const std::vector<std::string> foreign = programs::foreign_files(folder);
+  if (foreign.empty()) return;
+  throw merit::IoError("will not replace " + folder.string() + ": it holds " + foreign.front() +
+                       ", which would be lost: move it elsewhere");
+}
+
+/// Throws when what --patience keeps in `best` would replace something that is not this run's.
+void check_best(const std::filesystem::path& best, const programs::TrainingOptions& options) {
+  if (std::filesystem::exists(best)) {
+    const bool kept = options.resume && programs::is_kept_best(best);
+    if (!kept && !options.overwrite) {
+      throw merit::ConfigError(best.string() +
+                               " is there, where --patience keeps the best model until the run ends: move it "
+                               "elsewhere to keep it, or give --overwrite to replace it");
+    }
+    if (merit::read_model_card(best)) require_only_a_model(best);
   }
-  return "";
+  if (!options.from.empty() && programs::place_of(options.from) == programs::place_of(best.string())) {
+    throw merit::ConfigError("--from is " + options.from +
+                             ", where --patience keeps the best model until the run ends, expected another "
+                             "folder");
+  }
+  merit::AtomicDirectory writable(best, "merit.json");
 }
 
 int run(int argc, char** argv) {
@@ -126,6 +140,10 @@ int run(int argc, char** argv) {
   // What is there, and whether it may be written, before hours are spent.
   std::filesystem::path out = std::filesystem::path(options.out).lexically_normal();
   if (out.filename().empty()) out = out.parent_path();
+  if (out.filename() == "." || out.filename() == "..") {
+    throw merit::ConfigError("--out is " + options.out +
+                             ", expected a folder of its own, which a run replaces");
+  }
   options.out = out.string();
   if (options.metrics.empty()) options.metrics = out.string() + ".metrics.jsonl";
   const bool has_run = merit::has_run(out);
@@ -136,20 +154,12 @@ int run(int argc, char** argv) {
                                       : " holds a trained model: give another --out to keep it") +
                              ", or --overwrite to replace it");
   }
-  if (const std::string foreign = foreign_file(out); (has_run || has_model) && !foreign.empty()) {
-    throw merit::IoError("will not replace " + options.out + ": it holds " + foreign +
-                         ", which would be lost: move it elsewhere");
-  }
+  const bool finished = has_model && options.resume;
+  const std::filesystem::path best = programs::best_directory(options.out);
+  if ((has_run || has_model) && !finished) require_only_a_model(out);
   { merit::AtomicDirectory writable(out, "merit.json"); }
-  if (const std::filesystem::path best = programs::best_directory(options.out); options.patience != 0) {
-    if (std::filesystem::exists(best) && !options.resume && !options.overwrite) {
-      throw merit::ConfigError(best.string() +
-                               " is there, where --patience keeps the best model until the run ends: move it "
-                               "elsewhere to keep it, or give --overwrite to replace it");
-    }
-    merit::AtomicDirectory writable(best, "merit.json");
-  }
-  programs::Inputs inputs{.files = {options.config}, .folders = {out.string(), options.from}};
+  if (options.patience != 0 && !finished) check_best(best, options);
+  programs::Inputs inputs{.files = {options.config}, .folders = {out.string(), best.string(), options.from}};
   for (const auto& files : {options.train, options.eval, options.calibrate})
     inputs.files.insert(inputs.files.end(), files.begin(), files.end());
   programs::check_output("--metrics", options.metrics, inputs);
@@ -157,7 +167,8 @@ int run(int argc, char** argv) {
 
   const programs::ModelChoice chosen = programs::choose_model(options, config, given);
   const programs::SavedModel& saved = chosen.model;
-  const auto read = [&](const std::vector<std::string>& files, bool held_out) {
+  const auto read = [&](const std::vector<std::string>& files, const char* purpose) {
+    const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
     if (held_out) tokenize.last_step_only = tokenize.stop_at_first_error = false;  // all labels are judged
     programs::RecordSet set = programs::read_records(
@@ -168,18 +179,18 @@ int run(int argc, char** argv) {
          .wants_steps = programs::meaning_of(saved.head) == programs::ScoreMeaning::per_step,
          .notes = held_out,
          .attributes = attributes_of(chosen)});
-    if (held_out && chosen.kind != RecordKind::ratings) programs::require_preferences(set, "to evaluate on");
+    if (held_out && chosen.kind != RecordKind::ratings) programs::require_preferences(set, purpose);
     return set;
   };
-  programs::RecordSet train = read(options.train, false);
+  programs::RecordSet train = read(options.train, nullptr);
   if (programs::name_of(chosen.loss) == "pairwise" &&
       (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
     programs::require_preferences(train, "which is what the pairwise loss learns from");
   if (chosen.kind == RecordKind::preference && options.margin == "none") programs::remove_margins(train);
   if (options.join_conversations) programs::join_conversations(train);
   std::optional<programs::RecordSet> eval, calibrate;
-  if (!options.eval.empty()) eval = read(options.eval, true);
-  if (!options.calibrate.empty()) calibrate = read(options.calibrate, true);
+  if (!options.eval.empty()) eval = read(options.eval, "to evaluate on");
+  if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on");
 
   const programs::Job job{.program = name,
                           .options = options,
@@ -190,7 +201,7 @@ int run(int argc, char** argv) {
                           .calibrate = calibrate,
                           .resume_command = resume_command(argc, argv),
                           .resumes = has_run && options.resume,
-                          .finished = has_model && options.resume};
+                          .finished = finished};
   const auto model = programs::make_model(
       saved.backbone,
       {.head = saved.head, .loss = chosen.loss, .threads = options.threads, .seed = options.training.seed});

@@ -19,11 +19,15 @@ namespace programs {
 /// Throws IoError when `path` is a file that holds something else than metrics.
 inline void check_metrics(const std::string& path) {
   check_own(path, "the metrics of a run", [](const std::string& content) {
-    const std::string first = content.substr(0, content.find('\n'));
-    const merit::Json event = merit::Json::parse(first, nullptr, false);
-    // The only line there is may have been cut short by a kill.
-    const bool cut = event.is_discarded() && first.size() == content.size() && first.starts_with("{\"");
-    return cut || (event.is_object() && event.contains("event"));
+    const std::string_view first = std::string_view(content).substr(0, content.find('\n'));
+    const bool ends = first.size() < content.size();
+    for (const std::string_view begin : {R"({"event":"start")", R"({"event":"resume")"}) {
+      if (!ends && begin.starts_with(first)) return true;  // the only line there is, cut short by a kill
+      if (!first.starts_with(begin)) continue;
+      const merit::Json event = merit::Json::parse(first, nullptr, false);
+      return event.is_discarded() ? !ends : event.contains("parameters") && event.contains("steps");
+    }
+    return false;
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -43,6 +44,38 @@ inline void check_output(const std::string& option, const std::string& path, con
                                ", expected a file outside it");
     }
   }
+  if (fs::exists(place.parent_path() / "merit.json", ignored)) {
+    throw merit::ConfigError(option + " is " + path +
+                             ", which lies in a model's folder, expected a file outside it");
+  }
+}
+
+/// Whether a run of merit_train writes files of this name into a model's folder.
+inline bool is_of_a_model(std::string_view file) {
+  for (const std::string_view own : {"merit.json", "config.json", "training.json"}) {
+    if (file == own) return true;
+  }
+  for (const std::string_view stem : {"model", "optimizer"}) {
+    if (!file.starts_with(stem)) continue;
+    std::string rest(file.substr(stem.size()));
+    if (rest == ".safetensors" || rest == ".safetensors.index.json") return true;
+    for (char& c : rest) c = c >= '0' && c <= '9' ? '0' : c;
+    return rest == "-00000-of-00000.safetensors";
+  }
+  return false;
+}
+
+/// What lies in a folder beside the files of a model or a run, which replacing the folder would lose.
+inline std::vector<std::string> foreign_files(const std::filesystem::path& folder) {
+  std::vector<std::string> files;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string file = entry->path().filename().string();
+    std::error_code ignored;
+    if (!is_of_a_model(file) || !entry->is_regular_file(ignored)) files.push_back(file);
+  }
+  return files;
 }
 
 /// Throws IoError when `path` is a file with content in which `is_ours` does not know what we write, `what`.

@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -69,14 +70,19 @@ inline void prepare(CLI::App& app) {
   app.get_formatter()->column_width(34);
 }
 
+/// The number that all of `text` spells; nothing when it spells none.
+template <class T>
+std::optional<T> number_from(std::string_view text) {
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  T value{};
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return stop == text.data() + text.size() && error == std::errc{} ? std::optional(value) : std::nullopt;
+}
+
 /// Checks of the text of an option that is a number: what is wrong with it, or nothing.
 template <class T>
 std::string is_number(const std::string& text) {
-  T value{};
-  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(begin, end, value);
-  if (stop == end && error == std::errc{}) return "";
+  if (number_from<T>(text)) return "";
   if constexpr (std::is_floating_point_v<T>) {
     return "found " + text + ", expected a number";
   } else {
@@ -85,10 +91,8 @@ std::string is_number(const std::string& text) {
   }
 }
 inline std::string is_probability(const std::string& text) {
-  const std::string wrong = is_number<double>(text);
-  if (!wrong.empty()) return wrong;
-  const double value = std::stod(text);
-  return value >= 0 && value <= 1 ? "" : "found " + text + ", expected a probability from 0 to 1";
+  const std::optional<double> value = number_from<double>(text);
+  return value && *value >= 0 && *value <= 1 ? "" : "found " + text + ", expected a probability from 0 to 1";
 }
 
 /// The description of an option, in lines that fit beside the options' names.

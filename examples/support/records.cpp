@@ -195,8 +195,8 @@ void require_preferences(const RecordSet& set, const std::string& what) {
   const Index kept = set.counts.kept;
   if (kept == 0 || set.counts.all_tied < kept) return;
   throw merit::DataError(merit::detail::concat(
-      set.files, ": found ", kept, kept == 1 ? " record" : " records",
-      " that tie all completions, expected at least one in which one is better, ", what));
+      set.files, ": found ", kept, kept == 1 ? " record that ties" : " records that tie",
+      " all completions, expected at least one in which one is better, ", what));
 }
 
 merit::RankingMargin ranking_margin(const std::string& name, RecordKind kind) {

@@ -19,6 +19,7 @@
 #include "merit/train/progress.hpp"
 #include "metrics.hpp"
 #include "model_choice.hpp"
+#include "output_file.hpp"
 #include "program.hpp"
 
 namespace programs {
@@ -102,6 +103,12 @@ inline std::filesystem::path best_directory(const std::string& out) {
   return out + ".best";
 }
 
+/// Whether the model in `best` is one that a run with --patience kept there.
+inline bool is_kept_best(const std::filesystem::path& best) {
+  const std::optional<merit::ModelCard> card = merit::read_model_card(best);
+  return card && card->other.contains("best_so_far") && foreign_files(best).empty();
+}
+
 // ---- The run ---
 
 class Run {
@@ -120,6 +127,7 @@ class Run {
       if (stopped) return leave();
       if (keeps_best()) restore_best();
       saved_ = finished_card();
+      move_foreign_files(options_.out);
       model_.save(options_.out, saved_);
       if (keeps_best()) forget_best();
     }
@@ -146,6 +154,14 @@ class Run {
       totals_ = Totals::from(merit::read_run_notes(out), (out / "training.json: notes").string());
       std::fprintf(stderr, "%s: going on after step %zu of %zu\n", job_.program, run_->steps_done(),
                    run_->steps());
+      if (keeps_best() && totals_.best_step != 0 && !is_kept_best(best_directory_)) {
+        std::fprintf(
+            stderr,
+            "%s: the model of step %zu, the best so far, was not kept: the best is sought from here on\n",
+            job_.program, totals_.best_step);
+        totals_.best = Totals{}.best;
+        totals_.best_step = totals_.evaluations_without_better = 0;
+      }
     } else if (!options_.from.empty()) {
       const merit::LoadReport report = model_.load(options_.from, {.allow_missing_head = true});
       if (!report.other_head.empty()) {
@@ -155,7 +171,8 @@ class Run {
       }
       tell(report, job_.program);
     }
-    if (keeps_best() && !job_.resumes) forget_best();  // of another run
+    if (keeps_best() && !job_.resumes && !job_.finished)
+      forget_best();  // of a run that is not there any more
     constexpr Index all = std::numeric_limits<Index>::max();
     metrics_.emplace(options_.metrics, job_.finished  ? std::optional(all)
                                        : job_.resumes ? std::optional(run_->steps_done())
@@ -226,7 +243,7 @@ class Run {
       totals_.best = report_->headline();
       totals_.best_step = step;
       totals_.evaluations_without_better = 0;
-      if (keeps_best()) model_.save(best_directory_, job_.card);
+      if (keeps_best()) keep_best();
       return true;
     }
     ++totals_.evaluations_without_better;
@@ -236,19 +253,48 @@ class Run {
   }
 
   void restore_best() {
-    if (totals_.best_step == run_->steps_done()) return;
+    if (totals_.best_step == 0 || totals_.best_step == run_->steps_done()) return;
     model_.load(best_directory_, {});
     report_.reset();
   }
 
+  void keep_best() {
+    merit::ModelCard card = job_.card;
+    card.other["best_so_far"] = totals_.best_step;  // by which it is known as ours
+    move_foreign_files(best_directory_);
+    model_.save(best_directory_, card);
+  }
+
   void forget_best() const {
     std::error_code ignored;
-    if (merit::read_model_card(best_directory_)) std::filesystem::remove_all(best_directory_, ignored);
+    if (is_kept_best(best_directory_)) std::filesystem::remove_all(best_directory_, ignored);
   }
 
   // ---- Saving ---
 
-  void save() { run_->save(options_.out, job_.card, totals_.json()); }
+  void save() {
+    move_foreign_files(options_.out);
+    run_->save(options_.out, job_.card, totals_.json());
+  }
+
+  /// Saving replaces a folder: what somebody put there during the run goes to one beside it.
+  void move_foreign_files(const std::filesystem::path& folder) const {
+    const std::filesystem::path beside = folder.string() + ".others";
+    for (const std::string& file : foreign_files(folder)) {
+      std::error_code error;
+      std::filesystem::create_directories(beside, error);
+      std::filesystem::path target = beside / file;
+      for (int i = 2; std::filesystem::exists(std::filesystem::symlink_status(target)); ++i)
+        target = beside / (file + "." + std::to_string(i));
+      std::filesystem::rename(folder / file, target, error);
+      if (error) {
+        throw merit::IoError("will not replace " + folder.string() + ": it holds " + file +
+                             ", which cannot be moved to " + beside.string() + ": " + error.message());
+      }
+      std::fprintf(stderr, "%s: moved %s, which would be lost, to %s\n", job_.program,
+                   (folder / file).c_str(), target.c_str());
+    }
+  }
 
   /// The card with what is measured of the finished model.
   merit::ModelCard finished_card() {

@@ -73,6 +73,19 @@ def test_the_program_of_the_readme_ranks_as_merit_score_does():
     order = succeeds("merit_score", "--model", "model", "--rerank", stdin=record).split()
     lines = succeeds("rank", "model", "sort bca\n", *answers).splitlines()
     check([line.split()[1] for line in lines] == [answers[int(i)] for i in order], f"{lines} {order}")
+    # Long answers are cut, or not, as the card says.
+    card = json.loads(content("model", "merit.json"))
+    shutil.copytree("model", "short_model")
+    for truncation in ("cut_left", "drop"):
+        with open("short_model/merit.json", "w", encoding="utf-8") as file:
+            json.dump(dict(card, max_tokens=12, truncation=truncation), file)
+        if truncation == "drop":
+            fails(1, ["answer 2", "too long"], "rank", "short_model", "sort", "abc", "a" * 40)
+            continue
+        printed = float(succeeds("rank", "short_model", "sort", "abc" * 20).split()[0])
+        expected = float(succeeds("merit_score", "--model", "short_model", "--prompt", "sort", "--completion", "abc" * 20))
+        whole = float(succeeds("merit_score", "--model", "model", "--prompt", "sort", "--completion", "abc" * 20))
+        check(abs(printed - expected) < 1e-4 < abs(printed - whole), f"{printed} {expected} {whole}")
     fails(1, ["answers"], "rank", "model", "a prompt")
     fails(1, ["nomodel"], "rank", "nomodel", "a prompt", "an answer")
 

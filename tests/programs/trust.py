@@ -7,7 +7,9 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import time
 
 from helpers import ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
 
@@ -51,7 +53,7 @@ def test_outputs_do_not_replace_inputs():
         fails(2, ["--metrics", "folder model"], "merit_train", "--train", "train.jsonl", "--out", "never", "--from", "model",
               "--metrics", "link_to_model/m.jsonl")
         fails(1, ["thesis.txt", "metrics"], *TRAIN, "--metrics", "thesis.txt")
-        fails(1, ["model/config.json"], *TRAIN, "--metrics", "model/config.json")
+        fails(2, ["model/config.json", "a model's folder"], *TRAIN, "--metrics", "model/config.json")
         fails(2, ["--report", "eval.jsonl", "input"], *EVALUATE, "--report", "eval.jsonl")
         fails(2, ["--report", "folder model"], *EVALUATE, "--report", "model/config.json")
         fails(2, ["--report", "folder model"], *EVALUATE, "--report", "link_to_model/report.html")
@@ -62,7 +64,18 @@ def test_outputs_do_not_replace_inputs():
     unchanged(["train.jsonl", "eval.jsonl", "thesis.txt", "model/config.json", "model.metrics.jsonl"], refusals)
     check(not os.path.exists("never") and not os.path.exists("never.metrics.jsonl"), "a refused run left something behind")
     check(not os.path.exists("model/m.jsonl") and not os.path.exists("model/report.html"), "something was written to the model")
-    # An earlier report, and the metrics of an earlier run, are ours to replace.
+    for text in ('{"event":"party","step":1}\n', '{"notes": unfinished', '{"event":"start","mine":1}\n'):
+        with open("events.jsonl", "w", encoding="utf-8") as file:
+            file.write(text)
+        unchanged(["events.jsonl"], lambda: fails(1, ["events.jsonl", "metrics"], *TRAIN, "--metrics", "events.jsonl"))
+    report = succeeds(*EVALUATE, "--report", "first.html") and content("first.html").decode()
+    with open("quotes.html", "w", encoding="utf-8") as file:
+        file.write("<html><title>t</title>" + report)
+    unchanged(["quotes.html"], lambda: fails(1, ["quotes.html", "report"], *EVALUATE, "--report", "quotes.html"))
+    fails(2, ["--report", "a model's folder"], *EVALUATE, "--report", "outcome_model/report.html")
+    # An earlier report, the metrics of an earlier run, and what a kill left of some, are ours to replace.
+    with open("again.jsonl", "w", encoding="utf-8") as file:
+        file.write('{"event":"start","kind":"pref')
     for _ in range(2):
         succeeds(*EVALUATE, "--report", "again.html")
         succeeds(*TRAIN[:3], "--out", "again", "--overwrite", "--metrics", "again.jsonl", *SMALL)
@@ -71,12 +84,16 @@ def test_outputs_do_not_replace_inputs():
 
 
 def test_pipes_and_devices_are_files_too():
+    with open("piped_bar.json", "w", encoding="utf-8") as file:
+        json.dump([{"input": "i", "output_1": "ab", "output_2": "ba", "label": 1}], file)
     for command in (f"cat train.jsonl | '{program('merit_train')}' --train /dev/stdin --out piped {' '.join(SMALL)}",
                     f"'{program('merit_train')}' --train <(cat train.jsonl) --out piped {' '.join(SMALL)} --overwrite",
                     f"'{program('merit_train')}' --train train.jsonl --out piped {' '.join(SMALL)} --overwrite --metrics /dev/null",
+                    f"'{program('merit_evaluate')}' --model model --layout llm_bar <(cat piped_bar.json)",
                     f"'{program('merit_train')}' --train train.jsonl --out piped {' '.join(SMALL)} --overwrite --metrics >(cat)"):
         result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
-        check(result.returncode == 0 and "saved in      piped" in result.stdout, f"{command}: {result.stderr}")
+        expected = "accuracy" if "merit_evaluate" in command else "saved in      piped"
+        check(result.returncode == 0 and expected in result.stdout, f"{command}: {result.stderr} {result.stdout}")
     for arguments in (["merit_evaluate", "--model", "model", "/dev/stdin"],
                       ["merit_train", "--kind", "steps", "--train", "/dev/stdin", "--out", "never"]):
         fails(1, ["/dev/stdin", "pipe", "more than once"], *arguments, stdin=content("eval.jsonl").decode())
@@ -87,11 +104,81 @@ def test_a_folder_with_more_than_a_model_is_not_replaced():
     with open("noted/notes.txt", "w", encoding="utf-8") as file:
         file.write("what I found out\n")
 
-    def refusals():
-        for option in ("--overwrite", "--resume"):
-            fails(1, ["noted", "notes.txt", "lost"], "merit_train", "--train", "train.jsonl", "--out", "noted", *SMALL, option)
+    arguments = ["merit_train", "--train", "train.jsonl", "--out", "noted", *SMALL]
 
-    unchanged(["noted/notes.txt", "noted/model.safetensors"], refusals)
+    def refusals():
+        fails(1, ["noted", "notes.txt", "lost"], *arguments, "--overwrite")
+        os.rename("noted/notes.txt", "noted/model_data.safetensors")  # nearly a name of ours
+        fails(1, ["noted", "model_data.safetensors", "lost"], *arguments, "--overwrite")
+        result = run(*arguments, "--resume")  # which replaces nothing
+        check(result.returncode == 0 and "nothing is left to train" in result.stderr, result.stderr)
+        check(os.path.exists("noted/model_data.safetensors"), "lost")
+        os.remove("noted/model_data.safetensors")
+        os.mkdir("noted/model.safetensors.index.json")  # a name of ours, but no file
+        fails(1, ["noted", "model.safetensors.index.json", "lost"], *arguments, "--overwrite")
+
+    unchanged(["noted/model.safetensors"], refusals)
+    fails(2, ["--out is .", "folder of its own"], "merit_train", "--train", "train.jsonl", "--out", ".", *SMALL)
+
+
+def stopped_run(*arguments, until):
+    """Starts a long run and stops it when until() says so; gives what it said."""
+    process = subprocess.Popen([program("merit_train"), "--train", "train.jsonl", *SMALL, "--epochs", "200", *arguments],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    deadline = time.monotonic() + 60
+    while not until() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    check(process.returncode == 130, f"{process.returncode} {said}")
+    return said
+
+
+def test_files_that_come_during_a_run_are_moved():
+    def put_and_look():
+        try:
+            with open("visited/notes.txt", "x", encoding="utf-8") as file:
+                file.write("mine\n")
+        except OSError:  # the folder is not there yet, or the file already
+            pass
+        return os.path.exists("visited.others/notes.txt.2")
+
+    said = stopped_run("--out", "visited", "--checkpoint-every", "1", until=put_and_look)
+    check("moved visited/notes.txt, which would be lost, to visited.others/notes.txt.2" in said, said)
+    for name in ("notes.txt", "notes.txt.2"):
+        check(content("visited.others", name) in (b"mine\n", b""), "lost")  # moved, perhaps, between open and write
+
+
+def test_a_best_model_of_another_hand_stays():
+    watched = ["--eval", "eval.jsonl", "--evaluate-every", "5"]
+    patient = ["merit_train", "--train", "train.jsonl", *SMALL, *watched, "--patience", "2", "--out"]
+    long_run = ["merit_train", "--train", "train.jsonl", *SMALL, "--epochs", "200", *watched, "--out", "watched"]
+    for name in ("ended", "never", "watched"):
+        shutil.copytree("model", name + ".best")
+    shutil.copytree("model", "ended")
+    stopped_run(*long_run[-2:], *watched, until=lambda: os.path.exists("watched.metrics.jsonl") and
+                b'"evaluate"' in content("watched.metrics.jsonl"))
+
+    def attempts():
+        result = run(*patient, "ended", "--resume")
+        check(result.returncode == 0 and "nothing is left to train" in result.stderr, result.stderr)
+        fails(2, ["--from is ended.best"], "merit_train", "--train", "train.jsonl", *watched, "--patience", "2", "--out", "ended",
+              "--from", "ended.best", "--overwrite")
+        fails(2, ["--metrics", "folder never.best"], *patient, "never", "--metrics", "never.best/m.jsonl", "--overwrite")
+        fails(2, ["never.best", "--overwrite"], *patient, "never", "--resume")
+        fails(2, ["watched.best", "--overwrite"], *long_run, "--patience", "1", "--resume")
+        shutil.copy("train.jsonl", "never.best/train.jsonl")
+        fails(1, ["never.best", "train.jsonl", "lost"], *patient, "never", "--train", "never.best/train.jsonl", "--overwrite")
+
+    unchanged([name + ".best/model.safetensors" for name in ("ended", "never", "watched")], attempts)
+    check(not os.path.exists("never"), "a refused run left something behind")
+    # A best model that was not kept is not waited for.
+    shutil.rmtree("watched.best")
+    result = run(*long_run, "--patience", "1", "--resume")
+    check(result.returncode == 0 and "the best is sought from here on" in result.stderr, result.stderr)
+    check(not os.path.exists("watched.best"), "the run has ended")
+    for name in ("ended", "never"):
+        shutil.rmtree(name + ".best")
 
 
 def test_a_model_beside_the_run_is_not_taken_for_its_best():
@@ -141,6 +228,8 @@ def test_another_head_starts_anew():
     labels = [dict(r, labels=[None if v is None else v > 0 for v in r["labels"]]) for r in solutions(60, 4)]
     write_lines("binary_steps.jsonl", labels)
     for name, source, arguments in (
+            ("logits_from_pairs", "model", ["--kind", "steps", "--head", "token_logits", "--bad-token", "b", "--good-token", "g",
+                                            "--train", "binary_steps.jsonl"]),
             ("steps_from_pairs", "model", ["--kind", "steps", "--head", "step_logit", "--train", "binary_steps.jsonl"]),
             ("pairs_from_steps", "steps_from_pairs", ["--train", "train.jsonl"])):
         result = run("merit_train", "--from", source, "--out", name, *arguments)
@@ -207,7 +296,7 @@ def test_ties_are_counted_and_refused_where_there_is_nothing_else():
     check("1 of them with all completions tied" in text, text)
     judged = {"prompt": "p", "response_a": "a", "response_b": "b", "votes": ["a", "b"]}
     write_lines("even.jsonl", [judged])
-    fails(1, ["even.jsonl", "1 record that tie"], "merit_evaluate", "--model", "model", "even.jsonl")
+    fails(1, ["even.jsonl", "1 record that ties all"], "merit_evaluate", "--model", "model", "even.jsonl")
 
 
 def test_steps_that_hold_the_separator_are_told():
@@ -226,7 +315,10 @@ def test_judged_records_are_scored_in_their_order():
 
 
 def test_options_that_cannot_be():
-    for threshold in ("1.5", "-0.1", "nan", "half"):
+    succeeds("merit_score", "--model", "value_model", "--aggregation", "none_below", "--threshold", "-1", stdin="")
+    fails(2, ["--threshold", "nan", "a number"], "merit_score", "--model", "value_model", "--threshold", "nan", stdin="")
+    succeeds(*EVALUATE, "--threshold", "+1e-310")
+    for threshold in ("1.5", "-0.1", "nan", "half", "+-0.5"):
         fails(2, ["--threshold", threshold, "expected"], *EVALUATE, "--threshold", threshold)
         fails(2, ["--threshold", threshold, "expected"], "merit_score", "--model", "outcome_model", "--threshold", threshold, stdin="")
     fails(1, ["eval.jsonl", "nosuch"], *EVALUATE, "--subset-field", "nosuch")

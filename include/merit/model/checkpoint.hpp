@@ -432,7 +432,7 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
   }
   if (!options.allow_other_settings) {
     Json head;  // a head that is wholly fresh is bound to nothing
-    if (card && report.fresh.size() < std::max<Index>(head_parameters, 1)) head = card->head;
+    if (card && reads_head && report.fresh.size() < std::max<Index>(head_parameters, 1)) head = card->head;
     if (!report.fresh.empty() && head.contains("bias"))  // what is fresh of it is the bias alone
       head["bias"] = detail::policy_json(model.config().head)["bias"];
     detail::check_settings(directory, model, head);
