@@ -1,6 +1,7 @@
 // Files that a program writes where the user says: never over what it reads, nor over what is not its own.
 #pragma once
 
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -76,6 +77,27 @@ inline std::vector<std::string> foreign_files(const std::filesystem::path& folde
     if (!is_of_a_model(file) || !entry->is_regular_file(ignored)) files.push_back(file);
   }
   return files;
+}
+
+/// Moves what `foreign_files` finds to FOLDER.others and says so on stderr: for a folder that is replaced
+/// while its user may put files there. Throws IoError.
+inline void move_foreign_files(const std::filesystem::path& folder, const char* program) {
+  namespace fs = std::filesystem;
+  const fs::path others = folder.string() + ".others";
+  for (const std::string& file : foreign_files(folder)) {
+    std::error_code error;
+    fs::create_directories(others, error);
+    fs::path target = others / file;
+    for (int i = 2; fs::exists(fs::symlink_status(target)); ++i)
+      target = others / (file + "." + std::to_string(i));
+    fs::rename(folder / file, target, error);
+    if (error) {
+      throw merit::IoError("will not replace " + folder.string() + ": it holds " + file +
+                           ", which cannot be moved to " + others.string() + ": " + error.message());
+    }
+    std::fprintf(stderr, "%s: moved %s, which would be lost, to %s\n", program, (folder / file).c_str(),
+                 target.c_str());
+  }
 }
 
 /// Throws IoError when `path` is a file with content in which `is_ours` does not know what we write, `what`.

@@ -127,8 +127,7 @@ class Run {
       if (stopped) return leave();
       if (keeps_best()) restore_best();
       saved_ = finished_card();
-      move_foreign_files(options_.out);
-      model_.save(options_.out, saved_);
+      save_model(options_.out, saved_);
       if (keeps_best()) forget_best();
     }
     if (job_.eval && !report_) evaluate("evaluating");
@@ -171,8 +170,8 @@ class Run {
       }
       tell(report, job_.program);
     }
-    if (keeps_best() && !job_.resumes && !job_.finished)
-      forget_best();  // of a run that is not there any more
+    // Of a run that is not there any more.
+    if (keeps_best() && !job_.resumes && !job_.finished) forget_best();
     constexpr Index all = std::numeric_limits<Index>::max();
     metrics_.emplace(options_.metrics, job_.finished  ? std::optional(all)
                                        : job_.resumes ? std::optional(run_->steps_done())
@@ -261,8 +260,7 @@ class Run {
   void keep_best() {
     merit::ModelCard card = job_.card;
     card.other["best_so_far"] = totals_.best_step;  // by which it is known as ours
-    move_foreign_files(best_directory_);
-    model_.save(best_directory_, card);
+    save_model(best_directory_, card);
   }
 
   void forget_best() const {
@@ -273,27 +271,13 @@ class Run {
   // ---- Saving ---
 
   void save() {
-    move_foreign_files(options_.out);
+    move_foreign_files(options_.out, job_.program);
     run_->save(options_.out, job_.card, totals_.json());
   }
 
-  /// Saving replaces a folder: what somebody put there during the run goes to one beside it.
-  void move_foreign_files(const std::filesystem::path& folder) const {
-    const std::filesystem::path beside = folder.string() + ".others";
-    for (const std::string& file : foreign_files(folder)) {
-      std::error_code error;
-      std::filesystem::create_directories(beside, error);
-      std::filesystem::path target = beside / file;
-      for (int i = 2; std::filesystem::exists(std::filesystem::symlink_status(target)); ++i)
-        target = beside / (file + "." + std::to_string(i));
-      std::filesystem::rename(folder / file, target, error);
-      if (error) {
-        throw merit::IoError("will not replace " + folder.string() + ": it holds " + file +
-                             ", which cannot be moved to " + beside.string() + ": " + error.message());
-      }
-      std::fprintf(stderr, "%s: moved %s, which would be lost, to %s\n", job_.program,
-                   (folder / file).c_str(), target.c_str());
-    }
+  void save_model(const std::filesystem::path& folder, const merit::ModelCard& card) {
+    move_foreign_files(folder, job_.program);
+    model_.save(folder, card);
   }
 
   /// The card with what is measured of the finished model.
