@@ -31,7 +31,7 @@ struct Options {
   std::string model;
   std::string layout;
   std::string subset_field;
-  std::string tokenizer;
+  programs::OpenFlags open;
   std::string aggregation;
   std::string neutral = "good";
   std::string report;
@@ -109,8 +109,7 @@ void check_meaning(RecordKind kind, const programs::SavedModel& saved) {
 
 programs::Reading reading_of(const Options& options, const programs::SavedModel& saved) {
   const ScoreMeaning meaning = programs::meaning_of(saved.head);
-  programs::Reading reading =
-      programs::reading_of(saved.card.value_or(merit::ModelCard{}), meaning, options.normalised);
+  programs::Reading reading = programs::reading_of(saved.about, meaning, options.normalised);
   if (!options.aggregation.empty()) {
     if (!reading.has_rows()) {
       throw merit::ConfigError(
@@ -218,8 +217,7 @@ int run(int argc, char** argv) {
       ->default_str("")
       ->check(programs::is_probability, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
-  text("--tokenizer", options.tokenizer, "NAME",
-       "bytes, words:N or ids:N; for a model whose card names none");
+  programs::declare(app, options.open);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
   programs::parse(app, argc, argv);
@@ -229,7 +227,8 @@ int run(int argc, char** argv) {
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
   if (!options.report.empty()) check_report(options);
 
-  const programs::SavedModel saved = programs::read_usable(options.model, options.tokenizer);
+  const programs::SavedModel saved =
+      programs::read_usable(options.model, programs::open_options(app, options.open), name);
   const programs::Reading reading = reading_of(options, saved);
   const double threshold = threshold_of(options, app.count("--threshold") != 0, saved, reading);
 
@@ -266,7 +265,7 @@ int run(int argc, char** argv) {
   }
   const programs::RecordSet& set = benchmark ? benchmark->set : records;
 
-  const auto model = programs::load_usable(options.model, saved, options.threads, name);
+  const auto model = programs::load_usable(saved, options.threads, name);
   merit::Progress progress("evaluating", programs::size_of(set.examples));
   programs::Evaluation evaluation = programs::evaluate(*model, set, reading, threshold, options.batch_tokens,
                                                        [&](Index done, Index) { progress.update(done); });

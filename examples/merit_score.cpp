@@ -2,13 +2,11 @@
 // comes. Or puts the completions of a prompt in order.
 #include <cmath>
 #include <istream>
-#include <numeric>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "merit/data/jsonl.hpp"
-#include "merit/data/tokenize.hpp"
+#include "merit/run/record_scorer.hpp"
 #include "merit/train/progress.hpp"
 #include "support/line_input.hpp"
 #include "support/program.hpp"
@@ -27,7 +25,7 @@ struct Options {
   std::string file = "-";
   std::string prompt;
   std::string completion;
-  std::string tokenizer;
+  programs::OpenFlags open;
   std::string aggregation;
   std::string neutral = "good";
   Index last = 4;
@@ -40,190 +38,44 @@ struct Options {
   bool rerank = false;
 };
 
-/// A record that waits for its batch. All of its completions are scored or none.
-struct Entry {
-  Index line = 0;
-  enum class Form { one, pair, judged, several } form = Form::one;
-  Index completions = 1;
-  std::string dropped = {};  // why; empty: it is scored
-};
-
-/// What was found out about one completion.
-struct Scored {
-  double score = 0;
-  std::vector<double> rows;  // each token's or step's probability, or each state's value
-};
-
-// ---- Collecting, scoring, writing ---
+// ---- Scoring, writing ---
 
 /// Collects records, scores them together, writes a line for each in their order.
 class Scorer {
  public:
   Scorer(programs::AnyModel& model, const programs::SavedModel& saved, const programs::Reading& reading,
          const Options& options)
-      : model_(model), saved_(saved), reading_(reading), options_(options) {}
+      : records_(model, saved, reading, options.batch_tokens),
+        reading_(reading),
+        options_(options),
+        note_(saved.note_on_strings) {}
 
-  bool scores_steps() const { return reading_.meaning == programs::ScoreMeaning::per_step; }
-
-  void add(const merit::CompletionRecord& record) {
-    check_form(record.form, record.source);
-    Entry entry{record.source.line, Entry::Form::one, 1};
-    if (scores_steps()) {
-      return add_steps(programs::as_steps(record, saved_.tokenize.step_separator), entry);
-    }
-    merit::TokenizedCompletion result = merit::tokenize(record, *saved_.tokenizer, saved_.tokenize, counts_);
-    switch (result.fate) {
-      case merit::CompletionFate::kept: break;
-      case merit::CompletionFate::over_long: return drop(entry, "too long");
-      case merit::CompletionFate::empty: return drop(entry, "no tokens in the completion");
-    }
-    add_family(entry, {std::move(result.sequence)}, record.source);
+  template <class Record>
+  void add(const Record& record) {
+    if (record.prompt && record.prompt->index() == 0) note_strings();
+    records_.add(record);
   }
-
-  void add(merit::StepsRecord record) {
-    check_form(record.form, record.source);
-    if (!scores_steps()) {
-      throw merit::DataError(
-          record.source.text() +
-          ": found a record of steps, expected completions for a model that scores no steps");
-    }
-    record.labels.assign(record.labels.size(),
-                         true);  // scored, not judged: without a label it would be left out
-    add_steps(record, {record.source.line, Entry::Form::one, 1});
-  }
-
-  void add(const merit::PreferenceRecord& record) {
-    check_form(record.form, record.source);
-    Entry entry{record.source.line, Entry::Form::pair, 2};
-    if (scores_steps()) return add_each(entry, record, {record.chosen, record.rejected});
-    const merit::DataCounts before = counts_;
-    auto example = merit::tokenize(record, *saved_.tokenizer, saved_.tokenize, counts_);
-    if (!example) return drop(entry, reason_since(before, "both sides are equal"));
-    add_family(entry, {std::move(example->chosen), std::move(example->rejected)}, record.source);
-  }
-
-  /// The completions of one prompt, ranked or not.
-  void add(const merit::CompletionsRecord& completions) {
-    check_form(completions.form, completions.source);
-    add_completions(completions, {completions.source.line, Entry::Form::several, completions.size()},
-                    "all completions are equal");
-  }
-
-  /// The two answers that a judge compares, in their order.
-  void add(const merit::JudgeRecord& record) {
-    check_form(record.form, record.source);
-    merit::CompletionsRecord both;
-    both.source = record.source;
-    both.form = record.form;
-    both.prompt = record.prompt;
-    both.prompt_ids = record.prompt_ids;
-    both.completions = {record.response_a, record.response_b};
-    both.completions_ids = {record.response_a_ids, record.response_b_ids};
-    both.completions_features = {record.response_a_features, record.response_b_features};
-    add_completions(both, {record.source.line, Entry::Form::judged, 2}, "both answers are equal");
-  }
-
-  bool full() const { return waiting_tokens_ >= options_.batch_tokens || entries_.size() >= 4096; }
-  Index read() const { return written_ + entries_.size(); }
+  bool full() const { return records_.full(); }
+  Index read() const { return written_ + records_.waiting(); }
 
   /// Scores and writes everything that waits.
   void flush() {
-    std::vector<programs::Family> families;
-    for (const auto& sequences : waiting_) {
-      programs::Family& family = families.emplace_back();
-      for (const merit::Sequence& sequence : sequences) family.members.push_back(&sequence);
-    }
-    const auto rows = model_.score(families, options_.batch_tokens, {});
-    Index next = 0;
-    for (const Entry& entry : entries_) {
-      std::string reason = entry.dropped;
-      std::vector<Scored> own;
-      for (Index i = 0; entry.dropped.empty() && i < entry.completions; ++i) {
-        const merit::RowScores& of_one = rows[next++];
-        for (const double value : of_one.values) {
-          if (!std::isfinite(value)) reason = "the score is not finite";
-        }
-        if (of_one.rows() == 0) reason = "no token that the model scores";
-        if (!reason.empty()) continue;
-        const double score = programs::completion_score(of_one, model_, reading_);
-        own.push_back({programs::shown_score(score, reading_), programs::row_values(of_one, reading_)});
-      }
-      output_.line(options_.json ? json_line(entry, own, reason) : plain_line(own, reason));
+    for (const merit::RecordScores& record : records_.flush()) {
+      output_.line(options_.json ? json_line(record) : plain_line(record));
       ++written_;
     }
     output_.flush();
-    entries_.clear();
-    waiting_.clear();
-    waiting_tokens_ = 0;
   }
 
  private:
-  void check_form(merit::RecordForm form, const merit::SourcePosition& at) const {
-    programs::check_form(form, programs::is_features(saved_.backbone), at);
+  /// Said once, where there are strings.
+  void note_strings() {
+    if (!note_.empty()) std::fprintf(stderr, "%s: %s\n", name, note_.c_str());
+    note_.clear();
   }
 
-  std::string reason_since(const merit::DataCounts& before, const char* equal) const {
-    if (counts_.dropped_over_long != before.dropped_over_long) return "too long";
-    return counts_.dropped_equal != before.dropped_equal ? equal : "no tokens in a completion";
-  }
-
-  void drop(Entry entry, const std::string& reason) {
-    entry.dropped = reason;
-    entries_.push_back(std::move(entry));
-  }
-
-  void add_family(const Entry& entry, std::vector<merit::Sequence> sequences,
-                  const merit::SourcePosition& at) {
-    if (const auto* features = std::get_if<merit::Features>(&saved_.backbone)) {
-      for (const merit::Sequence& sequence : sequences) {
-        if (sequence.features.size() == features->width) continue;
-        throw merit::DataError(merit::detail::concat(at.text(), ": found ", sequence.features.size(),
-                                                     " features, expected ", features->width,
-                                                     ", the width of the model"));
-      }
-    }
-    for (const merit::Sequence& sequence : sequences) waiting_tokens_ += sequence.tokens.size();
-    entries_.push_back(entry);
-    waiting_.push_back(std::move(sequences));
-  }
-
-  void add_completions(const merit::CompletionsRecord& completions, const Entry& entry, const char* equal) {
-    if (scores_steps()) return add_each(entry, completions, completions.completions);
-    merit::RankedGroup group;
-    const merit::DataCounts before = counts_;
-    if (!merit::detail::tokenize_group(completions, true, *saved_.tokenizer, saved_.tokenize, counts_,
-                                       group)) {
-      return drop(entry, reason_since(before, equal));
-    }
-    add_family(entry, std::move(group.completions), completions.source);
-  }
-
-  void add_steps(const merit::StepsRecord& record, const Entry& entry) {
-    const merit::DataCounts before = counts_;
-    auto example = merit::tokenize(record, *saved_.tokenizer, saved_.tokenize, counts_);
-    if (!example) return drop(entry, reason_since(before, ""));
-    add_family(entry, {std::move(example->sequence)}, record.source);
-  }
-
-  /// Completions that a model of steps cuts at its separator.
-  template <class Record>
-  void add_each(const Entry& entry, const Record& record,
-                const std::vector<merit::TextOrMessages>& completions) {
-    std::vector<merit::Sequence> sequences;
-    for (const merit::TextOrMessages& completion : completions) {
-      merit::CompletionRecord one;
-      one.form = record.form;
-      one.prompt = record.prompt;
-      one.completion = completion;
-      one.source = record.source;
-      const merit::DataCounts before = counts_;
-      auto example = merit::tokenize(programs::as_steps(one, saved_.tokenize.step_separator),
-                                     *saved_.tokenizer, saved_.tokenize, counts_);
-      if (!example) return drop(entry, reason_since(before, ""));
-      sequences.push_back(std::move(example->sequence));
-    }
-    add_family(entry, std::move(sequences), record.source);
-  }
+  using Form = merit::RecordScores::Form;
+  using Scored = merit::CompletionScore;
 
   /// A reward as short as the model's own number, anything computed from it as a double.
   std::string number(double score) const {
@@ -231,32 +83,22 @@ class Scorer {
     return raw ? programs::text_of(static_cast<float>(score)) : programs::text_of(score);
   }
 
-  /// The completions' numbers, best first; equal scores in the order they came.
-  static std::vector<Index> order_of(const std::vector<Scored>& scored) {
-    std::vector<Index> order(scored.size());
-    std::iota(order.begin(), order.end(), Index{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](Index a, Index b) { return scored[a].score > scored[b].score; });
-    return order;
-  }
-
-  std::string plain_line(const std::vector<Scored>& scored, const std::string& reason) const {
-    if (!reason.empty()) return "dropped: " + reason;
+  std::string plain_line(const merit::RecordScores& record) const {
+    if (!record.dropped.empty()) return "dropped: " + record.dropped;
     std::string text;
     const auto put = [&](const std::string& item) { text += (text.empty() ? "" : "\t") + item; };
     if (options_.rerank) {
-      for (const Index i : order_of(scored)) put(std::to_string(i));
+      for (const Index i : record.order()) put(std::to_string(i));
     } else {
-      for (const Scored& one : scored) put(number(one.score));
+      for (const Scored& one : record.completions) put(number(one.score));
     }
     return text;
   }
 
   /// Written by hand so that a score keeps its shortest text.
-  std::string json_line(const Entry& entry, const std::vector<Scored>& scored,
-                        const std::string& reason) const {
+  std::string json_line(const merit::RecordScores& record) const {
     std::string text =
-        "{\"index\": " + std::to_string(written_) + ", \"line\": " + std::to_string(entry.line);
+        "{\"index\": " + std::to_string(written_) + ", \"line\": " + std::to_string(record.source.line);
     const auto list = [](const auto& items, const auto& write) {
       std::string inside;
       for (const auto& item : items) inside += (inside.empty() ? "" : ", ") + write(item);
@@ -266,46 +108,43 @@ class Scorer {
     const auto rows_of = [&](const Scored& one) {
       return list(one.rows, [](double value) { return programs::text_of(value); });
     };
+    const bool scores = record.dropped.empty();
     const auto put = [&](const std::string& field, const std::string& value) {
-      text += ", \"" + field + "\": " + (reason.empty() ? value : "null");
+      text += ", \"" + field + "\": " + (scores ? value : "null");
     };
-    const bool scores = reason.empty();
-    if (entry.form == Entry::Form::several) {
+    const std::vector<Scored>& scored = record.completions;
+    if (record.form == Form::several) {
       put("scores", scores ? list(scored, score_of) : "");
       if (options_.rows) put("rows", scores ? list(scored, rows_of) : "");
       if (options_.rerank) {
-        put("order", scores ? list(order_of(scored), [](Index i) { return std::to_string(i); }) : "");
+        put("order", scores ? list(record.order(), [](Index i) { return std::to_string(i); }) : "");
       }
     } else {
-      const bool pair = entry.form != Entry::Form::one;
+      const bool pair = record.form != Form::one;
       const std::vector<std::string> fields =
-          entry.form == Entry::Form::pair     ? std::vector<std::string>{"chosen", "rejected"}
-          : entry.form == Entry::Form::judged ? std::vector<std::string>{"response_a", "response_b"}
-                                              : std::vector<std::string>{"score"};
+          record.form == Form::pair     ? std::vector<std::string>{"chosen", "rejected"}
+          : record.form == Form::judged ? std::vector<std::string>{"response_a", "response_b"}
+                                        : std::vector<std::string>{"score"};
       for (Index i = 0; i < fields.size(); ++i) put(fields[i], scores ? number(scored[i].score) : "");
       for (Index i = 0; options_.rows && i < fields.size(); ++i) {
         put(pair ? fields[i] + "_rows" : "rows", scores ? rows_of(scored[i]) : "");
       }
     }
-    if (!reason.empty()) text += ", \"dropped\": \"" + reason + '"';
+    if (!scores) text += ", \"dropped\": \"" + record.dropped + '"';
     return text + '}';
   }
 
-  programs::AnyModel& model_;
-  const programs::SavedModel& saved_;
+  merit::RecordScorer records_;
   const programs::Reading& reading_;
   const Options& options_;
   Output output_;
-  merit::DataCounts counts_;
-  std::vector<Entry> entries_;
-  std::vector<std::vector<merit::Sequence>> waiting_;  // of the entries that are scored, in order
-  Index waiting_tokens_ = 0;
+  std::string note_;
   Index written_ = 0;
 };
 
 // ---- Reading ---
 
-bool has_any(const merit::Json& object, std::initializer_list<const char*> fields) {
+bool has_any(const merit::OrderedJson& object, std::initializer_list<const char*> fields) {
   for (const char* field : fields) {
     const auto value = object.find(field);
     if (value != object.end() && !value->is_null()) return true;
@@ -314,7 +153,8 @@ bool has_any(const merit::Json& object, std::initializer_list<const char*> field
 }
 
 /// Completions of one prompt without anything said of them.
-merit::CompletionsRecord parse_completions(const merit::Json& object, const merit::SourcePosition& at) {
+merit::CompletionsRecord parse_completions(const merit::OrderedJson& object,
+                                           const merit::SourcePosition& at) {
   merit::CompletionsRecord record;
   record.source = at;
   merit::detail::parse_completions(merit::detail::Fields(object, record.source), record);
@@ -338,7 +178,7 @@ bool read_record(merit::JsonLinesReader& reader, const Options& options, Scorer&
   if (has_any(*object, {"chosen", "chosen_ids", "chosen_features"})) {
     parse(merit::PreferenceRecord{});
   } else if (has_any(*object, {"response_a", "response_a_ids", "response_a_features"})) {
-    merit::Json judged = *object;
+    merit::OrderedJson judged = *object;
     if (!has_any(judged, {"votes"})) judged["votes"] = {"tie"};  // scored, not judged: they need not be there
     merit::JudgeRecord record;
     record.source = reader.position();
@@ -370,26 +210,17 @@ Index count_lines(int descriptor) {
 }
 
 void score_stream(Scorer& scorer, const Options& options) {
-  const bool from_pipe = options.file == "-";
-  std::error_code ignored;
-  if (!from_pipe && std::filesystem::is_directory(options.file, ignored)) {
-    throw merit::IoError(options.file + ": found a directory, expected a file of JSON lines");
-  }
-  merit::detail::FileDescriptor file;
-  if (!from_pipe) file = merit::detail::open_file(options.file, O_RDONLY);
-  if (!from_pipe && !file.is_open()) merit::detail::throw_io("open", options.file, errno);
-  const std::string source = from_pipe ? "standard input" : options.file;
-  programs::LineInput bytes(from_pipe ? STDIN_FILENO : file.get(), source);
-  std::istream stream(&bytes);
-  merit::JsonLinesReader reader(stream, source);
+  programs::LineFile input(options.file);
+  merit::JsonLinesReader reader(input.stream, input.name);
 
   // Shown where it does not mix with the scores.
-  const Index lines = from_pipe || ::isatty(STDOUT_FILENO) == 1 ? 0 : count_lines(file.get());
+  const bool shown = input.file.is_open() && ::isatty(STDOUT_FILENO) != 1;
+  const Index lines = shown ? count_lines(input.descriptor()) : 0;
   std::optional<merit::Progress> progress;
   if (lines > 1) progress.emplace("scoring", lines - 1);
   try {
     while (true) {
-      if (scorer.full() || !bytes.line_ready()) {
+      if (scorer.full() || !input.bytes.line_ready()) {
         scorer.flush();
         if (progress) progress->update(std::min(scorer.read(), lines - 2), "");
       }
@@ -407,8 +238,7 @@ void score_stream(Scorer& scorer, const Options& options) {
 /// How scores are read: as the card says, and as the options say otherwise.
 programs::Reading reading_of(const Options& options, const programs::SavedModel& saved, const CLI::App& app) {
   const programs::ScoreMeaning meaning = programs::meaning_of(saved.head);
-  programs::Reading reading =
-      programs::reading_of(saved.card.value_or(merit::ModelCard{}), meaning, options.normalised);
+  programs::Reading reading = programs::reading_of(saved.about, meaning, options.normalised);
   if (!options.aggregation.empty()) reading.aggregation = merit::aggregation_from_name(options.aggregation);
   reading.options = {.last = options.last, .threshold = options.threshold};
   if (options.neutral != "good" && options.neutral != "bad") {
@@ -475,8 +305,7 @@ int run(int argc, char** argv) {
       ->type_name("X")
       ->check(programs::is_number<double>, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
-  text("--tokenizer", options.tokenizer, "NAME",
-       "bytes, words:N or ids:N; for a model whose card names none");
+  programs::declare(app, options.open);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
   programs::parse(app, argc, argv);
@@ -496,9 +325,10 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--rows is given without --json, which has room for them");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
-  const programs::SavedModel saved = programs::read_usable(options.model, options.tokenizer);
+  const programs::SavedModel saved =
+      programs::read_usable(options.model, programs::open_options(app, options.open), name);
   const programs::Reading reading = reading_of(options, saved, app);
-  const auto model = programs::load_usable(options.model, saved, options.threads, name);
+  const auto model = programs::load_usable(saved, options.threads, name);
   Scorer scorer(*model, saved, reading, options);
   if (!one_text) {
     score_stream(scorer, options);

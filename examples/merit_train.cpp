@@ -45,7 +45,7 @@ bool has_soft_labels(const programs::Examples& examples) {
 merit::ModelCard card_of(const programs::TrainingOptions& o, const programs::ModelChoice& chosen,
                          const programs::Examples& examples) {
   const programs::SavedModel& model = chosen.model;
-  merit::ModelCard card = programs::card_of(model.backbone, *model.tokenizer, model.tokenize);
+  merit::ModelCard card = programs::card_of(model);
   card.kind = programs::name_of_kind(chosen.kind);
   const programs::ScoreMeaning meaning = programs::meaning_of(model.head);
   const std::string head = programs::name_of(model.head);
@@ -165,7 +165,14 @@ int run(int argc, char** argv) {
   programs::check_output("--metrics", options.metrics, inputs);
   programs::check_metrics(options.metrics);
 
-  const programs::ModelChoice chosen = programs::choose_model(options, config, given);
+  const programs::ModelChoice chosen = programs::choose_model(options, config, given, name);
+  if (!options.from.empty() && !given("--learning-rate")) {
+    options.training.schedule.peak = programs::learning_rate_from_pretrained;
+    std::fprintf(stderr,
+                 "%s: the learning rate is %s, as usual for a model that is trained already; --learning-rate "
+                 "sets another\n",
+                 name, programs::text_of(options.training.schedule.peak).c_str());
+  }
   const programs::SavedModel& saved = chosen.model;
   const auto read = [&](const std::vector<std::string>& files, const char* purpose) {
     const bool held_out = purpose != nullptr;

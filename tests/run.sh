@@ -41,8 +41,8 @@ finish() {
 
 # ---- Packages --------------------------------------------------------------------------------------------------
 
-packages="g++ cmake ninja-build pkg-config python3 libeigen3-dev doctest-dev nlohmann-json3-dev libcli11-dev
-  libbenchmark-dev libopenblas-dev clang clang-format libomp-dev chromium fonts-dejavu-core"
+packages="g++ cmake ninja-build pkg-config python3 libeigen3-dev doctest-dev nlohmann-json3-dev libpcre2-dev
+  libutf8proc-dev libcli11-dev libbenchmark-dev libopenblas-dev clang clang-format libomp-dev chromium fonts-dejavu-core"
 
 say "looking for packages"
 if command -v dpkg-query >/dev/null; then

@@ -80,8 +80,8 @@ struct Collector {
         add(record, row, std::move(note));
         continue;
       }
-      auto steps = merit::tokenize(as_steps(record, saved.tokenize.step_separator), *saved.tokenizer,
-                                   saved.tokenize, out.set.counts);
+      auto steps =
+          merit::tokenize(as_steps(record, saved.tokenize), *saved.tokenizer, saved.tokenize, out.set.counts);
       if (!steps) continue;
       if (!std::holds_alternative<std::vector<merit::OutcomeExample>>(out.set.examples)) {
         out.set.examples.emplace<std::vector<merit::OutcomeExample>>();

@@ -99,7 +99,7 @@ void report_numbers(const Part& part, const std::vector<merit::RankingExample>& 
       for (Index k = 0; k < group.completions.size(); ++k, ++next) {
         const std::span<const double> ratings = std::span(group.ratings).subspan(k * attributes, attributes);
         // Merged as the model merges its own attributes, where it has as many.
-        const bool alike = part.all.rows[next].width == attributes;
+        const bool alike = part.all.rows[next].width == attributes && part.all.rows[next].rows() == 1;
         const double rating =
             alike ? part.model.merged(ratings) : std::accumulate(ratings.begin(), ratings.end(), 0.0);
         const Index length = completion_length(group.completions[k]);

@@ -8,6 +8,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <istream>
 #include <streambuf>
 #include <string>
 #include <system_error>
@@ -67,6 +69,33 @@ class LineInput : public std::streambuf {
   std::string name_;
   std::vector<char> buffer_;
   bool ended_ = false;
+};
+
+/// A file of lines, or the standard input for "-". Throws IoError when it cannot be opened or is a directory.
+struct LineFile {
+  explicit LineFile(const std::string& path)
+      : name(path == "-" ? "standard input" : path),
+        file(opened(path)),
+        bytes(descriptor(), name),
+        stream(&bytes) {}
+  int descriptor() const { return file.is_open() ? file.get() : STDIN_FILENO; }
+
+  std::string name;
+  merit::detail::FileDescriptor file;
+  LineInput bytes;
+  std::istream stream;
+
+ private:
+  static merit::detail::FileDescriptor opened(const std::string& path) {
+    if (path == "-") return {};
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored)) {
+      throw merit::IoError(path + ": found a directory, expected a file of JSON lines");
+    }
+    merit::detail::FileDescriptor file = merit::detail::open_file(path, O_RDONLY);
+    if (!file.is_open()) merit::detail::throw_io("open", path, errno);
+    return file;
+  }
 };
 
 }  // namespace programs

@@ -240,13 +240,13 @@ inline std::optional<merit::BackboneConfig> backbone_by_name(const TrainingOptio
 
 /// Backbone and tokenizer: of the checkpoint in --from, of a config.json, or by name.
 template <class Given>
-SavedModel choose_backbone(const TrainingOptions& o, const merit::Json& config, RecordKind kind,
-                           Given given) {
+SavedModel choose_backbone(const TrainingOptions& o, const std::optional<SavedModel>& from,
+                           const merit::Json& config, RecordKind kind, Given given) {
   SavedModel chosen;
   merit::TokenizeOptions& tokenize = chosen.tokenize;
-  if (!o.from.empty()) {
+  if (from) {
     check_sizes("--from " + o.from, given);
-    chosen = read_usable(o.from, given("--tokenizer") ? o.tokenizer : "");
+    chosen = *from;
     if (given("--truncation") || !chosen.card)
       tokenize.truncation = merit::truncation_from_name(o.truncation);
     if (given("--max-tokens") || !chosen.card) tokenize.max_tokens = o.max_tokens;
@@ -255,7 +255,11 @@ SavedModel choose_backbone(const TrainingOptions& o, const merit::Json& config, 
     tokenize.truncation = merit::truncation_from_name(o.truncation);
     tokenize.max_tokens = o.max_tokens;
     tokenize.without_prompt = o.without_prompt;
-    chosen.tokenizer = merit::make_tokenizer(o.tokenizer);
+    merit::ModelText text = merit::text_named(o.tokenizer);
+    chosen.tokenizer = text.tokenizer;
+    chosen.files = std::move(text.files);
+    tokenize.conversation = std::move(text.conversation);
+    tokenize.strings_as_chat = o.strings_as_chat;
     const bool object =
         !given("--backbone") && config.contains("backbone") && config.at("backbone").is_object();
     if (object) {
@@ -311,7 +315,8 @@ struct ModelChoice {
 };
 
 template <class Given>
-ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Given given) {
+ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Given given,
+                         const char* program) {
   ModelChoice choice;
   choice.kind = kind_named(o.kind);
   const std::string kind_name = name_of_kind(choice.kind);
@@ -325,23 +330,23 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
     scale = merit::detect_step_scale(paths);
   }
   std::string usual_head = scale == merit::StepScale::ternary ? "step_ternary" : "";
-  AnyHead known;  // the head of the checkpoint in --from
+  std::optional<SavedModel> from;
   if (!o.from.empty()) {
-    if (const auto card = merit::read_model_card(o.from); card && !card->head.empty()) {
-      known = head_from(card->head, o.from + "/merit.json: head");
-      usual_head = name_of(known);
-    }
+    OpenOptions open{.tokenizer = given("--tokenizer") ? o.tokenizer : "", .makes_head = !o.head.empty()};
+    if (given("--strings-as-chat")) open.strings_as_chat = o.strings_as_chat;
+    from = read_usable(o.from, open, program);
+    if (from->has_head) usual_head = name_of(from->head);
   }
   const HeadAndLoss policies = choose_policies(choice.kind, o.head, o.loss, usual_head);
   check_owners(head_options, "head", policies.head, given);
   check_owners(loss_options, "loss", policies.loss, given);
 
-  choice.model = choose_backbone(o, config, choice.kind, given);
+  choice.model = choose_backbone(o, from, config, choice.kind, given);
   set_tokenize(o, choice.kind, std::string_view(policies.loss) == "regression", choice.model.tokenize);
   choice.model.tokenize.step_scale = scale;
   AnyHead& head = choice.model.head;
-  const bool goes_on = !o.from.empty() && name_of(known) == policies.head;
-  head = goes_on ? known : *head_named(policies.head);
+  const bool goes_on = from && from->has_head && name_of(from->head) == policies.head;
+  head = goes_on ? from->head : *head_named(policies.head);
   bool changed = !goes_on;
   for (const auto& [option, owners] : head_options) changed = changed || given(option);
   if (changed) {

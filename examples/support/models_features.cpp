@@ -1,10 +1,8 @@
 // The models on Features.
-#include "typed_model.hpp"
+#include "merit/run/typed_model.hpp"
 
-namespace programs {
+namespace merit::inline MERIT_ABI {
 
-std::unique_ptr<AnyModel> make_model(const merit::Features& backbone, const ModelSettings& settings) {
-  return make_typed_model(backbone, settings);
-}
+template std::unique_ptr<AnyModel> make_model(const Features&, const ModelSettings&);
 
-}  // namespace programs
+}  // namespace merit::inline MERIT_ABI

@@ -1,10 +1,8 @@
 // The models on Gpt2.
-#include "typed_model.hpp"
+#include "merit/run/typed_model.hpp"
 
-namespace programs {
+namespace merit::inline MERIT_ABI {
 
-std::unique_ptr<AnyModel> make_model(const merit::Gpt2& backbone, const ModelSettings& settings) {
-  return make_typed_model(backbone, settings);
-}
+template std::unique_ptr<AnyModel> make_model(const Gpt2&, const ModelSettings&);
 
-}  // namespace programs
+}  // namespace merit::inline MERIT_ABI

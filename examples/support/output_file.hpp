@@ -3,12 +3,14 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/io/file.hpp"
+#include "merit/run/saved_model.hpp"
 
 namespace programs {
 
@@ -70,11 +72,17 @@ inline bool is_of_a_model(std::string_view file) {
 inline std::vector<std::string> foreign_files(const std::filesystem::path& folder) {
   std::vector<std::string> files;
   std::error_code error;
+  const std::set<std::string> kept = merit::kept_files(folder);
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string file = entry->path().filename().string();
     std::error_code ignored;
-    if (!is_of_a_model(file) || !entry->is_regular_file(ignored)) files.push_back(file);
+    if (entry->is_directory(ignored) && kept.lower_bound(file + '/') != kept.end() &&
+        kept.lower_bound(file + '/')->starts_with(file + '/')) {
+      continue;  // of the tokenizer: further templates
+    }
+    const bool own = is_of_a_model(file) || kept.contains(file);
+    if (!own || !entry->is_regular_file(ignored)) files.push_back(file);
   }
   return files;
 }

@@ -164,4 +164,19 @@ inline std::string shell_text(const std::vector<std::string>& arguments) {
   return text;
 }
 
+/// Text in which \n, \t and \\ stand for a line feed, a tab and a backslash.
+inline std::string unescaped(const std::string& text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    if (next != 'n' && next != 't' && next != '\\') {
+      result += text[i];
+      continue;
+    }
+    result += next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+    ++i;
+  }
+  return result;
+}
+
 }  // namespace programs

@@ -83,8 +83,7 @@ std::optional<merit::ExampleOf<Record>> example_of(const Record& record, const m
                                                    const ReadOptions& options, merit::DataCounts& counts) {
   if (options.wants_steps && !std::is_same_v<Record, merit::StepsRecord>) {
     if constexpr (std::is_same_v<Record, merit::OutcomeRecord>) {
-      auto steps = merit::tokenize(as_steps(record, options.tokenize.step_separator), tokenizer,
-                                   options.tokenize, counts);
+      auto steps = merit::tokenize(as_steps(record, options.tokenize), tokenizer, options.tokenize, counts);
       if (!steps) return std::nullopt;
       return merit::OutcomeExample{std::move(steps->sequence), record.label, record.weight.value_or(1)};
     }
@@ -133,21 +132,6 @@ void read_file(const std::string& file, const merit::AnyTokenizer& tokenizer, co
 }
 
 }  // namespace
-
-RecordKind kind_named(const std::string& name, const std::string& where) {
-  if (name == "value") return RecordKind::rollout;
-  if (name == "rollout") return RecordKind::rollout;
-  for (const RecordKind kind : {RecordKind::preference, RecordKind::ranking, RecordKind::ratings,
-                                RecordKind::outcome, RecordKind::steps, RecordKind::judge}) {
-    if (merit::name_of(kind) == name) return kind;
-  }
-  throw merit::ConfigError(where + " is \"" + name +
-                           "\", expected one of: preference, ranking, ratings, outcome, steps, value, judge");
-}
-
-std::string name_of_kind(RecordKind kind) {
-  return kind == RecordKind::rollout ? "value" : merit::name_of(kind);
-}
 
 void require_no_pipe(const std::vector<std::string>& files) {
   std::error_code ignored;
@@ -233,15 +217,6 @@ void join_conversations(RecordSet& set) {
   merit::join_conversations(std::get<std::vector<merit::RankingExample>>(set.examples));
 }
 
-void check_form(merit::RecordForm form, bool wants_features, const merit::SourcePosition& at) {
-  const bool has_features = form == merit::RecordForm::features;
-  if (has_features == wants_features) return;
-  throw merit::DataError(merit::detail::concat(
-      at.text(), ": found ", has_features ? "feature vectors" : "text or ids", ", expected ",
-      has_features ? "text or ids: feature vectors are for the backbone features"
-                   : "feature vectors, which is what the backbone features reads"));
-}
-
 Index feature_width(const std::string& file, RecordKind kind) {
   return with_record(kind, [&]<class Record>(Record) {
     merit::RecordReader<Record> reader{std::filesystem::path(file)};
@@ -250,38 +225,6 @@ Index feature_width(const std::string& file, RecordKind kind) {
     check_form(record->form, true, record->source);
     return merit::detail::feature_width(*record);
   });
-}
-
-std::vector<std::string> split_steps(std::string_view text, std::string_view separator) {
-  std::vector<std::string> steps;
-  while (!text.empty()) {
-    const auto at = separator.empty() ? text.npos : text.find(separator);
-    const std::string_view step = text.substr(0, at);
-    if (!step.empty()) steps.emplace_back(step);
-    if (at == text.npos) break;
-    text.remove_prefix(at + separator.size());
-  }
-  return steps;
-}
-
-merit::StepsRecord as_steps(const merit::CompletionRecord& record, std::string_view separator) {
-  merit::StepsRecord steps;
-  steps.source = record.source;
-  steps.prompt = record.prompt;
-  const auto* text = std::get_if<std::string>(&record.completion);
-  if (record.form != merit::RecordForm::text || text == nullptr) {
-    throw merit::DataError(
-        record.source.text() +
-        ": found a completion that is no string, expected one, which a model of steps cuts at "
-        "its separator; or a record with the steps in 'completions'");
-  }
-  steps.completions = split_steps(*text, separator);
-  if (steps.completions.empty()) {
-    throw merit::DataError(record.source.text() +
-                           ": field 'completion': found no step, expected at least one");
-  }
-  steps.labels.assign(steps.completions.size(), true);  // a record without labels would be left out
-  return steps;
 }
 
 std::string plain_text(const std::optional<merit::TextOrMessages>& text) {

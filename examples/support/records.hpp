@@ -8,18 +8,20 @@
 #include "any_model.hpp"
 #include "merit/data/data_counts.hpp"
 #include "merit/data/record.hpp"
+#include "merit/data/steps_of_text.hpp"
 #include "merit/data/tokenize_options.hpp"
+#include "merit/run/record_kind.hpp"
 #include "merit/text/any_tokenizer.hpp"
 
 namespace programs {
 
 using merit::RecordKind;
 
-/// The kind that a name means: those of records, and "value" for rollouts. Throws ConfigError; `where` says
-/// where the name stands.
-RecordKind kind_named(const std::string& name, const std::string& where = "--kind");
-/// "preference", …, "value".
-std::string name_of_kind(RecordKind kind);
+using merit::as_steps;
+using merit::check_form;
+using merit::kind_named;
+using merit::name_of_kind;
+using merit::split_steps;
 
 /// What an evaluation wants to know of an example besides its tokens.
 struct Note {
@@ -68,19 +70,8 @@ void remove_margins(RecordSet& set);
 /// Makes the turns of each conversation with ranked replies one example.
 void join_conversations(RecordSet& set);
 
-/// Features belong to the features backbone, text and ids to the others. Throws DataError with file and line.
-void check_form(merit::RecordForm form, bool wants_features, const merit::SourcePosition& at);
-
 /// The width of the vectors in the first record of a file, which must have some.
 Index feature_width(const std::string& file, RecordKind kind);
-
-/// A completion cut into the steps that a step model scores: at each separator, which is left out; empty
-/// parts are no steps.
-std::vector<std::string> split_steps(std::string_view text, std::string_view separator);
-
-/// A completion in text as a record of steps without labels, for a model that scores steps. Throws DataError
-/// for a record in another form.
-merit::StepsRecord as_steps(const merit::CompletionRecord& record, std::string_view separator);
 
 /// A string, or a conversation as text.
 std::string plain_text(const std::optional<merit::TextOrMessages>& text);

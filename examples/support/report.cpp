@@ -162,12 +162,24 @@ ChartSeries means_by_tenths(const std::string& name, const std::vector<double>& 
 
 constexpr Index records_of_each_sort = 3;
 
-/// A token as it is read; ids and hashed words have no text.
-std::string token_text(const merit::AnyTokenizer& tokenizer, merit::Token token) {
-  if (token == tokenizer.eos()) return " ⟨end⟩";
-  if (std::holds_alternative<merit::ByteTokenizer>(tokenizer.chosen()))
-    return std::string(1, static_cast<char>(token));
-  return merit::detail::concat('#', token, ' ');
+/// The tokens from `begin` to `end` as they are read where they stand; ids and hashed words have no text.
+std::string text_between(const merit::AnyTokenizer& tokenizer, const std::vector<merit::Token>& tokens,
+                         Index begin, Index end) {
+  std::string text;
+  const bool ends = end > begin && tokens[end - 1] == tokenizer.eos();
+  const Index last = ends ? end - 1 : end;
+  // What a token adds to the text before it: a space may belong to it only where it is not the first.
+  constexpr Index context = 8;
+  const Index from = begin > context ? begin - context : 0;
+  const auto before = tokenizer.decode({tokens.data() + from, begin - from});
+  const auto whole = tokenizer.decode({tokens.data() + from, last - from});
+  if (before && whole) {
+    text = whole->starts_with(*before) ? whole->substr(before->size())
+                                       : *tokenizer.decode({tokens.data() + begin, last - begin});
+  } else {
+    for (Index i = begin; i < last; ++i) text += merit::detail::concat('#', tokens[i], ' ');
+  }
+  return ends ? text + " ⟨end⟩" : text;
 }
 
 /// A completion coloured by its tokens or steps; as a whole where that is what was scored.
@@ -178,16 +190,15 @@ std::vector<merit::ScoredSpan> spans_of(const ReportInput& input, const merit::S
   const std::vector<double> values = row_values(rows, input.reading);
   if (input.reading.meaning == ScoreMeaning::per_token) {
     for (Index i = 0; i < values.size(); ++i) {
-      spans.push_back(
-          {token_text(input.tokenizer, sequence.tokens[sequence.completion_begin + i]), values[i]});
+      const Index at = sequence.completion_begin + i;
+      spans.push_back({text_between(input.tokenizer, sequence.tokens, at, at + 1), values[i]});
     }
   } else if (input.reading.meaning == ScoreMeaning::per_step) {
     Index begin = sequence.completion_begin;
     for (Index k = 0; k < values.size(); ++k) {
-      std::string step;
-      for (; begin <= sequence.step_ends[k]; ++begin)
-        step += token_text(input.tokenizer, sequence.tokens[begin]);
-      spans.push_back({std::move(step), values[k]});
+      const Index end = sequence.step_ends[k] + 1;
+      spans.push_back({text_between(input.tokenizer, sequence.tokens, begin, end), values[k]});
+      begin = end;
     }
   } else {
     spans.push_back({text, probability});

@@ -1,122 +1,58 @@
-// Reading cards and checkpoints.
+// Opening checkpoints for a program.
 #include "saved_model.hpp"
 
 #include <cstdio>
-#include <limits>
-#include <system_error>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "merit/infer/aggregate.hpp"
-#include "merit/model/policy_json.hpp"
+#include "merit/train/progress.hpp"
 
 namespace programs {
-namespace {
 
-merit::Index vocabulary_of(const merit::BackboneConfig& backbone) {
-  return std::visit([](const auto& b) { return b.token_limit(); }, backbone);
-}
-merit::Index positions_of(const merit::BackboneConfig& backbone) {
-  return std::visit([](const auto& b) { return b.position_limit(); }, backbone);
+void declare(CLI::App& app, OpenFlags& flags) {
+  const auto text = [&](const char* option, auto& value, const char* type, const char* what) {
+    return app.add_option(option, value, wrapped(what))->type_name(type);
+  };
+  text("--tokenizer", flags.tokenizer, "NAME|DIR",
+       "bytes, words:N, ids:N or a folder with a tokenizer; for a model that names none");
+  text("--head", flags.head, "NAME",
+       "how a published model is to be read whose head is not recognised or is another: scalar, attributes, "
+       "token, "
+       "step_binary, step_ternary, step_logit, value; or logits of the language model's: answer_logits, "
+       "token_logits");
+  text("--head-tokens", flags.head_tokens, "TEXT,TEXT",
+       "the tokens whose logits a head of logits reads, bad before good, such as no,yes")
+      ->delimiter(',')
+      ->default_str("");
+  text("--reading", flags.reading, "RULE",
+       "which token a published model is read at: last, last_not_pad:ID, before_first_pad:ID, appended:ID, "
+       "tag:ID, "
+       "before_tag:ID; empty: as its config.json says");
+  text("--step-separator", flags.step_separator, "TEXT",
+       "what ends each step for a model that names none; \\n is a line feed");
+  app.add_flag(
+      "--strings-as-chat", flags.strings_as_chat,
+      wrapped(
+          "a prompt and a completion that are strings are a user's message and the assistant's answer, and "
+          "go through the model's chat template"));
 }
 
-/// The tokenization options that a card holds.
-merit::TokenizeOptions tokenize_options_of(const merit::ModelCard& card) {
-  merit::TokenizeOptions options;
-  if (card.max_tokens != 0) options.max_tokens = card.max_tokens;
-  if (!card.truncation.empty()) options.truncation = merit::truncation_from_name(card.truncation);
-  options.without_prompt = card.without_prompt;
-  options.append_eos = card.append_eos;
-  if (!card.step_separator.empty()) options.step_separator = card.step_separator;
+OpenOptions open_options(const CLI::App& app, const OpenFlags& flags) {
+  OpenOptions options{.tokenizer = flags.tokenizer,
+                      .head = flags.head,
+                      .head_tokens = flags.head_tokens,
+                      .reading = flags.reading,
+                      .step_separator = unescaped(flags.step_separator)};
+  if (app.count("--strings-as-chat") != 0) options.strings_as_chat = flags.strings_as_chat;
   return options;
 }
 
-/// The loss that a card describes; nothing for one that is not of the compiled set.
-std::optional<AnyLoss> loss_from(const merit::Json& card_loss, const std::string& where,
-                                 const AnyHead& head) {
-  std::optional<AnyLoss> loss =
-      loss_named(merit::optional<std::string>(card_loss, "name", where).value_or(""), head);
-  if (!loss) return loss;
-  std::visit(
-      [&](auto& one) {
-        if constexpr (requires { merit::read_settings(card_loss, where, one); })
-          merit::read_settings(card_loss, where, one);
-        one.validate();
-      },
-      *loss);
-  return loss;
-}
-
-/// Reads the description of a checkpoint, not its weights.
-SavedModel read_description(const std::filesystem::path& directory) {
-  std::error_code ignored;
-  merit::recover_directory(directory);
-  if (!std::filesystem::is_directory(directory, ignored)) {
-    throw merit::IoError(directory.string() + ": there is no such directory, expected one with a model");
-  }
-  SavedModel saved;
-  saved.card = merit::read_model_card(directory);
-  saved.backbone = merit::read_backbone_config(directory);
-  if (!saved.card) return saved;
-  const merit::ModelCard& card = *saved.card;
-  const std::string where = (directory / "merit.json").string();
-  read_card(where, [&] {
-    if (!card.head.empty()) saved.head = head_from(card.head, where + ": head");
-    if (!card.loss.empty()) saved.loss = loss_from(card.loss, where + ": loss", saved.head);
-    if (!card.tokenizer.empty()) saved.tokenizer = merit::make_tokenizer(card.tokenizer);
-    saved.tokenize = tokenize_options_of(card);
-    if (!card.kind.empty()) kind_named(card.kind, "field \"kind\"");
-    if (!card.aggregation.empty()) merit::aggregation_from_name(card.aggregation);
-    for (const char* name : {"temperature", "platt", ""}) {
-      if (card.calibration == name) return;
-    }
-    throw merit::DataError("field \"calibration\" is \"" + card.calibration +
-                           "\", expected temperature or platt");
-  });
-  return saved;
-}
-
-}  // namespace
-
-merit::ModelCard card_of(const merit::BackboneConfig& backbone, const merit::AnyTokenizer& tokenizer,
-                         const merit::TokenizeOptions& options) {
-  merit::ModelCard card;
-  if (!is_features(backbone)) {
-    card.tokenizer = tokenizer.name();
-    card.template_name = "plain";
-  }
-  card.truncation = merit::name_of(options.truncation);
-  card.max_tokens = options.max_tokens == std::numeric_limits<merit::Index>::max() ? 0 : options.max_tokens;
-  card.without_prompt = options.without_prompt;
-  card.append_eos = options.append_eos;
-  return card;
-}
-
-void fit_to_backbone(const merit::BackboneConfig& backbone, const merit::AnyTokenizer& tokenizer,
-                     merit::TokenizeOptions& options) {
-  if (is_features(backbone)) return;
-  if (tokenizer.vocabulary_size() > vocabulary_of(backbone)) {
-    throw merit::ConfigError(merit::detail::concat("the tokenizer ", tokenizer.name(), " has ",
-                                                   tokenizer.vocabulary_size(), " ids, expected at most ",
-                                                   vocabulary_of(backbone), ", the vocabulary of the model"));
-  }
-  const merit::Index positions = positions_of(backbone);
-  if (positions != 0 && options.max_tokens > positions) options.max_tokens = positions;
-}
-
-SavedModel read_usable(const std::filesystem::path& directory, const std::string& tokenizer) {
-  SavedModel saved = read_description(directory);
-  if (!tokenizer.empty() && saved.tokenizer && saved.tokenizer->name() != tokenizer) {
-    throw merit::ConfigError("--tokenizer " + tokenizer + " contradicts " + directory.string() +
-                             ", whose tokenizer is " + saved.tokenizer->name());
-  }
-  if (!tokenizer.empty()) saved.tokenizer = merit::make_tokenizer(tokenizer);
-  if (!saved.tokenizer && is_features(saved.backbone)) saved.tokenizer = merit::AnyTokenizer();
-  if (!saved.tokenizer) {
-    throw merit::ConfigError(
-        directory.string() +
-        ": no card (merit.json) names the tokenizer of this model; give it with --tokenizer");
-  }
-  fit_to_backbone(saved.backbone, *saved.tokenizer, saved.tokenize);
+SavedModel read_usable(const std::filesystem::path& directory, const OpenOptions& options,
+                       const char* program) {
+  SavedModel saved = merit::read_saved_model(directory, options);
+  for (const std::string& remark : saved.remarks) std::fprintf(stderr, "%s: %s\n", program, remark.c_str());
   return saved;
 }
 
@@ -131,15 +67,41 @@ void tell(const merit::LoadReport& report, const char* program) {
   list(report.unexpected, "in the checkpoint but of no use to this model");
 }
 
-std::unique_ptr<AnyModel> load_usable(const std::filesystem::path& directory, const SavedModel& saved,
-                                      int threads, const char* program) {
+void load(AnyModel& model, const AnyHead& head, const std::filesystem::path& from, merit::LoadOptions options,
+          const char* program) {
+  constexpr merit::Index megabyte = 1'000'000;
+  std::optional<merit::Progress> progress;  // of what takes long enough to be waited for
+  options.on_progress = [&](merit::Index done, merit::Index total) {
+    if (total < 100 * megabyte) return;
+    if (!progress) progress.emplace("loading", total / megabyte);
+    progress->update(done / megabyte, "MB");
+  };
+  const merit::LoadReport report = model.load(from, options);
+  if (progress) progress->finish();
+  if (!report.other_head.empty()) {
+    std::fprintf(stderr, "%s: the head of %s is %s, the model's is %s and starts anew\n", program,
+                 from.c_str(), report.other_head.c_str(), name_of(head).c_str());
+  }
+  tell(report, program);
+}
+
+std::unique_ptr<AnyModel> load_usable(const SavedModel& saved, int threads, const char* program) {
+  if (!saved.has_head) {
+    throw merit::DataError(
+        saved.place.string() +
+        ": holds a language model without a head, expected a reward model; merit_train --from makes "
+        "one of it, and --head answer_logits --head-tokens no,yes reads the language model's own "
+        "logits");
+  }
   std::optional<AnyLoss> loss = saved.loss;
   for (const char* name :  // else any that fits, as nothing is learned
        {"pairwise", "regression", "binary_cross_entropy", "cross_entropy", "value", "joint"}) {
     if (!loss) loss = loss_named(name, saved.head);
   }
-  auto model = make_model(saved.backbone, {.head = saved.head, .loss = *loss, .threads = threads});
-  tell(model->load(directory, {}), program);
+  auto model = make_model(
+      saved.backbone,
+      {.head = saved.head, .loss = *loss, .threads = threads, .initial = merit::Initial::from_file});
+  load(*model, saved.head, saved.place, merit::load_options(saved), program);
   return model;
 }
 

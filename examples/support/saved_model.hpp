@@ -1,68 +1,48 @@
-// What a checkpoint says about itself: which model it is, and how its text becomes tokens.
+// Checkpoints as the programs use them, and what they say of one on stderr.
 #pragma once
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
-#include <variant>
+#include <string_view>
 
 #include "any_model.hpp"
-#include "merit/data/jsonl.hpp"
-#include "merit/model/checkpoint.hpp"
-#include "merit/model/hf_config.hpp"
-#include "merit/text/any_tokenizer.hpp"
+#include "merit/run/saved_model.hpp"
+#include "program.hpp"
 #include "records.hpp"
 
 namespace programs {
 
-/// What a checkpoint says about itself.
-struct SavedModel {
-  merit::BackboneConfig backbone;
-  AnyHead head;
-  std::optional<AnyLoss> loss;           // nothing: not known, or of no program here
-  std::optional<merit::ModelCard> card;  // nothing: written by another program
-  std::optional<merit::AnyTokenizer> tokenizer;
-  merit::TokenizeOptions tokenize;
+using merit::card_of;
+using merit::fit_to_backbone;
+using merit::is_features;
+using merit::OpenOptions;
+using merit::SavedModel;
+using merit::detail::read_card;
+
+/// The options of a program that uses a saved model as it is.
+struct OpenFlags {
+  std::string tokenizer, head, reading, step_separator;
+  std::vector<std::string> head_tokens;
+  bool strings_as_chat = false;
 };
+void declare(CLI::App& app, OpenFlags& flags);
+OpenOptions open_options(const CLI::App& app, const OpenFlags& flags);
 
-inline bool is_features(const merit::BackboneConfig& backbone) {
-  return std::holds_alternative<merit::Features>(backbone);
-}
-inline std::string_view name_of_kind(const merit::BackboneConfig& backbone) {
-  return std::visit([](const auto& b) { return std::string_view(b.name()); }, backbone);
-}
-
-/// The card of a model whose text becomes tokens like this.
-merit::ModelCard card_of(const merit::BackboneConfig& backbone, const merit::AnyTokenizer& tokenizer,
-                         const merit::TokenizeOptions& options);
-
-/// Throws what is wrong in a card, which is data, as DataError with the card's name.
-template <class F>
-void read_card(const std::string& where, const F& f) {
-  try {
-    f();
-  } catch (const merit::Error& error) {
-    const std::string what = error.what();
-    throw merit::DataError(what.starts_with(where) ? what : where + ": " + what);
-  }
-}
-
-/// A sequence may not be longer than the model's positions, and its ids must be in the vocabulary. Throws
-/// ConfigError.
-void fit_to_backbone(const merit::BackboneConfig& backbone, const merit::AnyTokenizer& tokenizer,
-                     merit::TokenizeOptions& options);
-
-/// The description of a checkpoint that is to be used as it is. `tokenizer` is for one that does not name its
-/// own; empty: not given.
-SavedModel read_usable(const std::filesystem::path& directory, const std::string& tokenizer);
+/// The description of a checkpoint that is to be used as it is; its remarks are said on stderr.
+SavedModel read_usable(const std::filesystem::path& directory, const OpenOptions& options,
+                       const char* program);
 
 /// Says on stderr what loading did not do.
 void tell(const merit::LoadReport& report, const char* program);
 
+/// Loads the weights of a checkpoint into a model of this head, with progress on stderr, and says what was
+/// not done.
+void load(AnyModel& model, const AnyHead& head, const std::filesystem::path& from, merit::LoadOptions options,
+          const char* program);
+
 /// The model of a checkpoint with its weights, to be used as it is; what loading did not do is said on
 /// stderr.
-std::unique_ptr<AnyModel> load_usable(const std::filesystem::path& directory, const SavedModel& saved,
-                                      int threads, const char* program);
+std::unique_ptr<AnyModel> load_usable(const SavedModel& saved, int threads, const char* program);
 
 }  // namespace programs

@@ -1,58 +1,18 @@
-// From the rows that a model scores to what is said of a completion: probabilities of tokens or steps, one
-// number for the whole, and the same calibrated.
+// How scores are read, as the programs name it.
 #pragma once
 
-#include <span>
-#include <string>
-#include <vector>
-
 #include "any_model.hpp"
-#include "merit/infer/aggregate.hpp"
-#include "merit/infer/score.hpp"
+#include "merit/run/reading.hpp"
 
 namespace programs {
 
-/// How the scores of a model are read.
-struct Reading {
-  ScoreMeaning meaning = ScoreMeaning::per_completion;
-  bool is_regression = false;  // a score of a completion is the label itself and no logit
-  merit::Aggregation aggregation = merit::Aggregation::mean;
-  merit::AggregateOptions options = {};
-  bool neutral_is_good = true;  // of ternary steps (Lightman et al. 2023)
-
-  bool calibrated = false;  // a logit is scale · logit + offset
-  double scale = 1;
-  double offset = 0;
-  bool standardised = false;  // a reward is (reward − mean) / deviation
-  double mean = 0;
-  double deviation = 1;
-
-  bool has_rows() const { return meaning != ScoreMeaning::per_completion; }
-  bool gives_probabilities() const {
-    return meaning == ScoreMeaning::per_token || meaning == ScoreMeaning::per_step;
-  }
-};
-
-/// How the card of a model says that its scores are read; `head` is the model's. With `normalised`, by its
-/// calibration if it has one, else by mean and deviation; ConfigError when it has neither.
-Reading reading_of(const merit::ModelCard& card, ScoreMeaning meaning, bool normalised);
-
-/// The logit that a token or step is good: the score itself, or for classes the logit of the good ones.
-double logit_of_row(std::span<const double> row, const Reading& reading);
-
-/// What is shown of each row: the probability that a token or step is good, or the value of a state.
-std::vector<double> row_values(const merit::RowScores& rows, const Reading& reading);
-
-/// One number for a completion: its reward, or its rows aggregated.
-double completion_score(const merit::RowScores& rows, const AnyModel& model, const Reading& reading);
-
-/// The logit that a completion is right, of its score.
-double completion_logit(double score, const Reading& reading);
-/// The probability that a completion is right, of its score; calibrated where the reading is.
-double completion_probability(double score, const Reading& reading);
-
-/// A completion's score on the scale that the reading asks for: as it is, standardised, or as a calibrated
-/// probability.
-double shown_score(double score, const Reading& reading);
+using merit::completion_logit;
+using merit::completion_probability;
+using merit::completion_score;
+using merit::logit_of_row;
+using merit::Reading;
+using merit::reading_of;
+using merit::row_values;
+using merit::shown_score;
 
 }  // namespace programs

@@ -37,7 +37,7 @@ struct TrainingOptions {
 
   std::string tokenizer = "bytes", truncation = "drop";
   Index max_tokens = 2048;
-  bool without_prompt = false;
+  bool without_prompt = false, strings_as_chat = false;
 
   std::string loss, margin, denominator = "per_token", ties = "efron", calibration;
   double label_smoothing = 0, loss_scale = 1, centering = 0, positive_weight = 1, focal = 0, value_clip = 0;
@@ -53,6 +53,9 @@ struct TrainingOptions {
   Index evaluate_every = 0, patience = 0, checkpoint_every = 1000;
   std::uint16_t threads = 0;
 };
+
+/// Where training starts from a model that knows something already.
+inline constexpr double learning_rate_from_pretrained = 1e-5;
 
 inline constexpr const char* sizes[] = {"--hidden-size",       "--layers",        "--heads",    "--kv-heads",
                                         "--intermediate-size", "--width",         "--qkv-bias", "--head-norm",
@@ -89,7 +92,10 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "JSON with the names of these options; \"backbone\" may also be an object like a config.json; the "
        "command line "
        "wins over it");
-  text("--from", o.from, "DIR", "start from this checkpoint, with its tokenizer; its head may be missing");
+  text("--from", o.from, "DIR",
+       "start from this checkpoint, ours or a published one, with its tokenizer and chat template; a "
+       "language model "
+       "without a head gets a new one");
   flag("--resume", o.resume,
        "go on with the run in --out, which gives the same bits as never having stopped; from the "
        "beginning where there is none");
@@ -158,8 +164,14 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "mean_of_last, weighted, none_below; empty: what is usual for the kind");
 
   group = "Text";
-  text("--tokenizer", o.tokenizer, "NAME",
-       "bytes, words:N with N hash buckets such as words:65536, or ids:N for records of token ids below N");
+  text("--tokenizer", o.tokenizer, "NAME|DIR",
+       "bytes, words:N with N hash buckets such as words:65536, ids:N for records of token ids below N, or a "
+       "folder "
+       "with tokenizer.json or another published vocabulary");
+  flag("--strings-as-chat", o.strings_as_chat,
+       "a prompt and a completion that are strings are a user's message and the assistant's answer, and go "
+       "through "
+       "the chat template");
   number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
   text("--truncation", o.truncation, "NAME",
        "what is done with longer ones: drop, cut_left, cut_right, keep_completion, error");
@@ -208,7 +220,7 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   number("--batch-size", o.training.batch_size, "records in a step");
   number("--micro-batch-tokens", o.training.micro_batch_tokens,
          "tokens computed at once, after sharing; bounds the memory and changes no gradient");
-  real("--learning-rate,--lr", o.training.schedule.peak, "the highest learning rate");
+  real("--learning-rate,--lr", o.training.schedule.peak, "the highest learning rate [with --from 1e-05]");
   real("--warmup", o.training.schedule.warmup, "share of the steps in which the rate rises, 0 to 1");
   text("--decay", o.decay, "NAME", "how the rate falls afterwards: constant, linear, cosine");
   real("--floor", o.training.schedule.floor, "the last rate as a share of the highest, 0 to 1");
@@ -299,21 +311,6 @@ void check_owners(std::span<const OptionOf> options, const std::string& what, co
     throw merit::ConfigError(std::string(option) + " is given, but the " + what + " is " + name +
                              "; it is an option of: " + list);
   }
-}
-
-/// Text in which \n, \t and \\ stand for a line feed, a tab and a backslash.
-inline std::string unescaped(const std::string& text) {
-  std::string result;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
-    if (next != 'n' && next != 't' && next != '\\') {
-      result += text[i];
-      continue;
-    }
-    result += next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
-    ++i;
-  }
-  return result;
 }
 
 }  // namespace programs

@@ -162,13 +162,9 @@ class Run {
         totals_.best_step = totals_.evaluations_without_better = 0;
       }
     } else if (!options_.from.empty()) {
-      const merit::LoadReport report = model_.load(options_.from, {.allow_missing_head = true});
-      if (!report.other_head.empty()) {
-        std::fprintf(stderr, "%s: the head of %s is %s, the model's is %s and starts anew\n", job_.program,
-                     options_.from.c_str(), report.other_head.c_str(),
-                     name_of(job_.chosen.model.head).c_str());
-      }
-      tell(report, job_.program);
+      merit::LoadOptions load_options = merit::load_options(job_.chosen.model);
+      load_options.allow_missing_head = true;
+      load(model_, job_.chosen.model.head, options_.from, load_options, job_.program);
     }
     // Of a run that is not there any more.
     if (keeps_best() && !job_.resumes && !job_.finished) forget_best();
@@ -270,14 +266,17 @@ class Run {
 
   // ---- Saving ---
 
+  /// With the tokenizer and the chat template, so that the folder is whole.
+  merit::SaveOptions save_options() const { return {.files = job_.chosen.model.files}; }
+
   void save() {
     move_foreign_files(options_.out, job_.program);
-    run_->save(options_.out, job_.card, totals_.json());
+    run_->save(options_.out, job_.card, totals_.json(), save_options());
   }
 
   void save_model(const std::filesystem::path& folder, const merit::ModelCard& card) {
     move_foreign_files(folder, job_.program);
-    model_.save(folder, card);
+    model_.save(folder, card, save_options());
   }
 
   /// The card with what is measured of the finished model.
@@ -380,7 +379,7 @@ class Run {
             : 1 - static_cast<double>(totals_.tokens) / static_cast<double>(totals_.tokens_before_sharing);
     Json json = {{"out", options_.out},
                  {"kind", name_of_kind(job_.chosen.kind)},
-                 {"backbone", std::string(name_of_kind(job_.chosen.model.backbone))},
+                 {"backbone", std::string(merit::name_of_backbone(job_.chosen.model.backbone))},
                  {"head", name_of(job_.chosen.model.head)},
                  {"loss", name_of(job_.chosen.loss)},
                  {"parameters", model_.parameters()},

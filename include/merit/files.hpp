@@ -10,5 +10,7 @@
 #include "merit/merit.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/hf_config.hpp"
+#include "merit/model/published_head.hpp"
+#include "merit/model/weight_files.hpp"
 #include "merit/text/any_tokenizer.hpp"
 #include "merit/train/checkpoint.hpp"

@@ -21,8 +21,10 @@ struct Features;
 
 // head/
 struct ScalarHead;
-struct TwoLayerHead;
+template <ScoreMeaning Meaning, Index Outputs>
+struct TwoLayers;
 struct AttributeHead;
+struct GatedRegressionHead;
 struct TokenHead;
 template <Index Classes = 3>
 struct StepHead;
@@ -34,6 +36,9 @@ struct LanguageModelHead;
 template <class First, class Second>
 struct JointHead;
 
+using TwoLayerHead = TwoLayers<ScoreMeaning::per_completion, 1>;
+using TwoLayerStepHead = TwoLayers<ScoreMeaning::per_step, 2>;
+using AnswerLogitHead = TokenLogitHead<ScoreMeaning::per_completion, 0>;
 using TernaryStepHead = StepHead<3>;
 using BinaryStepHead = StepHead<2>;
 using LogitStepHead = StepHead<1>;

@@ -47,9 +47,9 @@ TEST_CASE("numbers are read, whole or not, and null counts as absent") {
   CHECK(read(R"({"chosen": "a", "rejected": "b", "soft_label": 1})").soft_label == 1);
 }
 
-TEST_CASE("conversations keep their messages, and more fields of a message are ignored") {
+TEST_CASE("conversations keep their messages, and what a message has besides as it was written") {
   const auto r = read(
-      R"({"prompt": [{"role": "user", "content": "Hi", "name": "Ann"}], )"
+      R"({"prompt": [{"role": "user", "content": "Hi"}], )"
       R"("chosen": [{"role": "assistant", "content": ""}], "rejected": [{"role": "assistant", "content": "No"}]})");
   CHECK(std::get<Messages>(r.prompt.value()) == Messages{{"user", "Hi"}});
   CHECK(std::get<Messages>(r.chosen) == Messages{{"assistant", ""}});
@@ -57,6 +57,35 @@ TEST_CASE("conversations keep their messages, and more fields of a message are i
   const auto mixed =
       read(R"({"prompt": [{"role": "user", "content": "Hi"}], "chosen": "Yes", "rejected": "No"})");
   CHECK(std::get<std::string>(mixed.chosen) == "Yes");
+
+  const auto more = read(
+      R"({"prompt": [{"role": "user", "name": "Ann", "content": "Hi"}, {"role": "user", "content": null},)"
+      R"({"role": "user", "content": [{"type": "text", "text": "x"}]}, {"role": "assistant", "tool_calls": [)"
+      R"({"function": {"name": "f", "arguments": {"z": 1, "a": 2.5}}}]}], "chosen": "Yes", "rejected": "No"})");
+  const auto prompt = std::get<Messages>(more.prompt.value());
+  CHECK(prompt[0].content == "Hi");
+  CHECK(text_of(prompt[0].whole) == R"({"role": "user", "name": "Ann", "content": "Hi"})");
+  CHECK(text_of(prompt[1].whole) == R"({"role": "user", "content": null})");
+  CHECK(text_of(prompt[2].whole) == R"({"role": "user", "content": [{"type": "text", "text": "x"}]})");
+  CHECK(prompt[3].content.empty());
+  CHECK(text_of(*prompt[3].whole.find("tool_calls")) ==
+        R"([{"function": {"name": "f", "arguments": {"z": 1, "a": 2.5}}}])");  // in the order written
+}
+
+TEST_CASE(
+    "tools and variables of the template are kept in the order written; tools may be text that is JSON") {
+  const std::string rest =
+      R"("prompt": [{"role": "user", "content": "Hi"}], "chosen": "Yes", "rejected": "No"})";
+  const auto r =
+      read(R"({"tools": [{"z": 1, "a": 2}], "chat_template_kwargs": {"enable_thinking": false}, )" + rest);
+  CHECK(text_of(r.inputs.tools) == R"([{"z": 1, "a": 2}])");
+  CHECK(text_of(r.inputs.variables) == R"({"enable_thinking": false})");
+  CHECK(text_of(read(R"({"tools": "[{\"z\": 1, \"a\": 2}]", )" + rest).inputs.tools) ==
+        R"([{"z": 1, "a": 2}])");
+  CHECK_THROWS_WITH(read(R"({"tools": {"a": 1}, )" + rest),
+                    "one.jsonl:1: field 'tools': found an object, expected a list of tools");
+  CHECK_THROWS_WITH(read(R"({"chat_template_kwargs": [], )" + rest),
+                    "one.jsonl:1: field 'chat_template_kwargs': found an empty array, expected an object");
 }
 
 TEST_CASE("ids and features are lists of numbers") {

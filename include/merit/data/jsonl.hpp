@@ -54,16 +54,21 @@ class JsonLinesReader {
       : in_(&in), position_{std::move(name), 0}, options_(options) {}
 
   /// The next object, or nothing at the end.
-  std::optional<Json> next() {
+  std::optional<OrderedJson> next() {
+    std::optional<OrderedJson> object = next_value();
+    if (object && !object->is_object()) {
+      detail::throw_found(position_, "record", detail::describe(*object), "one JSON object");
+    }
+    return object;
+  }
+
+  /// The next value of any kind, or nothing at the end.
+  std::optional<OrderedJson> next_value() {
     while (read_line()) {
       std::string_view line = line_;
       if (line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
       if (line.find_first_not_of(" \t\r\n") == std::string_view::npos) continue;
-      Json object = parse_json(line, position_.text(), options_.max_depth);
-      if (!object.is_object()) {
-        detail::throw_found(position_, "record", detail::describe(object), "one JSON object");
-      }
-      return object;
+      return parse_ordered_json(line, position_.text(), options_.max_depth);
     }
     return std::nullopt;
   }
@@ -128,7 +133,7 @@ class RecordReader {
 
   /// The next record, or nothing at the end. After an error, next() goes on with the following line.
   std::optional<Record> next() {
-    const std::optional<Json> object = lines_.next();
+    const std::optional<OrderedJson> object = lines_.next();
     if (!object) return std::nullopt;
     Record record;
     record.source = lines_.position();

@@ -62,6 +62,7 @@ void parse_prompt(const Fields& fields, PromptField prompt, Record& record) {
   if (record.form == RecordForm::text && (needed || fields.has("prompt"))) {
     record.prompt = fields.text("prompt", true);
   }
+  if (record.form == RecordForm::text) record.inputs = fields.template_inputs();
   if (record.form == RecordForm::ids && (needed || fields.has("prompt_ids"))) {
     record.prompt_ids = fields.ids("prompt_ids", true);
   }
@@ -129,38 +130,39 @@ inline void parse_completions(const Fields& fields, CompletionsRecord& record) {
   record.form = form_of(fields, names);
   parse_prompt(fields, PromptField::needed, record);
   const auto each = [&](const std::string& name, std::string_view items, const auto& read) {
-    const Json& list = fields.need_list(name, items);
+    const OrderedJson& list = fields.need_list(name, items);
     if (list.empty()) fields.fail(name, "an empty list", "at least one completion");
     Index i = 0;
-    for (const Json& item : list) read(item, concat(name, '[', i++, ']'));
+    for (const OrderedJson& item : list) read(item, concat(name, '[', i++, ']'));
   };
   switch (record.form) {
     case RecordForm::text:
-      each("completions", "completions", [&](const Json& item, const std::string& where) {
+      each("completions", "completions", [&](const OrderedJson& item, const std::string& where) {
         record.completions.push_back(fields.text_at(item, where, false));
         check_sort(fields, record, where, record.completions.back(), "completions[0]", record.completions[0]);
       });
       break;
     case RecordForm::ids:
-      each("completions_ids", "lists of token ids", [&](const Json& item, const std::string& where) {
+      each("completions_ids", "lists of token ids", [&](const OrderedJson& item, const std::string& where) {
         record.completions_ids.push_back(fields.ids_at(item, where, false));
       });
       break;
     case RecordForm::features:
-      each("completions_features", "lists of numbers", [&](const Json& item, const std::string& where) {
-        record.completions_features.push_back(fields.features_at(item, where));
-        check_feature_count(fields, where, record.completions_features.back().size(),
-                            "completions_features[0]", record.completions_features[0].size());
-      });
+      each("completions_features", "lists of numbers",
+           [&](const OrderedJson& item, const std::string& where) {
+             record.completions_features.push_back(fields.features_at(item, where));
+             check_feature_count(fields, where, record.completions_features.back().size(),
+                                 "completions_features[0]", record.completions_features[0].size());
+           });
       break;
   }
   record.weight = fields.weight();
 }
 
 /// The list `name`, which must have one entry for each of `count` completions or steps.
-inline const Json& need_one_each(const Fields& fields, std::string_view name, Index count,
-                                 std::string_view of_what) {
-  const Json& list = fields.need_list(name, concat("one for each ", of_what));
+inline const OrderedJson& need_one_each(const Fields& fields, std::string_view name, Index count,
+                                        std::string_view of_what) {
+  const OrderedJson& list = fields.need_list(name, concat("one for each ", of_what));
   if (list.size() != count) {
     fields.fail(name, concat(list.size(), list.size() == 1 ? " entry" : " entries"),
                 concat(count, ", one for each ", of_what));
@@ -168,7 +170,7 @@ inline const Json& need_one_each(const Fields& fields, std::string_view name, In
   return list;
 }
 
-inline void parse_record(const Json& object, PreferenceRecord& record) {
+inline void parse_record(const OrderedJson& object, PreferenceRecord& record) {
   const Fields fields(object, record.source, RecordKind::preference);
   const std::array<Side, 2> sides{
       {{"chosen", &record.chosen, &record.chosen_ids, &record.chosen_features},
@@ -180,15 +182,15 @@ inline void parse_record(const Json& object, PreferenceRecord& record) {
   record.soft_label = fields.number("soft_label", 0, 1, "a probability of 0 to 1");
 }
 
-inline void parse_record(const Json& object, JudgeRecord& record) {
+inline void parse_record(const OrderedJson& object, JudgeRecord& record) {
   const Fields fields(object, record.source, RecordKind::judge);
   const std::array<Side, 2> sides{
       {{"response_a", &record.response_a, &record.response_a_ids, &record.response_a_features, true},
        {"response_b", &record.response_b, &record.response_b_ids, &record.response_b_features, true}}};
   parse_sides(fields, sides, PromptField::needed, record);
-  const Json& votes = fields.need_list("votes", "votes: a, b or tie");
+  const OrderedJson& votes = fields.need_list("votes", "votes: a, b or tie");
   if (votes.empty()) fields.fail("votes", "an empty list", "at least one vote: a, b or tie");
-  for (const Json& item : votes) {
+  for (const OrderedJson& item : votes) {
     const std::string vote = item.is_string() ? item.get<std::string>() : "";
     if (vote != "a" && vote != "b" && vote != "tie") {
       fields.fail(concat("votes[", record.votes.size(), ']'), describe(item), "a, b or tie");
@@ -198,10 +200,10 @@ inline void parse_record(const Json& object, JudgeRecord& record) {
   record.weight = fields.weight();
 }
 
-inline void parse_record(const Json& object, RankingRecord& record) {
+inline void parse_record(const OrderedJson& object, RankingRecord& record) {
   const Fields fields(object, record.source, RecordKind::ranking);
   parse_completions(fields, record);
-  for (const Json& item : need_one_each(fields, "ranks", record.size(), "completion")) {
+  for (const OrderedJson& item : need_one_each(fields, "ranks", record.size(), "completion")) {
     // A rank that was read without its sign would be a very large one.
     if (!item.is_number_unsigned() && !(item.is_number_integer() && item.get<std::int64_t>() >= 0)) {
       fields.fail(concat("ranks[", record.ranks.size(), ']'), describe(item),
@@ -211,14 +213,14 @@ inline void parse_record(const Json& object, RankingRecord& record) {
   }
 }
 
-inline void parse_record(const Json& object, RatingsRecord& record) {
+inline void parse_record(const OrderedJson& object, RatingsRecord& record) {
   const Fields fields(object, record.source, RecordKind::ratings);
   parse_completions(fields, record);
   constexpr double max = std::numeric_limits<double>::max();
-  const Json& scores = need_one_each(fields, "scores", record.size(), "completion");
+  const OrderedJson& scores = need_one_each(fields, "scores", record.size(), "completion");
   const bool several = scores[0].is_array();
   Index i = 0;
-  for (const Json& item : scores) {
+  for (const OrderedJson& item : scores) {
     const std::string where = concat("scores[", i, ']');
     if (!several) {
       record.scores.push_back(
@@ -233,20 +235,28 @@ inline void parse_record(const Json& object, RatingsRecord& record) {
   }
 }
 
-inline void parse_record(const Json& object, CompletionRecord& record) {
+inline void parse_record(const OrderedJson& object, CompletionRecord& record) {
   const Fields fields(object, record.source);
+  if (fields.has("messages") && !fields.has("completion")) {  // a whole conversation
+    if (fields.has("prompt"))
+      fields.fail("messages", "it beside 'prompt'", "one of the two, or a 'completion'");
+    record.completion = fields.text("messages", false);
+    if (record.completion.index() != 1) fields.fail("messages", "a string", "a list of messages");
+    record.inputs = fields.template_inputs();
+    return;
+  }
   const std::array<Side, 1> sides{
       {{"completion", &record.completion, &record.completion_ids, &record.completion_features}}};
   parse_sides(fields, sides, PromptField::optional, record);
 }
 
-inline void parse_record(const Json& object, OutcomeRecord& record) {
+inline void parse_record(const OrderedJson& object, OutcomeRecord& record) {
   const Fields fields(object, record.source, RecordKind::outcome);
   const std::array<Side, 1> sides{
       {{"completion", &record.completion, &record.completion_ids, &record.completion_features}}};
   parse_sides(fields, sides, PromptField::needed, record);
   constexpr std::string_view expected = "true, false or a probability of 0 to 1";
-  const Json& label = fields.need("label", expected);
+  const OrderedJson& label = fields.need("label", expected);
   record.label =
       label.is_boolean() ? (label.get<bool>() ? 1.0 : 0.0) : fields.number_at(label, "label", 0, 1, expected);
   record.weight = fields.weight();
@@ -257,7 +267,7 @@ inline void refuse_features(const Fields& fields, RecordForm form, std::string_v
   if (form == RecordForm::features) fields.fail(name, "features", concat("text or ids, for ", why));
 }
 
-inline void parse_record(const Json& object, RolloutRecord& record) {
+inline void parse_record(const OrderedJson& object, RolloutRecord& record) {
   const Fields fields(object, record.source, RecordKind::rollout);
   const std::array<Side, 1> sides{
       {{"completion", &record.completion, &record.completion_ids, &record.completion_features}}};
@@ -278,7 +288,8 @@ inline void parse_record(const Json& object, RolloutRecord& record) {
 inline constexpr std::string_view step_label_expected =
     "true, false, -1, a number of 0 to 1, the three probabilities of bad, neutral and good, or null";
 
-inline WrittenStepLabel parse_step_label(const Fields& fields, const Json& value, const std::string& where) {
+inline WrittenStepLabel parse_step_label(const Fields& fields, const OrderedJson& value,
+                                         const std::string& where) {
   if (value.is_null()) return std::monostate{};
   if (value.is_boolean()) return value.get<bool>();
   if (value.is_array()) {
@@ -302,7 +313,7 @@ inline WrittenStepLabel parse_step_label(const Fields& fields, const Json& value
   return number;
 }
 
-inline void parse_record(const Json& object, StepsRecord& record) {
+inline void parse_record(const OrderedJson& object, StepsRecord& record) {
   const Fields fields(object, record.source, RecordKind::steps);
   constexpr std::array<std::string_view, 1> names{"completions"};
   record.form = form_of(fields, names);
@@ -310,10 +321,10 @@ inline void parse_record(const Json& object, StepsRecord& record) {
   parse_prompt(fields, PromptField::needed, record);
   const bool text = record.form == RecordForm::text;
   const std::string name = text ? "completions" : "completions_ids";
-  const Json& steps = fields.need_list(name, text ? "steps, strings" : "steps, lists of token ids");
+  const OrderedJson& steps = fields.need_list(name, text ? "steps, strings" : "steps, lists of token ids");
   if (steps.empty()) fields.fail(name, "an empty list", "at least one step");
   Index i = 0;
-  for (const Json& step : steps) {
+  for (const OrderedJson& step : steps) {
     const std::string where = concat(name, '[', i++, ']');
     if (text) {
       record.completions.push_back(fields.string_at(step, where, false));
@@ -321,7 +332,7 @@ inline void parse_record(const Json& object, StepsRecord& record) {
       record.completions_ids.push_back(fields.ids_at(step, where, false));
     }
   }
-  for (const Json& label : need_one_each(fields, "labels", steps.size(), "step")) {
+  for (const OrderedJson& label : need_one_each(fields, "labels", steps.size(), "step")) {
     record.labels.push_back(parse_step_label(fields, label, concat("labels[", record.labels.size(), ']')));
   }
   record.weight = fields.weight();

@@ -9,10 +9,11 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
 #include "merit/data/example.hpp"
 #include "merit/data/names.hpp"
-#include "merit/text/plain_template.hpp"
+#include "merit/text/message.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -27,6 +28,12 @@ struct SourcePosition {
 
 /// Plain text, or a conversation.
 using TextOrMessages = std::variant<std::string, std::vector<Message>>;
+
+/// What the template of a conversation is given beside its messages.
+struct TemplateInputs {
+  Value tools = {};      // `tools`: a list of them as JSON schemas; none: no tools
+  Value variables = {};  // `chat_template_kwargs`: fields, such as enable_thinking
+};
 
 /// Which of its three forms a record is in.
 enum class RecordForm { text, ids, features };
@@ -67,6 +74,7 @@ struct PreferenceRecord {
   RecordForm form = RecordForm::text;
 
   std::optional<TextOrMessages> prompt = {};
+  TemplateInputs inputs = {};
   TextOrMessages chosen = {};
   TextOrMessages rejected = {};
 
@@ -100,6 +108,7 @@ struct JudgeRecord {
   RecordForm form = RecordForm::text;
 
   std::optional<TextOrMessages> prompt = {};  // always there but for features
+  TemplateInputs inputs = {};
   TextOrMessages response_a = {};
   TextOrMessages response_b = {};
 
@@ -122,6 +131,7 @@ struct CompletionsRecord {
   RecordForm form = RecordForm::text;
 
   std::optional<TextOrMessages> prompt = {};  // always there but for features
+  TemplateInputs inputs = {};
   std::vector<TextOrMessages> completions = {};
 
   std::optional<std::vector<Token>> prompt_ids = {};
@@ -162,6 +172,7 @@ struct CompletionRecord {
   RecordForm form = RecordForm::text;
 
   std::optional<TextOrMessages> prompt = {};
+  TemplateInputs inputs = {};
   TextOrMessages completion = {};
 
   std::optional<std::vector<Token>> prompt_ids = {};
@@ -196,6 +207,7 @@ struct StepsRecord {
   RecordForm form = RecordForm::text;
 
   std::optional<TextOrMessages> prompt = {};
+  TemplateInputs inputs = {};
   std::vector<std::string> completions = {};  // the steps, without separators
 
   std::optional<std::vector<Token>> prompt_ids = {};

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
 #include "merit/data/record.hpp"
 #include "merit/io/json.hpp"
@@ -49,7 +50,7 @@ struct FoundKind {
   std::string second;
 };
 
-inline std::optional<FoundKind> find_kind(const Json& object) {
+inline std::optional<FoundKind> find_kind(const OrderedJson& object) {
   const auto there = [&](std::string_view name) -> std::string {
     for (const std::string_view suffix : {"", "_ids", "_features"}) {
       const auto it = object.find(concat(name, suffix));
@@ -70,10 +71,10 @@ inline std::optional<FoundKind> find_kind(const Json& object) {
 class Fields {
  public:
   /// `kind` is the kind of record that is read; nothing for a completion to be scored.
-  Fields(const Json& object, const SourcePosition& at, std::optional<RecordKind> kind = std::nullopt)
+  Fields(const OrderedJson& object, const SourcePosition& at, std::optional<RecordKind> kind = std::nullopt)
       : object_(object), at_(at), kind_(kind) {}
 
-  const Json* find(std::string_view name) const {
+  const OrderedJson* find(std::string_view name) const {
     const auto it = object_.find(name);
     return it == object_.end() || it->is_null() ? nullptr : &*it;
   }
@@ -84,8 +85,8 @@ class Fields {
   }
 
   /// The field, which must be there. The error of a record of another kind names both kinds.
-  const Json& need(std::string_view name, std::string_view expected) const {
-    if (const Json* value = find(name)) return *value;
+  const OrderedJson& need(std::string_view name, std::string_view expected) const {
+    if (const OrderedJson* value = find(name)) return *value;
     if (object_.contains(name)) fail(name, "null", expected);
     const std::optional<FoundKind> other = find_kind(object_);
     if (!other || other->kind == kind_) fail(name, "no such field", expected);
@@ -96,8 +97,8 @@ class Fields {
   }
 
   /// The field, which must be a list of at least one of `items`.
-  const Json& need_list(std::string_view name, std::string_view items) const {
-    const Json& value = need(name, concat("a list of ", items));
+  const OrderedJson& need_list(std::string_view name, std::string_view items) const {
+    const OrderedJson& value = need(name, concat("a list of ", items));
     if (!value.is_array()) fail(name, describe(value), concat("a list of ", items));
     return value;
   }
@@ -105,12 +106,12 @@ class Fields {
   /// A finite number in [low, high], if the field is there.
   std::optional<double> number(std::string_view name, double low, double high,
                                std::string_view expected) const {
-    const Json* value = find(name);
+    const OrderedJson* value = find(name);
     if (value == nullptr) return std::nullopt;
     return number_at(*value, name, low, high, expected);
   }
 
-  double number_at(const Json& value, std::string_view where, double low, double high,
+  double number_at(const OrderedJson& value, std::string_view where, double low, double high,
                    std::string_view expected) const {
     if (!value.is_number()) fail(where, describe(value), expected);
     const double number = value.get<double>();
@@ -128,22 +129,36 @@ class Fields {
     return text_at(need(name, "a string or a list of messages"), name, may_be_empty);
   }
 
-  TextOrMessages text_at(const Json& value, std::string_view name, bool may_be_empty) const {
+  TextOrMessages text_at(const OrderedJson& value, std::string_view name, bool may_be_empty) const {
     if (value.is_string()) return string_at(value, name, may_be_empty);
     if (!value.is_array()) fail(name, describe(value), "a string or a list of messages");
     if (value.empty()) fail(name, "an empty list of messages", "at least one message");
     std::vector<Message> messages;
     messages.reserve(value.size());
-    for (const Json& item : value) {
+    for (const OrderedJson& item : value) {
       const std::string where = concat(name, '[', messages.size(), ']');
-      if (!item.is_object()) fail(where, describe(item), "a message with role and content");
-      messages.push_back({message_text(item, where, "role"), message_text(item, where, "content")});
-      if (messages.back().role.empty()) fail(where + ".role", "an empty string", "the name of a role");
+      messages.push_back(message_at(item, where));
     }
     return messages;
   }
 
-  std::string string_at(const Json& value, std::string_view name, bool may_be_empty) const {
+  /// `tools` and `chat_template_kwargs`. Tables that hold tools as text hold JSON.
+  TemplateInputs template_inputs() const {
+    TemplateInputs inputs;
+    if (const OrderedJson* tools = find("tools")) {
+      inputs.tools = tools->is_string() && !tools->get_ref<const std::string&>().empty()
+                         ? parse_value(tools->get_ref<const std::string&>(), at_.text() + ": field 'tools'")
+                         : value_of(*tools);
+      if (inputs.tools.list() == nullptr) fail("tools", describe(*tools), "a list of tools");
+    }
+    if (const OrderedJson* variables = find("chat_template_kwargs")) {
+      if (!variables->is_object()) fail("chat_template_kwargs", describe(*variables), "an object");
+      inputs.variables = value_of(*variables);
+    }
+    return inputs;
+  }
+
+  std::string string_at(const OrderedJson& value, std::string_view name, bool may_be_empty) const {
     if (!value.is_string()) fail(name, describe(value), "a string");
     if (value.get_ref<const std::string&>().empty() && !may_be_empty) {
       fail(name, "an empty string", "at least one character");
@@ -156,12 +171,12 @@ class Fields {
     return ids_at(need(name, "a list of token ids"), name, may_be_empty);
   }
 
-  std::vector<Token> ids_at(const Json& value, std::string_view name, bool may_be_empty) const {
+  std::vector<Token> ids_at(const OrderedJson& value, std::string_view name, bool may_be_empty) const {
     if (!value.is_array()) fail(name, describe(value), "a list of token ids");
     if (value.empty() && !may_be_empty) fail(name, "an empty list", "at least one token id");
     std::vector<Token> ids;
     ids.reserve(value.size());
-    for (const Json& item : value) {
+    for (const OrderedJson& item : value) {
       const bool fits = item.is_number_integer() &&  // a negative one becomes too large
                         item.get<std::uint64_t>() <= std::numeric_limits<Token>::max();
       if (!fits) {
@@ -177,12 +192,12 @@ class Fields {
     return features_at(need(name, "a list of numbers"), name);
   }
 
-  std::vector<float> features_at(const Json& value, std::string_view name) const {
+  std::vector<float> features_at(const OrderedJson& value, std::string_view name) const {
     if (!value.is_array()) fail(name, describe(value), "a list of numbers");
     if (value.empty()) fail(name, "an empty list", "at least one number");
     std::vector<float> features;
     features.reserve(value.size());
-    for (const Json& item : value) {
+    for (const OrderedJson& item : value) {
       const bool fits =
           item.is_number() && std::abs(item.get<double>()) <= double{std::numeric_limits<float>::max()};
       if (!fits) {
@@ -198,27 +213,41 @@ class Fields {
     return numbers_at(need(name, "a list of numbers"), name);
   }
 
-  std::vector<double> numbers_at(const Json& value, std::string_view name) const {
+  std::vector<double> numbers_at(const OrderedJson& value, std::string_view name) const {
     constexpr double max = std::numeric_limits<double>::max();
     if (!value.is_array()) fail(name, describe(value), "a list of numbers");
     if (value.empty()) fail(name, "an empty list", "at least one number");
     std::vector<double> numbers;
     numbers.reserve(value.size());
-    for (const Json& item : value) {
+    for (const OrderedJson& item : value) {
       numbers.push_back(number_at(item, concat(name, '[', numbers.size(), ']'), -max, max, "a number"));
     }
     return numbers;
   }
 
  private:
-  std::string message_text(const Json& message, const std::string& where, std::string_view name) const {
-    const auto it = message.find(name);
-    if (it == message.end()) fail(concat(where, '.', name), "no such field", "a string");
-    if (!it->is_string()) fail(concat(where, '.', name), describe(*it), "a string");
-    return it->get<std::string>();
+  Message message_at(const OrderedJson& item, const std::string& where) const {
+    if (!item.is_object()) fail(where, describe(item), "a message with role and content");
+    Message message;
+    const auto role = item.find("role");
+    if (role == item.end()) fail(where + ".role", "no such field", "a string");
+    if (!role->is_string()) fail(where + ".role", describe(*role), "a string");
+    message.role = role->get<std::string>();
+    if (message.role.empty()) fail(where + ".role", "an empty string", "the name of a role");
+    const auto content = item.find("content");
+    const bool text = content != item.end() && content->is_string();
+    if (text) {
+      message.content = content->get<std::string>();
+    } else if (content == item.end() && item.size() == 1) {
+      fail(where + ".content", "no such field", "a string");
+    } else if (content != item.end() && !content->is_null() && !content->is_array()) {
+      fail(where + ".content", describe(*content), "a string, a list of parts, or null");
+    }
+    if (!text || item.size() > 2) message.whole = value_of(item);
+    return message;
   }
 
-  const Json& object_;
+  const OrderedJson& object_;
   const SourcePosition& at_;
   std::optional<RecordKind> kind_;
 };
@@ -226,7 +255,7 @@ class Fields {
 }  // namespace detail
 
 /// The kind of record that an object has the fields of; nothing when it is none of them.
-inline std::optional<RecordKind> kind_of(const Json& object) {
+inline std::optional<RecordKind> kind_of(const OrderedJson& object) {
   if (!object.is_object()) return std::nullopt;
   const auto found = detail::find_kind(object);
   return found ? std::optional(found->kind) : std::nullopt;

@@ -26,7 +26,7 @@ namespace merit::inline MERIT_ABI {
 /// kind.
 inline RecordKind detect_record_kind(const std::filesystem::path& path) {
   JsonLinesReader lines(path);
-  const std::optional<Json> object = lines.next();
+  const std::optional<OrderedJson> object = lines.next();
   if (!object) throw DataError(path.string() + ": found no record, expected at least one");
   if (const auto kind = kind_of(*object)) return *kind;
   std::string names;

@@ -14,11 +14,12 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/data/apply_reading.hpp"
 #include "merit/data/data_counts.hpp"
 #include "merit/data/example.hpp"
 #include "merit/data/record.hpp"
+#include "merit/data/rendering.hpp"
 #include "merit/data/tokenize_options.hpp"
-#include "merit/text/plain_template.hpp"
 #include "merit/text/tokenizer.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -30,40 +31,48 @@ inline Index common_prefix(std::span<const Token> a, std::span<const Token> b) {
   return static_cast<Index>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
 }
 
-/// Prompt and completion as one text, with the border in bytes.
-inline RenderedText render(const std::optional<TextOrMessages>& prompt, const TextOrMessages& completion) {
-  const auto* prompt_messages = prompt ? std::get_if<std::vector<Message>>(&*prompt) : nullptr;
-  const auto* messages = std::get_if<std::vector<Message>>(&completion);
-  if (messages != nullptr) {
-    if (prompt_messages != nullptr) return render_plain(*prompt_messages, *messages);
-    return {render_plain(*messages), 0};
+/// Throws DataError where the token that begins every sequence stands there twice, as where a template writes
+/// it and the tokenizer adds it again: no model was trained on that.
+template <tokenizer Tokenizer>
+void check_beginning(const std::vector<Token>& tokens, const Tokenizer& tokenizer, const SourcePosition& at) {
+  const std::optional<Token> bos = bos_of(tokenizer);
+  if (!bos || tokens.size() < 2 || tokens[0] != *bos || tokens[1] != *bos) return;
+  throw DataError(concat(at.text(), ": the sequence begins with the token ", *bos,
+                         " twice, expected one beginning of sequence: the text has one of its own"));
+}
+
+/// The reading rule on a sequence, with the record in its errors.
+inline void apply_reading(const TokenizeOptions& options, Sequence& sequence, const SourcePosition& at) {
+  try {
+    apply(options.reading, sequence);
+  } catch (const DataError& error) {
+    throw DataError(concat(at.text(), ": ", error.what()));
   }
-  const std::string& text = std::get<std::string>(completion);
-  if (prompt_messages != nullptr) {  // a string under a conversation is the assistant's next message
-    return render_plain(*prompt_messages, std::vector<Message>{{"assistant", text}});
-  }
-  if (!prompt) return {text, 0};
-  const std::string& prompt_text = std::get<std::string>(*prompt);
-  return {prompt_text + text, prompt_text.size()};
 }
 
 /// One side of a record in text. Prompt and completion are tokenized together, for that is what a model
-/// reads; the border in tokens is where that first differs from the prompt tokenized alone.
+/// reads; the border in tokens is where that first differs from the prompt tokenized alone. A plain text gets
+/// the special tokens that the tokenizer puts around one; a conversation has those that its template writes.
 template <tokenizer Tokenizer>
 Sequence sequence_of_text(const std::optional<TextOrMessages>& prompt, const TextOrMessages& completion,
-                          const Tokenizer& tokenizer, const TokenizeOptions& options) {
-  const RenderedText rendered = render(prompt, completion);
+                          const TemplateInputs& inputs, const Tokenizer& tokenizer,
+                          const TokenizeOptions& options, const SourcePosition& at) {
+  const auto [rendered, conversation] = render(prompt, completion, inputs, options, at);
   Sequence sequence;
+  if (!conversation) sequence.tokens = tokens_before(tokenizer);
+  std::vector<Token> alone = sequence.tokens;
   tokenizer.encode(rendered.text, sequence.tokens);
+  check_beginning(sequence.tokens, tokenizer, at);
   if (rendered.completion_begin != 0) {
-    std::vector<Token> alone;
     tokenizer.encode(std::string_view(rendered.text).substr(0, rendered.completion_begin), alone);
     sequence.completion_begin = common_prefix(alone, sequence.tokens);
   }
-  // A conversation ends as its template ends it.
-  const bool conversation = completion.index() == 1 || (prompt && prompt->index() == 1);
-  const bool ended = !sequence.tokens.empty() && sequence.tokens.back() == tokenizer.eos();
-  if (options.append_eos && !conversation && !ended) sequence.tokens.push_back(tokenizer.eos());
+  if (!conversation) {
+    for (const Token token : tokens_after(tokenizer)) sequence.tokens.push_back(token);
+    const bool ended = !sequence.tokens.empty() && sequence.tokens.back() == tokenizer.eos();
+    if (options.append_eos && !ended) sequence.tokens.push_back(tokenizer.eos());
+  }
+  apply_reading(options, sequence, at);
   return sequence;
 }
 
@@ -79,11 +88,13 @@ void check_ids(const std::vector<Token>& ids, std::string_view field, const Toke
   }
 }
 
-/// One side of a record in ids, which are taken as they are. `field` is the completion's.
+/// One side of a record in ids, which are taken as they are but for the reading rule. `field` is the
+/// completion's.
 template <tokenizer Tokenizer>
 Sequence sequence_of_ids(const std::optional<std::vector<Token>>& prompt,
                          const std::vector<Token>& completion, std::string_view field,
-                         const Tokenizer& tokenizer, const SourcePosition& at) {
+                         const Tokenizer& tokenizer, const TokenizeOptions& options,
+                         const SourcePosition& at) {
   Sequence sequence;
   if (prompt) {
     check_ids(*prompt, "prompt_ids", tokenizer, at);
@@ -92,6 +103,7 @@ Sequence sequence_of_ids(const std::optional<std::vector<Token>>& prompt,
   }
   check_ids(completion, field, tokenizer, at);
   sequence.tokens.insert(sequence.tokens.end(), completion.begin(), completion.end());
+  apply_reading(options, sequence, at);
   return sequence;
 }
 

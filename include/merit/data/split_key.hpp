@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
 #include "merit/data/record.hpp"
 #include "merit/text/plain_template.hpp"
@@ -18,7 +19,12 @@ namespace detail {
 
 inline std::string key_part(const TextOrMessages& text) {
   const auto* messages = std::get_if<std::vector<Message>>(&text);
-  return messages != nullptr ? render_plain(*messages) : std::get<std::string>(text);
+  if (messages == nullptr) return std::get<std::string>(text);
+  std::string key = render_plain(*messages);
+  for (const Message& message : *messages) {  // what the plain template leaves out tells them apart too
+    if (!message.whole.is_none()) key += text_of(message.whole);
+  }
+  return key;
 }
 template <class T>
 std::string key_part(const std::vector<T>& list) {

@@ -34,10 +34,10 @@ template <tokenizer Tokenizer>
 Sequence sequence_of_completion(const CompletionRecord& record, const Tokenizer& tokenizer,
                                 const TokenizeOptions& options) {
   if (record.form == RecordForm::ids) {
-    return sequence_of_ids(record.prompt_ids, record.completion_ids, "completion_ids", tokenizer,
+    return sequence_of_ids(record.prompt_ids, record.completion_ids, "completion_ids", tokenizer, options,
                            record.source);
   }
-  return sequence_of_text(record.prompt, record.completion, tokenizer, options);
+  return sequence_of_text(record.prompt, record.completion, record.inputs, tokenizer, options, record.source);
 }
 
 /// G_t = r_t + γ·G_{t+1} without values. With them, generalised advantage estimation (Schulman et al. 2016):

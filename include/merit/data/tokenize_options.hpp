@@ -4,12 +4,15 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "merit/core/error.hpp"
+#include "merit/core/reading_rule.hpp"
 #include "merit/core/view.hpp"
 #include "merit/data/names.hpp"
+#include "merit/text/conversation_template.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -89,6 +92,13 @@ struct TokenizeOptions {
   Truncation truncation = Truncation::drop;
   bool without_prompt = false;  // ablation: keep the completion's tokens only, so that no prompt is seen
   bool append_eos = true;       // end plain text completions with the end of sequence
+  ReadingRule reading = {};     // where the model reads a score; applied before anything is cut
+
+  // Conversations become text by this; none: by the plain template.
+  std::shared_ptr<const ConversationTemplate> conversation = {};
+  // A prompt and a completion that are strings are a user's message and the assistant's answer, not plain
+  // text.
+  bool strings_as_chat = false;
 
   // Rankings and ratings.
   RankingMargin margin = {};         // none: no margins
@@ -96,6 +106,7 @@ struct TokenizeOptions {
 
   // Steps. The policies are applied in this order, before anything is cut.
   std::string step_separator = "\n";  // its tokens end each step, the last of them is the step's place
+  std::string step_split = {};        // what divides a text into steps where that is something else
   StepScale step_scale = StepScale::automatic;
   NeutralSteps neutral = NeutralSteps::keep;
   bool stop_at_first_error = false;  // no labels after the first step that is bad with more than one half

@@ -47,8 +47,9 @@ bool tokenize_pair(const Record& record, const PairSide& better, const PairSide&
 
   const auto sequence_of = [&](const PairSide& side) {
     return record.form == RecordForm::ids
-               ? sequence_of_ids(record.prompt_ids, side.ids, side.ids_field, tokenizer, record.source)
-               : sequence_of_text(record.prompt, side.text, tokenizer, options);
+               ? sequence_of_ids(record.prompt_ids, side.ids, side.ids_field, tokenizer, options,
+                                 record.source)
+               : sequence_of_text(record.prompt, side.text, record.inputs, tokenizer, options, record.source);
   };
   chosen = sequence_of(better);
   rejected = sequence_of(worse);

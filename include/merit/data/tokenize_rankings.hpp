@@ -98,11 +98,12 @@ bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tok
     sequences.push_back(&sequence);
     switch (record.form) {
       case RecordForm::text:
-        sequence = sequence_of_text(record.prompt, record.completions[i], tokenizer, options);
+        sequence = sequence_of_text(record.prompt, record.completions[i], record.inputs, tokenizer, options,
+                                    record.source);
         break;
       case RecordForm::ids:
         sequence = sequence_of_ids(record.prompt_ids, record.completions_ids[i],
-                                   concat("completions_ids[", i, ']'), tokenizer, record.source);
+                                   concat("completions_ids[", i, ']'), tokenizer, options, record.source);
         break;
       case RecordForm::features: sequence.features = record.completions_features[i]; break;
     }

@@ -17,9 +17,10 @@
 #include "merit/data/data_counts.hpp"
 #include "merit/data/example.hpp"
 #include "merit/data/record.hpp"
+#include "merit/data/rendering.hpp"
 #include "merit/data/sequences.hpp"
 #include "merit/data/tokenize_options.hpp"
-#include "merit/text/plain_template.hpp"
+#include "merit/text/message.hpp"
 #include "merit/text/tokenizer.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -32,10 +33,11 @@ namespace merit::inline MERIT_ABI {
 /// the first step then begins as all others do. A conversation as the prompt gets the header of the
 /// assistant's message in place of that, and is ended by its template, with no end of sequence.
 ///
-/// Throws ConfigError for a separator without tokens.
+/// Throws ConfigError for a separator without tokens, DataError where the template cannot render the prompt.
 template <tokenizer Tokenizer>
-Sequence sequence_of_steps(const TextOrMessages& prompt, std::span<const std::string> steps,
-                           const Tokenizer& tokenizer, const TokenizeOptions& options) {
+Sequence sequence_of_steps(const TextOrMessages& prompt, const TemplateInputs& inputs,
+                           std::span<const std::string> steps, const Tokenizer& tokenizer,
+                           const TokenizeOptions& options, const SourcePosition& at) {
   const std::string& separator = options.step_separator;
   std::vector<Token> separator_tokens;
   tokenizer.encode(separator, separator_tokens);
@@ -46,29 +48,33 @@ Sequence sequence_of_steps(const TextOrMessages& prompt, std::span<const std::st
         " gives no tokens, expected one with at least one token, where the step's score is read"));
   }
   Sequence sequence;
-  std::string end_of_conversation;
   const auto append_separator = [&] {
     sequence.tokens.insert(sequence.tokens.end(), separator_tokens.begin(), separator_tokens.end());
   };
-  const auto* messages = std::get_if<std::vector<Message>>(&prompt);
-  if (messages != nullptr) {
-    const RenderedText rendered = render_plain(*messages, std::vector<Message>{{"assistant", ""}});
-    tokenizer.encode(std::string_view(rendered.text).substr(0, rendered.completion_begin), sequence.tokens);
-    end_of_conversation = rendered.text.substr(rendered.completion_begin);
+  std::optional<detail::Surroundings> around;
+  if (const auto* messages = std::get_if<std::vector<Message>>(&prompt)) {
+    around = detail::surroundings(*messages, inputs, options, at);
+  } else if (const std::string& text = std::get<std::string>(prompt); options.strings_as_chat) {
+    around = detail::surroundings({{"user", text}}, inputs, options, at);
   } else {
-    const std::string& text = std::get<std::string>(prompt);
+    sequence.tokens = tokens_before(tokenizer);
     tokenizer.encode(text, sequence.tokens);
     if (!text.empty() && !text.ends_with(separator)) append_separator();
   }
+  if (around) tokenizer.encode(around->before, sequence.tokens);
+  detail::check_beginning(sequence.tokens, tokenizer, at);
   sequence.completion_begin = sequence.tokens.size();
   for (const std::string& step : steps) {
     tokenizer.encode(step, sequence.tokens);
     append_separator();
     sequence.step_ends.push_back(sequence.tokens.size() - 1);
   }
-  if (messages != nullptr) {
-    tokenizer.encode(end_of_conversation, sequence.tokens);
-  } else if (options.append_eos && (sequence.tokens.empty() || sequence.tokens.back() != tokenizer.eos())) {
+  if (around) {
+    tokenizer.encode(around->after, sequence.tokens);
+    return sequence;
+  }
+  for (const Token token : tokens_after(tokenizer)) sequence.tokens.push_back(token);
+  if (options.append_eos && (sequence.tokens.empty() || sequence.tokens.back() != tokenizer.eos())) {
     sequence.tokens.push_back(tokenizer.eos());
   }
   return sequence;
@@ -96,6 +102,19 @@ Sequence sequence_of_step_ids(const StepsRecord& record, const Tokenizer& tokeni
     sequence.step_ends.push_back(sequence.tokens.size() - 1);
   }
   return sequence;
+}
+
+/// Where the reading rule looks for tags, the steps end at those and not at their separators. Throws
+/// DataError where there are not as many as steps.
+inline void read_tags(Index steps, const TokenizeOptions& options, Sequence& sequence,
+                      const SourcePosition& at) {
+  using Kind = ReadingRule::Kind;
+  if (options.reading.kind != Kind::tag && options.reading.kind != Kind::before_tag) return;
+  apply_reading(options, sequence, at);
+  if (sequence.step_ends.size() == steps) return;
+  throw DataError(concat(at.text(), ": the reading rule ", name_of(options.reading), " finds ",
+                         sequence.step_ends.size(), " places in the completion, expected ", steps,
+                         ", one in each step"));
 }
 
 /// The meaning of one label as written.
@@ -197,15 +216,16 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
 
   StepsExample example;
   Sequence& sequence = example.sequence;
-  sequence = text ? sequence_of_steps(record.prompt.value_or(TextOrMessages{}), record.completions, tokenizer,
-                                      options)
+  sequence = text ? sequence_of_steps(record.prompt.value_or(TextOrMessages{}), record.inputs,
+                                      record.completions, tokenizer, options, record.source)
                   : detail::sequence_of_step_ids(record, tokenizer);
+  detail::read_tags(steps, options, sequence, record.source);
   example.labels = detail::step_labels(record, options);
   example.weight = record.weight.value_or(1);
 
   // Where the steps are, counted from the first token of the completion, to tell what a cut takes of them.
   std::vector<Index> ends = sequence.step_ends;
-  for (Index& end : ends) end -= sequence.completion_begin;
+  for (Index& end : ends) end -= std::min(end, sequence.completion_begin);  // a rule may read before it
   const Index tokens = sequence.tokens.size() - sequence.completion_begin;
   const Index labels = detail::label_count(example.labels);
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -14,13 +16,14 @@
 namespace merit::inline MERIT_ABI {
 
 /// The logits of `tokens`, which with two of them are the classes bad and good: Math-Shepherd's − and + (Wang
-/// et al. 2024), with steps ending in a token of their own; Qwen's `<extra_0>`. It has no parameters: it
-/// reads the backbone's unembedding.
+/// et al. 2024), with steps ending in a token of their own; the no and yes of a reranker. It has no
+/// parameters: it reads the backbone's unembedding.
+///
+/// With Count 0 (AnswerLogitHead) there are one or two tokens, decided at run time: a published reward may be
+/// one token's logit.
 template <ScoreMeaning Meaning, Index Count>
 struct TokenLogitHead {
-  static_assert(Count >= 1, "merit: TokenLogitHead has no tokens: expected at least 1.");
-
-  std::array<Token, Count> tokens{};  // worst class first
+  std::conditional_t<Count == 0, std::vector<Token>, std::array<Token, Count>> tokens{};  // worst class first
 
   template <class B>
   class Bound;
@@ -28,10 +31,23 @@ struct TokenLogitHead {
   static constexpr ScoreMeaning meaning = Meaning;
   static constexpr Index width = Count;
   static constexpr bool reads_unembedding = true;
-  static constexpr std::string_view name() { return "token_logits"; }
-  void validate() const {}
+  static constexpr std::string_view name() {
+    return Meaning == ScoreMeaning::per_completion ? "answer_logits" : "token_logits";
+  }
+  void validate() const {
+    if (Count == 0 && (tokens.empty() || tokens.size() > 2)) {
+      throw ConfigError(detail::concat(name(), ": there are ", tokens.size(),
+                                       " tokens, expected 1, whose logit is the score, or 2, bad and good"));
+    }
+  }
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     append_rows<meaning>(sequence, out);
+  }
+
+  /// One number for a completion: the token's logit, or of two tokens the log-odds of the second.
+  double merge(std::span<const double> logits) const
+      requires(Meaning == ScoreMeaning::per_completion && Count <= 2) {
+    return logits.size() == 1 ? logits[0] : logits[1] - logits[0];
   }
 
   friend bool operator==(const TokenLogitHead&, const TokenLogitHead&) = default;
@@ -43,15 +59,15 @@ class TokenLogitHead<Meaning, Count>::Bound {
  public:
   Bound(const TokenLogitHead& head, Index, Parameters<B>&, Unembedding unembedding)
       : tokens_(head.tokens), unembedding_(std::move(unembedding)) {}
-  Index outputs() const { return Count; }
-  /// (R, d) → (R, Count)
+  Index outputs() const { return tokens_.size(); }
+  /// (R, d) → (R, tokens)
   Var forward(Tape<B>& tape, Var hidden) {
     const ParameterSlice table = unembedding_();  // (V, d)
     Var logits;
     for (const Token token : tokens_) {
       if (token >= table.rows) {
         throw ConfigError(
-            detail::concat("token_logits: token ", token, " is outside the vocabulary of ", table.rows));
+            detail::concat(name(), ": token ", token, " is outside the vocabulary of ", table.rows));
       }
       const Var logit = linear(tape, hidden, table.row(token));
       logits = logits.present() ? concatenate(tape, logits, logit) : logit;
@@ -60,7 +76,7 @@ class TokenLogitHead<Meaning, Count>::Bound {
   }
 
  private:
-  std::array<Token, Count> tokens_;
+  decltype(TokenLogitHead::tokens) tokens_;
   Unembedding unembedding_;
 };
 

@@ -1,20 +1,25 @@
-// One number for an answer from two layers.
+// Scores of an answer, or of each reasoning step, from two layers.
 #pragma once
 
 #include <cmath>
 #include <string_view>
 #include <vector>
 
+#include "merit/fwd.hpp"
 #include "merit/head/linear_scores.hpp"
 #include "merit/head/rows.hpp"
 #include "merit/nn/activation.hpp"
 
 namespace merit::inline MERIT_ABI {
 
-/// score = w · activation(W · hidden + b) + c, at the last token. Stored as `score.0.{weight,bias}` (inner,
-/// d) and `score.2.{weight,bias}` (1, inner), the activation being number 1, as published two-layer reward
-/// models (Qwen2.5-Math-RM, with ReLU) name them.
-struct TwoLayerHead {
+/// scores = W₂ · activation(W₁ · hidden + b₁) + b₂: one at the last token (TwoLayerHead), or those of the
+/// classes bad and good at each step's end (TwoLayerStepHead). Stored as `score.0.{weight,bias}` (inner, d)
+/// and `score.2.{weight,bias}` (outputs, inner), the activation being number 1, as published two-layer reward
+/// models (Qwen2.5-Math-RM and -PRM, with ReLU) name them.
+template <ScoreMeaning Meaning, Index Outputs>
+struct TwoLayers {
+  static_assert(Outputs >= 1, "merit: TwoLayers has no outputs: expected at least 1.");
+
   Index inner = 0;  // 0: as wide as a hidden row
   Activation activation = Activation::relu;
   bool bias = true;
@@ -23,33 +28,36 @@ struct TwoLayerHead {
   template <class B>
   class Bound;
 
-  static constexpr ScoreMeaning meaning = ScoreMeaning::per_completion;
-  static constexpr Index width = 1;
-  static constexpr std::string_view name() { return "two_layer"; }
+  static constexpr ScoreMeaning meaning = Meaning;
+  static constexpr Index width = Outputs;
+  static constexpr std::string_view name() {
+    return Meaning == ScoreMeaning::per_step ? "step_two_layer" : "two_layer";
+  }
   void validate() const {}
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     append_rows<meaning>(sequence, out);
   }
 
-  friend bool operator==(const TwoLayerHead&, const TwoLayerHead&) = default;
+  friend bool operator==(const TwoLayers&, const TwoLayers&) = default;
 };
 
+template <ScoreMeaning Meaning, Index Outputs>
 template <class B>
-class TwoLayerHead::Bound {
+class TwoLayers<Meaning, Outputs>::Bound {
  public:
-  Bound(const TwoLayerHead& head, Index hidden_width, Parameters<B>& parameters)
+  Bound(const TwoLayers& head, Index hidden_width, Parameters<B>& parameters)
       : activation_(head.activation),
         up_("score.0", inner_of(head, hidden_width), hidden_width, head.bias,
             1 / std::sqrt(static_cast<double>(hidden_width)), parameters),
-        down_("score.2", 1, inner_of(head, hidden_width), head.bias, head.init_deviation, parameters) {}
-  Index outputs() const { return 1; }
-  /// (R, d) → (R, 1)
+        down_("score.2", Outputs, inner_of(head, hidden_width), head.bias, head.init_deviation, parameters) {}
+  Index outputs() const { return Outputs; }
+  /// (R, d) → (R, Outputs)
   Var forward(Tape<B>& tape, Var hidden) {
     return down_.forward(tape, activate(tape, up_.forward(tape, hidden), activation_));
   }
 
  private:
-  static Index inner_of(const TwoLayerHead& head, Index hidden_width) {
+  static Index inner_of(const TwoLayers& head, Index hidden_width) {
     return head.inner != 0 ? head.inner : hidden_width;
   }
 

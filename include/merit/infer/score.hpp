@@ -1,6 +1,7 @@
 // Scores of many sequences: packed under a token budget, each the sequence's own whatever it is packed with.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <utility>
@@ -66,20 +67,21 @@ const auto& reward_head(const Head& head) {
   }
 }
 
-/// One number of a completion's row: the score itself, or the merged attributes.
+/// One number of a completion's rows, which are one but for a head that says otherwise: the score itself, or
+/// what the head merges of its rows' scores.
 template <class Model, class Scores>
-double completion_score(const Model& model, const Scores& scores, Index row) {
+double completion_score(const Model& model, const Scores& scores, std::span<const std::uint32_t> rows) {
   if constexpr (requires(std::span<const double> s) { reward_head(model.head()).merge(s); }) {
-    std::vector<double> attributes;
-    append_row(model, scores, row, attributes);
-    return reward_head(model.head()).merge(attributes);
+    std::vector<double> values;
+    for (const std::uint32_t row : rows) append_row(model, scores, row, values);
+    return reward_head(model.head()).merge(values);
   } else {
     if (model.reward_outputs() != 1) {
       throw UsageError(
           concat("the head gives ", model.reward_outputs(),
                  " scores a completion and no merge() that makes one of them, expected one score"));
     }
-    return static_cast<double>(scores[row * model.outputs()]);
+    return static_cast<double>(scores[rows[0] * model.outputs()]);
   }
 }
 
@@ -121,7 +123,7 @@ std::vector<double> score_completions(Model& model, std::span<const Example> exa
       model, examples, token_budget,
       [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
         for_each_sequence(examples[i], [&](const Sequence&) {
-          result.push_back(detail::completion_score(model, scores, builder.rows(number)[0]));
+          result.push_back(detail::completion_score(model, scores, builder.rows(number)));
           ++number;
         });
       },
@@ -140,7 +142,7 @@ std::vector<typename Model::Score> score_sequences(Model& model, std::span<const
   for_each_scored(model, sequences, token_budget,
                   [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
                     result[i] = static_cast<typename Model::Score>(
-                        detail::completion_score(model, scores, builder.rows(number)[0]));
+                        detail::completion_score(model, scores, builder.rows(number)));
                   });
   return result;
 }
@@ -159,8 +161,8 @@ std::vector<PairScores> score_pairs(Model& model, std::span<const PreferenceExam
   for_each_scored(
       model, examples, token_budget,
       [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
-        result[i] = {detail::completion_score(model, scores, builder.rows(number)[0]),
-                     detail::completion_score(model, scores, builder.rows(number + 1)[0])};
+        result[i] = {detail::completion_score(model, scores, builder.rows(number)),
+                     detail::completion_score(model, scores, builder.rows(number + 1))};
       },
       on_progress);
   return result;

@@ -16,10 +16,12 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/utf8.hpp"
@@ -27,6 +29,8 @@
 namespace merit::inline MERIT_ABI {
 
 using Json = nlohmann::json;
+/// The same with the fields of objects in the order in which they stand, which chat templates write out.
+using OrderedJson = nlohmann::ordered_json;
 
 /// Objects and arrays may lie this deep in each other. Copying and printing a value recurse, so the limit
 /// keeps a hostile file from using up the stack.
@@ -76,13 +80,35 @@ struct TrackingIterator {
   bool operator==(const TrackingIterator& other) const { return at == other.at; }
 };
 
+/// The names of one open object, to find a repeated one without walking over all fields.
+class KeysSeen {
+ public:
+  /// False when the name was there before.
+  bool add(const std::string& name) { return names_.insert(name).second; }
+
+ private:
+  std::unordered_set<std::string> names_;
+};
+
+/// A new field of an object; nothing when there is one of that name. `seen` holds the object's names.
+inline Json* add_field(Json& object, const std::string& name, KeysSeen&) {
+  auto [entry, fresh] = object.get_ref<Json::object_t&>().try_emplace(name);
+  return fresh ? &entry->second : nullptr;
+}
+inline OrderedJson* add_field(OrderedJson& object, const std::string& name, KeysSeen& seen) {
+  if (!seen.add(name)) return nullptr;
+  auto& fields = object.get_ref<OrderedJson::object_t&>();  // a vector: at its end without a search
+  return &static_cast<OrderedJson::object_t::Container&>(fields).emplace_back(name, OrderedJson()).second;
+}
+
 /// Receives the parser's events and builds the value, refusing repeated keys and deep nesting.
+template <class Tree>
 class JsonBuilder {
  public:
   JsonBuilder(std::string_view text, std::string_view where, Index max_depth)
       : text_(text), where_(where), max_depth_(max_depth), reached_(text.data()) {}
 
-  Json build() {
+  Tree build() {
     if (const Index bad = first_invalid_utf8(text_); bad != text_.size()) {
       fail(bad, "bytes that are not UTF-8");
     }
@@ -90,7 +116,7 @@ class JsonBuilder {
     if (const auto zero = text_.find('\0'); zero != text_.npos) fail(zero, "a zero byte");
     const TrackingIterator begin{text_.data(), &reached_};
     const TrackingIterator end{text_.data() + text_.size(), &reached_};
-    Json::sax_parse(begin, end, this);
+    Tree::sax_parse(begin, end, this);
     return std::move(root_);
   }
 
@@ -100,22 +126,21 @@ class JsonBuilder {
   bool number_unsigned(std::uint64_t value) { return put(value) != nullptr; }
   bool number_float(double value, const std::string&) { return put(value) != nullptr; }
   bool string(std::string& value) { return put(std::move(value)) != nullptr; }
-  bool binary(Json::binary_t&) { return false; }  // does not occur in text
-  bool start_object(std::size_t) { return open(Json::value_t::object); }
-  bool start_array(std::size_t) { return open(Json::value_t::array); }
+  bool binary(typename Tree::binary_t&) { return false; }  // does not occur in text
+  bool start_object(std::size_t) { return open(Tree::value_t::object); }
+  bool start_array(std::size_t) { return open(Tree::value_t::array); }
   bool end_object() { return close(); }
   bool end_array() { return close(); }
 
   bool key(std::string& name) {
-    auto [entry, fresh] = open_.back()->get_ref<Json::object_t&>().try_emplace(name);
-    if (!fresh) fail(offset(), concat("the key ", quote(name), " occurs twice in one object"));
-    slot_ = &entry->second;
+    slot_ = add_field(*open_.back(), name, keys_.back());
+    if (slot_ == nullptr) fail(offset(), concat("the key ", quote(name), " occurs twice in one object"));
     return true;
   }
 
-  bool parse_error(std::size_t position, const std::string&, const Json::exception& error) {
+  bool parse_error(std::size_t position, const std::string&, const typename Tree::exception& error) {
     const Index at = position == 0 ? 0 : position - 1;  // the library counts from 1
-    if (dynamic_cast<const Json::out_of_range*>(&error) != nullptr) {
+    if (dynamic_cast<const typename Tree::out_of_range*>(&error) != nullptr) {
       fail(at, "a number too large for a double");
     }
     // The library says "[json.exception…] parse error at line 1, column 2: syntax error …; last read: …". We
@@ -134,6 +159,7 @@ class JsonBuilder {
     }
     if (at >= text_.size()) fail(at, concat("the text ends before its JSON does (", cause, ")"));
     fail(at, std::string(cause));
+    return false;  // not reached
   }
 
  private:
@@ -151,27 +177,29 @@ class JsonBuilder {
   }
 
   template <class Value>
-  Json* put(Value&& value) {
-    Json* place = &root_;
+  Tree* put(Value&& value) {
+    Tree* place = &root_;
     if (!open_.empty() && open_.back()->is_array()) {
       place = &open_.back()->emplace_back();
     } else if (!open_.empty()) {
       place = slot_;
     }
-    *place = Json(std::forward<Value>(value));
+    *place = Tree(std::forward<Value>(value));
     return place;
   }
 
-  bool open(Json::value_t kind) {
+  bool open(typename Tree::value_t kind) {
     if (open_.size() == max_depth_) {
       fail(offset(), concat("objects and arrays are nested deeper than ", max_depth_, " levels"));
     }
     open_.push_back(put(kind));
+    keys_.emplace_back();
     return true;
   }
 
   bool close() {
     open_.pop_back();
+    keys_.pop_back();
     return true;
   }
 
@@ -179,17 +207,20 @@ class JsonBuilder {
   std::string_view where_;
   Index max_depth_;
   const char* reached_;  // just after the last byte the parser took
-  Json root_;
-  std::vector<Json*> open_;  // the containers around the present place, outermost first
-  Json* slot_ = nullptr;     // the value of the last key
+  Tree root_;
+  std::vector<Tree*> open_;     // the containers around the present place, outermost first
+  std::vector<KeysSeen> keys_;  // one for each of them
+  Tree* slot_ = nullptr;        // the value of the last key
 };
 
 /// A value in a few words, for "found …".
-inline std::string describe(const Json& value) {
+template <class Tree>
+std::string describe(const Tree& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return value.empty() ? "an empty array" : concat("an array of ", value.size());
-  if (value.is_string()) return quote(value.get_ref<const std::string&>());
-  if (value.is_number_float() && !std::isfinite(value.get<double>())) return concat(value.get<double>());
+  if (value.is_string()) return quote(value.template get_ref<const std::string&>());
+  if (value.is_number_float() && !std::isfinite(value.template get<double>()))
+    return concat(value.template get<double>());
   return value.dump();
 }
 
@@ -276,7 +307,39 @@ struct JsonReader<std::map<std::string, T>> {
 /// not UTF-8, a key that occurs twice in one object, a number out of range, or nesting deeper than
 /// `max_depth`.
 inline Json parse_json(std::string_view text, std::string_view where, Index max_depth = json_depth_limit) {
-  return detail::JsonBuilder(text, where, max_depth).build();
+  return detail::JsonBuilder<Json>(text, where, max_depth).build();
+}
+
+/// The same with the fields of objects in their order.
+inline OrderedJson parse_ordered_json(std::string_view text, std::string_view where,
+                                      Index max_depth = json_depth_limit) {
+  return detail::JsonBuilder<OrderedJson>(text, where, max_depth).build();
+}
+
+/// JSON as a Value. An integer too large for 64 bits becomes a number.
+template <class Tree>
+Value value_of(const Tree& json) {
+  if (json.is_boolean()) return json.template get<bool>();
+  if (json.is_number_unsigned()) return json.template get<std::uint64_t>();
+  if (json.is_number_integer()) return json.template get<std::int64_t>();
+  if (json.is_number()) return json.template get<double>();
+  if (json.is_string()) return json.template get<std::string>();
+  if (json.is_array()) {
+    Value::List list;
+    list.reserve(json.size());
+    for (const Tree& item : json) list.push_back(value_of(item));
+    return list;
+  }
+  if (!json.is_object()) return {};
+  Value::Fields fields;
+  fields.reserve(json.size());
+  for (const auto& [name, item] : json.items()) fields.push_back({name, value_of(item)});
+  return fields;
+}
+
+/// Parses JSON text as a Value, which keeps the order of fields.
+inline Value parse_value(std::string_view text, std::string_view where, Index max_depth = json_depth_limit) {
+  return value_of(parse_ordered_json(text, where, max_depth));
 }
 
 /// Parses a JSON file. Throws IoError when it cannot be read, DataError as parse_json.

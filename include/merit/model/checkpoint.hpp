@@ -1,11 +1,13 @@
 // A model on disk: config.json and model.safetensors as transformers writes them, and merit.json, the card
-// that says what the numbers mean. Reading takes what transformers, TRL and others publish; what does not fit
-// is an error with the tensor's name, and nothing is skipped without a word.
+// that says what the numbers mean. Reading takes what transformers, TRL and others publish, and GGUF files;
+// what does not fit is an error with the tensor's name, and nothing is skipped without a word.
 #pragma once
 
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,8 +23,12 @@
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
+#include "merit/io/weight_source.hpp"
+#include "merit/model/gguf_weights.hpp"
 #include "merit/model/hf_config.hpp"
+#include "merit/model/load_options.hpp"
 #include "merit/model/policy_json.hpp"
+#include "merit/model/saved_config.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -37,8 +43,10 @@ struct ModelCard {
   Json loss = Json::object();                 // {"name": "pairwise", …settings}
 
   std::string tokenizer;      // as its name() says; empty: not known
-  std::string template_name;  // of conversations; empty: not known
-  std::string template_hash;
+  std::string template_name;  // of conversations: "plain" or "chat"; empty: not known
+  std::string template_hash;  // of a chat template's text
+  bool strings_as_chat =
+      false;               // a prompt and a completion that are strings are a user's message and its answer
   std::string truncation;  // policy by name; empty: not known
   Index max_tokens = 0;    // of a sequence; 0: no limit
   bool without_prompt = false;
@@ -47,6 +55,7 @@ struct ModelCard {
   std::string kind;                 // of the records it was trained on: "preference", "steps", …
   std::string step_separator;       // what ends each step; empty: it scores no steps
   std::vector<std::string> labels;  // what each score of a row stands for: {"bad", "neutral", "good"}
+  std::string reading;              // which token is read, as name_of(ReadingRule) says; empty: the last
   std::string aggregation;          // how the scores of tokens or steps become one; empty: not known
   std::string calibration;          // "temperature" or "platt"; empty: none was fitted
   double calibration_scale = 1;     // a calibrated logit is scale · logit + offset
@@ -61,9 +70,9 @@ namespace detail {
 
 /// The fields of a card in which two models must agree to score alike.
 inline constexpr std::string_view identity_fields[] = {
-    "backbone",      "head",           "loss",       "tokenizer",      "template",
-    "template_hash", "truncation",     "max_tokens", "without_prompt", "append_eos",
-    "raw_scores",    "step_separator", "labels"};
+    "backbone",        "head",       "loss",       "tokenizer",      "template",   "template_hash",
+    "strings_as_chat", "truncation", "max_tokens", "without_prompt", "append_eos", "raw_scores",
+    "step_separator",  "labels",     "reading"};
 
 inline bool is_filled(const Json& value) {
   return !(value.is_string() && value.get_ref<const std::string&>().empty()) &&
@@ -96,6 +105,7 @@ inline Json to_json(const ModelCard& card) {
                {"tokenizer", card.tokenizer},
                {"template", card.template_name},
                {"template_hash", card.template_hash},
+               {"strings_as_chat", card.strings_as_chat},
                {"truncation", card.truncation},
                {"max_tokens", card.max_tokens},
                {"without_prompt", card.without_prompt},
@@ -104,6 +114,7 @@ inline Json to_json(const ModelCard& card) {
                {"kind", card.kind},
                {"step_separator", card.step_separator},
                {"labels", card.labels},
+               {"reading", card.reading},
                {"aggregation", card.aggregation},
                {"calibration", card.calibration},
                {"calibration_scale", card.calibration_scale},
@@ -128,6 +139,7 @@ inline ModelCard model_card_from(const Json& json, const std::string& where) {
   read("tokenizer", card.tokenizer);
   read("template", card.template_name);
   read("template_hash", card.template_hash);
+  read("strings_as_chat", card.strings_as_chat);
   read("truncation", card.truncation);
   read("max_tokens", card.max_tokens);
   read("without_prompt", card.without_prompt);
@@ -136,6 +148,7 @@ inline ModelCard model_card_from(const Json& json, const std::string& where) {
   read("kind", card.kind);
   read("step_separator", card.step_separator);
   read("labels", card.labels);
+  read("reading", card.reading);
   read("aggregation", card.aggregation);
   read("calibration", card.calibration);
   read("calibration_scale", card.calibration_scale);
@@ -195,9 +208,16 @@ inline void require_same(const ModelCard& found, const ModelCard& expected,
 
 // --- writing ---
 
+/// A file that a checkpoint keeps beside its weights, such as tokenizer.json.
+struct SavedFile {
+  std::string name;  // in the checkpoint's directory
+  std::string bytes;
+};
+
 struct SaveOptions {
   std::optional<Dtype> dtype = std::nullopt;  // of the weights in the file; nothing: as the model computes
   Index max_shard_bytes = Index{5'000'000'000};
+  std::vector<SavedFile> files = {};  // what else the directory holds: tokenizer and chat template
 };
 
 /// Writes config.json, the weights and merit.json into an existing directory. A trainer calls this with
@@ -220,13 +240,23 @@ void write_model(const std::filesystem::path& directory, Model& model, const Mod
     if (gpt2 && !sequence && name.starts_with("score.")) name.replace(0, 5, "classifier");
     tensors.push_back({std::move(name), parameters.spec(i).shape, data});
   }
-  const HfTask task{sequence ? "ForSequenceClassification" : "ForTokenClassification",
-                    model.reward_outputs()};
+  detail::GateConstants constants(0);
+  if constexpr (std::is_same_v<typename Model::HeadType, GatedRegressionHead>) {
+    const Index attributes = model.head().attributes;
+    constants = detail::GateConstants(attributes);
+    tensors.push_back({std::string(constants.scale_name), {1}, &constants.scale});
+    tensors.push_back(
+        {std::string(constants.transform_name), {attributes, attributes}, constants.transform.data()});
+  }
   SafetensorsOptions file_options;
   file_options.dtype = options.dtype;
   file_options.max_shard_bytes = options.max_shard_bytes;
   write_safetensors_directory(directory, tensors, file_options);
-  write_json(directory / "config.json", backbone_config_json(model.config().backbone, task));
+  write_json(directory / "config.json", detail::config_json(model, card.reading, card.labels));
+  for (const SavedFile& file : options.files) {
+    std::filesystem::create_directories((directory / file.name).parent_path());
+    write_file_atomically(directory / file.name, file.bytes);
+  }
   write_json(directory / "merit.json", to_json(described(model, card)));
 }
 
@@ -242,49 +272,7 @@ void save_model(const std::filesystem::path& directory, Model& model, const Mode
 
 // --- reading ---
 
-struct LoadOptions {
-  bool allow_missing_head = false;    // a language model without one, or with another kind: it stays as it is
-  bool allow_other_settings = false;  // the saved head or backbone may have others than the model
-};
-
-/// What loading did not do.
-struct LoadReport {
-  std::vector<std::string> fresh;       // parameters that were not in the file and stay as they were
-  std::string other_head;               // the kind of head in the file, where it is not the model's
-  std::vector<std::string> skipped;     // tensors known not to be needed: an unembedding, masks, frequencies
-  std::vector<std::string> unexpected;  // tensors nobody asked for: worth a warning
-};
-
 namespace detail {
-
-inline bool is_head_parameter(std::string_view name) {
-  return name.starts_with("score.") || name.starts_with("value_head.");
-}
-
-/// The names under which others publish the tensor that we call `name`, ours first.
-inline std::vector<std::string> published_names(const std::string& name) {
-  std::vector<std::string> names{name};
-  if (is_head_parameter(name)) {
-    const std::string ending = name.substr(name.find('.') + 1);
-    const bool value = name.starts_with("value_head.");
-    if (!value) names.push_back("classifier." + ending);
-    for (const char* head : {"v_head.summary.", "value_head.summary.", "value_head."}) {
-      if (head + ending != name) names.push_back(head + ending);
-    }
-    return names;
-  }
-  for (const std::string_view prefix : {"model.", "transformer."}) {
-    if (name.starts_with(prefix)) names.push_back(name.substr(prefix.size()));
-  }
-  names.push_back("pretrained_model." + name);  // TRL's models with a value head
-  return names;
-}
-
-/// Tensors of published checkpoints that a reward model does not read, and nothing is lost.
-inline bool is_known_extra(std::string_view name) {
-  return name.ends_with("lm_head.weight") || name.ends_with(".rotary_emb.inv_freq") ||
-         name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
-}
 
 /// "score.0.weight" and the like: a layer of a head with several.
 inline bool is_deep_head(std::string_view name) {
@@ -299,7 +287,7 @@ inline bool is_deep_head(std::string_view name) {
 
 /// The head in the file must be one that the model can hold. `has(name)`: whether the model has a parameter.
 template <class Has>
-void check_head(const SafetensorsDirectory& file, const std::vector<std::string>& names, const Has& has) {
+void check_head(const WeightSource& file, const std::vector<std::string>& names, const Has& has) {
   // Of a linear head on completions: what another head has is found when its own tensors are missing.
   std::string layers;
   for (const std::string& name : names) {
@@ -351,10 +339,10 @@ void check_settings(const std::filesystem::path& directory, const Model& model, 
   std::vector<std::string> found;
   std::error_code ignored;
   if constexpr (is_alternative<Backbone, BackboneConfig>) {
-    const std::filesystem::path path = directory / "config.json";
     std::optional<BackboneConfig> config;
     try {
-      if (std::filesystem::exists(path, ignored)) config = read_backbone_config(path);
+      if (std::filesystem::exists(directory / "config.json", ignored) || find_gguf(directory))
+        config = read_backbone_config(directory);
     } catch (const ConfigError&) {
     }
     if (const auto* own = config ? std::get_if<Backbone>(&*config) : nullptr) {
@@ -373,20 +361,27 @@ void check_settings(const std::filesystem::path& directory, const Model& model, 
 
 }  // namespace detail
 
-/// Reads the weights of a checkpoint directory, one file or shards, into `model`: every parameter, converted
-/// to the model's precision. Names are tried as we write them, without "model." or "transformer.", and as TRL
-/// names value heads. Throws DataError when a tensor is missing, has another shape, or holds an infinity or
-/// NaN, ConfigError when the shapes agree but config.json or merit.json say that the weights belong to other
-/// settings of the backbone or head, and IoError; then the model is unchanged. What else the card says, such
-/// as the loss and the tokenizer, `require_same` compares.
+/// Reads the weights at `path` into `model`: every parameter, converted to the model's precision. `path` is a
+/// checkpoint directory (one file, shards, or one GGUF file) or a GGUF file. Names are tried as we write
+/// them, without "model." or "transformer.", and as TRL names value heads.
+///
+/// Throws DataError when a tensor is missing or has another shape, ConfigError when the shapes agree but
+/// config.json, merit.json or the GGUF file say that the weights belong to other settings of the backbone or
+/// head, and IoError when a file cannot be opened; then the model is unchanged. A tensor that holds an
+/// infinity or NaN or has a type that is not read (DataError), or that the system cannot read (IoError), is
+/// found while the others are read already: then those before it have the file's values, and the model is not
+/// to be used. What else the card says, such as the loss and the tokenizer, `require_same` compares.
+///
+/// Beside the model this takes the memory of the largest tensor.
 template <class Model>
-LoadReport load_model_parameters(const std::filesystem::path& directory, Model& model,
+LoadReport load_model_parameters(const std::filesystem::path& path, Model& model,
                                  const LoadOptions& options = {}) {
-  using Backend = typename Model::BackendType;
-  recover_directory(directory);
-  const SafetensorsDirectory file(directory);
+  using T = typename Model::BackendType::Scalar;
+  recover_directory(path);
+  const std::unique_ptr<WeightSource> source = open_weights(path);
+  const WeightSource& file = *source;
   const std::vector<std::string> names = file.names();
-  const std::optional<ModelCard> card = read_model_card(directory);
+  const std::optional<ModelCard> card = read_model_card(path);
   auto& parameters = model.parameters();
   const auto has = [&](const std::string& name) {
     return parameters.find(name) != parameters.tensor_count();
@@ -394,24 +389,39 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
 
   LoadReport report;
   // Weights of another kind of head may have the right shape: they mean something else.
-  const std::string saved_head = detail::saved_head_name(card, directory);
+  const std::string saved_head = detail::saved_head_name(card, path);
   const bool differs = !saved_head.empty() && saved_head != Model::HeadType::name();
   if (differs && options.allow_missing_head && !options.allow_other_settings) report.other_head = saved_head;
   const bool reads_head = report.other_head.empty();
-  if (reads_head && has("score.weight")) detail::check_head(file, names, has);
+  for (const auto& [ours, theirs] : options.names) {
+    if (!reads_head || has(ours)) continue;
+    throw DataError(detail::concat(file.path().string(), ": the head has a tensor ", detail::quote(theirs),
+                                   ", but the model's head has no ", detail::quote(ours), " for it"));
+  }
+  if (reads_head && options.names.empty() && has("score.weight")) detail::check_head(file, names, has);
 
+  std::vector<const TensorInfo*> tensors(parameters.tensor_count());  // null: fresh, or computed
+  std::vector<const ComputedTensor*> computed(parameters.tensor_count());
   std::vector<std::string> used;
-  Index head_parameters = 0;
-  Buffer<typename Backend::Scalar> host(parameters.size());
-  Backend::to_host(model.handle(), parameters.values().data, host.data(), host.size());
+  Index head_parameters = 0, largest = 0, bytes_total = 0;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     const ParameterSpec& spec = parameters.spec(i);
     const bool of_head = detail::is_head_parameter(spec.name);
     head_parameters += of_head ? 1 : 0;
+    computed[i] = reads_head ? detail::computed_for(options, spec.name) : nullptr;
+    if (computed[i] != nullptr) {
+      for (const std::string& name : computed[i]->tensors) {
+        bytes_total += detail::bytes_of(file, name);
+        used.push_back(name);
+      }
+      continue;
+    }
     const TensorInfo* tensor = nullptr;
+    const std::string published = detail::published_as(options, spec.name);
     for (const std::string& name : detail::published_names(spec.name)) {
       if (tensor == nullptr && (name == spec.name || !has(name))) tensor = file.find(name);
     }
+    if (!published.empty()) tensor = file.find(published);
     if (of_head && !reads_head) tensor = nullptr;
     if (tensor == nullptr) {
       if (options.allow_missing_head && of_head) {
@@ -426,8 +436,9 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
                                      " has shape ", detail::shape_text(tensor->shape), ", expected ",
                                      detail::shape_text(spec.shape)));
     }
-    file.read(tensor->name, VectorView<typename Backend::Scalar>(host.data() + parameters.offset(i),
-                                                                 parameters.element_count(i)));
+    tensors[i] = tensor;
+    largest = std::max(largest, tensor->elements);
+    bytes_total += tensor->end - tensor->begin;
     used.push_back(tensor->name);
   }
   if (!options.allow_other_settings) {
@@ -435,14 +446,38 @@ LoadReport load_model_parameters(const std::filesystem::path& directory, Model& 
     if (card && reads_head && report.fresh.size() < std::max<Index>(head_parameters, 1)) head = card->head;
     if (!report.fresh.empty() && head.contains("bias"))  // what is fresh of it is the bias alone
       head["bias"] = detail::policy_json(model.config().head)["bias"];
-    detail::check_settings(directory, model, head);
+    detail::check_settings(path, model, head);
   }
-  Backend::from_host(model.handle(), host.data(), parameters.values().data, host.size());
+
+  Buffer<T> host(largest);
+  Index bytes_done = 0;
+  if (options.on_progress) options.on_progress(bytes_done, bytes_total);
+  for (Index i = 0; i < tensors.size(); ++i) {
+    if (computed[i] != nullptr) {
+      const std::vector<double> values = detail::compute(file, *computed[i], parameters.element_count(i));
+      const std::vector<T> converted(values.begin(), values.end());
+      parameters.set(i, converted.data());
+      for (const std::string& name : computed[i]->tensors) bytes_done += detail::bytes_of(file, name);
+      if (options.on_progress) options.on_progress(bytes_done, bytes_total);
+      continue;
+    }
+    if (tensors[i] == nullptr) {
+      if (!parameters.is_set(i)) parameters.draw(i);
+      continue;
+    }
+    file.read(tensors[i]->name, VectorView<T>(host.data(), tensors[i]->elements));
+    parameters.set(i, host.data());
+    bytes_done += tensors[i]->end - tensors[i]->begin;
+    if (options.on_progress) options.on_progress(bytes_done, bytes_total);
+  }
 
   std::sort(used.begin(), used.end());
   for (const std::string& name : names) {
     if (std::binary_search(used.begin(), used.end(), name)) continue;
-    (detail::is_known_extra(name) ? report.skipped : report.unexpected).push_back(name);
+    const bool constant = saved_head == GatedRegressionHead::name() &&
+                          (name == detail::GateConstants::scale_name ||
+                           name == detail::GateConstants::transform_name);  // as write_model writes them
+    (constant || detail::is_known_extra(name) ? report.skipped : report.unexpected).push_back(name);
   }
   for (const std::string& name : file.unindexed()) report.unexpected.push_back(name);
   return report;

@@ -23,6 +23,7 @@
 #include "merit/core/error.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
+#include "merit/model/gguf_config.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -332,15 +333,18 @@ inline BackboneConfig read_backbone_config(const Json& json, const std::string& 
   }
 }
 
-/// The same from a file, or from the config.json of a directory. Also throws IoError when it cannot be read
-/// and DataError when it is not JSON.
+/// The same from a file, from the config.json of a directory, or from the metadata of a GGUF file or of the
+/// one that a directory without safetensors holds. Also throws IoError when it cannot be read and DataError
+/// when it is not JSON, or the GGUF file is malformed.
 inline BackboneConfig read_backbone_config(const std::filesystem::path& path) {
   std::error_code ignored;
   std::filesystem::path file = path;
-  if (!std::filesystem::is_regular_file(path, ignored)) {
-    recover_directory(path);
-    file /= "config.json";
+  const bool is_file = std::filesystem::is_regular_file(path, ignored);
+  if (!is_file) recover_directory(path);
+  if (const auto gguf = find_gguf(path)) {
+    return read_backbone_config(gguf_config_json(GgufFile(*gguf)), gguf->string());
   }
+  if (!is_file) file /= "config.json";
   return read_backbone_config(read_json(file), file.string());
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "merit/head/attribute_head.hpp"
+#include "merit/head/gated_regression_head.hpp"
 #include "merit/head/joint_head.hpp"
 #include "merit/head/language_model_head.hpp"
 #include "merit/head/lm_gain_bias_head.hpp"
@@ -61,12 +62,17 @@ template <Index Classes>
 Json settings_json(const StepHead<Classes>& head) {
   return {{"bias", head.bias}, {"classes", Classes}};
 }
-inline Json settings_json(const TwoLayerHead& head) {
+template <ScoreMeaning Meaning, Index Outputs>
+Json settings_json(const TwoLayers<Meaning, Outputs>& head) {
   return {
       {"bias", head.bias}, {"inner", head.inner}, {"activation", detail::activation_name(head.activation)}};
 }
 inline Json settings_json(const AttributeHead& head) {
   return {{"bias", head.bias}, {"merge_weights", head.merge_weights}};
+}
+inline Json settings_json(const GatedRegressionHead& head) {
+  return {
+      {"attributes", head.attributes}, {"gate_widths", head.gate_widths}, {"temperature", head.temperature}};
 }
 template <ScoreMeaning Meaning, Index Count>
 Json settings_json(const TokenLogitHead<Meaning, Count>& head) {
@@ -166,7 +172,8 @@ template <Index Classes>
 void read_settings(const Json& json, const std::string& where, StepHead<Classes>& head) {
   detail::read_field(json, "bias", where, head.bias);
 }
-inline void read_settings(const Json& json, const std::string& where, TwoLayerHead& head) {
+template <ScoreMeaning Meaning, Index Outputs>
+void read_settings(const Json& json, const std::string& where, TwoLayers<Meaning, Outputs>& head) {
   detail::read_field(json, "bias", where, head.bias);
   detail::read_field(json, "inner", where, head.inner);
   detail::read_choice(json, "activation", where,
@@ -177,14 +184,23 @@ inline void read_settings(const Json& json, const std::string& where, AttributeH
   detail::read_field(json, "bias", where, head.bias);
   detail::read_field(json, "merge_weights", where, head.merge_weights);
 }
+inline void read_settings(const Json& json, const std::string& where, GatedRegressionHead& head) {
+  detail::read_field(json, "attributes", where, head.attributes);
+  detail::read_field(json, "gate_widths", where, head.gate_widths);
+  detail::read_field(json, "temperature", where, head.temperature);
+}
 template <ScoreMeaning Meaning, Index Count>
 void read_settings(const Json& json, const std::string& where, TokenLogitHead<Meaning, Count>& head) {
-  const auto tokens = require<std::vector<Token>>(json, "tokens", where);
-  if (tokens.size() != Count) {
-    throw DataError(
-        detail::concat(where, ": field \"tokens\" has ", tokens.size(), " tokens, expected ", Count));
+  auto tokens = require<std::vector<Token>>(json, "tokens", where);
+  if constexpr (Count == 0) {
+    head.tokens = std::move(tokens);
+  } else {
+    if (tokens.size() != Count) {
+      throw DataError(
+          detail::concat(where, ": field \"tokens\" has ", tokens.size(), " tokens, expected ", Count));
+    }
+    for (Index i = 0; i < Count; ++i) head.tokens[i] = tokens[i];
   }
-  for (Index i = 0; i < Count; ++i) head.tokens[i] = tokens[i];
 }
 inline void read_settings(const Json& json, const std::string& where, LmGainBiasHead& head) {
   head.token = require<Token>(json, "token", where);

@@ -142,7 +142,8 @@ class RewardModel {
     Head head = {};
     Loss loss = {};
     Backend backend = {};
-    std::uint64_t seed = 0;  // of the initial parameters
+    std::uint64_t seed = 0;            // of the initial parameters
+    Initial initial = Initial::drawn;  // from_file: load_model_parameters follows, and nothing is drawn now
   };
 
   /// Builds the model with fresh parameters. Throws ConfigError about the first number that cannot be.
@@ -154,7 +155,7 @@ class RewardModel {
         head_(detail::bind_head<Head, Backend>(config_.head, backbone_.hidden_width(), parameters_,
                                                unembedding())),
         tape_(handle_, parameters_) {
-    parameters_.allocate(Rng(config_.seed));
+    parameters_.allocate(Rng(config_.seed), config_.initial);
     if constexpr (reads_unembedding<Head>)
       static_cast<void>(backbone_.unembedding());  // throws if it is not held
     if (head_width<Head> != 0 && outputs() != head_width<Head>) {

@@ -1,5 +1,6 @@
 // The parameters of a model: one flat block of values and one of gradients, in which every named tensor is a
-// slice. Clipping, the optimizer and checkpoints are each one loop over a block.
+// slice. Clipping, the optimizer and checkpoints are each one loop over a block. A model that only scores has
+// no block of gradients.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,10 @@ struct Init {
   static Init ones() { return {Kind::ones, 0}; }
   static Init normal(double deviation) { return {Kind::normal, deviation}; }
 };
+
+/// Where the values of a new model come from: drawn now, as each tensor's Init says; or zeros that a file
+/// replaces, after which Parameters::draw gives the tensors that the file lacks what they would have drawn.
+enum class Initial : std::uint8_t { drawn, from_file };
 
 /// One named tensor, as a backbone or head declares it.
 struct ParameterSpec {
@@ -56,7 +61,8 @@ struct ParameterSlice {
   }
 };
 
-/// The declared tensors and, after allocate(), their values and gradients in the backend's memory.
+/// The declared tensors and, after allocate(), their values in the backend's memory; their gradients from the
+/// first begin_gradients() on.
 template <class B>
 class Parameters {
  public:
@@ -79,14 +85,14 @@ class Parameters {
         throw UsageError(detail::concat("parameter '", spec.name, "' is declared twice"));
       }
     }
-    tensors_.push_back({std::move(spec), 0, 0});
+    tensors_.push_back({.spec = std::move(spec)});
     return static_cast<std::uint32_t>(tensors_.size() - 1);
   }
 
-  /// Lays out the flat block (decayed tensors first, then the others) and fills it with initial values. Each
-  /// tensor draws from a stream named by its own name, so its start does not depend on what else the model
-  /// holds.
-  void allocate(const Rng& rng) {
+  /// Lays out the flat block (decayed tensors first, then the others) and fills it with initial values, or
+  /// leaves zeros for a file to replace. Each tensor draws from a stream named by its own name, so its start
+  /// does not depend on what else the model holds, nor on when it is drawn.
+  void allocate(const Rng& rng, Initial initial = Initial::drawn) {
     if (values_ != nullptr) throw UsageError("the parameters are allocated already");
     size_ = 0;
     for (const bool decay : {true, false}) {
@@ -102,24 +108,35 @@ class Parameters {
       if (decay) decayed_ = size_;
     }
     values_ = B::allocate(*handle_, size_);
-    gradients_ = B::allocate(*handle_, size_);
     written_.assign(tensors_.size(), 0);
-    Buffer<T> host(size_);
-    for (const Tensor& tensor : tensors_) {
-      Rng stream = rng.split(fnv1a(tensor.spec.name));
-      for (Index i = 0; i < tensor.count; ++i) {
-        T& value = host.data()[tensor.offset + i];
-        switch (tensor.spec.init.kind) {
-          case Init::Kind::zeros: value = 0; break;
-          case Init::Kind::ones: value = 1; break;
-          case Init::Kind::normal:
-            value = static_cast<T>(tensor.spec.init.deviation * stream.normal());
-            break;
-        }
-      }
-    }
-    B::from_host(*handle_, host.data(), values_, size_);
+    rng_ = rng;
+    if (initial == Initial::from_file) return;
+    for (Index i = 0; i < tensors_.size(); ++i) draw(i);
   }
+
+  /// Gives tensor i its initial values, from the stream of its name.
+  void draw(Index i) {
+    const Tensor& tensor = tensors_[i];
+    const Init& init = tensor.spec.init;
+    tensors_[i].is_set = true;
+    if (init.kind == Init::Kind::zeros || init.kind == Init::Kind::ones) {
+      B::fill(*handle_, {values_ + tensor.offset, tensor.count}, init.kind == Init::Kind::ones ? T{1} : T{0});
+      return;
+    }
+    Rng stream = rng_.split(fnv1a(tensor.spec.name));
+    Buffer<T> host(tensor.count);
+    for (T& value : host.view()) value = static_cast<T>(init.deviation * stream.normal());
+    B::from_host(*handle_, host.data(), values_ + tensor.offset, tensor.count);
+  }
+
+  /// Gives tensor i the element_count(i) values at `host`.
+  void set(Index i, const T* host) {
+    B::from_host(*handle_, host, values_ + tensors_[i].offset, tensors_[i].count);
+    tensors_[i].is_set = true;
+  }
+
+  /// Whether tensor i was drawn or set: false for what Initial::from_file still waits for.
+  bool is_set(Index i) const { return tensors_[i].is_set; }
 
   /// The tensors first … first+count−1 as one matrix: the last dimension of each is `cols`, and their rows
   /// follow each other. A vector is one row. They must have been declared adjacent.
@@ -166,6 +183,7 @@ class Parameters {
     Write write;
   };
   Target gradient_target(const ParameterSlice& slice) {
+    allocate_gradients();
     bool any = false;
     bool all = true;
     Index whole = 0;
@@ -182,19 +200,32 @@ class Parameters {
   }
   /// The same for operations that can only add: zeroed before its first use in a step.
   typename Types::Matrix gradient_to_add(const ParameterSlice& slice) {
+    allocate_gradients();
     zero_unwritten(slice.first, slice.count);
     return gradient_target(slice).view;
   }
 
-  /// A new step: every gradient counts as unwritten.
-  void begin_gradients() { std::fill(written_.begin(), written_.end(), std::uint8_t{0}); }
+  /// A new step: every gradient counts as unwritten. The first one allocates the gradients.
+  void begin_gradients() {
+    allocate_gradients();
+    std::fill(written_.begin(), written_.end(), std::uint8_t{0});
+  }
   /// The step's gradients are complete: what nobody wrote is zero.
-  void end_gradients() { zero_unwritten(0, static_cast<std::uint32_t>(tensors_.size())); }
+  void end_gradients() {
+    allocate_gradients();
+    zero_unwritten(0, static_cast<std::uint32_t>(tensors_.size()));
+  }
 
   typename Types::Vector values() { return {values_, size_}; }
   typename Types::ConstVector values() const { return {values_, size_}; }
-  typename Types::Vector gradients() { return {gradients_, size_}; }
-  typename Types::ConstVector gradients() const { return {gradients_, size_}; }
+  typename Types::Vector gradients() {
+    allocate_gradients();
+    return {gradients_, size_};
+  }
+  /// Empty before the first step.
+  typename Types::ConstVector gradients() const {
+    return {gradients_, gradients_ == nullptr ? Index{0} : size_};
+  }
 
   /// Elements in a block, of which the first `decayed()` take weight decay.
   Index size() const { return size_; }
@@ -228,9 +259,14 @@ class Parameters {
  private:
   struct Tensor {
     ParameterSpec spec;
-    Index offset;
-    Index count;
+    Index offset = 0;
+    Index count = 0;
+    bool is_set = false;
   };
+
+  void allocate_gradients() {
+    if (gradients_ == nullptr) gradients_ = B::allocate(*handle_, size_);
+  }
 
   void zero_unwritten(std::uint32_t first, std::uint32_t count) {
     for (std::uint32_t i = first; i < first + count; ++i) {
@@ -241,6 +277,7 @@ class Parameters {
   }
 
   typename B::Handle* handle_;
+  Rng rng_{0};
   std::vector<Tensor> tensors_;
   std::vector<std::uint8_t> written_;
   T* values_ = nullptr;

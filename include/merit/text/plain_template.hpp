@@ -5,55 +5,59 @@
 #include <string>
 #include <string_view>
 
-#include "merit/core/version.hpp"
+#include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/text/conversation_template.hpp"
+#include "merit/text/message.hpp"
 
 namespace merit::inline MERIT_ABI {
-
-/// One turn of a conversation.
-struct Message {
-  std::string role;  // "system", "user", "assistant", …
-  std::string content;
-
-  bool operator==(const Message&) const = default;
-};
-
-/// A text and where in it the completion begins.
-struct RenderedText {
-  std::string text;
-  Index completion_begin = 0;  // bytes; text before it is the prompt
-};
-
-namespace detail {
-
-inline void append_plain(std::span<const Message> messages, std::string& out) {
-  for (const Message& message : messages) {
-    out.append(message.role).append(": ").append(message.content).append("\n\n");
-  }
-}
-
-}  // namespace detail
 
 /// The plain template: every message is "role: content" and an empty line. It is prefix-stable: the rendering
 /// of the first messages of a conversation begins the rendering of the whole.
 inline std::string render_plain(std::span<const Message> messages) {
   std::string text;
-  detail::append_plain(messages, text);
+  for (const Message& message : messages) {
+    text.append(message.role).append(": ").append(message.content).append("\n\n");
+  }
   return text;
 }
 
-/// A conversation given as prompt and completion apart, rendered together. The completion begins after the
-/// prompt's messages and, where its first message is the assistant's, after the header "assistant: ", which a
-/// generating model would be given.
-inline RenderedText render_plain(std::span<const Message> prompt, std::span<const Message> completion) {
-  RenderedText rendered;
-  detail::append_plain(prompt, rendered.text);
-  rendered.completion_begin = rendered.text.size();
-  if (!completion.empty() && completion.front().role == "assistant") {
-    rendered.completion_begin += std::string_view("assistant: ").size();
+/// The plain template where a template is asked for. A generation prompt is the header "assistant: ".
+class PlainTemplate final : public ConversationTemplate {
+ public:
+  /// Throws DataError for what it would leave out: tools, and fields of messages other than role and a
+  /// content that is text.
+  std::string render(std::span<const Message> messages, const RenderOptions& options) const override {
+    if (!is_empty(options.tools)) refuse("the tools of the conversation");
+    for (const Message& message : messages) {
+      const Value::Fields* fields = message.whole.fields();
+      if (fields == nullptr) continue;
+      for (const ValueField& field : *fields) {
+        const bool read =
+            field.name == "role" || (field.name == "content" && field.value.string() != nullptr);
+        if (!read && !is_empty(field.value)) {
+          refuse(
+              detail::concat("the field '", field.name, "' of a message of the role '", message.role, '\''));
+        }
+      }
+    }
+    std::string text = render_plain(messages);
+    if (options.continue_final_message && !messages.empty()) text.resize(text.size() - 2);  // the empty line
+    if (options.add_generation_prompt) text += "assistant: ";
+    return text;
   }
-  detail::append_plain(completion, rendered.text);
-  return rendered;
-}
+  std::string name() const override { return "plain"; }
+
+ private:
+  static bool is_empty(const Value& value) {
+    return value.is_none() || (value.list() != nullptr && value.list()->empty()) ||
+           (value.fields() != nullptr && value.fields()->empty()) ||
+           (value.string() != nullptr && value.string()->empty());
+  }
+  [[noreturn]] static void refuse(const std::string& what) {
+    throw DataError("the plain template has no place for " + what +
+                    ": expected a model with a chat template, or messages of role and text alone");
+  }
+};
 
 }  // namespace merit::inline MERIT_ABI

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,13 @@ namespace merit::inline MERIT_ABI {
 ///   bytes, UTF-8 or not, and adds no special token. The same text always gives the same ids.
 /// - `t.eos()` is the id that ends a sequence. It may or may not be what some text encodes to.
 /// - `t.vocabulary_size()` is above every id that encode() gives, and above eos().
-/// - `t.name()` is text from which make_tokenizer() builds a tokenizer that encodes alike. It is saved with a
-///   model.
+/// - `t.name()` is saved with a model: two tokenizers of one name encode alike. From the names of those that
+/// need
+///   no files make_tokenizer() builds them.
+///
+/// It may have besides: `t.before()` and `t.after()`, the special tokens that a plain text gets around it
+/// (none where they are missing); `t.bos()`, an optional token that begins every sequence and stands there
+/// once; `t.decode(tokens)`, text.
 ///
 /// Nothing is required of concatenation: encode(a + b) may differ from encode(a) followed by encode(b) around
 /// the border, as it does where words or merges cross it.
@@ -29,6 +35,34 @@ concept tokenizer = requires(const T& t, std::string_view text, std::vector<Toke
   { t.vocabulary_size() } -> std::same_as<Index>;
   { t.name() } -> std::convertible_to<std::string>;
 };
+
+/// The special tokens that `t` puts before a plain text.
+template <tokenizer T>
+std::vector<Token> tokens_before(const T& t) {
+  if constexpr (requires { t.before(); }) {
+    return t.before();
+  } else {
+    return {};
+  }
+}
+/// The special tokens that `t` puts after a plain text.
+template <tokenizer T>
+std::vector<Token> tokens_after(const T& t) {
+  if constexpr (requires { t.after(); }) {
+    return t.after();
+  } else {
+    return {};
+  }
+}
+/// The token that begins every sequence, if there is one.
+template <tokenizer T>
+std::optional<Token> bos_of(const T& t) {
+  if constexpr (requires { t.bos(); }) {
+    return t.bos();
+  } else {
+    return std::nullopt;
+  }
+}
 
 /// The least a tokenizer can be: every text is no tokens. For tests that templates ask for no more than the
 /// concept.

@@ -85,11 +85,11 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
 /// the new one is there, complete. `notes` is what the calling program wants back from read_run_notes().
 template <class Model, class Example>
 void save_run(const std::filesystem::path& directory, Model& model, Trainer<Model, Example>& trainer,
-              const ModelCard& card, const Json& notes = Json::object()) {
+              const ModelCard& card, const Json& notes = Json::object(), const SaveOptions& options = {}) {
   using Backend = typename Model::BackendType;
   using T = typename Backend::Scalar;
   AtomicDirectory atomic(directory, "merit.json");
-  write_model(atomic.staging(), model, card);
+  write_model(atomic.staging(), model, card, options);
 
   const auto& parameters = model.parameters();
   std::vector<Buffer<T>> blocks;

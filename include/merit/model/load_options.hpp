@@ -1,0 +1,117 @@
+// What is asked of loading, what it reports, and the names under which parameters are found in a file.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/io/json.hpp"
+#include "merit/io/weight_source.hpp"
+#include "merit/model/computed_tensor.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+struct LoadOptions {
+  bool allow_missing_head = false;    // a language model without one, or with another kind: it stays as it is
+  bool allow_other_settings = false;  // the saved head or backbone may have others than the model
+  /// Of a head that is published otherwise than we write it: our parameter's name, and the tensor that is it.
+  std::vector<std::pair<std::string, std::string>> names = {};
+  std::vector<ComputedTensor> computed = {};  // its parameters that several tensors make
+  /// Called with the bytes of the file read so far and in all: before the first tensor and after each.
+  std::function<void(Index bytes_done, Index bytes_total)> on_progress = {};
+};
+
+/// What loading did not do.
+struct LoadReport {
+  /// Parameters that were not in the file: they stay as they were, or have their initial values where the
+  /// model was made with Initial::from_file.
+  std::vector<std::string> fresh;
+  std::string other_head;               // the kind of head in the file, where it is not the model's
+  std::vector<std::string> skipped;     // tensors known not to be needed: an unembedding, masks, frequencies
+  std::vector<std::string> unexpected;  // tensors nobody asked for: worth a warning
+};
+
+namespace detail {
+
+inline bool is_head_parameter(std::string_view name) {
+  return name.starts_with("score.") || name.starts_with("value_head.") ||
+         name.starts_with("regression_layer.") || name.starts_with("gating.");
+}
+
+/// The names under which others publish the tensor that we call `name`, ours first.
+inline std::vector<std::string> published_names(const std::string& name) {
+  std::vector<std::string> names{name};
+  if (name.starts_with("regression_layer.") || name.starts_with("gating.")) return names;
+  if (is_head_parameter(name)) {
+    const std::string ending = name.substr(name.find('.') + 1);
+    const bool value = name.starts_with("value_head.");
+    if (!value) names.push_back("classifier." + ending);
+    for (const char* head : {"v_head.summary.", "value_head.summary.", "value_head."}) {
+      if (head + ending != name) names.push_back(head + ending);
+    }
+    return names;
+  }
+  for (const std::string_view prefix : {"model.", "transformer."}) {
+    if (!name.starts_with(prefix)) continue;
+    names.push_back(name.substr(prefix.size()));
+    names.push_back("module." + names.back());
+    if (prefix == "model.") names.push_back("transformer." + name.substr(prefix.size()));  // Starling's
+  }
+  names.push_back("pretrained_model." + name);  // TRL's models with a value head
+  names.push_back("module." + name);            // of a wrapper for several devices
+  return names;
+}
+
+/// The tensor that `options` says is our parameter `name`; empty: it says nothing of it.
+inline std::string published_as(const LoadOptions& options, const std::string& name) {
+  for (const auto& [ours, theirs] : options.names) {
+    if (ours == name) return theirs;
+  }
+  return "";
+}
+
+inline const ComputedTensor* computed_for(const LoadOptions& options, const std::string& name) {
+  for (const ComputedTensor& one : options.computed) {
+    if (one.parameter == name) return &one;
+  }
+  return nullptr;
+}
+
+/// How many bytes a tensor has in the file. Throws DataError when it is not there.
+inline Index bytes_of(const WeightSource& file, const std::string& name) {
+  const TensorInfo* tensor = file.find(name);
+  if (tensor == nullptr) {
+    throw DataError(concat(file.path().string(), ": there is no tensor ", quote(name),
+                           ", expected it as a part of the head"));
+  }
+  return tensor->end - tensor->begin;
+}
+
+/// The values of a parameter, `count` of them, from the tensors that make it.
+inline std::vector<double> compute(const WeightSource& file, const ComputedTensor& computed, Index count) {
+  std::vector<std::vector<double>> inputs;
+  for (const std::string& name : computed.tensors) {
+    std::vector<double>& input = inputs.emplace_back(file.find(name)->elements);
+    file.read(name, VectorView<double>(input));
+  }
+  std::vector<double> values = computed.compute(inputs);
+  if (values.size() != count) {
+    throw DataError(concat(file.path().string(), ": the tensors of ", quote(computed.parameter), " make ",
+                           values.size(), " numbers, expected ", count));
+  }
+  return values;
+}
+
+/// Tensors of published checkpoints that a reward model does not read, and nothing is lost.
+inline bool is_known_extra(std::string_view name) {
+  return name.ends_with("lm_head.weight") || name.ends_with(".rotary_emb.inv_freq") ||
+         name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+}
+
+}  // namespace detail
+
+}  // namespace merit::inline MERIT_ABI

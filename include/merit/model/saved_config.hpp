@@ -1,0 +1,86 @@
+// config.json of a model with its head: the class that others read it with.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "merit/core/reading_rule.hpp"
+#include "merit/core/score_meaning.hpp"
+#include "merit/fwd.hpp"
+#include "merit/head/gated_regression_head.hpp"
+#include "merit/head/joint_head.hpp"
+#include "merit/head/two_layer_head.hpp"
+#include "merit/model/hf_config.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+namespace detail {
+
+/// The ending of the class that gives a saved head's scores: of transformers, or of the model that was first
+/// published with such a head, which transformers alone refuses rather than invents weights for.
+template <class Head>
+constexpr std::string_view class_ending(bool gpt2) {
+  if constexpr (is_joint_head<Head>) {
+    return class_ending<decltype(Head::first)>(gpt2);
+  } else if constexpr (reads_unembedding<Head>) {
+    return gpt2 ? "LMHeadModel" : "ForCausalLM";
+  } else if constexpr (std::is_same_v<Head, TwoLayerHead>) {
+    return "ForRewardModel";
+  } else if constexpr (std::is_same_v<Head, TwoLayerStepHead>) {
+    return "ForProcessRewardModel";
+  } else if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
+    return "ForRewardModelWithGating";
+  } else {
+    return Head::meaning == ScoreMeaning::per_completion ? "ForSequenceClassification"
+                                                         : "ForTokenClassification";
+  }
+}
+
+/// config.json of a model, with what its card says of reading, as name_of(ReadingRule) or empty, and labels.
+template <class Model>
+Json config_json(const Model& model, const std::string& reading, const std::vector<std::string>& names) {
+  using Head = typename Model::HeadType;
+  constexpr bool gpt2 = std::is_same_v<typename Model::BackboneType, Gpt2>;
+  Json config =
+      backbone_config_json(model.config().backbone, HfTask{class_ending<Head>(gpt2), model.reward_outputs()});
+  if (!reading.empty()) {
+    const ReadingRule rule = reading_rule_from_name(reading);
+    using Kind = ReadingRule::Kind;
+    if (rule.kind == Kind::last_not_pad || rule.kind == Kind::before_first_pad)
+      config["pad_token_id"] = rule.tokens.at(0);
+  }
+  if (names.size() == model.reward_outputs() && config.contains("id2label")) {
+    config["label2id"] = Json::object();
+    for (Index i = 0; i < names.size(); ++i) {
+      config["id2label"][std::to_string(i)] = names[i];
+      config["label2id"][names[i]] = i;
+    }
+  }
+  if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
+    const GatedRegressionHead& head = model.head();
+    config.update({{"num_objectives", head.attributes},
+                   {"gating_temperature", head.temperature},
+                   {"gating_n_hidden", head.gate_widths.size()},
+                   {"gating_hidden_dim", head.gate_widths.empty() ? 0 : head.gate_widths[0]}});
+  }
+  return config;
+}
+
+/// Tensors that the class of a gated head reads beside its layers: ours say what changes nothing.
+struct GateConstants {
+  static constexpr std::string_view scale_name = "gating.logit_scale";
+  static constexpr std::string_view transform_name = "reward_transform_matrix";
+
+  float scale = 1;
+  std::vector<float> transform;  // the identity
+
+  explicit GateConstants(Index attributes) : transform(attributes * attributes) {
+    for (Index i = 0; i < attributes; ++i) transform[i * attributes + i] = 1;
+  }
+};
+
+}  // namespace detail
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,143 @@
+// A model folder opened to score text: prompts with answers, conversations, records.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/data/record.hpp"
+#include "merit/run/reading.hpp"
+#include "merit/run/record_scorer.hpp"
+#include "merit/run/saved_model.hpp"
+#include "merit/run/scoring_model.hpp"
+#include "merit/run/typed_scoring.hpp"
+#include "merit/text/message.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// An answer and its score, for an order of several.
+struct RankedAnswer {
+  Index index = 0;  // among those given
+  double score = 0;
+};
+
+/// A reward model with all that it takes to score text: weights, tokenizer, chat template, the place where a
+/// score is read. Made by open(). One thread at a time may use it.
+class Scorer {
+ public:
+  Scorer(SavedModel saved, std::unique_ptr<ScoringModel> model)
+      : saved_(std::make_unique<const SavedModel>(std::move(saved))),
+        reading_(std::make_unique<Reading>(reading_of(saved_->about, model->meaning(), false))),
+        model_(std::move(model)) {}
+
+  /// The score of an answer to a prompt that is plain text.
+  double score(std::string_view prompt, std::string_view completion) {
+    CompletionRecord record;
+    record.prompt = std::string(prompt);
+    record.completion = std::string(completion);
+    return score(record).score;
+  }
+
+  /// The scores of several answers to one prompt, which is computed once.
+  std::vector<double> score(std::string_view prompt, std::span<const std::string> completions) {
+    CompletionsRecord record;
+    record.prompt = std::string(prompt);
+    record.completions.assign(completions.begin(), completions.end());
+    return scores_of(record);
+  }
+
+  /// The score of a conversation as its chat template writes it.
+  double score(std::span<const Message> conversation, const TemplateInputs& inputs = {}) {
+    CompletionRecord record;
+    record.completion = std::vector<Message>(conversation.begin(), conversation.end());
+    record.inputs = inputs;
+    return score(record).score;
+  }
+
+  /// The score of one record, with those of its tokens or steps where the model has them.
+  CompletionScore score(const CompletionRecord& record) {
+    RecordScores scores = one(record);
+    return std::move(scores.completions.front());
+  }
+
+  /// The scores of each record's completions, in their order. A record that cannot be scored says why.
+  template <class Record>
+  std::vector<RecordScores> score_records(std::span<const Record> records, Index batch_tokens = 8192) {
+    RecordScorer scorer(*model_, *saved_, *reading_, batch_tokens);
+    std::vector<RecordScores> all;
+    const auto take = [&] {
+      for (RecordScores& scores : scorer.flush()) all.push_back(std::move(scores));
+    };
+    for (const Record& record : records) {
+      scorer.add(record);
+      if (scorer.full()) take();
+    }
+    take();
+    return all;
+  }
+
+  /// The answers to a prompt, best first; equal ones in the order given.
+  std::vector<RankedAnswer> rank(std::string_view prompt, std::span<const std::string> completions) {
+    const std::vector<double> scores = score(prompt, completions);
+    std::vector<RankedAnswer> order;
+    for (Index i = 0; i < scores.size(); ++i) order.push_back({i, scores[i]});
+    std::stable_sort(order.begin(), order.end(),
+                     [](const RankedAnswer& a, const RankedAnswer& b) { return a.score > b.score; });
+    return order;
+  }
+
+  /// What the folder says of itself, and how its scores are read.
+  const SavedModel& about() const { return *saved_; }
+  const Reading& reading() const { return *reading_; }
+  ScoringModel& model() { return *model_; }
+
+ private:
+  template <class Record>
+  RecordScores one(Record record) {
+    if (record.source.file.empty()) record.source = {"the text to score", 1};
+    std::vector<RecordScores> scores = score_records(std::span<const Record>(&record, 1));
+    if (!scores.front().dropped.empty()) {
+      throw DataError(record.source.text() + ": it has no score: " + scores.front().dropped);
+    }
+    return std::move(scores.front());
+  }
+  std::vector<double> scores_of(const CompletionsRecord& record) {
+    std::vector<double> scores;
+    for (const CompletionScore& completion : one(record).completions) scores.push_back(completion.score);
+    return scores;
+  }
+
+  // Behind pointers, so that a Scorer can be moved.
+  std::unique_ptr<const SavedModel> saved_;
+  std::unique_ptr<Reading> reading_;
+  std::unique_ptr<ScoringModel> model_;
+};
+
+/// Opens a reward model: a directory as transformers or merit writes it, or a GGUF file. Throws IoError,
+/// DataError or ConfigError, one sentence that says what was found and what was expected.
+///
+///   merit::Scorer scorer = merit::open("Skywork-Reward-V2-Qwen3-0.6B");
+///   scorer.score(conversation);
+inline Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
+  SavedModel saved = read_saved_model(place, options);
+  if (!saved.has_head) {
+    throw DataError(
+        place.string() +
+        ": holds a language model without a head, expected a reward model; merit_train --from makes one of "
+        "it, or name the tokens whose logits say good and bad");
+  }
+  std::unique_ptr<ScoringModel> model = make_scoring_model(saved.backbone, saved.head, options.threads);
+  LoadOptions load = load_options(saved);
+  load.on_progress = options.on_progress;
+  model->load(place, load);
+  return Scorer(std::move(saved), std::move(model));
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,182 @@
+// Models of one backbone and every head and loss of the compiled set, to be trained and scored with.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "merit/infer/score.hpp"
+#include "merit/model/checkpoint.hpp"
+#include "merit/run/any_model.hpp"
+#include "merit/run/typed_scoring.hpp"
+#include "merit/train/checkpoint.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// Whether the labels of an example are about what the head scores.
+template <class Example>
+constexpr bool is_about(ScoreMeaning meaning) {
+  if (std::is_same_v<Example, StepsExample>) return meaning == ScoreMeaning::per_step;
+  if (std::is_same_v<Example, RolloutExample>) return meaning == ScoreMeaning::per_state;
+  if (std::is_same_v<Example, OutcomeExample> && meaning == ScoreMeaning::per_token) return true;
+  return meaning == ScoreMeaning::per_completion;
+}
+
+/// Whether a model learns from such examples. A head with a gate reads two rows of a completion and learns
+/// from none.
+template <class Model, class Example>
+inline constexpr bool learns =
+    learns_from<typename Model::Targets, Example>&& is_about<Example>(Model::HeadType::meaning) &&
+    !std::is_same_v<typename Model::HeadType, GatedRegressionHead>;
+
+template <class Model, class Example>
+class TypedRun final : public AnyRun {
+ public:
+  TypedRun(Model& model, const std::vector<Example>& examples, const TrainOptions& options)
+      : model_(model), trainer_(model, std::span<const Example>(examples), options) {}
+  Index steps() const override { return trainer_.steps(); }
+  Index steps_done() const override { return trainer_.steps_done(); }
+  StopReason run(const TrainHooks& hooks) override { return trainer_.run(hooks); }
+  void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
+            const SaveOptions& options) override {
+    save_run(directory, model_, trainer_, merit::described(model_, card), notes, options);
+  }
+  void resume(const std::filesystem::path& directory) override { resume_run(directory, model_, trainer_); }
+
+ private:
+  Model& model_;
+  Trainer<Model, Example> trainer_;
+};
+
+template <class Model>
+class TypedModel final : public TypedScoring<Model, AnyModel> {
+  using Base = TypedScoring<Model, AnyModel>;
+
+ public:
+  using Base::Base;
+  using Base::score;
+
+  ModelCard described(const ModelCard& card) const override { return merit::described(this->model_, card); }
+  void save(const std::filesystem::path& directory, const ModelCard& card,
+            const SaveOptions& options) override {
+    save_model(directory, this->model_, described(card), options);
+  }
+
+  std::unique_ptr<AnyRun> train(const Examples& examples, const TrainOptions& options) override {
+    return std::visit(
+        [&]<class Example>(const std::vector<Example>& list) -> std::unique_ptr<AnyRun> {
+          if constexpr (learns<Model, Example>) {
+            return std::make_unique<TypedRun<Model, Example>>(this->model_, list, options);
+          } else {
+            throw ConfigError(detail::concat("the loss ", Model::LossType::name(),
+                                             " does not learn from this kind of record"));
+          }
+        },
+        examples);
+  }
+
+  ScoredSet score(const Examples& examples, Index token_budget, const OnProgress& on_progress) override {
+    return std::visit([&](const auto& list) { return score_list(list, token_budget, on_progress); },
+                      examples);
+  }
+
+ private:
+  using Score = typename Model::Score;
+
+  template <class Example>
+  ScoredSet score_list(const std::vector<Example>& examples, Index token_budget,
+                       const OnProgress& on_progress) {
+    ScoredSet set;
+    if constexpr (learns<Model, Example>) {
+      // What the loss divides by is counted first, as in training.
+      BatchBuilder<Model> counter(this->model_);
+      typename Model::Normaliser normaliser{};
+      for (const Example& example : examples) {
+        counter.clear();
+        counter.add(example);
+        counter.finish();
+        normaliser += this->model_.loss().normaliser(counter.targets());
+      }
+      const bool counts = is_positive(normaliser);
+      std::vector<Score> gradient;
+      double loss = 0;
+      for_each_scored(
+          this->model_, std::span<const Example>(examples), token_budget,
+          [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
+            append_rows_of(examples[i], builder, number, scores, set.rows);
+            const bool first_of_batch = number == 0;
+            if (!counts || !first_of_batch) return;
+            gradient.resize(scores.size());
+            const Index width = this->model_.outputs();
+            const Index rows = scores.size() / width;
+            loss += this->model_.loss().value_and_gradient(
+                MatrixView<const Score>{scores.data(), rows, width}, builder.targets(), normaliser,
+                MatrixView<Score>{gradient.data(), rows, width});
+          },
+          on_progress);
+      set.loss = loss;
+    } else {
+      std::vector<Family> families;
+      for (const Example& example : examples) {
+        Family& family = families.emplace_back();
+        for_each_sequence(example, [&](const Sequence& sequence) { family.members.push_back(&sequence); });
+      }
+      set.rows = Base::score(families, token_budget, on_progress);
+    }
+    return set;
+  }
+
+  template <class Example>
+  void append_rows_of(const Example& example, const BatchBuilder<Model>& builder, Index number,
+                      std::span<const Score> scores, std::vector<RowScores>& out) const {
+    for_each_sequence(example, [&](const Sequence&) {
+      RowScores& rows = out.emplace_back(RowScores{{}, this->model_.reward_outputs()});
+      for (const std::uint32_t row : builder.rows(number)) {
+        for (Index k = 0; k < rows.width; ++k) {
+          rows.values.push_back(static_cast<double>(scores[row * this->model_.outputs() + k]));
+        }
+      }
+      ++number;
+    });
+  }
+};
+
+/// Builds a model with fresh parameters. Throws ConfigError for what is not in the compiled set.
+///
+/// A program that uses it in several files compiles it once: `extern template` in them and an explicit
+/// instantiation in one.
+template <class Backbone>
+std::unique_ptr<AnyModel> make_model(const Backbone& backbone, const ModelSettings& settings) {
+  return std::visit(
+      [&]<class Head, class Loss>(const Head& head, const Loss& loss) -> std::unique_ptr<AnyModel> {
+        if constexpr (!carries<Backbone, Head>) {
+          detail::throw_not_carried<Backbone, Head>();
+        } else if constexpr (!is_compiled<Head, Loss>) {
+          throw ConfigError("the head " + name_of(settings.head) + " and the loss " + name_of(settings.loss) +
+                            " do not go together in this program");
+        } else {
+          using Model = RewardModel<Backbone, Head, Loss, EigenBackend<float>>;
+          return std::make_unique<TypedModel<Model>>(
+              typename Model::Config{.backbone = backbone,
+                                     .head = head,
+                                     .loss = loss,
+                                     .backend = {.threads = settings.threads},
+                                     .seed = settings.seed,
+                                     .initial = settings.initial});
+        }
+      },
+      settings.head, settings.loss);
+}
+
+/// The same for a backbone chosen at run time.
+inline std::unique_ptr<AnyModel> make_model(const BackboneConfig& backbone, const ModelSettings& settings) {
+  return std::visit([&](const auto& numbers) { return make_model(numbers, settings); }, backbone);
+}
+
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,41 @@
+// The names of a template's parts, and the macros that hold on to them.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "merit/text/jinja/syntax.hpp"
+#include "merit/text/jinja/value.hpp"
+
+namespace merit::inline MERIT_ABI {
+namespace detail::jinja {
+
+/// The names that a part of a template has set.
+struct Scope final : Object {
+  explicit Scope(Scope* around) : outer(around) {}
+  Scope* outer;
+  std::vector<std::pair<Name, Value>> names;
+
+  Value* find(Name name) {
+    for (auto& [key, value] : names) {
+      if (key == name) return &value;
+    }
+    return nullptr;
+  }
+  void set(Name name, const Value& value) {
+    if (Value* own = find(name)) {
+      *own = value;
+    } else {
+      names.emplace_back(name, value);
+    }
+  }
+};
+
+/// A macro or the body of a call block, with the names around it.
+struct Macro final : Object {
+  const MacroSyntax* syntax = nullptr;
+  Scope* scope = nullptr;
+};
+
+}  // namespace detail::jinja
+}  // namespace merit::inline MERIT_ABI

@@ -1,0 +1,212 @@
+// Folders opened to score text: tokenizer, template, head and card together, and what is refused.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/temporary.hpp"
+#include "merit/backbone/llama.hpp"
+#include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/core/error.hpp"
+#include "merit/io/file.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+#include "merit/run/scorer.hpp"
+
+namespace open_test {
+
+using merit::DataError;
+using merit::Json;
+using merit::Message;
+using merit::SavedModel;
+using Model =
+    merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, merit::EigenBackend<float>>;
+
+/// A vocabulary of words, with a beginning and an end of sequence.
+Json tokenizer_json(std::vector<std::string> words) {
+  Json vocabulary = {{"<s>", 0}, {"</s>", 1}, {"<unk>", 2}};
+  for (const std::string& word : words) vocabulary[word] = vocabulary.size();
+  const auto special = [](const char* content, int id) {
+    return Json{{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
+                {"rstrip", false}, {"normalized", false}, {"special", true}};
+  };
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", {special("<s>", 0), special("</s>", 1)}},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", {{"type", "Whitespace"}}},
+          {"post_processor", nullptr},
+          {"decoder", nullptr},
+          {"model", {{"type", "WordLevel"}, {"vocab", vocabulary}, {"unk_token", "<unk>"}}}};
+}
+
+constexpr const char* chat_template =
+    "{{ bos_token }}{% for m in messages %}{{ m.role }} says {{ m.content }} {% endfor %}"
+    "{% if add_generation_prompt %}assistant says {% endif %}";
+
+const std::vector<std::string> words = {"user", "assistant", "says", "water", "wet", "dry", "is", "it"};
+constexpr merit::Llama backbone{.vocabulary_size = 16,
+                                .hidden_size = 16,
+                                .intermediate_size = 32,
+                                .layers = 2,
+                                .heads = 2,
+                                .kv_heads = 2};
+
+/// A folder as others publish one: weights, config.json, a tokenizer and a chat template.
+struct Published {
+  Published() {
+    merit::write_model(folder, model);
+    std::filesystem::remove(folder / "merit.json");
+    write_tokenizer(words);
+    merit::write_file_atomically(folder / "chat_template.jinja", chat_template);
+  }
+  void write_tokenizer(const std::vector<std::string>& list) const {
+    merit::write_json(folder / "tokenizer.json", tokenizer_json(list));
+    merit::write_json(folder / "tokenizer_config.json", {{"bos_token", "<s>"}, {"eos_token", "</s>"}});
+  }
+  /// The score of token ids, without any of what is tested.
+  double score_of(std::vector<merit::Token> tokens) {
+    const std::vector<merit::Sequence> sequences{{.tokens = std::move(tokens)}};
+    return static_cast<double>(merit::score_sequences(model, std::span<const merit::Sequence>(sequences))[0]);
+  }
+
+  merit_test::TemporaryDirectory temporary;
+  std::filesystem::path folder = temporary.path();
+  Model model{{.backbone = backbone, .head = {.init_deviation = 0.5}, .seed = 3}};
+};
+
+/// open() for this one kind of model: the whole compiled set takes long to build.
+merit::Scorer open_scalar(const std::filesystem::path& place, const merit::OpenOptions& options = {}) {
+  SavedModel saved = merit::read_saved_model(place, options);
+  using Typed = merit::TypedScoring<Model>;
+  auto model = std::make_unique<Typed>(Model::Config{.backbone = std::get<merit::Llama>(saved.backbone),
+                                                     .head = std::get<merit::ScalarHead>(saved.head),
+                                                     .initial = merit::Initial::from_file});
+  model->load(place, merit::load_options(saved));
+  return merit::Scorer(std::move(saved), std::move(model));
+}
+
+TEST_CASE("a published folder scores text as its tokens, by its template and as plain text") {
+  Published published;
+  merit::Scorer scorer = open_scalar(published.folder);
+  // <s> user says is water wet assistant says it is
+  const double chat = published.score_of({0, 3, 5, 9, 6, 7, 4, 5, 10, 9});
+  const std::vector<Message> conversation{{"user", "is water wet"}, {"assistant", "it is"}};
+  CHECK(scorer.score(conversation) == doctest::Approx(chat).epsilon(1e-6));
+  // A plain text as it stands, and its end.
+  const double plain = published.score_of({9, 6, 7, 10, 9, 1});
+  CHECK(scorer.score("is water wet ", "it is") == doctest::Approx(plain).epsilon(1e-6));
+  CHECK_FALSE(scorer.about().note_on_strings.empty());
+
+  merit::Scorer as_chat = open_scalar(published.folder, {.strings_as_chat = true});
+  CHECK(as_chat.score("is water wet", "it is") == doctest::Approx(chat).epsilon(1e-6));
+  CHECK(as_chat.about().note_on_strings.empty());
+
+  const std::vector<std::string> answers{"it is", "dry", "wet wet"};
+  const std::vector<double> scores = as_chat.score("is water wet", answers);
+  CHECK(scores[0] == doctest::Approx(chat).epsilon(1e-5));
+  const auto order = as_chat.rank("is water wet", answers);
+  REQUIRE(order.size() == 3);
+  CHECK(order[0].score >= order[1].score);
+  CHECK(order[1].score >= order[2].score);
+  CHECK(order[0].score == scores[order[0].index]);
+}
+
+TEST_CASE("records are answered in their order, with a reason where there is no score") {
+  Published published;
+  merit::Scorer scorer = open_scalar(published.folder);
+  std::vector<merit::CompletionRecord> records(3);
+  for (merit::CompletionRecord& record : records) record.prompt = std::string("is water wet ");
+  records[0].completion = std::string("it is");
+  records[1].completion_ids = {3, 4};
+  records[1].prompt_ids = std::vector<merit::Token>{5};
+  records[1].form = merit::RecordForm::ids;
+  records[2].form = merit::RecordForm::ids;
+  records[2].prompt_ids = std::vector<merit::Token>{5};
+  const auto scores = scorer.score_records(std::span<const merit::CompletionRecord>(records));
+  REQUIRE(scores.size() == 3);
+  CHECK(scores[0].completions.at(0).score ==
+        doctest::Approx(published.score_of({9, 6, 7, 10, 9, 1})).epsilon(1e-5));
+  CHECK(scores[1].completions.at(0).score == doctest::Approx(published.score_of({5, 3, 4})).epsilon(1e-5));
+  CHECK(scores[2].completions.empty());
+  CHECK(scores[2].dropped == "no tokens in the completion");
+}
+
+TEST_CASE("what is saved keeps tokenizer and template, and opens to the same scores") {
+  Published published;
+  const std::vector<Message> conversation{{"user", "is it wet"}, {"assistant", "it is dry"}};
+  SavedModel saved = merit::read_saved_model(published.folder);
+  const merit_test::TemporaryDirectory place;
+  const std::filesystem::path copy = place / "copy";
+  merit::save_model(copy, published.model, merit::card_of(saved), {.files = saved.files});
+  CHECK(merit::kept_files(copy) ==
+        std::set<std::string>{"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"});
+  CHECK(open_scalar(copy).score(conversation) == open_scalar(published.folder).score(conversation));
+
+  // Another tokenizer or template than the model was trained with is an error that names both.
+  std::vector<std::string> others = words;
+  others[0] = "someone";
+  merit::write_json(copy / "tokenizer.json", tokenizer_json(others));
+  CHECK_THROWS_WITH_AS(merit::read_saved_model(copy),
+                       doctest::Contains("a different tokenizer: found pretrained:"), merit::ConfigError);
+  merit::write_json(copy / "tokenizer.json", tokenizer_json(words));
+  merit::write_file_atomically(copy / "chat_template.jinja", "{{ messages[0].content }}");
+  CHECK_THROWS_WITH_AS(merit::read_saved_model(copy),
+                       doctest::Contains("a different chat template: found chat:"), merit::ConfigError);
+  std::filesystem::remove(copy / "tokenizer.json");
+  CHECK_THROWS_WITH_AS(merit::read_saved_model(copy), doctest::Contains("its files are not there"),
+                       DataError);
+}
+
+TEST_CASE("a tokenizer that the model was not trained with is refused") {
+  Published published;
+  CHECK_THROWS_WITH_AS(merit::read_saved_model(published.folder, {.tokenizer = "bytes"}),
+                       doctest::Contains("--tokenizer bytes contradicts"), merit::ConfigError);
+  std::filesystem::remove(published.folder / "tokenizer.json");
+  CHECK_THROWS_WITH_AS(merit::read_saved_model(published.folder),
+                       doctest::Contains("give a tokenizer with --tokenizer"), merit::ConfigError);
+  CHECK_THROWS_WITH_AS(merit::read_saved_model(published.folder, {.tokenizer = "bytes"}),
+                       doctest::Contains("its scores would mean nothing"), merit::ConfigError);
+  CHECK(merit::read_saved_model(published.folder, {.tokenizer = "ids:16"}).tokenizer->name() == "ids:16");
+}
+
+TEST_CASE("a language model has no head, but its logits may be read") {
+  Published published;
+  Json config = merit::read_json(published.folder / "config.json");
+  config["architectures"] = {"LlamaForCausalLM"};
+  config["tie_word_embeddings"] = true;
+  merit::write_json(published.folder / "config.json", config);
+  // Without the tensor of the head.
+  const merit::SafetensorsDirectory file(published.folder);
+  std::vector<std::vector<float>> values;
+  std::vector<merit::TensorSource> tensors;
+  for (const std::string& name : file.names()) {
+    if (name.starts_with("score.")) continue;
+    const merit::TensorInfo& info = file.at(name);
+    values.emplace_back(info.elements);
+    file.read(name, merit::VectorView<float>(values.back()));
+  }
+  std::size_t next = 0;
+  for (const std::string& name : file.names()) {
+    if (!name.starts_with("score.")) tensors.push_back({name, file.at(name).shape, values[next++].data()});
+  }
+  merit::write_safetensors(published.folder / "model.safetensors", tensors);
+  CHECK_FALSE(merit::read_saved_model(published.folder).has_head);
+  const SavedModel read =
+      merit::read_saved_model(published.folder, {.head = "answer_logits", .head_tokens = {"dry", "wet"}});
+  CHECK(read.has_head);
+  CHECK(std::get<merit::AnswerLogitHead>(read.head).tokens == std::vector<merit::Token>{8, 7});
+  CHECK_THROWS_WITH_AS(
+      merit::read_saved_model(published.folder, {.head = "answer_logits", .head_tokens = {"dry wet"}}),
+      doctest::Contains("which is 2 tokens"), merit::ConfigError);
+}
+
+TEST_CASE("a place without a model is one sentence") {
+  CHECK_THROWS_WITH_AS(merit::read_saved_model("no/such/place"),
+                       "no/such/place: there is no such directory, expected one with a model",
+                       merit::IoError);
+}
+
+}  // namespace open_test
