@@ -166,12 +166,11 @@ int run(int argc, char** argv) {
   programs::check_metrics(options.metrics);
 
   const programs::ModelChoice chosen = programs::choose_model(options, config, given, name);
+  std::string note;
   if (!options.from.empty() && !given("--learning-rate")) {
     options.training.schedule.peak = programs::learning_rate_from_pretrained;
-    std::fprintf(stderr,
-                 "%s: the learning rate is %s, as usual for a model that is trained already; --learning-rate "
-                 "sets another\n",
-                 name, programs::text_of(options.training.schedule.peak).c_str());
+    note = "the learning rate is " + programs::text_of(options.training.schedule.peak) +
+           ", as usual for a model that is trained already; --learning-rate sets another";
   }
   const programs::SavedModel& saved = chosen.model;
   const auto read = [&](const std::vector<std::string>& files, const char* purpose) {
@@ -207,6 +206,7 @@ int run(int argc, char** argv) {
                           .eval = eval,
                           .calibrate = calibrate,
                           .resume_command = resume_command(argc, argv),
+                          .note = note,
                           .resumes = has_run && options.resume,
                           .finished = finished};
   const auto model = programs::make_model(

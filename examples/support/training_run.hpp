@@ -78,8 +78,9 @@ struct Job {
   const std::optional<RecordSet>& eval;
   const std::optional<RecordSet>& calibrate;
   const std::string resume_command;
-  const bool resumes;   // a run in --out that has not ended
-  const bool finished;  // --out holds the model of a run that has
+  const std::string note;  // said when training starts; empty: nothing
+  const bool resumes;      // a run in --out that has not ended
+  const bool finished;     // --out holds the model of a run that has
 };
 
 inline Json event_of(const merit::StepReport& report) {
@@ -165,6 +166,7 @@ class Run {
       merit::LoadOptions load_options = merit::load_options(job_.chosen.model);
       load_options.allow_missing_head = true;
       load(model_, job_.chosen.model.head, options_.from, load_options, job_.program);
+      if (!job_.note.empty()) std::fprintf(stderr, "%s: %s\n", job_.program, job_.note.c_str());
     }
     // Of a run that is not there any more.
     if (keeps_best() && !job_.resumes && !job_.finished) forget_best();

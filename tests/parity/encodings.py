@@ -17,15 +17,12 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 import tokenizers as hugging_face  # noqa: E402
 from hostile_strings import strings  # noqa: E402
 
-
-
 def every_code_point():
     """Each code point in a word, in a number, alone, and before and behind a combining mark. Of the large blocks
     whose members are alike, and of the planes that are empty, the edges alone."""
     ranges = [(0, 0x3410), (0x4DB0, 0x4E10), (0x9FE0, 0xAC10), (0xD790, 0xD800), (0xE000, 0xE010), (0xF8F0, 0x17010),
               (0x187E0, 0x20010), (0x2A6D0, 0x323C0), (0xE0000, 0xE0200), (0xF0000, 0xF0010), (0x10FFF0, 0x110000)]
     return [f"ab{c}cd 1{c}2 {c} ., {c}\u0301 e\u0323{c}\u0302" for begin, end in ranges for c in map(chr, range(begin, end))]
-
 
 def differences(path, program, count, seed):
     tokenizer = hugging_face.Tokenizer.from_file(path)
@@ -54,13 +51,11 @@ def differences(path, program, count, seed):
                 found.append((text, wrong, mine, expected))
     return len(texts), found
 
-
 def first_difference(a, b):
     for i, (x, y) in enumerate(zip(a, b)):
         if x != y:
             return i
     return min(len(a), len(b))
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -82,7 +77,6 @@ def main():
                   f"\n    {' ' * len(key)}   theirs {expected[key][max(0, at - 2):at + 6]!r}")
         failed = failed or bool(found)
     return 1 if failed else 0
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -164,7 +164,8 @@ inline void set_text(SavedModel& saved, const OpenOptions& options) {
                                " in the files, expected ", carded, ", with which the model was trained"));
     }
   } else if (!carded.empty()) {
-    own = ModelText{make_tokenizer(carded)};
+    read_card((saved.place / "merit.json").string(),
+              [&] { own = ModelText{.tokenizer = make_tokenizer(carded)}; });
   }
   if (!options.tokenizer.empty()) {
     const ModelText given = text_named(options.tokenizer);

@@ -64,6 +64,8 @@ class Scorer {
   /// The score of one record, with those of its tokens or steps where the model has them.
   CompletionScore score(const CompletionRecord& record) {
     RecordScores scores = one(record);
+    if (!scores.dropped.empty())
+      refuse(record.source.file.empty() ? "the text" : record.source.text(), scores.dropped);
     return std::move(scores.completions.front());
   }
 
@@ -103,15 +105,29 @@ class Scorer {
   RecordScores one(Record record) {
     if (record.source.file.empty()) record.source = {"the text to score", 1};
     std::vector<RecordScores> scores = score_records(std::span<const Record>(&record, 1));
-    if (!scores.front().dropped.empty()) {
-      throw DataError(record.source.text() + ": it has no score: " + scores.front().dropped);
-    }
     return std::move(scores.front());
   }
+  [[noreturn]] static void refuse(const std::string& what, const std::string& reason) {
+    throw DataError(what + " has no score: " + reason);
+  }
   std::vector<double> scores_of(const CompletionsRecord& record) {
+    const RecordScores all = one(record);
+    if (!all.dropped.empty()) name_the_cause(record);
+    if (!all.dropped.empty()) refuse("the answers together", all.dropped);
     std::vector<double> scores;
-    for (const CompletionScore& completion : one(record).completions) scores.push_back(completion.score);
+    for (const CompletionScore& completion : all.completions) scores.push_back(completion.score);
     return scores;
+  }
+  /// Throws about the first of several answers that has no score by itself.
+  void name_the_cause(const CompletionsRecord& record) {
+    for (Index i = 0; i < record.completions.size(); ++i) {
+      CompletionRecord alone;
+      alone.prompt = record.prompt;
+      alone.inputs = record.inputs;
+      alone.completion = record.completions[i];
+      const RecordScores scores = one(alone);
+      if (!scores.dropped.empty()) refuse(detail::concat("answer ", i + 1), scores.dropped);
+    }
   }
 
   // Behind pointers, so that a Scorer can be moved.

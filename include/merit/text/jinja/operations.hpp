@@ -150,6 +150,7 @@ inline Value repeat(Heap& heap, const Value& value, std::int64_t times) {
   if (size != 0 && count > std::numeric_limits<Index>::max() / 2 / size) fail("the repetition is too long");
   if (value.is_string()) {
     heap.charge_text(size * count);
+    if (size == 1) return heap.text(std::string(count, value.text()[0]), value.as<String>().markup);
     std::string text;
     text.reserve(size * count);
     for (Index i = 0; i < count && size != 0; ++i) text += value.text();

@@ -56,7 +56,7 @@ inline std::vector<std::string> lines_of(Heap& heap, std::string_view text, bool
         (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
     if (!is_end) continue;
     if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
-    heap.charge(2);
+    heap.charge(8);  // each line is a string
     lines.emplace_back(text.substr(begin, (keep_ends ? at : end) - begin));
     begin = at;
   }

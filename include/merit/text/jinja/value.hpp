@@ -279,7 +279,7 @@ class Heap {
   /// Costs what looking at or making `bytes` of text costs.
   void charge_text(Index bytes) {
     if (bytes > max_text_) fail("the template makes a text of more than ", max_text_, " bytes");
-    charge(1 + bytes / 32);
+    charge(1 + bytes / 16);
   }
   Index max_text() const { return max_text_; }
 
