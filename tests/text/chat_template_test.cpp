@@ -71,6 +71,12 @@ TEST_CASE("spans of generation blocks are bytes of the text") {
   const auto [begin, end] = rendered.generated[0];
   CHECK(rendered.text.substr(begin, end - begin) == "Hello !");
   CHECK(end == rendered.text.size());
+  // In a text that is still being put together a block begins where the output stands, as in transformers.
+  const ChatTemplate inner = made("ab{% set x %}cd{% generation %}e{% endgeneration %}{% endset %}{{ x }}");
+  const auto captured = inner.render_with_spans(talk, {});
+  CHECK(captured.text == "abcde");
+  CHECK(captured.generated == std::vector<std::pair<Index, Index>>{{2, 3}});
+  CHECK(chat.render_with_spans(talk, {.continue_final_message = true}).generated.empty());
 }
 
 TEST_CASE("a final message is left open") {

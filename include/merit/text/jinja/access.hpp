@@ -108,6 +108,9 @@ struct Loop final : Object {
     return *length;
   }
 
+  Value attribute(Heap& heap, const std::string& name) override;
+  std::string repr(Heap& heap) override { return join({"<LoopContext ", index0 + 1, "/", size(heap), ">"}); }
+
  private:
   /// The next value of the source. A filter of the loop that asks the loop itself is an error.
   bool take(Value& item) {
@@ -119,24 +122,24 @@ struct Loop final : Object {
   bool running_ = false;
 };
 
-inline Value loop_attribute(Heap& heap, Loop& loop, std::string_view name) {
-  if (name == "index") return Value::count(loop.index0 + 1);
-  if (name == "index0") return Value::count(loop.index0);
-  if (name == "first") return Value::boolean(loop.index0 == 0);
-  if (name == "last") return Value::boolean(loop.peek().is_missing());
-  if (name == "length") return Value::count(loop.size(heap));
+inline Value Loop::attribute(Heap& heap, const std::string& name) {
+  if (name == "index") return Value::count(index0 + 1);
+  if (name == "index0") return Value::count(index0);
+  if (name == "first") return Value::boolean(index0 == 0);
+  if (name == "last") return Value::boolean(peek().is_missing());
+  if (name == "length") return Value::count(size(heap));
   const auto behind = [&] {
-    return static_cast<std::int64_t>(loop.size(heap)) - static_cast<std::int64_t>(loop.index0);
+    return static_cast<std::int64_t>(size(heap)) - static_cast<std::int64_t>(index0);
   };
   if (name == "revindex") return Value::integer(behind());
   if (name == "revindex0") return Value::integer(behind() - 1);
-  if (name == "depth") return Value::count(loop.depth0 + 1);
-  if (name == "depth0") return Value::count(loop.depth0);
+  if (name == "depth") return Value::count(depth0 + 1);
+  if (name == "depth0") return Value::count(depth0);
   if (name == "previtem") {
-    return loop.index0 == 0 ? heap.undefined("there is no previous item") : loop.before;
+    return index0 == 0 ? heap.undefined("there is no previous item") : before;
   }
   if (name == "nextitem") {
-    const Value next = loop.peek();
+    const Value next = peek();
     return next.is_missing() ? heap.undefined("there is no next item") : next;
   }
   return {};
@@ -152,7 +155,8 @@ inline Value own_attribute(Heap& heap, const Value& value, const std::string& na
     return heap.function(name, value);
   }
   switch (value.kind()) {
-    case Kind::loop: return loop_attribute(heap, value.as<Loop>(), name);
+    case Kind::loop:
+    case Kind::macro: return value.object()->attribute(heap, name);
     case Kind::named_space: {
       String key(name);
       const Dict::Entry* entry = value.as<NamedSpace>().attributes.find(heap, Value(Kind::string, &key));

@@ -11,6 +11,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/text/jinja/arithmetic.hpp"
 #include "merit/text/jinja/filters.hpp"
 #include "merit/text/jinja/globals.hpp"
 #include "merit/text/jinja/methods.hpp"

@@ -11,6 +11,7 @@
 
 #include "merit/core/view.hpp"
 #include "merit/text/jinja/access.hpp"
+#include "merit/text/jinja/arithmetic.hpp"
 #include "merit/text/jinja/tests.hpp"
 #include "merit/text/jinja/text_filters.hpp"
 #include "merit/text/jinja/value.hpp"

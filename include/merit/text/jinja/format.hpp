@@ -165,7 +165,13 @@ class PercentFormat {
       const Dict::Entry* entry = values_.as<Dict>().find(heap_, key);
       if (entry == nullptr) fail("the format names '", key.text(), "', which is not there");
       named = entry->value;
+      used_ = 1;  // what has no name finds no value behind this
       at_ = close + 1;
+    }
+    if (peek() == '%' && !named) {
+      ++at_;
+      out += '%';
+      return;
     }
     FormatSpec spec;
     bool zero = false;
@@ -207,10 +213,6 @@ class PercentFormat {
     while (peek() == 'h' || peek() == 'l' || peek() == 'L') ++at_;
     const char type = peek();
     ++at_;
-    if (type == '%') {
-      out += '%';
-      return;
-    }
     const Value value = named ? *named : next_value();
     if (zero && spec.align == 0 && type != 's' && type != 'r' && type != 'a' && type != 'c') {
       spec.fill = "0";

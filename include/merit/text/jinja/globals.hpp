@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "merit/core/view.hpp"
+#include "merit/io/utf8.hpp"
 #include "merit/text/jinja/access.hpp"
 #include "merit/text/jinja/methods.hpp"
 #include "merit/text/jinja/value.hpp"

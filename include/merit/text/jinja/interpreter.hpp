@@ -15,6 +15,7 @@
 #include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
 #include "merit/text/jinja/evaluator.hpp"
+#include "merit/text/jinja/given_value.hpp"
 #include "merit/text/jinja/globals.hpp"
 #include "merit/text/jinja/methods.hpp"
 #include "merit/text/jinja/scope.hpp"

@@ -162,6 +162,7 @@ class Lexer {
 
   void read_comment(Index begin) {
     const Index end = source_.find("#}", at_);
+    if (at_ == source_.size()) return;  // as in Jinja, no error where nothing is in it
     if (end == source_.npos) throw SyntaxFailure{begin, "the comment that begins here does not end"};
     const char sign = end > at_ ? source_[end - 1] : ' ';
     at_ = end + 2;
@@ -202,6 +203,8 @@ class Lexer {
       behind_end(last);
       return true;
     }
+    at_ = text_begin;
+    if (at_ == source_.size()) return true;  // as in Jinja, no error where nothing is in it
     throw SyntaxFailure{begin, "the raw block that begins here does not end"};
   }
 

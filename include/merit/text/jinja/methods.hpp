@@ -21,6 +21,7 @@ inline void fill_dict(Heap& heap, Dict& dict, const Arguments& arguments) {
     fail("expected one dict, found ", arguments.positional.size(), " arguments");
   if (!arguments.positional.empty()) {
     const Value& from = arguments.positional[0];
+    require_defined(from);
     if (from.is(Kind::dict)) {
       heap.charge(from.as<Dict>().entries.size());
       for (const Dict::Entry& entry : from.as<Dict>().entries) dict.set(heap, entry.key, entry.value);

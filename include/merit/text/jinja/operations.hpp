@@ -1,4 +1,4 @@
-// Slices and arithmetic, as in Python.
+// Slices, sums and numbers, as in Python.
 #pragma once
 
 #include <algorithm>
@@ -244,26 +244,6 @@ inline Value number_arithmetic(Operator operation, double a, double b) {
       return Value::number(result);
     }
   }
-}
-
-inline Value format_percent(Heap& heap, const Value& format, const Value& values);  // format.hpp
-
-inline Value arithmetic(Heap& heap, Operator operation, const Value& a, const Value& b) {
-  static constexpr const char* signs[] = {"'+'", "'-'", "'*'", "'/'", "'//'", "'%'", "'**'"};
-  require_defined(a);
-  if (!(operation == Operator::modulo && a.is_string())) require_defined(b);
-  if (a.is_integer() && b.is_integer()) return integer_arithmetic(operation, a.integer(), b.integer());
-  if (a.is_numeric() && b.is_numeric()) return number_arithmetic(operation, a.number(), b.number());
-  if (operation == Operator::add) return add(heap, a, b);
-  if (operation == Operator::modulo && a.is_string()) return format_percent(heap, a, b);
-  const auto repeatable = [](const Value& value) {
-    return value.is_string() || value.is(Kind::list) || value.is(Kind::tuple);
-  };
-  if (operation == Operator::multiply) {
-    if (repeatable(a) && b.is_integer()) return repeat(heap, a, b.integer());
-    if (a.is_integer() && repeatable(b)) return repeat(heap, b, a.integer());
-  }
-  refuse_operands(signs[static_cast<int>(operation)], a, b);
 }
 
 }  // namespace detail::jinja

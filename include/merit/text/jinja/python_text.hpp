@@ -17,13 +17,6 @@
 namespace merit::inline MERIT_ABI {
 namespace detail::jinja {
 
-/// Values may lie this deep in each other when they are written or compared.
-inline constexpr Index value_depth_limit = 300;
-
-inline void check_value_depth(Index depth) {
-  if (depth > value_depth_limit) fail("values are nested deeper than ", value_depth_limit, " levels");
-}
-
 /// A float as Python's repr: the shortest digits that give it back.
 inline std::string float_text(double value) {
   if (std::isnan(value)) return "nan";
@@ -169,6 +162,8 @@ inline void append_repr(Heap& heap, std::string& out, const Value& value, Index 
       out += '>';
       break;
     case Kind::generator: out += value.as<Generator>().text; break;
+    case Kind::loop:
+    case Kind::macro: out += value.object()->repr(heap); break;
     default: out += join({"<", type_name(value), ">"}); break;
   }
 }

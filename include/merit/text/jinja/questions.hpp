@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
@@ -115,84 +114,6 @@ inline std::vector<Value> all_of(Heap& heap, const Value& value) {
 }
 
 // Comparison.
-
-inline bool equal_items(Heap& heap, const std::vector<Value>& a, const std::vector<Value>& b, Index depth);
-inline bool equal_values(Heap& heap, const Value& a, const Value& b, Index depth) {
-  check_value_depth(depth);
-  heap.charge(1);
-  if (a.is_numeric() && b.is_numeric()) {
-    if (a.is_integer() && b.is_integer()) return a.integer() == b.integer();
-    return a.number() == b.number();
-  }
-  if (a.kind() != b.kind()) return false;
-  switch (a.kind()) {
-    case Kind::missing:
-    case Kind::undefined:
-    case Kind::none: return true;
-    case Kind::string:
-      if (a.text().size() != b.text().size()) return false;
-      heap.charge(a.text().size() / 64);
-      return a.text() == b.text();
-    case Kind::list:
-    case Kind::tuple: return equal_items(heap, a.items(), b.items(), depth);
-    case Kind::dict: {
-      auto& left = a.as<Dict>();
-      auto& right = b.as<Dict>();
-      if (left.entries.size() != right.entries.size()) return false;
-      for (const Dict::Entry& entry : left.entries) {
-        const Dict::Entry* other = right.find(heap, entry.key);
-        if (other == nullptr || !equal_values(heap, entry.value, other->value, depth + 1)) return false;
-      }
-      return true;
-    }
-    case Kind::range: {
-      const auto& left = a.as<Range>();
-      const auto& right = b.as<Range>();
-      return left.size == right.size && (left.size == 0 || left.start == right.start) &&
-             (left.size < 2 || left.step == right.step);
-    }
-    default: return a.object() == b.object();
-  }
-}
-inline bool equal_items(Heap& heap, const std::vector<Value>& a, const std::vector<Value>& b, Index depth) {
-  if (a.size() != b.size()) return false;
-  for (Index i = 0; i < a.size(); ++i) {
-    if (!equal_values(heap, a[i], b[i], depth + 1)) return false;
-  }
-  return true;
-}
-inline bool equal(Heap& heap, const Value& a, const Value& b) {
-  return equal_values(heap, a, b, 0);
-}
-
-inline std::uint64_t hash_at(Heap& heap, const Value& value, Index depth) {
-  check_value_depth(depth);
-  heap.charge(1);
-  switch (value.kind()) {
-    case Kind::boolean:
-    case Kind::integer:
-    case Kind::number: {
-      const double number = value.number() + 0.0;  // one zero
-      char bytes[sizeof number];
-      std::memcpy(bytes, &number, sizeof number);
-      return fnv1a({bytes, sizeof bytes});
-    }
-    case Kind::string: heap.charge(value.text().size() / 32); return fnv1a(value.text());
-    case Kind::tuple: {
-      std::uint64_t hash = 17;
-      for (const Value& item : value.items()) hash = hash * 1000003 ^ hash_at(heap, item, depth + 1);
-      return hash;
-    }
-    case Kind::list:
-    case Kind::dict:
-    case Kind::view: fail("a value of the type ", type_name(value), " cannot be a key");
-    default: return static_cast<std::uint64_t>(value.kind());
-  }
-}
-
-inline std::uint64_t hash_of(Heap& heap, const Value& value) {
-  return hash_at(heap, value, 0);
-}
 
 inline bool less(Heap& heap, const Value& a, const Value& b, Index depth = 0) {
   check_value_depth(depth);

@@ -1,9 +1,11 @@
 // The names of a template's parts, and the macros that hold on to them.
 #pragma once
 
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "merit/text/jinja/python_text.hpp"
 #include "merit/text/jinja/syntax.hpp"
 #include "merit/text/jinja/value.hpp"
 
@@ -35,6 +37,18 @@ struct Scope final : Object {
 struct Macro final : Object {
   const MacroSyntax* syntax = nullptr;
   Scope* scope = nullptr;
+
+  std::string repr(Heap& heap) override {
+    if (syntax->text.empty()) return "<Macro anonymous>";
+    String name(syntax->text);
+    std::string text = "<Macro ";
+    append_repr(heap, text, Value(Kind::string, &name));
+    return text + '>';
+  }
+  Value attribute(Heap& heap, const std::string& name) override {
+    if (name != "name") return {};
+    return syntax->text.empty() ? Value::none() : heap.text(syntax->text);
+  }
 };
 
 }  // namespace detail::jinja

@@ -375,8 +375,8 @@ class StringMethods {
 
   Value format_map() {
     const Bound given = bound({"mapping"}, 1);
-    if (!given[0].is(Kind::dict)) fail("'format_map' needs a dict");
     Arguments named;
+    if (!given[0].is(Kind::dict)) return heap_.text(BraceFormat(heap_, named).run(text_));
     for (const Dict::Entry& entry : given[0].as<Dict>().entries) {
       if (entry.key.is_string()) named.named.emplace_back(entry.key.text(), entry.value);
     }

@@ -7,6 +7,7 @@
 
 #include "merit/core/view.hpp"
 #include "merit/text/jinja/access.hpp"
+#include "merit/text/jinja/arithmetic.hpp"
 #include "merit/text/jinja/letter_case.hpp"
 #include "merit/text/jinja/operations.hpp"
 #include "merit/text/jinja/value.hpp"
@@ -71,7 +72,7 @@ inline bool apply_test(Heap& heap, const std::string& name, const Value& value, 
   if (name == "iterable") return Iterator::is_iterable(value);
   if (name == "sequence") {
     return value.is_string() || value.is(Kind::list) || value.is(Kind::tuple) || value.is(Kind::dict) ||
-           value.is(Kind::range);
+           value.is(Kind::range) || value.is_undefined();
   }
   if (name == "callable") {
     return value.is(Kind::function) || value.is(Kind::macro) || value.is(Kind::loop) ||

@@ -229,18 +229,18 @@ inline std::string word_title(std::string_view text) {
 
 inline Value truncated_text(Heap& heap, const Value& value, const Arguments& arguments) {
   const Bound given("truncate", arguments, {"length", "killwords", "end", "leeway"});
-  require_defined(value);
-  if (!value.is_string()) fail("a value of the type ", type_name(value), " cannot be truncated");
   const std::string end = given.has(2) ? given.text(2) : "...";
   const std::int64_t length = given.integer(0, 255);
   const std::int64_t leeway = given.given(3) ? given.integer(3, 5) : 5;
   const auto end_size = static_cast<std::int64_t>(count_characters(end));
   if (length < end_size || leeway < 0) fail("the length to truncate to is shorter than its end");
-  const auto& text = value.as<String>();
-  if (static_cast<std::int64_t>(text.characters) <= length ||
-      static_cast<std::int64_t>(text.characters) - length <= leeway) {
+  const auto size = length_of(value);
+  if (size &&
+      (static_cast<std::int64_t>(*size) <= length || static_cast<std::int64_t>(*size) - length <= leeway)) {
     return value;
   }
+  if (!value.is_string()) fail("a value of the type ", type_name(value), " cannot be truncated");
+  const auto& text = value.as<String>();
   std::string kept = part_of(heap, text, 0, static_cast<Index>(length - end_size));
   if (!given.truth(1, false)) kept = kept.substr(0, kept.rfind(' '));
   return heap.text(kept + end);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -13,9 +14,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/hash.hpp"
-#include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
-#include "merit/io/utf8.hpp"
 #include "merit/text/unicode.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -80,14 +79,16 @@ enum class Kind : std::uint8_t {
   scope,
 };
 
+class Heap;
+class Value;
+
 /// The base of everything that lies on the heap.
 struct Object {
   virtual ~Object() = default;
+  /// Python's repr and attributes, for the kinds that have their own.
+  virtual std::string repr(Heap&) { return {}; }
+  virtual Value attribute(Heap&, const std::string& name);  // missing: there is none
 };
-
-struct String;
-struct Sequence;
-struct Dict;
 
 /// One value: 16 bytes, copied freely. What it points at belongs to the Heap of the rendering, or to the
 /// syntax tree.
@@ -150,6 +151,10 @@ struct Sequence final : Object {
   bool group = false;  // a tuple of `groupby`: also .grouper and .list
 };
 
+inline Value Object::attribute(Heap&, const std::string&) {
+  return {};
+}
+
 inline const std::string& Value::text() const {
   return as<String>().text;
 }
@@ -169,7 +174,6 @@ struct Undefined final : Object {
   }
 };
 
-class Heap;
 inline bool equal(Heap& heap, const Value& a, const Value& b);
 /// Throws Failure for what has no hash: lists and dicts.
 inline std::uint64_t hash_of(Heap& heap, const Value& value);
@@ -350,34 +354,6 @@ class Heap {
   Index nesting_ = 0;
 };
 
-inline const std::string& checked_text(const std::string& text) {
-  if (first_invalid_utf8(text) != text.size()) fail("a text given to the template is not UTF-8");
-  return text;
-}
-
-/// A value as it was given. Its nesting is that of parsed JSON, or was made by the calling program.
-inline Value value_of(Heap& heap, const merit::Value& given, Index depth = 0) {
-  if (depth > 512) fail("the values given to the template are nested deeper than 512 levels");
-  if (const bool* boolean = given.boolean()) return Value::boolean(*boolean);
-  if (const std::int64_t* integer = given.integer()) return Value::integer(*integer);
-  if (const double* number = given.number()) return Value::number(*number);
-  if (const std::string* string = given.string()) return heap.text(checked_text(*string));
-  if (const merit::Value::List* list = given.list()) {
-    std::vector<Value> items;
-    items.reserve(list->size());
-    for (const merit::Value& item : *list) items.push_back(value_of(heap, item, depth + 1));
-    return heap.list(std::move(items));
-  }
-  if (const merit::Value::Fields* fields = given.fields()) {
-    auto& dict = heap.make<Dict>();
-    for (const ValueField& field : *fields) {
-      dict.set(heap, heap.text(checked_text(field.name)), value_of(heap, field.value, depth + 1));
-    }
-    return Value(Kind::dict, &dict);
-  }
-  return Value::none();
-}
-
 /// Python's name of the value's type.
 inline const char* type_name(const Value& value) {
   switch (value.kind()) {
@@ -408,6 +384,91 @@ inline const char* type_name(const Value& value) {
 /// Ends with the reason why `value` is undefined, if it is.
 inline void require_defined(const Value& value) {
   if (value.is_undefined()) fail(value.as<Undefined>().message());
+}
+
+/// Values may lie this deep in each other when they are written or compared.
+inline constexpr Index value_depth_limit = 300;
+
+inline void check_value_depth(Index depth) {
+  if (depth > value_depth_limit) fail("values are nested deeper than ", value_depth_limit, " levels");
+}
+
+inline bool equal_items(Heap& heap, const std::vector<Value>& a, const std::vector<Value>& b, Index depth);
+inline bool equal_values(Heap& heap, const Value& a, const Value& b, Index depth) {
+  check_value_depth(depth);
+  heap.charge(1);
+  if (a.is_numeric() && b.is_numeric()) {
+    if (a.is_integer() && b.is_integer()) return a.integer() == b.integer();
+    return a.number() == b.number();
+  }
+  if (a.kind() != b.kind()) return false;
+  switch (a.kind()) {
+    case Kind::missing:
+    case Kind::undefined:
+    case Kind::none: return true;
+    case Kind::string:
+      if (a.text().size() != b.text().size()) return false;
+      heap.charge(a.text().size() / 64);
+      return a.text() == b.text();
+    case Kind::list:
+    case Kind::tuple: return equal_items(heap, a.items(), b.items(), depth);
+    case Kind::dict: {
+      auto& left = a.as<Dict>();
+      auto& right = b.as<Dict>();
+      if (left.entries.size() != right.entries.size()) return false;
+      for (const Dict::Entry& entry : left.entries) {
+        const Dict::Entry* other = right.find(heap, entry.key);
+        if (other == nullptr || !equal_values(heap, entry.value, other->value, depth + 1)) return false;
+      }
+      return true;
+    }
+    case Kind::range: {
+      const auto& left = a.as<Range>();
+      const auto& right = b.as<Range>();
+      return left.size == right.size && (left.size == 0 || left.start == right.start) &&
+             (left.size < 2 || left.step == right.step);
+    }
+    default: return a.object() == b.object();
+  }
+}
+inline bool equal_items(Heap& heap, const std::vector<Value>& a, const std::vector<Value>& b, Index depth) {
+  if (a.size() != b.size()) return false;
+  for (Index i = 0; i < a.size(); ++i) {
+    if (!equal_values(heap, a[i], b[i], depth + 1)) return false;
+  }
+  return true;
+}
+inline bool equal(Heap& heap, const Value& a, const Value& b) {
+  return equal_values(heap, a, b, 0);
+}
+
+inline std::uint64_t hash_at(Heap& heap, const Value& value, Index depth) {
+  check_value_depth(depth);
+  heap.charge(1);
+  switch (value.kind()) {
+    case Kind::boolean:
+    case Kind::integer:
+    case Kind::number: {
+      const double number = value.number() + 0.0;  // one zero
+      char bytes[sizeof number];
+      std::memcpy(bytes, &number, sizeof number);
+      return fnv1a({bytes, sizeof bytes});
+    }
+    case Kind::string: heap.charge(value.text().size() / 32); return fnv1a(value.text());
+    case Kind::tuple: {
+      std::uint64_t hash = 17;
+      for (const Value& item : value.items()) hash = hash * 1000003 ^ hash_at(heap, item, depth + 1);
+      return hash;
+    }
+    case Kind::list:
+    case Kind::dict:
+    case Kind::view: fail("a value of the type ", type_name(value), " cannot be a key");
+    default: return static_cast<std::uint64_t>(value.kind());
+  }
+}
+
+inline std::uint64_t hash_of(Heap& heap, const Value& value) {
+  return hash_at(heap, value, 0);
 }
 
 }  // namespace detail::jinja
