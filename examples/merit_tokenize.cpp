@@ -7,7 +7,7 @@
 
 #include "merit/data/jsonl.hpp"
 #include "merit/io/json.hpp"
-#include "merit/run/model_text.hpp"
+#include "merit/run/read_model_text.hpp"
 #include "merit/text/plain_template.hpp"
 #include "merit/text/pretrained_tokenizer.hpp"
 #include "support/line_input.hpp"

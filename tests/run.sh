@@ -7,9 +7,10 @@ cd "$(dirname "$0")/.." || exit 1
 usage() {
   cat <<'TEXT'
 Usage: tests/run.sh [--quick | --full] [--no-install]
-  (default)     release build with every test and check; then the unit tests under the sanitizers
-  --quick       the release build alone
-  --full        the default, then the unit tests built by clang++ and on the machine's BLAS
+  (default)     release build (g++) with every check; then the unit tests under the sanitizers (clang++)
+  --quick       the release build alone, with every test in it
+  --full        the default, then the unit tests built by clang++ and on the machine's BLAS, and each header alone
+                with each compiler: about an hour
   --no-install  never install packages; say what is missing
 The environment variable MERIT_SHARED may name a folder of real data and models (default: ../shared).
 TEXT
@@ -81,10 +82,15 @@ for preset in $presets; do
   folder=build/$preset
   say "$preset: building in $folder"
   mkdir -p "$folder"
-  # Rooms that the sanitized build tests well enough are not built twice.
-  all_rooms=ON
-  [[ "$presets" == *debug* && "$preset" != debug ]] && all_rooms=OFF
-  if ! cmake --preset "$preset" -DMERIT_TEST_ALL_ROOMS=$all_rooms -DMERIT_TEST_UNITY=ON >"$folder/configure.log" 2>&1; then
+  # What the sanitized build tests is not built twice, and benchmarks are not tested.
+  everything=ON
+  [ "$presets" = "release debug" ] && everything=OFF
+  benches=$everything
+  [ "$preset" = debug ] && benches=OFF
+  program_level=""
+  [ $everything = OFF ] && program_level=-O0
+  if ! cmake --preset "$preset" -DMERIT_TEST_ALL_ROOMS=$everything -DMERIT_TEST_EVERY_COMPILER=$everything \
+    -DMERIT_BUILD_BENCH=$benches -DMERIT_PROGRAM_LEVEL=$program_level -DMERIT_TEST_UNITY=ON >"$folder/configure.log" 2>&1; then
     cat "$folder/configure.log"
     failed=$((failed + 1))
     continue
@@ -111,6 +117,15 @@ for preset in $presets; do
     failed=$((failed + 1))
   fi
 done
+
+if [[ "$presets" == *blas* ]]; then
+  say "each header alone with each compiler"
+  if cmake --build --preset release --target headers_alone; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+  fi
+fi
 
 say "done"
 finish

@@ -2,17 +2,11 @@
 // once, in models_….cpp, and shared by the programs.
 #pragma once
 
+#include <memory>
+#include <variant>
+
+#include "merit/model/hf_config.hpp"
 #include "merit/run/any_model.hpp"
-#include "merit/run/typed_model.hpp"
-
-namespace merit::inline MERIT_ABI {
-
-extern template std::unique_ptr<AnyModel> make_model(const Llama&, const ModelSettings&);
-extern template std::unique_ptr<AnyModel> make_model(const Gpt2&, const ModelSettings&);
-extern template std::unique_ptr<AnyModel> make_model(const BagOfTokens&, const ModelSettings&);
-extern template std::unique_ptr<AnyModel> make_model(const Features&, const ModelSettings&);
-
-}  // namespace merit::inline MERIT_ABI
 
 namespace programs {
 
@@ -31,9 +25,18 @@ using merit::VerifierLoss;
 using merit::head_from;
 using merit::head_named;
 using merit::loss_named;
-using merit::make_model;
 using merit::meaning_of;
 using merit::name_of;
 using merit::size_of;
+
+/// A model with fresh parameters. Throws ConfigError for what is not in the compiled set.
+std::unique_ptr<AnyModel> model_on(const merit::Llama& backbone, const merit::ModelSettings& settings);
+std::unique_ptr<AnyModel> model_on(const merit::Gpt2& backbone, const merit::ModelSettings& settings);
+std::unique_ptr<AnyModel> model_on(const merit::BagOfTokens& backbone, const merit::ModelSettings& settings);
+std::unique_ptr<AnyModel> model_on(const merit::Features& backbone, const merit::ModelSettings& settings);
+inline std::unique_ptr<AnyModel> make_model(const merit::BackboneConfig& backbone,
+                                            const merit::ModelSettings& settings) {
+  return std::visit([&](const auto& one) { return model_on(one, settings); }, backbone);
+}
 
 }  // namespace programs

@@ -510,7 +510,7 @@ Evaluation evaluate(AnyModel& model, const RecordSet& set, const Reading& readin
                     Index token_budget, const merit::OnProgress& on_progress) {
   Evaluation result;
   result.kind = set.kind;
-  ScoredSet scored = model.score(set.examples, token_budget, on_progress);
+  ScoredSet scored = model.measure(set.examples, token_budget, on_progress);
   result.rows = std::move(scored.rows);
   result.loss = scored.loss;
   for (const merit::RowScores& rows : result.rows)

@@ -255,7 +255,7 @@ SavedModel choose_backbone(const TrainingOptions& o, const std::optional<SavedMo
     tokenize.truncation = merit::truncation_from_name(o.truncation);
     tokenize.max_tokens = o.max_tokens;
     tokenize.without_prompt = o.without_prompt;
-    merit::ModelText text = merit::text_named(o.tokenizer);
+    merit::ModelText text = text_named(o.tokenizer);
     chosen.tokenizer = text.tokenizer;
     chosen.files = std::move(text.files);
     tokenize.conversation = std::move(text.conversation);

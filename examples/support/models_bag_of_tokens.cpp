@@ -1,8 +1,13 @@
 // The models on BagOfTokens.
+#include <memory>
+
+#include "any_model.hpp"
 #include "merit/run/typed_model.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace programs {
 
-template std::unique_ptr<AnyModel> make_model(const BagOfTokens&, const ModelSettings&);
+std::unique_ptr<AnyModel> model_on(const merit::BagOfTokens& backbone, const merit::ModelSettings& settings) {
+  return merit::make_model_on(backbone, settings);
+}
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace programs

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "merit/run/read_model_text.hpp"
+#include "merit/run/read_saved_model.hpp"
 #include "merit/train/progress.hpp"
 
 namespace programs {
@@ -47,6 +49,10 @@ OpenOptions open_options(const CLI::App& app, const OpenFlags& flags) {
                       .step_separator = unescaped(flags.step_separator)};
   if (app.count("--strings-as-chat") != 0) options.strings_as_chat = flags.strings_as_chat;
   return options;
+}
+
+merit::ModelText text_named(const std::string& name) {
+  return merit::text_named(name);
 }
 
 SavedModel read_usable(const std::filesystem::path& directory, const OpenOptions& options,

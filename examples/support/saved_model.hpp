@@ -33,6 +33,9 @@ OpenOptions open_options(const CLI::App& app, const OpenFlags& flags);
 SavedModel read_usable(const std::filesystem::path& directory, const OpenOptions& options,
                        const char* program);
 
+/// A tokenizer by what its user calls it, as merit::text_named() gives it.
+merit::ModelText text_named(const std::string& name);
+
 /// Says on stderr what loading did not do.
 void tell(const merit::LoadReport& report, const char* program);
 

@@ -49,6 +49,7 @@ struct TrainingOptions {
   merit::TrainOptions training;
   std::string decay = "cosine";
   bool no_sharing = false;
+  bool no_reward_statistics = false;
 
   Index evaluate_every = 0, patience = 0, checkpoint_every = 1000;
   std::uint16_t threads = 0;
@@ -230,6 +231,10 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   real("--epsilon", o.training.optimizer.epsilon, "of AdamW");
   real("--clip", o.training.max_gradient_norm, "the gradient's norm is cut to this; 0: not at all");
   number("--seed", o.training.seed, "of the weights at the start and of the order of records");
+  flag(
+      "--no-reward-statistics", o.no_reward_statistics,
+      "leave out the mean and deviation of the rewards over the training set, which scoring it again takes a "
+      "third of an epoch for; without them merit_score has no --normalised scores");
   flag("--no-sharing", o.no_sharing,
        "compute the common prefix of a pair twice, to measure what sharing saves");
   number("--evaluate-every", o.evaluate_every, "steps between evaluations; 0: only at the end");

@@ -284,7 +284,8 @@ class Run {
   /// The card with what is measured of the finished model.
   merit::ModelCard finished_card() {
     merit::ModelCard card = job_.card;
-    if (model_.meaning() == ScoreMeaning::per_completion) measure_rewards(card);
+    if (model_.meaning() == ScoreMeaning::per_completion && !options_.no_reward_statistics)
+      measure_rewards(card);
     if (job_.calibrate) fit_calibration(card);
     return card;
   }
@@ -293,8 +294,8 @@ class Run {
   void measure_rewards(merit::ModelCard& card) {
     const Reading reading = reading_of(model_.described(card), model_.meaning(), false);
     merit::Progress progress("measuring rewards", size_of(job_.train.examples));
-    const ScoredSet set = model_.score(job_.train.examples, options_.training.micro_batch_tokens,
-                                       [&](Index done, Index) { progress.update(done); });
+    const ScoredSet set = model_.measure(job_.train.examples, options_.training.micro_batch_tokens,
+                                         [&](Index done, Index) { progress.update(done); });
     std::vector<double> rewards;
     for (const merit::RowScores& rows : set.rows) rewards.push_back(completion_score(rows, model_, reading));
     try {

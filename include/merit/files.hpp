@@ -7,6 +7,7 @@
 #include "merit/data/record_files.hpp"
 #include "merit/data/tokenize.hpp"
 #include "merit/io/safetensors.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "merit/merit.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/hf_config.hpp"

@@ -12,6 +12,7 @@
 #include "merit/core/version.hpp"
 #include "merit/data/apply_reading.hpp"
 #include "merit/data/embedded_examples.hpp"
+#include "merit/data/embedded_records.hpp"
 #include "merit/data/embedded_task.hpp"
 #include "merit/data/forest.hpp"
 #include "merit/data/join_conversations.hpp"

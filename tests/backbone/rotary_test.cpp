@@ -17,9 +17,20 @@ using Kind = RotaryScaling::Kind;
 std::vector<double> frequencies(const RotaryScaling& scaling, double max_positions = 64) {
   return rotary_frequencies(8, 10000, scaling, max_positions).angular;
 }
+/// Frequencies are floats, as in transformers.
 void check_near(const std::vector<double>& found, const std::vector<double>& expected) {
   REQUIRE(found.size() == expected.size());
-  for (Index i = 0; i < found.size(); ++i) CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-12));
+  for (Index i = 0; i < found.size(); ++i) CHECK(found[i] == doctest::Approx(expected[i]).epsilon(2e-7));
+}
+
+TEST_CASE("frequencies have the bits of torch's 1 / (10000 ** (torch.arange(0, 12, 2).float() / 12))") {
+  const std::vector<double> torch = {1.0,
+                                     0.2154434472322464,
+                                     0.04641588404774666,
+                                     0.009999999776482582,
+                                     0.002154434332624078,
+                                     0.00046415894757956266};
+  CHECK(rotary_frequencies(12, 10000, {}, 64).angular == torch);
 }
 
 TEST_CASE("frequencies fall from 1 by powers of the base; linear scaling divides them all") {

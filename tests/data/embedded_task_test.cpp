@@ -1,5 +1,6 @@
 // The embedded task: what it promises about its problems, and that no cheap baseline can solve it.
 #include "merit/data/embedded_task.hpp"
+#include "merit/data/embedded_records.hpp"
 
 #include <doctest/doctest.h>
 

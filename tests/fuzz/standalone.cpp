@@ -1,5 +1,5 @@
-// Runs a fuzz target without libFuzzer, for a short time: the seeds as they are, and changes of them drawn
-// from a fixed seed. Usage: TARGET SECONDS FILE_OR_FOLDER...
+// Runs one of the fuzz targets without libFuzzer, for a short time: the seeds as they are, and changes of
+// them drawn from a fixed seed. Usage: fuzz_short TARGET SECONDS FILE_OR_FOLDER...
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -8,12 +8,31 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "merit/core/rng.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size);
+// All targets are compiled together: what they read shares most of its code.
+#define LLVMFuzzerTestOneInput gguf_fuzz
+#include "gguf_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput safetensors_fuzz
+#include "safetensors_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput tokenizer_fuzz
+#include "tokenizer_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput vocabulary_fuzz
+#include "vocabulary_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput template_fuzz
+#include "template_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput records_fuzz
+#include "records_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
 
 namespace {
 
@@ -65,23 +84,28 @@ Bytes changed(const std::vector<Bytes>& seeds, merit::Rng& rng) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count < 3) {
-    std::fprintf(stderr, "usage: %s SECONDS FILE_OR_FOLDER...\n", arguments[0]);
+  const std::map<std::string, int (*)(const std::uint8_t*, std::size_t)> targets = {
+      {"gguf", gguf_fuzz},           {"safetensors", safetensors_fuzz},
+      {"tokenizer", tokenizer_fuzz}, {"vocabulary", vocabulary_fuzz},
+      {"template", template_fuzz},   {"records", records_fuzz}};
+  const auto target = count < 4 ? targets.end() : targets.find(arguments[1]);
+  if (target == targets.end()) {
+    std::fprintf(stderr, "usage: %s TARGET SECONDS FILE_OR_FOLDER...\n", arguments[0]);
     return 2;
   }
   std::vector<Bytes> seeds;
-  for (int i = 2; i < count; ++i) add_seeds(arguments[i], seeds);
+  for (int i = 3; i < count; ++i) add_seeds(arguments[i], seeds);
   if (seeds.empty()) {
     std::fprintf(stderr, "%s: there are no seeds\n", arguments[0]);
     return 1;
   }
-  for (const Bytes& seed : seeds) LLVMFuzzerTestOneInput(seed.data(), seed.size());
+  for (const Bytes& seed : seeds) target->second(seed.data(), seed.size());
   merit::Rng rng(20261128);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(std::atof(arguments[1]));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(std::atof(arguments[2]));
   std::uint64_t runs = seeds.size();
   for (; std::chrono::steady_clock::now() < end; ++runs) {
     const Bytes input = changed(seeds, rng);
-    LLVMFuzzerTestOneInput(input.data(), input.size());
+    target->second(input.data(), input.size());
   }
   std::printf("%llu inputs from %zu seeds: each was read or refused\n", static_cast<unsigned long long>(runs),
               seeds.size());

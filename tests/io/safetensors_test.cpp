@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "merit/core/rng.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "temporary.hpp"
 
 namespace safetensors_test {

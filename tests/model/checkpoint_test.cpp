@@ -17,6 +17,7 @@
 
 #include "../io/temporary.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "merit/model/reward_model.hpp"
 #include "packed.hpp"
 

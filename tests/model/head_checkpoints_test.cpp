@@ -10,6 +10,7 @@
 #include "../io/temporary.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/infer/score.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "small_examples.hpp"

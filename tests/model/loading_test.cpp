@@ -10,6 +10,7 @@
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/scalar_head.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/reward_model.hpp"

@@ -16,6 +16,7 @@
 #include "merit/data/apply_reading.hpp"
 #include "merit/infer/probabilities.hpp"
 #include "merit/infer/score.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "merit/loss/regression_loss.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/published_head.hpp"

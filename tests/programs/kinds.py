@@ -98,6 +98,10 @@ def test_ranking_and_ratings():
     card = json.loads(content("ranking_model", "merit.json"))
     expected = (scores[0]["scores"][0] - card["reward_mean"]) / card["reward_deviation"]
     check(abs(normalised[0][0] - expected) < 1e-4, "mean and deviation of the card")
+    succeeds("merit_train", "--kind", "ranking", "--train", "ranking_eval.jsonl", "--out", "unmeasured",
+             "--no-reward-statistics", *SMALL)
+    check(json.loads(content("unmeasured", "merit.json"))["reward_mean"] is None, "the rewards are not measured")
+    fails(2, ["--normalised", "reward mean"], "merit_score", "--model", "unmeasured", "--normalised", stdin=lines)
 
 
 def outcome_records(count, seed):

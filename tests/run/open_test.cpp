@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "io/temporary.hpp"
@@ -20,6 +21,8 @@ using merit::DataError;
 using merit::Json;
 using merit::Message;
 using merit::SavedModel;
+/// The one backbone of these tests: the programs open the others.
+using Backbones = std::variant<merit::Llama>;
 using Model =
     merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, merit::EigenBackend<float>>;
 

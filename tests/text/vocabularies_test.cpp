@@ -214,9 +214,9 @@ TEST_CASE("a WordPiece vocabulary in GGUF encodes as its vocab.txt") {
 TEST_CASE("every split rule is one that a text can be split by") {
   GgufVocabulary vocabulary = read_gguf_vocabulary(GgufFile(golden("vocabulary.gguf")));
   const std::string text = "Don't  stop 12345\n\n café; HTTPServer isN'T 水は\t高い!\r\n x1 ";
-  for (const auto& [name, kind] : detail::split_rule_table) {
-    CAPTURE(name);
-    vocabulary.pre = std::string(name);
+  for (const auto& rule : detail::split_rule_table) {
+    vocabulary.pre = std::string(rule.first);
+    CAPTURE(vocabulary.pre);
     const PretrainedTokenizer tokenizer(describe_gguf(vocabulary, "x"), "x");
     const std::vector<Token> ids = encoded(tokenizer, text);
     CHECK(tokenizer.decode({ids.data(), ids.size()}) == text);

@@ -59,14 +59,18 @@ struct RotaryFrequencies {
   double magnitude = 1;
 };
 
-/// Angular frequencies base^(−2i/head_dim), scaled. Source: the papers above, as transformers computes them.
+/// Angular frequencies base^(−2i/head_dim), scaled. Source: the papers above, as transformers computes them:
+/// in float, whose rounding a model is trained with and read by, since it moves an angle at position 2,000 by
+/// up to 1e-4.
 inline RotaryFrequencies rotary_frequencies(Index head_dim, double base, const RotaryScaling& scaling,
                                             double max_positions) {
   const Index half = head_dim / 2;
   const auto dim = static_cast<double>(head_dim);
   RotaryFrequencies result;
-  for (Index i = 0; i < half; ++i)
-    result.angular.push_back(std::pow(base, -2.0 * static_cast<double>(i) / dim));
+  for (Index i = 0; i < half; ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
+    result.angular.push_back(static_cast<double>(1 / std::pow(static_cast<float>(base), exponent)));
+  }
   constexpr double two_pi = 2.0 * std::numbers::pi;
   switch (scaling.kind) {
     case RotaryScaling::Kind::none:
@@ -159,7 +163,8 @@ class RotaryTable {
     Buffer<T> host(positions * 2 * half);
     for (Index p = 0; p < positions; ++p) {
       for (Index i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(p) * frequencies_.angular[i];
+        // A product of floats, as transformers has it.
+        const double angle = static_cast<float>(p) * static_cast<float>(frequencies_.angular[i]);
         host.data()[p * 2 * half + i] = static_cast<T>(frequencies_.magnitude * std::cos(angle));
         host.data()[p * 2 * half + half + i] = static_cast<T>(frequencies_.magnitude * std::sin(angle));
       }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/data/embedded_records.hpp"
 #include "merit/data/embedded_task.hpp"
 #include "merit/data/example.hpp"
 #include "merit/text/byte_tokenizer.hpp"

@@ -1,5 +1,5 @@
-// Weights in files: the safetensors format, read and written, one file or shards with an index.
-// Format: https://github.com/huggingface/safetensors#format. A file is
+// Weights in files: the safetensors format, one file or shards with an index. write_safetensors.hpp writes
+// it. Format: https://github.com/huggingface/safetensors#format. A file is
 //   8 bytes   N, the length of the header, little-endian
 //   N bytes   JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …}
 //   the rest  the data; offsets count from here and cover it without holes or overlaps
@@ -9,19 +9,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "merit/core/dtype.hpp"
@@ -358,179 +353,5 @@ class SafetensorsDirectory {
   std::map<std::string, Index, std::less<>> shard_of_;
   std::vector<std::string> unindexed_;
 };
-
-/// A tensor to be written: where its numbers are, row-major. Does not own them.
-struct TensorSource {
-  std::string name;
-  std::vector<Index> shape;
-  std::variant<const float*, const double*> data;
-  std::optional<Dtype> dtype = std::nullopt;  ///< in the file; nothing: what the options say
-};
-
-struct SafetensorsOptions {
-  /// The type in the file; nothing: F32 for floats and F64 for doubles, which loses no bit.
-  std::optional<Dtype> dtype = std::nullopt;
-
-  /// More strings for "__metadata__", beside {"format": "pt"} which transformers expects.
-  std::map<std::string, std::string> metadata{};
-
-  /// write_safetensors_directory begins a new shard before a shard's data would grow beyond this.
-  Index max_shard_bytes = std::numeric_limits<Index>::max();
-
-  /// Infinities and NaNs, also those that arise because a number does not fit the type in the file.
-  NonFinite non_finite = NonFinite::reject;
-};
-
-namespace detail {
-
-inline Dtype stored_dtype(const TensorSource& tensor, const SafetensorsOptions& options) {
-  const Dtype own = std::holds_alternative<const double*>(tensor.data) ? Dtype::f64 : Dtype::f32;
-  return tensor.dtype.value_or(options.dtype.value_or(own));
-}
-
-inline Index stored_bytes(const TensorSource& tensor, const SafetensorsOptions& options) {
-  const auto elements = element_count(tensor.shape);
-  const auto bytes =
-      elements ? checked_product(*elements, size_of(stored_dtype(tensor, options))) : std::nullopt;
-  if (!bytes) {
-    throw UsageError(
-        concat("tensor ", quote(tensor.name), ": the shape ", shape_text(tensor.shape), " overflows"));
-  }
-  return *bytes;
-}
-
-inline void check_names(std::span<const TensorSource> tensors) {
-  std::unordered_set<std::string_view> names;
-  for (const TensorSource& tensor : tensors) {
-    if (tensor.name == "__metadata__") throw UsageError("a tensor cannot be called \"__metadata__\"");
-    if (!names.insert(tensor.name).second) {
-      throw UsageError(concat("two tensors are called ", quote(tensor.name)));
-    }
-  }
-}
-
-/// Appends one tensor's numbers to `file`, a block at a time.
-template <class T>
-void write_numbers(AtomicFile& file, const std::filesystem::path& path, const TensorSource& tensor,
-                   const T* data, Dtype dtype, NonFinite non_finite) {
-  const Index elements = *element_count(tensor.shape);
-  const Index size = size_of(dtype);
-  std::vector<std::byte> block(std::min(elements, conversion_block) * size);
-  std::vector<T> back(non_finite == NonFinite::reject ? std::min(elements, conversion_block) : 0);
-  for (Index done = 0; done < elements;) {
-    const Index count = std::min(elements - done, conversion_block);
-    encode(dtype, data + done, block.data(), count);
-    if (non_finite == NonFinite::reject) {
-      decode(dtype, block.data(), back.data(), count);
-      const Index bad = first_non_finite(back.data(), count);
-      if (bad < count) {
-        throw DataError(concat(path.string(), ": not written: tensor ", quote(tensor.name), ": element ",
-                               done + bad, " is ", data[done + bad], ", which is not a finite ",
-                               name_of(dtype)));
-      }
-    }
-    file.write(block.data(), count * size);
-    done += count;
-  }
-}
-
-}  // namespace detail
-
-/// Writes one safetensors file, all or nothing (AtomicFile). Options about shards do not apply. Throws
-/// UsageError for two tensors of one name or a shape that overflows, DataError for a number that is not
-/// finite in the file's type, IoError when the system refuses.
-inline void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
-                              const SafetensorsOptions& options = {}) {
-  detail::check_names(tensors);
-  // Wide types first keep every tensor aligned to its element, because the header is padded to 8 bytes.
-  std::vector<const TensorSource*> order;
-  for (const TensorSource& tensor : tensors) order.push_back(&tensor);
-  std::stable_sort(order.begin(), order.end(), [&](const TensorSource* a, const TensorSource* b) {
-    return size_of(detail::stored_dtype(*a, options)) > size_of(detail::stored_dtype(*b, options));
-  });
-
-  std::map<std::string, std::string> metadata = options.metadata;
-  metadata.emplace("format", "pt");
-  std::string header = "{\"__metadata__\":";
-  header += json_text(metadata, path.string(), -1);
-  Index offset = 0;
-  for (const TensorSource* tensor : order) {
-    const Index end = offset + detail::stored_bytes(*tensor, options);
-    if (end < offset) throw UsageError("the tensors together are larger than a file can be");
-    const Json entry = {{"dtype", name_of(detail::stored_dtype(*tensor, options))},
-                        {"shape", tensor->shape},
-                        {"data_offsets", {offset, end}}};
-    header.append(",").append(json_text(tensor->name, path.string(), -1)).append(":").append(entry.dump());
-    offset = end;
-  }
-  header += "}";
-  header.append((8 - header.size() % 8) % 8, ' ');
-  if (header.size() > detail::safetensors_header_limit) {
-    throw UsageError(detail::concat(path.string(), ": the header would be ", header.size(),
-                                    " bytes, more than readers accept"));
-  }
-
-  AtomicFile file(path);
-  const std::uint64_t length = header.size();
-  file.write(&length, sizeof length);
-  file.write(header);
-  for (const TensorSource* tensor : order) {
-    std::visit(
-        [&](const auto* data) {
-          detail::write_numbers(file, path, *tensor, data, detail::stored_dtype(*tensor, options),
-                                options.non_finite);
-        },
-        tensor->data);
-  }
-  file.commit();
-}
-
-/// Writes a checkpoint's weights into an existing directory as transformers does: `STEM.safetensors`, or,
-/// when they exceed options.max_shard_bytes, `STEM-00001-of-0000N.safetensors` and so on with
-/// `STEM.safetensors.index.json`. Tensors keep their order; one that is larger than a shard gets a shard of
-/// its own. Each file is written all or nothing; for all of them together use AtomicDirectory.
-inline void write_safetensors_directory(const std::filesystem::path& directory,
-                                        std::span<const TensorSource> tensors,
-                                        const SafetensorsOptions& options = {},
-                                        std::string_view stem = "model") {
-  detail::check_names(tensors);
-  struct Shard {
-    Index begin = 0, end = 0;  // tensors
-    Index bytes = 0;
-  };
-  std::vector<Shard> shards(1);
-  Index total = 0;
-  for (Index i = 0; i < tensors.size(); ++i) {
-    const Index bytes = detail::stored_bytes(tensors[i], options);
-    // Written without a sum that could overflow.
-    if (shards.back().end > shards.back().begin &&
-        (bytes > options.max_shard_bytes || shards.back().bytes > options.max_shard_bytes - bytes)) {
-      shards.push_back({i, i, 0});
-    }
-    shards.back().end = i + 1;
-    shards.back().bytes += bytes;
-    total += bytes;
-  }
-
-  const std::filesystem::path single = directory / detail::concat(stem, ".safetensors");
-  const std::filesystem::path index = directory / detail::concat(stem, ".safetensors.index.json");
-  // A reader prefers the single file, so the one that is not written now must not stay from earlier.
-  if (shards.size() == 1) {
-    write_safetensors(single, tensors, options);
-    detail::remove_file(index);
-    return;
-  }
-  Json weight_map = Json::object();
-  for (Index s = 0; s < shards.size(); ++s) {
-    std::array<char, 64> number{};
-    std::snprintf(number.data(), number.size(), "-%05zu-of-%05zu.safetensors", s + 1, shards.size());
-    const std::string name = detail::concat(stem, number.data());
-    const auto part = tensors.subspan(shards[s].begin, shards[s].end - shards[s].begin);
-    write_safetensors(directory / name, part, options);
-    for (const TensorSource& tensor : part) weight_map[tensor.name] = name;
-  }
-  write_json(index, {{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}});
-  detail::remove_file(single);
-}
 
 }  // namespace merit::inline MERIT_ABI

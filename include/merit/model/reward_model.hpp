@@ -114,6 +114,21 @@ struct CheckPolicies {
   static constexpr bool value = true;
 };
 
+/// What would read outside a table, said in one sentence. A limit of 0 positions is none.
+inline void check_tokens(std::span<const Token> tokens, Index token_limit, Index depth,
+                         Index position_limit) {
+  for (const Token token : tokens) {
+    if (token >= token_limit) {
+      throw DataError(concat("token ", token, " is outside the model's vocabulary of ", token_limit,
+                             ": the tokenizer does not belong to this model"));
+    }
+  }
+  if (position_limit != 0 && depth > position_limit) {
+    throw DataError(concat("a sequence has ", depth, " tokens, expected at most ", position_limit,
+                           ", the model's positions: cut it with a truncation policy"));
+  }
+}
+
 }  // namespace detail
 
 /// A reward model.
@@ -259,23 +274,11 @@ class RewardModel {
     }
   }
 
-  /// What would read outside a table, said in one sentence.
   void check(const Forest& forest) const {
     if (forest.row_count() == 0) throw UsageError("the forest has no rows: nothing to score");
     if constexpr (!reads_features<Backbone>) {
-      const Index limit = config_.backbone.token_limit();
-      for (const Token token : forest.tokens) {
-        if (token >= limit) {
-          throw DataError(detail::concat("token ", token, " is outside the model's vocabulary of ", limit,
-                                         ": the tokenizer does not belong to this model"));
-        }
-      }
-      const Index positions = config_.backbone.position_limit();
-      if (positions != 0 && forest.depth > positions) {
-        throw DataError(detail::concat("a sequence has ", forest.depth, " tokens, expected at most ",
-                                       positions,
-                                       ", the model's positions: cut it with a truncation policy"));
-      }
+      detail::check_tokens(forest.tokens, config_.backbone.token_limit(), forest.depth,
+                           config_.backbone.position_limit());
     }
   }
 

@@ -38,26 +38,33 @@ constexpr std::string_view class_ending(bool gpt2) {
   }
 }
 
-/// config.json of a model, with what its card says of reading, as name_of(ReadingRule) or empty, and labels.
-template <class Model>
-Json config_json(const Model& model, const std::string& reading, const std::vector<std::string>& names) {
-  using Head = typename Model::HeadType;
-  constexpr bool gpt2 = std::is_same_v<typename Model::BackboneType, Gpt2>;
-  Json config =
-      backbone_config_json(model.config().backbone, HfTask{class_ending<Head>(gpt2), model.reward_outputs()});
+/// `config` of a model with so many outputs, with what its card says of reading, as name_of(ReadingRule) or
+/// empty, and labels.
+inline void add_reading(Json& config, const std::string& reading, const std::vector<std::string>& names,
+                        Index outputs) {
   if (!reading.empty()) {
     const ReadingRule rule = reading_rule_from_name(reading);
     using Kind = ReadingRule::Kind;
     if (rule.kind == Kind::last_not_pad || rule.kind == Kind::before_first_pad)
       config["pad_token_id"] = rule.tokens.at(0);
   }
-  if (names.size() == model.reward_outputs() && config.contains("id2label")) {
+  if (names.size() == outputs && config.contains("id2label")) {
     config["label2id"] = Json::object();
     for (Index i = 0; i < names.size(); ++i) {
       config["id2label"][std::to_string(i)] = names[i];
       config["label2id"][names[i]] = i;
     }
   }
+}
+
+/// config.json of a model, with what its card says of reading and labels.
+template <class Model>
+Json config_json(const Model& model, const std::string& reading, const std::vector<std::string>& names) {
+  using Head = typename Model::HeadType;
+  constexpr bool gpt2 = std::is_same_v<typename Model::BackboneType, Gpt2>;
+  Json config =
+      backbone_config_json(model.config().backbone, HfTask{class_ending<Head>(gpt2), model.reward_outputs()});
+  add_reading(config, reading, names, model.reward_outputs());
   if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
     const GatedRegressionHead& head = model.head();
     config.update({{"num_objectives", head.attributes},

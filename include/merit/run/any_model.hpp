@@ -12,7 +12,7 @@
 
 #include "merit/data/example.hpp"
 #include "merit/infer/score.hpp"
-#include "merit/model/checkpoint.hpp"
+#include "merit/model/model_card.hpp"
 #include "merit/run/model_set.hpp"
 #include "merit/run/scoring_model.hpp"
 #include "merit/train/trainer.hpp"
@@ -56,8 +56,7 @@ class AnyModel : public ScoringModel {
   virtual void save(const std::filesystem::path& directory, const ModelCard& card,
                     const SaveOptions& options) = 0;
   virtual std::unique_ptr<AnyRun> train(const Examples& examples, const TrainOptions& options) = 0;
-  using ScoringModel::score;
-  virtual ScoredSet score(const Examples& examples, Index token_budget, const OnProgress& on_progress) = 0;
+  virtual ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress) = 0;
 };
 
 /// What a model is made of besides its backbone.

@@ -13,7 +13,7 @@
 #include "merit/infer/probabilities.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/loss/numerics.hpp"
-#include "merit/model/checkpoint.hpp"
+#include "merit/model/model_card.hpp"
 #include "merit/run/scoring_model.hpp"
 
 namespace merit::inline MERIT_ABI {

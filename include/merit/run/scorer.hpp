@@ -13,6 +13,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/data/record.hpp"
+#include "merit/run/read_saved_model.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/saved_model.hpp"
@@ -141,7 +142,11 @@ class Scorer {
 ///
 ///   merit::Scorer scorer = merit::open("Skywork-Reward-V2-Qwen3-0.6B");
 ///   scorer.score(conversation);
-inline Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
+///
+/// `Backbones` is a std::variant of the backbones to compile, of all by default:
+/// open<std::variant<merit::Llama>> compiles in a third of the time, and refuses a model on another.
+template <class Backbones = BackboneConfig>
+Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
   SavedModel saved = read_saved_model(place, options);
   if (!saved.has_head) {
     throw DataError(
@@ -149,7 +154,8 @@ inline Scorer open(const std::filesystem::path& place, const OpenOptions& option
         ": holds a language model without a head, expected a reward model; merit_train --from makes one of "
         "it, or name the tokens whose logits say good and bad");
   }
-  std::unique_ptr<ScoringModel> model = make_scoring_model(saved.backbone, saved.head, options.threads);
+  std::unique_ptr<ScoringModel> model =
+      make_scoring_model<Backbones>(saved.backbone, saved.head, options.threads);
   LoadOptions load = load_options(saved);
   load.on_progress = options.on_progress;
   model->load(place, load);

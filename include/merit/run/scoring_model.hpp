@@ -9,7 +9,7 @@
 #include "merit/core/view.hpp"
 #include "merit/data/example.hpp"
 #include "merit/infer/score.hpp"
-#include "merit/model/checkpoint.hpp"
+#include "merit/model/load_options.hpp"
 
 namespace merit::inline MERIT_ABI {
 

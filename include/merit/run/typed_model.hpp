@@ -60,7 +60,6 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
 
  public:
   using Base::Base;
-  using Base::score;
 
   ModelCard described(const ModelCard& card) const override { return merit::described(this->model_, card); }
   void save(const std::filesystem::path& directory, const ModelCard& card,
@@ -81,8 +80,8 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
         examples);
   }
 
-  ScoredSet score(const Examples& examples, Index token_budget, const OnProgress& on_progress) override {
-    return std::visit([&](const auto& list) { return score_list(list, token_budget, on_progress); },
+  ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress) override {
+    return std::visit([&](const auto& list) { return measure_list(list, token_budget, on_progress); },
                       examples);
   }
 
@@ -90,8 +89,8 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
   using Score = typename Model::Score;
 
   template <class Example>
-  ScoredSet score_list(const std::vector<Example>& examples, Index token_budget,
-                       const OnProgress& on_progress) {
+  ScoredSet measure_list(const std::vector<Example>& examples, Index token_budget,
+                         const OnProgress& on_progress) {
     ScoredSet set;
     if constexpr (learns<Model, Example>) {
       // What the loss divides by is counted first, as in training.
@@ -127,7 +126,7 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
         Family& family = families.emplace_back();
         for_each_sequence(example, [&](const Sequence& sequence) { family.members.push_back(&sequence); });
       }
-      set.rows = Base::score(families, token_budget, on_progress);
+      set.rows = this->score(families, token_budget, on_progress);
     }
     return set;
   }
@@ -148,11 +147,8 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
 };
 
 /// Builds a model with fresh parameters. Throws ConfigError for what is not in the compiled set.
-///
-/// A program that uses it in several files compiles it once: `extern template` in them and an explicit
-/// instantiation in one.
 template <class Backbone>
-std::unique_ptr<AnyModel> make_model(const Backbone& backbone, const ModelSettings& settings) {
+std::unique_ptr<AnyModel> make_model_on(const Backbone& backbone, const ModelSettings& settings) {
   return std::visit(
       [&]<class Head, class Loss>(const Head& head, const Loss& loss) -> std::unique_ptr<AnyModel> {
         if constexpr (!carries<Backbone, Head>) {
@@ -174,9 +170,19 @@ std::unique_ptr<AnyModel> make_model(const Backbone& backbone, const ModelSettin
       settings.head, settings.loss);
 }
 
-/// The same for a backbone chosen at run time.
-inline std::unique_ptr<AnyModel> make_model(const BackboneConfig& backbone, const ModelSettings& settings) {
-  return std::visit([&](const auto& numbers) { return make_model(numbers, settings); }, backbone);
+/// The same for a backbone chosen at run time among `Backbones`, a std::variant: a program compiles the
+/// models of those alone. Throws ConfigError for another.
+template <class Backbones = BackboneConfig>
+std::unique_ptr<AnyModel> make_model(const BackboneConfig& backbone, const ModelSettings& settings) {
+  return std::visit(
+      [&]<class Backbone>(const Backbone& numbers) -> std::unique_ptr<AnyModel> {
+        if constexpr (detail::is_alternative<Backbone, Backbones>) {
+          return make_model_on(numbers, settings);
+        } else {
+          detail::throw_not_compiled<Backbone>();
+        }
+      },
+      backbone);
 }
 
 }  // namespace merit::inline MERIT_ABI

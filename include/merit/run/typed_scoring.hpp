@@ -68,15 +68,18 @@ template <class Backbone, class Head>
                                : ": that reads the logits of a language model; use llama or gpt2"));
 }
 
+template <class Backbone>
+[[noreturn]] void throw_not_compiled() {
+  throw ConfigError(
+      concat("the backbone is ", Backbone::name(), ", which this program was compiled without"));
+}
+
 }  // namespace detail
 
 /// A model whose parameters come from a file. Throws ConfigError where the backbone cannot carry the head.
-///
-/// A program that uses it in several files compiles it once: `extern template` in them and an explicit
-/// instantiation in one.
 template <class Backbone>
-std::unique_ptr<ScoringModel> make_scoring_model(const Backbone& backbone, const AnyHead& any_head,
-                                                 int threads) {
+std::unique_ptr<ScoringModel> make_scoring_model_on(const Backbone& backbone, const AnyHead& any_head,
+                                                    int threads) {
   return std::visit(
       [&]<class Head>(const Head& head) -> std::unique_ptr<ScoringModel> {
         if constexpr (!carries<Backbone, Head>) {
@@ -93,11 +96,20 @@ std::unique_ptr<ScoringModel> make_scoring_model(const Backbone& backbone, const
       any_head);
 }
 
-/// The same for a backbone chosen at run time.
-inline std::unique_ptr<ScoringModel> make_scoring_model(const BackboneConfig& backbone, const AnyHead& head,
-                                                        int threads) {
-  return std::visit([&](const auto& numbers) { return make_scoring_model(numbers, head, threads); },
-                    backbone);
+/// The same for a backbone chosen at run time among `Backbones`, a std::variant: a program compiles the
+/// models of those alone. Throws ConfigError for another.
+template <class Backbones = BackboneConfig>
+std::unique_ptr<ScoringModel> make_scoring_model(const BackboneConfig& backbone, const AnyHead& head,
+                                                 int threads) {
+  return std::visit(
+      [&]<class Backbone>(const Backbone& numbers) -> std::unique_ptr<ScoringModel> {
+        if constexpr (detail::is_alternative<Backbone, Backbones>) {
+          return make_scoring_model_on(numbers, head, threads);
+        } else {
+          detail::throw_not_compiled<Backbone>();
+        }
+      },
+      backbone);
 }
 
 }  // namespace merit::inline MERIT_ABI

@@ -1,10 +1,14 @@
 // Regular expressions over PCRE2, read as Oniguruma reads them, with limits: a hostile one ends in an error.
 #pragma once
 
-#ifndef PCRE2_CODE_UNIT_WIDTH
-#define PCRE2_CODE_UNIT_WIDTH 0  // functions are called by their full names: no generic names are wanted
-#endif
+// Functions are called by their full names: no generic ones are wanted, and no macro of ours is left behind.
+#ifdef PCRE2_CODE_UNIT_WIDTH
 #include <pcre2.h>
+#else
+#define PCRE2_CODE_UNIT_WIDTH 0
+#include <pcre2.h>
+#undef PCRE2_CODE_UNIT_WIDTH
+#endif
 
 #include <algorithm>
 #include <array>

@@ -14,6 +14,7 @@
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/train/trainer.hpp"
 
@@ -48,19 +49,22 @@ std::string fingerprint(std::span<const Example> examples) {
   return text.str();
 }
 
-/// Everything that must be the same for a run to go on.
-template <class Model, class Example>
-Json run_identity(const Trainer<Model, Example>& trainer) {
-  const TrainOptions& options = trainer.options();
-  const auto& model = trainer.model().config();
+/// The parts of a run's identity that a model and its examples have, as text where they are types.
+struct RunParts {
+  Json backbone, head, loss;
   Index frozen_layers = 0;  // which config.json does not hold
-  if constexpr (requires { model.backbone.frozen_layers; }) frozen_layers = model.backbone.frozen_layers;
-  return {{"backbone", backbone_config_json(model.backbone)},
-          {"frozen_layers", frozen_layers},
-          {"head", policy_json(model.head)},
-          {"loss", policy_json(model.loss)},
-          {"examples", trainer.examples().size()},
-          {"fingerprint", fingerprint(trainer.examples())},
+  Index examples = 0;
+  std::string fingerprint;
+  std::string_view precision, backend;
+};
+
+inline Json identity_of(const RunParts& parts, const TrainOptions& options) {
+  return {{"backbone", parts.backbone},
+          {"frozen_layers", parts.frozen_layers},
+          {"head", parts.head},
+          {"loss", parts.loss},
+          {"examples", parts.examples},
+          {"fingerprint", parts.fingerprint},
           {"epochs", options.epochs},
           {"batch_size", options.batch_size},
           {"micro_batch_tokens", options.micro_batch_tokens},
@@ -75,9 +79,90 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
           {"warmup", options.schedule.warmup},
           {"decay", std::string(name_of(options.schedule.decay))},
           {"floor", options.schedule.floor},
-          {"precision", std::string(name_of(dtype_of<typename Model::BackendType::Scalar>()))},
-          {"backend", std::string(Model::BackendType::name())}};
+          {"precision", std::string(parts.precision)},
+          {"backend", std::string(parts.backend)}};
 }
+
+/// Everything that must be the same for a run to go on.
+template <class Model, class Example>
+Json run_identity(const Trainer<Model, Example>& trainer) {
+  const auto& model = trainer.model().config();
+  RunParts parts{.backbone = backbone_config_json(model.backbone),
+                 .head = policy_json(model.head),
+                 .loss = policy_json(model.loss),
+                 .examples = trainer.examples().size(),
+                 .fingerprint = fingerprint(trainer.examples()),
+                 .precision = name_of(dtype_of<typename Model::BackendType::Scalar>()),
+                 .backend = Model::BackendType::name()};
+  if constexpr (requires { model.backbone.frozen_layers; })
+    parts.frozen_layers = model.backbone.frozen_layers;
+  return identity_of(parts, trainer.options());
+}
+
+/// The optimizer's moments beside the weights, and where the run stands.
+template <class Backend>
+void write_run(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
+               AdamW::Bound<Backend>& optimizer, const Json& state) {
+  using T = typename Backend::Scalar;
+  std::vector<Buffer<T>> blocks;
+  std::vector<TensorSource> tensors;
+  for (const auto& [prefix, moments] : {std::pair{"first_moment.", optimizer.first_moments()},
+                                        std::pair{"second_moment.", optimizer.second_moments()}}) {
+    Buffer<T> host(moments.size);
+    Backend::to_host(parameters.handle(), moments.data, host.data(), host.size());
+    for (Index i = 0; i < parameters.tensor_count(); ++i) {
+      const T* data = host.data() + parameters.offset(i);
+      tensors.push_back({prefix + parameters.spec(i).name, parameters.spec(i).shape, data});
+    }
+    blocks.push_back(std::move(host));
+  }
+  write_safetensors(directory / optimizer_file, tensors);
+  write_json(directory / run_file, state);
+}
+
+/// The steps that the run in `directory` has made. Throws ConfigError that lists where it is another run than
+/// `expected`, DataError where it is further than `steps`.
+inline Index read_run(const std::filesystem::path& directory, const Json& expected, Index steps) {
+  const std::filesystem::path file = directory / run_file;
+  const Json state = read_json(file);
+  const Json found = require<Json>(state, "run", file.string());
+  std::vector<std::string> differences;
+  list_differences("run", found, expected, differences);
+  if (!differences.empty()) {
+    std::string text;
+    for (const std::string& difference : differences) text += (text.empty() ? "" : "; ") + difference;
+    throw ConfigError(concat(file.string(), ": this run was started otherwise: ", text,
+                             ". Give the same data and options to go on with it"));
+  }
+  const Index step = require<Index>(state, "step", file.string());
+  if (step > steps) {
+    throw DataError(concat(file.string(), ": field \"step\" is ", step, ", expected at most ", steps));
+  }
+  return step;
+}
+
+/// The optimizer's moments, as write_run wrote them, in host memory: both are read before either is set.
+template <class Backend>
+struct SavedMoments {
+  using T = typename Backend::Scalar;
+
+  Buffer<T> first, second;
+
+  SavedMoments(const std::filesystem::path& directory, const Parameters<Backend>& parameters)
+      : first(parameters.size()), second(parameters.size()) {
+    const SafetensorsFile file(directory / optimizer_file);
+    for (Index i = 0; i < parameters.tensor_count(); ++i) {
+      const Index begin = parameters.offset(i), count = parameters.element_count(i);
+      file.read(concat("first_moment.", parameters.spec(i).name), VectorView<T>(first.data() + begin, count));
+      file.read(concat("second_moment.", parameters.spec(i).name),
+                VectorView<T>(second.data() + begin, count));
+    }
+  }
+  void set(const Parameters<Backend>& parameters, AdamW::Bound<Backend>& optimizer) const {
+    Backend::from_host(parameters.handle(), first.data(), optimizer.first_moments().data, first.size());
+    Backend::from_host(parameters.handle(), second.data(), optimizer.second_moments().data, second.size());
+  }
+};
 
 }  // namespace detail
 
@@ -86,29 +171,13 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
 template <class Model, class Example>
 void save_run(const std::filesystem::path& directory, Model& model, Trainer<Model, Example>& trainer,
               const ModelCard& card, const Json& notes = Json::object(), const SaveOptions& options = {}) {
-  using Backend = typename Model::BackendType;
-  using T = typename Backend::Scalar;
   AtomicDirectory atomic(directory, "merit.json");
   write_model(atomic.staging(), model, card, options);
-
-  const auto& parameters = model.parameters();
-  std::vector<Buffer<T>> blocks;
-  std::vector<TensorSource> tensors;
-  for (const auto& [prefix, moments] : {std::pair{"first_moment.", trainer.optimizer().first_moments()},
-                                        std::pair{"second_moment.", trainer.optimizer().second_moments()}}) {
-    Buffer<T> host(moments.size);
-    Backend::to_host(model.handle(), moments.data, host.data(), host.size());
-    for (Index i = 0; i < parameters.tensor_count(); ++i) {
-      const T* data = host.data() + parameters.offset(i);
-      tensors.push_back({prefix + parameters.spec(i).name, parameters.spec(i).shape, data});
-    }
-    blocks.push_back(std::move(host));
-  }
-  write_safetensors(atomic.staging() / detail::optimizer_file, tensors);
-  write_json(atomic.staging() / detail::run_file, {{"step", trainer.steps_done()},
-                                                   {"steps", trainer.steps()},
-                                                   {"run", detail::run_identity(trainer)},
-                                                   {"notes", notes}});
+  detail::write_run(atomic.staging(), model.parameters(), trainer.optimizer(),
+                    {{"step", trainer.steps_done()},
+                     {"steps", trainer.steps()},
+                     {"run", detail::run_identity(trainer)},
+                     {"notes", notes}});
   atomic.commit();
 }
 
@@ -130,40 +199,11 @@ inline Json read_run_notes(const std::filesystem::path& directory) {
 /// otherwise a ConfigError names what differs. Returns the number of steps already made.
 template <class Model, class Example>
 Index resume_run(const std::filesystem::path& directory, Model& model, Trainer<Model, Example>& trainer) {
-  using Backend = typename Model::BackendType;
-  using T = typename Backend::Scalar;
   recover_directory(directory);
-  const std::filesystem::path file = directory / detail::run_file;
-  const Json state = read_json(file);
-  const Json expected = detail::run_identity(trainer);
-  const Json found = require<Json>(state, "run", file.string());
-  std::vector<std::string> differences;
-  detail::list_differences("run", found, expected, differences);
-  if (!differences.empty()) {
-    std::string text;
-    for (const std::string& difference : differences) text += (text.empty() ? "" : "; ") + difference;
-    throw ConfigError(detail::concat(file.string(), ": this run was started otherwise: ", text,
-                                     ". Give the same data and options to go on with it"));
-  }
-  const Index step = require<Index>(state, "step", file.string());
-  if (step > trainer.steps()) {
-    throw DataError(
-        detail::concat(file.string(), ": field \"step\" is ", step, ", expected at most ", trainer.steps()));
-  }
-
-  const auto& parameters = model.parameters();
-  const SafetensorsFile moments(directory / detail::optimizer_file);
-  Buffer<T> first(parameters.size());
-  Buffer<T> second(parameters.size());
-  for (Index i = 0; i < parameters.tensor_count(); ++i) {
-    const VectorView<T> first_view(first.data() + parameters.offset(i), parameters.element_count(i));
-    const VectorView<T> second_view(second.data() + parameters.offset(i), parameters.element_count(i));
-    moments.read(detail::concat("first_moment.", parameters.spec(i).name), first_view);
-    moments.read(detail::concat("second_moment.", parameters.spec(i).name), second_view);
-  }
+  const Index step = detail::read_run(directory, detail::run_identity(trainer), trainer.steps());
+  const detail::SavedMoments moments(directory, std::as_const(model).parameters());
   load_model_parameters(directory, model);
-  Backend::from_host(model.handle(), first.data(), trainer.optimizer().first_moments().data, first.size());
-  Backend::from_host(model.handle(), second.data(), trainer.optimizer().second_moments().data, second.size());
+  moments.set(model.parameters(), trainer.optimizer());
   trainer.optimizer().set_steps(step);
   return step;
 }

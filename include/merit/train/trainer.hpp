@@ -76,6 +76,30 @@ struct TrainHooks {
   const std::atomic<bool>* stop = nullptr;  // set from a signal handler: ends after the current step
 };
 
+namespace detail {
+
+/// Throws DataError that names the first tensor whose gradient is not finite, or else the loss.
+template <class Backend>
+[[noreturn]] void refuse_step(const Parameters<Backend>& parameters, const StepReport& report) {
+  std::vector<typename Backend::Scalar> tensor;
+  for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    tensor.resize(parameters.element_count(i));
+    Backend::to_host(parameters.handle(), parameters.gradients().data + parameters.offset(i), tensor.data(),
+                     tensor.size());
+    for (const auto value : tensor) {
+      if (std::isfinite(value)) continue;
+      throw DataError(concat("step ", report.step, ": the gradient of '", parameters.spec(i).name, "' holds ",
+                             value,
+                             ", expected finite numbers; the model is unchanged. A lower learning rate "
+                             "may help"));
+    }
+  }
+  throw DataError(concat("step ", report.step, ": the loss is ", report.loss, " and the gradient's norm ",
+                         report.gradient_norm, ", expected finite numbers; the model is unchanged"));
+}
+
+}  // namespace detail
+
 /// Trains a model on examples held in memory.
 ///
 /// The run is a pure function of (initial parameters, examples, options): the order of records follows from
@@ -133,7 +157,8 @@ class Trainer {
 
     Parameters<Backend>& parameters = model_->parameters();
     report.gradient_norm = std::sqrt(Backend::sum_of_squares(parameters.handle(), parameters.gradients()));
-    if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) refuse(report);
+    if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
+      detail::refuse_step(parameters, report);
     const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;
     optimizer_.update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -203,26 +228,6 @@ class Trainer {
           detail::concat("step ", step, ": the weights of the last ", empty_steps_ * options_.batch_size,
                          " records, a whole epoch, sum to 0, expected more: there is nothing to learn"));
     }
-  }
-
-  [[noreturn]] void refuse(const StepReport& report) const {
-    const Parameters<Backend>& parameters = model_->parameters();
-    std::vector<typename Backend::Scalar> tensor;
-    for (Index i = 0; i < parameters.tensor_count(); ++i) {
-      tensor.resize(parameters.element_count(i));
-      Backend::to_host(parameters.handle(), parameters.gradients().data + parameters.offset(i), tensor.data(),
-                       tensor.size());
-      for (const auto value : tensor) {
-        if (std::isfinite(value)) continue;
-        throw DataError(detail::concat("step ", report.step, ": the gradient of '", parameters.spec(i).name,
-                                       "' holds ", value,
-                                       ", expected finite numbers; the model is unchanged. A lower "
-                                       "learning rate may help"));
-      }
-    }
-    throw DataError(detail::concat("step ", report.step, ": the loss is ", report.loss,
-                                   " and the gradient's norm ", report.gradient_norm,
-                                   ", expected finite numbers; the model is unchanged"));
   }
 
   Model* model_;
