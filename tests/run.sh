@@ -10,7 +10,7 @@ Usage: tests/run.sh [--quick | --full] [--no-install]
   (default)     release build (g++) with every check; then the unit tests under the sanitizers (clang++)
   --quick       the release build alone, with every test in it
   --full        the default, then the unit tests built by clang++ and on the machine's BLAS, and each header alone
-                with each compiler: about an hour
+                with each compiler
   --no-install  never install packages; say what is missing
 The environment variable MERIT_SHARED may name a folder of real data and models (default: ../shared).
 TEXT

@@ -33,7 +33,7 @@ OpenOptions open_options(const CLI::App& app, const OpenFlags& flags);
 SavedModel read_usable(const std::filesystem::path& directory, const OpenOptions& options,
                        const char* program);
 
-/// A tokenizer by what its user calls it, as merit::text_named() gives it.
+/// merit::text_named(), compiled once for all programs.
 merit::ModelText text_named(const std::string& name);
 
 /// Says on stderr what loading did not do.

@@ -200,9 +200,7 @@ inline void check_settings(const std::filesystem::path& directory, const SavedSe
   }
   if (head.is_object() && !head.empty()) list_differences("head", head, settings.head, found);
   if (found.empty()) return;
-  std::string text;
-  for (const std::string& difference : found) text += (text.empty() ? "" : "; ") + difference;
-  throw ConfigError(concat(directory.string(), ": a different model: ", text));
+  throw ConfigError(concat(directory.string(), ": a different model: ", joined(found)));
 }
 
 template <class Backend>

@@ -77,6 +77,13 @@ inline void list_differences(const std::string& field, const Json& found, const 
   }
 }
 
+/// Differences as one text: "a; b".
+inline std::string joined(const std::vector<std::string>& differences) {
+  std::string text;
+  for (const std::string& difference : differences) text += (text.empty() ? "" : "; ") + difference;
+  return text;
+}
+
 }  // namespace detail
 
 inline Json to_json(const ModelCard& card) {
@@ -172,10 +179,7 @@ inline std::vector<std::string> differences(const ModelCard& found, const ModelC
 /// Throws ConfigError that lists the differences, if any. `where` names the checkpoint.
 inline void require_same(const ModelCard& found, const ModelCard& expected,
                          const std::filesystem::path& where) {
-  std::string text;
-  for (const std::string& difference : differences(found, expected)) {
-    text += (text.empty() ? "" : "; ") + difference;
-  }
+  const std::string text = detail::joined(differences(found, expected));
   if (!text.empty()) throw ConfigError(detail::concat(where.string(), ": a different model: ", text));
 }
 

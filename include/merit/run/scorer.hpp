@@ -144,7 +144,7 @@ class Scorer {
 ///   scorer.score(conversation);
 ///
 /// `Backbones` is a std::variant of the backbones to compile, of all by default:
-/// open<std::variant<merit::Llama>> compiles in a third of the time, and refuses a model on another.
+/// open<std::variant<merit::Llama>> compiles the heads on one of them alone, and refuses a model on another.
 template <class Backbones = BackboneConfig>
 Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
   SavedModel saved = read_saved_model(place, options);

@@ -129,9 +129,7 @@ inline Index read_run(const std::filesystem::path& directory, const Json& expect
   std::vector<std::string> differences;
   list_differences("run", found, expected, differences);
   if (!differences.empty()) {
-    std::string text;
-    for (const std::string& difference : differences) text += (text.empty() ? "" : "; ") + difference;
-    throw ConfigError(concat(file.string(), ": this run was started otherwise: ", text,
+    throw ConfigError(concat(file.string(), ": this run was started otherwise: ", joined(differences),
                              ". Give the same data and options to go on with it"));
   }
   const Index step = require<Index>(state, "step", file.string());
