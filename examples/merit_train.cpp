@@ -50,7 +50,6 @@ merit::ModelCard card_of(const programs::TrainingOptions& o, const programs::Mod
   const programs::ScoreMeaning meaning = programs::meaning_of(model.head);
   const std::string head = programs::name_of(model.head);
   if (meaning == programs::ScoreMeaning::per_step) {
-    card.step_separator = model.tokenize.step_separator;
     card.other["step_scale"] = merit::name_of(model.tokenize.step_scale);
     card.other["neutral_steps"] = merit::name_of(model.tokenize.neutral);
     card.labels = head == "step_ternary" ? std::vector<std::string>{"bad", "neutral", "good"}

@@ -160,9 +160,12 @@ inline void set_loss(const TrainingOptions& o, AnyLoss& any) {
 // ---- Records ---
 
 /// How records become examples, of what the options say beside lengths.
-inline void set_tokenize(const TrainingOptions& o, RecordKind kind, bool regression,
-                         merit::TokenizeOptions& tokenize) {
-  tokenize.step_separator = unescaped(o.step_separator);
+template <class Given>
+void set_tokenize(const TrainingOptions& o, RecordKind kind, bool regression, Given given,
+                  merit::TokenizeOptions& tokenize) {
+  const bool fresh = o.from.empty();  // otherwise the checkpoint's own, where nothing is said
+  if (fresh || given("--step-separator")) tokenize.step_separator = unescaped(o.step_separator);
+  if (fresh || given("--step-layout")) tokenize.step_layout = merit::step_layout_from_name(o.step_layout);
   tokenize.step_scale = merit::step_scale_from_name(o.step_scale);
   tokenize.neutral = merit::neutral_steps_from_name(o.neutral);
   if (o.after_first_error != "keep" && o.after_first_error != "unlabelled") {
@@ -342,7 +345,7 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
   check_owners(loss_options, "loss", policies.loss, given);
 
   choice.model = choose_backbone(o, from, config, choice.kind, given);
-  set_tokenize(o, choice.kind, std::string_view(policies.loss) == "regression", choice.model.tokenize);
+  set_tokenize(o, choice.kind, std::string_view(policies.loss) == "regression", given, choice.model.tokenize);
   choice.model.tokenize.step_scale = scale;
   AnyHead& head = choice.model.head;
   const bool goes_on = from && from->has_head && name_of(from->head) == policies.head;

@@ -34,6 +34,8 @@ void declare(CLI::App& app, OpenFlags& flags) {
        "before_tag:ID; empty: as its config.json says");
   text("--step-separator", flags.step_separator, "TEXT",
        "what ends each step for a model that names none; \\n is a line feed");
+  text("--step-layout", flags.step_layout, "NAME",
+       "how prompt and steps are put together for a model that does not say so: separated, trl, chat_turns");
   app.add_flag(
       "--strings-as-chat", flags.strings_as_chat,
       wrapped(
@@ -46,7 +48,8 @@ OpenOptions open_options(const CLI::App& app, const OpenFlags& flags) {
                       .head = flags.head,
                       .head_tokens = flags.head_tokens,
                       .reading = flags.reading,
-                      .step_separator = unescaped(flags.step_separator)};
+                      .step_separator = unescaped(flags.step_separator),
+                      .step_layout = flags.step_layout};
   if (app.count("--strings-as-chat") != 0) options.strings_as_chat = flags.strings_as_chat;
   return options;
 }

@@ -22,7 +22,7 @@ using merit::detail::read_card;
 
 /// The options of a program that uses a saved model as it is.
 struct OpenFlags {
-  std::string tokenizer, head, reading, step_separator;
+  std::string tokenizer, head, reading, step_separator, step_layout;
   std::vector<std::string> head_tokens;
   bool strings_as_chat = false;
 };

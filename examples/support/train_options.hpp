@@ -25,8 +25,8 @@ struct TrainingOptions {
   bool qkv_bias = false, head_norm = false, recompute = false;
   double init_deviation = 0;
 
-  std::string kind = "preference", step_separator = "\\n", step_scale = "automatic", neutral = "keep",
-              after_first_error = "keep";
+  std::string kind = "preference", step_separator = "\\n", step_layout = "separated",
+              step_scale = "automatic", neutral = "keep", after_first_error = "keep";
   bool join_conversations = false, last_step_only = false;
   double gamma = 1, lambda = 0.95;
 
@@ -131,6 +131,9 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   flag("--join-conversations", o.join_conversations,
        "turns of one conversation with ranked replies become one example (ranking)");
   text("--step-separator", o.step_separator, "TEXT", "ends each step; \\n is a line feed, \\t a tab (steps)");
+  text("--step-layout", o.step_layout, "NAME",
+       "how prompt and steps are put together: separated, the separator behind prompt and steps; trl, as its "
+       "PRMTrainer did; chat_turns, each step a user's message (steps)");
   text("--step-scale", o.step_scale, "NAME",
        "what numbers among step labels mean: binary (0 is bad), ternary (0 is neutral), automatic (steps)");
   text("--neutral", o.neutral, "NAME",
@@ -275,6 +278,7 @@ struct OptionOf {
 };
 inline constexpr OptionOf kind_options[] = {{"--join-conversations", " ranking "},
                                             {"--step-separator", " steps "},
+                                            {"--step-layout", " steps "},
                                             {"--step-scale", " steps "},
                                             {"--neutral", " steps "},
                                             {"--after-first-error", " steps "},

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +16,8 @@
 #include "merit/core/rng.hpp"
 #include "merit/data/tokenize.hpp"
 #include "merit/text/byte_tokenizer.hpp"
+#include "merit/text/conversation_template.hpp"
+#include "merit/text/message.hpp"
 #include "merit/text/word_tokenizer.hpp"
 
 namespace tokenize_steps_test {
@@ -113,6 +117,69 @@ TEST_CASE("every step ends in the separator, whose last token is its place") {
   CHECK(show(example.sequence) == "Q/|one/'two/'");
   CHECK(counts.labels == 6);
   CHECK(counts.tokens == 11 + 14 + 10);
+}
+
+/// Bytes, with "^" as the token that begins a sequence, which nothing puts there by itself.
+struct BytesWithBos : merit::ByteTokenizer {
+  std::optional<Token> bos() const { return '^'; }
+};
+
+TEST_CASE("as TRL has it: what begins a sequence, the prompt as it stands, and nothing behind the steps") {
+  DataCounts counts;
+  const TokenizeOptions trl{.step_layout = merit::StepLayout::trl};
+  const auto record = steps_record("Q", {"one", "two"}, {true, false});
+  CHECK(show(merit::tokenize(record, bytes, trl, counts)->sequence) == "Q|one/'two/'");
+  CHECK(show(merit::tokenize(record, BytesWithBos(), trl, counts)->sequence) == "^Q|one/'two/'");
+  CHECK(show(merit::tokenize(record, BytesWithBos(), {}, counts)->sequence) == "Q/|one/'two/'$");
+  const auto empty = steps_record("", {"one"}, {true});
+  CHECK(show(merit::tokenize(empty, BytesWithBos(), trl, counts)->sequence) == "^|one/'");
+  CHECK(merit::step_layout_from_name(name_of(trl.step_layout)) == trl.step_layout);
+  CHECK_THROWS_AS(merit::step_layout_from_name("TRL"), merit::ConfigError);
+}
+
+/// "u:…." and "a:…." for each message, and the header "a:" to go on with.
+struct Turns : merit::ConversationTemplate {
+  std::string render(std::span<const merit::Message> messages,
+                     const merit::RenderOptions& options) const override {
+    std::string text;
+    for (const merit::Message& message : messages) {
+      text += message.role.substr(0, 1) + ":" + message.content + ".";
+    }
+    return text + (options.add_generation_prompt ? "a:" : "");
+  }
+  std::string name() const override { return "chat:turns"; }
+};
+
+/// Says how many messages there are before it writes them, so that no beginning is stable.
+struct Counting : Turns {
+  std::string render(std::span<const merit::Message> messages,
+                     const merit::RenderOptions& options) const override {
+    return std::to_string(messages.size()) + Turns::render(messages, options);
+  }
+};
+
+TEST_CASE("steps as turns: the user says them, and the model is read where it would say good") {
+  DataCounts counts;
+  TokenizeOptions options{.step_layout = merit::StepLayout::chat_turns};
+  auto record = steps_record("Q", {"one", "t\no"}, {true, false});
+  CHECK_THROWS_AS(merit::tokenize(record, bytes, options, counts), merit::ConfigError);
+  options.conversation = std::make_shared<Turns>();
+  const auto example = merit::tokenize(record, bytes, options, counts).value();
+  CHECK(show(example.sequence) == "u:Q| one.a:'+.u:t/o.a:'");
+  CHECK(show(example.labels) == "+-");
+  CHECK(counts.steps_with_separator == 0);  // there is none
+  record.prompt = std::vector<merit::Message>{{"system", "S"}, {"user", "Q"}};
+  CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "s:S.u:Q| one.a:'+.u:t/o.a:'");
+  record.prompt = std::vector<merit::Message>{{"system", "S"}};
+  CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "s:S.|u:one.a:'+.u:t/o.a:'");
+  record.prompt = std::string();
+  CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "u:|one.a:'+.u:t/o.a:'");
+  options.conversation = std::make_shared<Counting>();
+  CHECK_THROWS_WITH_AS(
+      merit::tokenize(record, bytes, options, counts),
+      "here.jsonl:3: the chat template renders the first 1 steps as a text that ends in "
+      "\"1u:one.a:\", which does not begin that of one step more; steps as turns have no place in it",
+      merit::DataError);
 }
 
 TEST_CASE("a step that holds the separator inside is one step, and counted") {

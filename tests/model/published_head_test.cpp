@@ -115,6 +115,10 @@ TEST_CASE("a head is what its class and its number of outputs say, or what is as
   settings<StepHead<2>>(recognise(tokens, two));
   settings<AttributeHead>(recognise(tokens, two, {.name = "attributes"}));
   settings<StepHead<2>>(recognise(sequence_classes(2), two, {.name = "step_binary"}));
+  // Its texts are put together as TRL does, which made models of that class.
+  CHECK(recognise(tokens, two)->steps_as_trl);
+  CHECK_FALSE(recognise(tokens, two, {.name = "attributes"})->steps_as_trl);
+  CHECK_FALSE(recognise(sequence_classes(2), two, {.name = "step_binary"})->steps_as_trl);
   CHECK(
       contains(error(tokens, two, {.name = "scalar"}),
                "m: the head has 2 outputs and is linear: \"score.bias\" [2], \"score.weight\" [2, 8], which "

@@ -76,7 +76,8 @@ def made(kind, architecture, labels, tokenizer, work):
                           bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
                           initializer_range=0.2, **shape)
     torch.manual_seed(11)
-    model = getattr(transformers, f"{architecture}For{kind}")(config).double().eval()
+    name = f"{architecture}{kind}" if kind == "LMHeadModel" else f"{architecture}For{kind}"
+    model = getattr(transformers, name)(config).double().eval()
     with torch.no_grad():  # every parameter counts: biases and norms, too
         for parameter in model.parameters():
             if parameter.dim() == 1:
@@ -106,18 +107,19 @@ def check_completions(program, architecture, labels, tokenizer, work):
 
 
 def check_steps(program, architecture, tokenizer, work):
-    """TRL's process reward models: two labels, read at the last token of the separator behind each step. The prompts end in
-    the separator, which merit puts behind one that does not."""
+    """TRL's process reward models: two labels, read at the last token of the separator behind each step, none behind the
+    prompt, and the token that begins a sequence before it, where the tokenizer names one."""
     model, folder = made("TokenClassification", architecture, 2, tokenizer, work)
     draw = random.Random(6)
     separator = "\n\n"
     records, expected, tokens, longest = [], [], 0, 0
     for steps in (1, 2, 7, 40):
         for words in (4, 30):
-            record = {"prompt": "Solve: " + " ".join(draw.choice(WORDS) for _ in range(words)) + separator,
+            record = {"prompt": "Solve: " + " ".join(draw.choice(WORDS) for _ in range(words)),
                       "completions": [" ".join(draw.choice(WORDS) for _ in range(words)) for _ in range(steps)]}
             records.append(record)
-            ids, ends = tokenizer(record["prompt"], add_special_tokens=False).input_ids, []
+            ids, ends = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id], []
+            ids += tokenizer(record["prompt"], add_special_tokens=False).input_ids
             for step in record["completions"]:
                 ids += tokenizer(step, add_special_tokens=False).input_ids
                 ids += tokenizer(separator, add_special_tokens=False).input_ids
@@ -135,6 +137,38 @@ def check_steps(program, architecture, tokenizer, work):
     return worst, tokens, longest
 
 
+def check_turns(program, architecture, tokenizer, work):
+    """RLHFlow's process reward models: each step is a user's message, and the logits of "+" and "-" are read where the
+    assistant would answer it."""
+    model, folder = made("CausalLM" if architecture != "GPT2" else "LMHeadModel", architecture, 2, tokenizer, work)
+    draw = random.Random(7)
+    good, bad = (tokenizer.encode(text, add_special_tokens=False)[0] for text in "+-")
+    records, expected, tokens, longest = [], [], 0, 0
+    for steps in (1, 2, 7, 40):
+        for words in (4, 30):
+            prompt, *texts = (" ".join(draw.choice(WORDS) for _ in range(words)) for _ in range(steps + 1))
+            records.append({"prompt": prompt, "completions": texts})
+            conversation, ends = [], []
+            for step in texts:
+                conversation.append({"role": "user", "content": step if conversation else f"{prompt} {step}"})
+                ids = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, return_dict=False)
+                ends.append(len(ids) - 1)
+                conversation.append({"role": "assistant", "content": "+"})
+            ids = tokenizer.apply_chat_template(conversation, return_dict=False)
+            assert all(ids[end + 1] == good for end in ends)
+            with torch.no_grad():
+                logits = model(torch.tensor([ids])).logits[0, ends]
+            expected += torch.softmax(logits[:, [good, bad]], -1)[:, 0].tolist()
+            tokens += len(ids)
+            longest = max(longest, len(ids))
+    worst = 0
+    for budget in (64, 1 << 20):
+        lines = run(program, str(folder), [{**record, "labels": [1] * len(record["completions"])} for record in records],
+                    budget, "--rows", "--head", "token_logits", "--head-tokens=-,+", "--step-layout", "chat_turns")
+        worst = max(worst, difference([row for line in lines for row in line["rows"]], expected))
+    return worst, tokens, longest
+
+
 def main(programs, tokenizer_folder, work):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder)
     tokenizer.chat_template = TEMPLATE
@@ -144,7 +178,8 @@ def main(programs, tokenizer_folder, work):
     for architecture in ARCHITECTURES:
         for name, check in (("one score", lambda a: check_completions(program, a, 1, tokenizer, work)),
                             ("five grades", lambda a: check_completions(program, a, 5, tokenizer, work)),
-                            ("steps", lambda a: check_steps(program, a, tokenizer, work))):
+                            ("steps", lambda a: check_steps(program, a, tokenizer, work)),
+                            ("steps as turns", lambda a: check_turns(program, a, tokenizer, work))):
             worst, tokens, longest = check(architecture)
             failed += worst > LIMIT
             print(f"{architecture:8} {name:16} {tokens:6} tokens, longest {longest:5}: {worst:.1e}"

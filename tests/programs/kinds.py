@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 
 from helpers import ENVIRONMENT, SMALL, check, content, fails, program, solutions, succeeds, write_lines
@@ -175,8 +176,33 @@ def test_steps():
     result, card = train("steps", name="binary_steps")
     check((result["head"], result["loss"]) == ("step_logit", "binary_cross_entropy"), str(result))
     train("steps", "--head", "step_binary", "--after-first-error", "unlabelled", "--last-step-only", name="two_classes")
+    check_as_trl("two_classes")
     train("steps", "--head", "token_logits", "--step-separator", "\\n\\n", name="named_tokens")
     check(json.loads(content("named_tokens", "merit.json"))["step_separator"] == "\n\n", "the separator's escapes")
+
+
+def check_as_trl(model):
+    """Without its card the folder is one that TRL might have made, where no separator is put behind a prompt."""
+    shutil.copytree(model, "as_trl")
+    os.remove("as_trl/merit.json")
+    record = {"prompt": "take ab", "completions": ["a", "b"], "labels": [True, False]}
+    separated = dict(record, prompt=record["prompt"] + "\n")
+
+    def rows(folder, of):
+        return json.loads(succeeds("merit_score", "--model", folder, "--tokenizer", "bytes", "--json", "--rows",
+                                   stdin=json.dumps(of) + "\n"))["rows"]
+
+    check(rows(model, record) == rows(model, separated) == rows("as_trl", separated), "the prompt has the separator")
+    check(rows("as_trl", record) != rows("as_trl", separated), "as TRL the prompt stands as it is")
+    # What goes on from it, keeps to that unless told otherwise.
+    common = ["merit_train", "--from", "as_trl", "--tokenizer", "bytes", "--kind", "steps", "--train", "steps_eval.jsonl",
+              "--head", "step_binary"]
+    for said, expected in (([], "trl"), (["--step-layout", "separated"], "separated")):
+        succeeds(*common, *said, "--out", f"on_{expected}")
+        check(json.loads(content(f"on_{expected}", "merit.json"))["step_layout"] == expected, expected)
+    succeeds("merit_train", "--from", "on_trl", "--kind", "steps", "--train", "steps_eval.jsonl", "--out", "on_and_on")
+    check(json.loads(content("on_and_on", "merit.json"))["step_layout"] == "trl", "a card is kept to")
+    fails(2, ["step layout", "separated, trl"], *common, "--step-layout", "TRL", "--out", "never")
 
 
 def test_value_and_judge():

@@ -40,8 +40,21 @@ enum class NeutralSteps {
   unlabelled,  // left out, the rest scaled to sum to 1; a step that is only neutral has no label
 };
 
+/// How prompt and steps are put together.
+enum class StepLayout {
+  /// The separator behind each step, and behind a prompt that is plain text and does not end in it: the
+  /// first step begins as all do.
+  separated,
+  /// As PRMTrainer of TRL 0.12 to 1.13: the token that begins a sequence, where the tokenizer names one, the
+  /// prompt as it stands, the separator behind each step; no end of sequence.
+  trl,
+  chat_turns,  // as RLHFlow: each step is a user's message, which the assistant answers with "+"
+};
+
 namespace detail {
 
+inline constexpr NameTable<StepLayout, 3> step_layout_names{
+    {{StepLayout::separated, "separated"}, {StepLayout::trl, "trl"}, {StepLayout::chat_turns, "chat_turns"}}};
 inline constexpr NameTable<Truncation, 5> truncation_names{{{Truncation::drop, "drop"},
                                                             {Truncation::cut_left, "cut_left"},
                                                             {Truncation::cut_right, "cut_right"},
@@ -83,6 +96,15 @@ inline NeutralSteps neutral_steps_from_name(std::string_view name) {
   return detail::value_in(detail::neutral_steps_names, "policy for neutral steps", name);
 }
 
+/// "separated", "trl" or "chat_turns".
+inline std::string name_of(StepLayout layout) {
+  return detail::name_in(detail::step_layout_names, "step layout", layout);
+}
+/// The layout of that name. Throws ConfigError that lists the known ones.
+inline StepLayout step_layout_from_name(std::string_view name) {
+  return detail::value_in(detail::step_layout_names, "step layout", name);
+}
+
 /// By how much the better of two completions should win: of its rating, the other's, and by how many ranks it
 /// is better. The rating is the sum over attributes; without ratings both are 0.
 using RankingMargin = std::function<double(double rating_better, double rating_worse, Index rank_difference)>;
@@ -106,7 +128,8 @@ struct TokenizeOptions {
 
   // Steps. The policies are applied in this order, before anything is cut.
   std::string step_separator = "\n";  // its tokens end each step, the last of them is the step's place
-  std::string step_split = {};        // what divides a text into steps where that is something else
+  StepLayout step_layout = StepLayout::separated;
+  std::string step_split = {};  // what divides a text into steps where that is something else
   StepScale step_scale = StepScale::automatic;
   NeutralSteps neutral = NeutralSteps::keep;
   bool stop_at_first_error = false;  // no labels after the first step that is bad with more than one half

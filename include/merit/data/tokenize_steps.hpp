@@ -19,6 +19,7 @@
 #include "merit/data/record.hpp"
 #include "merit/data/rendering.hpp"
 #include "merit/data/sequences.hpp"
+#include "merit/data/step_turns.hpp"
 #include "merit/data/tokenize_options.hpp"
 #include "merit/text/message.hpp"
 #include "merit/text/tokenizer.hpp"
@@ -30,14 +31,18 @@ namespace merit::inline MERIT_ABI {
 /// merges across a border.
 ///
 /// A prompt that is not empty and does not end in the separator gets its tokens too, as part of the prompt:
-/// the first step then begins as all others do. A conversation as the prompt gets the header of the
-/// assistant's message in place of that, and is ended by its template, with no end of sequence.
+/// the first step then begins as all others do; options.step_layout has other ways. A conversation as the
+/// prompt gets the header of the assistant's message in place of that, and is ended by its template, with no
+/// end of sequence.
 ///
 /// Throws ConfigError for a separator without tokens, DataError where the template cannot render the prompt.
 template <tokenizer Tokenizer>
 Sequence sequence_of_steps(const TextOrMessages& prompt, const TemplateInputs& inputs,
                            std::span<const std::string> steps, const Tokenizer& tokenizer,
                            const TokenizeOptions& options, const SourcePosition& at) {
+  if (options.step_layout == StepLayout::chat_turns) {
+    return sequence_of_turns(prompt, inputs, steps, tokenizer, options, at);
+  }
   const std::string& separator = options.step_separator;
   std::vector<Token> separator_tokens;
   tokenizer.encode(separator, separator_tokens);
@@ -51,11 +56,15 @@ Sequence sequence_of_steps(const TextOrMessages& prompt, const TemplateInputs& i
   const auto append_separator = [&] {
     sequence.tokens.insert(sequence.tokens.end(), separator_tokens.begin(), separator_tokens.end());
   };
+  const bool as_trl = options.step_layout == StepLayout::trl;
   std::optional<detail::Surroundings> around;
   if (const auto* messages = std::get_if<std::vector<Message>>(&prompt)) {
     around = detail::surroundings(*messages, inputs, options, at);
   } else if (const std::string& text = std::get<std::string>(prompt); options.strings_as_chat) {
     around = detail::surroundings({{"user", text}}, inputs, options, at);
+  } else if (as_trl) {
+    if (const std::optional<Token> bos = bos_of(tokenizer)) sequence.tokens.push_back(*bos);
+    tokenizer.encode(text, sequence.tokens);
   } else {
     sequence.tokens = tokens_before(tokenizer);
     tokenizer.encode(text, sequence.tokens);
@@ -73,6 +82,7 @@ Sequence sequence_of_steps(const TextOrMessages& prompt, const TemplateInputs& i
     tokenizer.encode(around->after, sequence.tokens);
     return sequence;
   }
+  if (as_trl) return sequence;
   for (const Token token : tokens_after(tokenizer)) sequence.tokens.push_back(token);
   if (options.append_eos && (sequence.tokens.empty() || sequence.tokens.back() != tokenizer.eos())) {
     sequence.tokens.push_back(tokenizer.eos());
@@ -255,8 +265,10 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
     const Index begin = k == 0 ? 0 : ends[k - 1] + 1;
     if (right_cut ? ends[k] >= left : begin < tokens - left) ++counts.steps_cut;
   }
-  for (const std::string& step : record.completions) {  // of ids there are none
-    if (detail::holds_inside(step, options.step_separator)) ++counts.steps_with_separator;
+  if (options.step_layout != StepLayout::chat_turns) {
+    for (const std::string& step : record.completions) {  // of ids there are none
+      if (detail::holds_inside(step, options.step_separator)) ++counts.steps_with_separator;
+    }
   }
   detail::count_kept(sequences, cut, options, counts);
   return example;

@@ -37,6 +37,7 @@ struct ModelCard {
   bool raw_scores = true;           // false: squashed or standardised
   std::string kind;                 // of the records it was trained on: "preference", "steps", …
   std::string step_separator;       // what ends each step; empty: it scores no steps
+  std::string step_layout;          // how prompt and steps are put together, by name; empty: not known
   std::vector<std::string> labels;  // what each score of a row stands for: {"bad", "neutral", "good"}
   std::string reading;              // which token is read, as name_of(ReadingRule) says; empty: the last
   std::string aggregation;          // how the scores of tokens or steps become one; empty: not known
@@ -53,9 +54,9 @@ namespace detail {
 
 /// The fields of a card in which two models must agree to score alike.
 inline constexpr std::string_view identity_fields[] = {
-    "backbone",        "head",       "loss",       "tokenizer",      "template",   "template_hash",
-    "strings_as_chat", "truncation", "max_tokens", "without_prompt", "append_eos", "raw_scores",
-    "step_separator",  "labels",     "reading"};
+    "backbone",        "head",        "loss",       "tokenizer",      "template",   "template_hash",
+    "strings_as_chat", "truncation",  "max_tokens", "without_prompt", "append_eos", "raw_scores",
+    "step_separator",  "step_layout", "labels",     "reading"};
 
 inline bool is_filled(const Json& value) {
   return !(value.is_string() && value.get_ref<const std::string&>().empty()) &&
@@ -103,6 +104,7 @@ inline Json to_json(const ModelCard& card) {
                {"raw_scores", card.raw_scores},
                {"kind", card.kind},
                {"step_separator", card.step_separator},
+               {"step_layout", card.step_layout},
                {"labels", card.labels},
                {"reading", card.reading},
                {"aggregation", card.aggregation},
@@ -137,6 +139,7 @@ inline ModelCard model_card_from(const Json& json, const std::string& where) {
   read("raw_scores", card.raw_scores);
   read("kind", card.kind);
   read("step_separator", card.step_separator);
+  read("step_layout", card.step_layout);
   read("labels", card.labels);
   read("reading", card.reading);
   read("aggregation", card.aggregation);

@@ -62,6 +62,7 @@ struct PublishedHead {
   /// class) or "sigmoid".
   std::string score = "raw";
   std::string step_separator;  // what the model was trained with at each step's end; empty: not known
+  bool steps_as_trl = false;   // prompt and steps are put together as TRL's PRMTrainer does
   std::string step_split;      // what divides an answer into steps where that is something else; empty: it
   std::string mean;            // a tensor of one number, the mean of its rewards; empty: none
   std::string variance;        // and of their variance
@@ -410,6 +411,7 @@ class HeadFinder {
     // Of Llama 3's template: the end of the turn before, and the header of the assistant's.
     if (gate) rule.gate = {128009, 128006, 78191, 128007, 271};
     if (config_.is_named("Prm") && head_.step_separator.empty()) head_.step_separator = "\n";
+    head_.steps_as_trl = !completions && config_.is_stock("ForTokenClassification");
     if (request_.reading) rule = *request_.reading;
     head_.note = note_about(rule, config_.eos()).value_or("");
   }

@@ -44,6 +44,7 @@ inline TokenizeOptions tokenize_options_of(const ModelCard& card) {
   options.append_eos = card.append_eos;
   options.strings_as_chat = card.strings_as_chat;
   if (!card.step_separator.empty()) options.step_separator = card.step_separator;
+  if (!card.step_layout.empty()) options.step_layout = step_layout_from_name(card.step_layout);
   options.step_split = optional<std::string>(card.other, "step_split", "merit.json").value_or("");
   if (!card.reading.empty()) options.reading = reading_rule_from_name(card.reading);
   return options;
@@ -180,6 +181,7 @@ inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
   saved.tokenize.reading = head->reading;
   saved.tokenize.step_split = head->step_split;
   if (!head->step_separator.empty()) saved.tokenize.step_separator = head->step_separator;
+  if (head->steps_as_trl) saved.tokenize.step_layout = StepLayout::trl;
   saved.about.labels = head->labels;
   saved.about.step_separator = head->step_separator;
   if (!head->mean.empty()) {
@@ -230,6 +232,7 @@ inline SavedModel read_saved_model(const std::filesystem::path& place, const Ope
   saved.about = saved.card.value_or(ModelCard{});
   if (!saved.card || saved.card->head.empty()) detail::set_published_head(saved, options);
   if (!options.step_separator.empty()) saved.tokenize.step_separator = options.step_separator;
+  if (!options.step_layout.empty()) saved.tokenize.step_layout = step_layout_from_name(options.step_layout);
   if (!saved.card && saved.tokenize.conversation && !options.strings_as_chat) {
     saved.note_on_strings =
         "a prompt and a completion that are strings are read as plain text, as they stand; strings_as_chat "

@@ -52,6 +52,7 @@ struct OpenOptions {
   bool makes_head = false;                    // its own head need not be known: another is made
   std::string reading = {};                   // which token is read, as name_of(ReadingRule) says
   std::string step_separator = {};            // what ends each step
+  std::string step_layout = {};               // how prompt and steps are put together, by name
   std::optional<bool> strings_as_chat = std::nullopt;
   int threads = 0;                                                            // 0: all
   std::function<void(Index bytes_done, Index bytes_total)> on_progress = {};  // of loading
@@ -123,6 +124,10 @@ inline ModelCard card_of(const SavedModel& model) {
   card.without_prompt = options.without_prompt;
   card.append_eos = options.append_eos;
   if (!(options.reading == ReadingRule{})) card.reading = name_of(options.reading);
+  if (meaning_of(model.head) == ScoreMeaning::per_step) {
+    card.step_separator = options.step_separator;
+    card.step_layout = name_of(options.step_layout);
+  }
   if (!options.step_split.empty()) card.other["step_split"] = options.step_split;
   for (const SavedFile& file : model.files) card.other["files"].push_back(file.name);
   return card;
