@@ -7,21 +7,23 @@ cd "$(dirname "$0")/.." || exit 1
 usage() {
   cat <<'TEXT'
 Usage: tests/run.sh [--quick | --full] [--no-install]
-  (default)     release build (g++) with every check; then the unit tests under the sanitizers (clang++)
+  (default)     every test once: the checks and what tests numbers (g++, optimised), the programs (clang++), the
+                unit tests under the sanitizers (clang++)
   --quick       the release build alone, with every test in it
-  --full        the default, then the unit tests built by clang++ and on the machine's BLAS, and each header alone
-                with each compiler
+  --full        every test optimised (g++), the unit tests under the sanitizers, built by clang++, and on the
+                machine's BLAS, and each header alone with each compiler
   --no-install  never install packages; say what is missing
 The environment variable MERIT_SHARED may name a folder of real data and models (default: ../shared).
 TEXT
 }
 
-presets="release debug"
+presets="release programs debug"
+part=rest # of the release build
 may_install=yes
 for argument in "$@"; do
   case $argument in
-    --quick) presets="release" ;;
-    --full) presets="release debug clang blas" ;;
+    --quick) presets="release" part=all ;;
+    --full) presets="release debug clang blas" part=all ;;
     --no-install) may_install=no ;;
     -h | --help) usage && exit 0 ;;
     *) echo "tests/run.sh: unknown option $argument" >&2 && usage >&2 && exit 2 ;;
@@ -43,7 +45,7 @@ finish() {
 # ---- Packages --------------------------------------------------------------------------------------------------
 
 packages="g++ cmake ninja-build pkg-config python3 libeigen3-dev doctest-dev nlohmann-json3-dev libpcre2-dev
-  libutf8proc-dev libcli11-dev libbenchmark-dev libopenblas-dev clang clang-format libomp-dev chromium fonts-dejavu-core"
+  libutf8proc-dev libcli11-dev libbenchmark-dev libopenblas-dev clang clang-format python3-clang libomp-dev chromium fonts-dejavu-core"
 
 say "looking for packages"
 if command -v dpkg-query >/dev/null; then
@@ -82,15 +84,9 @@ for preset in $presets; do
   folder=build/$preset
   say "$preset: building in $folder"
   mkdir -p "$folder"
-  # What the sanitized build tests is not built twice, and benchmarks are not tested.
-  everything=ON
-  [ "$presets" = "release debug" ] && everything=OFF
-  benches=$everything
-  [ "$preset" = debug ] && benches=OFF
-  program_level=""
-  [ $everything = OFF ] && program_level=-O0
-  if ! cmake --preset "$preset" -DMERIT_TEST_ALL_ROOMS=$everything -DMERIT_TEST_EVERY_COMPILER=$everything \
-    -DMERIT_BUILD_BENCH=$benches -DMERIT_PROGRAM_LEVEL=$program_level -DMERIT_TEST_UNITY=ON >"$folder/configure.log" 2>&1; then
+  options=(-DMERIT_TEST_UNITY=ON)
+  [ "$preset" = release ] && options+=("-DMERIT_TEST_PART=$part" "-DMERIT_BUILD_BENCH=$([ $part = all ] && echo ON || echo OFF)")
+  if ! cmake --preset "$preset" "${options[@]}" >"$folder/configure.log" 2>&1; then
     cat "$folder/configure.log"
     failed=$((failed + 1))
     continue

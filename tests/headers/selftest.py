@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gives check_headers.py headers that it must refuse, each for one reason, and one that it must take."""
+"""Gives the checks of this folder headers that they must refuse, each for one reason, and some that they must take."""
 
 import subprocess
 import sys
@@ -8,30 +8,46 @@ from pathlib import Path
 
 GOOD = "#pragma once\n#include <string>\n#define MERIT_NAME \"m\"\n#define LOCAL 1\n#undef LOCAL\n" \
        "inline std::string merit_name() { return MERIT_NAME; }\n"
+NAMES = "#pragma once\nstruct Named { int member = 0; };\ninline int called(int x) { return x; }\n"
+BRINGS = '#pragma once\n#include "merit/a.hpp"\n'
+# The headers merit/a.hpp, merit/b.hpp, …; what check_headers.py and check_together.py say of them, None for no complaint.
 CASES = {
-    "a good header": (GOOD, None),
-    "a missing include": ("#pragma once\ninline std::string name() { return {}; }\n", "alone with"),
-    "a missing guard": ("inline int one() { return 1; }\n", "alone with"),
-    "a narrowing": ("#pragma once\ninline float half(double x) { return x / 2; }\n", "alone with"),
-    "a foreign macro": ("#pragma once\n#define CHECKED(x) (x)\n", "leaves the macro CHECKED behind"),
+    "a good header": ([GOOD], None, None),
+    "an include through another header": ([NAMES, BRINGS, '#pragma once\n#include "merit/b.hpp"\ninline Named named;\n'], None, None),
+    "a missing include of others": (["#pragma once\ninline std::string name() { return {}; }\n"], "a.hpp alone with", "a.hpp"),
+    "a missing include of a type": ([NAMES, "#pragma once\ninline Named named;\n"], "b.hpp alone with",
+                                    "merit/b.hpp names Named and does not include merit/a.hpp"),
+    "a missing include of a function": ([NAMES, "#pragma once\ninline int one() { return called(1); }\n"], "b.hpp alone with",
+                                        "merit/b.hpp names called and does not include merit/a.hpp"),
+    # A template's argument brings what its member needs.
+    "a member of a template's argument": ([NAMES, "#pragma once\ntemplate <class T>\nint of(T t) { return t.member; }\n",
+                                           BRINGS + '#include "merit/b.hpp"\ninline int used() { return of(Named()); }\n'], None, None),
+    "a missing guard": (["inline int one() { return 1; }\n"], "a.hpp alone with", "redefinition"),
+    "a narrowing": (["#pragma once\ninline float half(double x) { return x / 2; }\n"], "a.hpp alone with", "implicit conversion"),
+    "a foreign macro": (["#pragma once\n#define CHECKED(x) (x)\n"], None, "leaves the macro CHECKED behind"),
 }
 
 
 def main():
     options = [argument for argument in sys.argv[1:] if not argument.startswith("--include=")]
-    check = Path(__file__).with_name("check_headers.py")
-    failed = 0
-    for name, (text, expected) in CASES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "merit").mkdir()
-            (Path(folder) / "merit" / "header.hpp").write_text(text)
-            result = subprocess.run([sys.executable, str(check), f"--include={folder}", *options],
-                                    capture_output=True, text=True)
-        right = result.returncode == 0 if expected is None else result.returncode != 0 and expected in result.stdout
-        if not right:
-            failed += 1
-            print(f"FAILED: {name}: check_headers.py ended with {result.returncode} and said\n{result.stdout}{result.stderr}")
-    print(f"{len(CASES) - failed} passed, {failed} failed")
+    failed = passed = 0
+    for name, (headers, *expectations) in CASES.items():
+        for script, expected in zip(("check_headers.py", "check_together.py"), expectations):
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "merit").mkdir()
+                for letter, text in zip("abc", headers):
+                    (Path(folder) / "merit" / f"{letter}.hpp").write_text(text)
+                result = subprocess.run([sys.executable, str(Path(__file__).with_name(script)), f"--include={folder}", *options],
+                                        capture_output=True, text=True)
+            if result.returncode == 77:
+                print(result.stdout, end="")
+                return 77
+            right = result.returncode == 0 if expected is None else result.returncode == 1 and expected in result.stdout
+            passed += right
+            failed += not right
+            if not right:
+                print(f"FAILED: {name}: {script} ended with {result.returncode} and said\n{result.stdout}{result.stderr}")
+    print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
 

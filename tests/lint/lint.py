@@ -190,7 +190,10 @@ def offences(root):
         # Data of the tests may hold any text; it is the tests' business.
         if path.suffix == ".json" and "golden" in path.parts:
             continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if path.suffix in SOURCE_SUFFIXES | {".py", ".sh"} and len(lines) > 500:
+            yield f"{path.relative_to(root).as_posix()}: has {len(lines)} lines, more than 500"
+        for number, line in enumerate(lines, 1):
             where = f"{path.relative_to(root).as_posix()}:{number}"
             if UNFINISHED.search(line):
                 yield f"{where}: reads like something unfinished: {line.strip()}"

@@ -47,6 +47,7 @@ OFFENCES = [
     ("include/merit/text/b.hpp", START, "include/merit/text: has no README.md"),
     ("tests/core/b_test.cpp", "namespace {\n}\n", "not in the namespace b_test"),
     ("tests/core/b_test.cpp", "using namespace merit;\n\nnamespace b_test {\n}\n", "stands outside"),
+    ("tests/core/b.py", "pass\n" * 501, "has 501 lines"),
     ("tests/core/b.cpp", "// TO" + "DO: write this\n", "unfinished"),
     ("examples/hello.cpp", "int main() {}\n", "does not show examples/hello.cpp"),
     ("examples/rank.cpp", "int main() {}\n", "does not show examples/rank.cpp"),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The programs of examples/ from outside: a whole life of a model, bad input, pipes, Ctrl-C and kill -9.
 
-Usage: programs_test.py [KILLS]      (20 kills by default)
+Usage: programs_test.py [life|kinds]      both by default; each of them stands alone
 The folder of the programs is in MERIT_EXAMPLES_BIN. Exits with 77 (skipped) when the programs are not there.
 """
 import json
@@ -18,7 +18,7 @@ import kinds
 import trust
 from helpers import BIN, ENVIRONMENT, SMALL, check, content, fails, program, succeeds, whole, write_pairs
 
-KILLS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+KILLS = 20
 
 # ---- The life of a model -----------------------------------------------------------------------------------------
 
@@ -360,6 +360,10 @@ def test_kill_at_random_moments():
     print(f"     {kills} kills, {finished + 1} runs to the end")
 
 
+# Their models and files are what others begin with.
+USED_BY_BOTH = {"test_train_evaluate_score", "test_features"}
+
+
 def main():
     for name in ("merit_train", "merit_score", "merit_evaluate", "rank"):
         if not os.path.exists(program(name)):
@@ -370,8 +374,12 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        for name, test in [*globals().items(), *vars(kinds).items(), *vars(trust).items()]:
-            if not name.startswith("test_"):
+        everything = {name: test for part in (globals(), vars(kinds), vars(trust)) for name, test in part.items()
+                      if name.startswith("test_")}
+        part = sys.argv[1] if len(sys.argv) > 1 else None
+        of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS
+        for name, test in everything.items():
+            if part and name not in USED_BY_BOTH and (name in of_kinds) != (part == "kinds"):
                 continue
             start = time.monotonic()
             try:

@@ -15,6 +15,9 @@ from helpers import ENVIRONMENT, SMALL, check, content, fails, program, run, sol
 
 TRAIN = ["merit_train", "--train", "train.jsonl", "--out", "never", *SMALL]
 EVALUATE = ["merit_evaluate", "--model", "model", "eval.jsonl"]
+# What begins with the models and files that the tests of kinds leave.
+AFTER_KINDS = {"test_outputs_do_not_replace_inputs", "test_the_loss_is_the_models_own", "test_options_that_cannot_be",
+               "test_ties_are_counted_and_refused_where_there_is_nothing_else", "test_steps_that_hold_the_separator_are_told"}
 
 
 def unchanged(paths, do):

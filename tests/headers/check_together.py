@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Checks the headers under include/merit in one unit, each of them twice, with clang's library: no warnings, no macro left
+behind but MERIT_ ones, and each header includes, itself or through others of ours, those that declare what it names. That is
+most of what compiling each alone shows (check_headers.py), in half a minute.
+"""
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+try:
+    from clang import cindex
+except ImportError:  # where another Python comes first
+    sys.path.append("/usr/lib/python3/dist-packages")
+    try:
+        from clang import cindex
+    except ImportError:
+        print("clang's library for Python is not here (Debian: python3-clang); the headers are not checked")
+        sys.exit(77)
+
+STRICT = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+# References to members say nothing: a template's are found through its arguments, whose headers it need not know.
+OF_MEMBERS = {cindex.CursorKind.MEMBER_REF_EXPR, cindex.CursorKind.MEMBER_REF}
+SCOPES = {cindex.CursorKind.TRANSLATION_UNIT, cindex.CursorKind.NAMESPACE}
+
+
+def reachable(header, direct):
+    """The headers that one brings, itself among them."""
+    seen, to_do = {header}, [header]
+    while to_do:
+        for included in direct.get(to_do.pop(), []):
+            if included not in seen:
+                seen.add(included)
+                to_do.append(included)
+    return seen
+
+
+def names_without_include(unit, folder, closure):
+    """(header, name, a header that declares it) for each name that a header uses and brings no declaration of."""
+    def header_of(location):
+        name = location.file.name if location.file else ""
+        return name[len(folder) + 1:] if name.startswith(folder + "/") else None
+
+    declared = {}  # of each name in a namespace, the headers that declare it, all of it or only that there is one
+    used = {}
+    to_do = [unit.cursor]
+    while to_do:
+        parent = to_do.pop()
+        for cursor in parent.get_children():
+            header = header_of(cursor.location)
+            if header is None and parent.kind in SCOPES:
+                continue  # of others
+            to_do.append(cursor)
+            if header is None or cursor.kind in SCOPES or cursor.kind in OF_MEMBERS:
+                continue
+            if cursor.kind.is_declaration():
+                if parent.kind in SCOPES:
+                    declared.setdefault(cursor.get_usr(), set()).add(header)
+                continue
+            named = cursor.referenced
+            at = header_of(named.location) if named is not None else None
+            if (at is not None and at not in closure[header] and named.kind not in SCOPES
+                    and named.semantic_parent is not None and named.semantic_parent.kind in SCOPES):
+                used[header, named.get_usr()] = named.spelling, at
+    return sorted((header, name, at) for (header, key), (name, at) in used.items()
+                  if not declared.get(key, {at}) & closure[header])
+
+
+def macros_left_behind(log, folder):
+    """Names defined, and not undefined again, in files under `folder`, from the output of -E -dD."""
+    current = ""
+    left = {}
+    for line in log.splitlines():
+        marker = re.match(r'# \d+ "(.*?)"', line)
+        if marker:
+            current = marker.group(1)
+        elif current.startswith(folder):
+            define = re.match(r"#\s*define (\w+)", line)
+            undefine = re.match(r"#\s*undef (\w+)", line)
+            if define:
+                left[define.group(1)] = current
+            elif undefine:
+                left.pop(undefine.group(1), None)
+    return left
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--compiler", action="append", required=True, help="whose preprocessor shows the macros")
+    parser.add_argument("--include", required=True, help="the folder that holds merit/")
+    parser.add_argument("--system-include", action="append", default=[])
+    arguments = parser.parse_args()
+
+    folder = Path(arguments.include).resolve()
+    headers = sorted(path.relative_to(folder).as_posix() for path in folder.glob("merit/**/*.hpp"))
+    if not headers:
+        sys.exit(f"no headers found under {folder}/merit")
+    paths = [f"-I{folder}"]
+    for system in arguments.system_include:
+        paths += ["-isystem", system]
+    direct = {header: re.findall(r'^#include "([^"]+)"', (folder / header).read_text(encoding="utf-8"), re.MULTILINE)
+              for header in headers}
+    closure = {header: reachable(header, direct) for header in headers}
+
+    everything = "".join(f'#include "{header}"\n' for header in headers + headers)
+    unit = cindex.Index.create().parse("all.cpp", STRICT + paths, unsaved_files=[("all.cpp", everything)])
+    failures = [f"{message.location.file}:{message.location.line}: {message.spelling}" for message in unit.diagnostics
+                 if message.severity >= cindex.Diagnostic.Warning]
+    failures += [f"{header} names {name} and does not include {at}, nor what would bring it"
+                 for header, name, at in names_without_include(unit, str(folder), closure)]
+
+    for compiler in arguments.compiler:
+        log = subprocess.run([compiler, "-std=c++20", *paths, "-E", "-dD", "-x", "c++", "-"], input=everything,
+                             capture_output=True, text=True, check=False)
+        if log.returncode != 0:
+            failures.append(f"{compiler} -E: {log.stderr.splitlines()[0]}")
+        failures += [f"{file} leaves the macro {name} behind; macros of ours begin with MERIT_"
+                     for name, file in macros_left_behind(log.stdout, str(folder)).items() if not name.startswith("MERIT_")]
+
+    for failure in failures:
+        print("FAILED:", failure)
+    print(f"{max(len(headers) - len(failures), 0)} passed, {len(failures)} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
