@@ -17,13 +17,13 @@ The environment variable MERIT_SHARED may name a folder of real data and models 
 TEXT
 }
 
-presets="release programs debug"
-part=rest # of the release build
+presets="rest programs debug"
+each_header=no
 may_install=yes
 for argument in "$@"; do
   case $argument in
-    --quick) presets="release" part=all ;;
-    --full) presets="release debug clang blas" part=all ;;
+    --quick) presets="release" ;;
+    --full) presets="release debug clang blas" each_header=yes ;;
     --no-install) may_install=no ;;
     -h | --help) usage && exit 0 ;;
     *) echo "tests/run.sh: unknown option $argument" >&2 && usage >&2 && exit 2 ;;
@@ -84,9 +84,7 @@ for preset in $presets; do
   folder=build/$preset
   say "$preset: building in $folder"
   mkdir -p "$folder"
-  options=(-DMERIT_TEST_UNITY=ON)
-  [ "$preset" = release ] && options+=("-DMERIT_TEST_PART=$part" "-DMERIT_BUILD_BENCH=$([ $part = all ] && echo ON || echo OFF)")
-  if ! cmake --preset "$preset" "${options[@]}" >"$folder/configure.log" 2>&1; then
+  if ! cmake --preset "$preset" -DMERIT_TEST_UNITY=ON >"$folder/configure.log" 2>&1; then
     cat "$folder/configure.log"
     failed=$((failed + 1))
     continue
@@ -114,7 +112,7 @@ for preset in $presets; do
   fi
 done
 
-if [[ "$presets" == *blas* ]]; then
+if [ $each_header = yes ]; then
   say "each header alone with each compiler"
   if cmake --build --preset release --target headers_alone; then
     passed=$((passed + 1))

@@ -164,7 +164,10 @@ template <class Given>
 void set_tokenize(const TrainingOptions& o, RecordKind kind, bool regression, Given given,
                   merit::TokenizeOptions& tokenize) {
   const bool fresh = o.from.empty();  // otherwise the checkpoint's own, where nothing is said
-  if (fresh || given("--step-separator")) tokenize.step_separator = unescaped(o.step_separator);
+  if (fresh || given("--step-separator")) {
+    tokenize.step_separator = unescaped(o.step_separator);
+    tokenize.step_split.clear();
+  }
   if (fresh || given("--step-layout")) tokenize.step_layout = merit::step_layout_from_name(o.step_layout);
   tokenize.step_scale = merit::step_scale_from_name(o.step_scale);
   tokenize.neutral = merit::neutral_steps_from_name(o.neutral);

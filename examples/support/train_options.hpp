@@ -130,10 +130,11 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "of the records: preference, ranking, ratings, outcome, steps, value, judge");
   flag("--join-conversations", o.join_conversations,
        "turns of one conversation with ranked replies become one example (ranking)");
-  text("--step-separator", o.step_separator, "TEXT", "ends each step; \\n is a line feed, \\t a tab (steps)");
+  text("--step-separator", o.step_separator, "TEXT",
+       "ends each step; \\n is a line feed, \\t a tab; with --from the checkpoint's own (steps)");
   text("--step-layout", o.step_layout, "NAME",
        "how prompt and steps are put together: separated, the separator behind prompt and steps; trl, as its "
-       "PRMTrainer did; chat_turns, each step a user's message (steps)");
+       "PRMTrainer did; chat_turns, each step a user's message; with --from the checkpoint's own (steps)");
   text("--step-scale", o.step_scale, "NAME",
        "what numbers among step labels mean: binary (0 is bad), ternary (0 is neutral), automatic (steps)");
   text("--neutral", o.neutral, "NAME",

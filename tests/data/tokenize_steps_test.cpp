@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,69 +14,17 @@
 #include "merit/core/rng.hpp"
 #include "merit/data/tokenize.hpp"
 #include "merit/text/byte_tokenizer.hpp"
-#include "merit/text/conversation_template.hpp"
-#include "merit/text/message.hpp"
 #include "merit/text/word_tokenizer.hpp"
+#include "shown_steps.hpp"
 
 namespace tokenize_steps_test {
 
+using namespace merit_test;
 using merit::DataCounts;
-using merit::Index;
 using merit::NeutralSteps;
-using merit::Sequence;
-using merit::StepLabel;
 using merit::StepScale;
-using merit::StepsRecord;
-using merit::Token;
 using merit::TokenizeOptions;
 using merit::Truncation;
-using Written = merit::WrittenStepLabel;
-
-const merit::ByteTokenizer bytes;
-constexpr Token eos = 256;
-constexpr std::monostate null;
-
-StepsRecord steps_record(const std::string& prompt, std::vector<std::string> steps,
-                         std::vector<Written> labels) {
-  StepsRecord record;
-  record.prompt = prompt;
-  record.completions = std::move(steps);
-  record.labels = std::move(labels);
-  record.source = {"here.jsonl", 3};
-  return record;
-}
-
-/// The tokens as text: $ the end of sequence, | where the completion begins, ' after the end of a step, / an
-/// end of line.
-std::string show(const Sequence& sequence) {
-  std::string text;
-  for (Index i = 0; i < sequence.tokens.size(); ++i) {
-    if (i == sequence.completion_begin) text.push_back('|');
-    const Token token = sequence.tokens[i];
-    text.push_back(token == eos ? '$' : token == '\n' ? '/' : static_cast<char>(token));
-    if (std::count(sequence.step_ends.begin(), sequence.step_ends.end(), i) != 0) text.push_back('\'');
-  }
-  return text;
-}
-
-/// Labels as - bad, 0 neutral, + good, . none, or the numbers.
-std::string show(const std::vector<std::optional<StepLabel>>& labels) {
-  std::string text;
-  for (const auto& label : labels) {
-    if (!label) {
-      text += '.';
-    } else if (*label == StepLabel{1, 0, 0}) {
-      text += '-';
-    } else if (*label == StepLabel{0, 1, 0}) {
-      text += '0';
-    } else if (*label == StepLabel{0, 0, 1}) {
-      text += '+';
-    } else {
-      text += merit::detail::concat('(', label->bad, ' ', label->neutral, ' ', label->good, ')');
-    }
-  }
-  return text;
-}
 
 std::string labels_of(std::vector<Written> labels, const TokenizeOptions& options) {
   DataCounts counts;
@@ -135,51 +81,6 @@ TEST_CASE("as TRL has it: what begins a sequence, the prompt as it stands, and n
   CHECK(show(merit::tokenize(empty, BytesWithBos(), trl, counts)->sequence) == "^|one/'");
   CHECK(merit::step_layout_from_name(name_of(trl.step_layout)) == trl.step_layout);
   CHECK_THROWS_AS(merit::step_layout_from_name("TRL"), merit::ConfigError);
-}
-
-/// "u:…." and "a:…." for each message, and the header "a:" to go on with.
-struct Turns : merit::ConversationTemplate {
-  std::string render(std::span<const merit::Message> messages,
-                     const merit::RenderOptions& options) const override {
-    std::string text;
-    for (const merit::Message& message : messages) {
-      text += message.role.substr(0, 1) + ":" + message.content + ".";
-    }
-    return text + (options.add_generation_prompt ? "a:" : "");
-  }
-  std::string name() const override { return "chat:turns"; }
-};
-
-/// Says how many messages there are before it writes them, so that no beginning is stable.
-struct Counting : Turns {
-  std::string render(std::span<const merit::Message> messages,
-                     const merit::RenderOptions& options) const override {
-    return std::to_string(messages.size()) + Turns::render(messages, options);
-  }
-};
-
-TEST_CASE("steps as turns: the user says them, and the model is read where it would say good") {
-  DataCounts counts;
-  TokenizeOptions options{.step_layout = merit::StepLayout::chat_turns};
-  auto record = steps_record("Q", {"one", "t\no"}, {true, false});
-  CHECK_THROWS_AS(merit::tokenize(record, bytes, options, counts), merit::ConfigError);
-  options.conversation = std::make_shared<Turns>();
-  const auto example = merit::tokenize(record, bytes, options, counts).value();
-  CHECK(show(example.sequence) == "u:Q| one.a:'+.u:t/o.a:'");
-  CHECK(show(example.labels) == "+-");
-  CHECK(counts.steps_with_separator == 0);  // there is none
-  record.prompt = std::vector<merit::Message>{{"system", "S"}, {"user", "Q"}};
-  CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "s:S.u:Q| one.a:'+.u:t/o.a:'");
-  record.prompt = std::vector<merit::Message>{{"system", "S"}};
-  CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "s:S.|u:one.a:'+.u:t/o.a:'");
-  record.prompt = std::string();
-  CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "u:|one.a:'+.u:t/o.a:'");
-  options.conversation = std::make_shared<Counting>();
-  CHECK_THROWS_WITH_AS(
-      merit::tokenize(record, bytes, options, counts),
-      "here.jsonl:3: the chat template renders the first 1 steps as a text that ends in "
-      "\"1u:one.a:\", which does not begin that of one step more; steps as turns have no place in it",
-      merit::DataError);
 }
 
 TEST_CASE("a step that holds the separator inside is one step, and counted") {

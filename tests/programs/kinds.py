@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 
-from helpers import ENVIRONMENT, SMALL, check, content, fails, program, solutions, succeeds, write_lines
+from helpers import ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
 
 def usual(*arguments):
     """The usual small options but for those that are among the arguments."""
@@ -203,6 +203,21 @@ def check_as_trl(model):
     succeeds("merit_train", "--from", "on_trl", "--kind", "steps", "--train", "steps_eval.jsonl", "--out", "on_and_on")
     check(json.loads(content("on_and_on", "merit.json"))["step_layout"] == "trl", "a card is kept to")
     fails(2, ["step layout", "separated, trl"], *common, "--step-layout", "TRL", "--out", "never")
+    # A published head of another kind is left, and it is said.
+    result = run("merit_train", "--from", "as_trl", "--tokenizer", "bytes", "--kind", "steps", "--train", "steps_eval.jsonl",
+                 "--head", "step_logit", "--out", "other_head")
+    check(result.returncode == 0 and "is step_binary, the model's is step_logit and starts anew" in result.stderr, result.stderr)
+
+
+def test_what_contradicts_a_card():
+    for option, said, carded in (("--step-separator", ";", "\\n"), ("--step-layout", "trl", "separated"),
+                                 ("--head", "step_logit", "step_binary"), ("--reading", "tag:5", "last")):
+        shown = carded.replace("\\n", "\\x0a")
+        fails(2, [option, said, "contradicts", shown], "merit_score", "--model", "two_classes", option, said, stdin="")
+        succeeds("merit_score", "--model", "two_classes", option, carded, stdin="")
+    fails(2, ["--step-layout", "scalar"], "merit_score", "--model", "model", "--step-layout", "trl", stdin="")
+    fails(2, ["chat template"], "merit_train", "--kind", "steps", "--train", "steps_eval.jsonl", "--step-layout", "chat_turns",
+          "--out", "never", *usual("--epochs", 1))
 
 
 def test_value_and_judge():

@@ -158,6 +158,29 @@ TEST_CASE("bytes that are no UTF-8 survive a byte-level model and are U+FFFD for
   CHECK(spans.back().end == 3);
 }
 
+// Ids and offsets as tokenizers 0.23.3 gives them: a byte without a token is lost and moves what is behind
+// it.
+TEST_CASE("bytes that a byte-level vocabulary lacks") {
+  const PretrainedTokenizer tokenizer(
+      Json::parse(
+          R"({"model": {"type": "BPE", "vocab": {"]": 0, "\u011b": 1, "a": 2, "aa": 3}, "merges": ["a a"]},
+                      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false,
+                                        "use_regex": false}})"),
+      "small.json");
+  const auto shown = [&](std::string_view text) {
+    std::vector<merit::TokenSpan> spans;
+    tokenizer.encode(text, spans);
+    std::string all;
+    for (const auto& span : spans) all += merit::detail::concat(span.id, ':', span.begin, '-', span.end, ' ');
+    return all;
+  };
+  CHECK(shown("\x04]\x1b") == "0:0-1 1:0-2 ");
+  CHECK(shown("a\x04"
+              "aa]") == "3:0-2 2:1-2 0:2-3 ");
+  CHECK(shown("aa\x1b]") == "3:0-2 1:2-3 0:3-4 ");
+  CHECK(shown("b").empty());
+}
+
 TEST_CASE("several threads share one tokenizer and its cache") {
   const Json file = merit::read_json(golden("byte_level.json"));
   const PretrainedTokenizer tokenizer(file.at("base"), "byte_level.json");

@@ -71,7 +71,8 @@ Sequence sequence_of_steps(const TextOrMessages& prompt, const TemplateInputs& i
     if (!text.empty() && !text.ends_with(separator)) append_separator();
   }
   if (around) tokenizer.encode(around->before, sequence.tokens);
-  detail::check_beginning(sequence.tokens, tokenizer, at);
+  // TRL puts that token before any prompt, one that begins with it among them.
+  if (!as_trl) detail::check_beginning(sequence.tokens, tokenizer, at);
   sequence.completion_begin = sequence.tokens.size();
   for (const std::string& step : steps) {
     tokenizer.encode(step, sequence.tokens);

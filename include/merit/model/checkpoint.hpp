@@ -218,7 +218,8 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
 
   LoadReport report;
   // Weights of another kind of head may have the right shape: they mean something else.
-  const std::string saved_head = saved_head_name(card, path);
+  const std::string saved_head =
+      options.published_head.empty() ? saved_head_name(card, path) : options.published_head;
   const bool differs = !saved_head.empty() && saved_head != settings.head_name;
   if (differs && options.allow_missing_head && !options.allow_other_settings) report.other_head = saved_head;
   const bool reads_head = report.other_head.empty();

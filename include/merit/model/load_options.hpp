@@ -18,6 +18,7 @@ namespace merit::inline MERIT_ABI {
 struct LoadOptions {
   bool allow_missing_head = false;    // a language model without one, or with another kind: it stays as it is
   bool allow_other_settings = false;  // the saved head or backbone may have others than the model
+  std::string published_head = {};    // the kind of head in the file, where no card of ours says it
   /// Of a head that is published otherwise than we write it: our parameter's name, and the tensor that is it.
   std::vector<std::pair<std::string, std::string>> names = {};
   std::vector<ComputedTensor> computed = {};  // its parameters that several tensors make

@@ -176,6 +176,7 @@ inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
     return;
   }
   std::visit([&](const auto& one) { saved.head = one; }, head->settings);
+  saved.published_head = name_of(saved.head);
   saved.head_names = head->names;
   saved.head_computed = head->computed;
   saved.tokenize.reading = head->reading;
@@ -195,6 +196,31 @@ inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
         if (reads_unembedding<Head> && llama != nullptr && !llama->tied_embedding) llama->unembedding = true;
       },
       saved.head);
+}
+
+/// Throws ConfigError where its user says of a model what its card says otherwise.
+inline void check_said(std::string_view option, const std::string& said, const std::string& carded,
+                       const SavedModel& saved) {
+  if (said.empty() || carded.empty() || said == carded) return;
+  throw ConfigError(concat(option, ' ', quote(said), " contradicts the card of ", saved.place.string(),
+                           ", which says ", quote(carded)));
+}
+
+/// What its user says of how steps are put together.
+inline void set_steps(SavedModel& saved, const OpenOptions& options) {
+  if (options.step_separator.empty() && options.step_layout.empty()) return;
+  if (saved.has_head && meaning_of(saved.head) != ScoreMeaning::per_step) {
+    throw ConfigError(concat("--step-separator and --step-layout are for models that score steps, but ",
+                             saved.place.string(), " has the head ", name_of(saved.head)));
+  }
+  if (!options.step_layout.empty()) saved.tokenize.step_layout = step_layout_from_name(options.step_layout);
+  if (!options.step_separator.empty()) {
+    saved.tokenize.step_separator = options.step_separator;
+    saved.tokenize.step_split.clear();  // a text is cut at the separator that is said
+  }
+  if (!saved.card) return;
+  check_said("--step-separator", options.step_separator, saved.card->step_separator, saved);
+  check_said("--step-layout", options.step_layout, saved.card->step_layout, saved);
 }
 
 }  // namespace detail
@@ -230,10 +256,17 @@ inline SavedModel read_saved_model(const std::filesystem::path& place, const Ope
   }
   detail::set_text(saved, options);
   saved.about = saved.card.value_or(ModelCard{});
-  if (!saved.card || saved.card->head.empty()) detail::set_published_head(saved, options);
-  if (!options.step_separator.empty()) saved.tokenize.step_separator = options.step_separator;
-  if (!options.step_layout.empty()) saved.tokenize.step_layout = step_layout_from_name(options.step_layout);
-  if (!saved.card && saved.tokenize.conversation && !options.strings_as_chat) {
+  if (!saved.card || saved.card->head.empty()) {
+    detail::set_published_head(saved, options);
+  } else {
+    detail::check_said("--head", options.head, std::string(name_of(saved.head)), saved);
+    const std::string reading =
+        options.reading.empty() ? "" : name_of(reading_rule_from_name(options.reading));
+    detail::check_said("--reading", reading, name_of(saved.tokenize.reading), saved);
+  }
+  detail::set_steps(saved, options);
+  if (!saved.card && saved.tokenize.conversation && !options.strings_as_chat &&
+      saved.tokenize.step_layout != StepLayout::chat_turns) {
     saved.note_on_strings =
         "a prompt and a completion that are strings are read as plain text, as they stand; strings_as_chat "
         "makes them a "

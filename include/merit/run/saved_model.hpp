@@ -31,8 +31,9 @@ struct SavedModel {
   std::filesystem::path place;  // the directory or file
   BackboneConfig backbone;
   AnyHead head;
-  bool has_head = true;  // false: a language model, to which a head is still to be made
-  std::vector<std::pair<std::string, std::string>> head_names;  // LoadOptions::names of a published head
+  bool has_head = true;        // false: a language model, to which a head is still to be made
+  std::string published_head;  // LoadOptions::published_head, and what else loading needs of one:
+  std::vector<std::pair<std::string, std::string>> head_names;  // LoadOptions::names
   std::vector<ComputedTensor> head_computed;                    // and LoadOptions::computed
   std::optional<AnyLoss> loss;            // nothing: not known, or not of the compiled set
   std::optional<ModelCard> card;          // nothing: written by another program
@@ -68,6 +69,7 @@ inline std::string_view name_of_backbone(const BackboneConfig& backbone) {
 /// What loading the weights of a checkpoint needs to know.
 inline LoadOptions load_options(const SavedModel& saved) {
   LoadOptions options;
+  options.published_head = saved.published_head;
   options.names = saved.head_names;
   options.computed = saved.head_computed;
   return options;

@@ -124,26 +124,55 @@ class BpeModel final : public TokenModel {
     if (plain_ && cache_.find(word, [&](Token id) { put(id, lengths_[id]); })) return;
     std::vector<Symbol> symbols;
     symbols.reserve(word.size());
-    const bool known = settings_.bytes ? byte_symbols(word, symbols) : character_symbols(word, symbols);
+    const bool known =
+        settings_.bytes ? byte_symbols(word, false, symbols) : character_symbols(word, symbols);
+    if (!known && settings_.bytes) return encode_partly(word, at, out);
     merge_symbols(merges_, symbols);
     for (const Symbol& symbol : symbols) put(symbol.id, symbol.length);
     if (known && plain_) cache_.put(word, symbols.data(), symbols.size());
   }
 
-  /// The symbols of a word of bytes. False where one was unknown.
-  bool byte_symbols(std::string_view word, std::vector<Symbol>& symbols) const {
+  /// The same of a word of bytes of which some have no token. Their places are those of Hugging Face's
+  /// tokenizers, where a lost byte moves all behind it: they are counted in bytes of the characters that the
+  /// bytes are spelled with, and a token takes each byte of the text that its count touches.
+  void encode_partly(std::string_view word, std::uint32_t& at, std::vector<Unit>& out) const {
+    std::vector<Symbol> symbols;
+    byte_symbols(word, true, symbols);
+    merge_symbols(merges_, symbols);
+    std::vector<std::uint32_t> bytes;  // of each byte as it is spelled, the byte of the word
+    for (Index i = 0; i < word.size(); ++i) {
+      bytes.insert(bytes.end(), spelled_length(word[i]), static_cast<std::uint32_t>(i));
+    }
+    std::uint32_t begin = 0;
+    for (const Symbol& symbol : symbols) {
+      const std::uint32_t end = begin + symbol.length;
+      out.push_back({symbol.id, at + bytes[begin], at + bytes[end - 1] + 1});
+      begin = end;
+    }
+    at += static_cast<std::uint32_t>(word.size());
+  }
+
+  /// How many bytes the character has that a byte is spelled with.
+  static std::uint32_t spelled_length(char byte) {
+    return byte_characters[static_cast<unsigned char>(byte)] < 0x80 ? 1 : 2;
+  }
+
+  /// The symbols of a word of bytes, as long as the bytes are spelled or each of length 1. False where one
+  /// was unknown.
+  bool byte_symbols(std::string_view word, bool spelled, std::vector<Symbol>& symbols) const {
     bool known = true;
     Pending pending;
     for (const char c : word) {
       const Token id = bytes_[static_cast<unsigned char>(c)];
+      const std::uint32_t length = spelled ? spelled_length(c) : 1;
       if (id != none) {
         pending.flush(symbols);
-        symbols.push_back({id, 1});
+        symbols.push_back({id, length});
       } else {
         known = false;
         std::string character;
         append_character(character, byte_characters[static_cast<unsigned char>(c)]);
-        unknown_symbol(character, 1, pending, symbols);
+        unknown_symbol(character, length, pending, symbols);
       }
     }
     pending.flush(symbols);
