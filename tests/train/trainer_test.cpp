@@ -1,4 +1,4 @@
-// The trainer: what a step means, how a run ends, and that it learns.
+// The trainer: what a step means, and how a run ends.
 #include <doctest/doctest.h>
 
 #include <limits>
@@ -221,35 +221,6 @@ TEST_CASE("options and data that cannot be are refused by name") {
   CHECK(contains(refusal([](auto& o) { o.optimizer.beta2 = 1; }), "beta2 is 1"));
   CHECK(contains(error_of<merit::DataError>([&] { merit::Trainer(model, Examples{}, options()); }),
                  "no records"));
-}
-
-TEST_CASE("a small model learns the embedded task better than its length does") {
-  const auto task = merit::EmbeddedTaskOptions::of_difficulty(1);
-  const auto train = merit::embedded_examples(task, merit::EmbeddedSplit::train, 300);
-  const auto held_out = merit::embedded_examples(task, merit::EmbeddedSplit::held_out, 60);
-  training::Llama<merit::EigenBackend<float>> model({.backbone = {.vocabulary_size = 257,
-                                                                  .hidden_size = 32,
-                                                                  .intermediate_size = 64,
-                                                                  .layers = 2,
-                                                                  .heads = 4,
-                                                                  .kv_heads = 4}});
-  merit::TrainOptions chosen;
-  chosen.batch_size = 16;
-  chosen.schedule.peak = 5e-3;
-  merit::Trainer trainer(model, Examples(train), chosen);
-  double first = 0;
-  double last = 0;
-  while (!trainer.finished()) {
-    const merit::StepReport report = trainer.step();
-    if (report.step <= 10) first += report.loss / 10;
-    if (report.step + 10 > report.steps) last += report.loss / 10;
-  }
-  MESSAGE("loss " << first << " to " << last << " in " << trainer.steps() << " steps");
-  CHECK(first == doctest::Approx(0.693).epsilon(0.1));
-  CHECK(last < 0.8 * first);
-  const merit::PairReport report = merit::evaluate_pairs(model, Examples(held_out));
-  MESSAGE("held-out accuracy " << report.accuracy.value << ", longer wins " << report.longer_wins.value);
-  CHECK(report.accuracy.low > report.longer_wins.high);
 }
 
 TEST_CASE("progress says how far the work is, how long it will take, and keeps other lines apart") {

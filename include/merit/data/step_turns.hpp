@@ -71,8 +71,8 @@ inline TurnsText render_turns(const TextOrMessages& prompt, const TemplateInputs
     if (!begins || !rest.starts_with(good_turn) || (k > 0 && beginning.size() <= turns.answers.back())) {
       throw DataError(concat(at.text(), ": the chat template has no place for the answer to step ", k + 1,
                              " of ", steps.size(), ": with the header of that answer it gives ",
-                             tail_of(beginning), ", expected a text that the whole goes on from with ",
-                             quote(good_turn)));
+                             tail_of(beginning), ", expected a text that the whole goes on from with ", "\"",
+                             good_turn, "\""));
     }
     turns.answers.push_back(beginning.size());
   }
