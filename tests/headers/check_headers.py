@@ -17,9 +17,10 @@ def first_errors(output, count=8):
     return "\n    ".join(chosen[:count])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--compiler", action="append", required=True)
+def asked(description, compilers):
+    """What both checks are asked: (compilers, the folder that holds merit/, the headers under it, the include paths)."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--compiler", action="append", required=True, help=compilers)
     parser.add_argument("--include", required=True, help="the folder that holds merit/")
     parser.add_argument("--system-include", action="append", default=[])
     arguments = parser.parse_args()
@@ -31,6 +32,11 @@ def main():
     paths = [f"-I{folder}"]
     for system in arguments.system_include:
         paths += ["-isystem", system]
+    return arguments.compiler, folder, headers, paths
+
+
+def main():
+    compilers, _, headers, paths = asked(__doc__, "compiles each header")
 
     def compiled(job):
         header, compiler = job
@@ -39,7 +45,7 @@ def main():
                                    capture_output=True, text=True, check=False)
 
     passed = failed = 0
-    jobs = [(header, compiler) for header in headers for compiler in arguments.compiler]
+    jobs = [(header, compiler) for header in headers for compiler in compilers]
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for (header, compiler), result in pool.map(compiled, jobs):
             if result.returncode == 0:

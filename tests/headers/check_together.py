@@ -3,11 +3,12 @@
 behind but MERIT_ ones, and each header includes, itself or through others of ours, those of ours that declare what it names.
 That is most of what compiling each alone shows (check_headers.py), in half a minute; a missing <string> it is not.
 """
-import argparse
 import re
 import subprocess
 import sys
-from pathlib import Path
+
+sys.dont_write_bytecode = True
+from check_headers import STRICT, asked  # noqa: E402
 
 try:
     from clang import cindex
@@ -19,7 +20,6 @@ except ImportError:  # where another Python comes first
         print("clang's library for Python is not here (Debian: python3-clang); the headers are not checked")
         sys.exit(77)
 
-STRICT = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
 # References to members say nothing: a template's are found through its arguments, whose headers it need not know.
 OF_MEMBERS = {cindex.CursorKind.MEMBER_REF_EXPR, cindex.CursorKind.MEMBER_REF}
 SCOPES = {cindex.CursorKind.TRANSLATION_UNIT, cindex.CursorKind.NAMESPACE}
@@ -86,19 +86,7 @@ def macros_left_behind(log, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--compiler", action="append", required=True, help="whose preprocessor shows the macros")
-    parser.add_argument("--include", required=True, help="the folder that holds merit/")
-    parser.add_argument("--system-include", action="append", default=[])
-    arguments = parser.parse_args()
-
-    folder = Path(arguments.include).resolve()
-    headers = sorted(path.relative_to(folder).as_posix() for path in folder.glob("merit/**/*.hpp"))
-    if not headers:
-        sys.exit(f"no headers found under {folder}/merit")
-    paths = [f"-I{folder}"]
-    for system in arguments.system_include:
-        paths += ["-isystem", system]
+    compilers, folder, headers, paths = asked(__doc__, "whose preprocessor shows the macros")
     direct = {header: re.findall(r'^#include "([^"]+)"', (folder / header).read_text(encoding="utf-8"), re.MULTILINE)
               for header in headers}
     closure = {header: reachable(header, direct) for header in headers}
@@ -115,7 +103,7 @@ def main():
     failures += [f"{header} names {name} and does not include {at}, nor what would bring it"
                  for header, name, at in names_without_include(unit, str(folder), closure)]
 
-    for compiler in arguments.compiler:
+    for compiler in compilers:
         log = subprocess.run([compiler, "-std=c++20", *paths, "-E", "-dD", "-x", "c++", "-"], input=everything,
                              capture_output=True, text=True, check=False)
         if log.returncode != 0:

@@ -1,4 +1,4 @@
-// Steps as turns of a conversation: each is said by the user, and the assistant says whether it is good.
+// Steps as turns of a conversation: the user says each, and the model is read where the assistant answers it.
 #pragma once
 
 #include <span>
