@@ -32,7 +32,7 @@ struct GeluHead {
     merit::Index outputs() const { return 1; }
     merit::Var forward(merit::Tape<B>& tape, merit::Var hidden) {  // (R, d) → (R, 1)
       const merit::Var h = merit::linear(tape, hidden, parameters->slice(up));
-      return merit::linear(tape, merit::activate(tape, h, merit::Activation::gelu_tanh),
+      return merit::linear(tape, merit::activate(tape, h, merit::ActivationFunction::gelu_tanh),
                            parameters->slice(down));
     }
   };

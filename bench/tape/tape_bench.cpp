@@ -95,14 +95,15 @@ void node_twice(benchmark::State& state) {
 /// A real operation of nn/.
 void node_gelu(benchmark::State& state) {
   node(
-      state, [](Tape<B>& tape, Var x) { return activate(tape, x, Activation::gelu_tanh); },
+      state, [](Tape<B>& tape, Var x) { return activate(tape, x, ActivationFunction::gelu_tanh); },
       [](B::Handle& handle, Index length, std::vector<float>& values) {
         const auto one = [&](Index i) { return MatrixView<float>{&values[i], 1, 1}; };
-        for (Index i = 0; i < length; ++i) B::activate(handle, Activation::gelu_tanh, one(i), one(i + 1));
+        for (Index i = 0; i < length; ++i)
+          B::activate(handle, ActivationFunction::gelu_tanh, one(i), one(i + 1));
         values[2 * length + 1] = 1;
         for (Index i = length; i > 0; --i) {
-          B::activate_backward(handle, Activation::gelu_tanh, one(length + i + 1), one(i - 1), Write::assign,
-                               one(length + i));
+          B::activate_backward(handle, ActivationFunction::gelu_tanh, one(length + i + 1), one(i - 1),
+                               Write::assign, one(length + i));
         }
       });
 }

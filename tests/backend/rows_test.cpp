@@ -168,7 +168,7 @@ struct Swiglu {
 };
 
 struct ActivationOf {
-  Activation kind;
+  ActivationFunction kind;
   Index rows, width;
   Index inputs() const { return rows * width; }
 
@@ -274,7 +274,8 @@ TEST_CASE_TEMPLATE("SwiGLU is the gate's silu times the other half, and stays fi
 
 TEST_CASE_TEMPLATE("the activations agree with their witnesses", B, MERIT_TEST_BACKENDS) {
   Rng rng(24);
-  for (const Activation kind : {Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
+  for (const ActivationFunction kind :
+       {ActivationFunction::gelu, ActivationFunction::gelu_tanh, ActivationFunction::relu}) {
     for (const auto& [rows, width] : shapes) {
       const ActivationOf gelu{kind, rows, width};
       check_witnesses<B>(gelu, random_numbers(rng, gelu.inputs(), 2.0), rng);
@@ -286,8 +287,8 @@ TEST_CASE_TEMPLATE("the two GELUs have their published values, and stay finite f
                    MERIT_TEST_BACKENDS) {
   const Numbers x = {1, -1, 0, 3, 1000, -1000};
   const double tolerance = Tolerance<typename B::Scalar>::value;
-  for (const Activation kind : {Activation::gelu, Activation::gelu_tanh}) {
-    const bool exact = kind == Activation::gelu;
+  for (const ActivationFunction kind : {ActivationFunction::gelu, ActivationFunction::gelu_tanh}) {
+    const bool exact = kind == ActivationFunction::gelu;
     const double at_one = exact ? 0.8413447460685429 : 0.8411919906082768;
     const double at_three = exact ? 2.99595030590511 : 2.996362607918227;
     const Numbers y = ActivationOf{kind, 1, 6}.forward<B>(x);
@@ -302,7 +303,7 @@ TEST_CASE_TEMPLATE("the two GELUs have their published values, and stay finite f
 }
 
 TEST_CASE_TEMPLATE("ReLU keeps what is above zero, and its gradient", B, MERIT_TEST_BACKENDS) {
-  const ActivationOf relu{Activation::relu, 1, 5};
+  const ActivationOf relu{ActivationFunction::relu, 1, 5};
   const Numbers x = {2, -3, 0, 1e4, -1e4};
   CHECK(relu.forward<B>(x) == Numbers{2, 0, 0, 1e4, 0});
   CHECK(relu.backward<B>(x, {5, 5, 5, 5, 5}, Write::add, 1.0) == Numbers{6, 1, 1, 6, 1});
@@ -315,12 +316,13 @@ TEST_CASE_TEMPLATE("a row's results have the same bits alone and among others", 
   const Numbers weights = random_numbers(rng, 2 * width);
   const Numbers rms = RmsNorm{rows, width}.forward<B>(join({x, part(weights, 0, width)}));
   const Numbers layer = LayerNorm{rows, width}.forward<B>(join({x, weights}));
-  const Numbers gelu = ActivationOf{Activation::gelu_tanh, rows, width}.forward<B>(x);
+  const Numbers gelu = ActivationOf{ActivationFunction::gelu_tanh, rows, width}.forward<B>(x);
   for (Index i = 0; i < rows; ++i) {
     const Numbers row = part(x, i * width, width);
     CHECK(RmsNorm{1, width}.forward<B>(join({row, part(weights, 0, width)})) == part(rms, i * width, width));
     CHECK(LayerNorm{1, width}.forward<B>(join({row, weights})) == part(layer, i * width, width));
-    CHECK(ActivationOf{Activation::gelu_tanh, 1, width}.forward<B>(row) == part(gelu, i * width, width));
+    CHECK(ActivationOf{ActivationFunction::gelu_tanh, 1, width}.forward<B>(row) ==
+          part(gelu, i * width, width));
   }
 }
 

@@ -194,7 +194,8 @@ TEST_CASE("a head of two layers puts the activation between them") {
   const auto gelu_tanh = [](double x) {
     return x / 2 * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
   };
-  for (const Activation activation : {Activation::relu, Activation::gelu, Activation::gelu_tanh}) {
+  for (const ActivationFunction activation :
+       {ActivationFunction::relu, ActivationFunction::gelu, ActivationFunction::gelu_tanh}) {
     INFO(static_cast<int>(activation));
     Bench<TwoLayerHead> bench({.inner = 5, .activation = activation, .init_deviation = 1});
     bench.check(1,
@@ -203,9 +204,9 @@ TEST_CASE("a head of two layers puts the activation between them") {
                   double sum = bench("score.2.bias", 0, 0);
                   for (Index j = 0; j < 5; ++j) {
                     const double x = bench.dot(i, "score.0.weight", j) + bench("score.0.bias", 0, j);
-                    const double h = activation == Activation::relu   ? std::max(x, 0.0)
-                                     : activation == Activation::gelu ? gelu(x)
-                                                                      : gelu_tanh(x);
+                    const double h = activation == ActivationFunction::relu   ? std::max(x, 0.0)
+                                     : activation == ActivationFunction::gelu ? gelu(x)
+                                                                              : gelu_tanh(x);
                     sum += bench("score.2.weight", 0, j) * h;
                   }
                   return sum;

@@ -108,7 +108,8 @@ TEST_CASE("two heads and two losses, one head and two losses") {
 TEST_CASE("other pairs of heads and losses that fit learn, too") {
   {
     using Model = RewardModel<Llama, TwoLayerHead, PairwiseLoss, B>;
-    for (const Activation activation : {Activation::relu, Activation::gelu, Activation::gelu_tanh}) {
+    for (const ActivationFunction activation :
+         {ActivationFunction::relu, ActivationFunction::gelu, ActivationFunction::gelu_tanh}) {
       check_model<Model>(random_preferences(3),
                          {.backbone = tiny_reward_llama(), .head = {.inner = 6, .activation = activation}});
     }

@@ -109,7 +109,7 @@ TEST_CASE("a model with any head is saved and loaded: the same settings, bits an
             RewardModel<Llama, JointHead<ScalarHead, ValueHead>, JointLoss<PairwiseLoss, ValueLoss>, B>>(
             {.backbone = llama}) == Names{"score.weight", "value_head.bias", "value_head.weight"});
   CHECK(check_round_trip<RewardModel<Llama, TwoLayerHead, PairwiseLoss, B>>(
-            {.backbone = llama, .head = {.inner = 5, .activation = Activation::gelu}}) ==
+            {.backbone = llama, .head = {.inner = 5, .activation = ActivationFunction::gelu}}) ==
         Names{"score.0.bias", "score.0.weight", "score.2.bias", "score.2.weight"});
   Llama untied = llama;
   untied.tied_embedding = false;
@@ -287,7 +287,7 @@ TEST_CASE("weights of other settings are refused although the shapes agree") {
   Deep saved({.backbone = tiny_reward_llama()});
   save_model(directory / "m", saved);
 
-  Deep gelu({.backbone = tiny_reward_llama(), .head = {.activation = Activation::gelu}, .seed = 4});
+  Deep gelu({.backbone = tiny_reward_llama(), .head = {.activation = ActivationFunction::gelu}, .seed = 4});
   const auto before = values_of(gelu);
   std::string error = error_of<ConfigError>([&] { load_model_parameters(directory / "m", gelu); });
   CHECK(contains(error, "a different model: head.activation is \"relu\", expected \"gelu\""));

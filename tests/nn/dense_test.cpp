@@ -208,7 +208,7 @@ TEST_CASE("the nonlinearities' gradients agree with central differences") {
   const auto x = bench.declare("x", {3, 6});
   bench.allocate();
   check_gradient(bench, [&](TestTape& t) { return swiglu(t, bench.input(t, x)); });
-  for (const Activation kind : {Activation::gelu, Activation::gelu_tanh}) {
+  for (const ActivationFunction kind : {ActivationFunction::gelu, ActivationFunction::gelu_tanh}) {
     check_gradient(bench, [&](TestTape& t) { return activate(t, bench.input(t, x), kind); });
   }
   bench.set(x, {1, -2, 0, 5, 7, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
@@ -216,7 +216,7 @@ TEST_CASE("the nonlinearities' gradients agree with central differences") {
   CHECK(gated[0] == near(5 / (1 + std::exp(-1.0))));
   CHECK(gated[1] == near(-14 / (1 + std::exp(2.0))));
   CHECK(gated[2] == 0);
-  CHECK(bench.get(activate(bench.tape, bench.input(x), Activation::gelu))[0] ==
+  CHECK(bench.get(activate(bench.tape, bench.input(x), ActivationFunction::gelu))[0] ==
         near(0.8413447460685429));  // Φ(1)
 }
 

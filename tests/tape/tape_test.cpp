@@ -35,7 +35,7 @@ struct Net {
   }
   Var block(Tape<B>& t, Var x) {
     const Var y = rms_norm(t, x, parameters.slice(norm), 1e-6);
-    return linear(t, activate(t, linear(t, y, parameters.slice(up)), Activation::gelu_tanh),
+    return linear(t, activate(t, linear(t, y, parameters.slice(up)), ActivationFunction::gelu_tanh),
                   parameters.slice(down), {}, x);
   }
   /// The sum of squares of the output, and its gradient if asked.
@@ -191,11 +191,11 @@ TEST_CASE("a residual that is read after its sum, or lent twice, is refused") {
   net.parameters.begin_gradients();
   const Var x = embedding(net.tape, net.ids, net.parameters.slice(net.table));
   const Var inner =
-      activate(net.tape, linear(net.tape, x, net.parameters.slice(net.up)), Activation::gelu_tanh);
+      activate(net.tape, linear(net.tape, x, net.parameters.slice(net.up)), ActivationFunction::gelu_tanh);
   const Var sum = linear(net.tape, inner, net.parameters.slice(net.down), {}, x);
   CHECK_THROWS_WITH_AS(linear(net.tape, inner, net.parameters.slice(net.down), {}, x),
                        "a variable is the residual of two sums: add to the first sum's result", UsageError);
-  const Var late = activate(net.tape, x, Activation::gelu_tanh);  // reads the residual again
+  const Var late = activate(net.tape, x, ActivationFunction::gelu_tanh);  // reads the residual again
   for (const Var v : {sum, late}) {
     const auto target = net.tape.gradient_target(v);
     for (Index i = 0; i < 16; ++i) target.view.data[i] = 1;

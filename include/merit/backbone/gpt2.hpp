@@ -24,7 +24,7 @@ struct Gpt2 {
   Index heads = 12;
   Index max_positions = 1024;
   double norm_epsilon = 1e-5;
-  Activation activation = Activation::gelu_tanh;
+  ActivationFunction activation = ActivationFunction::gelu_tanh;
   double init_deviation = 0;  // of the weights at the start; 0: 1/sqrt(inputs), the embeddings 0.02
   Index frozen_layers = 0;    // the embeddings and the first n layers are not trained
   bool recompute = false;     // activation checkpointing, layer by layer

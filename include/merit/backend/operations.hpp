@@ -37,7 +37,7 @@ enum class Transpose : std::uint8_t { no, yes };
 
 /// What an element goes through: GELU with the error function ("gelu"), its tanh approximation ("gelu_new" in
 /// GPT-2's configuration), or max(0, x).
-enum class Activation : std::uint8_t { gelu, gelu_tanh, relu };
+enum class ActivationFunction : std::uint8_t { gelu, gelu_tanh, relu };
 
 /// The heads of one attention operation. Query head h reads key/value head h / (heads / kv_heads).
 struct AttentionShape {
@@ -87,7 +87,7 @@ concept backend =
     requires(typename B::Handle& h, typename BackendTypes<B>::Matrix m, typename BackendTypes<B>::ConstMatrix c,
              typename BackendTypes<B>::Vector v, typename BackendTypes<B>::ConstVector cv,
              typename BackendTypes<B>::Indices ids, typename BackendTypes<B>::Forest forest, typename B::Scalar s,
-             typename B::Scalar* p, const typename B::Scalar* cp, Write w, Transpose t, Activation activation,
+             typename B::Scalar* p, const typename B::Scalar* cp, Write w, Transpose t, ActivationFunction activation,
              AttentionShape shape, AdamWStep adamw, Index n, bool flag) {
       // --- memory -------------------------------------------------------------------------------------------
       // A block of `n` elements in this backend's space, zeroed, aligned to `alignment` bytes; and its release.

@@ -108,7 +108,7 @@ class GatedRegressionHead::Bound {
     Var gate = hidden;
     for (Index i = 0; i < gate_.size(); ++i) {
       gate = gate_[i].forward(tape, gate);
-      if (i + 1 < gate_.size()) gate = activate(tape, gate, Activation::relu);
+      if (i + 1 < gate_.size()) gate = activate(tape, gate, ActivationFunction::relu);
     }
     return concatenate(tape, ratings_.forward(tape, hidden), gate);
   }

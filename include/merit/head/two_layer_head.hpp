@@ -21,7 +21,7 @@ struct TwoLayers {
   static_assert(Outputs >= 1, "merit: TwoLayers has no outputs: expected at least 1.");
 
   Index inner = 0;  // 0: as wide as a hidden row
-  Activation activation = Activation::relu;
+  ActivationFunction activation = ActivationFunction::relu;
   bool bias = true;
   double init_deviation = 0.02;  // of the second layer; the first starts at 1/sqrt(d)
 
@@ -61,7 +61,7 @@ class TwoLayers<Meaning, Outputs>::Bound {
     return head.inner != 0 ? head.inner : hidden_width;
   }
 
-  Activation activation_;
+  ActivationFunction activation_;
   detail::LinearScores<B> up_;
   detail::LinearScores<B> down_;
 };

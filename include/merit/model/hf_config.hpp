@@ -243,9 +243,9 @@ inline Gpt2 gpt2_from(const ConfigFields& fields) {
   gpt2.init_deviation = fields.value_or("initializer_range", 0.02);
   const std::string activation = fields.value_or<std::string>("activation_function", "gelu_new");
   if (activation == "gelu_new" || activation == "gelu_pytorch_tanh" || activation == "gelu_fast") {
-    gpt2.activation = Activation::gelu_tanh;
+    gpt2.activation = ActivationFunction::gelu_tanh;
   } else if (activation == "gelu") {
-    gpt2.activation = Activation::gelu;
+    gpt2.activation = ActivationFunction::gelu;
   } else {
     fields.refuse("activation_function", "one of gelu_new, gelu_pytorch_tanh, gelu_fast, gelu");
   }
@@ -389,18 +389,19 @@ inline Json backbone_config_json(const Llama& llama, const HfTask& task = {}) {
 
 inline Json backbone_config_json(const Gpt2& gpt2, const HfTask& task = {}) {
   Json json = detail::hf_json("gpt2", "GPT2", task);
-  json.update({{"vocab_size", gpt2.vocabulary_size},
-               {"n_embd", gpt2.hidden_size},
-               {"n_layer", gpt2.layers},
-               {"n_head", gpt2.heads},
-               {"n_positions", gpt2.max_positions},
-               {"n_inner", nullptr},
-               {"layer_norm_epsilon", gpt2.norm_epsilon},
-               {"initializer_range", gpt2.init_deviation},
-               {"activation_function", gpt2.activation == Activation::gelu_tanh ? "gelu_new" : "gelu"},
-               {"attn_pdrop", 0.0},
-               {"embd_pdrop", 0.0},
-               {"resid_pdrop", 0.0}});
+  json.update(
+      {{"vocab_size", gpt2.vocabulary_size},
+       {"n_embd", gpt2.hidden_size},
+       {"n_layer", gpt2.layers},
+       {"n_head", gpt2.heads},
+       {"n_positions", gpt2.max_positions},
+       {"n_inner", nullptr},
+       {"layer_norm_epsilon", gpt2.norm_epsilon},
+       {"initializer_range", gpt2.init_deviation},
+       {"activation_function", gpt2.activation == ActivationFunction::gelu_tanh ? "gelu_new" : "gelu"},
+       {"attn_pdrop", 0.0},
+       {"embd_pdrop", 0.0},
+       {"resid_pdrop", 0.0}});
   if (gpt2.intermediate_size != 0) json["n_inner"] = gpt2.intermediate_size;
   return json;
 }

@@ -32,8 +32,10 @@
 namespace merit::inline MERIT_ABI {
 namespace detail {
 
-inline std::string_view activation_name(Activation activation) {
-  return activation == Activation::gelu ? "gelu" : activation == Activation::gelu_tanh ? "gelu_tanh" : "relu";
+inline std::string_view activation_name(ActivationFunction activation) {
+  return activation == ActivationFunction::gelu        ? "gelu"
+         : activation == ActivationFunction::gelu_tanh ? "gelu_tanh"
+                                                       : "relu";
 }
 inline std::string_view denominator_name(Denominator denominator) {
   return denominator == Denominator::per_token ? "per_token" : "per_sequence";
@@ -176,9 +178,10 @@ template <ScoreMeaning Meaning, Index Outputs>
 void read_settings(const Json& json, const std::string& where, TwoLayers<Meaning, Outputs>& head) {
   detail::read_field(json, "bias", where, head.bias);
   detail::read_field(json, "inner", where, head.inner);
-  detail::read_choice(json, "activation", where,
-                      std::array{Activation::gelu, Activation::gelu_tanh, Activation::relu},
-                      detail::activation_name, head.activation);
+  detail::read_choice(
+      json, "activation", where,
+      std::array{ActivationFunction::gelu, ActivationFunction::gelu_tanh, ActivationFunction::relu},
+      detail::activation_name, head.activation);
 }
 inline void read_settings(const Json& json, const std::string& where, AttributeHead& head) {
   detail::read_field(json, "bias", where, head.bias);

@@ -19,7 +19,7 @@ struct SwigluNode {
 
 template <class B>
 struct ActivationNode {
-  Activation kind;
+  ActivationFunction kind;
   Var x;
   Var out;
   void backward(Tape<B>& tape) const {
@@ -42,7 +42,7 @@ Var swiglu(Tape<B>& tape, Var gate_up) {
 
 /// GELU (Hendrycks & Gimpel 2016) or ReLU of each element.
 template <class B>
-Var activate(Tape<B>& tape, Var x, Activation kind) {
+Var activate(Tape<B>& tape, Var x, ActivationFunction kind) {
   const Var out = tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x));
   B::activate(tape.handle(), kind, tape.value(x), tape.value(out));
   tape.record(out, detail::ActivationNode<B>{kind, x, out});

@@ -142,11 +142,11 @@ struct EigenBackend {
                               Matrix dgate_up) {
     detail::eigen::swiglu_backward(h.threads(), dout, gate_up, write, dgate_up);
   }
-  static void activate(Handle& h, Activation kind, ConstMatrix x, Matrix y) {
+  static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
     detail::eigen::activate(h.threads(), kind, x, y);
   }
-  static void activate_backward(Handle& h, Activation kind, ConstMatrix dy, ConstMatrix x, Write write,
-                                Matrix dx) {
+  static void activate_backward(Handle& h, ActivationFunction kind, ConstMatrix dy, ConstMatrix x,
+                                Write write, Matrix dx) {
     detail::eigen::activate_backward(h.threads(), kind, dy, x, write, dx);
   }
   /// Room for the sum over the path of every token.

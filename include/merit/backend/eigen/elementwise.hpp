@@ -116,17 +116,17 @@ inline ActivationFactor<T> relu_factor(const Packet<T>& x) {
 }
 
 template <class T>
-inline ActivationFactor<T> activation_factor(Activation kind, const Packet<T>& x) {
+inline ActivationFactor<T> activation_factor(ActivationFunction kind, const Packet<T>& x) {
   switch (kind) {
-    case Activation::gelu: return gelu_factor_erf<T>(x);
-    case Activation::gelu_tanh: return gelu_factor_tanh<T>(x);
-    case Activation::relu: break;
+    case ActivationFunction::gelu: return gelu_factor_erf<T>(x);
+    case ActivationFunction::gelu_tanh: return gelu_factor_tanh<T>(x);
+    case ActivationFunction::relu: break;
   }
   return relu_factor<T>(x);
 }
 
 template <class T>
-void activate(Index threads, Activation kind, MatrixView<const T> x, MatrixView<T> y) {
+void activate(Index threads, ActivationFunction kind, MatrixView<const T> x, MatrixView<T> y) {
   parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       sweep<T>(x.cols, [&](Index j, auto lane) {
@@ -138,7 +138,7 @@ void activate(Index threads, Activation kind, MatrixView<const T> x, MatrixView<
 }
 
 template <class T>
-void activate_backward(Index threads, Activation kind, MatrixView<const T> dy, MatrixView<const T> x,
+void activate_backward(Index threads, ActivationFunction kind, MatrixView<const T> dy, MatrixView<const T> x,
                        Write write, MatrixView<T> dx) {
   parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {

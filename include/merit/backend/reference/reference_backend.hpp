@@ -227,12 +227,12 @@ struct ReferenceBackend {
 
   /// x · Φ(x), Φ the normal distribution function, its tanh approximation (Hendrycks & Gimpel 2016), or a
   /// step at zero (ReLU).
-  static void activate(Handle&, Activation kind, ConstMatrix x, Matrix y) {
+  static void activate(Handle&, ActivationFunction kind, ConstMatrix x, Matrix y) {
     for (Index i = 0; i < x.rows; ++i)
       for (Index j = 0; j < x.cols; ++j) y(i, j) = x(i, j) * distribution(kind, x(i, j));
   }
 
-  static void activate_backward(Handle&, Activation kind, ConstMatrix dy, ConstMatrix x, Write write,
+  static void activate_backward(Handle&, ActivationFunction kind, ConstMatrix dy, ConstMatrix x, Write write,
                                 Matrix dx) {
     for (Index i = 0; i < x.rows; ++i) {
       for (Index j = 0; j < x.cols; ++j) {
@@ -290,17 +290,17 @@ struct ReferenceBackend {
   /// 1 / (1 + e^−x): e^−x may overflow to infinity, which gives the right 0.
   static T sigmoid(T x) { return T{1} / (T{1} + std::exp(-x)); }
 
-  static T distribution(Activation kind, T x) {
-    if (kind == Activation::relu) return x > 0 ? T{1} : T{0};
-    if (kind == Activation::gelu) return T{0.5} * (T{1} + std::erf(x / std::numbers::sqrt2_v<T>));
+  static T distribution(ActivationFunction kind, T x) {
+    if (kind == ActivationFunction::relu) return x > 0 ? T{1} : T{0};
+    if (kind == ActivationFunction::gelu) return T{0.5} * (T{1} + std::erf(x / std::numbers::sqrt2_v<T>));
     return T{0.5} * (T{1} + std::tanh(tanh_argument(x)));
   }
 
   /// The derivative of distribution.
-  static T density(Activation kind, T x) {
+  static T density(ActivationFunction kind, T x) {
     constexpr T root = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;  // sqrt(2/π)
-    if (kind == Activation::relu) return T{0};
-    if (kind == Activation::gelu) return T{0.5} * root * std::exp(T{-0.5} * x * x);
+    if (kind == ActivationFunction::relu) return T{0};
+    if (kind == ActivationFunction::gelu) return T{0.5} * root * std::exp(T{-0.5} * x * x);
     const T t = std::tanh(tanh_argument(x));
     return T{0.5} * (T{1} - t * t) * root * (T{1} + T{3} * cubic * x * x);
   }
