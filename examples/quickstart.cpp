@@ -78,8 +78,7 @@ void copy_backbone(From& from, To& to) {
     const std::string& name = target.spec(i).name;
     if (name.starts_with("score.")) continue;  // the head is its own
     const Index j = source.find(name);
-    std::copy_n(source.values().data + source.offset(j), source.element_count(j),
-                target.values().data + target.offset(i));
+    target.set_by(i, [&](VectorView<float> values) { source.get(j, values.data); });
   }
 }
 

@@ -69,13 +69,31 @@ class Attention {
     };
     const MatrixView<float> out{out_.data(), tokens, wide};
     const MatrixView<float> lse{lse_.data(), tokens, shape_.heads};
-    B::attention(*handle_, view, shape_, {}, columns(qkv_, 0, wide), columns(qkv_, wide, narrow),
-                 columns(qkv_, wide + narrow, narrow), out, lse, scratch_);
+    const MatrixView<float> q = columns(qkv_, 0, wide), k = columns(qkv_, wide, narrow),
+                            v = columns(qkv_, wide + narrow, narrow);
+    B::attention(*handle_, {.forest = view,
+                            .shape = shape_,
+                            .query_tokens = {},
+                            .q = q,
+                            .k = k,
+                            .v = v,
+                            .out = out,
+                            .lse = lse,
+                            .scratch = scratch_});
     if (backward_) {
-      B::attention_backward(*handle_, view, shape_, {}, columns(qkv_, 0, wide), columns(qkv_, wide, narrow),
-                            columns(qkv_, wide + narrow, narrow), out, lse, out, Write::assign,
-                            columns(dqkv_, 0, wide), Write::assign, columns(dqkv_, wide, narrow),
-                            columns(dqkv_, wide + narrow, narrow), scratch_);
+      B::attention_backward(*handle_, {.forest = view,
+                                       .shape = shape_,
+                                       .query_tokens = {},
+                                       .q = q,
+                                       .k = k,
+                                       .v = v,
+                                       .out = out,
+                                       .lse = lse,
+                                       .dout = out,
+                                       .dq = columns(dqkv_, 0, wide),
+                                       .dk = columns(dqkv_, wide, narrow),
+                                       .dv = columns(dqkv_, wide + narrow, narrow),
+                                       .scratch = scratch_});
     }
     Index last = 0;
     while (last + 1 < tokens && forest_.positions[last + 1] > forest_.positions[last]) ++last;

@@ -121,8 +121,14 @@ void product(benchmark::State& state) {
   if (blas().set_threads != nullptr) blas().set_threads(threads);
 
   const std::function<void()> ours = [&] {
-    B::gemm(handle, shape.transpose_a(), shape.a(a.data()), shape.transpose_b(), shape.b(b.data()),
-            Write::assign, MatrixView<float>{out.data(), shape.m(), shape.n()}, {}, {});
+    const MatrixView<float> to{out.data(), shape.m(), shape.n()};
+    if (shape.transpose_a() == Transpose::yes) {
+      B::weight_gradient(handle, shape.a(a.data()), shape.b(b.data()), Write::assign, to);
+    } else {
+      B::linear(
+          handle,
+          {.x = shape.a(a.data()), .weight = shape.b(b.data()), .transpose = shape.transpose_b(), .out = to});
+    }
   };
   std::vector<std::function<void()>> ways = {ours,
                                              [&] { with_eigen(shape, a.data(), b.data(), other.data()); }};

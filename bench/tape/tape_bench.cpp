@@ -102,8 +102,10 @@ void node_gelu(benchmark::State& state) {
           B::activate(handle, ActivationFunction::gelu_tanh, one(i), one(i + 1));
         values[2 * length + 1] = 1;
         for (Index i = length; i > 0; --i) {
-          B::activate_backward(handle, ActivationFunction::gelu_tanh, one(length + i + 1), one(i - 1),
-                               Write::assign, one(length + i));
+          B::activate_backward(handle, {.kind = ActivationFunction::gelu_tanh,
+                                        .dy = one(length + i + 1),
+                                        .x = one(i - 1),
+                                        .dx = one(length + i)});
         }
       });
 }

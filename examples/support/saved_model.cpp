@@ -107,9 +107,11 @@ std::unique_ptr<AnyModel> load_usable(const SavedModel& saved, int threads, cons
        {"pairwise", "regression", "binary_cross_entropy", "cross_entropy", "value", "joint"}) {
     if (!loss) loss = loss_named(name, saved.head);
   }
-  auto model = make_model(
-      saved.backbone,
-      {.head = saved.head, .loss = *loss, .threads = threads, .initial = merit::Initial::from_file});
+  auto model = make_model(saved.backbone, {.head = saved.head,
+                                           .loss = *loss,
+                                           .threads = threads,
+                                           .initial = merit::Initial::from_file,
+                                           .scores_only = true});
   load(*model, saved.head, saved.place, merit::load_options(saved), program);
   return model;
 }

@@ -54,6 +54,7 @@ std::vector<std::string> with_gradient(const Model& model, const StepResult& res
   std::vector<std::string> names;
   const auto& parameters = model.parameters();
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    if (!parameters.spec(i).trainable) continue;
     for (Index e = 0; e < parameters.element_count(i); ++e) {
       if (result.gradient[parameters.offset(i) + e] == 0) continue;
       names.push_back(parameters.spec(i).name);
@@ -86,8 +87,8 @@ void check_frozen(Backbone settings, const std::string& embedding, const std::st
   for (Index i = 0; i < model.parameters().tensor_count(); ++i) {
     if (!model.parameters().spec(i).trainable) continue;
     for (Index e = 0; e < model.parameters().element_count(i); ++e) {
-      const Index at = model.parameters().offset(i) + e;
-      CHECK(result.gradient[at] == full.gradient[at]);
+      CHECK(result.gradient[model.parameters().offset(i) + e] ==
+            full.gradient[all.parameters().offset(i) + e]);
     }
   }
   settings.frozen_layers = settings.layers;

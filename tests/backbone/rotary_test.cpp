@@ -87,9 +87,10 @@ struct Stingy : ReferenceBackend<double> {
     explicit Handle(const Stingy&) : ReferenceBackend<double>::Handle(ReferenceBackend<double>{}) {}
     bool empty = false;
   };
-  static double* allocate(Handle& handle, Index n) {
+  template <class Element>
+  static Element* allocate(Handle& handle, Index n) {
     if (handle.empty) throw std::bad_alloc();
-    return ReferenceBackend<double>::allocate(handle, n);
+    return ReferenceBackend<double>::allocate<Element>(handle, n);
   }
 };
 

@@ -18,8 +18,11 @@ struct Block {
 
   void update(const Numbers& gradient, const AdamWStep& step) {
     const Array<B> gradients(machine, 1, gradient.size(), gradient);
-    B::adamw(machine.handle, parameters.vector(), gradients.constant_vector(), first.vector(),
-             second.vector(), step);
+    B::adamw(machine.handle, {.parameters = parameters.vector(),
+                              .gradients = gradients.constant_vector(),
+                              .first = first.vector(),
+                              .second = second.vector(),
+                              .step = step});
   }
 
   Machine<B>& machine;
@@ -37,7 +40,7 @@ TEST_CASE_TEMPLATE("AdamW gives the stored values after every step", B, MERIT_TE
   std::ifstream file(std::string(golden) + "/adamw.json");
   REQUIRE(file.good());
   const nlohmann::json stored = nlohmann::json::parse(file);
-  const double tolerance = Tolerance<typename B::Scalar>::value;
+  const double tolerance = Tolerance<typename B::Stat>::value;
   REQUIRE(stored["cases"].size() >= 3);
   for (const nlohmann::json& example : stored["cases"]) {
     INFO(example["name"].get<std::string>());
@@ -81,7 +84,7 @@ TEST_CASE_TEMPLATE("AdamW follows its formula for any length, with scaled gradie
             0.01 * (first[i] / step.bias_correction1) / (std::sqrt(second[i] / step.bias_correction2) + 1e-6);
       }
     }
-    const double tolerance = Tolerance<typename B::Scalar>::value;
+    const double tolerance = Tolerance<typename B::Stat>::value;
     CHECK(relative_error(block.parameters.values(), w) <= tolerance);
     CHECK(relative_error(block.first.values(), first) <= tolerance);
     CHECK(relative_error(block.second.values(), second) <= tolerance);

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "backend/opaque_backend.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/core/rng.hpp"
@@ -15,7 +17,7 @@
 
 #define MERIT_TEST_BACKENDS                                                                    \
   merit::ReferenceBackend<float>, merit::ReferenceBackend<double>, merit::EigenBackend<float>, \
-      merit::EigenBackend<double>
+      merit::EigenBackend<double>, merit_test::OpaqueBackend<double>
 
 namespace merit_test {
 
@@ -37,7 +39,7 @@ struct Machine {
 template <class B>
 class Array {
  public:
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   static constexpr double around = 12345;
 
   Array(Machine<B>& machine, Index rows, Index cols, const Numbers& values, Index padding = 3)
@@ -47,12 +49,13 @@ class Array {
         padding_(padding),
         stride_(cols + 2 * padding),
         size_(rows * stride_ + padding),
-        data_(B::allocate(machine.handle, size_)) {
+        data_(B::template allocate<T>(machine.handle, size_)) {
     REQUIRE(values.size() == rows * cols);
     std::vector<T> host(size_, static_cast<T>(around));
     for (Index i = 0; i < rows; ++i)
       for (Index j = 0; j < cols; ++j) host[place(i, j)] = static_cast<T>(values[i * cols + j]);
-    B::from_host(machine.handle, host.data(), data_, size_);
+    B::from_host(machine.handle, std::as_const(host).data(), data_, size_);
+    B::wait(machine.handle);
   }
   Array(Machine<B>& machine, Index rows, Index cols, double value, Index padding = 3)
       : Array(machine, rows, cols, Numbers(rows * cols, value), padding) {}
@@ -60,21 +63,23 @@ class Array {
   Array& operator=(const Array&) = delete;
   ~Array() { B::release(machine_->handle, data_, size_); }
 
-  MatrixView<T> matrix() { return {data_ + padding_, rows_, cols_, stride_}; }
-  MatrixView<const T> constant() const { return {data_ + padding_, rows_, cols_, stride_}; }
+  using Space = typename B::Space;
+  MatrixView<T, Space> matrix() { return {data_ + padding_, rows_, cols_, stride_}; }
+  MatrixView<const T, Space> constant() const { return {data_ + padding_, rows_, cols_, stride_}; }
   /// The only row as a vector.
-  VectorView<T> vector() {
+  VectorView<T, Space> vector() {
     REQUIRE(rows_ == 1);
     return {data_ + padding_, cols_};
   }
-  VectorView<const T> constant_vector() const {
+  VectorView<const T, Space> constant_vector() const {
     REQUIRE(rows_ == 1);
     return {data_ + padding_, cols_};
   }
 
   Numbers values() const {
     std::vector<T> host(size_);
-    B::to_host(machine_->handle, data_, host.data(), size_);
+    B::to_host(machine_->handle, static_cast<const T*>(data_), host.data(), size_);
+    B::wait(machine_->handle);
     Numbers result(rows_ * cols_);
     for (Index i = 0; i < rows_; ++i) {
       for (Index j = 0; j < cols_; ++j) {
@@ -93,6 +98,30 @@ class Array {
   Machine<B>* machine_;
   Index rows_, cols_, padding_, stride_, size_;
   T* data_;
+};
+
+/// Elements of any kind in a backend's own memory: numbers of rows, stored weights.
+template <class B, class Element>
+class Copied {
+ public:
+  using Space = typename B::Space;
+
+  Copied(Machine<B>& machine, const std::vector<Element>& host)
+      : machine_(&machine), size_(host.size()), data_(B::template allocate<Element>(machine.handle, size_)) {
+    B::from_host(machine.handle, host.data(), data_, size_);
+    B::wait(machine.handle);
+  }
+  Copied(const Copied&) = delete;
+  Copied& operator=(const Copied&) = delete;
+  ~Copied() { B::release(machine_->handle, data_, size_); }
+
+  const Element* data() const { return data_; }
+  VectorView<const Element, Space> view() const { return {data_, size_}; }
+
+ private:
+  Machine<B>* machine_;
+  Index size_;
+  Element* data_;
 };
 
 /// Working space that an operation must not read before it writes.

@@ -38,20 +38,30 @@ struct Attention {
   template <class B>
   std::vector<Numbers> run(const Numbers& x) const {
     Machine<B> m;
-    const auto view = forest->view();
+    const typename B::Batch batch = B::prepare(m.handle, forest->view());
+    const ForestView<typename B::Space>& view = batch;
     const Array<B> q(m, queries(), q_width(), part(x, 0, q_size()));
     const Array<B> k(m, tokens(), kv_width(), part(x, q_size(), kv_size()));
     const Array<B> v(m, tokens(), kv_width(), part(x, q_size() + kv_size(), kv_size()));
     Array<B> out(m, queries(), q_width(), 9.0), lse(m, queries(), shape.heads, 9.0);
     Array<B> scratch = working_space<B>(m, B::attention_scratch(m.handle, view, shape));
-    B::attention(m.handle, view, shape, query_tokens, q.constant(), k.constant(), v.constant(), out.matrix(),
-                 lse.matrix(), scratch.vector());
+    const Copied<B, std::uint32_t> which(m, query_tokens);
+    B::attention(m.handle, {.forest = view,
+                            .shape = shape,
+                            .query_tokens = which.view(),
+                            .q = q.constant(),
+                            .k = k.constant(),
+                            .v = v.constant(),
+                            .out = out.matrix(),
+                            .lse = lse.matrix(),
+                            .scratch = scratch.vector()});
     return {out.values(), lse.values()};
   }
   template <class B>
   Numbers backward(const Numbers& x, const Numbers& dy, Write write, double before) const {
     Machine<B> m;
-    const auto view = forest->view();
+    const typename B::Batch batch = B::prepare(m.handle, forest->view());
+    const ForestView<typename B::Space>& view = batch;
     const std::vector<Numbers> kept = run<B>(x);
     const Array<B> q(m, queries(), q_width(), part(x, 0, q_size()));
     const Array<B> k(m, tokens(), kv_width(), part(x, q_size(), kv_size()));
@@ -61,9 +71,22 @@ struct Attention {
     Array<B> dq(m, queries(), q_width(), before);
     Array<B> dk(m, tokens(), kv_width(), before), dv(m, tokens(), kv_width(), before);
     Array<B> scratch = working_space<B>(m, B::attention_backward_scratch(m.handle, view, shape));
-    B::attention_backward(m.handle, view, shape, query_tokens, q.constant(), k.constant(), v.constant(),
-                          out.constant(), lse.constant(), dout.constant(), write, dq.matrix(), write,
-                          dk.matrix(), dv.matrix(), scratch.vector());
+    const Copied<B, std::uint32_t> which(m, query_tokens);
+    B::attention_backward(m.handle, {.forest = view,
+                                     .shape = shape,
+                                     .query_tokens = which.view(),
+                                     .q = q.constant(),
+                                     .k = k.constant(),
+                                     .v = v.constant(),
+                                     .out = out.constant(),
+                                     .lse = lse.constant(),
+                                     .dout = dout.constant(),
+                                     .write_dq = write,
+                                     .dq = dq.matrix(),
+                                     .write_dkv = write,
+                                     .dk = dk.matrix(),
+                                     .dv = dv.matrix(),
+                                     .scratch = scratch.vector()});
     return join({dq.values(), dk.values(), dv.values()});
   }
 
@@ -108,7 +131,8 @@ struct PathMean {
   template <class B>
   Numbers forward(const Numbers& values) const {
     Machine<B> m;
-    const auto view = forest->view();
+    const typename B::Batch batch = B::prepare(m.handle, forest->view());
+    const ForestView<typename B::Space>& view = batch;
     const Array<B> x(m, forest->token_count(), width, values);
     Array<B> out(m, forest->row_count(), width, 9.0);
     Array<B> scratch = working_space<B>(m, B::path_mean_scratch(m.handle, view, width));
@@ -118,11 +142,16 @@ struct PathMean {
   template <class B>
   Numbers backward(const Numbers&, const Numbers& dy, Write write, double before) const {
     Machine<B> m;
-    const auto view = forest->view();
+    const typename B::Batch batch = B::prepare(m.handle, forest->view());
+    const ForestView<typename B::Space>& view = batch;
     const Array<B> dout(m, forest->row_count(), width, dy);
     Array<B> dx(m, forest->token_count(), width, before);
     Array<B> scratch = working_space<B>(m, B::path_mean_scratch(m.handle, view, width));
-    B::path_mean_backward(m.handle, view, dout.constant(), write, dx.matrix(), scratch.vector());
+    B::path_mean_backward(m.handle, {.forest = view,
+                                     .dout = dout.constant(),
+                                     .write = write,
+                                     .dx = dx.matrix(),
+                                     .scratch = scratch.vector()});
     return dx.values();
   }
 };
@@ -140,7 +169,7 @@ RandomForestShape small_shape(Rng& rng) {
 
 TEST_CASE_TEMPLATE("attention over 200 random forests is the masked softmax, for all tokens and for some", B,
                    MERIT_TEST_BACKENDS) {
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   Rng rng(30);
   ForestBuilder builder;
   for (int round = 0; round < 200; ++round) {
@@ -159,7 +188,7 @@ TEST_CASE_TEMPLATE("attention over 200 random forests is the masked softmax, for
 }
 
 TEST_CASE_TEMPLATE("attention over long runs is the masked softmax", B, MERIT_TEST_BACKENDS) {
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   Rng rng(31);
   RandomForestShape shape;
   shape.groups = 2;
@@ -196,7 +225,7 @@ TEST_CASE_TEMPLATE("attention agrees with its witnesses", B, MERIT_TEST_BACKENDS
 }
 
 TEST_CASE_TEMPLATE("attention stays finite and right for scores up to ten thousand", B, MERIT_TEST_BACKENDS) {
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   // A score of 1e4 has a rounding of 1e4 · epsilon, which is what its exponential is off by.
   const double tolerance = 32 * 1e4 * static_cast<double>(std::numeric_limits<T>::epsilon());
   Rng rng(33);
@@ -307,7 +336,7 @@ TEST_CASE_TEMPLATE("path means are the means over what a token sees", B, MERIT_T
       }
       for (Index c = 0; c < width; ++c) expected[r * width + c] /= count;
     }
-    REQUIRE(relative_error(mean.forward<B>(x), expected) <= Tolerance<typename B::Scalar>::value);
+    REQUIRE(relative_error(mean.forward<B>(x), expected) <= Tolerance<typename B::Stat>::value);
   }
 }
 

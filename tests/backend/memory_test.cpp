@@ -14,14 +14,16 @@ using namespace merit_test;
 TEST_CASE_TEMPLATE("allocated blocks are zeroed and aligned", B, MERIT_TEST_BACKENDS) {
   Machine<B> m;
   for (const Index n : {Index{1}, Index{7}, Index{1000}}) {
-    typename B::Scalar* block = B::allocate(m.handle, n);
-    CHECK(reinterpret_cast<std::uintptr_t>(block) % alignment == 0);
-    std::vector<typename B::Scalar> host(n, 5);
-    B::to_host(m.handle, block, host.data(), n);
-    CHECK(host == std::vector<typename B::Scalar>(n, 0));
+    typename B::Stat* block = B::template allocate<typename B::Stat>(m.handle, n);
+    if constexpr (std::is_same_v<typename B::Space, HostSpace>)
+      CHECK(reinterpret_cast<std::uintptr_t>(block) % alignment == 0);
+    std::vector<typename B::Stat> host(n, 5);
+    B::to_host(m.handle, static_cast<const typename B::Stat*>(block), host.data(), n);
+    B::wait(m.handle);
+    CHECK(host == std::vector<typename B::Stat>(n, 0));
     B::release(m.handle, block, n);
   }
-  B::release(m.handle, B::allocate(m.handle, 0), 0);
+  B::release(m.handle, B::template allocate<std::byte>(m.handle, 0), 0);
   CHECK(!std::string_view(B::name()).empty());
 }
 
@@ -29,7 +31,7 @@ TEST_CASE_TEMPLATE("fill sets every element and no other", B, MERIT_TEST_BACKEND
   Machine<B> m;
   for (const Index n : {Index{0}, Index{1}, Index{33}}) {
     Array<B> v(m, 1, n, 1.0);
-    B::fill(m.handle, v.vector(), typename B::Scalar(2.5));
+    B::fill(m.handle, v.vector(), typename B::Stat(2.5));
     CHECK(v.values() == Numbers(n, 2.5));
   }
 }
@@ -63,36 +65,38 @@ TEST_CASE_TEMPLATE("gather reads rows by number, and scatter adds them back", B,
     const Array<B> table(m, rows, cols, table_values);
 
     Array<B> out(m, count, cols, std::numeric_limits<double>::quiet_NaN());
-    B::gather_rows(m.handle, table.constant(), ids, Write::assign, out.matrix());
+    B::gather_rows(m.handle, table.constant(), Copied<B, std::uint32_t>(m, ids).view(), Write::assign,
+                   out.matrix());
     Numbers expected;
     for (const std::uint32_t id : ids)
       for (Index j = 0; j < cols; ++j) expected.push_back(table_values[id * cols + j]);
     CHECK(out.values() == expected);
 
     Array<B> sum(m, count, cols, row_values);
-    B::gather_rows(m.handle, table.constant(), ids, Write::add, sum.matrix());
+    B::gather_rows(m.handle, table.constant(), Copied<B, std::uint32_t>(m, ids).view(), Write::add,
+                   sum.matrix());
     for (Index i = 0; i < expected.size(); ++i) expected[i] += row_values[i];
-    CHECK(relative_error(sum.values(), expected) <= Tolerance<typename B::Scalar>::value);
+    CHECK(relative_error(sum.values(), expected) <= Tolerance<typename B::Stat>::value);
 
     Array<B> target(m, rows, cols, table_values);
     const Array<B> added(m, count, cols, row_values);
-    B::scatter_add_rows(m.handle, added.constant(), ids, target.matrix());
+    B::scatter_add_rows(m.handle, added.constant(), Copied<B, std::uint32_t>(m, ids).view(), target.matrix());
     Numbers scattered = table_values;
     for (Index i = 0; i < count; ++i)
       for (Index j = 0; j < cols; ++j) scattered[ids[i] * cols + j] += row_values[i * cols + j];
-    CHECK(relative_error(target.values(), scattered) <= Tolerance<typename B::Scalar>::value);
+    CHECK(relative_error(target.values(), scattered) <= Tolerance<typename B::Stat>::value);
   }
 }
 
 TEST_CASE_TEMPLATE("scatter adds rows of equal number in their order", B, MERIT_TEST_BACKENDS) {
   // In another order the small number would be lost or kept differently.
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   Machine<B> m;
   const double big = 2 / static_cast<double>(std::numeric_limits<T>::epsilon());
   const Array<B> rows(m, 4, 1, Numbers{big, 1, -big, 1});
   const Ids ids = {2, 2, 2, 2};
   Array<B> target(m, 3, 1, 0.0);
-  B::scatter_add_rows(m.handle, rows.constant(), ids, target.matrix());
+  B::scatter_add_rows(m.handle, rows.constant(), Copied<B, std::uint32_t>(m, ids).view(), target.matrix());
   CHECK(target.values() == Numbers{0, 0, 1});
 }
 
@@ -109,7 +113,7 @@ TEST_CASE_TEMPLATE("column sums assign or add", B, MERIT_TEST_BACKENDS) {
           for (Index j = 0; j < cols; ++j) expected[j] += values[i * cols + j];
         Array<B> out(m, 1, cols, 3.0);
         B::column_sum(m.handle, x.constant(), write, out.vector());
-        CHECK(relative_error(out.values(), expected) <= Tolerance<typename B::Scalar>::value);
+        CHECK(relative_error(out.values(), expected) <= Tolerance<typename B::Stat>::value);
       }
     }
   }

@@ -15,7 +15,7 @@ struct Product {
 
 template <class B>
 void check_product(const Product& p, Rng& rng) {
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   const bool flip_a = p.transpose_a == Transpose::yes;
   const bool flip_b = p.transpose_b == Transpose::yes;
   const Numbers a = random_numbers(rng, p.m * p.k);
@@ -43,8 +43,17 @@ void check_product(const Product& p, Rng& rng) {
     const Array<B> bias_view(m, 1, bias.size(), bias);
     const Array<B> residual_view(m, p.residual ? p.m : 0, p.residual ? p.n : 0, residual, padding);
     Array<B> out(m, p.m, p.n, before, padding);
-    B::gemm(m.handle, p.transpose_a, a_view.constant(), p.transpose_b, b_view.constant(), p.write,
-            out.matrix(), bias_view.constant_vector(), residual_view.constant());
+    if (flip_a) {
+      B::weight_gradient(m.handle, a_view.constant(), b_view.constant(), p.write, out.matrix());
+    } else {
+      B::linear(m.handle, {.x = a_view.constant(),
+                           .weight = b_view.constant(),
+                           .transpose = p.transpose_b,
+                           .write = p.write,
+                           .out = out.matrix(),
+                           .bias = bias_view.constant_vector(),
+                           .residual = residual_view.constant()});
+    }
     CHECK(relative_error(out.values(), expected) <= Tolerance<T>::value);
   }
 }
@@ -61,8 +70,11 @@ struct Linear {
     const Array<B> w(m, out, in, part(v, rows * in, out * in));
     const Array<B> bias(m, 1, out, part(v, rows * in + out * in, out));
     Array<B> y(m, rows, out, 9.0);
-    B::gemm(m.handle, Transpose::no, x.constant(), Transpose::yes, w.constant(), Write::assign, y.matrix(),
-            bias.constant_vector(), {});
+    B::linear(m.handle, {.x = x.constant(),
+                         .weight = w.constant(),
+                         .transpose = Transpose::yes,
+                         .out = y.matrix(),
+                         .bias = bias.constant_vector()});
     return y.values();
   }
 
@@ -75,28 +87,28 @@ struct Linear {
     Array<B> dx(m, rows, in, before);
     Array<B> dw(m, out, in, before);
     Array<B> dbias(m, 1, out, before);
-    B::gemm(m.handle, Transpose::no, dy.constant(), Transpose::no, w.constant(), write, dx.matrix(), {}, {});
-    B::gemm(m.handle, Transpose::yes, dy.constant(), Transpose::no, x.constant(), write, dw.matrix(), {}, {});
+    B::linear(m.handle, {.x = dy.constant(), .weight = w.constant(), .write = write, .out = dx.matrix()});
+    B::weight_gradient(m.handle, dy.constant(), x.constant(), write, dw.matrix());
     B::column_sum(m.handle, dy.constant(), write, dbias.vector());
     return join({dx.values(), dw.values(), dbias.values()});
   }
 };
 
-TEST_CASE_TEMPLATE("gemm multiplies in every form and adds what it is given", B, MERIT_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("products are right in every form and add what they are given", B, MERIT_TEST_BACKENDS) {
   Rng rng(10);
   const Index sizes[][3] = {{1, 1, 1},   {0, 3, 4},  {2, 3, 0},   {5, 7, 3},
                             {1, 33, 20}, {17, 1, 9}, {65, 34, 41}};
   for (const auto& size : sizes) {
     const Index m = size[0], n = size[1], k = size[2];
-    for (const Transpose a : {Transpose::no, Transpose::yes}) {
+    INFO("M ", m, " N ", n, " K ", k);
+    for (const Write write : {Write::assign, Write::add}) {
+      INFO("add ", int(write));
+      check_product<B>({m, n, k, Transpose::yes, Transpose::no, write, false, false}, rng);
       for (const Transpose b : {Transpose::no, Transpose::yes}) {
-        for (const Write write : {Write::assign, Write::add}) {
-          for (const bool bias : {false, true}) {
-            for (const bool residual : {false, true}) {
-              INFO("M ", m, " N ", n, " K ", k, " transposed ", int(a), int(b), " add ", int(write), " bias ",
-                   bias, " residual ", residual);
-              check_product<B>({m, n, k, a, b, write, bias, residual}, rng);
-            }
+        for (const bool bias : {false, true}) {
+          for (const bool residual : {false, true}) {
+            INFO("transposed ", int(b), " bias ", bias, " residual ", residual);
+            check_product<B>({m, n, k, Transpose::no, b, write, bias, residual}, rng);
           }
         }
       }
@@ -104,7 +116,78 @@ TEST_CASE_TEMPLATE("gemm multiplies in every form and adds what it is given", B,
   }
 }
 
-TEST_CASE_TEMPLATE("gemm is right for sizes past any block", B, MERIT_TEST_BACKENDS) {
+/// The numbers as Stored holds them, and what they are as numbers.
+template <class Stored>
+std::vector<Stored> stored_as(Numbers& numbers) {
+  std::vector<Stored> result(numbers.size());
+  for (Index i = 0; i < numbers.size(); ++i) {
+    if constexpr (std::is_same_v<Stored, F16>) {
+      result[i] = {to_f16(static_cast<float>(numbers[i]))};
+    } else if constexpr (std::is_same_v<Stored, Bf16>) {
+      result[i] = {to_bf16(static_cast<float>(numbers[i]))};
+    } else {
+      result[i] = static_cast<Stored>(numbers[i]);
+    }
+    numbers[i] = number<double>(result[i]);
+  }
+  return result;
+}
+
+/// x (m, k) by a weight that is stored in another type: the same bits as by its numbers in T, and rows of it.
+template <class B, class Stored>
+void check_stored(Rng& rng, Index m, Index n, Index k) {
+  using T = typename B::Stat;
+  for (const Transpose transpose : {Transpose::no, Transpose::yes}) {
+    const Index rows = transpose == Transpose::yes ? n : k, cols = transpose == Transpose::yes ? k : n;
+    Numbers values = random_numbers(rng, rows * cols);
+    Machine<B> machine;
+    const Copied<B, Stored> weight(machine, stored_as<Stored>(values));
+    const WeightView<typename B::Space> view{weight.data(), dtype_of<Stored>(), rows, cols, cols};
+    const Array<B> plain(machine, rows, cols, values, 0);
+    const Array<B> x(machine, m, k, random_numbers(rng, m * k)), bias(machine, 1, n, random_numbers(rng, n));
+    Array<B> out(machine, m, n, 7.0), expected(machine, m, n, 7.0);
+    const auto product = [&](const WeightView<typename B::Space>& by, Array<B>& to) {
+      B::linear(machine.handle, {.x = x.constant(),
+                                 .weight = by,
+                                 .transpose = transpose,
+                                 .write = Write::add,
+                                 .out = to.matrix(),
+                                 .bias = bias.constant_vector()});
+    };
+    product(view, out);
+    product(plain.constant(), expected);
+    // A BLAS, which reads no other types, sums in another order than our own product.
+    CHECK(relative_error(out.values(), expected.values()) <= Tolerance<T>::value);
+#ifndef EIGEN_USE_BLAS
+    CHECK(out.values() == expected.values());
+#endif
+
+    const Ids ids = random_ids(rng, 5, rows);
+    Array<B> gathered(machine, 5, cols, 7.0), gathered_plain(machine, 5, cols, 7.0),
+        all(machine, rows, cols, 7.0);
+    const Copied<B, std::uint32_t> which(machine, ids);
+    B::gather_rows(machine.handle, view, which.view(), Write::add, gathered.matrix());
+    B::gather_rows(machine.handle, plain.constant(), which.view(), Write::add, gathered_plain.matrix());
+    CHECK(gathered.values() == gathered_plain.values());
+    B::gather_rows(machine.handle, view, {}, Write::assign, all.matrix());
+    CHECK(all.values() == values);
+  }
+}
+
+TEST_CASE_TEMPLATE("weights are converted where they are read", B, MERIT_TEST_BACKENDS) {
+  Rng rng(14);
+  const Index sizes[][3] = {{1, 5, 3},    {3, 70, 130}, {9, 33, 20},
+                            {20, 64, 32}, {65, 34, 41}, {40, 1100, 500}};
+  for (const auto& size : sizes) {
+    INFO("M ", size[0], " N ", size[1], " K ", size[2]);
+    check_stored<B, float>(rng, size[0], size[1], size[2]);
+    check_stored<B, F16>(rng, size[0], size[1], size[2]);
+    check_stored<B, Bf16>(rng, size[0], size[1], size[2]);
+  }
+  check_stored<B, double>(rng, 9, 33, 20);
+}
+
+TEST_CASE_TEMPLATE("products are right for sizes past any block", B, MERIT_TEST_BACKENDS) {
   Rng rng(11);
   check_product<B>({130, 131, 260, Transpose::no, Transpose::yes, Write::assign, true, true}, rng);
   check_product<B>({70, 130, 513, Transpose::yes, Transpose::no, Write::add, false, false}, rng);
@@ -114,8 +197,7 @@ TEST_CASE_TEMPLATE("an assigned product does not read its target", B, MERIT_TEST
   Machine<B> m;
   const Array<B> a(m, 3, 4, 1.0), b(m, 4, 5, 1.0);
   Array<B> out(m, 3, 5, std::numeric_limits<double>::quiet_NaN());
-  B::gemm(m.handle, Transpose::no, a.constant(), Transpose::no, b.constant(), Write::assign, out.matrix(), {},
-          {});
+  B::linear(m.handle, {.x = a.constant(), .weight = b.constant(), .out = out.matrix()});
   CHECK(out.values() == Numbers(15, 4.0));
 }
 
@@ -132,12 +214,10 @@ TEST_CASE_TEMPLATE("weight gradients have the same bits however rows are cut on 
   const Index rows = 20;
   const Array<B> dy(m, rows, 6, random_numbers(rng, rows * 6)), x(m, rows, 5, random_numbers(rng, rows * 5));
   Array<B> whole(m, 6, 5, 0.0), pieces(m, 6, 5, 0.0);
-  B::gemm(m.handle, Transpose::yes, dy.constant(), Transpose::no, x.constant(), Write::assign, whole.matrix(),
-          {}, {});
+  B::weight_gradient(m.handle, dy.constant(), x.constant(), Write::assign, whole.matrix());
   for (Index begin = 0; begin < rows; begin += 4)
-    B::gemm(m.handle, Transpose::yes, dy.constant().row_block(begin, 4), Transpose::no,
-            x.constant().row_block(begin, 4), begin == 0 ? Write::assign : Write::add, pieces.matrix(), {},
-            {});
+    B::weight_gradient(m.handle, dy.constant().row_block(begin, 4), x.constant().row_block(begin, 4),
+                       begin == 0 ? Write::assign : Write::add, pieces.matrix());
   CHECK(whole.values() == pieces.values());
 }
 

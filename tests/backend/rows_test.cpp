@@ -27,8 +27,11 @@ struct RmsNorm {
     const Array<B> x(m, rows, width, part(v, 0, rows * width));
     const Array<B> weight(m, 1, width, part(v, rows * width, width));
     Array<B> y(m, rows, width, 9.0), rstd(m, 1, rows, 9.0);
-    B::rms_norm(m.handle, x.constant(), weight.constant_vector(), typename B::Scalar(epsilon), y.matrix(),
-                rstd.vector());
+    B::rms_norm(m.handle, {.x = x.constant(),
+                           .weight = weight.constant_vector(),
+                           .epsilon = epsilon,
+                           .y = y.matrix(),
+                           .rstd = rstd.vector()});
     return {y.values(), rstd.values()};
   }
   template <class B>
@@ -39,15 +42,21 @@ struct RmsNorm {
     const Array<B> rstd(m, 1, rows, run<B>(v)[1]);
     const Array<B> dy(m, rows, width, dy_values);
     Array<B> dx(m, rows, width, before), dweight(m, 1, width, write == Write::add ? before : 0.0);
-    B::rms_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
-                         rstd.constant_vector(), write, dx.matrix(), dweight.vector());
+    const auto run_backward = [&](auto dx_view, auto dweight_view) {
+      B::rms_norm_backward(m.handle, {.dy = dy.constant(),
+                                      .x = x.constant(),
+                                      .weight = weight.constant_vector(),
+                                      .rstd = rstd.constant_vector(),
+                                      .write = write,
+                                      .dx = dx_view,
+                                      .dweight = dweight_view});
+    };
+    run_backward(dx.matrix(), dweight.vector());
 
     // What is not wanted is left out, and the rest is the same.
     Array<B> only_dx(m, rows, width, before), only_dweight(m, 1, width, write == Write::add ? before : 0.0);
-    B::rms_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
-                         rstd.constant_vector(), write, only_dx.matrix(), {});
-    B::rms_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
-                         rstd.constant_vector(), write, {}, only_dweight.vector());
+    run_backward(only_dx.matrix(), typename BackendTypes<B>::StatVector{});
+    run_backward(typename BackendTypes<B>::Matrix{}, only_dweight.vector());
     CHECK(only_dx.values() == dx.values());
     CHECK(only_dweight.values() == dweight.values());
     return join({dx.values(), dweight.values()});
@@ -71,8 +80,12 @@ struct LayerNorm {
     const Array<B> weight(m, 1, width, part(v, rows * width, width));
     const Array<B> bias(m, 1, width, part(v, rows * width + width, width));
     Array<B> y(m, rows, width, 9.0), stats(m, 1, 2 * rows, 9.0);
-    B::layer_norm(m.handle, x.constant(), weight.constant_vector(), bias.constant_vector(),
-                  typename B::Scalar(epsilon), y.matrix(), stats.vector());
+    B::layer_norm(m.handle, {.x = x.constant(),
+                             .weight = weight.constant_vector(),
+                             .bias = bias.constant_vector(),
+                             .epsilon = epsilon,
+                             .y = y.matrix(),
+                             .stats = stats.vector()});
     return {y.values(), stats.values()};
   }
   template <class B>
@@ -84,17 +97,25 @@ struct LayerNorm {
     const Array<B> dy(m, rows, width, dy_values);
     const double start = write == Write::add ? before : 0.0;
     Array<B> dx(m, rows, width, before), dweight(m, 1, width, start), dbias(m, 1, width, start);
-    B::layer_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
-                           stats.constant_vector(), write, dx.matrix(), dweight.vector(), dbias.vector());
+    const auto run_backward = [&](auto dx_view, auto dweight_view, auto dbias_view) {
+      B::layer_norm_backward(m.handle, {.dy = dy.constant(),
+                                        .x = x.constant(),
+                                        .weight = weight.constant_vector(),
+                                        .stats = stats.constant_vector(),
+                                        .write = write,
+                                        .dx = dx_view,
+                                        .dweight = dweight_view,
+                                        .dbias = dbias_view});
+    };
+    run_backward(dx.matrix(), dweight.vector(), dbias.vector());
 
+    const typename BackendTypes<B>::Matrix no_dx;
+    const typename BackendTypes<B>::StatVector none;
     Array<B> only_dx(m, rows, width, before), only_dweight(m, 1, width, start),
         only_dbias(m, 1, width, start);
-    B::layer_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
-                           stats.constant_vector(), write, only_dx.matrix(), {}, {});
-    B::layer_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
-                           stats.constant_vector(), write, {}, only_dweight.vector(), {});
-    B::layer_norm_backward(m.handle, dy.constant(), x.constant(), weight.constant_vector(),
-                           stats.constant_vector(), write, {}, {}, only_dbias.vector());
+    run_backward(only_dx.matrix(), none, none);
+    run_backward(no_dx, only_dweight.vector(), none);
+    run_backward(no_dx, none, only_dbias.vector());
     CHECK(only_dx.values() == dx.values());
     CHECK(only_dweight.values() == dweight.values());
     CHECK(only_dbias.values() == dbias.values());
@@ -114,7 +135,12 @@ struct Rotary {
     Machine<B> m;
     const Array<B> angles(m, 10, head_dim, table);
     Array<B> x(m, rows, heads * head_dim, v);
-    B::rotary(m.handle, x.matrix(), heads, positions, angles.constant(), inverse);
+    const Copied<B, std::uint32_t> at(m, positions);
+    B::rotary(m.handle, {.x = x.matrix(),
+                         .heads = heads,
+                         .positions = at.view(),
+                         .table = angles.constant(),
+                         .inverse = inverse});
     return x.values();
   }
   template <class B>
@@ -185,7 +211,8 @@ struct ActivationOf {
     Machine<B> m;
     const Array<B> x(m, rows, width, v), dy(m, rows, width, dy_values);
     Array<B> dx(m, rows, width, before);
-    B::activate_backward(m.handle, kind, dy.constant(), x.constant(), write, dx.matrix());
+    B::activate_backward(
+        m.handle, {.kind = kind, .dy = dy.constant(), .x = x.constant(), .write = write, .dx = dx.matrix()});
     return dx.values();
   }
 };
@@ -204,8 +231,8 @@ TEST_CASE_TEMPLATE("RMSNorm agrees with its witnesses", B, MERIT_TEST_BACKENDS) 
 TEST_CASE_TEMPLATE("RMSNorm divides by the root of the mean square", B, MERIT_TEST_BACKENDS) {
   const std::vector<Numbers> result = RmsNorm{1, 2}.run<B>({3, 4, 1, 10});
   const double rstd = 1 / std::sqrt(12.5 + epsilon);
-  CHECK(relative_error(result[0], Numbers{3 * rstd, 40 * rstd}) <= Tolerance<typename B::Scalar>::value);
-  CHECK(relative_error(result[1], Numbers{rstd}) <= Tolerance<typename B::Scalar>::value);
+  CHECK(relative_error(result[0], Numbers{3 * rstd, 40 * rstd}) <= Tolerance<typename B::Stat>::value);
+  CHECK(relative_error(result[1], Numbers{rstd}) <= Tolerance<typename B::Stat>::value);
 }
 
 TEST_CASE_TEMPLATE("LayerNorm agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
@@ -224,8 +251,8 @@ TEST_CASE_TEMPLATE("LayerNorm centres, scales and shifts, also far from zero", B
         LayerNorm{1, 4}.run<B>({offset + 1, offset + 2, offset + 3, offset + 6, 1, 1, 1, 2, 0, 5, 0, 0});
     const double rstd = 1 / std::sqrt(3.5 + epsilon);  // deviations −2 −1 0 3
     const Numbers expected = {-2 * rstd, -1 * rstd + 5, 0, 6 * rstd};
-    CHECK(relative_error(result[0], expected) <= Tolerance<typename B::Scalar>::value);
-    CHECK(relative_error(result[1], Numbers{offset + 3, rstd}) <= Tolerance<typename B::Scalar>::value);
+    CHECK(relative_error(result[0], expected) <= Tolerance<typename B::Stat>::value);
+    CHECK(relative_error(result[1], Numbers{offset + 3, rstd}) <= Tolerance<typename B::Stat>::value);
   }
 }
 
@@ -262,9 +289,8 @@ TEST_CASE_TEMPLATE("SwiGLU agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
 TEST_CASE_TEMPLATE("SwiGLU is the gate's silu times the other half, and stays finite far out", B,
                    MERIT_TEST_BACKENDS) {
   const Numbers y = Swiglu{1, 3}.forward<B>({1, 1000, -1000, 3, 2, 2});
-  CHECK(relative_error(part(y, 0, 1), Numbers{3 * 0.7310585786300049}) <=
-        Tolerance<typename B::Scalar>::value);
-  CHECK(relative_error(part(y, 1, 1), Numbers{2000}) <= Tolerance<typename B::Scalar>::value);
+  CHECK(relative_error(part(y, 0, 1), Numbers{3 * 0.7310585786300049}) <= Tolerance<typename B::Stat>::value);
+  CHECK(relative_error(part(y, 1, 1), Numbers{2000}) <= Tolerance<typename B::Stat>::value);
   CHECK(std::abs(y[2]) <= 1e-30);
   const Numbers dx = Swiglu{1, 3}.backward<B>({1, 1000, -1000, 3, 2, 2}, {1, 1, 1}, Write::assign, 0.0);
   CHECK(std::abs(dx[1] - 2) <= 1e-5);
@@ -286,7 +312,7 @@ TEST_CASE_TEMPLATE("the activations agree with their witnesses", B, MERIT_TEST_B
 TEST_CASE_TEMPLATE("the two GELUs have their published values, and stay finite far out", B,
                    MERIT_TEST_BACKENDS) {
   const Numbers x = {1, -1, 0, 3, 1000, -1000};
-  const double tolerance = Tolerance<typename B::Scalar>::value;
+  const double tolerance = Tolerance<typename B::Stat>::value;
   for (const ActivationFunction kind : {ActivationFunction::gelu, ActivationFunction::gelu_tanh}) {
     const bool exact = kind == ActivationFunction::gelu;
     const double at_one = exact ? 0.8413447460685429 : 0.8411919906082768;

@@ -30,7 +30,7 @@ inline Numbers moved(Numbers x, double step, const Numbers& direction) {
 
 template <class B, class Operation>
 void check_witnesses(const Operation& operation, const Numbers& x, Rng& rng) {
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   REQUIRE(x.size() == operation.inputs());
   const Numbers y = operation.template forward<B>(x);
   const Numbers dy = random_numbers(rng, y.size());

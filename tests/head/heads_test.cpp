@@ -23,6 +23,7 @@
 #include "merit/nn/rows.hpp"
 #include "merit/testing/gradcheck.hpp"
 #include "merit/testing/random_forest.hpp"
+#include "merit/testing/values.hpp"
 
 namespace heads_test {
 
@@ -53,7 +54,7 @@ struct Bench {
 
   Var forward(Tape<B>& tape) { return head.forward(tape, embedding(tape, ids, parameters.slice(hidden))); }
   double operator()(std::uint32_t tensor, Index row, Index column) const {
-    return parameters.value(parameters.slice(tensor))(row, column);
+    return value_at(parameters, parameters.slice(tensor), row, column);
   }
   double operator()(const char* name, Index row, Index column) const {
     return (*this)(static_cast<std::uint32_t>(parameters.find(name)), row, column);
@@ -382,8 +383,7 @@ void check_unembedding(const Backbone& backbone, const char* table_name) {
   const std::vector<double> found(scores.begin(), scores.end());
   const auto& parameters = model.parameters();
   REQUIRE(parameters.find(table_name) < parameters.tensor_count());
-  const auto table =
-      parameters.value(parameters.slice(static_cast<std::uint32_t>(parameters.find(table_name))));
+  const ParameterSlice table = parameters.slice(static_cast<std::uint32_t>(parameters.find(table_name)));
   model.tape().reset();
   const Var hidden = model.backbone().forward(model.tape(), builder.view());
   RegressionTargets targets;
@@ -391,7 +391,7 @@ void check_unembedding(const Backbone& backbone, const char* table_name) {
     for (Index k = 0; k < 2; ++k) {
       double sum = 0;
       for (Index j = 0; j < table.cols; ++j)
-        sum += model.tape().value(hidden)(i, j) * table(k == 0 ? 3 : 1, j);
+        sum += model.tape().value(hidden)(i, j) * value_at(parameters, table, k == 0 ? 3 : 1, j);
       CHECK(found[2 * i + k] == doctest::Approx(sum).epsilon(1e-12));
     }
     targets.values.push_back({static_cast<std::uint32_t>(i), 0.5, 1, static_cast<std::uint32_t>(i % 2)});

@@ -7,6 +7,7 @@
 #include "merit/nn/rows.hpp"
 #include "merit/testing/archetypes.hpp"
 #include "merit/testing/gradcheck.hpp"
+#include "merit/testing/values.hpp"
 
 namespace scalar_head_test {
 
@@ -56,7 +57,7 @@ TEST_CASE("the scalar head is a linear map of each hidden row, with the gradient
   for (Index i = 0; i < 3; ++i) {
     double sum = 5;
     for (Index j = 0; j < 4; ++j) {
-      sum += parameters.value(parameters.slice(hidden))(i, j) * parameters.values()[weight + j];
+      sum += value_at(parameters, parameters.slice(hidden), i, j) * parameters.values()[weight + j];
     }
     CHECK(tape.value(out)(i, 0) == doctest::Approx(sum).epsilon(1e-14));
   }

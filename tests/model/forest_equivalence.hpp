@@ -67,7 +67,7 @@ template <class Model>
 void shake(Model& model) {
   Rng rng(77);
   const auto values = model.parameters().values();
-  using T = typename Model::BackendType::Scalar;
+  using T = typename Model::BackendType::Stat;
   for (T& value : values) value += static_cast<T>(0.1 * rng.normal());
 }
 

@@ -59,7 +59,7 @@ template <class Model>
 std::vector<double> fetched(Model& model, merit::Var v) {
   using Backend = typename Model::BackendType;
   const auto value = model.tape().value(v);
-  std::vector<typename Backend::Scalar> host(value.rows * value.cols);
+  std::vector<typename Backend::Stat> host(value.rows * value.cols);
   Backend::to_host(model.handle(), value.data, host.data(), host.size());
   return {host.begin(), host.end()};
 }
@@ -112,7 +112,7 @@ void check_scalar_model(const std::filesystem::path& directory, Model& model, co
   const merit::SafetensorsFile gradients(directory / "gradients.safetensors");
   const auto& parameters = model.parameters();
   CHECK(gradients.tensors().size() == parameters.tensor_count());
-  std::vector<typename Backend::Scalar> block(parameters.size());
+  std::vector<typename Backend::Stat> block(parameters.size());
   Backend::to_host(model.handle(), parameters.gradients().data, block.data(), block.size());
   const auto zero = expected.at("zero_gradients").get<std::vector<std::string>>();
   for (merit::Index i = 0; i < parameters.tensor_count(); ++i) {

@@ -13,6 +13,7 @@
 #include "merit/io/write_safetensors.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/model/checkpoint.hpp"
+#include "merit/testing/values.hpp"
 #include "small_examples.hpp"
 
 namespace head_checkpoints_test {
@@ -22,9 +23,13 @@ using namespace merit_test;
 using B = ReferenceBackend<double>;
 
 template <class Model>
-std::vector<double> values_of(Model& model) {
-  const auto values = model.parameters().values();
-  return {values.begin(), values.end()};
+std::vector<double> values_of(const Model& model) {
+  std::vector<double> all;
+  for (Index i = 0; i < model.parameters().tensor_count(); ++i) {
+    const std::vector<double> tensor = merit::values_of(model.parameters(), i);
+    all.insert(all.end(), tensor.begin(), tensor.end());
+  }
+  return all;
 }
 
 template <class Model>

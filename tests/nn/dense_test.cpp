@@ -186,8 +186,8 @@ TEST_CASE("embedding sums the rows of two tables, also of ids that repeat") {
   const auto value = bench.get(build(bench.tape));
   for (Index i = 0; i < ids.size(); ++i) {
     for (Index j = 0; j < 3; ++j) {
-      CHECK(value[i * 3 + j] == bench.parameters.value(bench.slice(a))(ids[i], j) +
-                                    bench.parameters.value(bench.slice(p))(places[i], j));
+      CHECK(value[i * 3 + j] == value_at(bench.parameters, bench.slice(a), ids[i], j) +
+                                    value_at(bench.parameters, bench.slice(p), places[i], j));
     }
   }
   check_gradient(bench, build);
@@ -199,7 +199,7 @@ TEST_CASE("gather picks rows and sends their gradients back") {
   bench.allocate();
   const std::vector<std::uint32_t> ids{3, 1, 3};
   const auto build = [&](TestTape& t) { return gather(t, bench.input(t, x), ids); };
-  CHECK(bench.tape.value(build(bench.tape))(0, 2) == bench.parameters.value(bench.slice(x))(3, 2));
+  CHECK(bench.tape.value(build(bench.tape))(0, 2) == value_at(bench.parameters, bench.slice(x), 3, 2));
   check_gradient(bench, build);
 }
 

@@ -13,6 +13,7 @@
 #include "merit/data/forest.hpp"
 #include "merit/nn/rows.hpp"
 #include "merit/testing/gradcheck.hpp"
+#include "merit/testing/values.hpp"
 
 namespace merit_test {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "merit/files.hpp"
@@ -47,18 +48,21 @@ using Llama = merit::RewardModel<merit::Llama, merit::ScalarHead, merit::Pairwis
 
 /// All parameters on the host.
 template <class Model>
-std::vector<typename Model::BackendType::Scalar> values_of(Model& model) {
-  std::vector<typename Model::BackendType::Scalar> values(model.parameters().size());
-  Model::BackendType::to_host(model.handle(), model.parameters().values().data, values.data(), values.size());
+std::vector<typename Model::BackendType::Stat> values_of(Model& model) {
+  std::vector<typename Model::BackendType::Stat> values(model.parameters().size());
+  const auto& parameters = std::as_const(model).parameters();
+  Model::BackendType::to_host(model.handle(), parameters.values().data, values.data(), values.size());
+  Model::BackendType::wait(model.handle());
   return values;
 }
 
 /// All gradients on the host.
 template <class Model>
-std::vector<typename Model::BackendType::Scalar> gradients_of(Model& model) {
-  std::vector<typename Model::BackendType::Scalar> values(model.parameters().size());
-  Model::BackendType::to_host(model.handle(), model.parameters().gradients().data, values.data(),
-                              values.size());
+std::vector<typename Model::BackendType::Stat> gradients_of(Model& model) {
+  std::vector<typename Model::BackendType::Stat> values(model.parameters().size());
+  const auto& parameters = std::as_const(model).parameters();
+  Model::BackendType::to_host(model.handle(), parameters.gradients().data, values.data(), values.size());
+  Model::BackendType::wait(model.handle());
   return values;
 }
 

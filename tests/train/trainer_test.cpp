@@ -23,9 +23,9 @@ merit::TrainOptions options() {
 
 /// The model after `steps` steps.
 template <class Model = Double>
-std::vector<typename Model::BackendType::Scalar> trained(
-    const std::vector<merit::PreferenceExample>& examples, const merit::TrainOptions& options, int steps,
-    Index* micro_batches = nullptr) {
+std::vector<typename Model::BackendType::Stat> trained(const std::vector<merit::PreferenceExample>& examples,
+                                                       const merit::TrainOptions& options, int steps,
+                                                       Index* micro_batches = nullptr) {
   Model model({.backbone = training::small_llama()});
   merit::Trainer trainer(model, Examples(examples), options);
   for (int i = 0; i < steps; ++i) {

@@ -55,6 +55,14 @@ inline Init initial_weight(double deviation, Index inputs) {
   return Init::normal(deviation > 0 ? deviation : 1 / std::sqrt(static_cast<double>(inputs)));
 }
 
+/// Throws ConfigError for more layers than anybody has: each takes memory before its size is looked at.
+inline void check_layers(const char* backbone, Index layers) {
+  constexpr Index most = 10000;
+  if (layers > most) {
+    throw ConfigError(detail::concat(backbone, ": layers is ", layers, ", expected at most ", most));
+  }
+}
+
 /// What a backbone reads: tokens, or feature vectors.
 template <class Backbone>
 inline constexpr bool reads_features = requires {

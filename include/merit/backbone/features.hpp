@@ -4,7 +4,6 @@
 #include <string_view>
 
 #include "merit/backbone/backbone.hpp"
-#include "merit/core/buffer.hpp"
 #include "merit/nn/check.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -33,27 +32,19 @@ class Features::Bound {
   Bound(const Features& settings, Parameters<B>&) : settings_(settings) {}
   Index hidden_width() const { return settings_.width; }
   Var forward(Tape<B>& tape, const typename BackendTypes<B>::Forest& forest) {
-    const MatrixView<const float> features = forest.features;  // (R, d)
+    const MatrixView<const float, typename B::Space> features = forest.features;  // (R, d)
     detail::check_extent("features", "the number of vectors", features.rows, forest.row_count());
     if (features.cols != settings_.width) {
       throw DataError(detail::concat("a feature vector has ", features.cols, " numbers, expected ",
                                      settings_.width, ", the model's width"));
     }
     const Var out = tape.make(features.rows, features.cols, false);
-    const Index count = features.rows * features.cols;
-    if (staging_.size() < count) staging_ = Buffer<typename B::Scalar>(count);
-    for (Index i = 0; i < features.rows; ++i) {
-      for (Index j = 0; j < features.cols; ++j) {
-        staging_.data()[i * features.cols + j] = static_cast<typename B::Scalar>(features(i, j));
-      }
-    }
-    B::from_host(tape.handle(), staging_.data(), tape.value(out).data, count);
+    B::gather_rows(tape.handle(), features, {}, Write::assign, tape.value(out));  // all rows, converted
     return out;
   }
 
  private:
   Features settings_;
-  Buffer<typename B::Scalar> staging_;
 };
 
 }  // namespace merit::inline MERIT_ABI

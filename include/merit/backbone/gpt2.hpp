@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/core/sizes.hpp"
 #include "merit/nn/activation.hpp"
 #include "merit/nn/attention.hpp"
 #include "merit/nn/linear.hpp"
@@ -46,6 +47,8 @@ struct Gpt2 {
     positive("layers", layers);
     positive("heads", heads);
     positive("max_positions", max_positions);
+    check_layers("gpt2", layers);
+    size_product(4, hidden_size, "gpt2: four times hidden_size");
     if (hidden_size % heads != 0) {
       throw ConfigError(
           detail::concat("gpt2: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
@@ -128,8 +131,9 @@ class Gpt2::Bound {
       const auto layer = [this, i, &forest](Tape<B>& t, Var in) {
         return this->layer(t, in, layers_[i], forest, {});
       };
-      // While scoring, the checkpoint returns a layer's memory as soon as its result is there.
-      if (settings_.recompute || !tape.recording()) {
+      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
+      // is there.
+      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
         x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
       } else {
         x = layer(tape, x);

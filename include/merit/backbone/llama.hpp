@@ -9,6 +9,7 @@
 
 #include "merit/backbone/backbone.hpp"
 #include "merit/backbone/rotary_table.hpp"
+#include "merit/core/sizes.hpp"
 #include "merit/nn/activation.hpp"
 #include "merit/nn/attention.hpp"
 #include "merit/nn/linear.hpp"
@@ -71,6 +72,12 @@ struct Llama {
       throw ConfigError(
           detail::concat("llama: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
     }
+    check_layers("llama", layers);
+    constexpr Index widest = 65536;
+    if (head_width() > widest) {
+      throw ConfigError(detail::concat("llama: head_dim is ", head_width(), ", expected at most ", widest));
+    }
+    size_product(heads, head_width(), "llama: heads times head_dim");
     if (head_width() % 2 != 0) {
       throw ConfigError(detail::concat("llama: head_dim is ", head_width(),
                                        ", expected an even number for rotary positions"));
@@ -211,8 +218,9 @@ class Llama::Bound {
       const auto layer = [this, i, angles, &forest](Tape<B>& t, Var in) {
         return this->layer(t, in, i, angles, forest);
       };
-      // While scoring, the checkpoint returns a layer's memory as soon as its result is there.
-      if (settings_.recompute || !tape.recording()) {
+      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
+      // is there.
+      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
         x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
       } else {
         x = layer(tape, x);
@@ -228,7 +236,7 @@ class Llama::Bound {
   };
 
   /// h = x + attention(norm(x)); out = h + mlp(norm(h)). (T, d) → (T, d)
-  Var layer(Tape<B>& tape, Var x, Index i, typename Types::ConstMatrix angles,
+  Var layer(Tape<B>& tape, Var x, Index i, typename Types::ConstStatMatrix angles,
             const typename Types::Forest& forest) {
     const Layer& layer = layers_[i];
     const Var y = rms_norm(tape, x, parameters_->slice(layer.attention_norm), settings_.norm_epsilon);
@@ -253,7 +261,7 @@ class Llama::Bound {
   }
 
   /// The same, but queries and all that follows only for the rows a head reads. (T, d) → (R, d)
-  Var last_layer(Tape<B>& tape, Var x, typename Types::ConstMatrix angles,
+  Var last_layer(Tape<B>& tape, Var x, typename Types::ConstStatMatrix angles,
                  const typename Types::Forest& forest) {
     const Layer& layer = layers_.back();
     const Var y = rms_norm(tape, x, parameters_->slice(layer.attention_norm), settings_.norm_epsilon);

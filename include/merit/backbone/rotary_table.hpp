@@ -141,7 +141,7 @@ inline RotaryFrequencies rotary_frequencies(Index head_dim, double base, const R
 template <class B>
 class RotaryTable {
  public:
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
 
   RotaryTable(typename B::Handle& handle, RotaryFrequencies frequencies)
       : handle_(&handle), frequencies_(std::move(frequencies)) {}
@@ -150,7 +150,7 @@ class RotaryTable {
   ~RotaryTable() { release(); }
 
   /// The table for at least `positions` positions. Valid until a call that asks for more.
-  typename BackendTypes<B>::ConstMatrix view(Index positions) {
+  typename BackendTypes<B>::ConstStatMatrix view(Index positions) {
     if (positions > capacity_) grow(std::max(positions, std::max<Index>(2 * capacity_, 256)));
     return {table_, capacity_, head_dim()};
   }
@@ -169,11 +169,12 @@ class RotaryTable {
         host.data()[p * 2 * half + half + i] = static_cast<T>(frequencies_.magnitude * std::sin(angle));
       }
     }
-    T* const table = B::allocate(*handle_, host.size());  // first: it may throw
+    T* const table = B::template allocate<T>(*handle_, host.size());  // first: it may throw
     release();
     table_ = table;
     capacity_ = positions;
-    B::from_host(*handle_, host.data(), table_, host.size());
+    B::from_host(*handle_, std::as_const(host).data(), table_, host.size());
+    B::wait(*handle_);
   }
   void release() {
     if (table_ != nullptr) B::release(*handle_, table_, capacity_ * head_dim());

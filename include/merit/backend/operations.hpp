@@ -2,30 +2,36 @@
 // machine is a new class with these static functions.
 //
 // A backend B is a small copyable aggregate of settings with
-//   B::Scalar   the type of parameters and activations (float or double)
-//   B::Score    the type of scores and losses: float, or double where Scalar is double
-//   B::Space    the memory space of every view it is given
-//   B::Handle   what one thread of control needs to issue work (threads, scratch, streams, plans); made from
-//   B,
-//               passed first, never global
-//   B::name()   for logs and errors
+//   B::Activation  the type of what flows between operations, and of its gradients
+//   B::Stat        the type of trained weights, their gradients and moments, of means, deviations, log-sums
+//   B::Score       the type of scores and losses: float or double
+//   B::Space       the memory space of every view it is given
+//   B::Handle      what one thread of control needs to issue work (threads, scratch, streams, plans); made
+//   from
+//                  B, passed first, never global
+//   B::Batch       a forest where this backend can read it, made by prepare(); converts to
+//   ForestView<B::Space> B::name()      for logs and errors
+// Weights come as WeightView: each says how it is stored, and is converted where it is read.
 //
 // Rules for every operation:
 //   - The caller owns all memory. An operation allocates nothing once its Handle is warm; larger working
-//   space is an
-//     argument, its size published by a `…_scratch` function in elements of Scalar.
+//   space is
+//     an argument, its size published by a `…_scratch` function in elements of Stat.
+//   - Work is issued in order and may be done later; wait(handle) returns when all of it is done. Host memory
+//     given to to_host or from_host must stay as it is until then. What returns a number waits by itself.
 //   - `Write::assign` overwrites the target, `Write::add` adds to it: the tape says which (first writer
 //   assigns).
-//   - An empty view for an optional argument leaves it out.
+//   - An empty view for an optional argument leaves it out. More than four arguments come as one aggregate.
 //   - Results depend on the arguments only: not on timing, and not on what was computed before.
 //   - Views may be column blocks (stride > cols). Outputs do not overlap inputs unless the text says so.
 //   - Shapes are checked by the callers in nn/; an operation may assume them.
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
-#include <type_traits>
+#include <utility>
 
 #include "merit/backend/forest_view.hpp"
 #include "merit/core/view.hpp"
@@ -62,15 +68,149 @@ struct AdamWStep {
 /// The shorthand types of the list below.
 template <class B>
 struct BackendTypes {
-  using T = typename B::Scalar;
+  using Activation = typename B::Activation;
+  using Stat = typename B::Stat;
   using Space = typename B::Space;
   using Handle = typename B::Handle;
-  using Matrix = MatrixView<T, Space>;
-  using ConstMatrix = MatrixView<const T, Space>;
-  using Vector = VectorView<T, Space>;
-  using ConstVector = VectorView<const T, Space>;
+  using Matrix = MatrixView<Activation, Space>;
+  using ConstMatrix = MatrixView<const Activation, Space>;
+  using StatMatrix = MatrixView<Stat, Space>;
+  using ConstStatMatrix = MatrixView<const Stat, Space>;
+  using StatVector = VectorView<Stat, Space>;
+  using ConstStatVector = VectorView<const Stat, Space>;
+  using Weight = WeightView<Space>;
   using Indices = VectorView<const std::uint32_t, Space>;
   using Forest = ForestView<Space>;
+};
+
+// --- Operations with more than four arguments. Shapes: M rows, T tokens, Q queries, d width, H heads, dh
+// head_dim.
+
+/// out (M, N) = x (M, K) · op(weight) (K, N) [+ bias on each row] [+ residual] [+ out if add].
+template <class B>
+struct LinearArguments {
+  typename BackendTypes<B>::ConstMatrix x;
+  typename BackendTypes<B>::Weight weight;
+  Transpose transpose = Transpose::no;  // yes: weight is (N, K)
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix out;
+  typename BackendTypes<B>::ConstStatVector bias = {};  // (N)
+  typename BackendTypes<B>::ConstMatrix residual = {};  // (M, N)
+};
+
+/// Each row of x (M, d): y = x · rstd · weight, rstd (M) = 1/sqrt(mean(x²) + epsilon). Zhang & Sennrich 2019.
+template <class B>
+struct RmsNormArguments {
+  typename BackendTypes<B>::ConstMatrix x;
+  typename BackendTypes<B>::ConstStatVector weight;  // (d)
+  double epsilon = 0;
+  typename BackendTypes<B>::Matrix y;
+  typename BackendTypes<B>::StatVector rstd = {};  // optional
+};
+/// dx from dy; dweight is added to, in row order. Empty dweight or dx: not wanted.
+template <class B>
+struct RmsNormBackwardArguments {
+  typename BackendTypes<B>::ConstMatrix dy;
+  typename BackendTypes<B>::ConstMatrix x;
+  typename BackendTypes<B>::ConstStatVector weight;
+  typename BackendTypes<B>::ConstStatVector rstd;
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix dx = {};
+  typename BackendTypes<B>::StatVector dweight = {};
+};
+
+/// y = (x - mean) · rstd · weight + bias; stats (2M): mean of each row, then rstd of each row. Ba et al.
+/// 2016.
+template <class B>
+struct LayerNormArguments {
+  typename BackendTypes<B>::ConstMatrix x;
+  typename BackendTypes<B>::ConstStatVector weight;     // (d)
+  typename BackendTypes<B>::ConstStatVector bias = {};  // (d), optional
+  double epsilon = 0;
+  typename BackendTypes<B>::Matrix y;
+  typename BackendTypes<B>::StatVector stats = {};  // optional
+};
+/// dx from dy; dweight and dbias are added to. Empty targets: not wanted.
+template <class B>
+struct LayerNormBackwardArguments {
+  typename BackendTypes<B>::ConstMatrix dy;
+  typename BackendTypes<B>::ConstMatrix x;
+  typename BackendTypes<B>::ConstStatVector weight;
+  typename BackendTypes<B>::ConstStatVector stats;
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix dx = {};
+  typename BackendTypes<B>::StatVector dweight = {};
+  typename BackendTypes<B>::StatVector dbias = {};
+};
+
+/// Rotates, in place, each head of x (T, heads·dh) by its token's position: pairs (i, i + dh/2), as Hugging
+/// Face checkpoints store them.
+template <class B>
+struct RotaryArguments {
+  typename BackendTypes<B>::Matrix x;
+  Index heads = 1;
+  typename BackendTypes<B>::Indices positions;      // (T)
+  typename BackendTypes<B>::ConstStatMatrix table;  // (P, dh): cos of dh/2 angles, then their sines
+  bool inverse = false;                             // the backward
+};
+
+/// out (Q, H·dh) of the queries of tokens query_tokens (ascending; empty: all tokens).
+template <class B>
+struct AttentionArguments {
+  const typename BackendTypes<B>::Forest& forest;
+  AttentionShape shape;
+  typename BackendTypes<B>::Indices query_tokens;  // (Q)
+  typename BackendTypes<B>::ConstMatrix q;         // (Q, H·dh)
+  typename BackendTypes<B>::ConstMatrix k;         // (T, Hkv·dh)
+  typename BackendTypes<B>::ConstMatrix v;         // (T, Hkv·dh)
+  typename BackendTypes<B>::Matrix out;
+  typename BackendTypes<B>::StatMatrix lse;      // (Q, H): log Σ exp of each row, for the backward; optional
+  typename BackendTypes<B>::StatVector scratch;  // attention_scratch
+};
+template <class B>
+struct AttentionBackwardArguments {
+  const typename BackendTypes<B>::Forest& forest;
+  AttentionShape shape;
+  typename BackendTypes<B>::Indices query_tokens;
+  typename BackendTypes<B>::ConstMatrix q;
+  typename BackendTypes<B>::ConstMatrix k;
+  typename BackendTypes<B>::ConstMatrix v;
+  typename BackendTypes<B>::ConstMatrix out;
+  typename BackendTypes<B>::ConstStatMatrix lse;
+  typename BackendTypes<B>::ConstMatrix dout;
+  Write write_dq = Write::assign;
+  typename BackendTypes<B>::Matrix dq;
+  Write write_dkv = Write::assign;
+  typename BackendTypes<B>::Matrix dk;
+  typename BackendTypes<B>::Matrix dv;
+  typename BackendTypes<B>::StatVector scratch;  // attention_backward_scratch
+};
+
+template <class B>
+struct ActivateBackwardArguments {
+  ActivationFunction kind = ActivationFunction::gelu;
+  typename BackendTypes<B>::ConstMatrix dy;
+  typename BackendTypes<B>::ConstMatrix x;
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix dx;
+};
+
+template <class B>
+struct PathMeanBackwardArguments {
+  const typename BackendTypes<B>::Forest& forest;
+  typename BackendTypes<B>::ConstMatrix dout;  // (R, d)
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix dx;           // (T, d)
+  typename BackendTypes<B>::StatVector scratch;  // path_mean_scratch
+};
+
+template <class B>
+struct AdamWArguments {
+  typename BackendTypes<B>::StatVector parameters;
+  typename BackendTypes<B>::ConstStatVector gradients;
+  typename BackendTypes<B>::StatVector first;  // moments
+  typename BackendTypes<B>::StatVector second;
+  AdamWStep step;
 };
 
 // clang-format off
@@ -78,84 +218,86 @@ struct BackendTypes {
 template <class B>
 concept backend =
     std::copyable<B> &&
-    (std::same_as<typename B::Scalar, float> || std::same_as<typename B::Scalar, double>) &&
+    (std::same_as<typename B::Stat, float> || std::same_as<typename B::Stat, double>) &&
+    (std::same_as<typename B::Score, float> || std::same_as<typename B::Score, double>) &&
     requires(const B& settings) {
+      typename B::Activation;
+      typename B::Space;
       typename B::Handle;
       requires std::constructible_from<typename B::Handle, const B&>;
       { B::name() } -> std::convertible_to<std::string_view>;
     } &&
+    requires(typename B::Handle& h, const ForestView<HostSpace>& host_forest, const typename B::Batch& batch) {
+      // The forest as this backend reads it; valid as long as both the batch and the forest are.
+      { B::prepare(h, host_forest) } -> std::same_as<typename B::Batch>;
+      { batch } -> std::convertible_to<const ForestView<typename B::Space>&>;
+    } &&
     requires(typename B::Handle& h, typename BackendTypes<B>::Matrix m, typename BackendTypes<B>::ConstMatrix c,
-             typename BackendTypes<B>::Vector v, typename BackendTypes<B>::ConstVector cv,
-             typename BackendTypes<B>::Indices ids, typename BackendTypes<B>::Forest forest, typename B::Scalar s,
-             typename B::Scalar* p, const typename B::Scalar* cp, Write w, Transpose t, ActivationFunction activation,
-             AttentionShape shape, AdamWStep adamw, Index n, bool flag) {
+             typename BackendTypes<B>::StatMatrix sm, typename BackendTypes<B>::StatVector sv,
+             typename BackendTypes<B>::ConstStatVector csv, typename BackendTypes<B>::Weight weight,
+             typename BackendTypes<B>::Indices ids, typename BackendTypes<B>::Forest forest,
+             typename B::Activation a, typename B::Stat s, std::byte* bytes, const std::byte* const_bytes, Write w,
+             ActivationFunction function, AttentionShape shape, Index n) {
       // --- memory -------------------------------------------------------------------------------------------
-      // A block of `n` elements in this backend's space, zeroed, aligned to `alignment` bytes; and its release.
-      { B::allocate(h, n) } -> std::same_as<typename B::Scalar*>;
-      B::release(h, p, n);
-      // Between host memory and this backend's: (handle, from, to, count). Return when the copy is complete.
-      B::to_host(h, cp, p, n);
-      B::from_host(h, cp, p, n);
-      B::fill(h, v, s);
+      // A block of `n` elements, trivially copyable, in this backend's space, zeroed, aligned to `alignment` bytes;
+      // and its release, which waits for what uses it.
+      { B::template allocate<typename B::Activation>(h, n) } -> std::same_as<typename B::Activation*>;
+      { B::template allocate<std::byte>(h, n) } -> std::same_as<std::byte*>;
+      B::release(h, bytes, n);
+      // Between host memory and this backend's, of any such element: (handle, from, to, count). Asynchronous.
+      B::to_host(h, const_bytes, bytes, n);
+      B::from_host(h, const_bytes, bytes, n);
+      B::wait(h);
+      B::fill(h, m.flat(), a);
+      B::fill(h, sv, s);
       // to = from, or to += from.
       B::copy(h, c, w, m);
 
       // --- products -----------------------------------------------------------------------------------------
-      // out (M, N) = op(a) (M, K) · op(b) (K, N) [+ bias (N) on each row] [+ residual (M, N)] [+ out if add].
-      B::gemm(h, t, c, t, c, w, m, cv, c);
+      B::linear(h, std::declval<const LinearArguments<B>&>());
+      // out (N, K) = aᵀ · b of a (M, N) and b (M, K) [+ out if add], in row order.
+      B::weight_gradient(h, c, c, w, sm);
       // out (N) = sum over rows of x (M, N).
-      B::column_sum(h, c, w, v);
+      B::column_sum(h, c, w, sv);
 
       // --- norms --------------------------------------------------------------------------------------------
-      // Each row of x (M, d): y = x · rstd · weight, rstd (M) = 1/sqrt(mean(x²) + eps). Zhang & Sennrich 2019.
-      B::rms_norm(h, c, cv, s, m, v);
-      // dx from dy; dweight (d) is added to, in row order; empty dweight or dx: not wanted.
-      B::rms_norm_backward(h, c, c, cv, cv, w, m, v);
-      // y = (x - mean) · rstd · weight + bias; stats (2M): mean of each row, then rstd of each row.
-      B::layer_norm(h, c, cv, cv, s, m, v);
-      // (handle, dy, x, weight, stats, write, dx, dweight, dbias); dweight and dbias are added to.
-      B::layer_norm_backward(h, c, c, cv, cv, w, m, v, v);
+      B::rms_norm(h, std::declval<const RmsNormArguments<B>&>());
+      B::rms_norm_backward(h, std::declval<const RmsNormBackwardArguments<B>&>());
+      B::layer_norm(h, std::declval<const LayerNormArguments<B>&>());
+      B::layer_norm_backward(h, std::declval<const LayerNormBackwardArguments<B>&>());
 
       // --- positions ----------------------------------------------------------------------------------------
-      // Rotates, in place, each head of x (T, heads·dh) by its token's position: pairs (i, i + dh/2), as Hugging
-      // Face checkpoints store them. table (P, dh): cos of dh/2 angles, then their sines. inverse = the backward.
-      // (handle, x, heads, positions, table, inverse).
-      B::rotary(h, m, n, ids, c, flag);
+      B::rotary(h, std::declval<const RotaryArguments<B>&>());
 
       // --- rows ---------------------------------------------------------------------------------------------
-      // out[i] = table[ids[i]] (write: assign or add).
-      B::gather_rows(h, c, ids, w, m);
+      // out[i] = table[ids[i]] (write: assign or add); empty ids are 0, 1, 2, ….
+      B::gather_rows(h, weight, ids, w, m);
       // out[ids[i]] += rows[i]; equal ids are added in ascending i.
       B::scatter_add_rows(h, c, ids, m);
+      B::scatter_add_rows(h, c, ids, sm);
 
       // --- attention over a forest --------------------------------------------------------------------------
-      // q (Q, H·dh) are the queries of tokens query_tokens (Q), ascending; empty ids mean all tokens. k and v
-      // (T, Hkv·dh). out (Q, H·dh); lse (Q, H) = log of the sum of exponentials of each row, for the backward.
       { B::attention_scratch(h, forest, shape) } -> std::convertible_to<Index>;
-      B::attention(h, forest, shape, ids, c, c, c, m, m, v);
-      // (handle, forest, shape, query_tokens, q, k, v, out, lse, dout, write, dq, write, dk, dv, scratch).
+      B::attention(h, std::declval<const AttentionArguments<B>&>());
       { B::attention_backward_scratch(h, forest, shape) } -> std::convertible_to<Index>;
-      B::attention_backward(h, forest, shape, ids, c, c, c, c, c, c, w, m, w, m, m, v);
+      B::attention_backward(h, std::declval<const AttentionBackwardArguments<B>&>());
 
       // --- elementwise --------------------------------------------------------------------------------------
       // out (M, f) = silu(gate) · up, from gate_up (M, 2f). Shazeer 2020.
       B::swiglu(h, c, m);
       // (handle, dout, gate_up, write, dgate_up).
       B::swiglu_backward(h, c, c, w, m);
-      B::activate(h, activation, c, m);
-      // (handle, kind, dy, x, write, dx).
-      B::activate_backward(h, activation, c, c, w, m);
+      B::activate(h, function, c, m);
+      B::activate_backward(h, std::declval<const ActivateBackwardArguments<B>&>());
       // out[r] = mean of x over the path from the root to rows[r]; x (T, d).
       { B::path_mean_scratch(h, forest, n) } -> std::convertible_to<Index>;
-      B::path_mean(h, forest, c, m, v);
-      // (handle, forest, dout, write, dx, scratch).
-      B::path_mean_backward(h, forest, c, w, m, v);
+      B::path_mean(h, forest, c, m, sv);
+      B::path_mean_backward(h, std::declval<const PathMeanBackwardArguments<B>&>());
 
-      // --- the flat block -----------------------------------------------------------------------------------
+      // --- the trained weights ------------------------------------------------------------------------------
       // Sum of squares in double, in a fixed order.
-      { B::sum_of_squares(h, cv) } -> std::same_as<double>;
-      // (handle, parameters, gradients, first moments, second moments, step).
-      B::adamw(h, v, cv, v, v, adamw);
+      { B::sum_of_squares(h, csv) } -> std::same_as<double>;
+      B::adamw(h, std::declval<const AdamWArguments<B>&>());
     };
 // clang-format on
 

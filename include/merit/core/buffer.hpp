@@ -22,6 +22,22 @@ constexpr Index aligned_count(Index count) {
   return (count + unit - 1) / unit * unit;
 }
 
+/// A block of `count` elements of host memory, zeroed and aligned; null for none. std::bad_alloc where there
+/// is not so much.
+template <class T>
+T* allocate_on_host(Index count) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  if (count == 0) return nullptr;
+  if (count > ~Index{0} / sizeof(T)) throw std::bad_alloc();
+  T* const block = static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignment}));
+  std::fill_n(block, count, T{});
+  return block;
+}
+template <class T>
+void release_on_host(T* block) {
+  if (block != nullptr) ::operator delete (block, std::align_val_t{alignment});
+}
+
 /// Owns `size` elements of host memory, zeroed. Moves, does not copy.
 template <class T>
 class Buffer {
@@ -29,11 +45,7 @@ class Buffer {
 
  public:
   Buffer() = default;
-  explicit Buffer(Index size) : size_(size) {
-    if (size == 0) return;
-    data_ = static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{alignment}));
-    std::fill_n(data_, size, T{});
-  }
+  explicit Buffer(Index size) : data_(allocate_on_host<T>(size)), size_(size) {}
   Buffer(Buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Buffer& operator=(Buffer&& other) noexcept {
@@ -43,9 +55,7 @@ class Buffer {
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() {
-    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{alignment});
-  }
+  ~Buffer() { release_on_host(data_); }
 
   T* data() { return data_; }
   const T* data() const { return data_; }

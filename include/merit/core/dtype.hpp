@@ -37,11 +37,25 @@ constexpr std::string_view name_of(Dtype dtype) {
   return "?";
 }
 
-/// The dtype of a C++ scalar.
+/// Elements that are stored in 16 bits and computed with in more.
+struct F16 {
+  std::uint16_t bits = 0;
+};
+struct Bf16 {
+  std::uint16_t bits = 0;
+};
+
+/// The dtype of an element.
 template <class T>
 constexpr Dtype dtype_of() {
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "merit computes in float or double");
-  return std::is_same_v<T, double> ? Dtype::f64 : Dtype::f32;
+  if constexpr (std::is_same_v<T, F16>) {
+    return Dtype::f16;
+  } else if constexpr (std::is_same_v<T, Bf16>) {
+    return Dtype::bf16;
+  } else {
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "merit computes in float or double");
+    return std::is_same_v<T, double> ? Dtype::f64 : Dtype::f32;
+  }
 }
 
 /// bfloat16 bits to float: exact.
@@ -56,15 +70,14 @@ constexpr std::uint16_t to_bf16(float value) {
   return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
 }
 
-/// IEEE binary16 bits to float: exact.
+/// IEEE binary16 bits to float: exact. Without a branch, so that loops over it become vectors.
 constexpr float from_f16(std::uint16_t bits) {
   const std::uint32_t sign = std::uint32_t{bits & 0x8000u} << 16;
-  const std::uint32_t exponent = (bits >> 10) & 0x1Fu;
-  const std::uint32_t mantissa = bits & 0x3FFu;
-  if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000u | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (mantissa << 13));
-  const float magnitude = static_cast<float>(mantissa) * 0x1.0p-24f;  // zero or subnormal
-  return sign != 0 ? -magnitude : magnitude;
+  const std::uint32_t rest = std::uint32_t{bits & 0x7FFFu} << 13;  // exponent and mantissa in their places
+  // The exponent's bias is 127 instead of 15; subnormal numbers become normal on the way.
+  const auto finite = std::bit_cast<std::uint32_t>(std::bit_cast<float>(rest) * 0x1.0p112f);
+  const std::uint32_t magnitude = rest >= 0x0F800000u ? rest | 0x7F800000u : finite;
+  return std::bit_cast<float>(sign | magnitude);
 }
 
 /// float to IEEE binary16 bits, to nearest, ties to even; overflow gives infinity, a NaN stays a NaN.
@@ -81,6 +94,18 @@ constexpr std::uint16_t to_f16(float value) {
   }
   const std::uint32_t rounded = magnitude + 0xFFFu + ((magnitude >> 13) & 1u);
   return static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
+}
+
+/// A stored element as a number to compute with: exact, but for f64 in float.
+template <class T, class Stored>
+constexpr T number(Stored stored) {
+  if constexpr (std::is_same_v<Stored, F16>) {
+    return static_cast<T>(from_f16(stored.bits));
+  } else if constexpr (std::is_same_v<Stored, Bf16>) {
+    return static_cast<T>(from_bf16(stored.bits));
+  } else {
+    return static_cast<T>(stored);
+  }
 }
 
 }  // namespace merit::inline MERIT_ABI

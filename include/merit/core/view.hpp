@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "merit/core/dtype.hpp"
 #include "merit/core/version.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -29,9 +30,10 @@ struct VectorView {
   constexpr VectorView() = default;
   constexpr VectorView(T* pointer, Index count) : data(pointer), size(count) {}
 
-  /// From any contiguous container that gives up its pointer (std::vector, std::array, std::span).
+  /// From any contiguous container that gives up its pointer (std::vector, std::array, std::span): its memory
+  /// is the host's.
   template <class Container>
-  requires requires(Container& c) {
+  requires std::is_same_v<Space, HostSpace> && requires(Container& c) {
     { c.data() } -> std::convertible_to<T*>;
     c.size();
   }
@@ -84,5 +86,50 @@ struct MatrixView {
     return data[i * stride + j];
   }
 };
+
+/// A matrix of weights (rows, cols) in the type it is stored in; rows lie `stride` elements apart. Operations
+/// that take one convert what they read, so that a checkpoint in 16 bits is never held in 32.
+template <class Space = HostSpace>
+struct WeightView {
+  const void* data = nullptr;
+  Dtype dtype = Dtype::f32;
+  Index rows = 0;
+  Index cols = 0;
+  Index stride = 0;
+
+  constexpr WeightView() = default;
+  constexpr WeightView(const void* pointer, Dtype type, Index row_count, Index col_count, Index row_stride)
+      : data(pointer), dtype(type), rows(row_count), cols(col_count), stride(row_stride) {}
+  template <class T>
+  constexpr WeightView(MatrixView<T, Space> m)  // NOLINT: implicit on purpose
+      : data(m.data),
+        dtype(dtype_of<std::remove_const_t<T>>()),
+        rows(m.rows),
+        cols(m.cols),
+        stride(m.stride) {}
+
+  constexpr bool empty() const { return rows == 0 || cols == 0; }
+  /// The part that begins at (row, col).
+  WeightView block(Index row, Index col, Index row_count, Index col_count) const {
+    return {static_cast<const std::byte*>(data) + (row * stride + col) * size_of(dtype), dtype, row_count,
+            col_count, stride};
+  }
+};
+
+/// Calls f with the weights as a MatrixView of their stored elements, which number<T>() makes numbers of.
+template <class F>
+decltype(auto) visit_stored(const WeightView<HostSpace>& weight, F&& f) {
+  const auto view = [&]<class Stored>(Stored) {
+    return MatrixView<const Stored>{static_cast<const Stored*>(weight.data), weight.rows, weight.cols,
+                                    weight.stride};
+  };
+  switch (weight.dtype) {
+    case Dtype::f64: return f(view(double{}));
+    case Dtype::f16: return f(view(F16{}));
+    case Dtype::bf16: return f(view(Bf16{}));
+    case Dtype::f32: break;
+  }
+  return f(view(float{}));
+}
 
 }  // namespace merit::inline MERIT_ABI

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -19,8 +20,10 @@
 #include <atomic>
 #include <cctype>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -168,6 +171,16 @@ class InputFile {
       }
       done += static_cast<Index>(got);
     }
+  }
+
+  /// The whole file as memory that is read from it when it is first looked at. It stays when the file is
+  /// closed or replaced, but not when it is cut short. Throws IoError where the system refuses.
+  std::shared_ptr<const std::byte> map() const {
+    if (size_ == 0) return nullptr;
+    void* const data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file_.get(), 0);
+    if (data == MAP_FAILED) detail::throw_io("map", path_, errno);
+    return {static_cast<const std::byte*>(data),
+            [data, size = size_](const std::byte*) { ::munmap(data, size); }};
   }
 
  private:

@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +23,7 @@
 
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/stored_tensor.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
@@ -127,6 +130,23 @@ class SafetensorsFile {
       }
       done += count;
     }
+  }
+
+  /// The tensor in the file's own memory, mapped, its numbers checked as by read(). Nothing where it is not
+  /// aligned to its elements, has none, or has a type that is not read.
+  std::optional<StoredTensor> stored(std::string_view name) const {
+    const TensorInfo& tensor = at(name);
+    if (!tensor.dtype || tensor.elements == 0 || tensor.begin % size_of(*tensor.dtype) != 0)
+      return std::nullopt;
+    if (mapping_ == nullptr) mapping_ = file_.map();
+    const std::byte* const data = mapping_.get() + tensor.begin;
+    visit_stored(WeightView<>(data, *tensor.dtype, 1, tensor.elements, tensor.elements), [&](auto numbers) {
+      const Index bad = detail::first_non_finite(numbers.data, tensor.elements);
+      if (bad == tensor.elements) return;
+      fail(tensor, detail::concat("element ", bad, " is ", number<double>(numbers(0, bad)),
+                                  ", expected a finite number"));
+    });
+    return StoredTensor{data, *tensor.dtype, mapping_};
   }
 
  private:
@@ -236,6 +256,7 @@ class SafetensorsFile {
   }
 
   InputFile file_;
+  mutable std::shared_ptr<const std::byte> mapping_;  // of the whole file, from the first stored() on
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, Index> by_name_;
   std::map<std::string, std::string> metadata_;
@@ -301,6 +322,8 @@ class SafetensorsDirectory {
   void read(std::string_view name, VectorView<T> out, NonFinite non_finite = NonFinite::reject) const {
     file_of(name).read(name, out, non_finite);
   }
+  /// As SafetensorsFile::stored.
+  std::optional<StoredTensor> stored(std::string_view name) const { return file_of(name).stored(name); }
 
  private:
   const SafetensorsFile& file_of(std::string_view name) const {

@@ -10,6 +10,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "merit/core/dtype.hpp"
@@ -110,11 +111,24 @@ void encode(Dtype dtype, const T* in, std::byte* bytes, Index count) {
   }
 }
 
-/// The position of the first infinity or NaN, or `count`.
+/// The position of the first infinity or NaN, or `count`. Elements may be 16 bits that are stored.
 template <class T>
 Index first_non_finite(const T* values, Index count) {
-  return static_cast<Index>(
-      std::find_if(values, values + count, [](T value) { return !std::isfinite(value); }) - values);
+  const auto magnitude = [](T value) {
+    return std::abs(number<std::conditional_t<sizeof(T) == 8, double, float>>(value));
+  };
+  constexpr auto largest = std::numeric_limits<decltype(magnitude(T{}))>::max();
+  constexpr Index block = 4096;
+  for (Index begin = 0; begin < count; begin += block) {
+    const Index end = std::min(count, begin + block);
+    bool finite = true;  // without a way out of the loop it becomes vector instructions
+    for (Index i = begin; i < end; ++i) finite &= magnitude(values[i]) <= largest;
+    if (finite) continue;
+    for (Index i = begin; i < end; ++i) {
+      if (!(magnitude(values[i]) <= largest)) return i;
+    }
+  }
+  return count;
 }
 
 }  // namespace detail

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "merit/core/stored_tensor.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/io/tensor_info.hpp"
@@ -35,6 +37,10 @@ class WeightSource {
   virtual void read(std::string_view name, VectorView<float> out) const = 0;
   virtual void read(std::string_view name, VectorView<double> out) const = 0;
 
+  /// A tensor as the file stores it, mapped into memory, its numbers checked as by read(). Nothing where they
+  /// are not stored as Dtype says, not row-major under this name, or not aligned.
+  virtual std::optional<StoredTensor> stored(std::string_view) const { return std::nullopt; }
+
   /// Tensors that lie in the files although no index names them, for a warning.
   virtual std::vector<std::string> unindexed() const { return {}; }
 };
@@ -49,6 +55,7 @@ class SafetensorsWeights final : public WeightSource {
   const TensorInfo* find(std::string_view name) const override { return files_.find(name); }
   void read(std::string_view name, VectorView<float> out) const override { files_.read(name, out); }
   void read(std::string_view name, VectorView<double> out) const override { files_.read(name, out); }
+  std::optional<StoredTensor> stored(std::string_view name) const override { return files_.stored(name); }
   std::vector<std::string> unindexed() const override { return files_.unindexed(); }
 
  private:

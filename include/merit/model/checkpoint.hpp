@@ -50,13 +50,20 @@ namespace detail {
 template <class Backend>
 void write_weights(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
                    bool head_is_classifier, Index gate_attributes, const SaveOptions& options) {
-  Buffer<typename Backend::Scalar> host(parameters.size());
-  Backend::to_host(parameters.handle(), parameters.values().data, host.data(), host.size());
+  using T = typename Backend::Stat;
+  std::vector<Buffer<T>> copies;  // of what is not in host memory, or stored in another type
   std::vector<TensorSource> tensors;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     std::string name = parameters.spec(i).name;
     if (head_is_classifier && name.starts_with("score.")) name.replace(0, 5, "classifier");
-    tensors.push_back({std::move(name), parameters.spec(i).shape, host.data() + parameters.offset(i)});
+    const T* values = nullptr;
+    if (std::is_same_v<typename Backend::Space, HostSpace> && parameters.stored(i).dtype == dtype_of<T>()) {
+      values = static_cast<const T*>(parameters.stored(i).data);
+    } else {
+      parameters.get(i, copies.emplace_back(parameters.element_count(i)).data());
+      values = copies.back().data();
+    }
+    tensors.push_back({std::move(name), parameters.spec(i).shape, values});
   }
   const GateConstants constants(gate_attributes);
   if (gate_attributes != 0) {
@@ -206,7 +213,7 @@ inline void check_settings(const std::filesystem::path& directory, const SavedSe
 template <class Backend>
 LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend>& parameters,
                            const SavedSettings& settings, const LoadOptions& options) {
-  using T = typename Backend::Scalar;
+  using T = typename Backend::Stat;
   recover_directory(path);
   const std::unique_ptr<WeightSource> source = open_weights(path);
   const WeightSource& file = *source;
@@ -233,7 +240,7 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
   std::vector<const TensorInfo*> tensors(parameters.tensor_count());  // null: fresh, or computed
   std::vector<const ComputedTensor*> computed(parameters.tensor_count());
   std::vector<std::string> used;
-  Index head_parameters = 0, largest = 0, bytes_total = 0;
+  Index head_parameters = 0, bytes_total = 0;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     const ParameterSpec& spec = parameters.spec(i);
     const bool of_head = is_head_parameter(spec.name);
@@ -266,7 +273,6 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
                              shape_text(tensor->shape), ", expected ", shape_text(spec.shape)));
     }
     tensors[i] = tensor;
-    largest = std::max(largest, tensor->elements);
     bytes_total += tensor->end - tensor->begin;
     used.push_back(tensor->name);
   }
@@ -278,7 +284,6 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     check_settings(path, settings, head);
   }
 
-  Buffer<T> host(largest);
   Index bytes_done = 0;
   if (options.on_progress) options.on_progress(bytes_done, bytes_total);
   for (Index i = 0; i < tensors.size(); ++i) {
@@ -294,8 +299,15 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
       if (!parameters.is_set(i)) parameters.draw(i);
       continue;
     }
-    file.read(tensors[i]->name, VectorView<T>(host.data(), tensors[i]->elements));
-    parameters.set(i, host.data());
+    const std::string& name = tensors[i]->name;
+    const std::optional<Dtype> dtype = tensors[i]->dtype;
+    std::optional<StoredTensor> stored;
+    if (dtype && parameters.can_hold(i, *dtype)) stored = file.stored(name);
+    if (stored) {
+      parameters.hold(i, *stored);
+    } else {
+      parameters.set_by(i, [&](VectorView<T> values) { file.read(name, values); });
+    }
     bytes_done += tensors[i]->end - tensors[i]->begin;
     if (options.on_progress) options.on_progress(bytes_done, bytes_total);
   }
@@ -325,7 +337,9 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
 /// found while the others are read already: then those before it have the file's values, and the model is not
 /// to be used. What else the card says, such as the loss and the tokenizer, `require_same` compares.
 ///
-/// Beside the model this takes the memory of the largest tensor.
+/// Tensors are read into their place. The matrices of frozen layers, and of a model with scores_only, are not
+/// read but mapped: they stay in the type and in the memory of the file, which must not be changed meanwhile
+/// (it may be replaced, as save_model does).
 template <class Model>
 LoadReport load_model_parameters(const std::filesystem::path& path, Model& model,
                                  const LoadOptions& options = {}) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
@@ -149,7 +150,7 @@ class RewardModel {
   using Score = typename Backend::Score;
   using Targets = typename Loss::Targets;
   using Normaliser = NormaliserOf<Loss>;
-  using Forest = typename BackendTypes<Backend>::Forest;
+  using Forest = ForestView<HostSpace>;
 
   /// All numbers of a model. An aggregate: name what differs from the defaults.
   struct Config {
@@ -159,6 +160,7 @@ class RewardModel {
     Backend backend = {};
     std::uint64_t seed = 0;            // of the initial parameters
     Initial initial = Initial::drawn;  // from_file: load_model_parameters follows, and nothing is drawn now
+    bool scores_only = false;  // nothing is trained: weights are held as a file stores them, and no more
   };
 
   /// Builds the model with fresh parameters. Throws ConfigError about the first number that cannot be.
@@ -169,7 +171,9 @@ class RewardModel {
         backbone_(config_.backbone, parameters_),
         head_(detail::bind_head<Head, Backend>(config_.head, backbone_.hidden_width(), parameters_,
                                                unembedding())),
-        tape_(handle_, parameters_) {
+        tape_(handle_, parameters_),
+        batch_(Backend::prepare(handle_, Forest{})) {
+    if (config_.scores_only) parameters_.freeze();
     parameters_.allocate(Rng(config_.seed), config_.initial);
     if constexpr (reads_unembedding<Head>)
       static_cast<void>(backbone_.unembedding());  // throws if it is not held
@@ -187,11 +191,17 @@ class RewardModel {
     check(forest);
     tape_.reset();
     tape_.set_recording(false);
-    return fetch(head_.forward(tape_, backbone_.forward(tape_, forest)));
+    batch_ = Backend::prepare(handle_, forest);
+    return fetch(head_.forward(tape_, backbone_.forward(tape_, batch_)));
   }
 
-  /// A new optimizer step: gradients count as unwritten.
-  void begin_step() { parameters_.begin_gradients(); }
+  /// A new optimizer step: gradients count as unwritten. Throws UsageError where the model only scores.
+  void begin_step() {
+    if (config_.scores_only) {
+      throw UsageError("the model was made with scores_only: expected one without it to be trained");
+    }
+    parameters_.begin_gradients();
+  }
 
   /// Scores a micro-batch, adds its share of the step's gradient, returns its share of the step's loss.
   /// `normaliser` is the sum of loss().normaliser(targets) over all micro-batches of the step, so the step's
@@ -201,7 +211,8 @@ class RewardModel {
     check(forest);
     tape_.reset();
     tape_.set_recording(true);
-    const Var scores = head_.forward(tape_, backbone_.forward(tape_, forest));  // (R, k)
+    batch_ = Backend::prepare(handle_, forest);
+    const Var scores = head_.forward(tape_, backbone_.forward(tape_, batch_));  // (R, k)
     const Index count = fetch(scores).size();
     if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
     const Index width = head_.outputs();
@@ -214,7 +225,8 @@ class RewardModel {
       std::fill_n(gradient_.data(), count, Score{0});
     }
     if (tape_.needs_gradient(scores)) {
-      Backend::from_host(handle_, gradient_.data(), tape_.gradient_target(scores).view.data, count);
+      Backend::from_host(handle_, std::as_const(gradient_).data(), tape_.gradient_target(scores).view.data,
+                         count);
       tape_.backward();
     }
     return loss;
@@ -285,7 +297,9 @@ class RewardModel {
   std::span<const Score> fetch(Var scores) {
     score_count_ = tape_.rows(scores) * tape_.cols(scores);
     if (scores_.size() < score_count_) scores_ = Buffer<Score>(score_count_);
-    Backend::to_host(handle_, tape_.value(scores).data, scores_.data(), score_count_);
+    Backend::to_host(handle_, static_cast<const Score*>(tape_.value(scores).data), scores_.data(),
+                     score_count_);
+    Backend::wait(handle_);
     return this->scores();
   }
 
@@ -295,6 +309,7 @@ class RewardModel {
   typename Backbone::template Bound<Backend> backbone_;
   typename Head::template Bound<Backend> head_;
   Tape<Backend> tape_;
+  typename Backend::Batch batch_;  // of the last forest: the tape's nodes point to it
   Buffer<Score> scores_;
   Buffer<Score> gradient_;
   Index score_count_ = 0;

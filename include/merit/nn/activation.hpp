@@ -24,7 +24,11 @@ struct ActivationNode {
   Var out;
   void backward(Tape<B>& tape) const {
     const auto target = tape.gradient_target(x);
-    B::activate_backward(tape.handle(), kind, tape.gradient(out), tape.value(x), target.write, target.view);
+    B::activate_backward(tape.handle(), {.kind = kind,
+                                         .dy = tape.gradient(out),
+                                         .x = tape.value(x),
+                                         .write = target.write,
+                                         .dx = target.view});
   }
 };
 

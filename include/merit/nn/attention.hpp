@@ -35,10 +35,14 @@ struct RotaryNode {
   Columns x;
   Index head_dim;
   typename Tape<B>::Types::Indices positions;
-  typename Tape<B>::Types::ConstMatrix table;
+  typename Tape<B>::Types::ConstStatMatrix table;
 
   void backward(Tape<B>& tape) const {
-    B::rotary(tape.handle(), block(tape.gradient(x.var), x), x.width / head_dim, positions, table, true);
+    B::rotary(tape.handle(), {.x = block(tape.gradient(x.var), x),
+                              .heads = x.width / head_dim,
+                              .positions = positions,
+                              .table = table,
+                              .inverse = true});
   }
 };
 
@@ -49,7 +53,7 @@ struct AttentionNode {
   typename Tape<B>::Types::Indices query_tokens;
   Columns q, k, v;
   Var out;
-  typename Tape<B>::Types::Matrix lse;
+  typename Tape<B>::Types::StatMatrix lse;
 
   void backward(Tape<B>& tape) const {
     // The usual case: nobody else reads q, k and v, so their gradients are assigned. Otherwise all are added
@@ -64,11 +68,23 @@ struct AttentionNode {
         tape.gradient_target(var);
       }
     }
-    B::attention_backward(tape.handle(), *forest, shape, query_tokens, block(tape.value(q.var), q),
-                          block(tape.value(k.var), k), block(tape.value(v.var), v), tape.value(out), lse,
-                          tape.gradient(out), write, block(tape.gradient(q.var), q), write,
-                          block(tape.gradient(k.var), k), block(tape.gradient(v.var), v),
-                          tape.scratch(B::attention_backward_scratch(tape.handle(), *forest, shape)));
+    B::attention_backward(
+        tape.handle(),
+        {.forest = *forest,
+         .shape = shape,
+         .query_tokens = query_tokens,
+         .q = block(tape.value(q.var), q),
+         .k = block(tape.value(k.var), k),
+         .v = block(tape.value(v.var), v),
+         .out = tape.value(out),
+         .lse = lse,
+         .dout = tape.gradient(out),
+         .write_dq = write,
+         .dq = block(tape.gradient(q.var), q),
+         .write_dkv = write,
+         .dk = block(tape.gradient(k.var), k),
+         .dv = block(tape.gradient(v.var), v),
+         .scratch = tape.scratch(B::attention_backward_scratch(tape.handle(), *forest, shape))});
   }
 };
 
@@ -80,8 +96,12 @@ struct PathMeanNode {
 
   void backward(Tape<B>& tape) const {
     const auto target = tape.gradient_target(x);
-    B::path_mean_backward(tape.handle(), *forest, tape.gradient(out), target.write, target.view,
-                          tape.scratch(B::path_mean_scratch(tape.handle(), *forest, tape.cols(x))));
+    B::path_mean_backward(
+        tape.handle(), {.forest = *forest,
+                        .dout = tape.gradient(out),
+                        .write = target.write,
+                        .dx = target.view,
+                        .scratch = tape.scratch(B::path_mean_scratch(tape.handle(), *forest, tape.cols(x)))});
   }
 };
 
@@ -92,11 +112,14 @@ struct PathMeanNode {
 /// need its old value.
 template <class B>
 void rotary(Tape<B>& tape, const Columns& x, Index head_dim, typename Tape<B>::Types::Indices positions,
-            typename Tape<B>::Types::ConstMatrix table) {
+            typename Tape<B>::Types::ConstStatMatrix table) {
   detail::check_extent("rotary", "the remainder of the width by the head size", x.width % head_dim, 0);
   detail::check_extent("rotary", "the number of positions", positions.size, tape.rows(x.var));
   detail::check_extent("rotary", "the table's width", table.cols, head_dim);
-  B::rotary(tape.handle(), detail::block(tape.value(x.var), x), x.width / head_dim, positions, table, false);
+  B::rotary(tape.handle(), {.x = detail::block(tape.value(x.var), x),
+                            .heads = x.width / head_dim,
+                            .positions = positions,
+                            .table = table});
   tape.record(x.var, detail::RotaryNode<B>{x, head_dim, positions, table});
 }
 
@@ -120,11 +143,18 @@ Var attention(Tape<B>& tape, const typename Tape<B>::Types::Forest& forest, cons
   const bool needs = tape.needs_gradient(q.var) || tape.needs_gradient(k.var) || tape.needs_gradient(v.var);
   const Var out = tape.make(queries, q.width, needs);
   const auto kept = tape.keep(queries * shape.heads);
-  const typename Tape<B>::Types::Matrix lse{kept.data, queries, shape.heads};
+  const typename Tape<B>::Types::StatMatrix lse{kept.data, queries, shape.heads};
   tape.working([&] {
-    B::attention(tape.handle(), forest, shape, query_tokens, detail::block(tape.value(q.var), q),
-                 detail::block(tape.value(k.var), k), detail::block(tape.value(v.var), v), tape.value(out),
-                 lse, tape.scratch(B::attention_scratch(tape.handle(), forest, shape)));
+    B::attention(tape.handle(),
+                 {.forest = forest,
+                  .shape = shape,
+                  .query_tokens = query_tokens,
+                  .q = detail::block(tape.value(q.var), q),
+                  .k = detail::block(tape.value(k.var), k),
+                  .v = detail::block(tape.value(v.var), v),
+                  .out = tape.value(out),
+                  .lse = lse,
+                  .scratch = tape.scratch(B::attention_scratch(tape.handle(), forest, shape))});
   });
   tape.record(out, detail::AttentionNode<B>{&forest, shape, query_tokens, q, k, v, out, lse});
   return out;

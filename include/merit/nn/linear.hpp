@@ -28,9 +28,9 @@ struct LinearNode {
     if (parameters.trainable(weight)) {
       const auto target = parameters.gradient_target(weight);
       if (layout == Layout::out_in) {
-        B::gemm(h, Transpose::yes, g, Transpose::no, tape.value(x), target.write, target.view, {}, {});
+        B::weight_gradient(h, g, tape.value(x), target.write, target.view);
       } else {
-        B::gemm(h, Transpose::yes, tape.value(x), Transpose::no, g, target.write, target.view, {}, {});
+        B::weight_gradient(h, tape.value(x), g, target.write, target.view);
       }
     }
     if (parameters.trainable(bias)) {
@@ -39,8 +39,14 @@ struct LinearNode {
     }
     if (tape.needs_gradient(x)) {
       const auto target = tape.gradient_target(x);
-      const Transpose transpose = layout == Layout::out_in ? Transpose::no : Transpose::yes;
-      B::gemm(h, Transpose::no, g, transpose, parameters.value(weight), target.write, target.view, {}, {});
+      parameters.for_each_part(weight, [&](const typename Tape<B>::Types::Weight& part, Index begin) {
+        const bool straight = layout == Layout::out_in;
+        B::linear(h, {.x = straight ? g.col_block(begin, part.rows) : g,
+                      .weight = part,
+                      .transpose = straight ? Transpose::no : Transpose::yes,
+                      .write = begin == 0 ? target.write : Write::add,
+                      .out = target.view});
+      });
     }
   }
 };
@@ -68,13 +74,22 @@ Var linear(Tape<B>& tape, Var x, const ParameterSlice& weight, const ParameterSl
   const bool needs = tape.needs_gradient(x) || tape.needs_gradient(residual) ||
                      parameters.trainable(weight) || parameters.trainable(bias);
   const Var out = tape.make(tape.rows(x), out_width, needs);
-  typename Tape<B>::Types::ConstVector bias_value;
+  typename Tape<B>::Types::ConstStatVector bias_value;
   if (bias.present()) bias_value = parameters.value_vector(bias);
   typename Tape<B>::Types::ConstMatrix residual_value;
   if (residual.present()) residual_value = tape.value(residual);
-  B::gemm(tape.handle(), Transpose::no, tape.value(x),
-          layout == Layout::out_in ? Transpose::yes : Transpose::no, parameters.value(weight), Write::assign,
-          tape.value(out), bias_value, residual_value);
+  const bool straight = layout == Layout::out_in;
+  parameters.for_each_part(weight, [&](const typename Tape<B>::Types::Weight& part, Index begin) {
+    const Index width = straight ? part.rows : out_width;
+    B::linear(tape.handle(),
+              {.x = tape.value(x),
+               .weight = part,
+               .transpose = straight ? Transpose::yes : Transpose::no,
+               .write = Write::assign,
+               .out = tape.value(out).col_block(begin, width),
+               .bias = bias.present() ? bias_value.subview(begin, width) : bias_value,
+               .residual = residual.present() ? residual_value.col_block(begin, width) : residual_value});
+  });
   if (residual.present()) tape.share_gradient(out, residual);
   tape.record(out, detail::LinearNode<B>{x, residual, out, weight, bias, layout});
   return out;

@@ -17,13 +17,13 @@ template <class B>
 struct RmsNormNode {
   Var x;
   Var out;
-  ParameterSlice weight;                 // (width)
-  typename Tape<B>::Types::Vector rstd;  // one a normalised row
+  ParameterSlice weight;                     // (width)
+  typename Tape<B>::Types::StatVector rstd;  // one a normalised row
 
   void backward(Tape<B>& tape) const {
     Parameters<B>& parameters = tape.parameters();
     const Index width = weight.cols;
-    typename Tape<B>::Types::Vector dweight;
+    typename Tape<B>::Types::StatVector dweight;
     if (parameters.trainable(weight)) dweight = parameters.gradient_to_add(weight).flat();
     typename Tape<B>::Types::Matrix dx;
     Write write = Write::assign;
@@ -32,8 +32,13 @@ struct RmsNormNode {
       dx = reshape(target.view, width);
       write = target.write;
     }
-    B::rms_norm_backward(tape.handle(), reshape(tape.gradient(out), width), reshape(tape.value(x), width),
-                         parameters.value_vector(weight), rstd, write, dx, dweight);
+    B::rms_norm_backward(tape.handle(), {.dy = reshape(tape.gradient(out), width),
+                                         .x = reshape(tape.value(x), width),
+                                         .weight = parameters.value_vector(weight),
+                                         .rstd = rstd,
+                                         .write = write,
+                                         .dx = dx,
+                                         .dweight = dweight});
   }
 };
 
@@ -43,12 +48,12 @@ struct LayerNormNode {
   Var out;
   ParameterSlice weight;
   ParameterSlice bias;
-  typename Tape<B>::Types::Vector stats;  // (2M): means, then reciprocal deviations
+  typename Tape<B>::Types::StatVector stats;  // (2M): means, then reciprocal deviations
 
   void backward(Tape<B>& tape) const {
     Parameters<B>& parameters = tape.parameters();
-    typename Tape<B>::Types::Vector dweight;
-    typename Tape<B>::Types::Vector dbias;
+    typename Tape<B>::Types::StatVector dweight;
+    typename Tape<B>::Types::StatVector dbias;
     if (parameters.trainable(weight)) {
       dweight = parameters.gradient_to_add(weight).flat();
       dbias = parameters.gradient_to_add(bias).flat();
@@ -60,8 +65,14 @@ struct LayerNormNode {
       dx = target.view;
       write = target.write;
     }
-    B::layer_norm_backward(tape.handle(), tape.gradient(out), tape.value(x), parameters.value_vector(weight),
-                           stats, write, dx, dweight, dbias);
+    B::layer_norm_backward(tape.handle(), {.dy = tape.gradient(out),
+                                           .x = tape.value(x),
+                                           .weight = parameters.value_vector(weight),
+                                           .stats = stats,
+                                           .write = write,
+                                           .dx = dx,
+                                           .dweight = dweight,
+                                           .dbias = dbias});
   }
 };
 
@@ -78,8 +89,11 @@ Var rms_norm(Tape<B>& tape, Var x, const ParameterSlice& weight, double epsilon)
   const Var out =
       tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x) || parameters.trainable(weight));
   const auto rstd = tape.keep(tape.rows(x) * tape.cols(x) / width);
-  B::rms_norm(tape.handle(), detail::reshape(tape.value(x), width), parameters.value_vector(weight),
-              static_cast<typename B::Scalar>(epsilon), detail::reshape(tape.value(out), width), rstd);
+  B::rms_norm(tape.handle(), {.x = detail::reshape(tape.value(x), width),
+                              .weight = parameters.value_vector(weight),
+                              .epsilon = epsilon,
+                              .y = detail::reshape(tape.value(out), width),
+                              .rstd = rstd});
   tape.record(out, detail::RmsNormNode<B>{x, out, weight, rstd});
   return out;
 }
@@ -93,8 +107,12 @@ Var layer_norm(Tape<B>& tape, Var x, const ParameterSlice& weight, const Paramet
   const Var out =
       tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x) || parameters.trainable(weight));
   const auto stats = tape.keep(2 * tape.rows(x));
-  B::layer_norm(tape.handle(), tape.value(x), parameters.value_vector(weight), parameters.value_vector(bias),
-                static_cast<typename B::Scalar>(epsilon), tape.value(out), stats);
+  B::layer_norm(tape.handle(), {.x = tape.value(x),
+                                .weight = parameters.value_vector(weight),
+                                .bias = parameters.value_vector(bias),
+                                .epsilon = epsilon,
+                                .y = tape.value(out),
+                                .stats = stats});
   tape.record(out, detail::LayerNormNode<B>{x, out, weight, bias, stats});
   return out;
 }

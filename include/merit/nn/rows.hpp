@@ -60,7 +60,8 @@ Var embedding(Tape<B>& tape, typename Tape<B>::Types::Indices ids, const Paramet
 template <class B>
 Var gather(Tape<B>& tape, Var x, typename Tape<B>::Types::Indices ids) {
   const Var out = tape.make(ids.size, tape.cols(x), tape.needs_gradient(x));
-  B::gather_rows(tape.handle(), tape.value(x), ids, Write::assign, tape.value(out));
+  B::gather_rows(tape.handle(), typename Tape<B>::Types::ConstMatrix(tape.value(x)), ids, Write::assign,
+                 tape.value(out));
   tape.record(out, detail::GatherNode<B>{x, ids, out});
   return out;
 }

@@ -2,9 +2,7 @@
 // biases.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "merit/tape/parameters.hpp"
 
@@ -42,16 +40,15 @@ struct AdamW {
 template <class B>
 class AdamW::Bound {
  public:
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   using Types = BackendTypes<B>;
 
   /// The parameters must be allocated and outlive this.
   Bound(const AdamW& settings, Parameters<B>& parameters)
       : settings_(settings), parameters_(&parameters), size_(parameters.size()) {
     settings.validate();
-    first_ = B::allocate(parameters.handle(), size_);
-    second_ = B::allocate(parameters.handle(), size_);
-    find_ranges();
+    first_ = B::template allocate<T>(parameters.handle(), size_);
+    second_ = B::template allocate<T>(parameters.handle(), size_);
   }
   Bound(const Bound&) = delete;
   Bound& operator=(const Bound&) = delete;
@@ -71,46 +68,27 @@ class AdamW::Bound {
     step.gradient_scale = gradient_scale;
     step.bias_correction1 = 1 - std::pow(settings_.beta1, static_cast<double>(steps_));
     step.bias_correction2 = 1 - std::pow(settings_.beta2, static_cast<double>(steps_));
-    for (const Range& range : ranges_) {
-      step.weight_decay = range.decay ? settings_.weight_decay : 0;
-      B::adamw(parameters_->handle(), parameters_->values().subview(range.begin, range.count),
-               parameters_->gradients().subview(range.begin, range.count),
-               {first_ + range.begin, range.count}, {second_ + range.begin, range.count}, step);
-    }
+    const Index decayed = parameters_->decayed();
+    step.weight_decay = settings_.weight_decay;
+    update_range(0, decayed, step);
+    step.weight_decay = 0;
+    update_range(decayed, size_ - decayed, step);
   }
 
   /// Updates made so far: part of the state.
   Index steps() const { return steps_; }
   void set_steps(Index steps) { steps_ = steps; }
-  /// The moments, laid out as the parameters' flat block.
-  typename Types::Vector first_moments() { return {first_, size_}; }
-  typename Types::Vector second_moments() { return {second_, size_}; }
+  /// The moments, laid out as the parameters' block of what is trained.
+  typename Types::StatVector first_moments() { return {first_, size_}; }
+  typename Types::StatVector second_moments() { return {second_, size_}; }
 
  private:
-  struct Range {
-    Index begin;
-    Index count;
-    bool decay;
-  };
-
-  /// Maximal runs of trained tensors with the same decay; the gaps of alignment between them hold zeros and
-  /// stay so.
-  void find_ranges() {
-    std::vector<Index> order;
-    for (Index i = 0; i < parameters_->tensor_count(); ++i) order.push_back(i);
-    std::sort(order.begin(), order.end(),
-              [this](Index a, Index b) { return parameters_->offset(a) < parameters_->offset(b); });
-    bool extend = false;
-    for (const Index i : order) {
-      const ParameterSpec& spec = parameters_->spec(i);
-      const Index end = parameters_->offset(i) + parameters_->element_count(i);
-      if (spec.trainable && extend && ranges_.back().decay == spec.decay) {
-        ranges_.back().count = end - ranges_.back().begin;
-      } else if (spec.trainable) {
-        ranges_.push_back({parameters_->offset(i), parameters_->element_count(i), spec.decay});
-      }
-      extend = spec.trainable;
-    }
+  void update_range(Index begin, Index count, const AdamWStep& step) {
+    B::adamw(parameters_->handle(), {.parameters = parameters_->values().subview(begin, count),
+                                     .gradients = parameters_->gradients().subview(begin, count),
+                                     .first = {first_ + begin, count},
+                                     .second = {second_ + begin, count},
+                                     .step = step});
   }
 
   AdamW settings_;
@@ -118,7 +96,6 @@ class AdamW::Bound {
   Index size_ = 0;
   T* first_ = nullptr;
   T* second_ = nullptr;
-  std::vector<Range> ranges_;
   Index steps_ = 0;
 };
 

@@ -66,6 +66,7 @@ struct ModelSettings {
   int threads = 0;  // 0: all
   std::uint64_t seed = 0;
   Initial initial = Initial::drawn;
+  bool scores_only = false;
 };
 
 }  // namespace merit::inline MERIT_ABI

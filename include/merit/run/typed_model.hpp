@@ -164,7 +164,8 @@ std::unique_ptr<AnyModel> make_model_on(const Backbone& backbone, const ModelSet
                                      .loss = loss,
                                      .backend = {.threads = settings.threads},
                                      .seed = settings.seed,
-                                     .initial = settings.initial});
+                                     .initial = settings.initial,
+                                     .scores_only = settings.scores_only});
         }
       },
       settings.head, settings.loss);

@@ -90,7 +90,8 @@ std::unique_ptr<ScoringModel> make_scoring_model_on(const Backbone& backbone, co
           return std::make_unique<TypedScoring<Model>>(typename Model::Config{.backbone = backbone,
                                                                               .head = head,
                                                                               .backend = {.threads = threads},
-                                                                              .initial = Initial::from_file});
+                                                                              .initial = Initial::from_file,
+                                                                              .scores_only = true});
         }
       },
       any_head);

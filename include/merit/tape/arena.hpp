@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -11,16 +13,15 @@
 
 namespace merit::inline MERIT_ABI {
 
-/// A bump allocator in the backend's memory. Pointers stay valid until reset() or a rewind() before them.
+/// A bump allocator of bytes in the backend's memory. Pointers stay valid until reset() or a rewind() before
+/// them.
 template <class B>
 class Arena {
  public:
-  using T = typename B::Scalar;
-
   /// A place to rewind to.
   struct Mark {
     Index block = 0;
-    Index used = 0;
+    Index used = 0;  // bytes
   };
 
   explicit Arena(typename B::Handle& handle) : handle_(&handle) {}
@@ -32,13 +33,15 @@ class Arena {
   ~Arena() { release(); }
 
   /// `count` elements, aligned; their content is whatever was there.
-  T* allocate(Index count) {
-    count = std::max<Index>(aligned_count<T>(count), aligned_count<T>(1));
-    while (at_.block < blocks_.size() && at_.used + count > blocks_[at_.block].size) at_ = {at_.block + 1, 0};
-    if (at_.block == blocks_.size()) grow(count);
-    T* const result = blocks_[at_.block].data + at_.used;
-    at_.used += count;
-    return result;
+  template <class Element>
+  Element* allocate(Index count) {
+    if (count > (~Index{0} - alignment) / sizeof(Element)) throw std::bad_alloc();
+    const Index bytes = std::max<Index>(aligned_count<std::byte>(count * sizeof(Element)), alignment);
+    while (at_.block < blocks_.size() && bytes > blocks_[at_.block].size - at_.used) at_ = {at_.block + 1, 0};
+    if (at_.block == blocks_.size()) grow(bytes);
+    std::byte* const result = blocks_[at_.block].data + at_.used;
+    at_.used += bytes;
+    return reinterpret_cast<Element*>(result);
   }
 
   Mark mark() const { return at_; }
@@ -53,7 +56,7 @@ class Arena {
     grow(total);
   }
 
-  /// Elements held.
+  /// Bytes held.
   Index capacity() const {
     Index total = 0;
     for (const Block& block : blocks_) total += block.size;
@@ -62,14 +65,15 @@ class Arena {
 
  private:
   struct Block {
-    T* data;
+    std::byte* data;
     Index size;
   };
 
-  void grow(Index count) {
-    constexpr Index smallest = Index{1} << 14;
-    const Index size = std::max({count, capacity() / 2, smallest});
-    blocks_.push_back({B::allocate(*handle_, size), size});
+  void grow(Index bytes) {
+    constexpr Index smallest = Index{1} << 16;
+    const Index size = std::max({bytes, capacity() / 2, smallest});
+    blocks_.reserve(blocks_.size() + 1);
+    blocks_.push_back({B::template allocate<std::byte>(*handle_, size), size});
   }
   void release() {
     for (const Block& block : blocks_) B::release(*handle_, block.data, block.size);

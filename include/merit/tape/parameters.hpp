@@ -1,20 +1,29 @@
-// The parameters of a model: one flat block of values and one of gradients, in which every named tensor is a
-// slice. Clipping, the optimizer and checkpoints are each one loop over a block. A model that only scores has
-// no block of gradients.
+// The parameters of a model, in segments. What is trained lies in one flat block of values and one of
+// gradients (decayed tensors first, then the others), in which every named tensor is a slice: clipping and
+// the optimizer are each one loop over a block. What is frozen has its values and nothing else, each matrix
+// in the type and, on a host, in the very memory that a file gives it.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <span>
+#include <memory>
+#include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "merit/backend/operations.hpp"
 #include "merit/core/buffer.hpp"
+#include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/hash.hpp"
 #include "merit/core/rng.hpp"
+#include "merit/core/sizes.hpp"
+#include "merit/core/stored_tensor.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -28,8 +37,9 @@ struct Init {
   static Init normal(double deviation) { return {Kind::normal, deviation}; }
 };
 
-/// Where the values of a new model come from: drawn now, as each tensor's Init says; or zeros that a file
-/// replaces, after which Parameters::draw gives the tensors that the file lacks what they would have drawn.
+/// Where the values of a new model come from: drawn now, as each tensor's Init says; or from a file, after
+/// which Parameters::draw gives the tensors that the file lacks what they would have drawn. Until then there
+/// are none.
 enum class Initial : std::uint8_t { drawn, from_file };
 
 /// One named tensor, as a backbone or head declares it.
@@ -46,7 +56,7 @@ struct ParameterSpec {
 struct ParameterSlice {
   std::uint32_t first = 0;  // the tensors it covers
   std::uint32_t count = 0;
-  Index offset = 0;
+  Index begin = 0;  // its first element, counted from the first tensor's
   Index rows = 0;
   Index cols = 0;
   Index stride = 0;
@@ -54,19 +64,19 @@ struct ParameterSlice {
   bool present() const { return count != 0; }
   Index size() const { return rows * cols; }
   /// One row: the vector of one token in an embedding.
-  ParameterSlice row(Index i) const { return {first, count, offset + i * stride, 1, cols, stride}; }
+  ParameterSlice row(Index i) const { return {first, count, begin + i * stride, 1, cols, stride}; }
   /// Some columns: the queries' part of a joint projection.
-  ParameterSlice columns(Index begin, Index width) const {
-    return {first, count, offset + begin, rows, width, stride};
+  ParameterSlice columns(Index from, Index width) const {
+    return {first, count, begin + from, rows, width, stride};
   }
 };
 
-/// The declared tensors and, after allocate(), their values in the backend's memory; their gradients from the
-/// first begin_gradients() on.
+/// The declared tensors and, after allocate(), their values in the backend's memory; the gradients of the
+/// trained ones from the first begin_gradients() on.
 template <class B>
 class Parameters {
  public:
-  using T = typename B::Scalar;
+  using T = typename B::Stat;
   using Types = BackendTypes<B>;
 
   explicit Parameters(typename B::Handle& handle) : handle_(&handle) {}
@@ -77,66 +87,137 @@ class Parameters {
     if (gradients_ != nullptr) B::release(*handle_, gradients_, size_);
   }
 
-  /// Declares a tensor; its number. Before allocate().
+  // --- declaration
+
+  /// Declares a tensor; its number. Before allocate(). Throws ConfigError when it has more elements than can
+  /// be addressed.
   std::uint32_t declare(ParameterSpec spec) {
-    if (values_ != nullptr) throw UsageError("a parameter was declared after the parameters were allocated");
-    for (const Tensor& tensor : tensors_) {
-      if (tensor.spec.name == spec.name) {
-        throw UsageError(detail::concat("parameter '", spec.name, "' is declared twice"));
-      }
+    if (allocated_) throw UsageError("a parameter was declared after the parameters were allocated");
+    Tensor tensor;
+    tensor.count = 1;
+    for (const Index extent : spec.shape) {
+      tensor.count = size_product(tensor.count, extent, "the elements of parameter '", spec.name, "'");
     }
-    tensors_.push_back({.spec = std::move(spec)});
+    size_product(tensor.count, sizeof(double), "the bytes of parameter '", spec.name, "'");
+    if (!number_of_.emplace(spec.name, static_cast<std::uint32_t>(tensors_.size())).second) {
+      throw UsageError(detail::concat("parameter '", spec.name, "' is declared twice"));
+    }
+    tensor.spec = std::move(spec);
+    tensors_.push_back(std::move(tensor));
     return static_cast<std::uint32_t>(tensors_.size() - 1);
   }
 
-  /// Lays out the flat block (decayed tensors first, then the others) and fills it with initial values, or
-  /// leaves zeros for a file to replace. Each tensor draws from a stream named by its own name, so its start
-  /// does not depend on what else the model holds, nor on when it is drawn.
+  /// Nothing is trained: the model only scores. Before allocate().
+  void freeze() {
+    for (Tensor& tensor : tensors_) tensor.spec.trainable = false;
+  }
+
+  /// Lays out the tensors and gives them initial values, or leaves them without any for a file to bring. Each
+  /// tensor draws from a stream named by its own name, so its start does not depend on what else the model
+  /// holds, nor on when it is drawn.
   void allocate(const Rng& rng, Initial initial = Initial::drawn) {
-    if (values_ != nullptr) throw UsageError("the parameters are allocated already");
-    size_ = 0;
+    if (allocated_) throw UsageError("the parameters are allocated already");
     for (const bool decay : {true, false}) {
       for (Tensor& tensor : tensors_) {
-        if (tensor.spec.decay != decay) continue;
+        if (tensor.spec.decay != decay || !tensor.spec.trainable) continue;
         if (!tensor.spec.adjacent) size_ = aligned_count<T>(size_);
         tensor.offset = size_;
-        tensor.count = 1;
-        for (const Index extent : tensor.spec.shape) tensor.count *= extent;
-        size_ += tensor.count;
+        size_ = size_sum(size_, tensor.count, "the elements of all parameters");
+        size_product(size_, 2 * sizeof(T), "the bytes of all parameters");
       }
       size_ = aligned_count<T>(size_);
       if (decay) decayed_ = size_;
     }
-    values_ = B::allocate(*handle_, size_);
     written_.assign(tensors_.size(), 0);
     rng_ = rng;
+    allocated_ = true;
     if (initial == Initial::from_file) return;
     for (Index i = 0; i < tensors_.size(); ++i) draw(i);
   }
 
+  // --- values
+
   /// Gives tensor i its initial values, from the stream of its name.
   void draw(Index i) {
-    const Tensor& tensor = tensors_[i];
-    const Init& init = tensor.spec.init;
-    tensors_[i].is_set = true;
-    if (init.kind == Init::Kind::zeros || init.kind == Init::Kind::ones) {
-      B::fill(*handle_, {values_ + tensor.offset, tensor.count}, init.kind == Init::Kind::ones ? T{1} : T{0});
-      return;
-    }
-    Rng stream = rng_.split(fnv1a(tensor.spec.name));
-    Buffer<T> host(tensor.count);
-    for (T& value : host.view()) value = static_cast<T>(init.deviation * stream.normal());
-    B::from_host(*handle_, host.data(), values_ + tensor.offset, tensor.count);
+    set_by(i, [&](VectorView<T> values) {
+      const Init& init = tensors_[i].spec.init;
+      if (init.kind != Init::Kind::normal) {
+        std::fill(values.begin(), values.end(), init.kind == Init::Kind::ones ? T{1} : T{0});
+        return;
+      }
+      Rng stream = rng_.split(fnv1a(tensors_[i].spec.name));
+      for (T& value : values) value = static_cast<T>(init.deviation * stream.normal());
+    });
   }
 
   /// Gives tensor i the element_count(i) values at `host`.
   void set(Index i, const T* host) {
-    B::from_host(*handle_, host, values_ + tensors_[i].offset, tensors_[i].count);
-    tensors_[i].is_set = true;
+    set_by(i, [&](VectorView<T> values) { std::copy_n(host, values.size, values.data); });
   }
 
-  /// Whether tensor i was drawn or set: false for what Initial::from_file still waits for.
+  /// Gives tensor i the values that `fill` writes into a host vector of element_count(i): on a host, into
+  /// their place.
+  template <class Fill>
+  void set_by(Index i, Fill fill) {
+    take_memory(i);
+    Tensor& tensor = tensors_[i];
+    T* const place = static_cast<T*>(tensor.data);
+    if constexpr (std::is_same_v<typename B::Space, HostSpace>) {
+      fill(VectorView<T>(place, tensor.count));
+    } else {
+      Buffer<T> host(tensor.count);
+      fill(host.view());
+      B::from_host(*handle_, std::as_const(host).data(), place, tensor.count);
+      B::wait(*handle_);
+    }
+    tensor.is_set = true;
+  }
+
+  /// Whether tensor i can be held as `dtype` stores it: a frozen matrix, in no more bits than a parameter
+  /// has.
+  bool can_hold(Index i, Dtype dtype) const {
+    const ParameterSpec& spec = tensors_[i].spec;
+    return !spec.trainable && spec.shape.size() == 2 && size_of(dtype) <= sizeof(T);
+  }
+  /// Gives tensor i, which can_hold() it, the stored values: on a host the very memory, which must be aligned
+  /// to its elements; elsewhere a copy.
+  void hold(Index i, const StoredTensor& stored) {
+    Tensor& tensor = tensors_[i];
+    tensor.dtype = stored.dtype;
+    tensor.held = true;
+    if constexpr (std::is_same_v<typename B::Space, HostSpace>) {
+      tensor.data = const_cast<void*>(stored.data);  // nothing writes to what is frozen
+      tensor.owner = stored.owner;
+    } else {
+      const Index bytes = tensor.count * size_of(stored.dtype);
+      own(tensor, bytes);
+      B::from_host(*handle_, static_cast<const std::byte*>(stored.data), static_cast<std::byte*>(tensor.data),
+                   bytes);
+      B::wait(*handle_);
+    }
+    tensor.is_set = true;
+  }
+
+  /// Whether tensor i has values: false for what Initial::from_file still waits for.
   bool is_set(Index i) const { return tensors_[i].is_set; }
+
+  /// Tensor i as it is stored, row-major, in the backend's memory: one row of all its elements.
+  typename Types::Weight stored(Index i) const {
+    const Tensor& tensor = tensors_[i];
+    return {tensor.data, tensor.dtype, 1, tensor.count, tensor.count};
+  }
+
+  /// Copies the values of tensor i, converted, to `host` (element_count(i)).
+  void get(Index i, T* host) const {
+    const Tensor& tensor = tensors_[i];
+    const Index size = size_of(tensor.dtype);
+    Buffer<std::byte> bytes(tensor.count * size);
+    B::to_host(*handle_, static_cast<const std::byte*>(tensor.data), bytes.data(), bytes.size());
+    B::wait(*handle_);
+    visit_stored({bytes.data(), tensor.dtype, 1, tensor.count, tensor.count}, [&](auto stored) {
+      for (Index e = 0; e < tensor.count; ++e) host[e] = number<T>(stored(0, e));
+    });
+  }
 
   /// The tensors first … first+count−1 as one matrix: the last dimension of each is `cols`, and their rows
   /// follow each other. A vector is one row. They must have been declared adjacent.
@@ -145,33 +226,70 @@ class Parameters {
       throw UsageError(
           detail::concat("there are no parameters ", first, " to ", first + count, " of ", tensors_.size()));
     }
-    const Tensor& head = tensors_[first];
-    ParameterSlice slice{first, count, head.offset, 0, head.spec.shape.back(), 0};
-    Index end = head.offset;
+    ParameterSlice slice{first, count, 0, 0, tensors_[first].spec.shape.back(), 0};
+    Index elements = 0;
     bool vectors = true;
     for (std::uint32_t i = first; i < first + count; ++i) {
-      const Tensor& tensor = tensors_[i];
-      if (tensor.offset != end) {
-        throw UsageError(
-            detail::concat("parameter '", tensor.spec.name, "' is not adjacent to the one before"));
+      const ParameterSpec& spec = tensors_[i].spec;
+      if (i != first && !spec.adjacent) {
+        throw UsageError(detail::concat("parameter '", spec.name, "' is not adjacent to the one before"));
       }
-      end += tensor.count;
-      vectors = vectors && tensor.spec.shape.size() == 1;
+      elements += tensors_[i].count;
+      vectors = vectors && spec.shape.size() == 1;
     }
-    if (vectors) slice.cols = end - head.offset;
-    slice.rows = (end - head.offset) / slice.cols;
+    if (vectors) slice.cols = elements;
+    slice.rows = elements / slice.cols;
     slice.stride = slice.cols;
     return slice;
   }
 
-  typename Types::ConstMatrix value(const ParameterSlice& slice) const {
-    return {values_ + slice.offset, slice.rows, slice.cols, slice.stride};
+  /// The values of a slice that lies in one piece: of one tensor, or of adjacent ones that are trained,
+  /// vectors, or not held as a file stores them. UsageError where it does not, or where a file has still to
+  /// bring values.
+  typename Types::Weight value(const ParameterSlice& slice) const {
+    typename Types::Weight whole;
+    for_each_part(slice, [&](const typename Types::Weight& part, Index row) {
+      if (row != 0) {
+        throw UsageError(detail::concat("parameter '", tensors_[slice.first].spec.name,
+                                        "' and those adjacent do not lie in one piece"));
+      }
+      whole = part;
+    });
+    return whole;
   }
-  typename Types::ConstVector value_vector(const ParameterSlice& slice) const {
-    return {values_ + slice.offset, slice.size()};
+  /// The same of vectors, which are always numbers of type Stat.
+  typename Types::ConstStatVector value_vector(const ParameterSlice& slice) const {
+    return {static_cast<const T*>(value(slice).data), slice.size()};
+  }
+  /// Calls f(part, first row) for each piece of a slice in which its rows lie in one run: adjacent matrices
+  /// that a file holds apart are several.
+  template <class F>
+  void for_each_part(const ParameterSlice& slice, F f) const {
+    const Index last = Index{slice.first} + slice.count;
+    for (Index i = slice.first, row = 0; i < last;) {
+      const Tensor& tensor = tensors_[i];
+      if (!tensor.is_set) {
+        throw UsageError(detail::concat("parameter '", tensor.spec.name,
+                                        "' has no values yet: expected a checkpoint to be loaded"));
+      }
+      const Index size = size_of(tensor.dtype);
+      const auto* const data = static_cast<const std::byte*>(tensor.data);
+      Index elements = tensor.count;
+      for (++i; i < last && tensors_[i].dtype == tensor.dtype && tensors_[i].data == data + elements * size;
+           ++i) {
+        elements += tensors_[i].count;
+      }
+      // A part of a matrix is a part of one piece; several pieces are taken whole.
+      const bool whole = slice.count > 1;
+      const Index rows = whole && slice.rows > 1 ? elements / slice.cols : slice.rows;
+      f(typename Types::Weight{data + slice.begin * size, tensor.dtype, rows, slice.cols, slice.stride}, row);
+      row += rows;
+    }
   }
 
-  /// True if any tensor of the slice is trained. The tensors of one slice are frozen together.
+  // --- gradients
+
+  /// True if the tensors of the slice are trained: adjacent ones are frozen together.
   bool trainable(const ParameterSlice& slice) const {
     return slice.present() && tensors_[slice.first].spec.trainable;
   }
@@ -179,7 +297,7 @@ class Parameters {
   /// Where a gradient goes and how: the first writer of a step assigns, later writers add. Who writes some
   /// rows or columns only always adds, to zeros where nobody wrote before.
   struct Target {
-    typename Types::Matrix view;
+    typename Types::StatMatrix view;
     Write write;
   };
   Target gradient_target(const ParameterSlice& slice) {
@@ -195,11 +313,11 @@ class Parameters {
     const bool partial = slice.size() != whole;
     if ((any && !all) || partial) zero_unwritten(slice.first, slice.count);
     for (std::uint32_t i = slice.first; i < slice.first + slice.count; ++i) written_[i] = 1;
-    return {{gradients_ + slice.offset, slice.rows, slice.cols, slice.stride},
+    return {{gradients_ + tensors_[slice.first].offset + slice.begin, slice.rows, slice.cols, slice.stride},
             any || partial ? Write::add : Write::assign};
   }
   /// The same for operations that can only add: zeroed before its first use in a step.
-  typename Types::Matrix gradient_to_add(const ParameterSlice& slice) {
+  typename Types::StatMatrix gradient_to_add(const ParameterSlice& slice) {
     allocate_gradients();
     zero_unwritten(slice.first, slice.count);
     return gradient_target(slice).view;
@@ -216,24 +334,39 @@ class Parameters {
     zero_unwritten(0, static_cast<std::uint32_t>(tensors_.size()));
   }
 
-  typename Types::Vector values() { return {values_, size_}; }
-  typename Types::ConstVector values() const { return {values_, size_}; }
-  typename Types::Vector gradients() {
+  // --- what is trained
+
+  /// The block of trained tensors, and its gradients.
+  typename Types::StatVector values() {
+    take_values();
+    return {values_, size_};
+  }
+  typename Types::ConstStatVector values() const { return {values_, values_ == nullptr ? Index{0} : size_}; }
+  typename Types::StatVector gradients() {
     allocate_gradients();
     return {gradients_, size_};
   }
   /// Empty before the first step.
-  typename Types::ConstVector gradients() const {
+  typename Types::ConstStatVector gradients() const {
     return {gradients_, gradients_ == nullptr ? Index{0} : size_};
   }
 
   /// Elements in a block, of which the first `decayed()` take weight decay.
   Index size() const { return size_; }
   Index decayed() const { return decayed_; }
+  /// Where trained tensor i begins in a block.
+  Index offset(Index i) const {
+    if (!tensors_[i].spec.trainable) {
+      throw UsageError(
+          detail::concat("parameter '", tensors_[i].spec.name, "' is frozen: it has no place in a block"));
+    }
+    return tensors_[i].offset;
+  }
+
+  // --- all tensors
 
   Index tensor_count() const { return tensors_.size(); }
   const ParameterSpec& spec(Index i) const { return tensors_[i].spec; }
-  Index offset(Index i) const { return tensors_[i].offset; }
   Index element_count(Index i) const { return tensors_[i].count; }
   /// Trainable elements and all of them, without the gaps of alignment.
   Index trainable_elements() const {
@@ -248,10 +381,8 @@ class Parameters {
   }
   /// The number of the tensor called `name`, or tensor_count().
   Index find(std::string_view name) const {
-    for (Index i = 0; i < tensors_.size(); ++i) {
-      if (tensors_[i].spec.name == name) return i;
-    }
-    return tensors_.size();
+    const auto found = number_of_.find(std::string(name));
+    return found == number_of_.end() ? tensors_.size() : Index{found->second};
   }
 
   typename B::Handle& handle() const { return *handle_; }
@@ -259,19 +390,79 @@ class Parameters {
  private:
   struct Tensor {
     ParameterSpec spec;
-    Index offset = 0;
     Index count = 0;
+    Index offset = 0;  // in the block, of a trained one
     bool is_set = false;
+    Dtype dtype = dtype_of<T>();
+    void* data = nullptr;               // in the backend's memory
+    std::shared_ptr<const void> owner;  // of the memory of a frozen one
+    bool held = false;                  // as a file stores it
   };
 
+  template <class Element>
+  Element* take(Index count) const {
+    try {
+      return B::template allocate<Element>(*handle_, count);
+    } catch (const std::bad_alloc&) {
+      throw ConfigError(detail::concat("the parameters need ", count * sizeof(Element),
+                                       " bytes at once, more than there is memory"));
+    }
+  }
+
+  /// Memory of the tensor's own, released with the last that uses it.
+  void own(Tensor& tensor, Index bytes) {
+    std::byte* const block = take<std::byte>(bytes);
+    tensor.data = block;
+    tensor.owner = std::shared_ptr<const void>(block, [handle = handle_, bytes](const void* data) {
+      B::release(*handle, static_cast<std::byte*>(const_cast<void*>(data)), bytes);
+    });
+  }
+
+  void take_values() {
+    if (values_ != nullptr || size_ == 0) return;
+    values_ = take<T>(size_);
+    for (Tensor& tensor : tensors_) {
+      if (tensor.spec.trainable) tensor.data = values_ + tensor.offset;
+    }
+  }
+
+  /// Room for tensor i as numbers of type T. Adjacent frozen tensors get theirs together, so that they are
+  /// one matrix.
+  void take_memory(Index i) {
+    if (tensors_[i].spec.trainable) return take_values();
+    Tensor& tensor = tensors_[i];
+    if (tensor.data != nullptr && !tensor.held) return;
+    if (tensor.held) {
+      tensor.held = false;
+      tensor.dtype = dtype_of<T>();
+      return own(tensor, tensor.count * sizeof(T));
+    }
+    Index first = i, end = i + 1;
+    while (first > 0 && tensors_[first].spec.adjacent) --first;
+    while (end < tensors_.size() && tensors_[end].spec.adjacent) ++end;
+    Index bytes = 0;
+    for (Index n = first; n < end; ++n)
+      bytes = size_sum(bytes, tensors_[n].count * sizeof(T), "the bytes of adjacent parameters");
+    own(tensor, bytes);
+    const std::shared_ptr<const void> owner = tensor.owner;
+    auto* place = static_cast<std::byte*>(tensor.data);
+    for (Index n = first; n < end; ++n) {
+      if (n == i || tensors_[n].data == nullptr) {
+        tensors_[n].data = place;
+        tensors_[n].owner = owner;
+      }
+      place += tensors_[n].count * sizeof(T);
+    }
+  }
+
   void allocate_gradients() {
-    if (gradients_ == nullptr) gradients_ = B::allocate(*handle_, size_);
+    if (gradients_ == nullptr && size_ != 0) gradients_ = take<T>(size_);
   }
 
   void zero_unwritten(std::uint32_t first, std::uint32_t count) {
     for (std::uint32_t i = first; i < first + count; ++i) {
-      if (written_[i] != 0) continue;
-      B::fill(*handle_, {gradients_ + tensors_[i].offset, tensors_[i].count}, T{0});
+      if (written_[i] != 0 || !tensors_[i].spec.trainable) continue;
+      B::fill(*handle_, typename Types::StatVector{gradients_ + tensors_[i].offset, tensors_[i].count}, T{0});
       written_[i] = 1;
     }
   }
@@ -279,7 +470,9 @@ class Parameters {
   typename B::Handle* handle_;
   Rng rng_{0};
   std::vector<Tensor> tensors_;
+  std::unordered_map<std::string, std::uint32_t> number_of_;
   std::vector<std::uint8_t> written_;
+  bool allocated_ = false;
   T* values_ = nullptr;
   T* gradients_ = nullptr;
   Index size_ = 0;

@@ -33,7 +33,7 @@ struct Var {
 template <class B>
 class Tape {
  public:
-  using T = typename B::Scalar;
+  using Activation = typename B::Activation;
   using Types = BackendTypes<B>;
   using Handle = typename B::Handle;
 
@@ -54,7 +54,8 @@ class Tape {
   /// A new variable (rows, cols), its value uninitialised.
   Var make(Index rows, Index cols, bool needs_gradient) {
     const auto id = static_cast<std::uint32_t>(slots_.size());
-    slots_.push_back({value_arena_.allocate(rows * cols), nullptr, rows, cols, 0, id, needs_gradient, false});
+    slots_.push_back({value_arena_.template allocate<Activation>(rows * cols), nullptr, rows, cols, 0, id,
+                      needs_gradient, false});
     return {id};
   }
 
@@ -68,10 +69,12 @@ class Tape {
   bool needs_gradient(Var v) const { return v.present() && slots_[v.id].needs_gradient; }
 
   /// Memory that lives as long as the value beside it: means and deviations, log-sums.
-  typename Types::Vector keep(Index count) { return {value_arena_.allocate(count), count}; }
+  typename Types::StatVector keep(Index count) {
+    return {value_arena_.template allocate<typename B::Stat>(count), count};
+  }
 
   /// Memory that lives until the operation that asked for it ends; call within `working([&]{ … })`.
-  typename Types::Vector scratch(Index count) { return {value_arena_.allocate(count), count}; }
+  typename Types::StatVector scratch(Index count) { return keep(count); }
   template <class Function>
   void working(Function function) {
     const auto mark = value_arena_.mark();
@@ -156,7 +159,7 @@ class Tape {
   /// The same for operations that write a part or can only add: zeroed before its first use.
   typename Types::Matrix gradient_to_add(Var v) {
     const Target target = gradient_target(v);
-    if (target.write == Write::assign) B::fill(*handle_, target.view.flat(), T{0});
+    if (target.write == Write::assign) B::fill(*handle_, target.view.flat(), Activation{0});
     return target.view;
   }
   /// The gradient of `v`, complete when the node that made `v` runs.
@@ -188,15 +191,15 @@ class Tape {
   /// Nodes recorded since reset().
   Index node_count() const { return node_count_; }
   /// Bytes held in the arenas for values and gradients.
-  Index bytes() const { return (value_arena_.capacity() + gradient_arena_.capacity()) * sizeof(T); }
+  Index bytes() const { return value_arena_.capacity() + gradient_arena_.capacity(); }
 
  private:
   using Word = std::max_align_t;
   static constexpr Index no_node = ~Index{0};
 
   struct Slot {
-    T* value;
-    T* gradient;
+    Activation* value;
+    Activation* gradient;
     Index rows;
     Index cols;
     Index gradient_size;  // elements of the block behind `gradient`
@@ -216,7 +219,7 @@ class Tape {
   };
   static constexpr Index header_words = (sizeof(Header) + sizeof(Word) - 1) / sizeof(Word);
   struct FreeBlock {
-    T* data;
+    Activation* data;
     Index size;
   };
   struct Mark {
@@ -281,7 +284,7 @@ class Tape {
 
   /// A gradient block of at least `count` elements: the smallest free one that wastes less than half, else
   /// new.
-  T* acquire(Index count, Index& size) {
+  Activation* acquire(Index count, Index& size) {
     Index best = free_.size();
     for (Index i = 0; i < free_.size(); ++i) {
       if (free_[i].size < count || free_[i].size > 2 * count + 64) continue;
@@ -289,7 +292,7 @@ class Tape {
     }
     if (best == free_.size()) {
       size = count;
-      return gradient_arena_.allocate(count);
+      return gradient_arena_.template allocate<Activation>(count);
     }
     const FreeBlock block = free_[best];
     free_[best] = free_.back();

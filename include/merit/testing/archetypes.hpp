@@ -22,7 +22,7 @@ struct BackboneArchetype {
     Index hidden_width() const { return 1; }
     Var forward(Tape<B>& tape, const typename BackendTypes<B>::Forest& forest) {
       const Var out = tape.make(forest.row_count(), 1, false);  // (R, 1)
-      B::fill(tape.handle(), tape.value(out).flat(), typename B::Scalar{0});
+      B::fill(tape.handle(), tape.value(out).flat(), typename B::Activation{0});
       return out;
     }
   };

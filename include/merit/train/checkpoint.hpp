@@ -92,7 +92,7 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
                  .loss = policy_json(model.loss),
                  .examples = trainer.examples().size(),
                  .fingerprint = fingerprint(trainer.examples()),
-                 .precision = name_of(dtype_of<typename Model::BackendType::Scalar>()),
+                 .precision = name_of(dtype_of<typename Model::BackendType::Stat>()),
                  .backend = Model::BackendType::name()};
   if constexpr (requires { model.backbone.frozen_layers; })
     parts.frozen_layers = model.backbone.frozen_layers;
@@ -103,14 +103,16 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
 template <class Backend>
 void write_run(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
                AdamW::Bound<Backend>& optimizer, const Json& state) {
-  using T = typename Backend::Scalar;
+  using T = typename Backend::Stat;
   std::vector<Buffer<T>> blocks;
   std::vector<TensorSource> tensors;
   for (const auto& [prefix, moments] : {std::pair{"first_moment.", optimizer.first_moments()},
                                         std::pair{"second_moment.", optimizer.second_moments()}}) {
     Buffer<T> host(moments.size);
-    Backend::to_host(parameters.handle(), moments.data, host.data(), host.size());
+    Backend::to_host(parameters.handle(), static_cast<const T*>(moments.data), host.data(), host.size());
+    Backend::wait(parameters.handle());
     for (Index i = 0; i < parameters.tensor_count(); ++i) {
+      if (!parameters.spec(i).trainable) continue;
       const T* data = host.data() + parameters.offset(i);
       tensors.push_back({prefix + parameters.spec(i).name, parameters.spec(i).shape, data});
     }
@@ -142,7 +144,7 @@ inline Index read_run(const std::filesystem::path& directory, const Json& expect
 /// The optimizer's moments, as write_run wrote them, in host memory: both are read before either is set.
 template <class Backend>
 struct SavedMoments {
-  using T = typename Backend::Scalar;
+  using T = typename Backend::Stat;
 
   Buffer<T> first, second;
 
@@ -150,6 +152,7 @@ struct SavedMoments {
       : first(parameters.size()), second(parameters.size()) {
     const SafetensorsFile file(directory / optimizer_file);
     for (Index i = 0; i < parameters.tensor_count(); ++i) {
+      if (!parameters.spec(i).trainable) continue;
       const Index begin = parameters.offset(i), count = parameters.element_count(i);
       file.read(concat("first_moment.", parameters.spec(i).name), VectorView<T>(first.data() + begin, count));
       file.read(concat("second_moment.", parameters.spec(i).name),
@@ -159,6 +162,7 @@ struct SavedMoments {
   void set(const Parameters<Backend>& parameters, AdamW::Bound<Backend>& optimizer) const {
     Backend::from_host(parameters.handle(), first.data(), optimizer.first_moments().data, first.size());
     Backend::from_host(parameters.handle(), second.data(), optimizer.second_moments().data, second.size());
+    Backend::wait(parameters.handle());
   }
 };
 

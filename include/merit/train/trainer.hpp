@@ -81,11 +81,13 @@ namespace detail {
 /// Throws DataError that names the first tensor whose gradient is not finite, or else the loss.
 template <class Backend>
 [[noreturn]] void refuse_step(const Parameters<Backend>& parameters, const StepReport& report) {
-  std::vector<typename Backend::Scalar> tensor;
+  std::vector<typename Backend::Stat> tensor;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    if (!parameters.spec(i).trainable) continue;
     tensor.resize(parameters.element_count(i));
     Backend::to_host(parameters.handle(), parameters.gradients().data + parameters.offset(i), tensor.data(),
                      tensor.size());
+    Backend::wait(parameters.handle());
     for (const auto value : tensor) {
       if (std::isfinite(value)) continue;
       throw DataError(concat("step ", report.step, ": the gradient of '", parameters.spec(i).name, "' holds ",
@@ -156,7 +158,8 @@ class Trainer {
     report.judged = right.counted;
 
     Parameters<Backend>& parameters = model_->parameters();
-    report.gradient_norm = std::sqrt(Backend::sum_of_squares(parameters.handle(), parameters.gradients()));
+    report.gradient_norm =
+        std::sqrt(Backend::sum_of_squares(parameters.handle(), std::as_const(parameters).gradients()));
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
       detail::refuse_step(parameters, report);
     const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;

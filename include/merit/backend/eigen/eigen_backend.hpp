@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <new>
 #include <string_view>
 
 #include "merit/backend/eigen/attention.hpp"
@@ -20,9 +19,11 @@ namespace merit::inline MERIT_ABI {
 /// Runs on the host's processor. Results depend neither on timing nor on the number of threads.
 template <class T>
 struct EigenBackend {
-  using Scalar = T;
+  using Activation = T;
+  using Stat = T;
   using Score = T;
   using Space = HostSpace;
+  using Batch = ForestView<HostSpace>;
 
   /// How many threads an operation may use; 0: all that OpenMP gives.
   int threads = 0;
@@ -52,17 +53,24 @@ struct EigenBackend {
   static std::string_view name() { return "eigen"; }
 
   // --- memory
-  static T* allocate(Handle&, Index n) {
-    if (n == 0) return nullptr;
-    T* block = static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{alignment}));
-    std::fill_n(block, n, T{0});
-    return block;
+  static Batch prepare(Handle&, const Forest& forest) { return forest; }
+  template <class Element>
+  static Element* allocate(Handle&, Index n) {
+    return allocate_on_host<Element>(n);
   }
-  static void release(Handle&, T* block, Index) {
-    if (block != nullptr) ::operator delete (block, std::align_val_t{alignment});
+  template <class Element>
+  static void release(Handle&, Element* block, Index) {
+    release_on_host(block);
   }
-  static void to_host(Handle&, const T* from, T* to, Index n) { std::copy_n(from, n, to); }
-  static void from_host(Handle&, const T* from, T* to, Index n) { std::copy_n(from, n, to); }
+  template <class Element>
+  static void to_host(Handle&, const Element* from, Element* to, Index n) {
+    std::copy_n(from, n, to);
+  }
+  template <class Element>
+  static void from_host(Handle&, const Element* from, Element* to, Index n) {
+    std::copy_n(from, n, to);
+  }
+  static void wait(Handle&) {}
   static void fill(Handle& h, Vector v, T value) {
     detail::eigen::parallel_ranges(
         h.threads(), v.size, aligned_count<T>(1), v.size,
@@ -73,41 +81,40 @@ struct EigenBackend {
   }
 
   // --- products
-  static void gemm(Handle& h, Transpose transpose_a, ConstMatrix a, Transpose transpose_b, ConstMatrix b,
-                   Write write, Matrix out, ConstVector bias, ConstMatrix residual) {
-    detail::eigen::gemm(h.gemm_space(), h.threads(), transpose_a, a, transpose_b, b, write, out, bias,
-                        residual);
+  static void linear(Handle& h, const LinearArguments<EigenBackend>& a) {
+    detail::eigen::gemm(h.gemm_space(), h.threads(), Transpose::no, a.x, a.transpose, a.weight, a.write,
+                        a.out, a.bias, a.residual);
+  }
+  static void weight_gradient(Handle& h, ConstMatrix a, ConstMatrix b, Write write, Matrix out) {
+    detail::eigen::gemm<T>(h.gemm_space(), h.threads(), Transpose::yes, a, Transpose::no, b, write, out, {},
+                           {});
   }
   static void column_sum(Handle& h, ConstMatrix x, Write write, Vector out) {
     detail::eigen::column_sum(h.threads(), x, write, out);
   }
 
   // --- norms
-  /// An empty rstd is left out.
-  static void rms_norm(Handle& h, ConstMatrix x, ConstVector weight, T eps, Matrix y, Vector rstd) {
-    detail::eigen::rms_norm(h.threads(), x, weight, eps, y, rstd);
+  static void rms_norm(Handle& h, const RmsNormArguments<EigenBackend>& a) {
+    detail::eigen::rms_norm(h.threads(), a.x, a.weight, static_cast<T>(a.epsilon), a.y, a.rstd);
   }
-  static void rms_norm_backward(Handle& h, ConstMatrix dy, ConstMatrix x, ConstVector weight,
-                                ConstVector rstd, Write write, Matrix dx, Vector dweight) {
-    detail::eigen::rms_norm_backward(h.threads(), dy, x, weight, rstd, write, dx, dweight);
+  static void rms_norm_backward(Handle& h, const RmsNormBackwardArguments<EigenBackend>& a) {
+    detail::eigen::rms_norm_backward(h.threads(), a.dy, a.x, a.weight, a.rstd, a.write, a.dx, a.dweight);
   }
-  /// Empty bias or stats are left out.
-  static void layer_norm(Handle& h, ConstMatrix x, ConstVector weight, ConstVector bias, T eps, Matrix y,
-                         Vector stats) {
-    detail::eigen::layer_norm(h.threads(), x, weight, bias, eps, y, stats);
+  static void layer_norm(Handle& h, const LayerNormArguments<EigenBackend>& a) {
+    detail::eigen::layer_norm(h.threads(), a.x, a.weight, a.bias, static_cast<T>(a.epsilon), a.y, a.stats);
   }
-  static void layer_norm_backward(Handle& h, ConstMatrix dy, ConstMatrix x, ConstVector weight,
-                                  ConstVector stats, Write write, Matrix dx, Vector dweight, Vector dbias) {
-    detail::eigen::layer_norm_backward(h.threads(), dy, x, weight, stats, write, dx, dweight, dbias);
+  static void layer_norm_backward(Handle& h, const LayerNormBackwardArguments<EigenBackend>& a) {
+    detail::eigen::layer_norm_backward(h.threads(), a.dy, a.x, a.weight, a.stats, a.write, a.dx, a.dweight,
+                                       a.dbias);
   }
 
   // --- positions
-  static void rotary(Handle& h, Matrix x, Index heads, Indices positions, ConstMatrix table, bool inverse) {
-    detail::eigen::rotary(h.threads(), x, heads, positions, table, inverse);
+  static void rotary(Handle& h, const RotaryArguments<EigenBackend>& a) {
+    detail::eigen::rotary(h.threads(), a.x, a.heads, a.positions, a.table, a.inverse);
   }
 
   // --- rows
-  static void gather_rows(Handle& h, ConstMatrix table, Indices ids, Write write, Matrix out) {
+  static void gather_rows(Handle& h, const WeightView<>& table, Indices ids, Write write, Matrix out) {
     detail::eigen::gather_rows(h.threads(), table, ids, write, out);
   }
   static void scatter_add_rows(Handle& h, ConstMatrix rows, Indices ids, Matrix out) {
@@ -118,20 +125,17 @@ struct EigenBackend {
   static Index attention_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
     return detail::eigen::attention_scratch<T>(h.threads(), forest, shape);
   }
-  /// An empty lse is left out.
-  static void attention(Handle& h, const Forest& forest, const AttentionShape& shape, Indices query_tokens,
-                        ConstMatrix q, ConstMatrix k, ConstMatrix v, Matrix out, Matrix lse, Vector scratch) {
-    detail::eigen::attention(h.threads(), forest, shape, query_tokens, q, k, v, out, lse, scratch.data);
+  static void attention(Handle& h, const AttentionArguments<EigenBackend>& a) {
+    detail::eigen::attention(h.threads(), a.forest, a.shape, a.query_tokens, a.q, a.k, a.v, a.out, a.lse,
+                             a.scratch.data);
   }
   static Index attention_backward_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
     return detail::eigen::attention_backward_scratch<T>(h.threads(), forest, shape);
   }
-  static void attention_backward(Handle& h, const Forest& forest, const AttentionShape& shape,
-                                 Indices query_tokens, ConstMatrix q, ConstMatrix k, ConstMatrix v,
-                                 ConstMatrix out, ConstMatrix lse, ConstMatrix dout, Write write_dq,
-                                 Matrix dq, Write write_dkv, Matrix dk, Matrix dv, Vector scratch) {
-    detail::eigen::attention_backward(h.threads(), forest, shape, query_tokens, q, k, v, out, lse, dout,
-                                      write_dq, dq, write_dkv, dk, dv, scratch.data);
+  static void attention_backward(Handle& h, const AttentionBackwardArguments<EigenBackend>& a) {
+    detail::eigen::attention_backward(h.threads(), a.forest, a.shape, a.query_tokens, a.q, a.k, a.v, a.out,
+                                      a.lse, a.dout, a.write_dq, a.dq, a.write_dkv, a.dk, a.dv,
+                                      a.scratch.data);
   }
 
   // --- elementwise
@@ -145,9 +149,8 @@ struct EigenBackend {
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
     detail::eigen::activate(h.threads(), kind, x, y);
   }
-  static void activate_backward(Handle& h, ActivationFunction kind, ConstMatrix dy, ConstMatrix x,
-                                Write write, Matrix dx) {
-    detail::eigen::activate_backward(h.threads(), kind, dy, x, write, dx);
+  static void activate_backward(Handle& h, const ActivateBackwardArguments<EigenBackend>& a) {
+    detail::eigen::activate_backward(h.threads(), a.kind, a.dy, a.x, a.write, a.dx);
   }
   /// Room for the sum over the path of every token.
   static Index path_mean_scratch(Handle&, const Forest& forest, Index width) {
@@ -156,18 +159,16 @@ struct EigenBackend {
   static void path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out, Vector scratch) {
     detail::eigen::path_mean(h.threads(), forest, x, out, scratch.data);
   }
-  static void path_mean_backward(Handle& h, const Forest& forest, ConstMatrix dout, Write write, Matrix dx,
-                                 Vector scratch) {
-    detail::eigen::path_mean_backward(h.threads(), forest, dout, write, dx, scratch.data);
+  static void path_mean_backward(Handle& h, const PathMeanBackwardArguments<EigenBackend>& a) {
+    detail::eigen::path_mean_backward(h.threads(), a.forest, a.dout, a.write, a.dx, a.scratch.data);
   }
 
-  // --- the flat block
+  // --- the trained weights
   static double sum_of_squares(Handle& h, ConstVector v) {
     return detail::eigen::sum_of_squares(h.threads(), v);
   }
-  static void adamw(Handle& h, Vector parameters, ConstVector gradients, Vector first, Vector second,
-                    const AdamWStep& step) {
-    detail::eigen::adamw(h.threads(), parameters, gradients, first, second, step);
+  static void adamw(Handle& h, const AdamWArguments<EigenBackend>& a) {
+    detail::eigen::adamw(h.threads(), a.parameters, a.gradients, a.first, a.second, a.step);
   }
 };
 

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "merit/backend/eigen/packing.hpp"
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/backend/operations.hpp"
@@ -148,63 +149,6 @@ void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& 
   }
 }
 
-/// to = the transpose of a square of packets. `first` is its first row: the packet type is deduced from it,
-/// because g++ warns when a vector type is written as a template argument.
-template <class T, class P>
-inline void transpose_square(const P& first, const T* from, Index stride, T* to, Index to_stride) {
-  constexpr Index side = Simd<T>::width;
-  Eigen::internal::PacketBlock<P, static_cast<int>(side)> block;
-  block.packet[0] = first;
-  for (Index r = 1; r < side; ++r) block.packet[r] = Simd<T>::load(from + r * stride);
-  Eigen::internal::ptranspose(block);
-  for (Index r = 0; r < side; ++r) Simd<T>::store(to + r * to_stride, block.packet[r]);
-}
-
-/// to (depth, unit) = the transpose of from (count <= unit, depth); missing columns become zero.
-template <Index unit, class T>
-void pack_transposed_tile(Index count, Index depth, const T* from, Index stride, T* to) {
-  constexpr Index side = Simd<T>::width;
-  Index i = 0;
-  for (; i + side <= count; i += side) {
-    Index k = 0;
-    for (; k + side <= depth; k += side) {
-      const T* const corner = from + i * stride + k;
-      transpose_square<T>(Simd<T>::load(corner), corner, stride, to + k * unit + i, unit);
-    }
-    for (; k < depth; ++k) {
-      for (Index r = 0; r < side; ++r) to[k * unit + i + r] = from[(i + r) * stride + k];
-    }
-  }
-  for (; i < count; ++i) {
-    for (Index k = 0; k < depth; ++k) to[k * unit + i] = from[i * stride + k];
-  }
-  for (; i < unit; ++i) {
-    for (Index k = 0; k < depth; ++k) to[k * unit + i] = T{0};
-  }
-}
-
-/// Tiles of (depth, unit), one after another, from (depth, count); the columns missing from the last become
-/// zero.
-template <Index unit, class T>
-void pack_straight(Index count, Index depth, const T* from, Index stride, T* to) {
-  const Index whole = count / unit * unit;
-  for (Index k = 0; k < depth; ++k, from += stride, to += unit) {
-    T* tile = to;
-    for (Index i = 0; i < whole; i += unit, tile += unit * depth) std::copy_n(from + i, unit, tile);
-    if (whole < count)
-      std::fill_n(std::copy_n(from + whole, count - whole, tile), unit - (count - whole), T{0});
-  }
-}
-
-/// Tiles of (depth, unit), one after another, from the transpose of from (count, depth); the columns missing
-/// from the last become zero.
-template <Index unit, class T>
-void pack_transposed(Index count, Index depth, const T* from, Index stride, T* to) {
-  for (Index i = 0; i < count; i += unit, from += unit * stride, to += unit * depth) {
-    pack_transposed_tile<unit>(std::min(unit, count - i), depth, from, stride, to);
-  }
-}
-
 /// The block sizes of a product, and the space for one product's packed blocks.
 template <class T>
 struct GemmSpace {
@@ -226,7 +170,7 @@ struct GemmSpace {
 /// out = op(a) · op(b) through packed blocks.
 template <class T>
 void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
-                     Transpose transpose_b, MatrixView<const T> b, const Target<T>& target, Index rows,
+                     Transpose transpose_b, const WeightView<>& b, const Target<T>& target, Index rows,
                      Index cols, Index depth) {
   using Space = GemmSpace<T>;
   constexpr Index height = Simd<T>::tile_rows, panel = Simd<T>::panel;
@@ -239,7 +183,9 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
   const bool direct_left = cols <= 256 && a.stride * sizeof(T) % 4096 != 0;
   // The other way round: a right operand that lies in order is read in place if there are few rows to read it
   // for.
-  const bool direct_right = !b_transposed && rows <= 2 * height && cols % Simd<T>::width == 0;
+  const bool direct_right =
+      b.dtype == dtype_of<T>() && !b_transposed && rows <= 2 * height && cols % Simd<T>::width == 0;
+  const T* const right_data = static_cast<const T*>(b.data);  // read if direct
 
   parallel(useful_threads(threads, rows * cols * depth), [&](Index id, Index team) {
     // The rows are divided among the threads, or the columns where there are too few rows.
@@ -261,11 +207,7 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
           const Index col = j + panel_begin * panel;
           const Index count = std::min(cols, j + panel_end * panel) - col;
           T* const to = right + panel_begin * panel * block_depth;
-          if (b_transposed) {
-            pack_transposed<panel>(count, block_depth, b.row(col) + k, b.stride, to);
-          } else {
-            pack_straight<panel>(count, block_depth, b.row(k) + col, b.stride, to);
-          }
+          pack_right(b, b_transposed, k, col, block_depth, count, to);
         }
         // Also where each thread reads only the panels it packed itself: their places in the block change
         // with its size, so a thread must not be two steps ahead of another.
@@ -275,7 +217,7 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
         const Index part_cols = std::min(block_cols, last_panel * panel) - first_col;
         if (first_panel == last_panel) continue;
         const T* const panels_begin =
-            direct_right ? b.row(k) + j + first_col : right + first_col * block_depth;
+            direct_right ? right_data + k * b.stride + j + first_col : right + first_col * block_depth;
         const Index ldb = direct_right ? b.stride : panel;
         const Index panel_step = direct_right ? panel : panel * block_depth;
         Target<T> to = target;
@@ -315,9 +257,9 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
 
 /// out(i, j) = a.row(i) · b.row(j): for outputs of a few rows or a few columns, where packing would cost more
 /// than the product.
-template <class T>
-void dot_product(Index threads, MatrixView<const T> a, MatrixView<const T> b, const Target<T>& to, Index rows,
-                 Index cols, Index depth) {
+template <class T, class Stored>
+void dot_product(Index threads, MatrixView<const T> a, MatrixView<const Stored> b, const Target<T>& to,
+                 Index rows, Index cols, Index depth) {
   const auto one = [&](Index i, Index j) {
     T value = dot(depth, a.row(i), b.row(j));
     if (to.bias != nullptr) value += to.bias[j];
@@ -373,8 +315,8 @@ void blas_product(Index threads, Transpose transpose_a, MatrixView<const T> a, T
 /// out (M, N) = op(a) · op(b) [+ bias on each row] [+ residual] [+ out if add].
 template <class T>
 void gemm(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
-          Transpose transpose_b, MatrixView<const T> b, Write write, MatrixView<T> out,
-          VectorView<const T> bias, MatrixView<const T> residual) {
+          Transpose transpose_b, WeightView<> b, Write write, MatrixView<T> out, VectorView<const T> bias,
+          MatrixView<const T> residual) {
   if (out.empty()) return;
   const Index depth = transpose_a == Transpose::yes ? a.rows : a.cols;
   Target<T> to{out.data, out.stride, nullptr, nullptr, 0, write == Write::add};
@@ -385,19 +327,21 @@ void gemm(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<
   }
   // A column that lies in one run is the row of its transpose.
   if (transpose_b == Transpose::no && out.cols == 1 && b.stride == 1) {
-    b = {b.data, 1, depth};
+    b = {b.data, b.dtype, 1, depth, depth};
     transpose_b = Transpose::yes;
   }
   constexpr Index few = 4;
   if (transpose_a == Transpose::no && transpose_b == Transpose::yes && (out.rows <= few || out.cols <= few)) {
-    return dot_product(threads, a, b, to, out.rows, out.cols, depth);
+    return visit_stored(
+        b, [&](auto stored) { dot_product<T>(threads, a, stored, to, out.rows, out.cols, depth); });
   }
 #ifdef EIGEN_USE_BLAS
-  static_cast<void>(space);
-  blas_product(threads, transpose_a, a, transpose_b, b, to, out.rows, out.cols, depth);
-#else
-  blocked_product(space, threads, transpose_a, a, transpose_b, b, to, out.rows, out.cols, depth);
+  if (b.dtype == dtype_of<T>()) {  // BLAS knows no other
+    const MatrixView<const T> right{static_cast<const T*>(b.data), b.rows, b.cols, b.stride};
+    return blas_product(threads, transpose_a, a, transpose_b, right, to, out.rows, out.cols, depth);
+  }
 #endif
+  blocked_product(space, threads, transpose_a, a, transpose_b, b, to, out.rows, out.cols, depth);
 }
 
 }  // namespace detail::eigen

@@ -202,13 +202,18 @@ void rotary(Index threads, MatrixView<T> x, Index heads, VectorView<const std::u
   });
 }
 
+/// Without ids the rows in their order.
 template <class T>
-void gather_rows(Index threads, MatrixView<const T> table, VectorView<const std::uint32_t> ids, Write write,
+void gather_rows(Index threads, const WeightView<>& table, VectorView<const std::uint32_t> ids, Write write,
                  MatrixView<T> out) {
-  parallel_ranges(threads, ids.size, 1, ids.size * out.cols, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      copy<T>(1, {table.row(ids[i]), 1, out.cols}, write, {out.row(i), 1, out.cols});
-    }
+  visit_stored(table, [&](auto rows) {
+    parallel_ranges(threads, out.rows, 1, out.rows * out.cols, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        const auto* const row = rows.row(ids.empty() ? i : ids[i]);
+        sweep<T>(out.cols,
+                 [&](Index j, auto lane) { put<T>(lane, out.row(i) + j, lane.load(row + j), write); });
+      }
+    });
   });
 }
 

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "merit/backend/operations.hpp"
+#include "merit/core/dtype.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -38,6 +39,13 @@ struct Simd {
 
   static Packet set(T value) { return Eigen::internal::pset1<Packet>(value); }
   static Packet load(const T* from) { return Eigen::internal::ploadu<Packet>(from); }
+  /// Of numbers that are stored otherwise. The loop becomes vector instructions.
+  template <class Stored>
+  static Packet load(const Stored* from) {
+    alignas(64) T values[width];
+    for (Index i = 0; i < width; ++i) values[i] = number<T>(from[i]);
+    return load(static_cast<const T*>(values));
+  }
   static void store(T* to, const Packet& value) { Eigen::internal::pstoreu(to, value); }
 };
 
@@ -85,7 +93,7 @@ inline Packet<T> each(const Packet<T>& a, F&& f) {
   alignas(64) T values[Simd<T>::width];
   Simd<T>::store(values, a);
   for (T& value : values) value = f(value);
-  return Simd<T>::load(values);
+  return Simd<T>::load(static_cast<const T*>(values));
 }
 
 template <class T>
@@ -109,7 +117,10 @@ inline Packet<T> square_root(const Packet<T>& a) {
 /// A whole packet of a row.
 template <class T>
 struct WholeLane {
-  static Packet<T> load(const T* from) { return Simd<T>::load(from); }
+  template <class Stored>
+  static Packet<T> load(const Stored* from) {
+    return Simd<T>::load(from);
+  }
   static void store(T* to, const Packet<T>& value) { Simd<T>::store(to, value); }
   static Packet<T> kept(const Packet<T>& value) { return value; }
 };
@@ -118,10 +129,11 @@ struct WholeLane {
 template <class T>
 struct PartLane {
   Index count;
-  Packet<T> load(const T* from) const {
+  template <class Stored>
+  Packet<T> load(const Stored* from) const {
     alignas(64) T values[Simd<T>::width] = {};
-    for (Index i = 0; i < count; ++i) values[i] = from[i];
-    return Simd<T>::load(values);
+    for (Index i = 0; i < count; ++i) values[i] = number<T>(from[i]);
+    return Simd<T>::load(static_cast<const T*>(values));
   }
   void store(T* to, const Packet<T>& value) const {
     alignas(64) T values[Simd<T>::width];
@@ -132,7 +144,7 @@ struct PartLane {
   Packet<T> kept(const Packet<T>& value) const {
     alignas(64) T values[Simd<T>::width] = {};
     store(values, value);
-    return Simd<T>::load(values);
+    return Simd<T>::load(static_cast<const T*>(values));
   }
 };
 
@@ -161,8 +173,8 @@ inline T sweep_total(Index n, F&& f) {
 }
 
 /// a · b
-template <class T>
-inline T dot(Index n, const T* a, const T* b) {
+template <class T, class Stored>
+inline T dot(Index n, const T* a, const Stored* b) {
   constexpr Index width = Simd<T>::width;
   using S = Simd<T>;
   // Four sums, so that one multiplication need not wait for the one before it.

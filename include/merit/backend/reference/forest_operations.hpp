@@ -39,72 +39,68 @@ void set_zero(MatrixView<T> m) {
 
 /// softmax(scale · q · kᵀ) · v along each path. `scratch` holds the scores of one path. An empty lse is left
 /// out.
-template <class T>
-void attention(const ForestView<HostSpace>& forest, const AttentionShape& shape,
-               VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q, MatrixView<const T> k,
-               MatrixView<const T> v, MatrixView<T> out, MatrixView<T> lse, VectorView<T> scratch) {
-  const Index width = shape.head_dim;
-  const T scale = static_cast<T>(shape.scale);
-  for (Index row = 0; row < q.rows; ++row) {
-    const Index token = query_tokens.empty() ? row : query_tokens[row];
-    for (Index head = 0; head < shape.heads; ++head) {
-      const Index kv_head = head / (shape.heads / shape.kv_heads);
-      const T* query = q.row(row) + head * width;
-      T* result = out.row(row) + head * width;
+template <class B>
+void attention(const AttentionArguments<B>& a) {
+  using T = typename B::Stat;
+  const Index width = a.shape.head_dim;
+  const T scale = static_cast<T>(a.shape.scale);
+  for (Index row = 0; row < a.q.rows; ++row) {
+    const Index token = a.query_tokens.empty() ? row : a.query_tokens[row];
+    for (Index head = 0; head < a.shape.heads; ++head) {
+      const Index kv_head = head / (a.shape.heads / a.shape.kv_heads);
+      const T* query = a.q.row(row) + head * width;
+      T* result = a.out.row(row) + head * width;
 
       Index length = 0;
-      for_each_on_path(forest, token, [&](Index t) {
-        scratch[length++] = scale * dot(query, k.row(t) + kv_head * width, width);
+      for_each_on_path(a.forest, token, [&](Index t) {
+        a.scratch[length++] = scale * dot(query, a.k.row(t) + kv_head * width, width);
       });
-      const T largest = *std::max_element(scratch.data, scratch.data + length);
+      const T largest = *std::max_element(a.scratch.data, a.scratch.data + length);
       T sum = 0;
       for (Index i = 0; i < length; ++i) {
-        scratch[i] = std::exp(scratch[i] - largest);
-        sum += scratch[i];
+        a.scratch[i] = std::exp(a.scratch[i] - largest);
+        sum += a.scratch[i];
       }
 
       std::fill_n(result, width, T{0});
       Index i = 0;
-      for_each_on_path(forest, token, [&](Index t) {
-        const T probability = scratch[i++] / sum;
-        const T* value = v.row(t) + kv_head * width;
+      for_each_on_path(a.forest, token, [&](Index t) {
+        const T probability = a.scratch[i++] / sum;
+        const T* value = a.v.row(t) + kv_head * width;
         for (Index c = 0; c < width; ++c) result[c] += probability * value[c];
       });
-      if (!lse.empty()) lse(row, head) = largest + std::log(sum);
+      if (!a.lse.empty()) a.lse(row, head) = largest + std::log(sum);
     }
   }
 }
 
 /// With P = softmax(S), S = scale · q · kᵀ:  dV = Pᵀ dO,  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)),
 /// dQ = scale · dS K,  dK = scale · dSᵀ Q. P is recomputed from lse, as in FlashAttention (Dao et al. 2022).
-template <class T>
-void attention_backward(const ForestView<HostSpace>& forest, const AttentionShape& shape,
-                        VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q,
-                        MatrixView<const T> k, MatrixView<const T> v, MatrixView<const T> out,
-                        MatrixView<const T> lse, MatrixView<const T> dout, Write write_dq, MatrixView<T> dq,
-                        Write write_dkv, MatrixView<T> dk, MatrixView<T> dv) {
-  const Index width = shape.head_dim;
-  const T scale = static_cast<T>(shape.scale);
-  if (write_dq == Write::assign) set_zero(dq);
-  if (write_dkv == Write::assign) {
-    set_zero(dk);
-    set_zero(dv);
+template <class B>
+void attention_backward(const AttentionBackwardArguments<B>& a) {
+  using T = typename B::Stat;
+  const Index width = a.shape.head_dim;
+  const T scale = static_cast<T>(a.shape.scale);
+  if (a.write_dq == Write::assign) set_zero(a.dq);
+  if (a.write_dkv == Write::assign) {
+    set_zero(a.dk);
+    set_zero(a.dv);
   }
-  for (Index row = 0; row < q.rows; ++row) {
-    const Index token = query_tokens.empty() ? row : query_tokens[row];
-    for (Index head = 0; head < shape.heads; ++head) {
-      const Index kv_column = head / (shape.heads / shape.kv_heads) * width;
-      const T* query = q.row(row) + head * width;
-      const T* dresult = dout.row(row) + head * width;
-      T* dquery = dq.row(row) + head * width;
-      const T dot_result = dot(dresult, out.row(row) + head * width, width);
+  for (Index row = 0; row < a.q.rows; ++row) {
+    const Index token = a.query_tokens.empty() ? row : a.query_tokens[row];
+    for (Index head = 0; head < a.shape.heads; ++head) {
+      const Index kv_column = head / (a.shape.heads / a.shape.kv_heads) * width;
+      const T* query = a.q.row(row) + head * width;
+      const T* dresult = a.dout.row(row) + head * width;
+      T* dquery = a.dq.row(row) + head * width;
+      const T dot_result = dot(dresult, a.out.row(row) + head * width, width);
 
-      for_each_on_path(forest, token, [&](Index t) {
-        const T* key = k.row(t) + kv_column;
-        const T* value = v.row(t) + kv_column;
-        T* dkey = dk.row(t) + kv_column;
-        T* dvalue = dv.row(t) + kv_column;
-        const T probability = std::exp(scale * dot(query, key, width) - lse(row, head));
+      for_each_on_path(a.forest, token, [&](Index t) {
+        const T* key = a.k.row(t) + kv_column;
+        const T* value = a.v.row(t) + kv_column;
+        T* dkey = a.dk.row(t) + kv_column;
+        T* dvalue = a.dv.row(t) + kv_column;
+        const T probability = std::exp(scale * dot(query, key, width) - a.lse(row, head));
         const T dscore = scale * probability * (dot(dresult, value, width) - dot_result);
         for (Index c = 0; c < width; ++c) {
           dvalue[c] += probability * dresult[c];

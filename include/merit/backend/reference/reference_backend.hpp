@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <new>
 #include <numbers>
 #include <string_view>
 
@@ -20,9 +19,11 @@ namespace merit::inline MERIT_ABI {
 
 template <class T>
 struct ReferenceBackend {
-  using Scalar = T;
+  using Activation = T;
+  using Stat = T;
   using Score = T;
   using Space = HostSpace;
+  using Batch = ForestView<HostSpace>;
 
   /// Nothing is needed to issue work: loops run where they are called.
   struct Handle {
@@ -39,17 +40,24 @@ struct ReferenceBackend {
   static std::string_view name() { return "reference"; }
 
   // --- memory ------------------------------------------------------------------------------------
-  static T* allocate(Handle&, Index n) {
-    if (n == 0) return nullptr;
-    T* block = static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{alignment}));
-    std::fill_n(block, n, T{0});
-    return block;
+  static Batch prepare(Handle&, const Forest& forest) { return forest; }
+  template <class Element>
+  static Element* allocate(Handle&, Index n) {
+    return allocate_on_host<Element>(n);
   }
-  static void release(Handle&, T* block, Index) {
-    if (block != nullptr) ::operator delete (block, std::align_val_t{alignment});
+  template <class Element>
+  static void release(Handle&, Element* block, Index) {
+    release_on_host(block);
   }
-  static void to_host(Handle&, const T* from, T* to, Index n) { std::copy_n(from, n, to); }
-  static void from_host(Handle&, const T* from, T* to, Index n) { std::copy_n(from, n, to); }
+  template <class Element>
+  static void to_host(Handle&, const Element* from, Element* to, Index n) {
+    std::copy_n(from, n, to);
+  }
+  template <class Element>
+  static void from_host(Handle&, const Element* from, Element* to, Index n) {
+    std::copy_n(from, n, to);
+  }
+  static void wait(Handle&) {}
   static void fill(Handle&, Vector v, T value) { std::fill_n(v.data, v.size, value); }
 
   static void copy(Handle&, ConstMatrix from, Write write, Matrix to) {
@@ -58,17 +66,27 @@ struct ReferenceBackend {
   }
 
   // --- products ----------------------------------------------------------------------------------
-  static void gemm(Handle&, Transpose transpose_a, ConstMatrix a, Transpose transpose_b, ConstMatrix b,
-                   Write write, Matrix out, ConstVector bias, ConstMatrix residual) {
-    const bool flip_a = transpose_a == Transpose::yes;
-    const bool flip_b = transpose_b == Transpose::yes;
-    const Index depth = flip_a ? a.rows : a.cols;
+  static void linear(Handle&, const LinearArguments<ReferenceBackend>& a) {
+    visit_stored(a.weight, [&](auto weight) {
+      const bool flip = a.transpose == Transpose::yes;
+      for (Index i = 0; i < a.out.rows; ++i) {
+        for (Index j = 0; j < a.out.cols; ++j) {
+          T sum = a.write == Write::add ? a.out(i, j) : T{0};
+          for (Index k = 0; k < a.x.cols; ++k)
+            sum += a.x(i, k) * number<T>(flip ? weight(j, k) : weight(k, j));
+          if (!a.bias.empty()) sum += a.bias[j];
+          if (!a.residual.empty()) sum += a.residual(i, j);
+          a.out(i, j) = sum;
+        }
+      }
+    });
+  }
+
+  static void weight_gradient(Handle&, ConstMatrix a, ConstMatrix b, Write write, Matrix out) {
     for (Index i = 0; i < out.rows; ++i) {
       for (Index j = 0; j < out.cols; ++j) {
         T sum = write == Write::add ? out(i, j) : T{0};
-        for (Index k = 0; k < depth; ++k) sum += (flip_a ? a(k, i) : a(i, k)) * (flip_b ? b(j, k) : b(k, j));
-        if (!bias.empty()) sum += bias[j];
-        if (!residual.empty()) sum += residual(i, j);
+        for (Index k = 0; k < a.rows; ++k) sum += a(k, i) * b(k, j);
         out(i, j) = sum;
       }
     }
@@ -82,103 +100,103 @@ struct ReferenceBackend {
 
   // --- norms -------------------------------------------------------------------------------------
   /// An empty rstd is left out.
-  static void rms_norm(Handle&, ConstMatrix x, ConstVector weight, T eps, Matrix y, Vector rstd) {
-    for (Index i = 0; i < x.rows; ++i) {
+  static void rms_norm(Handle&, const RmsNormArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.x.rows; ++i) {
       T squares = 0;
-      for (Index j = 0; j < x.cols; ++j) squares += x(i, j) * x(i, j);
-      const T r = T{1} / std::sqrt(squares / static_cast<T>(x.cols) + eps);
-      for (Index j = 0; j < x.cols; ++j) y(i, j) = x(i, j) * r * weight[j];
-      if (!rstd.empty()) rstd[i] = r;
+      for (Index j = 0; j < a.x.cols; ++j) squares += a.x(i, j) * a.x(i, j);
+      const T r = T{1} / std::sqrt(squares / static_cast<T>(a.x.cols) + static_cast<T>(a.epsilon));
+      for (Index j = 0; j < a.x.cols; ++j) a.y(i, j) = a.x(i, j) * r * a.weight[j];
+      if (!a.rstd.empty()) a.rstd[i] = r;
     }
   }
 
   /// With n = x · rstd and g = dy · weight:  dx = rstd · (g − n · mean(g · n)),  dweight += dy · n.
   /// One loop per target, so that a target's bits do not depend on which others are wanted.
-  static void rms_norm_backward(Handle&, ConstMatrix dy, ConstMatrix x, ConstVector weight, ConstVector rstd,
-                                Write write, Matrix dx, Vector dweight) {
-    for (Index i = 0; i < x.rows; ++i) {
+  static void rms_norm_backward(Handle&, const RmsNormBackwardArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.x.rows; ++i) {
       T mean = 0;  // of g · n
-      for (Index j = 0; j < x.cols; ++j) mean += dy(i, j) * weight[j] * (x(i, j) * rstd[i]);
-      mean /= static_cast<T>(x.cols);
-      for (Index j = 0; j < dx.cols; ++j)
-        put(dx(i, j), rstd[i] * (dy(i, j) * weight[j] - x(i, j) * rstd[i] * mean), write);
-      for (Index j = 0; j < dweight.size; ++j) dweight[j] += dy(i, j) * (x(i, j) * rstd[i]);
+      for (Index j = 0; j < a.x.cols; ++j) mean += a.dy(i, j) * a.weight[j] * (a.x(i, j) * a.rstd[i]);
+      mean /= static_cast<T>(a.x.cols);
+      for (Index j = 0; j < a.dx.cols; ++j)
+        put(a.dx(i, j), a.rstd[i] * (a.dy(i, j) * a.weight[j] - a.x(i, j) * a.rstd[i] * mean), a.write);
+      for (Index j = 0; j < a.dweight.size; ++j) a.dweight[j] += a.dy(i, j) * (a.x(i, j) * a.rstd[i]);
     }
   }
 
   /// Empty bias or stats are left out.
-  static void layer_norm(Handle&, ConstMatrix x, ConstVector weight, ConstVector bias, T eps, Matrix y,
-                         Vector stats) {
-    const T width = static_cast<T>(x.cols);
-    for (Index i = 0; i < x.rows; ++i) {
+  static void layer_norm(Handle&, const LayerNormArguments<ReferenceBackend>& a) {
+    const T width = static_cast<T>(a.x.cols);
+    for (Index i = 0; i < a.x.rows; ++i) {
       T mean = 0;
-      for (Index j = 0; j < x.cols; ++j) mean += x(i, j);
+      for (Index j = 0; j < a.x.cols; ++j) mean += a.x(i, j);
       mean /= width;
       T squares = 0;
-      for (Index j = 0; j < x.cols; ++j) squares += (x(i, j) - mean) * (x(i, j) - mean);
-      const T rstd = T{1} / std::sqrt(squares / width + eps);
-      for (Index j = 0; j < x.cols; ++j) {
-        y(i, j) = (x(i, j) - mean) * rstd * weight[j];
-        if (!bias.empty()) y(i, j) += bias[j];
+      for (Index j = 0; j < a.x.cols; ++j) squares += (a.x(i, j) - mean) * (a.x(i, j) - mean);
+      const T rstd = T{1} / std::sqrt(squares / width + static_cast<T>(a.epsilon));
+      for (Index j = 0; j < a.x.cols; ++j) {
+        a.y(i, j) = (a.x(i, j) - mean) * rstd * a.weight[j];
+        if (!a.bias.empty()) a.y(i, j) += a.bias[j];
       }
-      if (!stats.empty()) {
-        stats[i] = mean;
-        stats[x.rows + i] = rstd;
+      if (!a.stats.empty()) {
+        a.stats[i] = mean;
+        a.stats[a.x.rows + i] = rstd;
       }
     }
   }
 
   /// With n = (x − mean) · rstd and g = dy · weight:  dx = rstd · (g − mean(g) − n · mean(g · n)).
-  static void layer_norm_backward(Handle&, ConstMatrix dy, ConstMatrix x, ConstVector weight,
-                                  ConstVector stats, Write write, Matrix dx, Vector dweight, Vector dbias) {
-    const T width = static_cast<T>(x.cols);
-    for (Index i = 0; i < x.rows; ++i) {
-      const T mean = stats[i];
-      const T rstd = stats[x.rows + i];
+  static void layer_norm_backward(Handle&, const LayerNormBackwardArguments<ReferenceBackend>& a) {
+    const T width = static_cast<T>(a.x.cols);
+    for (Index i = 0; i < a.x.rows; ++i) {
+      const T mean = a.stats[i];
+      const T rstd = a.stats[a.x.rows + i];
       T mean_g = 0;
       T mean_gn = 0;
-      for (Index j = 0; j < x.cols; ++j) {
-        const T g = dy(i, j) * weight[j];
+      for (Index j = 0; j < a.x.cols; ++j) {
+        const T g = a.dy(i, j) * a.weight[j];
         mean_g += g;
-        mean_gn += g * ((x(i, j) - mean) * rstd);
+        mean_gn += g * ((a.x(i, j) - mean) * rstd);
       }
       mean_g /= width;
       mean_gn /= width;
-      for (Index j = 0; j < dx.cols; ++j) {
-        const T n = (x(i, j) - mean) * rstd;
-        put(dx(i, j), rstd * (dy(i, j) * weight[j] - mean_g - n * mean_gn), write);
+      for (Index j = 0; j < a.dx.cols; ++j) {
+        const T n = (a.x(i, j) - mean) * rstd;
+        put(a.dx(i, j), rstd * (a.dy(i, j) * a.weight[j] - mean_g - n * mean_gn), a.write);
       }
-      for (Index j = 0; j < dweight.size; ++j) dweight[j] += dy(i, j) * ((x(i, j) - mean) * rstd);
-      for (Index j = 0; j < dbias.size; ++j) dbias[j] += dy(i, j);
+      for (Index j = 0; j < a.dweight.size; ++j) a.dweight[j] += a.dy(i, j) * ((a.x(i, j) - mean) * rstd);
+      for (Index j = 0; j < a.dbias.size; ++j) a.dbias[j] += a.dy(i, j);
     }
   }
 
   // --- positions ---------------------------------------------------------------------------------
   /// (a, b) becomes (a cos − b sin, b cos + a sin); the inverse turns the other way.
-  static void rotary(Handle&, Matrix x, Index heads, Indices positions, ConstMatrix table, bool inverse) {
-    const Index width = x.cols / heads;
+  static void rotary(Handle&, const RotaryArguments<ReferenceBackend>& a) {
+    const Index width = a.x.cols / a.heads;
     const Index half = width / 2;
-    for (Index i = 0; i < x.rows; ++i) {
-      const T* angles = table.row(positions[i]);
-      for (Index head = 0; head < heads; ++head) {
+    for (Index i = 0; i < a.x.rows; ++i) {
+      const T* angles = a.table.row(a.positions[i]);
+      for (Index head = 0; head < a.heads; ++head) {
         for (Index j = 0; j < half; ++j) {
           const T cosine = angles[j];
-          const T sine = inverse ? -angles[half + j] : angles[half + j];
-          T& first = x(i, head * width + j);
-          T& second = x(i, head * width + half + j);
-          const T a = first;
-          const T b = second;
-          first = a * cosine - b * sine;
-          second = b * cosine + a * sine;
+          const T sine = a.inverse ? -angles[half + j] : angles[half + j];
+          T& first = a.x(i, head * width + j);
+          T& second = a.x(i, head * width + half + j);
+          const T before = first;
+          first = before * cosine - second * sine;
+          second = second * cosine + before * sine;
         }
       }
     }
   }
 
   // --- rows --------------------------------------------------------------------------------------
-  static void gather_rows(Handle&, ConstMatrix table, Indices ids, Write write, Matrix out) {
-    for (Index i = 0; i < ids.size; ++i)
-      for (Index j = 0; j < out.cols; ++j) put(out(i, j), table(ids[i], j), write);
+  static void gather_rows(Handle&, const WeightView<>& table, Indices ids, Write write, Matrix out) {
+    visit_stored(table, [&](auto rows) {
+      for (Index i = 0; i < out.rows; ++i) {
+        const Index id = ids.empty() ? i : ids[i];
+        for (Index j = 0; j < out.cols; ++j) put(out(i, j), number<T>(rows(id, j)), write);
+      }
+    });
   }
 
   static void scatter_add_rows(Handle&, ConstMatrix rows, Indices ids, Matrix out) {
@@ -191,18 +209,11 @@ struct ReferenceBackend {
   static Index attention_scratch(Handle&, const Forest& forest, const AttentionShape&) {
     return forest.token_count();
   }
-  static void attention(Handle&, const Forest& forest, const AttentionShape& shape, Indices query_tokens,
-                        ConstMatrix q, ConstMatrix k, ConstMatrix v, Matrix out, Matrix lse, Vector scratch) {
-    detail::attention(forest, shape, query_tokens, q, k, v, out, lse, scratch);
-  }
+  static void attention(Handle&, const AttentionArguments<ReferenceBackend>& a) { detail::attention(a); }
 
   static Index attention_backward_scratch(Handle&, const Forest&, const AttentionShape&) { return 0; }
-  static void attention_backward(Handle&, const Forest& forest, const AttentionShape& shape,
-                                 Indices query_tokens, ConstMatrix q, ConstMatrix k, ConstMatrix v,
-                                 ConstMatrix out, ConstMatrix lse, ConstMatrix dout, Write write_dq,
-                                 Matrix dq, Write write_dkv, Matrix dk, Matrix dv, Vector /*scratch*/) {
-    detail::attention_backward(forest, shape, query_tokens, q, k, v, out, lse, dout, write_dq, dq, write_dkv,
-                               dk, dv);
+  static void attention_backward(Handle&, const AttentionBackwardArguments<ReferenceBackend>& a) {
+    detail::attention_backward(a);
   }
 
   // --- elementwise -------------------------------------------------------------------------------
@@ -232,12 +243,11 @@ struct ReferenceBackend {
       for (Index j = 0; j < x.cols; ++j) y(i, j) = x(i, j) * distribution(kind, x(i, j));
   }
 
-  static void activate_backward(Handle&, ActivationFunction kind, ConstMatrix dy, ConstMatrix x, Write write,
-                                Matrix dx) {
-    for (Index i = 0; i < x.rows; ++i) {
-      for (Index j = 0; j < x.cols; ++j) {
-        const T derivative = distribution(kind, x(i, j)) + x(i, j) * density(kind, x(i, j));
-        put(dx(i, j), dy(i, j) * derivative, write);
+  static void activate_backward(Handle&, const ActivateBackwardArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.x.rows; ++i) {
+      for (Index j = 0; j < a.x.cols; ++j) {
+        const T derivative = distribution(a.kind, a.x(i, j)) + a.x(i, j) * density(a.kind, a.x(i, j));
+        put(a.dx(i, j), a.dy(i, j) * derivative, a.write);
       }
     }
   }
@@ -246,35 +256,33 @@ struct ReferenceBackend {
   static void path_mean(Handle&, const Forest& forest, ConstMatrix x, Matrix out, Vector /*scratch*/) {
     detail::path_mean(forest, x, out);
   }
-  static void path_mean_backward(Handle&, const Forest& forest, ConstMatrix dout, Write write, Matrix dx,
-                                 Vector /*scratch*/) {
-    detail::path_mean_backward(forest, dout, write, dx);
+  static void path_mean_backward(Handle&, const PathMeanBackwardArguments<ReferenceBackend>& a) {
+    detail::path_mean_backward(a.forest, a.dout, a.write, a.dx);
   }
 
-  // --- the flat block ----------------------------------------------------------------------------
+  // --- the trained weights --------------------------------------------------------------------------
   static double sum_of_squares(Handle&, ConstVector v) {
     double sum = 0;
     for (Index i = 0; i < v.size; ++i) sum += static_cast<double>(v[i]) * static_cast<double>(v[i]);
     return sum;
   }
 
-  static void adamw(Handle&, Vector parameters, ConstVector gradients, Vector first, Vector second,
-                    const AdamWStep& step) {
-    const T beta1 = static_cast<T>(step.beta1);
-    const T beta2 = static_cast<T>(step.beta2);
-    const T rest1 = static_cast<T>(1 - step.beta1);
-    const T rest2 = static_cast<T>(1 - step.beta2);
-    const T keep = static_cast<T>(1 - step.learning_rate * step.weight_decay);
-    const T rate = static_cast<T>(step.learning_rate / step.bias_correction1);
-    const T root_correction2 = static_cast<T>(std::sqrt(step.bias_correction2));
-    const T epsilon = static_cast<T>(step.epsilon);
-    const T gradient_scale = static_cast<T>(step.gradient_scale);
-    for (Index i = 0; i < parameters.size; ++i) {
-      const T gradient = gradient_scale * gradients[i];
-      first[i] = beta1 * first[i] + rest1 * gradient;
-      second[i] = beta2 * second[i] + rest2 * gradient * gradient;
-      const T denominator = std::sqrt(second[i]) / root_correction2 + epsilon;
-      parameters[i] = keep * parameters[i] - rate * first[i] / denominator;
+  static void adamw(Handle&, const AdamWArguments<ReferenceBackend>& a) {
+    const T beta1 = static_cast<T>(a.step.beta1);
+    const T beta2 = static_cast<T>(a.step.beta2);
+    const T rest1 = static_cast<T>(1 - a.step.beta1);
+    const T rest2 = static_cast<T>(1 - a.step.beta2);
+    const T keep = static_cast<T>(1 - a.step.learning_rate * a.step.weight_decay);
+    const T rate = static_cast<T>(a.step.learning_rate / a.step.bias_correction1);
+    const T root_correction2 = static_cast<T>(std::sqrt(a.step.bias_correction2));
+    const T epsilon = static_cast<T>(a.step.epsilon);
+    const T gradient_scale = static_cast<T>(a.step.gradient_scale);
+    for (Index i = 0; i < a.parameters.size; ++i) {
+      const T gradient = gradient_scale * a.gradients[i];
+      a.first[i] = beta1 * a.first[i] + rest1 * gradient;
+      a.second[i] = beta2 * a.second[i] + rest2 * gradient * gradient;
+      const T denominator = std::sqrt(a.second[i]) / root_correction2 + epsilon;
+      a.parameters[i] = keep * a.parameters[i] - rate * a.first[i] / denominator;
     }
   }
 
