@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/backends.hpp"
+#include "backend/threads.hpp"
 
 namespace adamw_test {
 
@@ -30,10 +31,7 @@ struct Block {
 
 TEST_CASE_TEMPLATE("AdamW gives the stored values after every step", B, MERIT_TEST_BACKENDS) {
   const char* golden = std::getenv("MERIT_GOLDEN");
-  if (golden == nullptr) {
-    MESSAGE("skipped: MERIT_GOLDEN, the folder of stored values, is not set");
-    return;
-  }
+  REQUIRE_MESSAGE(golden != nullptr, "MERIT_GOLDEN names the folder tests/golden");
   std::ifstream file(std::string(golden) + "/adamw.json");
   REQUIRE(file.good());
   const nlohmann::json stored = nlohmann::json::parse(file);
@@ -86,6 +84,19 @@ TEST_CASE_TEMPLATE("AdamW follows its formula for any length, with scaled gradie
     CHECK(relative_error(block.first.values(), first) <= tolerance);
     CHECK(relative_error(block.second.values(), second) <= tolerance);
   }
+}
+
+TEST_CASE_TEMPLATE("AdamW has the same bits with any number of threads", T, float, double) {
+  Rng rng(41);
+  const Index size = divided_rows * divided_cols;
+  const Numbers start = random_numbers(rng, size), gradient = random_numbers(rng, size);
+  check_threads<T>([&]<class B>() {
+    Machine<B> m;
+    Block<B> block(m, start);
+    for (int t = 1; t <= 2; ++t)
+      block.update(gradient, {0.01, 0.9, 0.99, 1e-6, 0.1, 0.25, 1 - std::pow(0.9, t), 1 - std::pow(0.99, t)});
+    return join({block.parameters.values(), block.first.values(), block.second.values()});
+  });
 }
 
 }  // namespace adamw_test
