@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "loss/loss_checks.hpp"
+#include "merit/infer/targets.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 #include "merit/loss/plackett_luce_loss.hpp"
@@ -25,8 +26,7 @@ RankingTargets read_groups(const Json& json) {
   RankingTargets targets;
   for (const Json& group : json.at("groups")) {
     targets.add(group.at("rows").get<std::vector<std::uint32_t>>(),
-                group.at("ranks").get<std::vector<Index>>(), group.value("weight", 1.0),
-                group.value("ratings", std::vector<double>{}));
+                group.at("ranks").get<std::vector<Index>>(), group.value("weight", 1.0));
   }
   return targets;
 }
@@ -55,8 +55,31 @@ double evaluate_ranking(const Json& json, const std::vector<double>& scores, std
 }
 
 double evaluate_balanced(const Json& json, const std::vector<double>& scores, std::vector<double>& gradient) {
+  RankingExample example;
+  RowTable table;  // one row a completion
+  for (const Json& group : json.at("groups")) {
+    const auto rows = group.at("rows").get<std::vector<std::uint32_t>>();
+    for (const std::uint32_t row : rows) {
+      table.tokens.push_back(row);
+      table.begin.push_back(table.tokens.size());
+    }
+    RankedGroup ranked;
+    ranked.completions.resize(rows.size());
+    ranked.ranks = group.at("ranks").get<std::vector<Index>>();
+    ranked.weight = group.value("weight", 1.0);
+    if (group.contains("ratings")) {
+      const auto ratings = group.at("ratings").get<std::vector<double>>();
+      for (Index i = 0; i < rows.size(); ++i) {
+        for (Index j = i + 1; j < rows.size(); ++j) {
+          const bool ordered = ranked.ranks[i] < ranked.ranks[j];
+          ranked.margins.push_back(ordered ? ratings[i] - ratings[j] : ratings[j] - ratings[i]);
+        }
+      }
+    }
+    example.groups.push_back(ranked);
+  }
   PairTargets pairs;
-  append_balanced_pairs(read_groups(json), pairs, RatingMargin{});
+  append_targets(pairs, example, ExampleRows(table, table, 0));
   return evaluate(PairwiseLoss{}, pairs, scores, gradient);
 }
 
