@@ -1,12 +1,12 @@
 // The AdamW update, against stored values of an independent implementation and its formula written out.
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "backend/backends.hpp"
 #include "backend/threads.hpp"
+#include "stored.hpp"
 
 namespace adamw_test {
 
@@ -30,9 +30,7 @@ struct Block {
 };
 
 TEST_CASE_TEMPLATE("AdamW gives the stored values after every step", B, MERIT_TEST_BACKENDS) {
-  const char* golden = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(golden != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  std::ifstream file(std::string(golden) + "/adamw.json");
+  std::ifstream file(stored("adamw.json"));
   REQUIRE(file.good());
   const nlohmann::json stored = nlohmann::json::parse(file);
   const double tolerance = Tolerance<typename B::Scalar>::value;

@@ -1,7 +1,6 @@
 // The losses beside PairwiseLoss against values and gradients that PyTorch computed in float64.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include "merit/loss/plackett_luce_loss.hpp"
 #include "merit/loss/regression_loss.hpp"
 #include "merit/loss/value_loss.hpp"
+#include "stored.hpp"
 
 namespace more_losses_golden_test {
 
@@ -125,9 +125,7 @@ double evaluate_value(const Json& json, const std::vector<double>& scores, std::
 }
 
 TEST_CASE("each loss and its gradient equal the stored values of an independent implementation") {
-  const char* const folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  std::ifstream file(std::string(folder) + "/more_losses.json");
+  std::ifstream file(merit_test::stored("more_losses.json"));
   REQUIRE(file.good());
   const Json golden = Json::parse(file);
   const std::map<std::string, double (*)(const Json&, const std::vector<double>&, std::vector<double>&)>
