@@ -32,11 +32,16 @@ done
 
 passed=0
 failed=0
+skipped=0
+# Where there is shared data, no test may be skipped for want of it.
+has_shared=""
+if [ -n "${MERIT_SHARED:-}" ] || [ -d ../shared ]; then has_shared=--shared; fi
 started=$SECONDS
 
 say() { printf '\n== %s (%d min %02d s)\n' "$1" $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)); }
 
 finish() {
+  [ "$skipped" -eq 0 ] || printf '\n%d skipped, as tests/totals.py allows\n' "$skipped"
   printf '\n%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
   exit
@@ -102,10 +107,11 @@ for preset in $presets; do
   ctest --preset "$preset" --parallel "$jobs" --output-junit results.xml --test-output-size-passed 10000000 \
     --test-output-size-failed 10000000
   if [ -s "$folder/results.xml" ]; then
-    read -r more_passed more_failed < <(python3 tests/totals.py "$folder/results.xml")
+    read -r more_passed more_failed more_skipped < <(python3 tests/totals.py $has_shared "$folder/results.xml")
     passed=$((passed + more_passed))
     failed=$((failed + more_failed))
-    echo "$preset: $more_passed of $((more_passed + more_failed)) passed"
+    skipped=$((skipped + more_skipped))
+    echo "$preset: $more_passed of $((more_passed + more_failed)) passed, $more_skipped skipped"
   else
     echo "FAILED: the tests of $preset left no results"
     failed=$((failed + 1))

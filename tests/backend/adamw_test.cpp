@@ -1,11 +1,12 @@
 // The AdamW update, against stored values of an independent implementation and its formula written out.
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "backend/backends.hpp"
+#include "backend/threads.hpp"
+#include "stored.hpp"
 
 namespace adamw_test {
 
@@ -32,12 +33,7 @@ struct Block {
 };
 
 TEST_CASE_TEMPLATE("AdamW gives the stored values after every step", B, MERIT_TEST_BACKENDS) {
-  const char* golden = std::getenv("MERIT_GOLDEN");
-  if (golden == nullptr) {
-    MESSAGE("skipped: MERIT_GOLDEN, the folder of stored values, is not set");
-    return;
-  }
-  std::ifstream file(std::string(golden) + "/adamw.json");
+  std::ifstream file(stored("adamw.json"));
   REQUIRE(file.good());
   const nlohmann::json stored = nlohmann::json::parse(file);
   const double tolerance = Tolerance<typename B::Stat>::value;
@@ -89,6 +85,19 @@ TEST_CASE_TEMPLATE("AdamW follows its formula for any length, with scaled gradie
     CHECK(relative_error(block.first.values(), first) <= tolerance);
     CHECK(relative_error(block.second.values(), second) <= tolerance);
   }
+}
+
+TEST_CASE_TEMPLATE("AdamW has the same bits with any number of threads", T, float, double) {
+  Rng rng(41);
+  const Index size = divided_rows * divided_cols;
+  const Numbers start = random_numbers(rng, size), gradient = random_numbers(rng, size);
+  check_threads<T>([&]<class B>() {
+    Machine<B> m;
+    Block<B> block(m, start);
+    for (int t = 1; t <= 2; ++t)
+      block.update(gradient, {0.01, 0.9, 0.99, 1e-6, 0.1, 0.25, 1 - std::pow(0.9, t), 1 - std::pow(0.99, t)});
+    return join({block.parameters.values(), block.first.values(), block.second.values()});
+  });
 }
 
 }  // namespace adamw_test

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "backend/backends.hpp"
+#include "backend/threads.hpp"
 #include "backend/witness.hpp"
 #include "merit/data/forest.hpp"
 #include "merit/testing/random_forest.hpp"
@@ -360,6 +361,46 @@ TEST_CASE_TEMPLATE("a forest without wanted rows gives nothing and takes no grad
   CHECK(mean.forward<B>(Numbers(6, 1.0)).empty());
   CHECK(mean.backward<B>({}, {}, Write::assign, 5.0) == Numbers(6, 0.0));
   CHECK(mean.backward<B>({}, {}, Write::add, 5.0) == Numbers(6, 5.0));
+}
+
+/// Three trees of branches, the first with a run longer than a tile of keys.
+const Forest& branching_forest(Rng& rng, ForestBuilder& builder) {
+  RandomForest random;
+  const auto run = [&](std::vector<Token> tokens, Index count) {
+    for (Index i = 0; i < count; ++i) tokens.push_back(static_cast<Token>(rng.below(1000)));
+    return tokens;
+  };
+  for (const Index trunk : {Index{300}, Index{40}, Index{5}}) {
+    random.groups.emplace_back();
+    const std::vector<Token> root = run({}, trunk);
+    for (int branch = 0; branch < 3; ++branch) {
+      const std::vector<Token> middle = run(root, 60);
+      for (int leaf = 0; leaf < 3; ++leaf) random.groups.back().push_back(run(middle, 20));
+    }
+  }
+  for (Index g = 0; g < random.groups.size(); ++g)
+    for (Index s = 0; s < 9; ++s) random.rows.push_back({g, s, random.groups[g][s].size() - 1 - s});
+  return random.build(builder);
+}
+
+TEST_CASE_TEMPLATE("attention and path means have the same bits with any number of threads", T, float,
+                   double) {
+  Rng rng(38);
+  ForestBuilder builder;
+  const Forest& forest = branching_forest(rng, builder);
+  // Segments, and trees, times heads of keys are handed to threads whatever the size; the keys and values are
+  // laid out by as many as their elements ask for.
+  const AttentionShape shape{6, 3, 144, 0.1};
+  for (const Ids& queries : {Ids{}, forest.rows}) {
+    const Attention attention{&forest, shape, queries};
+    REQUIRE(detail::eigen::useful_threads(5, attention.kv_size()) == 5);
+    const Numbers x = random_numbers(rng, attention.inputs());
+    check_threads_of<T>(attention, x, rng);
+    check_threads<T>([&]<class B>() { return attention.run<B>(x)[1]; });  // lse
+  }
+  const PathMean mean{&forest, divided_cols};
+  REQUIRE(detail::eigen::useful_threads(5, mean.inputs()) == 5);
+  check_threads_of<T>(mean, random_numbers(rng, mean.inputs()), rng);
 }
 
 }  // namespace forest_operations_test

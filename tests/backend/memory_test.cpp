@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "backend/backends.hpp"
+#include "backend/threads.hpp"
 #include "backend/witness.hpp"
 #include "merit/core/buffer.hpp"
 
@@ -129,6 +130,54 @@ TEST_CASE_TEMPLATE("sums of squares are taken in double", B, MERIT_TEST_BACKENDS
   values[0] = 0x1p13;
   const Array<B> mixed(m, 1, values.size(), values);
   CHECK(B::sum_of_squares(m.handle, mixed.constant_vector()) == 0x1p26 + 1000);
+}
+
+TEST_CASE_TEMPLATE("memory, rows and sums have the same bits with any number of threads", T, float, double) {
+  Rng rng(4);
+  const Index rows = divided_rows, cols = divided_cols;
+  const Numbers values = random_numbers(rng, rows * cols);
+  const Ids ids = random_ids(rng, rows, 90);
+  check_threads<T>([&]<class B>() {
+    Machine<B> m;
+    Array<B> v(m, 1, rows * cols, 1.0);
+    B::fill(m.handle, v.vector(), T(2.5));
+    return v.values();
+  });
+  for (const Write write : {Write::assign, Write::add}) {
+    check_threads<T>([&]<class B>() {
+      Machine<B> m;
+      const Array<B> from(m, rows, cols, values);
+      Array<B> to(m, rows, cols, 0.1);
+      B::copy(m.handle, from.constant(), write, to.matrix());
+      return to.values();
+    });
+    check_threads<T>([&]<class B>() {
+      Machine<B> m;
+      const Array<B> table(m, rows, cols, values);
+      Array<B> out(m, rows, cols, 0.1);
+      B::gather_rows(m.handle, table.constant(), ids, write, out.matrix());
+      return out.values();
+    });
+    check_threads<T>([&]<class B>() {
+      Machine<B> m;
+      const Array<B> x(m, rows, cols, values);
+      Array<B> out(m, 1, cols, 0.1);
+      B::column_sum(m.handle, x.constant(), write, out.vector());
+      return out.values();
+    });
+  }
+  check_threads<T>([&]<class B>() {
+    Machine<B> m;
+    const Array<B> added(m, rows, cols, values);
+    Array<B> out(m, 90, cols, 0.1);
+    B::scatter_add_rows(m.handle, added.constant(), ids, out.matrix());
+    return out.values();
+  });
+  check_threads<T>([&]<class B>() {
+    Machine<B> m;
+    const Array<B> x(m, 1, rows * cols, values);
+    return Numbers{B::sum_of_squares(m.handle, x.constant_vector())};
+  });
 }
 
 }  // namespace memory_test

@@ -1,5 +1,6 @@
 // gemm, against sums written out here and as the linear layer whose three products are each other's adjoints.
 #include "backend/backends.hpp"
+#include "backend/threads.hpp"
 #include "backend/witness.hpp"
 
 namespace products_test {
@@ -219,6 +220,29 @@ TEST_CASE_TEMPLATE("weight gradients have the same bits however rows are cut on 
     B::weight_gradient(m.handle, dy.constant().row_block(begin, 4), x.constant().row_block(begin, 4),
                        begin == 0 ? Write::assign : Write::add, pieces.matrix());
   CHECK(whole.values() == pieces.values());
+}
+
+TEST_CASE_TEMPLATE("a linear layer has the same bits with any number of threads", T, float, double) {
+  Rng rng(14);
+  // Rows are divided, columns, and the outputs of one or two, which are dot products; in the backward the
+  // depth is what was a width.
+  for (const Linear& layer : {Linear{divided_rows, 97, 71}, Linear{11, 1500, 131},
+                              Linear{divided_rows, divided_cols, 1}, Linear{2, divided_cols, divided_rows}}) {
+    REQUIRE(detail::eigen::useful_threads(5, layer.rows * layer.in * layer.out) == 5);
+    check_threads_of<T>(layer, random_numbers(rng, layer.inputs()), rng);
+  }
+  const Index m_rows = divided_rows, n = 70, k = 60;
+  const Numbers a = random_numbers(rng, m_rows * k), b = random_numbers(rng, k * n),
+                bias = random_numbers(rng, n), residual = random_numbers(rng, m_rows * n);
+  check_threads<T>([&]<class B>() {
+    Machine<B> m;
+    const Array<B> a_view(m, m_rows, k, a), b_view(m, k, n, b), bias_view(m, 1, n, bias),
+        residual_view(m, m_rows, n, residual);
+    Array<B> out(m, m_rows, n, 0.1);
+    B::gemm(m.handle, Transpose::no, a_view.constant(), Transpose::no, b_view.constant(), Write::add,
+            out.matrix(), bias_view.constant_vector(), residual_view.constant());
+    return out.values();
+  });
 }
 
 }  // namespace products_test

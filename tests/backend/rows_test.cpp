@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "backend/backends.hpp"
+#include "backend/threads.hpp"
 #include "backend/witness.hpp"
 
 namespace rows_test {
@@ -349,6 +350,25 @@ TEST_CASE_TEMPLATE("a row's results have the same bits alone and among others", 
     CHECK(LayerNorm{1, width}.forward<B>(join({row, weights})) == part(layer, i * width, width));
     CHECK(ActivationOf{ActivationFunction::gelu_tanh, 1, width}.forward<B>(row) ==
           part(gelu, i * width, width));
+  }
+}
+
+TEST_CASE_TEMPLATE("operations on rows have the same bits with any number of threads", T, float, double) {
+  Rng rng(26);
+  const Index rows = divided_rows, cols = divided_cols;
+  const RmsNorm rms{rows, cols};
+  check_threads_of<T>(rms, random_numbers(rng, rms.inputs()), rng);
+  const LayerNorm layer{rows, cols};
+  check_threads_of<T>(layer, random_numbers(rng, layer.inputs()), rng);
+  const Rotary rotary = random_rotary(rng, rows, 4, (cols + 3) / 4 / 2 * 2);
+  REQUIRE(rotary.inputs() >= rows * cols);
+  check_threads_of<T>(rotary, random_numbers(rng, rotary.inputs()), rng);
+  const Swiglu swiglu{rows, cols};
+  check_threads_of<T>(swiglu, random_numbers(rng, swiglu.inputs()), rng);
+  for (const ActivationFunction kind :
+       {ActivationFunction::gelu, ActivationFunction::gelu_tanh, ActivationFunction::relu}) {
+    const ActivationOf activation{kind, rows, cols};
+    check_threads_of<T>(activation, random_numbers(rng, activation.inputs()), rng);
   }
 }
 

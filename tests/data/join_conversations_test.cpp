@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "merit/data/join_conversations.hpp"
 #include "merit/data/record_files.hpp"
 #include "merit/text/byte_tokenizer.hpp"
+#include "stored.hpp"
 
 namespace join_conversations_test {
 
@@ -124,14 +124,10 @@ TEST_CASE("joining agrees with comparing every prompt with every other") {
 }
 
 TEST_CASE("the conversations of a real file are found") {
-  const char* shared = std::getenv("MERIT_SHARED");
-  if (shared == nullptr) {
-    MESSAGE("skipped: MERIT_SHARED is not set");
-    return;
-  }
+  const auto file = merit_test::shared_data("data/oasst_rankings/train.jsonl");
+  if (!file) return;
   merit::DataCounts counts;
-  auto examples = merit::read_examples<merit::RankingRecord>(
-      std::filesystem::path(shared) / "data/oasst_rankings/train.jsonl", merit::ByteTokenizer{}, {}, counts);
+  auto examples = merit::read_examples<merit::RankingRecord>(*file, merit::ByteTokenizer{}, {}, counts);
   Index completions = 0;
   for (const RankingExample& e : examples) completions += e.groups[0].completions.size();
   const Index joined = merit::join_conversations(examples);

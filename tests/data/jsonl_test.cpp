@@ -1,7 +1,6 @@
 // The JSON-lines reader: what it accepts, and one clear sentence for everything else.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -11,6 +10,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/data/jsonl.hpp"
+#include "stored.hpp"
 
 namespace jsonl_test {
 
@@ -330,18 +330,15 @@ TEST_CASE("completion records are read in their three forms") {
 }
 
 TEST_CASE("the real files are read to the last line") {
-  const char* shared = std::getenv("MERIT_SHARED");
-  if (shared == nullptr) {
-    MESSAGE("skipped: MERIT_SHARED is not set");
-    return;
-  }
+  const auto data = merit_test::shared_data("data");
+  if (!data) return;
   struct File {
     std::string name;
     std::size_t records;
   };
   for (const File& file : {File{"hh_harmless/train.jsonl", 1604}, File{"hh_harmless/eval.jsonl", 247},
                            File{"llmbar/train.jsonl", 405}, File{"llmbar/eval.jsonl", 53}}) {
-    PreferenceReader reader{std::filesystem::path(shared) / "data" / file.name};
+    PreferenceReader reader{*data / file.name};
     std::size_t count = 0;
     while (const auto record = reader.next()) {
       ++count;
@@ -352,7 +349,7 @@ TEST_CASE("the real files are read to the last line") {
   }
   for (const std::string name : {"oasst_rankings", "finegrained_rankings", "prometheus_ratings", "pandalm",
                                  "gsm8k_outcomes", "bigbench_mistake_steps"}) {
-    PreferenceReader reader{std::filesystem::path(shared) / "data" / name / "train.jsonl"};
+    PreferenceReader reader{*data / name / "train.jsonl"};
     CHECK(error_of_next(reader).find("of a record of kind ") != std::string::npos);
   }
 }

@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -13,6 +12,7 @@
 #include "merit/data/record_files.hpp"
 #include "merit/text/byte_tokenizer.hpp"
 #include "merit/text/word_tokenizer.hpp"
+#include "stored.hpp"
 
 namespace record_files_test {
 
@@ -100,12 +100,9 @@ TEST_CASE("a zero among step labels is read by the scale of the whole file") {
 }
 
 TEST_CASE("the real files of every kind are read without an error, to their known counts") {
-  const char* shared = std::getenv("MERIT_SHARED");
-  if (shared == nullptr) {
-    MESSAGE("skipped: MERIT_SHARED is not set");
-    return;
-  }
-  const fs::path data = fs::path(shared) / "data";
+  const auto found = merit_test::shared_data("data");
+  if (!found) return;
+  const fs::path data = *found;
   const auto kind = [&](const std::string& name) {
     return merit::detect_record_kind(data / name / "train.jsonl");
   };

@@ -1,7 +1,6 @@
 // Borders, ends and truncation, with tokens written out by hand; and counters that add up.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -14,6 +13,7 @@
 #include "merit/data/tokenize.hpp"
 #include "merit/text/any_tokenizer.hpp"
 #include "merit/text/tokenizer.hpp"
+#include "stored.hpp"
 
 namespace tokenize_test {
 
@@ -429,14 +429,11 @@ TEST_CASE("the pairs of one prompt fall on one side of a split") {
 }
 
 TEST_CASE("the real files tokenize to their known counts") {
-  const char* shared = std::getenv("MERIT_SHARED");
-  if (shared == nullptr) {
-    MESSAGE("skipped: MERIT_SHARED is not set");
-    return;
-  }
+  const auto data = merit_test::shared_data("data");
+  if (!data) return;
   const auto read = [&](const std::string& name, const merit::AnyTokenizer& tokenizer,
                         const TokenizeOptions& options) {
-    merit::PreferenceReader reader{std::filesystem::path(shared) / "data" / name};
+    merit::PreferenceReader reader{*data / name};
     DataCounts counts;
     const auto examples = merit::read_examples(reader, tokenizer, options, counts);
     CHECK(examples.size() == counts.kept);

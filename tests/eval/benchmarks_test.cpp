@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "merit/eval/benchmarks.hpp"
 #include "merit/eval/calibration.hpp"
 #include "merit/eval/classification.hpp"
+#include "stored.hpp"
 
 namespace benchmarks_test {
 
@@ -20,9 +20,7 @@ using Numbers = std::vector<double>;
 using Bits = std::vector<std::uint8_t>;
 
 nlohmann::json golden(const char* part) {
-  const char* folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  std::ifstream file(std::string(folder) + "/rl.json");
+  std::ifstream file(merit_test::stored("rl.json"));
   REQUIRE(file.good());
   return nlohmann::json::parse(file).at(part);
 }

@@ -4,22 +4,20 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "merit/eval/bootstrap.hpp"
+#include "stored.hpp"
 
 namespace merit_test {
 
 using merit::Estimate;
 
 inline nlohmann::json golden(const char* part) {
-  const char* folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  std::ifstream file(std::string(folder) + "/reports.json");
+  std::ifstream file(stored("reports.json"));
   REQUIRE(file.good());
   return nlohmann::json::parse(file).at(part);
 }

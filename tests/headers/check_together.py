@@ -17,7 +17,7 @@ except ImportError:  # where another Python comes first
     try:
         from clang import cindex
     except ImportError:
-        print("clang's library for Python is not here (Debian: python3-clang); the headers are not checked")
+        print("SKIPPED: headers: clang's library for Python is not here (Debian: python3-clang)")
         sys.exit(77)
 
 # References to members say nothing: a template's are found through its arguments, whose headers it need not know.
@@ -95,7 +95,7 @@ def main():
     try:
         index = cindex.Index.create()
     except cindex.LibclangError as error:
-        print(f"clang's library does not load, the headers are not checked: {error}")
+        print(f"SKIPPED: headers: clang's library does not load: {error}")
         return 77
     unit = index.parse("all.cpp", STRICT + paths, unsaved_files=[("all.cpp", everything)])
     failures = [f"{message.location.file}:{message.location.line}: {message.spelling}" for message in unit.diagnostics

@@ -2,7 +2,6 @@
 // (tests/golden/generate_rl.py).
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 
 #include "merit/infer/advantages.hpp"
 #include "merit/infer/normalise.hpp"
+#include "stored.hpp"
 
 namespace advantages_test {
 
@@ -19,9 +19,7 @@ using Numbers = std::vector<double>;
 using Mask = std::vector<std::uint8_t>;
 
 nlohmann::json golden(const char* part) {
-  const char* folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  std::ifstream file(std::string(folder) + "/rl.json");
+  std::ifstream file(merit_test::stored("rl.json"));
   REQUIRE(file.good());
   return nlohmann::json::parse(file).at(part);
 }

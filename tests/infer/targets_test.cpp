@@ -25,6 +25,61 @@ void build(const Model& model, const Example& example) {
   builder.finish();
 }
 
+/// The pairs of a ranking whose completions, group by group, have these rows.
+PairTargets pairs_of(const RankingExample& example, const std::vector<std::uint32_t>& rows) {
+  RowTable table;
+  for (const std::uint32_t row : rows) {
+    table.tokens.push_back(row);
+    table.begin.push_back(table.tokens.size());
+  }
+  PairTargets targets;
+  append_targets(targets, example, ExampleRows(table, table, 0));
+  return targets;
+}
+
+RankedGroup ranked(const std::vector<Index>& ranks) {
+  return {.completions = std::vector<Sequence>(ranks.size(), one), .ranks = ranks};
+}
+
+TEST_CASE("balanced pairs weigh a prompt the same whatever K") {
+  const PairTargets targets = pairs_of({{ranked({1, 0, 2}), ranked({0, 1})}}, {4, 2, 0, 1, 3});
+  REQUIRE(targets.pairs.size() == 4);
+  CHECK(PairwiseLoss{}.normaliser(targets) == doctest::Approx(2.0).epsilon(1e-15));
+  const std::uint32_t expected[][2] = {{2, 4}, {4, 0}, {2, 0}, {1, 3}};
+  for (Index i = 0; i < 4; ++i) {
+    CHECK(targets.pairs[i].chosen == expected[i][0]);
+    CHECK(targets.pairs[i].rejected == expected[i][1]);
+    CHECK(targets.pairs[i].weight == doctest::Approx(i < 3 ? 1.0 / 3 : 1.0).epsilon(1e-15));
+    CHECK(targets.pairs[i].margin == 0.0);
+    CHECK(targets.pairs[i].soft_label == 1.0);
+  }
+}
+
+TEST_CASE("ties make no pair, and a prompt weighs less by their share") {
+  const PairTargets tied = pairs_of({{ranked({0, 1, 1, 1})}}, {0, 1, 2, 3});
+  REQUIRE(tied.pairs.size() == 3);
+  for (const auto& pair : tied.pairs) {
+    CHECK(pair.chosen == 0);
+    CHECK(pair.weight == doctest::Approx(1.0 / 6).epsilon(1e-15));
+  }
+  CHECK(pairs_of({{ranked({3, 3})}}, {0, 1}).pairs.empty());
+}
+
+TEST_CASE("a pair has its own margin and its prompt's weight, whichever completion is better") {
+  RankedGroup group = ranked({2, 0, 1});
+  group.margins = {0.5, 0.25, 0.125};  // of (0,1), (0,2), (1,2)
+  group.weight = 6;
+  const PairTargets targets = pairs_of({{group}}, {7, 8, 9});
+  REQUIRE(targets.pairs.size() == 3);
+  const std::uint32_t expected[][2] = {{8, 7}, {9, 7}, {8, 9}};
+  for (Index i = 0; i < 3; ++i) {
+    CHECK(targets.pairs[i].chosen == expected[i][0]);
+    CHECK(targets.pairs[i].rejected == expected[i][1]);
+    CHECK(targets.pairs[i].margin == group.margins[i]);
+    CHECK(targets.pairs[i].weight == 2.0);
+  }
+}
+
 TEST_CASE("a loss over rankings refuses margins, which it has no place for") {
   const PlackettLuceModel<BagOfTokens, B> model({.backbone = bag});
   RankingExample ranking{{{.completions = {one, two}, .ranks = {0, 1}}}};

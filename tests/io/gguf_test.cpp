@@ -6,7 +6,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -17,6 +16,7 @@
 #include "merit/core/hash.hpp"
 #include "merit/core/rng.hpp"
 #include "merit/io/json.hpp"
+#include "stored.hpp"
 #include "temporary.hpp"
 
 namespace gguf_test {
@@ -27,9 +27,7 @@ using namespace merit_test::gguf_kind;
 namespace fs = std::filesystem;
 
 fs::path golden() {
-  const char* folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  return fs::path(folder) / "gguf";
+  return merit_test::stored("gguf");
 }
 
 template <class T>

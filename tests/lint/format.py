@@ -17,11 +17,11 @@ def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parents[2]).resolve()
     program = shutil.which(f"clang-format-{RELEASE}") or shutil.which("clang-format")
     if not program:
-        print("clang-format was not found: skipped")
+        print("SKIPPED: format: clang-format was not found")
         return 77
     version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
     if not re.search(rf"version {RELEASE}\.", version):
-        print(f"clang-format is not release {RELEASE} ({version.strip()}): skipped")
+        print(f"SKIPPED: format: clang-format is not release {RELEASE} ({version.strip()})")
         return 77
     sources = [path for top in ("include", "tests", "bench", "examples") for path in sorted((root / top).rglob("*"))
                if path.suffix in (".hpp", ".cpp", ".cuh", ".cu")]

@@ -1,7 +1,6 @@
 // The losses beside PairwiseLoss against values and gradients that PyTorch computed in float64.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -9,11 +8,13 @@
 #include <vector>
 
 #include "loss/loss_checks.hpp"
+#include "merit/infer/targets.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 #include "merit/loss/plackett_luce_loss.hpp"
 #include "merit/loss/regression_loss.hpp"
 #include "merit/loss/value_loss.hpp"
+#include "stored.hpp"
 
 namespace more_losses_golden_test {
 
@@ -25,8 +26,7 @@ RankingTargets read_groups(const Json& json) {
   RankingTargets targets;
   for (const Json& group : json.at("groups")) {
     targets.add(group.at("rows").get<std::vector<std::uint32_t>>(),
-                group.at("ranks").get<std::vector<Index>>(), group.value("weight", 1.0),
-                group.value("ratings", std::vector<double>{}));
+                group.at("ranks").get<std::vector<Index>>(), group.value("weight", 1.0));
   }
   return targets;
 }
@@ -55,8 +55,31 @@ double evaluate_ranking(const Json& json, const std::vector<double>& scores, std
 }
 
 double evaluate_balanced(const Json& json, const std::vector<double>& scores, std::vector<double>& gradient) {
+  RankingExample example;
+  RowTable table;  // one row a completion
+  for (const Json& group : json.at("groups")) {
+    const auto rows = group.at("rows").get<std::vector<std::uint32_t>>();
+    for (const std::uint32_t row : rows) {
+      table.tokens.push_back(row);
+      table.begin.push_back(table.tokens.size());
+    }
+    RankedGroup ranked;
+    ranked.completions.resize(rows.size());
+    ranked.ranks = group.at("ranks").get<std::vector<Index>>();
+    ranked.weight = group.value("weight", 1.0);
+    if (group.contains("ratings")) {
+      const auto ratings = group.at("ratings").get<std::vector<double>>();
+      for (Index i = 0; i < rows.size(); ++i) {
+        for (Index j = i + 1; j < rows.size(); ++j) {
+          const bool ordered = ranked.ranks[i] < ranked.ranks[j];
+          ranked.margins.push_back(ordered ? ratings[i] - ratings[j] : ratings[j] - ratings[i]);
+        }
+      }
+    }
+    example.groups.push_back(ranked);
+  }
   PairTargets pairs;
-  append_balanced_pairs(read_groups(json), pairs, RatingMargin{});
+  append_targets(pairs, example, ExampleRows(table, table, 0));
   return evaluate(PairwiseLoss{}, pairs, scores, gradient);
 }
 
@@ -102,9 +125,7 @@ double evaluate_value(const Json& json, const std::vector<double>& scores, std::
 }
 
 TEST_CASE("each loss and its gradient equal the stored values of an independent implementation") {
-  const char* const folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  std::ifstream file(std::string(folder) + "/more_losses.json");
+  std::ifstream file(merit_test::stored("more_losses.json"));
   REQUIRE(file.good());
   const Json golden = Json::parse(file);
   const std::map<std::string, double (*)(const Json&, const std::vector<double>&, std::vector<double>&)>

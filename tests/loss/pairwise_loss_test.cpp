@@ -5,13 +5,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "merit/core/rng.hpp"
+#include "stored.hpp"
 
 namespace pairwise_loss_test {
 
@@ -67,9 +67,7 @@ Case random_case(std::uint64_t seed, double spread) {
 }
 
 TEST_CASE("pairwise loss and gradient equal the stored values of an independent implementation") {
-  const char* const folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  std::ifstream file(std::string(folder) + "/losses.json");
+  std::ifstream file(merit_test::stored("losses.json"));
   REQUIRE(file.good());
   const auto golden = nlohmann::json::parse(file);
   CHECK(golden.at("cases").size() >= 10);

@@ -1,4 +1,4 @@
-// Rankings: PlackettLuceLoss, its expansion into balanced pairs, and margins.
+// Rankings: PlackettLuceLoss, and margins.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "loss/loss_checks.hpp"
+#include "merit/loss/margin.hpp"
+#include "merit/loss/pairwise_loss.hpp"
 #include "merit/loss/plackett_luce_loss.hpp"
 
 namespace ranking_test {
@@ -107,27 +109,6 @@ TEST_CASE("the shares of rankings add up, and a group of one counts nothing") {
   CHECK(loss.normaliser(whole) == 0.0);
 }
 
-TEST_CASE("balanced pairs weigh a prompt the same whatever K, and count the ties that they leave out") {
-  RankingTargets rankings = one_group({4, 2, 0}, {1, 0, 2});
-  rankings.add(Rows{1, 3}, Ranks{0, 1});
-  PairTargets pairs;
-  CHECK(append_balanced_pairs(rankings, pairs) == 0);
-  REQUIRE(pairs.pairs.size() == 4);
-  CHECK(PairwiseLoss{}.normaliser(pairs) == doctest::Approx(2.0));
-  CHECK(pairs.pairs[0].chosen == 2);
-  CHECK(pairs.pairs[0].rejected == 4);
-  CHECK(pairs.pairs[0].weight == doctest::Approx(1.0 / 3));
-  CHECK(pairs.pairs[3].weight == 1.0);
-
-  PairTargets tied;
-  CHECK(append_balanced_pairs(one_group({0, 1, 2, 3}, {0, 1, 1, 1}), tied) == 3);
-  REQUIRE(tied.pairs.size() == 3);
-  for (const auto& pair : tied.pairs) {
-    CHECK(pair.chosen == 0);
-    CHECK(pair.weight == doctest::Approx(1.0 / 6));
-  }
-}
-
 TEST_CASE("margins come from the record, the ratings, a table or the user") {
   const MarginInput input{.record = 0.7, .chosen_rating = 5, .rejected_rating = 2, .strength = 1};
   CHECK(NoMargin{}(input) == 0.0);
@@ -142,24 +123,12 @@ TEST_CASE("margins come from the record, the ratings, a table or the user") {
                        "the strength of a preference is 4, expected less than 4, the size of the table of "
                        "margins",
                        DataError);
-
-  RankingTargets rankings;
-  rankings.add(Rows{0, 1, 2}, Ranks{2, 0, 1}, 1, std::vector<double>{1, 5, 2});
-  PairTargets pairs;
-  append_balanced_pairs(rankings, pairs, StrengthMargin::llama2_large());
-  CHECK(pairs.pairs[1].margin == 2.0);  // row 1 over row 0, two ranks
-  pairs.clear();
-  append_balanced_pairs(rankings, pairs, [](const MarginInput& m) { return m.chosen_rating * 10; });
-  CHECK(pairs.pairs[0].margin == 50.0);
-  CHECK(pairs.pairs[2].margin == 20.0);
 }
 
 TEST_CASE("rankings that cannot be are named") {
   RankingTargets targets;
   CHECK_THROWS_WITH_AS(targets.add(Rows{0, 1, 2}, Ranks{0, 1}),
                        "a ranking has 3 completions and 2 ranks, expected as many", DataError);
-  CHECK_THROWS_WITH_AS(targets.add(Rows{0, 1}, Ranks{0, 1}, 1, std::vector<double>{4}),
-                       "a ranking has 2 completions and 1 ratings, expected as many or none", DataError);
   CHECK_THROWS_WITH_AS(PlackettLuceLoss{.ties = static_cast<Ties>(9)}.validate(),
                        "plackett_luce: ties is 9, expected Ties::efron or Ties::breslow", ConfigError);
 }

@@ -293,9 +293,7 @@ TEST_CASE("every rotary scaling survives being written and read") {
     if (kind == Kind::linear || kind == Kind::dynamic || kind == Kind::yarn || kind == Kind::llama3) {
       scaling.factor = 4;
     }
-    if (kind == Kind::linear || kind == Kind::dynamic) {
-      scaling.original_positions = static_cast<double>(llama.max_positions);
-    } else if (kind != Kind::none) {
+    if (kind == Kind::yarn || kind == Kind::llama3 || kind == Kind::longrope) {
       scaling.original_positions = 8;
       scaling.attention_factor = kind == Kind::llama3 ? 0 : 1.25;
     }
@@ -343,7 +341,7 @@ TEST_CASE("a configuration that we do not compute is refused with the file and t
   CHECK(contains(config_error("rope_scaling", 7), "rope_scaling"));
   CHECK(contains(config_error("partial_rotary_factor", 0.5), "partial_rotary_factor"));
   CHECK(contains(config_error("sliding_window", 4, "mistral"), "\"sliding_window\""));
-  CHECK(contains(config_error("activation_function", "relu", "gpt2"), "\"activation_function\""));
+  CHECK(contains(config_error("activation_function", "silu", "gpt2"), "\"activation_function\""));
   CHECK(contains(config_error("scale_attn_by_inverse_layer_idx", true, "gpt2"), "scale_attn"));
 
   Json qwen = backbone_config_json(small_llama);

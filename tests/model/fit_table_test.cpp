@@ -2,7 +2,6 @@
 // made from the same traits that the compiler asks.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -13,6 +12,7 @@
 #include "merit/infer/targets.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/model/fit.hpp"
+#include "stored.hpp"
 
 namespace fit_table_test {
 
@@ -130,9 +130,7 @@ constexpr std::string_view begin_mark = "<!-- fit: made by tests/model/fit_table
 constexpr std::string_view end_mark = "<!-- end of fit -->\n";
 
 TEST_CASE("the README shows what fits what, as the traits say") {
-  const char* named = std::getenv("MERIT_GOLDEN");
-  const std::filesystem::path golden = named != nullptr ? named : "tests/golden";
-  std::ifstream file(golden / "../../README.md");
+  std::ifstream file(merit_test::stored("../../README.md"));
   REQUIRE(file.good());
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const auto begin = text.find(begin_mark);

@@ -246,19 +246,17 @@ inline double score_error(const std::vector<double>& a, const std::vector<double
   return difference == 0 ? 0 : difference / scale;
 }
 
-/// Packed against one by one: scores, and the gradient of every parameter.
-template <class Backend, class Backbone>
-void check_packing(const Backbone& backbone, std::uint64_t forests, double score_tolerance,
-                   double gradient_tolerance) {
-  ScalarModel<Backbone, Backend> model({.backbone = backbone});
-  shake(model);
-  double worst_score = 0, worst_gradient = 0;
+/// Packed against one by one: the largest differences of scores and of the gradients of all parameters over
+/// the forests given so far, and how many tokens they had.
+struct PackingErrors {
+  double score = 0, gradient = 0;
   Index shared = 0, total = 0;
-  for (std::uint64_t n = 0; n < forests; ++n) {
-    const RandomForest forest = nth_forest(n);
-    worst_score =
-        std::max(worst_score, score_error(packed_scores(model, forest), single_scores(model, forest)));
-    const std::vector<RowPair> pairs = random_pairs(forest, 1 + n % 5, n);
+
+  /// `loss_tolerance`: relative.
+  template <class Model>
+  void add(Model& model, const RandomForest& forest, const std::vector<RowPair>& pairs,
+           double loss_tolerance) {
+    score = std::max(score, score_error(packed_scores(model, forest), single_scores(model, forest)));
     MicroBatch packed = packed_batch(forest, pairs);
     total += packed.builder.tokens_before_sharing();
     shared += packed.builder.token_count();
@@ -268,12 +266,24 @@ void check_packing(const Backbone& backbone, std::uint64_t forests, double score
       apart.push_back(pair_batch(forest, {&pair, 1}, merit::Sharing::no));
     }
     const Step many = run_step(model, apart);
-    CHECK(one.loss == doctest::Approx(many.loss).epsilon(std::max(1e-12, gradient_tolerance)));
-    worst_gradient = std::max(worst_gradient, gradient_error(model, one, many));
+    CHECK(one.loss == doctest::Approx(many.loss).epsilon(loss_tolerance));
+    gradient = std::max(gradient, gradient_error(model, one, many));
   }
-  CHECK(3 * shared < 2 * total);  // the forests are forests
-  CHECK(worst_score <= score_tolerance);
-  CHECK(worst_gradient <= gradient_tolerance);
+};
+
+template <class Backend, class Backbone>
+void check_packing(const Backbone& backbone, std::uint64_t forests, double score_tolerance,
+                   double gradient_tolerance) {
+  ScalarModel<Backbone, Backend> model({.backbone = backbone});
+  shake(model);
+  PackingErrors errors;
+  for (std::uint64_t n = 0; n < forests; ++n) {
+    const RandomForest forest = nth_forest(n);
+    errors.add(model, forest, random_pairs(forest, 1 + n % 5, n), std::max(1e-12, gradient_tolerance));
+  }
+  CHECK(3 * errors.shared < 2 * errors.total);  // the forests are forests
+  CHECK(errors.score <= score_tolerance);
+  CHECK(errors.gradient <= gradient_tolerance);
 }
 
 }  // namespace merit_test

@@ -13,6 +13,13 @@ TEST_CASE("on the host backend packed forests give the scores and gradients of s
   merit_test::check_packing<Backend>(merit_test::tiny_gpt2(), 200, 1e-10, 1e-10);
 }
 
+TEST_CASE("in float on the host backend packed forests give the scores and gradients of single sequences") {
+  using Backend = merit::EigenBackend<float>;
+  merit_test::check_packing<Backend>(merit_test::tiny_llama(), 50, 1e-5, 1e-4);
+  merit_test::check_packing<Backend>(merit_test::tiny_llama_with_all(), 50, 1e-5, 1e-4);
+  merit_test::check_packing<Backend>(merit_test::tiny_gpt2(), 50, 1e-5, 1e-4);
+}
+
 }  // namespace forest_equivalence_eigen_test
 
 #endif

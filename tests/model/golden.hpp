@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <type_traits>
@@ -22,6 +21,7 @@
 #include "merit/model/reward_model.hpp"
 #include "merit/testing/tolerance.hpp"
 #include "packed.hpp"
+#include "stored.hpp"
 
 namespace merit_test {
 
@@ -29,18 +29,11 @@ namespace merit_test {
 /// transformers' own fp32 arithmetic misses by up to 3e-6.
 inline constexpr double golden_tolerance = 1e-5;
 
-/// The directories of tests/golden that hold a model.
+/// The directories of tests/golden that hold a model: those with a config.json.
 inline std::vector<std::filesystem::path> golden_models() {
-  namespace fs = std::filesystem;
-  const char* named = std::getenv("MERIT_GOLDEN");
-  const fs::path root = named != nullptr ? fs::path(named) : fs::path("tests/golden");
-  std::vector<fs::path> models;
-  if (fs::is_directory(root)) {
-    for (const auto& entry : fs::directory_iterator(root)) {
-      if (fs::exists(entry.path() / "expected.json") && fs::exists(entry.path() / "config.json")) {
-        models.push_back(entry.path());
-      }
-    }
+  std::vector<std::filesystem::path> models;
+  for (const auto& entry : std::filesystem::directory_iterator(stored("."))) {
+    if (std::filesystem::exists(entry.path() / "config.json")) models.push_back(entry.path());
   }
   std::sort(models.begin(), models.end());
   return models;

@@ -13,6 +13,7 @@
 #include "merit/model/aliases.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/testing/tolerance.hpp"
+#include "stored.hpp"
 
 namespace golden_heads_test {
 
@@ -23,8 +24,7 @@ using B = ReferenceBackend<float>;
 constexpr double tolerance = 1e-5;  // as for golden.hpp
 
 fs::path golden(const std::string& name) {
-  const char* named = std::getenv("MERIT_GOLDEN");
-  return (named != nullptr ? fs::path(named) : fs::path("tests/golden")) / "heads" / name;
+  return merit_test::stored("heads/" + name);
 }
 
 std::vector<Sequence> sequences_of(const Json& expected) {

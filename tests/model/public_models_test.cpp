@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -26,6 +25,7 @@
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/testing/tolerance.hpp"
+#include "stored.hpp"
 
 namespace public_models_test {
 
@@ -33,21 +33,6 @@ using namespace merit;
 using Backend = ReferenceBackend<float>;
 template <class Backbone>
 using Model = RewardModel<Backbone, ScalarHead, PairwiseLoss, Backend>;
-
-/// The folder of a public model, or nothing when the shared data is not here.
-std::optional<std::filesystem::path> public_model(const char* name) {
-  const char* shared = std::getenv("MERIT_SHARED");
-  if (shared == nullptr || *shared == '\0') {
-    MESSAGE("skipped: MERIT_SHARED does not name the folder of shared data");
-    return std::nullopt;
-  }
-  const std::filesystem::path path = std::filesystem::path(shared) / "models" / name;
-  if (!std::filesystem::is_directory(path)) {
-    MESSAGE("skipped: there is no ", path.string());
-    return std::nullopt;
-  }
-  return path;
-}
 
 template <class M>
 void set_parameter(M& model, const std::string& name, const std::vector<float>& values) {
@@ -139,7 +124,7 @@ std::vector<Token> encoded(const std::string& text, const std::map<std::string, 
 }
 
 TEST_CASE("stories260K tells its story word for word") {
-  const auto directory = public_model("stories260K");
+  const auto directory = merit_test::shared_data("models/stories260K");
   if (!directory) return;
 
   Reader file(*directory / "stories260K.bin");
@@ -259,7 +244,7 @@ void load_sorter(Model<Gpt2>& model, const Json& weights) {
 }
 
 TEST_CASE("gpt_nano_sort gives PyTorch's activations at every stage") {
-  const auto directory = public_model("gpt_nano_sort");
+  const auto directory = merit_test::shared_data("models/gpt_nano_sort");
   if (!directory) return;
   const Json weights = read_json(*directory / "gpt-nano-sort-model.json");
   const Json partials = read_json(*directory / "gpt-nano-sort-t0-partials.json");

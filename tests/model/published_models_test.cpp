@@ -22,6 +22,7 @@
 #include "merit/model/published_head.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/testing/tolerance.hpp"
+#include "stored.hpp"
 
 namespace published_models_test {
 
@@ -31,8 +32,7 @@ using merit_test::TemporaryDirectory;
 using Names = std::vector<std::string>;
 
 fs::path golden() {
-  const char* named = std::getenv("MERIT_GOLDEN");
-  return (named != nullptr ? fs::path(named) : fs::path("tests/golden")) / "published";
+  return merit_test::stored("published");
 }
 
 /// What a case is expected to be recognised as.

@@ -73,7 +73,7 @@ if command -v pkg-config >/dev/null; then
   check "pkg-config runs" says "$plain" "$work/by_pkg_config"
   check "pkg-config knows the version" says "$version" pkg-config --modversion merit
 else
-  echo "pkg-config was not found: its checks are skipped"
+  echo "SKIPPED: package: pkg-config was not found"
 fi
 
 # The option MERIT_USE_BLAS reaches the consumer through find_package and pkg-config alike.
@@ -87,7 +87,7 @@ if install_to "$work/blas" -DMERIT_USE_BLAS=ON >"$work/blas.log" 2>&1; then
     check "pkg-config with BLAS runs" says "merit $version on BLAS" "$work/by_pkg_config_blas"
   fi
 elif grep -q "Could NOT find BLAS" "$work/blas.log"; then
-  echo "no BLAS on this machine: its checks are skipped"
+  echo "SKIPPED: package: no BLAS was found"
 else
   check "install with BLAS" cat "$work/blas.log" /dev/null/none
 fi

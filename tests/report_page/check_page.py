@@ -114,7 +114,7 @@ FRAME = """<!DOCTYPE html><html><head><meta name="color-scheme" content="light d
 def main():
     browser = next((p for p in map(shutil.which, ["chromium", "chromium-browser", "google-chrome"]) if p), None)
     if browser is None:
-        print("skipped: no chromium is installed, so the page was not looked at")
+        print("SKIPPED: report_page: no chromium is installed, so the page was not looked at")
         return 77
     keep = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     with tempfile.TemporaryDirectory() as folder:

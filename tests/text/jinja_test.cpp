@@ -2,7 +2,6 @@
 // gives.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <map>
@@ -13,6 +12,7 @@
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/text/chat_template.hpp"
+#include "stored.hpp"
 
 namespace jinja_test {
 
@@ -21,8 +21,7 @@ using namespace merit;
 /// templates.json, written by tests/golden/generate_templates.py.
 const Value& golden() {
   static const Value value = [] {
-    const char* folder = std::getenv("MERIT_GOLDEN");
-    const auto path = std::filesystem::path(folder != nullptr ? folder : "tests/golden") / "templates.json";
+    const auto path = merit_test::stored("templates.json");
     return parse_value(read_file(path), path.string());
   }();
   return value;

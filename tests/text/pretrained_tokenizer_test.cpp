@@ -2,7 +2,6 @@
 // parts.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 #include "merit/io/json.hpp"
 #include "merit/text/any_tokenizer.hpp"
 #include "merit/text/pretrained_tokenizer.hpp"
+#include "stored.hpp"
 
 namespace pretrained_tokenizer_test {
 
@@ -22,8 +22,7 @@ using merit::PretrainedTokenizer;
 using merit::Token;
 
 std::filesystem::path golden(const char* name) {
-  const char* folder = std::getenv("MERIT_GOLDEN");
-  return std::filesystem::path(folder != nullptr ? folder : "tests/golden") / "tokenizers" / name;
+  return merit_test::stored(std::string("tokenizers/") + name);
 }
 
 std::vector<Token> encode(const PretrainedTokenizer& tokenizer, std::string_view text) {
@@ -83,18 +82,11 @@ Json gpt2(const std::filesystem::path& folder) {
 }
 
 TEST_CASE("published tokenizers give Hugging Face's ids") {
-  const char* shared = std::getenv("MERIT_SHARED");
-  if (shared == nullptr || *shared == '\0') {
-    MESSAGE("skipped: MERIT_SHARED does not name the folder of shared data");
-    return;
-  }
+  const auto tokenizers = merit_test::shared_data("tokenizers");
+  if (!tokenizers) return;
   const Json expected = merit::read_json(golden("shared_ids.json"));
   for (const char* name : {"gpt2", "minimind", "qwen3"}) {
-    const auto folder = std::filesystem::path(shared) / "tokenizers" / name;
-    if (!std::filesystem::is_directory(folder)) {
-      MESSAGE("skipped: there is no ", folder.string());
-      continue;
-    }
+    const auto folder = *tokenizers / name;
     CAPTURE(name);
     const bool files = std::string_view(name) == "gpt2";
     const PretrainedTokenizer tokenizer(files ? gpt2(folder) : merit::read_json(folder / "tokenizer.json"),

@@ -4,13 +4,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "../io/temporary.hpp"
+#include "stored.hpp"
 
 namespace text_files_test {
 
@@ -19,9 +19,7 @@ using namespace merit_test;
 namespace fs = std::filesystem;
 
 fs::path golden(const std::string& name) {
-  const char* folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  return fs::path(folder) / "vocabularies" / name;
+  return merit_test::stored("vocabularies/" + name);
 }
 
 void copy_stored(const std::string& name, const fs::path& to) {

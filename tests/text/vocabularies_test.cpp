@@ -1,7 +1,6 @@
 // Vocabularies of every format, against what other implementations make of the same strings (tests/golden).
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "merit/text/sentencepiece_description.hpp"
 #include "merit/text/tiktoken_file.hpp"
 #include "merit/text/wordpiece_file.hpp"
+#include "stored.hpp"
 
 namespace vocabularies_test {
 
@@ -23,9 +23,7 @@ using namespace merit;
 namespace fs = std::filesystem;
 
 fs::path golden(const std::string& name) {
-  const char* folder = std::getenv("MERIT_GOLDEN");
-  REQUIRE_MESSAGE(folder != nullptr, "MERIT_GOLDEN names the folder tests/golden");
-  return fs::path(folder) / "vocabularies" / name;
+  return merit_test::stored("vocabularies/" + name);
 }
 
 const Json& expected() {
@@ -224,18 +222,9 @@ TEST_CASE("every split rule is one that a text can be split by") {
 }
 
 TEST_CASE("public vocabularies") {
-  const char* named = std::getenv("MERIT_SHARED");
-  if (named == nullptr || *named == '\0') {
-    MESSAGE("skipped: MERIT_SHARED is not set");
-    return;
-  }
-  const fs::path shared = named;
-  const fs::path gpt2 = shared / "tokenizers" / "gpt2";
-  const fs::path stories = shared / "models" / "stories260K";
-  if (!fs::exists(gpt2) || !fs::exists(stories)) {
-    MESSAGE("skipped: no GPT-2 vocabulary or no stories260K in ", shared.string());
-    return;
-  }
+  const auto found = merit_test::shared_data("tokenizers/gpt2");
+  if (!found) return;
+  const fs::path gpt2 = *found, stories = *merit_test::shared_data("models/stories260K");
   const PretrainedTokenizer large(
       describe_bpe_files(gpt2 / "encoder.json", gpt2 / "vocab.bpe", {.specials = {"<|endoftext|>"}}), "gpt2");
   CHECK(large.vocabulary_size() == 50257);

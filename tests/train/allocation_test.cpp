@@ -5,9 +5,9 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 
 #include "fixtures.hpp"
+#include "stored.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MERIT_TEST_COUNTS_ALLOCATIONS 0
@@ -88,7 +88,7 @@ using Examples = std::span<const merit::PreferenceExample>;
 /// True if allocations are counted here; says so otherwise.
 bool can_count() {
   if (MERIT_TEST_COUNTS_ALLOCATIONS != 0) return true;
-  MESSAGE("allocations cannot be counted in this build; skipped");
+  merit_test::say_skipped("allocations cannot be counted under the sanitizers");
   return false;
 }
 

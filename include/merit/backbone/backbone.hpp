@@ -48,6 +48,21 @@ concept unembedding_backbone = backbone<Backbone, B> &&
   { bound.unembedding() } -> std::same_as<ParameterSlice>;
 };
 
+namespace detail {
+
+/// Throws ConfigError about a number of a backbone's settings that is not finite, which no file could hold.
+inline void check_finite(std::string_view what, double value) {
+  if (!std::isfinite(value)) throw ConfigError(concat(what, " is ", value, ", expected a finite number"));
+}
+
+/// The same, also about a number below 0.
+inline void check_not_negative(std::string_view what, double value) {
+  check_finite(what, value);
+  if (value < 0) throw ConfigError(concat(what, " is ", value, ", expected at least 0"));
+}
+
+}  // namespace detail
+
 /// How a weight matrix starts: normal with the given deviation, or with 1/sqrt(inputs) where that is 0, which
 /// keeps the size of what flows through it whatever its width. (0.02, usual in large models, stalls narrow
 /// ones.)

@@ -25,6 +25,7 @@ struct BagOfTokens {
   void validate() const {
     if (vocabulary_size == 0) throw ConfigError("bag_of_tokens: vocabulary_size is 0, expected at least 1");
     if (width == 0) throw ConfigError("bag_of_tokens: width is 0, expected at least 1");
+    detail::check_not_negative("bag_of_tokens: init_deviation", init_deviation);
   }
   friend bool operator==(const BagOfTokens&, const BagOfTokens&) = default;
 };

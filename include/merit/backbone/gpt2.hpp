@@ -55,6 +55,8 @@ struct Gpt2 {
     }
     if (!(norm_epsilon > 0))
       throw ConfigError(detail::concat("gpt2: norm_epsilon is ", norm_epsilon, ", expected > 0"));
+    detail::check_finite("gpt2: norm_epsilon", norm_epsilon);
+    detail::check_not_negative("gpt2: init_deviation", init_deviation);
     if (frozen_layers > layers) {
       throw ConfigError(
           detail::concat("gpt2: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));

@@ -26,7 +26,7 @@ struct Llama {
   Index layers = 8;
   Index heads = 8;
   Index kv_heads = 8;
-  Index head_dim = 0;  // 0: hidden_size / heads
+  Index head_dim = 0;  // 0: hidden_size / heads, as a checkpoint reads back where it is that
   double norm_epsilon = 1e-5;
   double rope_base = 10000;
   RotaryScaling rope_scaling = {};
@@ -90,6 +90,10 @@ struct Llama {
       throw ConfigError(
           detail::concat("llama: rope_scaling.factor is ", rope_scaling.factor, ", expected at least 1"));
     }
+    detail::check_finite("llama: norm_epsilon", norm_epsilon);
+    detail::check_finite("llama: rope_base", rope_base);
+    detail::check_finite("llama: rope_scaling.factor", rope_scaling.factor);
+    detail::check_not_negative("llama: init_deviation", init_deviation);
     validate_rope_scaling();
     if (frozen_layers > layers) {
       throw ConfigError(
@@ -109,11 +113,20 @@ struct Llama {
             detail::concat("llama: ", field, " is ", value, ", expected a number above ", bound));
       }
     };
+    if (const std::string_view field = unused_field(scaling); !field.empty()) {
+      throw ConfigError(detail::concat("llama: rope_scaling.", field,
+                                       " is not as by default, expected it so: ", "the kind ",
+                                       name_of(scaling.kind), " does not use it"));
+    }
     if (scaling.kind == Kind::dynamic && max_positions == 0) {
       throw ConfigError("llama: max_positions is 0, expected at least 1 for dynamic rope_scaling");
     }
     if (scaling.kind == Kind::llama3 || scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
       above("rope_scaling.original_positions", scaling.original_positions, 1);
+      if (scaling.original_positions != std::floor(scaling.original_positions)) {
+        throw ConfigError(detail::concat("llama: rope_scaling.original_positions is ",
+                                         scaling.original_positions, ", expected a whole number"));
+      }
     }
     if (scaling.kind == Kind::llama3) {
       above("rope_scaling.low_frequency_factor", scaling.low_frequency_factor, 0);
@@ -123,7 +136,14 @@ struct Llama {
     if (scaling.kind == Kind::yarn) {
       above("rope_scaling.beta_fast", scaling.beta_fast, 0);
       above("rope_scaling.beta_slow", scaling.beta_slow, 0);
+      if (scaling.beta_fast < scaling.beta_slow) {
+        throw ConfigError(detail::concat("llama: rope_scaling.beta_fast is ", scaling.beta_fast,
+                                         ", expected at least beta_slow, ", scaling.beta_slow));
+      }
     }
+    detail::check_not_negative("llama: rope_scaling.attention_factor", scaling.attention_factor);
+    detail::check_not_negative("llama: rope_scaling.mscale", scaling.mscale);
+    detail::check_not_negative("llama: rope_scaling.mscale_all_dim", scaling.mscale_all_dim);
     if (scaling.kind == Kind::longrope) {
       if (scaling.short_factors.size() != head_width() / 2) {
         throw ConfigError(detail::concat("llama: rope_scaling has ", scaling.short_factors.size(),

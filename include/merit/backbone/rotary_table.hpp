@@ -14,7 +14,8 @@
 
 namespace merit::inline MERIT_ABI {
 
-/// `rope_scaling` of a Hugging Face configuration. Fields that a kind does not use are ignored.
+/// `rope_scaling` of a Hugging Face configuration. Fields that a kind does not use stay as by default: a
+/// checkpoint does not hold them.
 struct RotaryScaling {
   enum class Kind : std::uint8_t {
     none,
@@ -51,6 +52,27 @@ constexpr std::string_view name_of(RotaryScaling::Kind kind) {
     case RotaryScaling::Kind::longrope: return "longrope";
   }
   return "?";
+}
+
+/// The first field that is not as by default although the kind does not use it; empty: there is none.
+inline std::string_view unused_field(const RotaryScaling& scaling) {
+  using Kind = RotaryScaling::Kind;
+  const RotaryScaling plain;
+  const Kind kind = scaling.kind;
+  const bool yarn = kind == Kind::yarn, longrope = kind == Kind::longrope, llama3 = kind == Kind::llama3;
+  const auto set = [&](auto member) { return scaling.*member != plain.*member; };
+  if ((kind == Kind::none || longrope) && set(&RotaryScaling::factor)) return "factor";
+  if (!llama3 && set(&RotaryScaling::low_frequency_factor)) return "low_frequency_factor";
+  if (!llama3 && set(&RotaryScaling::high_frequency_factor)) return "high_frequency_factor";
+  if (!llama3 && !yarn && !longrope && set(&RotaryScaling::original_positions)) return "original_positions";
+  if (!yarn && set(&RotaryScaling::beta_fast)) return "beta_fast";
+  if (!yarn && set(&RotaryScaling::beta_slow)) return "beta_slow";
+  if (!yarn && !longrope && set(&RotaryScaling::attention_factor)) return "attention_factor";
+  if (!yarn && set(&RotaryScaling::mscale)) return "mscale";
+  if (!yarn && set(&RotaryScaling::mscale_all_dim)) return "mscale_all_dim";
+  if (!yarn && set(&RotaryScaling::truncate)) return "truncate";
+  if (!longrope && set(&RotaryScaling::short_factors)) return "short_factors";
+  return "";
 }
 
 /// The head_dim/2 angular frequencies and the factor on cosines and sines.

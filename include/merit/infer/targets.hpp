@@ -63,8 +63,9 @@ inline void append_targets(PairTargets& targets, const PreferenceExample& exampl
   targets.pairs.push_back({rows(0)[0], rows(1)[0], example.margin, example.weight, example.soft_label});
 }
 
-/// Every ordered pair of a group, balanced: each weighs 1 / C(K, 2) of its prompt (Ouyang et al. 2022). Ties
-/// are no preference and make no pair.
+/// Every ordered pair of a group, balanced: each weighs 1 / C(K, 2) of its prompt (Ouyang et al. 2022). With
+/// PairwiseLoss that is L = Σ over prompts of 1/C(K, 2) Σ softplus(−Δ), over Σ weights. Ties are no
+/// preference and make no pair; a prompt weighs less by their share of its pairs.
 inline void append_targets(PairTargets& targets, const RankingExample& example, const ExampleRows& rows) {
   Index first = 0;
   for (const RankedGroup& group : example.groups) {
@@ -90,8 +91,8 @@ inline void append_targets(RankingTargets& targets, const PreferenceExample& exa
   if (example.margin != 0 || example.soft_label != 1) {
     throw DataError("a preference has a margin or a soft label, expected neither for a loss over rankings");
   }
-  targets.items.push_back({rows(0)[0], 0, 0});
-  targets.items.push_back({rows(1)[0], 1, 0});
+  targets.items.push_back({rows(0)[0], 0});
+  targets.items.push_back({rows(1)[0], 1});
   targets.groups.push_back({targets.items.size() - 2, targets.items.size(), example.weight});
 }
 
@@ -102,10 +103,7 @@ inline void append_targets(RankingTargets& targets, const RankingExample& exampl
       throw DataError("a ranking has margins, expected none for a loss over rankings");
     }
     targets.begin_group(group.weight);
-    for (Index i = 0; i < group.completions.size(); ++i) {
-      const double rating = group.attributes == 1 && !group.ratings.empty() ? group.ratings[i] : 0.0;
-      targets.append({rows(first + i)[0], group.ranks[i], rating});
-    }
+    for (Index i = 0; i < group.completions.size(); ++i) targets.append({rows(first + i)[0], group.ranks[i]});
     targets.end_group();
     first += group.completions.size();
   }

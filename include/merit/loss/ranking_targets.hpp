@@ -1,4 +1,4 @@
-// Rankings of several completions of one prompt, and their expansion into balanced pairs.
+// Rankings of several completions of one prompt.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,6 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/loss/margin.hpp"
-#include "merit/loss/pairwise_loss.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -17,8 +15,7 @@ namespace merit::inline MERIT_ABI {
 struct RankingTargets {
   struct Item {
     std::uint32_t row = 0;
-    Index rank = 0;     // 0 is best; equal ranks are a tie
-    double rating = 0;  // for margins by rating; 0 where there are none
+    Index rank = 0;  // 0 is best; equal ranks are a tie
   };
   struct Group {
     Index begin = 0;  // into items
@@ -53,50 +50,16 @@ struct RankingTargets {
     }
   }
 
-  /// The same of whole lists. `ratings` may be empty.
-  void add(std::span<const std::uint32_t> rows, std::span<const Index> ranks, double weight = 1,
-           std::span<const double> ratings = {}) {
+  /// The same of whole lists.
+  void add(std::span<const std::uint32_t> rows, std::span<const Index> ranks, double weight = 1) {
     if (ranks.size() != rows.size()) {
       throw DataError(detail::concat("a ranking has ", rows.size(), " completions and ", ranks.size(),
                                      " ranks, expected as many"));
     }
-    if (!ratings.empty() && ratings.size() != rows.size()) {
-      throw DataError(detail::concat("a ranking has ", rows.size(), " completions and ", ratings.size(),
-                                     " ratings, expected as many or none"));
-    }
     begin_group(weight);
-    for (Index i = 0; i < rows.size(); ++i) append({rows[i], ranks[i], ratings.empty() ? 0.0 : ratings[i]});
+    for (Index i = 0; i < rows.size(); ++i) append({rows[i], ranks[i]});
     end_group();
   }
 };
-
-/// Appends to `pairs` every pair of a better and a worse completion of each group, each of weight
-/// 1 / C(K, 2) times the group's, so that a prompt weighs the same whatever K (Ouyang et al. 2022). With
-/// PairwiseLoss that is L = Σ over prompts of 1/C(K, 2) Σ softplus(−Δ), over Σ weights. Ties are left out:
-/// they are no preference, and a prompt weighs less by their share of its pairs. Returns how many there were.
-///
-/// `margin` gets the ratings and, as strength, by how many ranks the one is better.
-template <margin_function Margin = NoMargin>
-Index append_balanced_pairs(const RankingTargets& rankings, PairTargets& pairs, const Margin& margin = {}) {
-  Index ties = 0;
-  for (const RankingTargets::Group& group : rankings.groups) {
-    const auto items = rankings.items_of(group);
-    const auto size = static_cast<double>(items.size());
-    const double weight = group.weight / (size * (size - 1) / 2);
-    for (Index i = 0; i < items.size(); ++i) {
-      for (Index j = i + 1; j < items.size(); ++j) {
-        if (items[i].rank == items[j].rank) {
-          ++ties;
-          continue;
-        }
-        const double by = margin(MarginInput{.chosen_rating = items[i].rating,
-                                             .rejected_rating = items[j].rating,
-                                             .strength = items[j].rank - items[i].rank});
-        pairs.pairs.push_back({items[i].row, items[j].row, by, weight, 1});
-      }
-    }
-  }
-  return ties;
-}
 
 }  // namespace merit::inline MERIT_ABI

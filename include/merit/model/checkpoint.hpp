@@ -85,8 +85,11 @@ void write_weights(const std::filesystem::path& directory, const Parameters<Back
 }  // namespace detail
 
 /// Writes config.json, the weights and merit.json into an existing directory. A trainer calls this with
-/// AtomicDirectory::staging() and adds its own files before the commit. Throws IoError, or DataError when a
-/// weight is not finite.
+/// AtomicDirectory::staging() and adds its own files before the commit. Throws IoError, DataError when a
+/// weight is not finite, or ConfigError when the card says what cannot be read back.
+///
+/// What is a matter of one run is not written: the backend, the seed, a backbone's `frozen_layers` and
+/// `recompute`.
 template <class Model>
 void write_model(const std::filesystem::path& directory, Model& model, const ModelCard& card = {},
                  const SaveOptions& options = {}) {
@@ -97,7 +100,8 @@ void write_model(const std::filesystem::path& directory, Model& model, const Mod
   if constexpr (std::is_same_v<typename Model::HeadType, GatedRegressionHead>)
     gate_attributes = model.head().attributes;
   detail::write_weights(directory, model.parameters(), classifier, gate_attributes, options);
-  write_json(directory / "config.json", detail::config_json(model, card.reading, card.labels));
+  const Dtype dtype = options.dtype.value_or(dtype_of<typename Model::BackendType::Scalar>());
+  write_json(directory / "config.json", detail::config_json(model, card.reading, card.labels, dtype));
   write_json(directory / "merit.json", to_json(described(model, card)));
 }
 

@@ -20,6 +20,7 @@
 #include "merit/backbone/features.hpp"
 #include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/llama.hpp"
+#include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
@@ -39,11 +40,12 @@ inline constexpr bool is_alternative<T, std::variant<Ts...>> = (std::is_same_v<T
 
 }  // namespace detail
 
-/// The part of config.json that belongs to the head: the ending of the class in transformers and the numbers
-/// of a score.
+/// The part of config.json that the backbone does not decide: the ending of the class in transformers, the
+/// numbers of a score, and the type of the weights in the file.
 struct HfTask {
   std::string_view class_ending = "ForSequenceClassification";
   Index labels = 1;
+  Dtype dtype = Dtype::f32;
 };
 
 namespace detail {
@@ -104,16 +106,20 @@ inline RotaryScaling rotary_scaling(const ConfigFields& fields, const ConfigFiel
   RotaryScaling scaling;
   scaling.kind = rotary_kind(fields);
   if (scaling.kind == Kind::none) return scaling;
-  const auto own = top.optional<double>("original_max_position_embeddings");  // Phi-3 keeps it outside
-  scaling.original_positions =
-      own ? *own : fields.value_or<double>("original_max_position_embeddings", max_positions);
-  if (!(scaling.original_positions > 1)) {
-    (own ? top : fields).refuse("original_max_position_embeddings", "a number above 1");
+  if (scaling.kind == Kind::llama3 || scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
+    const auto own = top.optional<double>("original_max_position_embeddings");  // Phi-3 keeps it outside
+    scaling.original_positions =
+        own ? *own : fields.value_or<double>("original_max_position_embeddings", max_positions);
+    if (!(scaling.original_positions > 1)) {
+      (own ? top : fields).refuse("original_max_position_embeddings", "a number above 1");
+    }
   }
   const auto factor = fields.optional<double>("factor");
-  if (const auto given = fields.optional<double>("attention_factor")) {
-    if (!(*given > 0)) fields.refuse("attention_factor", "a number above 0");
-    scaling.attention_factor = *given;
+  if (scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
+    if (const auto given = fields.optional<double>("attention_factor")) {
+      if (!(*given > 0)) fields.refuse("attention_factor", "a number above 0");
+      scaling.attention_factor = *given;
+    }
   }
   switch (scaling.kind) {
     case Kind::none: break;
@@ -246,8 +252,10 @@ inline Gpt2 gpt2_from(const ConfigFields& fields) {
     gpt2.activation = ActivationFunction::gelu_tanh;
   } else if (activation == "gelu") {
     gpt2.activation = ActivationFunction::gelu;
+  } else if (activation == "relu") {
+    gpt2.activation = ActivationFunction::relu;
   } else {
-    fields.refuse("activation_function", "one of gelu_new, gelu_pytorch_tanh, gelu_fast, gelu");
+    fields.refuse("activation_function", "one of gelu_new, gelu_pytorch_tanh, gelu_fast, gelu, relu");
   }
   if (!fields.value_or("scale_attn_weights", true)) fields.refuse("scale_attn_weights", "true");
   for (const char* field : {"scale_attn_by_inverse_layer_idx", "add_cross_attention"}) {
@@ -301,6 +309,27 @@ inline Json rotary_json(const RotaryScaling& scaling) {
   return json;
 }
 
+/// As transformers calls it.
+constexpr std::string_view hf_activation_name(ActivationFunction activation) {
+  switch (activation) {
+    case ActivationFunction::gelu: return "gelu";
+    case ActivationFunction::gelu_tanh: return "gelu_new";
+    case ActivationFunction::relu: return "relu";
+  }
+  return "?";
+}
+
+/// As PyTorch calls it.
+constexpr std::string_view torch_name(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f64: return "float64";
+    case Dtype::f32: return "float32";
+    case Dtype::f16: return "float16";
+    case Dtype::bf16: return "bfloat16";
+  }
+  return "?";
+}
+
 /// What every configuration for transformers says. No pad token: then transformers scores the last token of
 /// the one sequence it is given, and refuses to guess in a padded batch. With one, it would step over a last
 /// token that happens to be it.
@@ -317,7 +346,7 @@ inline Json hf_json(std::string_view kind, std::string_view class_prefix, const 
           {"id2label", labels},
           {"label2id", ids},
           {"num_labels", task.labels},
-          {"torch_dtype", "float32"},
+          {"torch_dtype", torch_name(task.dtype)},
           {"pad_token_id", nullptr},
           {"bos_token_id", nullptr},
           {"eos_token_id", nullptr}};
@@ -360,6 +389,10 @@ inline BackboneConfig read_backbone_config(const std::filesystem::path& path) {
 /// config.json for a backbone. Llama becomes qwen2 where it has qkv_bias, qwen3 where it has head_norm, else
 /// llama; both together are a kind that only merit reads, as are BagOfTokens and Features. transformers has
 /// no score.bias: with one, its scores differ from ours by that constant.
+///
+/// Read back it is the same backbone, but for what is a matter of one run and not written: `frozen_layers`
+/// and `recompute` are as by default. A `head_dim` that says hidden_size / heads is read as 0, which says the
+/// same.
 inline Json backbone_config_json(const Llama& llama, const HfTask& task = {}) {
   const bool ours = llama.qkv_bias && llama.head_norm;
   const char* kind = ours ? "merit_llama" : llama.qkv_bias ? "qwen2" : llama.head_norm ? "qwen3" : "llama";
@@ -389,19 +422,18 @@ inline Json backbone_config_json(const Llama& llama, const HfTask& task = {}) {
 
 inline Json backbone_config_json(const Gpt2& gpt2, const HfTask& task = {}) {
   Json json = detail::hf_json("gpt2", "GPT2", task);
-  json.update(
-      {{"vocab_size", gpt2.vocabulary_size},
-       {"n_embd", gpt2.hidden_size},
-       {"n_layer", gpt2.layers},
-       {"n_head", gpt2.heads},
-       {"n_positions", gpt2.max_positions},
-       {"n_inner", nullptr},
-       {"layer_norm_epsilon", gpt2.norm_epsilon},
-       {"initializer_range", gpt2.init_deviation},
-       {"activation_function", gpt2.activation == ActivationFunction::gelu_tanh ? "gelu_new" : "gelu"},
-       {"attn_pdrop", 0.0},
-       {"embd_pdrop", 0.0},
-       {"resid_pdrop", 0.0}});
+  json.update({{"vocab_size", gpt2.vocabulary_size},
+               {"n_embd", gpt2.hidden_size},
+               {"n_layer", gpt2.layers},
+               {"n_head", gpt2.heads},
+               {"n_positions", gpt2.max_positions},
+               {"n_inner", nullptr},
+               {"layer_norm_epsilon", gpt2.norm_epsilon},
+               {"initializer_range", gpt2.init_deviation},
+               {"activation_function", detail::hf_activation_name(gpt2.activation)},
+               {"attn_pdrop", 0.0},
+               {"embd_pdrop", 0.0},
+               {"resid_pdrop", 0.0}});
   if (gpt2.intermediate_size != 0) json["n_inner"] = gpt2.intermediate_size;
   return json;
 }

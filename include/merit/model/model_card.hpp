@@ -1,6 +1,7 @@
 // merit.json, the card of a checkpoint, and what else a checkpoint holds beside its weights.
 #pragma once
 
+#include <cmath>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -48,6 +49,8 @@ struct ModelCard {
   std::optional<double> reward_deviation;
 
   Json other = Json::object();  // fields this version does not know, kept
+
+  friend bool operator==(const ModelCard&, const ModelCard&) = default;
 };
 
 namespace detail {
@@ -87,9 +90,19 @@ inline std::string joined(const std::vector<std::string>& differences) {
 
 }  // namespace detail
 
+/// Throws ConfigError about what JSON could not give back: a number that is not finite, or a field of `other`
+/// that has the name of one of the card's own.
 inline Json to_json(const ModelCard& card) {
-  Json json = card.other;
-  json.update({{"merit_version", card.merit_version},
+  const auto finite = [](const char* field, double value) {
+    if (!std::isfinite(value)) {
+      throw ConfigError(detail::concat("merit.json: ", field, " is ", value, ", expected a finite number"));
+    }
+  };
+  finite("calibration_scale", card.calibration_scale);
+  finite("calibration_offset", card.calibration_offset);
+  finite("reward_mean", card.reward_mean.value_or(0));
+  finite("reward_deviation", card.reward_deviation.value_or(0));
+  Json json = {{"merit_version", card.merit_version},
                {"backbone", card.backbone},
                {"head", card.head},
                {"loss", card.loss},
@@ -112,9 +125,16 @@ inline Json to_json(const ModelCard& card) {
                {"calibration_scale", card.calibration_scale},
                {"calibration_offset", card.calibration_offset},
                {"reward_mean", nullptr},
-               {"reward_deviation", nullptr}});
+               {"reward_deviation", nullptr}};
   if (card.reward_mean) json["reward_mean"] = *card.reward_mean;
   if (card.reward_deviation) json["reward_deviation"] = *card.reward_deviation;
+  for (const auto& [name, value] : card.other.items()) {
+    if (json.contains(name)) {
+      throw ConfigError(detail::concat("merit.json: other has a field ", detail::quote(name),
+                                       ", expected none with the name of one of the card's own"));
+    }
+    json[name] = value;
+  }
   return json;
 }
 

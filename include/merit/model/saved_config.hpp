@@ -57,13 +57,15 @@ inline void add_reading(Json& config, const std::string& reading, const std::vec
   }
 }
 
-/// config.json of a model, with what its card says of reading and labels.
+/// config.json of a model, with what its card says of reading and labels, and the type of the weights beside
+/// it.
 template <class Model>
-Json config_json(const Model& model, const std::string& reading, const std::vector<std::string>& names) {
+Json config_json(const Model& model, const std::string& reading, const std::vector<std::string>& names,
+                 Dtype dtype = Dtype::f32) {
   using Head = typename Model::HeadType;
   constexpr bool gpt2 = std::is_same_v<typename Model::BackboneType, Gpt2>;
-  Json config =
-      backbone_config_json(model.config().backbone, HfTask{class_ending<Head>(gpt2), model.reward_outputs()});
+  Json config = backbone_config_json(model.config().backbone,
+                                     HfTask{class_ending<Head>(gpt2), model.reward_outputs(), dtype});
   add_reading(config, reading, names, model.reward_outputs());
   if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
     const GatedRegressionHead& head = model.head();

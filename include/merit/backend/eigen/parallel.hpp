@@ -29,7 +29,7 @@ inline constexpr Index work_per_thread = Index{1} << 18;
 
 /// The number of threads worth starting for `work` elementary operations: all or one, since OpenMP runtimes
 /// allocate each time a team's size changes.
-inline Index useful_threads(Index threads, Index work) {
+constexpr Index useful_threads(Index threads, Index work) {
   return work >= 2 * work_per_thread ? threads : 1;
 }
 
