@@ -152,7 +152,7 @@ inline void set_loss(const TrainingOptions& o, AnyLoss& any) {
         } else if constexpr (requires { loss.focal; }) {
           set_labels(loss);
         }
-        loss.validate();
+        merit::validate(loss);
       },
       any);
 }

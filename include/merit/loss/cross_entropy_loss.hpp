@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
 #include "merit/loss/label_targets.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/loss/numerics.hpp"
@@ -81,26 +82,21 @@ struct ClassTargets : LabelTargets<ClassLabel> {
 /// not part of what it divides by.
 struct CrossEntropyLoss {
   Denominator denominator = Denominator::per_token;
-  std::vector<double> class_weights = {};  // one a class, ≥ 0; empty: all 1
-  double label_smoothing = 0;              // in [0, 1]
+  std::vector<double> class_weights = {};  // one a class
+  double label_smoothing = 0;              // ε
 
   using Targets = ClassTargets;
   static constexpr ScoreMeaning reads = ScoreMeaning::per_step;
   static constexpr ScoreWidth reads_width = ScoreWidth::several;
   static constexpr std::string_view name() { return "cross_entropy"; }
 
-  void validate() const {
-    detail::check_denominator("cross_entropy", denominator);
-    for (Index c = 0; c < class_weights.size(); ++c) {
-      if (!(class_weights[c] >= 0 && std::isfinite(class_weights[c]))) {
-        throw ConfigError(detail::concat("cross_entropy: class_weights[", c, "] is ", class_weights[c],
-                                         ", expected a number of at least 0"));
-      }
-    }
-    if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
-      throw ConfigError(
-          detail::concat("cross_entropy: label_smoothing is ", label_smoothing, ", expected 0 to 1"));
-    }
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    using Loss = CrossEntropyLoss;
+    visit(detail::denominator_field(&Loss::denominator));
+    visit(Field{"class_weights", &Loss::class_weights, at_least(0),
+                "of bad, neutral and good, or bad and good; empty: all 1"});
+    visit(detail::label_smoothing_field(&Loss::label_smoothing));
   }
 
   double normaliser(const Targets& targets) const { return detail::count_labels(targets, denominator); }

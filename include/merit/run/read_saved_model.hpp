@@ -58,9 +58,8 @@ inline std::optional<AnyLoss> loss_from(const Json& card_loss, const std::string
   if (!loss) return loss;
   std::visit(
       [&](auto& one) {
-        if constexpr (requires { read_settings(card_loss, where, one); })
-          read_settings(card_loss, where, one);
-        one.validate();
+        read_settings(card_loss, where, one);
+        validate(one);
       },
       *loss);
   return loss;
