@@ -20,15 +20,12 @@ struct BagOfTokens;
 struct Features;
 
 // head/
-struct ScalarHead;
+template <ScoreMeaning Meaning, Index Outputs>
+struct LinearHead;
 template <ScoreMeaning Meaning, Index Outputs>
 struct TwoLayers;
 struct AttributeHead;
 struct GatedRegressionHead;
-struct TokenHead;
-template <Index Classes = 3>
-struct StepHead;
-struct ValueHead;
 template <ScoreMeaning Meaning = ScoreMeaning::per_step, Index Count = 2>
 struct TokenLogitHead;
 struct LmGainBiasHead;
@@ -36,6 +33,11 @@ struct LanguageModelHead;
 template <class First, class Second>
 struct JointHead;
 
+using ScalarHead = LinearHead<ScoreMeaning::per_completion, 1>;
+using TokenHead = LinearHead<ScoreMeaning::per_token, 1>;
+template <Index Classes = 3>
+using StepHead = LinearHead<ScoreMeaning::per_step, Classes>;
+using ValueHead = LinearHead<ScoreMeaning::per_state, 1>;
 using TwoLayerHead = TwoLayers<ScoreMeaning::per_completion, 1>;
 using TwoLayerStepHead = TwoLayers<ScoreMeaning::per_step, 2>;
 using AnswerLogitHead = TokenLogitHead<ScoreMeaning::per_completion, 0>;
@@ -48,13 +50,17 @@ struct PairwiseLoss;
 struct PlackettLuceLoss;
 template <ScoreMeaning Meaning = ScoreMeaning::per_token>
 struct BinaryCrossEntropyLoss;
-struct CrossEntropyLoss;
+template <ScoreMeaning Meaning>
+struct CategoricalCrossEntropyLoss;
 template <ScoreMeaning Meaning = ScoreMeaning::per_completion>
 struct RegressionLoss;
 struct ValueLoss;
 struct LanguageModelLoss;
 template <class First, class Second>
 struct JointLoss;
+
+using CrossEntropyLoss = CategoricalCrossEntropyLoss<ScoreMeaning::per_step>;
+using CompletionCrossEntropyLoss = CategoricalCrossEntropyLoss<ScoreMeaning::per_completion>;
 
 // model/
 template <class Backbone = Llama, class Head = ScalarHead, class Loss = PairwiseLoss,

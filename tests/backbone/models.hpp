@@ -12,7 +12,7 @@
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/data/forest.hpp"
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
 

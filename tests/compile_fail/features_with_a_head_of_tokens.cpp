@@ -2,7 +2,7 @@
 // that scores completions
 #include "merit/backbone/features.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/token_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/model/reward_model.hpp"
 

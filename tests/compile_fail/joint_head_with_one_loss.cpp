@@ -2,8 +2,7 @@
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/joint_head.hpp"
-#include "merit/head/scalar_head.hpp"
-#include "merit/head/value_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
 

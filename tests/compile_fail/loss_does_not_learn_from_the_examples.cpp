@@ -1,7 +1,7 @@
 // expect: the Loss does not learn from this kind of example: expected an append_targets() for the
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/train/trainer.hpp"

@@ -1,7 +1,7 @@
 // expect: Head and Loss do not fit: the Loss labels reasoning steps, expected scores for each, but the Head
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 #include "merit/model/reward_model.hpp"
 

@@ -2,7 +2,7 @@
 // class
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/step_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 #include "merit/model/reward_model.hpp"
 

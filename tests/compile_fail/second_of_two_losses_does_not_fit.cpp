@@ -2,7 +2,7 @@
 // vocabulary
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/joint_loss.hpp"
 #include "merit/loss/language_model_loss.hpp"
 #include "merit/loss/pairwise_loss.hpp"

@@ -11,13 +11,10 @@
 #include "merit/head/gated_regression_head.hpp"
 #include "merit/head/joint_head.hpp"
 #include "merit/head/language_model_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/head/lm_gain_bias_head.hpp"
-#include "merit/head/scalar_head.hpp"
-#include "merit/head/step_head.hpp"
-#include "merit/head/token_head.hpp"
 #include "merit/head/token_logit_head.hpp"
 #include "merit/head/two_layer_head.hpp"
-#include "merit/head/value_head.hpp"
 #include "merit/loss/regression_loss.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/nn/rows.hpp"
@@ -270,10 +267,10 @@ TEST_CASE("a gated head rates at the last token and weighs by what it reads wher
   const double huge[] = {0, 0, 1e4, -1e4, 3, 5, 0, 0};
   CHECK(settings.merge(huge) == 3);
   CHECK_THROWS_AS(settings.merge(std::span(both).first(4)), UsageError);
-  CHECK_THROWS_WITH_AS(GatedRegressionHead{.attributes = 0}.validate(),
-                       "gated_regression: attributes is 0, expected 1 or more", ConfigError);
-  CHECK_THROWS_AS(GatedRegressionHead{.temperature = 0}.validate(), ConfigError);
-  CHECK_THROWS_AS(GatedRegressionHead{.gate_widths = {0}}.validate(), ConfigError);
+  CHECK_THROWS_WITH_AS(validate(GatedRegressionHead{.attributes = 0}),
+                       "gated_regression: attributes is 0, expected at least 1", ConfigError);
+  CHECK_THROWS_AS(validate(GatedRegressionHead{.temperature = 0}), ConfigError);
+  CHECK_THROWS_AS(validate(GatedRegressionHead{.gate_widths = {0}}), ConfigError);
 }
 
 TEST_CASE("one or two tokens' logits are a completion's score, the second's log-odds with two") {
@@ -292,11 +289,9 @@ TEST_CASE("one or two tokens' logits are a completion's score, the second's log-
   const double logits[] = {0.5, 2};
   CHECK(two.merge(logits) == 1.5);
   CHECK(one.merge(std::span(logits).first(1)) == 0.5);
-  CHECK_THROWS_WITH_AS(
-      AnswerLogitHead{}.validate(),
-      "answer_logits: there are 0 tokens, expected 1, whose logit is the score, or 2, bad and good",
-      ConfigError);
-  CHECK_THROWS_AS((AnswerLogitHead{{1, 2, 3}}.validate()), ConfigError);
+  CHECK_THROWS_WITH_AS(validate(AnswerLogitHead{}), "answer_logits: tokens has 0 numbers, expected 1 to 2",
+                       ConfigError);
+  CHECK_THROWS_AS((validate(AnswerLogitHead{{1, 2, 3}})), ConfigError);
 }
 
 TEST_CASE("an attribute head gives a score for each weight, and merges them") {
@@ -306,8 +301,8 @@ TEST_CASE("an attribute head gives a score for each weight, and merges them") {
               [&](Index i, Index k) { return bench.dot(i, "score.weight", k) + bench("score.bias", 0, k); });
   const double attributes[] = {4, 1, -0.25};
   CHECK(settings.merge(attributes) == 2 - 2 - 0.75);
-  CHECK_THROWS_AS(AttributeHead{.merge_weights = {}}.validate(), ConfigError);
-  CHECK_THROWS_WITH_AS((AttributeHead{.merge_weights = {1, NAN}}.validate()),
+  CHECK_THROWS_AS(validate(AttributeHead{.merge_weights = {}}), ConfigError);
+  CHECK_THROWS_WITH_AS((validate(AttributeHead{.merge_weights = {1, NAN}})),
                        doctest::Contains("merge_weights[1]"), ConfigError);
 }
 
@@ -364,7 +359,7 @@ TEST_CASE("a joint head has the scores of its first part, then those of its seco
   }
   CHECK_THROWS_WITH_AS((Bench<JointHead<ScalarHead, TokenHead>>(JointHead<ScalarHead, TokenHead>{})),
                        doctest::Contains("'score.weight' is declared twice"), UsageError);
-  CHECK_THROWS_AS((JointHead<ScalarHead, AttributeHead>{.second = {.merge_weights = {}}}.validate()),
+  CHECK_THROWS_AS((validate(JointHead<ScalarHead, AttributeHead>{.second = {.merge_weights = {}}})),
                   ConfigError);
 }
 

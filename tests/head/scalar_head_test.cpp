@@ -1,5 +1,5 @@
 // The scalar head: which token it reads, and what it computes.
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 
 #include <doctest/doctest.h>
 

@@ -8,7 +8,7 @@
 #include "merit/backbone/features.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/testing/archetypes.hpp"
 

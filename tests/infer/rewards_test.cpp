@@ -6,9 +6,7 @@
 
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/scalar_head.hpp"
-#include "merit/head/step_head.hpp"
-#include "merit/head/token_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/infer/rewards.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/pairwise_loss.hpp"

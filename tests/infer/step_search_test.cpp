@@ -10,7 +10,7 @@
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/core/rng.hpp"
-#include "merit/head/step_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/infer/step_search.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 

@@ -168,9 +168,9 @@ TEST_CASE("shares of a joint loss add up when the step is cut") {
 }
 
 TEST_CASE("a joint loss refuses weights that are none") {
-  CHECK_THROWS_WITH_AS((Joint{{}, {}, -1, 1}.validate()),
+  CHECK_THROWS_WITH_AS((validate(Joint{{}, {}, -1, 1})),
                        "joint: first_weight is -1, expected a number of at least 0", ConfigError);
-  CHECK_THROWS_WITH_AS((Joint{{.focal = -1}, {}, 1, 1}.validate()),
+  CHECK_THROWS_WITH_AS((validate(Joint{{.focal = -1}, {}, 1, 1})),
                        "binary_cross_entropy: focal is -1, expected a number of at least 0", ConfigError);
 }
 

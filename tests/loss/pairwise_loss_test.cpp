@@ -167,12 +167,12 @@ TEST_CASE("a tie of 0.5 pulls the two scores together and label smoothing mixes 
 }
 
 TEST_CASE("options that cannot be are named") {
-  CHECK_THROWS_WITH_AS(PairwiseLoss{.label_smoothing = 0.6}.validate(),
+  CHECK_THROWS_WITH_AS(validate(PairwiseLoss{.label_smoothing = 0.6}),
                        "pairwise: label_smoothing is 0.6, expected 0 to 0.5", ConfigError);
-  CHECK_THROWS_WITH_AS(PairwiseLoss{.scale = 0}.validate(), "pairwise: scale is 0, expected a number above 0",
+  CHECK_THROWS_WITH_AS(validate(PairwiseLoss{.scale = 0}), "pairwise: scale is 0, expected a number above 0",
                        ConfigError);
-  CHECK_THROWS_AS(PairwiseLoss{.scale = std::nan("")}.validate(), ConfigError);
-  CHECK_THROWS_WITH_AS(PairwiseLoss{.centering = -1}.validate(),
+  CHECK_THROWS_AS(validate(PairwiseLoss{.scale = std::nan("")}), ConfigError);
+  CHECK_THROWS_WITH_AS(validate(PairwiseLoss{.centering = -1}),
                        "pairwise: centering is -1, expected a number of at least 0", ConfigError);
 }
 

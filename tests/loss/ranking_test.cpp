@@ -129,8 +129,8 @@ TEST_CASE("rankings that cannot be are named") {
   RankingTargets targets;
   CHECK_THROWS_WITH_AS(targets.add(Rows{0, 1, 2}, Ranks{0, 1}),
                        "a ranking has 3 completions and 2 ranks, expected as many", DataError);
-  CHECK_THROWS_WITH_AS(PlackettLuceLoss{.ties = static_cast<Ties>(9)}.validate(),
-                       "plackett_luce: ties is 9, expected Ties::efron or Ties::breslow", ConfigError);
+  CHECK_THROWS_WITH_AS(validate(PlackettLuceLoss{.ties = static_cast<Ties>(9)}),
+                       "plackett_luce: ties is 9, expected one of: efron, breslow", ConfigError);
 }
 
 }  // namespace ranking_test

@@ -17,7 +17,9 @@
 
 #include "../io/temporary.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/io/write_safetensors.hpp"
+#include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
 #include "packed.hpp"
 
@@ -371,7 +373,7 @@ TEST_CASE("a card is kept with all it says, also what this version does not know
   const auto read = read_model_card(directory / "m");
   REQUIRE(read.has_value());
   CHECK(to_json(*read) == to_json(described(model, card)));
-  CHECK(read->head == Json{{"name", "scalar"}, {"bias", false}});
+  CHECK(read->head == Json{{"name", "scalar"}, {"bias", false}, {"start", {{"init_deviation", 0.02}}}});
   CHECK(read->loss.at("label_smoothing") == 0.1);
   CHECK(read->other == card.other);
 

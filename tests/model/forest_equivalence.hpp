@@ -13,7 +13,7 @@
 #include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/core/rng.hpp"
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/testing/random_forest.hpp"

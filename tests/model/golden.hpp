@@ -12,7 +12,7 @@
 #include <variant>
 #include <vector>
 
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/loss/pairwise_loss.hpp"

@@ -9,7 +9,7 @@
 #include "../io/temporary.hpp"
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/io/write_safetensors.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/checkpoint.hpp"

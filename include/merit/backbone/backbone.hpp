@@ -1,7 +1,7 @@
 // The contract of a backbone: tokens to hidden rows.
 //
 // A backbone is two structs. The outer one, `Llama`, is an aggregate of numbers a user may change, copyable
-// and independent of any machine. The inner one, `Llama::Bound<B>`, lives with a model on backend B: it
+// and independent of any machine, which lists them by fields() (core/field.hpp). The inner one, `Llama::Bound<B>`, lives with a model on backend B: it
 // declares the parameters in its constructor and computes.
 //
 // Requires of forward(tape, forest): the forest is valid (built by ForestBuilder), wants at least one row,
@@ -23,8 +23,6 @@ template <class Backbone, class B>
 concept backbone = std::copyable<Backbone> && requires(const Backbone& settings) {
   // "llama", "gpt2", …: the name in a configuration file.
   { Backbone::name() } -> std::convertible_to<std::string_view>;
-  // Throws ConfigError with one sentence about the first number that cannot be.
-  settings.validate();
   // Tokens at or above this number are refused; 0 for a backbone that reads no tokens.
   { settings.token_limit() } -> std::convertible_to<Index>;
   // Positions at or above this number are refused; 0 for no limit.

@@ -27,6 +27,7 @@
 //   - Shapes are checked by the callers in nn/; an operation may assume them.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +35,7 @@
 #include <utility>
 
 #include "merit/backend/forest_view.hpp"
+#include "merit/core/enum_names.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -44,6 +46,8 @@ enum class Transpose : std::uint8_t { no, yes };
 /// What an element goes through: GELU with the error function ("gelu"), its tanh approximation ("gelu_new" in
 /// GPT-2's configuration), or max(0, x).
 enum class ActivationFunction : std::uint8_t { gelu, gelu_tanh, relu };
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<ActivationFunction>{"gelu", "gelu_tanh", "relu"};
 
 /// The heads of one attention operation. Query head h reads key/value head h / (heads / kv_heads).
 struct AttentionShape {

@@ -1,6 +1,7 @@
 // Which token of a sequence a head reads: part of what a score means, and kept in a model's card.
 #pragma once
 
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -8,9 +9,9 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 #include <vector>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
@@ -38,15 +39,11 @@ struct ReadingRule {
   friend bool operator==(const ReadingRule&, const ReadingRule&) = default;
 };
 
-namespace detail {
+template <>
+inline constexpr std::array<std::string_view, 6> enum_names<ReadingRule::Kind>{
+    "last", "last_not_pad", "before_first_pad", "appended", "tag", "before_tag"};
 
-inline constexpr std::pair<ReadingRule::Kind, std::string_view> reading_names[] = {
-    {ReadingRule::Kind::last, "last"},
-    {ReadingRule::Kind::last_not_pad, "last_not_pad"},
-    {ReadingRule::Kind::before_first_pad, "before_first_pad"},
-    {ReadingRule::Kind::appended, "appended"},
-    {ReadingRule::Kind::tag, "tag"},
-    {ReadingRule::Kind::before_tag, "before_tag"}};
+namespace detail {
 
 /// "5" or "5,6,7"
 inline std::string token_list(std::span<const Token> tokens) {
@@ -78,10 +75,7 @@ inline std::optional<std::vector<Token>> tokens_of_list(std::string_view text) {
 /// "last", "last_not_pad:ID", "before_first_pad:ID", "appended:ID", "tag:ID,…" or "before_tag:ID,…", and with
 /// a gate ";gate:ID,…" behind it.
 inline std::string name_of(const ReadingRule& rule) {
-  std::string text;
-  for (const auto& [kind, name] : detail::reading_names) {
-    if (kind == rule.kind) text = name;
-  }
+  std::string text(name_of(rule.kind));
   if (!rule.tokens.empty()) text += ":" + detail::token_list(rule.tokens);
   if (!rule.gate.empty()) text += ";gate:" + detail::token_list(rule.gate);
   return text;
@@ -108,17 +102,13 @@ inline ReadingRule reading_rule_from_name(std::string_view name) {
     if (!tokens) throw fail();
     rule.tokens = *tokens;
   }
-  bool known = false;
-  for (const auto& [kind, word] : detail::reading_names) {
-    if (word != rest.substr(0, colon)) continue;
-    rule.kind = kind;
-    known = true;
-  }
+  const auto kind = value_named<ReadingRule::Kind>(rest.substr(0, colon));
+  rule.kind = kind.value_or(ReadingRule::Kind::last);
   using Kind = ReadingRule::Kind;
   const bool is_tag = rule.kind == Kind::tag || rule.kind == Kind::before_tag;
   const Index least = rule.kind == Kind::last ? 0 : 1;
   const bool too_many = !is_tag && rule.tokens.size() > least;
-  if (!known || rule.tokens.size() < least || too_many) throw fail();
+  if (!kind || rule.tokens.size() < least || too_many) throw fail();
   return rule;
 }
 

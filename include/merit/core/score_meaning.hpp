@@ -1,9 +1,11 @@
 // What one score is about: the word on which a head and a loss must agree.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/version.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -16,16 +18,8 @@ enum class ScoreMeaning : std::uint8_t {
   next_token       // there too, one for each token of the vocabulary
 };
 
-/// "per_completion" and so on.
-constexpr std::string_view name_of(ScoreMeaning meaning) {
-  switch (meaning) {
-    case ScoreMeaning::per_completion: return "per_completion";
-    case ScoreMeaning::per_token: return "per_token";
-    case ScoreMeaning::per_step: return "per_step";
-    case ScoreMeaning::per_state: return "per_state";
-    case ScoreMeaning::next_token: break;
-  }
-  return "next_token";
-}
+template <>
+inline constexpr std::array<std::string_view, 5> enum_names<ScoreMeaning>{
+    "per_completion", "per_token", "per_step", "per_state", "next_token"};
 
 }  // namespace merit::inline MERIT_ABI

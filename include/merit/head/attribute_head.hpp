@@ -1,12 +1,11 @@
 // Several numbers for an answer, one an attribute, and the weights by which they become one.
 #pragma once
 
-#include <cmath>
 #include <span>
 #include <string_view>
 #include <vector>
 
-#include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
 #include "merit/head/linear_scores.hpp"
 #include "merit/head/rows.hpp"
 
@@ -25,17 +24,6 @@ struct AttributeHead {
   static constexpr ScoreMeaning meaning = ScoreMeaning::per_completion;
   static constexpr Index width = 0;  // decided at run time
   static constexpr std::string_view name() { return "attributes"; }
-  void validate() const {
-    if (merge_weights.empty()) {
-      throw ConfigError("attributes: there are no merge_weights, expected one for each attribute");
-    }
-    for (Index i = 0; i < merge_weights.size(); ++i) {
-      if (!std::isfinite(merge_weights[i])) {
-        throw ConfigError(detail::concat("attributes: merge_weights[", i, "] is ", merge_weights[i],
-                                         ", expected a finite number"));
-      }
-    }
-  }
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     append_rows<meaning>(sequence, out);
   }
@@ -45,6 +33,14 @@ struct AttributeHead {
     double sum = 0;
     for (Index i = 0; i < attributes.size(); ++i) sum += merge_weights[i] * attributes[i];
     return sum;
+  }
+
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"merge_weights", &AttributeHead::merge_weights, any_value().counted(1),
+                "by which attributes become one score; all 1 if none are given"});
+    visit(detail::bias_field(&AttributeHead::bias));
+    visit(detail::init_deviation_field(&AttributeHead::init_deviation));
   }
 
   friend bool operator==(const AttributeHead&, const AttributeHead&) = default;

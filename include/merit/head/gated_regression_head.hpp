@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
 #include "merit/head/linear_scores.hpp"
 #include "merit/head/rows.hpp"
 #include "merit/nn/activation.hpp"
@@ -27,7 +28,7 @@ namespace merit::inline MERIT_ABI {
 /// them.
 struct GatedRegressionHead {
   Index attributes = 1;
-  std::vector<Index> gate_widths = {};  // of the gate's inner layers
+  std::vector<Index> gate_widths = {};
   double temperature = 10;
 
   template <class B>
@@ -36,18 +37,6 @@ struct GatedRegressionHead {
   static constexpr ScoreMeaning meaning = ScoreMeaning::per_completion;
   static constexpr Index width = 0;  // decided at run time
   static constexpr std::string_view name() { return "gated_regression"; }
-  void validate() const {
-    const auto fail = [](std::string_view field, auto found, std::string_view expected) {
-      throw ConfigError(detail::concat("gated_regression: ", field, " is ", found, ", expected ", expected));
-    };
-    if (attributes == 0) fail("attributes", 0, "1 or more");
-    for (const Index one : gate_widths) {
-      if (one == 0) fail("a gate's width", 0, "1 or more");
-    }
-    if (!(temperature > 0) || !std::isfinite(temperature)) {
-      fail("temperature", temperature, "a finite number above 0");
-    }
-  }
   /// The gate's row, then the last. Throws DataError where the sequence does not say where the answer begins.
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     if (sequence.step_ends.size() != 1) {
@@ -77,6 +66,14 @@ struct GatedRegressionHead {
       weights += weight;
     }
     return sum / weights;
+  }
+
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    using Head = GatedRegressionHead;
+    visit(Field{"attributes", &Head::attributes, at_least(1), "ratings, and weights of the gate"});
+    visit(Field{"gate_widths", &Head::gate_widths, at_least(1), "of the gate's inner layers"});
+    visit(Field{"temperature", &Head::temperature, above(0), "divides the gate's logits"});
   }
 
   friend bool operator==(const GatedRegressionHead&, const GatedRegressionHead&) = default;

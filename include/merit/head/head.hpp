@@ -8,6 +8,8 @@
 // alone. `meaning` says what one score is about; the model refuses a loss that reads another meaning. `width`
 // is outputs() where that is always the same number, 0 where it is not; a head without it has one output.
 //
+// Its settings are listed once, by fields() (core/field.hpp); a head without any needs none.
+//
 // A head that says `reads_unembedding = true` is constructed with one argument more: where the backbone's
 // unembedding is, once the parameters are allocated.
 #pragma once
@@ -76,7 +78,6 @@ concept head = std::copyable<Head> &&
     requires(const Head& settings, SequenceShape sequence, std::vector<Index>& out) {
   { Head::meaning } -> std::convertible_to<ScoreMeaning>;
   { Head::name() } -> std::convertible_to<std::string_view>;
-  settings.validate();
   settings.rows(sequence, out);
   requires detail::constructible_head<Head, B>;
   requires requires(typename Head::template Bound<B> bound, const typename Head::template Bound<B> constant,

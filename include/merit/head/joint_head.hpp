@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "merit/core/field.hpp"
 #include "merit/head/head.hpp"
 #include "merit/nn/concatenate.hpp"
 
@@ -39,16 +40,18 @@ struct JointHead {
   static constexpr bool reads_unembedding =
       merit::reads_unembedding<First> || merit::reads_unembedding<Second>;
   static constexpr std::string_view name() { return "joint"; }
-  void validate() const {
-    first.validate();
-    second.validate();
-  }
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     const auto begin = static_cast<std::ptrdiff_t>(out.size());
     first.rows(sequence, out);
     second.rows(sequence, out);
     std::sort(out.begin() + begin, out.end());
     out.erase(std::unique(out.begin() + begin, out.end()), out.end());
+  }
+
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"first", &JointHead::first, {}, "the head whose scores are the reward"});
+    visit(Field{"second", &JointHead::second, {}, "the head beside it"});
   }
 
   friend bool operator==(const JointHead&, const JointHead&) = default;

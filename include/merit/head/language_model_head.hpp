@@ -21,7 +21,6 @@ struct LanguageModelHead {
   static constexpr Index width = 0;  // the vocabulary
   static constexpr bool reads_unembedding = true;
   static constexpr std::string_view name() { return "language_model"; }
-  void validate() const {}
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     append_rows<meaning>(sequence, out);
   }

@@ -3,10 +3,23 @@
 
 #include <string>
 
+#include "merit/core/field.hpp"
 #include "merit/head/head.hpp"
 #include "merit/nn/linear.hpp"
 
 namespace merit::inline MERIT_ABI::detail {
+
+/// The settings that most heads have.
+template <class Head>
+constexpr auto bias_field(bool Head::*bias) {
+  return Field{"bias", bias, {}, "scores have a constant, which changes no preference", "--head-bias"};
+}
+template <class Head>
+constexpr auto init_deviation_field(double Head::*init_deviation) {
+  return Field{
+      "init_deviation", init_deviation, at_least(0), "standard deviation of the weights at the start", "",
+      FieldUse::start};
+}
 
 template <class B>
 class LinearScores {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/field.hpp"
 #include "merit/head/rows.hpp"
 #include "merit/nn/linear.hpp"
 
@@ -23,9 +24,14 @@ struct LmGainBiasHead {
   static constexpr Index width = 1;
   static constexpr bool reads_unembedding = true;
   static constexpr std::string_view name() { return "lm_gain_bias"; }
-  void validate() const {}
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     append_rows<meaning>(sequence, out);
+  }
+
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"token", &LmGainBiasHead::token, any_value(), "the token whose logit is the score", "",
+                FieldUse::required});
   }
 
   friend bool operator==(const LmGainBiasHead&, const LmGainBiasHead&) = default;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/rows.hpp"
 #include "merit/nn/concatenate.hpp"
@@ -34,12 +35,6 @@ struct TokenLogitHead {
   static constexpr std::string_view name() {
     return Meaning == ScoreMeaning::per_completion ? "answer_logits" : "token_logits";
   }
-  void validate() const {
-    if (Count == 0 && (tokens.empty() || tokens.size() > 2)) {
-      throw ConfigError(detail::concat(name(), ": there are ", tokens.size(),
-                                       " tokens, expected 1, whose logit is the score, or 2, bad and good"));
-    }
-  }
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     append_rows<meaning>(sequence, out);
   }
@@ -48,6 +43,14 @@ struct TokenLogitHead {
   double merge(std::span<const double> logits) const
       requires(Meaning == ScoreMeaning::per_completion && Count <= 2) {
     return logits.size() == 1 ? logits[0] : logits[1] - logits[0];
+  }
+
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    constexpr ValueRange range = Count == 0 ? any_value().counted(1, 2) : any_value().counted(Count, Count);
+    visit(Field{"tokens", &TokenLogitHead::tokens, range,
+                "one, whose logit is the score, or bad and good, or more classes from worst to best", "",
+                FieldUse::required});
   }
 
   friend bool operator==(const TokenLogitHead&, const TokenLogitHead&) = default;

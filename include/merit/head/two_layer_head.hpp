@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/linear_scores.hpp"
 #include "merit/head/rows.hpp"
@@ -33,9 +34,17 @@ struct TwoLayers {
   static constexpr std::string_view name() {
     return Meaning == ScoreMeaning::per_step ? "step_two_layer" : "two_layer";
   }
-  void validate() const {}
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     append_rows<meaning>(sequence, out);
+  }
+
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"inner", &TwoLayers::inner, any_value(), "width of the hidden layer; 0: as a hidden row",
+                "--inner-size"});
+    visit(Field{"activation", &TwoLayers::activation, {}, "between the two layers"});
+    visit(detail::bias_field(&TwoLayers::bias));
+    visit(detail::init_deviation_field(&TwoLayers::init_deviation));
   }
 
   friend bool operator==(const TwoLayers&, const TwoLayers&) = default;

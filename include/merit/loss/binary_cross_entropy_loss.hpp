@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
 #include "merit/loss/label_targets.hpp"
 #include "merit/loss/loss.hpp"
@@ -39,29 +40,22 @@ struct BinaryTargets : LabelTargets<BinaryLabel> {
 template <ScoreMeaning Meaning>
 struct BinaryCrossEntropyLoss {
   Denominator denominator = Denominator::per_token;
-  double positive_weight = 1;  // > 0
-  double focal = 0;            // γ ≥ 0; 2 is usual
-  double label_smoothing = 0;  // in [0, 1]
+  double positive_weight = 1;
+  double focal = 0;            // γ
+  double label_smoothing = 0;  // ε
 
   using Targets = BinaryTargets;
   static constexpr ScoreMeaning reads = Meaning;
   static constexpr ScoreWidth reads_width = ScoreWidth::one;
   static constexpr std::string_view name() { return "binary_cross_entropy"; }
 
-  void validate() const {
-    detail::check_denominator("binary_cross_entropy", denominator);
-    if (!(positive_weight > 0 && std::isfinite(positive_weight))) {
-      throw ConfigError(detail::concat("binary_cross_entropy: positive_weight is ", positive_weight,
-                                       ", expected a number above 0"));
-    }
-    if (!(focal >= 0 && std::isfinite(focal))) {
-      throw ConfigError(
-          detail::concat("binary_cross_entropy: focal is ", focal, ", expected a number of at least 0"));
-    }
-    if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
-      throw ConfigError(
-          detail::concat("binary_cross_entropy: label_smoothing is ", label_smoothing, ", expected 0 to 1"));
-    }
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    using Loss = BinaryCrossEntropyLoss;
+    visit(detail::denominator_field(&Loss::denominator));
+    visit(Field{"positive_weight", &Loss::positive_weight, above(0), "how much more a good label counts"});
+    visit(Field{"focal", &Loss::focal, at_least(0), "turns from what is already right; 2 is usual"});
+    visit(detail::label_smoothing_field(&Loss::label_smoothing));
   }
 
   double normaliser(const Targets& targets) const { return detail::count_labels(targets, denominator); }

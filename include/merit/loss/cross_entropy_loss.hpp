@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
+#include "merit/fwd.hpp"
 #include "merit/loss/label_targets.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/loss/numerics.hpp"
@@ -78,29 +80,26 @@ struct ClassTargets : LabelTargets<ClassLabel> {
 ///   l = −Σ_c class_weight_c · q_c · log softmax(z)_c
 ///
 /// averaged over labels by weight and `denominator` (per_token is then per labelled step). Class weights are
-/// not part of what it divides by.
-struct CrossEntropyLoss {
+/// not part of what it divides by. CrossEntropyLoss is over steps, CompletionCrossEntropyLoss over
+/// completions.
+template <ScoreMeaning Meaning>
+struct CategoricalCrossEntropyLoss {
   Denominator denominator = Denominator::per_token;
-  std::vector<double> class_weights = {};  // one a class, ≥ 0; empty: all 1
-  double label_smoothing = 0;              // in [0, 1]
+  std::vector<double> class_weights = {};  // one a class
+  double label_smoothing = 0;              // ε
 
   using Targets = ClassTargets;
-  static constexpr ScoreMeaning reads = ScoreMeaning::per_step;
+  static constexpr ScoreMeaning reads = Meaning;
   static constexpr ScoreWidth reads_width = ScoreWidth::several;
   static constexpr std::string_view name() { return "cross_entropy"; }
 
-  void validate() const {
-    detail::check_denominator("cross_entropy", denominator);
-    for (Index c = 0; c < class_weights.size(); ++c) {
-      if (!(class_weights[c] >= 0 && std::isfinite(class_weights[c]))) {
-        throw ConfigError(detail::concat("cross_entropy: class_weights[", c, "] is ", class_weights[c],
-                                         ", expected a number of at least 0"));
-      }
-    }
-    if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
-      throw ConfigError(
-          detail::concat("cross_entropy: label_smoothing is ", label_smoothing, ", expected 0 to 1"));
-    }
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    using Loss = CategoricalCrossEntropyLoss;
+    visit(detail::denominator_field(&Loss::denominator));
+    visit(Field{"class_weights", &Loss::class_weights, at_least(0),
+                "weights of bad, neutral and good, or bad and good; none: all 1"});
+    visit(detail::label_smoothing_field(&Loss::label_smoothing));
   }
 
   double normaliser(const Targets& targets) const { return detail::count_labels(targets, denominator); }
@@ -149,7 +148,7 @@ struct CrossEntropyLoss {
     return total;
   }
 
-  friend bool operator==(const CrossEntropyLoss&, const CrossEntropyLoss&) = default;
+  friend bool operator==(const CategoricalCrossEntropyLoss&, const CategoricalCrossEntropyLoss&) = default;
 
  private:
   void check_classes(Index classes, const Targets& targets) const {

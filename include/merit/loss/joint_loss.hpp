@@ -1,11 +1,10 @@
 // Two losses of one model, weighted.
 #pragma once
 
-#include <cmath>
 #include <string_view>
 #include <vector>
 
-#include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -44,25 +43,22 @@ template <class First, class Second>
 struct JointLoss {
   First first = {};
   Second second = {};
-  double first_weight = 1;   // ≥ 0
-  double second_weight = 1;  // ≥ 0
+  double first_weight = 1;
+  double second_weight = 1;
 
   using Targets = JointTargets<typename First::Targets, typename Second::Targets>;
   using Normaliser = JointNormaliser<NormaliserOf<First>, NormaliserOf<Second>>;
   static constexpr ScoreMeaning reads = First::reads;
   static constexpr std::string_view name() { return "joint"; }
 
-  void validate() const {
-    first.validate();
-    second.validate();
-    const auto check = [](const char* field, double weight) {
-      if (!(weight >= 0 && std::isfinite(weight))) {
-        throw ConfigError(
-            detail::concat("joint: ", field, " is ", weight, ", expected a number of at least 0"));
-      }
-    };
-    check("first_weight", first_weight);
-    check("second_weight", second_weight);
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"first", &JointLoss::first, {}, "the loss of the first scores"});
+    visit(Field{"second", &JointLoss::second, {}, "the loss of the second scores"});
+    visit(Field{"first_weight", &JointLoss::first_weight, at_least(0),
+                "weight of the first loss, the reward's", "--reward-weight"});
+    visit(Field{"second_weight", &JointLoss::second_weight, at_least(0),
+                "weight of the second loss, the language model's", "--language-model-weight"});
   }
 
   Normaliser normaliser(const Targets& targets) const {

@@ -1,10 +1,14 @@
 // Labels on rows, gathered by the completion they belong to, and the two ways of averaging over them.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -14,6 +18,8 @@ enum class Denominator : std::uint8_t {
   per_token,    // all labelled rows of the optimizer step: a long completion counts more
   per_sequence  // the mean inside each completion, then over the completions: each counts the same
 };
+template <>
+inline constexpr std::array<std::string_view, 2> enum_names<Denominator>{"per_token", "per_sequence"};
 
 /// Labels of rows. Completions that share tokens share rows, so several labels may name one row.
 /// Label has a `weight`.
@@ -45,11 +51,16 @@ struct LabelTargets {
 
 namespace detail {
 
-inline void check_denominator(const char* loss, Denominator denominator) {
-  if (denominator != Denominator::per_token && denominator != Denominator::per_sequence) {
-    throw ConfigError(concat(loss, ": denominator is ", int{static_cast<std::uint8_t>(denominator)},
-                             ", expected Denominator::per_token or Denominator::per_sequence"));
-  }
+/// The settings that every loss over labels has.
+template <class Loss>
+constexpr auto denominator_field(Denominator Loss::*denominator) {
+  return Field{
+      "denominator", denominator, {}, "whether labels are averaged all together, or in each sequence first"};
+}
+template <class Loss>
+constexpr auto label_smoothing_field(double Loss::*label_smoothing) {
+  return Field{"label_smoothing", label_smoothing, between(0, 1),
+               "share of a label that is spread over the classes"};
 }
 
 template <class Label>

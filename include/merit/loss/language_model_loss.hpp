@@ -31,8 +31,6 @@ struct LanguageModelLoss {
   static constexpr ScoreWidth reads_width = ScoreWidth::several;
   static constexpr std::string_view name() { return "language_model"; }
 
-  void validate() const {}
-
   double normaliser(const Targets& targets) const {
     double sum = 0;
     for (const NextTokenTargets::Next& next : targets.next) sum += next.weight;

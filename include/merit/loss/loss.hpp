@@ -8,6 +8,8 @@
 // Ensures: returns this micro-batch's share of the step's loss, so that shares add up to the step's; assigns
 // every element of `gradient` (R, k), never adds; finite for |score| up to 1e4.
 //
+// Its settings are listed once, by fields() (core/field.hpp); a loss without any needs none.
+//
 // `reads` says what one score is about, `reads_width` how many a row has; a loss without it takes any number.
 #pragma once
 
@@ -57,7 +59,6 @@ concept loss = std::copyable<Loss> &&
              MatrixView<Score> gradient, typename Loss::Targets& mutable_targets) {
   { Loss::reads } -> std::convertible_to<ScoreMeaning>;
   { Loss::name() } -> std::convertible_to<std::string_view>;
-  settings.validate();
   { settings.normaliser(targets) } -> std::default_initializable;
   { is_positive(settings.normaliser(targets)) } -> std::convertible_to<bool>;
   {

@@ -1,12 +1,11 @@
 // The Bradley–Terry loss over pairs of a chosen and a rejected completion.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
-#include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/loss/numerics.hpp"
 
@@ -34,27 +33,23 @@ struct PairTargets {
 ///   p = soft_label · (1 − ε) + (1 − soft_label) · ε,   ε = label_smoothing
 ///   L = Σ w · [p · softplus(−x) + (1 − p) · softplus(x) + centering · (r_chosen + r_rejected)²] / Σ w
 struct PairwiseLoss {
-  double label_smoothing = 0;  // in [0, 0.5]: the share of pairs taken to be labelled the wrong way round
-  double scale = 1;            // β > 0
-  double centering = 0;  // ≥ 0; 0.01 is usual (Eisenstein et al. 2023; TRL's center_rewards_coefficient)
+  double label_smoothing = 0;  // ε
+  double scale = 1;            // β
+  double centering = 0;        // Eisenstein et al. 2023; TRL's center_rewards_coefficient
 
   using Targets = PairTargets;
   static constexpr ScoreMeaning reads = ScoreMeaning::per_completion;
   static constexpr ScoreWidth reads_width = ScoreWidth::one;
   static constexpr std::string_view name() { return "pairwise"; }
 
-  void validate() const {
-    if (!(label_smoothing >= 0 && label_smoothing <= 0.5)) {
-      throw ConfigError(
-          detail::concat("pairwise: label_smoothing is ", label_smoothing, ", expected 0 to 0.5"));
-    }
-    if (!(scale > 0 && std::isfinite(scale))) {
-      throw ConfigError(detail::concat("pairwise: scale is ", scale, ", expected a number above 0"));
-    }
-    if (!(centering >= 0 && std::isfinite(centering))) {
-      throw ConfigError(
-          detail::concat("pairwise: centering is ", centering, ", expected a number of at least 0"));
-    }
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"label_smoothing", &PairwiseLoss::label_smoothing, between(0, 0.5),
+                "share of pairs taken to be labelled the wrong way round"});
+    visit(
+        Field{"scale", &PairwiseLoss::scale, above(0), "factor on the difference of scores", "--loss-scale"});
+    visit(Field{"centering", &PairwiseLoss::centering, at_least(0),
+                "weight of the squared sum of a pair's scores; 0.01 is usual"});
   }
 
   double normaliser(const Targets& targets) const {

@@ -1,6 +1,7 @@
 // The Plackett–Luce loss over rankings of several completions of one prompt.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -8,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "merit/core/error.hpp"
+#include "merit/core/enum_names.hpp"
+#include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/loss/numerics.hpp"
 #include "merit/loss/ranking_targets.hpp"
@@ -20,6 +22,8 @@ enum class Ties : std::uint8_t {
   efron,   // each of the tied leaves the pool as an average of them all (Efron 1977)
   breslow  // all of them are chosen from the whole pool (Breslow 1974)
 };
+template <>
+inline constexpr std::array<std::string_view, 2> enum_names<Ties>{"efron", "breslow"};
 
 /// The negative log-likelihood of choosing the best of a group, then the best of what is left, and so on
 /// (Luce 1959, Plackett 1975; Cao et al. 2007 call it ListMLE), averaged over groups by weight. For a group
@@ -43,11 +47,14 @@ struct PlackettLuceLoss {
   static constexpr ScoreWidth reads_width = ScoreWidth::one;
   static constexpr std::string_view name() { return "plackett_luce"; }
 
-  void validate() const {
-    if (ties != Ties::efron && ties != Ties::breslow) {
-      throw ConfigError(detail::concat("plackett_luce: ties is ", int{static_cast<std::uint8_t>(ties)},
-                                       ", expected Ties::efron or Ties::breslow"));
-    }
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"top", &PlackettLuceLoss::top, any_value(), "only the first N choices count; 0: all"});
+    visit(Field{"ties", &PlackettLuceLoss::ties, {}, "what equal ranks mean"});
+    visit(Field{"divide_by_choices",
+                &PlackettLuceLoss::divide_by_choices,
+                {},
+                "a group's loss is divided by its choices"});
   }
 
   double normaliser(const Targets& targets) const {

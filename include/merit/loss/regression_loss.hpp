@@ -32,8 +32,6 @@ struct RegressionLoss {
   static constexpr ScoreMeaning reads = Meaning;
   static constexpr std::string_view name() { return "regression"; }
 
-  void validate() const {}
-
   double normaliser(const Targets& targets) const {
     double sum = 0;
     for (const RegressionTargets::Value& value : targets.values) sum += value.weight;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -33,17 +34,17 @@ struct ValueTargets {
 ///
 ///   L = Σ w · ½ max[(V − R)², (old + clamp(V − old, −ε, ε) − R)²] / Σ w
 struct ValueLoss {
-  double clip = 0;  // ε; 0: do not clip
+  double clip = 0;  // ε
 
   using Targets = ValueTargets;
   static constexpr ScoreMeaning reads = ScoreMeaning::per_state;
   static constexpr ScoreWidth reads_width = ScoreWidth::one;
   static constexpr std::string_view name() { return "value"; }
 
-  void validate() const {
-    if (!(clip >= 0 && std::isfinite(clip))) {
-      throw ConfigError(detail::concat("value: clip is ", clip, ", expected a number of at least 0"));
-    }
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"clip", &ValueLoss::clip, at_least(0),
+                "a value may not move further from the old one; 0: it may", "--value-clip"});
   }
 
   double normaliser(const Targets& targets) const {

@@ -66,7 +66,11 @@ inline bool is_filled(const Json& value) {
          !(value.is_array() && value.empty());
 }
 
-/// Appends "field is found, expected expected" for each difference, one level into objects.
+/// The settings of a policy that matter when training begins and to no score afterwards.
+inline constexpr std::string_view start_fields = "start";
+
+/// Appends "field is found, expected expected" for each difference, one level into objects. What mattered at
+/// the start alone is no difference.
 inline void list_differences(const std::string& field, const Json& found, const Json& expected,
                              std::vector<std::string>& out) {
   if (found == expected) return;
@@ -77,6 +81,7 @@ inline void list_differences(const std::string& field, const Json& found, const 
   Json both = found;
   both.update(expected);
   for (const auto& [name, value] : both.items()) {
+    if (name == start_fields) continue;
     list_differences(concat(field, ".", name), found.value(name, Json()), expected.value(name, Json()), out);
   }
 }

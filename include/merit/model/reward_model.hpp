@@ -9,6 +9,7 @@
 #include "merit/backbone/backbone.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/core/buffer.hpp"
+#include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/head.hpp"
 #include "merit/loss/loss.hpp"
@@ -272,9 +273,9 @@ class RewardModel {
 
  private:
   static const Config& validated(const Config& config) {
-    config.backbone.validate();
-    config.head.validate();
-    config.loss.validate();
+    validate(config.backbone);
+    validate(config.head);
+    validate(config.loss);
     return config;
   }
 

@@ -28,7 +28,6 @@ struct BackboneArchetype {
   };
 
   static constexpr std::string_view name() { return "archetype"; }
-  void validate() const {}
   Index token_limit() const { return 1; }  // token 0 alone
   Index position_limit() const { return 0; }
 };
@@ -49,7 +48,6 @@ struct HeadArchetype {
 
   static constexpr ScoreMeaning meaning = Meaning;
   static constexpr std::string_view name() { return "archetype"; }
-  void validate() const {}
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     out.push_back(sequence.length - 1);
   }
@@ -64,7 +62,6 @@ struct LossArchetype {
 
   static constexpr ScoreMeaning reads = Meaning;
   static constexpr std::string_view name() { return "archetype"; }
-  void validate() const {}
   double normaliser(const Targets&) const { return 1; }
   template <class Score>
   double value_and_gradient(MatrixView<const Score>, const Targets&, double,
