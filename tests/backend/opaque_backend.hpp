@@ -351,6 +351,17 @@ struct OpaqueBackend {
     });
   }
 
+  // --- losses
+  static void next_token_loss(Handle& h, const NextTokenLossArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::next_token_loss(inner, {.logits = opaque::revealed(a.logits),
+                                     .begin = opaque::revealed(a.begin),
+                                     .tokens = opaque::revealed(a.tokens),
+                                     .weights = opaque::revealed(a.weights),
+                                     .losses = opaque::revealed(a.losses)});
+    });
+  }
+
   // --- the trained weights
   static double sum_of_squares(Handle& h, ConstVector v) {
     h.wait();

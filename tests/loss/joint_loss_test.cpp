@@ -8,7 +8,6 @@
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/joint_loss.hpp"
 #include "merit/loss/language_model_loss.hpp"
-#include "merit/loss/pairwise_loss.hpp"
 #include "merit/loss/regression_loss.hpp"
 
 namespace joint_loss_test {
@@ -24,16 +23,6 @@ NextTokenTargets some_tokens() {
 }
 
 using Joint = JointLoss<BinaryCrossEntropyLoss<ScoreMeaning::per_token>, LanguageModelLoss>;
-
-Joint::Targets joint_targets() {
-  Joint::Targets targets;
-  targets.first.begin_sequence();
-  targets.first.add(0, 1);
-  targets.first.add(2, 0.25, 2);
-  targets.second = some_tokens();
-  targets.first_columns = 1;
-  return targets;
-}
 
 TEST_CASE("the language-modelling loss is the weighted mean of −log softmax") {
   Rng rng(1);
@@ -81,90 +70,6 @@ TEST_CASE("shares of the language-modelling loss add up, and a token without a s
   std::vector<double> gradient;
   CHECK_THROWS_WITH_AS(evaluate(LanguageModelLoss{}, outside, {1.0, 2.0, 3.0}, gradient, 3),
                        "language_model: token 3 has no score among 3", UsageError);
-}
-
-TEST_CASE("a joint loss over two heads is the weighted sum of its parts, each on its own columns") {
-  Rng rng(4);
-  const auto scores = random_scores(rng, 12);  // (3, 1 + 3)
-  std::vector<double> left, right;
-  for (Index i = 0; i < 3; ++i) {
-    left.push_back(scores[4 * i]);
-    right.insert(right.end(), scores.begin() + static_cast<std::ptrdiff_t>(4 * i + 1),
-                 scores.begin() + static_cast<std::ptrdiff_t>(4 * i + 4));
-  }
-  const Joint loss{{.focal = 1}, {}, 0.5, 3};
-  const Joint::Targets targets = joint_targets();
-  std::vector<double> gradient, left_gradient, right_gradient;
-  const double value = evaluate(loss, targets, scores, gradient, 4);
-  const double first = evaluate(loss.first, targets.first, left, left_gradient);
-  const double second = evaluate(loss.second, targets.second, right, right_gradient, 3);
-  CHECK(value == 0.5 * first + 3 * second);
-  for (Index i = 0; i < 3; ++i) {
-    CHECK(gradient[4 * i] == 0.5 * left_gradient[i]);
-    for (Index j = 0; j < 3; ++j) CHECK(gradient[4 * i + 1 + j] == 3 * right_gradient[3 * i + j]);
-  }
-  check_differences(loss, targets, scores, 1e-5, 4);
-}
-
-TEST_CASE("a joint loss over one head adds both gradients") {
-  using Both = JointLoss<PairwiseLoss, RegressionLoss<ScoreMeaning::per_completion>>;
-  Both::Targets targets;
-  targets.first.pairs = {{0, 1, 0, 1, 1}};
-  targets.second.values = {{0, 3.0, 1.0, 0}, {2, -1.0, 2.0, 0}};
-  const Both loss{{}, {}, 2, 0.25};
-  const std::vector<double> scores{0.5, 1.0, -0.25};
-  std::vector<double> gradient, pairs, numbers;
-  const double value = evaluate(loss, targets, scores, gradient);
-  const double first = evaluate(loss.first, targets.first, scores, pairs);
-  const double second = evaluate(loss.second, targets.second, scores, numbers);
-  CHECK(value == 2 * first + 0.25 * second);
-  for (Index i = 0; i < 3; ++i) CHECK(gradient[i] == 2 * pairs[i] + 0.25 * numbers[i]);
-  check_differences(loss, targets, scores);
-}
-
-TEST_CASE("a part of a joint loss without anything to learn from is 0, not a division by zero") {
-  Joint::Targets targets = joint_targets();
-  targets.second.clear();
-  const Joint loss{{}, {}, 1, 1};
-  Rng rng(5);
-  const auto scores = random_scores(rng, 12);
-  std::vector<double> gradient;
-  CHECK(std::isfinite(evaluate(loss, targets, scores, gradient, 4)));
-  CHECK(gradient[0] != 0);
-  for (Index i = 0; i < 3; ++i) {
-    for (Index j = 1; j < 4; ++j) CHECK(gradient[4 * i + j] == 0);
-  }
-  CHECK(is_positive(loss.normaliser(targets)));
-  targets.first.clear();
-  CHECK_FALSE(is_positive(loss.normaliser(targets)));
-}
-
-TEST_CASE("shares of a joint loss add up when the step is cut") {
-  const Joint loss{{}, {}, 0.5, 3};
-  const Joint::Targets whole = joint_targets();
-  Joint::Targets a, b;
-  a.first_columns = b.first_columns = 1;
-  a.first.begin_sequence();
-  a.first.add(0, 1);
-  b.first.begin_sequence();
-  b.first.add(2, 0.25, 2);
-  b.second = whole.second;
-  Rng rng(6);
-  const auto scores = random_scores(rng, 12);
-  std::vector<double> gradient;
-  const double value = evaluate(loss, whole, scores, gradient, 4);
-  Joint::Normaliser normaliser = loss.normaliser(a);
-  normaliser += loss.normaliser(b);
-  double sum = 0;
-  std::vector<double> total(12);
-  for (const Joint::Targets* part : {&a, &b}) {
-    std::vector<double> share(12, 777.0);
-    sum += loss.value_and_gradient(MatrixView<const double>{scores.data(), 3, 4}, *part, normaliser,
-                                   MatrixView<double>{share.data(), 3, 4});
-    for (Index i = 0; i < 12; ++i) total[i] += share[i];
-  }
-  CHECK(sum == doctest::Approx(value).scale(0).epsilon(1e-14));
-  for (Index i = 0; i < 12; ++i) CHECK(std::abs(total[i] - gradient[i]) < 1e-14);
 }
 
 TEST_CASE("a joint loss refuses weights that are none") {

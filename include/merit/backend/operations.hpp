@@ -199,6 +199,18 @@ struct ActivateBackwardArguments {
   typename BackendTypes<B>::Matrix dx;
 };
 
+/// The cross-entropy of the next token, value and gradient at once. Row r of logits (M, V) has the targets
+/// begin[r] to begin[r + 1]; losses[r] becomes Σ weight · −log softmax(row)[token] over them, and the row its
+/// own gradient, Σ weight · (softmax(row) − [token]). A token that is nearly sure keeps its digits in both.
+template <class B>
+struct NextTokenLossArguments {
+  typename BackendTypes<B>::Matrix logits;   // (M, V)
+  typename BackendTypes<B>::Indices begin;   // (M + 1), into the two below
+  typename BackendTypes<B>::Indices tokens;  // below V
+  typename BackendTypes<B>::ConstStatVector weights;
+  typename BackendTypes<B>::StatVector losses;  // (M)
+};
+
 template <class B>
 struct PathMeanBackwardArguments {
   const typename BackendTypes<B>::Forest& forest;
@@ -297,6 +309,9 @@ concept backend =
       { B::path_mean_scratch(h, forest, n) } -> std::convertible_to<Index>;
       B::path_mean(h, forest, c, m, sv);
       B::path_mean_backward(h, std::declval<const PathMeanBackwardArguments<B>&>());
+
+      // --- losses -------------------------------------------------------------------------------------------
+      B::next_token_loss(h, std::declval<const NextTokenLossArguments<B>&>());
 
       // --- the trained weights ------------------------------------------------------------------------------
       // Sum of squares in double, in a fixed order.

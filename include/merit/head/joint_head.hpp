@@ -1,4 +1,4 @@
-// Two heads on one backbone, their scores side by side.
+// Two heads on one backbone.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,6 @@
 
 #include "merit/core/field.hpp"
 #include "merit/head/head.hpp"
-#include "merit/nn/concatenate.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -19,8 +18,8 @@ struct JointHead;
 template <class First, class Second>
 inline constexpr bool is_joint_head<JointHead<First, Second>> = true;
 
-/// The scores of `first`, then those of `second`, for every row that either reads. JointLoss gives each its
-/// loss. What a model with it scores, ranks and reports is the first.
+/// Two heads, each with the rows it reads and, by JointLoss, a loss of its own. What a model with it scores,
+/// ranks and reports is the first.
 template <class First, class Second>
 struct JointHead {
   static_assert(
@@ -35,8 +34,7 @@ struct JointHead {
   class Bound;
 
   static constexpr ScoreMeaning meaning = First::meaning;
-  static constexpr Index width =
-      head_width<First> != 0 && head_width<Second> != 0 ? head_width<First> + head_width<Second> : 0;
+  static constexpr Index width = head_width<First>;
   static constexpr bool reads_unembedding =
       merit::reads_unembedding<First> || merit::reads_unembedding<Second>;
   static constexpr std::string_view name() { return "joint"; }
@@ -66,13 +64,9 @@ class JointHead<First, Second>::Bound {
         const Unembedding& unembedding = {})
       : first_(detail::bind_head<First, B>(head.first, hidden_width, parameters, unembedding)),
         second_(detail::bind_head<Second, B>(head.second, hidden_width, parameters, unembedding)) {}
-  Index outputs() const { return first_.outputs() + second_.outputs(); }
-  Index first_outputs() const { return first_.outputs(); }
-  /// (R, d) → (R, a + b)
-  Var forward(Tape<B>& tape, Var hidden) {
-    const Var left = first_.forward(tape, hidden);
-    return concatenate(tape, left, second_.forward(tape, hidden));
-  }
+  Index outputs() const { return first_.outputs(); }
+  /// (R, d) → (R, a), the first head's scores.
+  Var forward(Tape<B>& tape, Var hidden) { return first_.forward(tape, hidden); }
 
  private:
   typename First::template Bound<B> first_;

@@ -11,8 +11,7 @@
 namespace merit::inline MERIT_ABI {
 
 /// Logits over the vocabulary at the token before each token of the answer, from the backbone's unembedding;
-/// no parameters of its own. A step holds rows × vocabulary of them twice, in scores and gradients: bound the
-/// rows by the tokens of a micro-batch.
+/// no parameters of its own. Trained by LanguageModelLoss, which computes them a chunk of rows at a time.
 struct LanguageModelHead {
   template <class B>
   class Bound;
@@ -33,6 +32,8 @@ class LanguageModelHead::Bound {
  public:
   Bound(const LanguageModelHead&, Index, Parameters<B>&, Unembedding unembedding)
       : unembedding_(std::move(unembedding)) {}
+  /// (V, d), once the parameters are allocated.
+  ParameterSlice unembedding() const { return unembedding_(); }
   /// V, once the parameters are allocated.
   Index outputs() const { return unembedding_().rows; }
   /// (R, d) → (R, V)

@@ -221,14 +221,10 @@ class BatchBuilder {
   /// What targets must know of the head.
   void prepare() {
     if constexpr (requires { targets_.columns; }) targets_.columns = model_->outputs();
-    if constexpr (requires { targets_.first.columns; }) targets_.first.columns = model_->reward_outputs();
+    if constexpr (requires { targets_.first.columns; }) targets_.first.columns = model_->outputs();
     if constexpr (requires { targets_.classes; }) targets_.classes = model_->outputs();
-    if constexpr (is_joint_head<Head>) targets_.first_columns = model_->reward_outputs();
-    if constexpr (requires { targets_.first.classes; }) targets_.first.classes = model_->reward_outputs();
-    if constexpr (requires { targets_.second.classes; }) {
-      targets_.second.classes =
-          is_joint_head<Head> ? model_->outputs() - model_->reward_outputs() : model_->outputs();
-    }
+    if constexpr (requires { targets_.first.classes; }) targets_.first.classes = model_->outputs();
+    if constexpr (requires { targets_.second.classes; }) targets_.second.classes = model_->second_outputs();
   }
 
   const Model* model_;

@@ -52,7 +52,7 @@ namespace detail {
 template <class Model, class Scores>
 void append_row(const Model& model, const Scores& scores, Index row, std::vector<double>& out) {
   const Index stride = model.outputs();
-  for (Index k = 0; k < model.reward_outputs(); ++k) {
+  for (Index k = 0; k < model.outputs(); ++k) {
     out.push_back(static_cast<double>(scores[row * stride + k]));
   }
 }
@@ -76,9 +76,9 @@ double completion_score(const Model& model, const Scores& scores, std::span<cons
     for (const std::uint32_t row : rows) append_row(model, scores, row, values);
     return reward_head(model.head()).merge(values);
   } else {
-    if (model.reward_outputs() != 1) {
+    if (model.outputs() != 1) {
       throw UsageError(
-          concat("the head gives ", model.reward_outputs(),
+          concat("the head gives ", model.outputs(),
                  " scores a completion and no merge() that makes one of them, expected one score"));
     }
     return static_cast<double>(scores[rows[0] * model.outputs()]);
@@ -97,7 +97,7 @@ std::vector<RowScores> score_rows(Model& model, std::span<const Example> example
       model, examples, token_budget,
       [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
         for_each_sequence(examples[i], [&](const Sequence&) {
-          RowScores rows{{}, model.reward_outputs()};
+          RowScores rows{{}, model.outputs()};
           for (const std::uint32_t row : builder.rows(number)) {
             detail::append_row(model, scores, row, rows.values);
           }

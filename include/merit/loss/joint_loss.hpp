@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
 #include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
@@ -13,7 +12,6 @@ template <class First, class Second>
 struct JointTargets {
   First first;
   Second second;
-  Index first_columns = 0;  // the scores of a JointHead's first part; 0: both losses read all of them
 
   void clear() {
     first.clear();
@@ -65,51 +63,7 @@ struct JointLoss {
     return {first.normaliser(targets.first), second.normaliser(targets.second)};
   }
 
-  /// scores (R, a + b) of a JointHead, or (R, k).
-  template <class Score>
-  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets,
-                            const Normaliser& normaliser, MatrixView<Score> gradient) const {
-    const Index a = targets.first_columns;
-    if (a != 0) {
-      const Index b = scores.cols - a;
-      return part(first, first_weight, scores.col_block(0, a), targets.first, normaliser.first,
-                  gradient.col_block(0, a)) +
-             part(second, second_weight, scores.col_block(a, b), targets.second, normaliser.second,
-                  gradient.col_block(a, b));
-    }
-    thread_local std::vector<Score> storage;  // kept, so that a step asks for no memory
-    storage.resize(scores.rows * scores.cols);
-    const MatrixView<Score> other(storage.data(), scores.rows, scores.cols);
-    const double value = part(first, first_weight, scores, targets.first, normaliser.first, gradient) +
-                         part(second, second_weight, scores, targets.second, normaliser.second, other);
-    for (Index i = 0; i < scores.rows; ++i) {
-      for (Index j = 0; j < scores.cols; ++j) gradient(i, j) += other(i, j);
-    }
-    return value;
-  }
-
   friend bool operator==(const JointLoss&, const JointLoss&) = default;
-
- private:
-  template <class Loss, class Score>
-  static double part(const Loss& loss, double weight, MatrixView<const Score> scores,
-                     const typename Loss::Targets& targets, const NormaliserOf<Loss>& normaliser,
-                     MatrixView<Score> gradient) {
-    const bool learns = is_positive(normaliser);
-    const double value = learns ? loss.value_and_gradient(scores, targets, normaliser, gradient) : 0.0;
-    for (Index i = 0; i < gradient.rows; ++i) {
-      for (Index j = 0; j < gradient.cols; ++j) {
-        gradient(i, j) = learns ? static_cast<Score>(weight * static_cast<double>(gradient(i, j))) : Score{0};
-      }
-    }
-    return weight * value;
-  }
 };
-
-/// Whether a loss is a JointLoss.
-template <class Loss>
-inline constexpr bool is_joint_loss = false;
-template <class First, class Second>
-inline constexpr bool is_joint_loss<JointLoss<First, Second>> = true;
 
 }  // namespace merit::inline MERIT_ABI

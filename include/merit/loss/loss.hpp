@@ -53,18 +53,36 @@ inline bool is_finite(double normaliser) {
   return std::isfinite(normaliser);
 }
 
+/// Whether a loss is a JointLoss: two losses, each with targets, normaliser and weight of its own.
+template <class Loss>
+inline constexpr bool is_joint_loss = false;
+template <class First, class Second>
+struct JointLoss;
+template <class First, class Second>
+inline constexpr bool is_joint_loss<JointLoss<First, Second>> = true;
+
+namespace detail {
+
+/// What a loss of one's own has beside what all have: the body.
 template <class Loss, class Score>
-concept loss = std::copyable<Loss> &&
-    requires(const Loss& settings, MatrixView<const Score> scores, const typename Loss::Targets& targets,
-             MatrixView<Score> gradient, typename Loss::Targets& mutable_targets) {
+concept has_value_and_gradient = requires(const Loss& settings, MatrixView<const Score> scores,
+                                          const typename Loss::Targets& targets, MatrixView<Score> gradient) {
+  {
+    settings.value_and_gradient(scores, targets, settings.normaliser(targets), gradient)
+    } -> std::convertible_to<double>;
+};
+
+}  // namespace detail
+
+template <class Loss, class Score>
+concept loss = std::copyable<Loss> && requires(const Loss& settings, const typename Loss::Targets& targets,
+                                               typename Loss::Targets& mutable_targets) {
   { Loss::reads } -> std::convertible_to<ScoreMeaning>;
   { Loss::name() } -> std::convertible_to<std::string_view>;
   { settings.normaliser(targets) } -> std::default_initializable;
   { is_positive(settings.normaliser(targets)) } -> std::convertible_to<bool>;
-  {
-    settings.value_and_gradient(scores, targets, settings.normaliser(targets), gradient)
-    } -> std::convertible_to<double>;
   mutable_targets.clear();
+  requires is_joint_loss<Loss> || detail::has_value_and_gradient<Loss, Score>;
 };
 
 }  // namespace merit::inline MERIT_ABI

@@ -1,19 +1,16 @@
 // RewardModel: a backbone, a head, a loss and a machine, put together at compile time.
 #pragma once
 
-#include <algorithm>
 #include <span>
-#include <utility>
-#include <vector>
 
 #include "merit/backbone/backbone.hpp"
 #include "merit/backend/operations.hpp"
-#include "merit/core/buffer.hpp"
 #include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/head.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/model/fit.hpp"
+#include "merit/model/objective.hpp"
 #include "merit/tape/tape.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -170,8 +167,7 @@ class RewardModel {
         handle_(config_.backend),
         parameters_(handle_),
         backbone_(config_.backbone, parameters_),
-        head_(detail::bind_head<Head, Backend>(config_.head, backbone_.hidden_width(), parameters_,
-                                               unembedding())),
+        objective_(config_.head, config_.loss, backbone_.hidden_width(), parameters_, unembedding()),
         tape_(handle_, parameters_),
         batch_(Backend::prepare(handle_, Forest{})) {
     if (config_.scores_only) parameters_.freeze();
@@ -193,7 +189,8 @@ class RewardModel {
     tape_.reset();
     tape_.set_recording(false);
     batch_ = Backend::prepare(handle_, forest);
-    return fetch(head_.forward(tape_, backbone_.forward(tape_, batch_)));
+    hidden_ = backbone_.forward(tape_, batch_);  // (R, d)
+    return objective_.score(tape_, hidden_);
   }
 
   /// A new optimizer step: gradients count as unwritten. Throws UsageError where the model only scores.
@@ -213,23 +210,9 @@ class RewardModel {
     tape_.reset();
     tape_.set_recording(true);
     batch_ = Backend::prepare(handle_, forest);
-    const Var scores = head_.forward(tape_, backbone_.forward(tape_, batch_));  // (R, k)
-    const Index count = fetch(scores).size();
-    if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
-    const Index width = head_.outputs();
-    double loss = 0;
-    if (is_positive(normaliser)) {
-      loss = config_.loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count / width, width},
-                                             targets, normaliser,
-                                             MatrixView<Score>{gradient_.data(), count / width, width});
-    } else {  // weights that sum to 0 are nothing to learn from, not 0/0
-      std::fill_n(gradient_.data(), count, Score{0});
-    }
-    if (tape_.needs_gradient(scores)) {
-      Backend::from_host(handle_, std::as_const(gradient_).data(), tape_.gradient_target(scores).view.data,
-                         count);
-      tape_.backward();
-    }
+    hidden_ = backbone_.forward(tape_, batch_);  // (R, d)
+    const double loss = objective_.accumulate(tape_, hidden_, targets, normaliser, 1);
+    tape_.backward();
     return loss;
   }
   void end_step() {
@@ -237,31 +220,31 @@ class RewardModel {
     tape_.reset();  // joins the memory of this step, so that the next one asks for none
   }
 
-  /// The scores of the last accumulate() or score(), (R, k).
-  std::span<const Score> scores() const { return {scores_.data(), score_count_}; }
+  /// The scores of the last accumulate() or score(), (R, k): none after accumulate() where the reward is a
+  /// language model's logits, which are then never all there.
+  std::span<const Score> scores() const { return objective_.scores(); }
 
   /// The loss of a forest alone, without gradients: 0 where nothing in it counts.
   double loss_value(const Forest& forest, const Targets& targets) {
-    const Index count = score(forest).size();
-    const Normaliser normaliser = config_.loss.normaliser(targets);
-    if (!is_positive(normaliser)) return 0;
-    if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
-    const Index width = head_.outputs();
-    return config_.loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count / width, width},
-                                           targets, normaliser,
-                                           MatrixView<Score>{gradient_.data(), count / width, width});
+    score(forest);
+    return loss_of_scored(targets, config_.loss.normaliser(targets));
+  }
+  /// The share that the forest of the last score() has in a loss divided by `normaliser`.
+  double loss_of_scored(const Targets& targets, const Normaliser& normaliser) {
+    return objective_.loss(tape_, hidden_, targets, normaliser);
   }
 
   const Config& config() const { return config_; }
   const Head& head() const { return config_.head; }
   const Loss& loss() const { return config_.loss; }
-  Index outputs() const { return head_.outputs(); }
-  /// How many of a row's scores are the reward: all, or those of a JointHead's first part.
-  Index reward_outputs() const {
+  /// Scores of a row: of a JointHead those of its first part, which is the reward.
+  Index outputs() const { return objective_.outputs(); }
+  /// What the second of two losses reads of a row: scores of a JointHead's second part, or the same.
+  Index second_outputs() const {
     if constexpr (is_joint_head<Head>) {
-      return head_.first_outputs();
+      return objective_.second_outputs();
     } else {
-      return head_.outputs();
+      return outputs();
     }
   }
   Parameters<Backend>& parameters() { return parameters_; }
@@ -295,25 +278,14 @@ class RewardModel {
     }
   }
 
-  std::span<const Score> fetch(Var scores) {
-    score_count_ = tape_.rows(scores) * tape_.cols(scores);
-    if (scores_.size() < score_count_) scores_ = Buffer<Score>(score_count_);
-    Backend::to_host(handle_, static_cast<const Score*>(tape_.value(scores).data), scores_.data(),
-                     score_count_);
-    Backend::wait(handle_);
-    return this->scores();
-  }
-
   Config config_;
   typename Backend::Handle handle_;
   Parameters<Backend> parameters_;
   typename Backbone::template Bound<Backend> backbone_;
-  typename Head::template Bound<Backend> head_;
+  detail::Objective<Head, Loss, Backend> objective_;
   Tape<Backend> tape_;
   typename Backend::Batch batch_;  // of the last forest: the tape's nodes point to it
-  Buffer<Score> scores_;
-  Buffer<Score> gradient_;
-  Index score_count_ = 0;
+  Var hidden_;                     // its hidden rows
 };
 
 }  // namespace merit::inline MERIT_ABI

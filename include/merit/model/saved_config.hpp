@@ -64,9 +64,9 @@ Json config_json(const Model& model, const std::string& reading, const std::vect
                  Dtype dtype = Dtype::f32) {
   using Head = typename Model::HeadType;
   constexpr bool gpt2 = std::is_same_v<typename Model::BackboneType, Gpt2>;
-  Json config = backbone_config_json(model.config().backbone,
-                                     HfTask{class_ending<Head>(gpt2), model.reward_outputs(), dtype});
-  add_reading(config, reading, names, model.reward_outputs());
+  Json config =
+      backbone_config_json(model.config().backbone, HfTask{class_ending<Head>(gpt2), model.outputs(), dtype});
+  add_reading(config, reading, names, model.outputs());
   if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
     const GatedRegressionHead& head = model.head();
     config.update({{"num_objectives", head.attributes},

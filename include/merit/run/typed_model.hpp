@@ -102,21 +102,13 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
         counter.finish();
         normaliser += this->model_.loss().normaliser(counter.targets());
       }
-      const bool counts = is_positive(normaliser);
-      std::vector<Score> gradient;
       double loss = 0;
       for_each_scored(
           this->model_, std::span<const Example>(examples), token_budget,
           [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
             append_rows_of(examples[i], builder, number, scores, set.rows);
             const bool first_of_batch = number == 0;
-            if (!counts || !first_of_batch) return;
-            gradient.resize(scores.size());
-            const Index width = this->model_.outputs();
-            const Index rows = scores.size() / width;
-            loss += this->model_.loss().value_and_gradient(
-                MatrixView<const Score>{scores.data(), rows, width}, builder.targets(), normaliser,
-                MatrixView<Score>{gradient.data(), rows, width});
+            if (first_of_batch) loss += this->model_.loss_of_scored(builder.targets(), normaliser);
           },
           on_progress);
       set.loss = loss;
@@ -135,7 +127,7 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
   void append_rows_of(const Example& example, const BatchBuilder<Model>& builder, Index number,
                       std::span<const Score> scores, std::vector<RowScores>& out) const {
     for_each_sequence(example, [&](const Sequence&) {
-      RowScores& rows = out.emplace_back(RowScores{{}, this->model_.reward_outputs()});
+      RowScores& rows = out.emplace_back(RowScores{{}, this->model_.outputs()});
       for (const std::uint32_t row : builder.rows(number)) {
         for (Index k = 0; k < rows.width; ++k) {
           rows.values.push_back(static_cast<double>(scores[row * this->model_.outputs() + k]));

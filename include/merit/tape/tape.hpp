@@ -73,6 +73,12 @@ class Tape {
     return {value_arena_.template allocate<typename B::Stat>(count), count};
   }
 
+  /// The same of any elements, for what an operation brings from the host.
+  template <class Element>
+  VectorView<Element, typename B::Space> room(Index count) {
+    return {value_arena_.template allocate<Element>(count), count};
+  }
+
   /// Memory that lives until the operation that asked for it ends; call within `working([&]{ … })`.
   typename Types::StatVector scratch(Index count) { return keep(count); }
   template <class Function>

@@ -163,6 +163,11 @@ struct EigenBackend {
     detail::eigen::path_mean_backward(h.threads(), a.forest, a.dout, a.write, a.dx, a.scratch.data);
   }
 
+  // --- losses
+  static void next_token_loss(Handle& h, const NextTokenLossArguments<EigenBackend>& a) {
+    detail::eigen::next_token_loss(h.threads(), a);
+  }
+
   // --- the trained weights
   static double sum_of_squares(Handle& h, ConstVector v) {
     return detail::eigen::sum_of_squares(h.threads(), v);

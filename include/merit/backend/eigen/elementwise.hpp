@@ -9,6 +9,7 @@
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/rows.hpp"
 #include "merit/backend/eigen/simd.hpp"
+#include "merit/backend/next_token_row.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/core/view.hpp"
 
@@ -23,6 +24,37 @@ template <class T>
 inline Packet<T> sigmoid(const Packet<T>& x) {
   const Packet<T> one = Simd<T>::set(T{1});
   return div(one, add(one, exponential<T>(mul(x, Simd<T>::set(T{-1})))));
+}
+
+/// See NextTokenLossArguments. Each row is read three times, out of the nearest caches where it fits them.
+template <class B>
+void next_token_loss(Index threads, const NextTokenLossArguments<B>& a) {
+  using T = typename B::Stat;
+  using S = Simd<T>;
+  const Index vocabulary = a.logits.cols;
+  const Index work = (exponential_cost + 2) * a.logits.rows * vocabulary;
+  parallel_ranges(threads, a.logits.rows, 1, work, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      T* const row = a.logits.row(i);
+      const Index top = static_cast<Index>(std::max_element(row, row + vocabulary) - row);
+      const Packet<T> largest = S::set(row[top]);
+      const auto sums = merit::detail::next_token_sums(a, i, row[top]);
+      sweep<T>(vocabulary, [&](Index j, auto lane) {
+        lane.store(row + j, exponential<T>(sub(lane.load(row + j), largest)));
+      });
+      row[top] = T{0};  // its own 1 would swallow small numbers
+      T rest = 0;
+      constexpr Index run = 64 * S::width;  // in short runs, as in add_over_rows
+      for (Index j = 0; j < vocabulary; j += run) {
+        rest += sweep_total<T>(std::min(run, vocabulary - j),
+                               [&](Index k, auto lane) { return lane.load(row + j + k); });
+      }
+      row[top] = T{1};
+      const Packet<T> factor = S::set(sums.weight / (T{1} + rest));
+      sweep<T>(vocabulary, [&](Index j, auto lane) { lane.store(row + j, mul(lane.load(row + j), factor)); });
+      merit::detail::finish_next_token_row(a, i, sums, top, rest);
+    }
+  });
 }
 
 template <class T>

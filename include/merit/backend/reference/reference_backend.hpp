@@ -11,6 +11,7 @@
 #include <numbers>
 #include <string_view>
 
+#include "merit/backend/next_token_row.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/backend/reference/forest_operations.hpp"
 #include "merit/core/buffer.hpp"
@@ -258,6 +259,23 @@ struct ReferenceBackend {
   }
   static void path_mean_backward(Handle&, const PathMeanBackwardArguments<ReferenceBackend>& a) {
     detail::path_mean_backward(a.forest, a.dout, a.write, a.dx);
+  }
+
+  // --- losses ------------------------------------------------------------------------------------
+  static void next_token_loss(Handle&, const NextTokenLossArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.logits.rows; ++i) {
+      T* const row = a.logits.row(i);
+      const Index top = static_cast<Index>(std::max_element(row, row + a.logits.cols) - row);
+      const T largest = row[top];
+      const auto sums = detail::next_token_sums(a, i, largest);
+      T rest = 0;  // the top's own 1 would swallow small numbers
+      for (Index j = 0; j < a.logits.cols; ++j) {
+        row[j] = std::exp(row[j] - largest);
+        if (j != top) rest += row[j];
+      }
+      for (Index j = 0; j < a.logits.cols; ++j) row[j] *= sums.weight / (T{1} + rest);
+      detail::finish_next_token_row(a, i, sums, top, rest);
+    }
   }
 
   // --- the trained weights --------------------------------------------------------------------------

@@ -1,0 +1,216 @@
+// Objectives: what a model learns, as a head that reads hidden rows, the loss of its scores, and a weight. A
+// model has one, or with a JointHead and a JointLoss two, each with scores and gradients of its own.
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "merit/core/buffer.hpp"
+#include "merit/head/head.hpp"
+#include "merit/head/joint_head.hpp"
+#include "merit/head/language_model_head.hpp"
+#include "merit/loss/joint_loss.hpp"
+#include "merit/loss/language_model_loss.hpp"
+#include "merit/loss/loss.hpp"
+#include "merit/nn/next_token_loss.hpp"
+#include "merit/tape/tape.hpp"
+
+namespace merit::inline MERIT_ABI::detail {
+
+/// A head and the loss of its scores. The scores come to the host, where the loss is.
+template <class Head, class Loss, class B>
+class Objective {
+ public:
+  using Score = typename B::Score;
+
+  Objective(const Head& head, const Loss& loss, Index hidden_width, Parameters<B>& parameters,
+            const Unembedding& unembedding)
+      : loss_(&loss), head_(bind_head<Head, B>(head, hidden_width, parameters, unembedding)) {}
+
+  /// Scores of a row.
+  Index outputs() const { return head_.outputs(); }
+
+  /// The scores of hidden rows (R, d): (R, outputs()), until the next call.
+  std::span<const Score> score(Tape<B>& tape, Var hidden) {
+    fetch(tape, head_.forward(tape, hidden));
+    return scores();
+  }
+  std::span<const Score> scores() const { return {scores_.data(), count_}; }
+
+  /// `weight` times the loss of hidden rows; seeds its gradient, which Tape::backward() then carries on.
+  double accumulate(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
+                    const NormaliserOf<Loss>& normaliser, double weight) {
+    const Var scores = head_.forward(tape, hidden);
+    fetch(tape, scores);
+    const double value = evaluate(targets, normaliser, weight);
+    if (tape.needs_gradient(scores)) {
+      B::from_host(tape.handle(), std::as_const(gradient_).data(), tape.gradient_target(scores).view.data,
+                   count_);
+    }
+    return value;
+  }
+
+  /// The loss of hidden rows alone.
+  double loss(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
+              const NormaliserOf<Loss>& normaliser) {
+    fetch(tape, head_.forward(tape, hidden));
+    return evaluate(targets, normaliser, 1);
+  }
+
+ private:
+  void fetch(Tape<B>& tape, Var scores) {
+    count_ = tape.rows(scores) * tape.cols(scores);
+    if (scores_.size() < count_) scores_ = Buffer<Score>(count_);
+    B::to_host(tape.handle(), static_cast<const Score*>(tape.value(scores).data), scores_.data(), count_);
+    B::wait(tape.handle());
+  }
+
+  /// The loss of the fetched scores, and in gradient_ its gradient.
+  double evaluate(const typename Loss::Targets& targets, const NormaliserOf<Loss>& normaliser,
+                  double weight) {
+    for (Buffer<Score>* buffer : {&gradient_, &part_}) {
+      if (buffer->size() < count_) *buffer = Buffer<Score>(count_);
+    }
+    std::fill_n(gradient_.data(), count_, Score{0});
+    return add(*loss_, targets, normaliser, weight);
+  }
+
+  /// Adds a loss, or each of two that read the same scores. Weights that sum to 0 are nothing to learn from,
+  /// not 0/0.
+  template <class Part>
+  double add(const Part& loss, const typename Part::Targets& targets, const NormaliserOf<Part>& normaliser,
+             double weight) {
+    if constexpr (is_joint_loss<Part>) {
+      return add(loss.first, targets.first, normaliser.first, weight * loss.first_weight) +
+             add(loss.second, targets.second, normaliser.second, weight * loss.second_weight);
+    } else {
+      if (!is_positive(normaliser)) return 0;
+      const Index width = outputs();
+      const double value =
+          loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count_ / width, width}, targets,
+                                  normaliser, MatrixView<Score>{part_.data(), count_ / width, width});
+      for (Index i = 0; i < count_; ++i) {
+        gradient_.data()[i] += static_cast<Score>(weight * static_cast<double>(part_.data()[i]));
+      }
+      return weight * value;
+    }
+  }
+
+  const Loss* loss_;
+  typename Head::template Bound<B> head_;
+  Buffer<Score> scores_, gradient_;
+  Buffer<Score> part_;  // the gradient of one of several losses
+  Index count_ = 0;
+};
+
+/// A language model: its loss goes through the unembedding without logits of all rows.
+template <class B>
+class Objective<LanguageModelHead, LanguageModelLoss, B> {
+ public:
+  using Score = typename B::Score;
+
+  Objective(const LanguageModelHead& head, const LanguageModelLoss&, Index hidden_width,
+            Parameters<B>& parameters, const Unembedding& unembedding)
+      : head_(head, hidden_width, parameters, unembedding) {}
+
+  Index outputs() const { return head_.outputs(); }
+
+  /// The logits of hidden rows: (R, V).
+  std::span<const Score> score(Tape<B>& tape, Var hidden) {
+    const Var logits = head_.forward(tape, hidden);
+    count_ = tape.rows(logits) * tape.cols(logits);
+    if (scores_.size() < count_) scores_ = Buffer<Score>(count_);
+    B::to_host(tape.handle(), static_cast<const Score*>(tape.value(logits).data), scores_.data(), count_);
+    B::wait(tape.handle());
+    return scores();
+  }
+  /// None after accumulate(): they are never all there.
+  std::span<const Score> scores() const { return {scores_.data(), count_}; }
+
+  double accumulate(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser,
+                    double weight) {
+    count_ = 0;
+    return run(tape, hidden, targets, normaliser, weight, true);
+  }
+  double loss(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser) {
+    return run(tape, hidden, targets, normaliser, 1, false);
+  }
+
+ private:
+  using Next = NextTokenTargets::Next;
+
+  double run(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser, double weight,
+             bool gradient) {
+    if (!is_positive(normaliser)) return 0;
+    // By row, in the order they came. (std::stable_sort would ask for memory.)
+    order_.resize(targets.next.size());
+    for (Index i = 0; i < order_.size(); ++i) order_[i] = static_cast<std::uint32_t>(i);
+    std::sort(order_.begin(), order_.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return std::pair(targets.next[a].row, a) < std::pair(targets.next[b].row, b);
+    });
+    next_.rows.clear();
+    next_.begin.assign(1, 0);
+    next_.tokens.clear();
+    next_.weights.clear();
+    for (const std::uint32_t i : order_) {
+      const Next& next = targets.next[i];
+      if (next_.rows.empty() || next_.rows.back() != next.row) {
+        next_.rows.push_back(next.row);
+        next_.begin.push_back(next_.begin.back());
+      }
+      ++next_.begin.back();
+      next_.tokens.push_back(next.token);
+      next_.weights.push_back(static_cast<typename B::Stat>(weight * next.weight / normaliser));
+    }
+    return next_token_loss(tape, hidden, head_.unembedding(), next_, gradient);
+  }
+
+  typename LanguageModelHead::template Bound<B> head_;
+  Buffer<Score> scores_;
+  Index count_ = 0;
+  NextTokens<typename B::Stat> next_;
+  std::vector<std::uint32_t> order_;
+};
+
+/// Two objectives on the same hidden rows. What the model scores is the first's.
+template <class HeadA, class HeadB, class LossA, class LossB, class B>
+class Objective<JointHead<HeadA, HeadB>, JointLoss<LossA, LossB>, B> {
+ public:
+  using Loss = JointLoss<LossA, LossB>;
+  using Score = typename B::Score;
+
+  /// Throws UsageError when the two heads name a parameter alike.
+  Objective(const JointHead<HeadA, HeadB>& head, const Loss& loss, Index hidden_width,
+            Parameters<B>& parameters, const Unembedding& unembedding)
+      : loss_(&loss),
+        first_(head.first, loss.first, hidden_width, parameters, unembedding),
+        second_(head.second, loss.second, hidden_width, parameters, unembedding) {}
+
+  Index outputs() const { return first_.outputs(); }
+  Index second_outputs() const { return second_.outputs(); }
+
+  std::span<const Score> score(Tape<B>& tape, Var hidden) { return first_.score(tape, hidden); }
+  std::span<const Score> scores() const { return first_.scores(); }
+
+  double accumulate(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
+                    const NormaliserOf<Loss>& normaliser, double weight) {
+    const double first =
+        first_.accumulate(tape, hidden, targets.first, normaliser.first, weight * loss_->first_weight);
+    return first +
+           second_.accumulate(tape, hidden, targets.second, normaliser.second, weight * loss_->second_weight);
+  }
+  double loss(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
+              const NormaliserOf<Loss>& normaliser) {
+    return loss_->first_weight * first_.loss(tape, hidden, targets.first, normaliser.first) +
+           loss_->second_weight * second_.loss(tape, hidden, targets.second, normaliser.second);
+  }
+
+ private:
+  const Loss* loss_;
+  Objective<HeadA, LossA, B> first_;
+  Objective<HeadB, LossB, B> second_;
+};
+
+}  // namespace merit::inline MERIT_ABI::detail
