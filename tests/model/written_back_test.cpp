@@ -314,8 +314,11 @@ TEST_CASE("every value of every field of the card reads back") {
     CHECK((*read == described(model, card)));
   }
   // What is filled in from the model.
-  ModelCard own{
-      .merit_version = "0.0.9", .backbone = "own", .head = {{"name", "h"}}, .loss = {{"name", "l"}}};
+  ModelCard own;
+  own.merit_version = "0.0.9";
+  own.backbone = "own";
+  own.head = {{"name", "h"}};
+  own.loss = {{"name", "l"}};
   CHECK((model_card_from(to_json(own), "card") == own));
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
 
