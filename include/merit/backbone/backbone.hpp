@@ -1,8 +1,9 @@
 // The contract of a backbone: tokens to hidden rows.
 //
 // A backbone is two structs. The outer one, `Llama`, is an aggregate of numbers a user may change, copyable
-// and independent of any machine, which lists them by fields() (core/field.hpp). The inner one, `Llama::Bound<B>`, lives with a model on backend B: it
-// declares the parameters in its constructor and computes.
+// and independent of any machine, which lists them by fields() (core/field.hpp). The inner one,
+// `Llama::Bound<B>`, lives with a model on backend B: it declares the parameters in its constructor and
+// computes.
 //
 // Requires of forward(tape, forest): the forest is valid (built by ForestBuilder), wants at least one row,
 // and outlives the step; its tokens are below the vocabulary size (the model checks them once). Ensures: a
@@ -68,13 +69,8 @@ inline Init initial_weight(double deviation, Index inputs) {
   return Init::normal(deviation > 0 ? deviation : 1 / std::sqrt(static_cast<double>(inputs)));
 }
 
-/// Throws ConfigError for more layers than anybody has: each takes memory before its size is looked at.
-inline void check_layers(const char* backbone, Index layers) {
-  constexpr Index most = 10000;
-  if (layers > most) {
-    throw ConfigError(detail::concat(backbone, ": layers is ", layers, ", expected at most ", most));
-  }
-}
+/// More layers than anybody has: each takes memory before its size is looked at.
+inline constexpr double most_layers = 10000;
 
 /// What a backbone reads: tokens, or feature vectors.
 template <class Backbone>

@@ -214,7 +214,7 @@ inline void append_targets(BinaryTargets& targets, const StepsExample& example, 
 inline void append_targets(ClassTargets& targets, const OutcomeExample& example, const ExampleRows& rows) {
   if (targets.classes != 2) {
     throw UsageError(
-        detail::concat("outcomes have labels of 2 classes, right and wrong; the head has ", targets.classes));
+        detail::concat("outcomes have labels of 2 classes, wrong and right; the head has ", targets.classes));
   }
   const double both[2] = {1 - example.label, example.label};
   targets.begin_sequence(example.weight);
