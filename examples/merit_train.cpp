@@ -221,9 +221,13 @@ int run(int argc, char** argv) {
                           .note = note,
                           .resumes = has_run && options.resume,
                           .finished = finished};
+  const bool reads_file = !options.from.empty() || job.resumes || finished;
   const auto model = programs::make_model(
-      saved.backbone,
-      {.head = saved.head, .loss = chosen.loss, .threads = options.threads, .seed = options.training.seed});
+      saved.backbone, {.head = saved.head,
+                       .loss = chosen.loss,
+                       .threads = options.threads,
+                       .seed = options.training.seed,
+                       .initial = reads_file ? merit::Initial::from_file : merit::Initial::drawn});
   return programs::Run(*model, job)();
 }
 
