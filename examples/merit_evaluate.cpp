@@ -84,7 +84,7 @@ FileKind kind_of(const std::string& file) {
       file +
       ": found a first record of no kind, expected one of: preference, ranking, ratings, outcome, "
       "steps, value, judge; or one of the layouts " +
-      merit::detail::all_benchmark_layouts());
+      merit::list_of_names<merit::BenchmarkLayout>());
 }
 
 /// Throws ConfigError where the model's scores say nothing about the kind of records.

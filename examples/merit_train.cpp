@@ -41,6 +41,24 @@ bool has_soft_labels(const programs::Examples& examples) {
   return false;
 }
 
+/// What each score of a row stands for; nothing where it is a reward.
+std::vector<std::string> labels_of(const programs::AnyHead& any_head) {
+  return std::visit(
+      []<class Head>(const Head&) -> std::vector<std::string> {
+        constexpr Index scores = merit::head_width<Head>;
+        switch (Head::meaning) {
+          case merit::ScoreMeaning::per_token: return {"right"};
+          case merit::ScoreMeaning::per_state: return {"return"};
+          default: break;
+        }
+        if (scores == 3) return {"bad", "neutral", "good"};
+        if (scores == 2) return {"bad", "good"};
+        if (Head::meaning == merit::ScoreMeaning::per_step) return {"good"};
+        return {};
+      },
+      any_head);
+}
+
 /// The card of the model to be: how its records were read and how its scores are to be.
 merit::ModelCard card_of(const programs::TrainingOptions& o, const programs::ModelChoice& chosen,
                          const programs::Examples& examples) {
@@ -48,20 +66,15 @@ merit::ModelCard card_of(const programs::TrainingOptions& o, const programs::Mod
   merit::ModelCard card = programs::card_of(model);
   card.kind = programs::name_of_kind(chosen.kind);
   const programs::ScoreMeaning meaning = programs::meaning_of(model.head);
-  const std::string head = programs::name_of(model.head);
+  card.labels = labels_of(model.head);
   if (meaning == programs::ScoreMeaning::per_step) {
     card.other["step_scale"] = merit::name_of(model.tokenize.step_scale);
     card.other["neutral_steps"] = merit::name_of(model.tokenize.neutral);
-    card.labels = head == "step_ternary" ? std::vector<std::string>{"bad", "neutral", "good"}
-                  : head == "step_logit" ? std::vector<std::string>{"good"}
-                                         : std::vector<std::string>{"bad", "good"};
     // Labels that stop at an error go with the product, Monte-Carlo estimates with the last.
     card.aggregation = has_soft_labels(examples) ? "last" : "product";
   } else if (meaning == programs::ScoreMeaning::per_token) {
-    card.labels = {"right"};
     card.aggregation = "mean";
   } else if (meaning == programs::ScoreMeaning::per_state) {
-    card.labels = {"return"};
     card.other["gamma"] = model.tokenize.gamma;
     card.other["lambda"] = model.tokenize.lambda;
     card.aggregation = "last";
@@ -132,7 +145,7 @@ int run(int argc, char** argv) {
   if (!options.config.empty()) config = programs::read_options_file(app, options.config, "backbone");
   const auto given = [&app](const std::string& option) { return app.count(option) != 0; };
   programs::check_combinations(options, given);
-  options.training.schedule.decay = programs::decay_from_name(options.decay);
+  options.training.schedule.decay = programs::named_by<merit::Schedule::Decay>("--decay", options.decay);
   options.training.sharing = options.no_sharing ? merit::Sharing::no : merit::Sharing::yes;
   options.training.validate();
 
@@ -188,9 +201,10 @@ int run(int argc, char** argv) {
     return set;
   };
   programs::RecordSet train = read(options.train, nullptr);
-  if (programs::name_of(chosen.loss) == "pairwise" &&
+  if (merit::reads_pairs(chosen.loss) &&
       (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
-    programs::require_preferences(train, "which is what the pairwise loss learns from");
+    programs::require_preferences(
+        train, "which is what the " + programs::name_of(chosen.loss) + " loss learns from");
   if (chosen.kind == RecordKind::preference && options.margin == "none") programs::remove_margins(train);
   if (options.join_conversations) programs::join_conversations(train);
   std::optional<programs::RecordSet> eval, calibrate;

@@ -15,63 +15,28 @@ namespace programs {
 
 // ---- Head and loss ---
 
-/// A head and a loss that learn from a kind of records.
-struct HeadAndLoss {
-  const char* head;
-  const char* loss;
-};
-
-/// What learns from each kind; the first is the usual one.
-inline std::vector<HeadAndLoss> what_fits(RecordKind kind) {
-  switch (kind) {
-    case RecordKind::preference:
-      return {{"scalar", "pairwise"}, {"two_layer", "pairwise"}, {"scalar", "plackett_luce"}};
-    case RecordKind::judge: return {{"scalar", "pairwise"}, {"two_layer", "pairwise"}};
-    case RecordKind::ranking:
-      return {{"scalar", "plackett_luce"}, {"scalar", "pairwise"}, {"two_layer", "pairwise"}};
-    case RecordKind::ratings:
-      return {{"scalar", "regression"},
-              {"attributes", "regression"},
-              {"scalar", "pairwise"},
-              {"two_layer", "pairwise"},
-              {"scalar", "plackett_luce"}};
-    case RecordKind::outcome:
-      return {{"token", "binary_cross_entropy"},
-              {"verifier", "joint"},
-              {"scalar", "binary_cross_entropy"},
-              {"scalar", "regression"}};
-    case RecordKind::steps:
-      return {{"step_logit", "binary_cross_entropy"},
-              {"step_ternary", "cross_entropy"},
-              {"step_binary", "cross_entropy"},
-              {"token_logits", "cross_entropy"}};
-    case RecordKind::rollout: break;
-  }
-  return {{"value", "value"}};
-}
-
-/// The head and loss asked for; what is left open is as usual. `usual_head` goes before the first of the
-/// list.
-inline HeadAndLoss choose_policies(RecordKind kind, const std::string& head, const std::string& loss,
-                                   const std::string& usual_head) {
-  const std::vector<HeadAndLoss> fitting = what_fits(kind);
-  const auto agrees = [&](const HeadAndLoss& one, const std::string& wanted_head) {
+/// The head and loss asked for among the pairs that learn from a kind of records; what is left open is as
+/// usual. `usual_head` goes before the kind's usual one.
+inline merit::PolicyPair choose_policies(RecordKind kind, const std::string& head, const std::string& loss,
+                                         const std::string& usual_head) {
+  std::vector<merit::PolicyPair> fitting;
+  merit::for_each_pair(kind, [&](const merit::PolicyPair& pair) { fitting.push_back(pair); });
+  const auto agrees = [&](const merit::PolicyPair& one, const std::string& wanted_head) {
     return (wanted_head.empty() || wanted_head == one.head) && (loss.empty() || loss == one.loss);
   };
   for (const std::string& wanted : {head.empty() ? usual_head : head, head}) {
-    for (const HeadAndLoss& one : fitting) {
+    for (const merit::PolicyPair& one : fitting) {
       if (agrees(one, wanted)) return one;
     }
   }
-  std::string list;
-  for (const HeadAndLoss& one : fitting) {
-    list += (list.empty() ? "" : ", ") + std::string(one.head) + " with " + one.loss;
-  }
+  std::vector<std::string> list;
+  for (const merit::PolicyPair& one : fitting)
+    list.push_back(merit::detail::concat(one.head, " with ", one.loss));
   std::string asked;
   if (!head.empty()) asked += " --head " + head;
   if (!loss.empty()) asked += " --loss " + loss;
   throw merit::ConfigError("found" + asked + ", expected for records of the kind " + name_of_kind(kind) +
-                           " one of: " + list);
+                           " one of: " + joined(list));
 }
 
 /// The one token that a text is. Throws ConfigError.
@@ -84,21 +49,18 @@ inline merit::Token token_of(const std::string& text, const merit::AnyTokenizer&
                                                  " tokens of ", tokenizer.name(), ", expected one"));
 }
 
-/// The numbers of a head from the options. `attributes` is how many ratings a record of the data gives.
-inline void set_head(const TrainingOptions& o, const std::string& loss, const merit::AnyTokenizer& tokenizer,
-                     Index attributes, AnyHead& any) {
+/// The settings of a head from the options. `attributes` is how many ratings a record of the data gives,
+/// `compares` whether the loss reads differences of scores alone.
+template <class Given>
+void set_head(const TrainingOptions& o, Given given, bool compares, const merit::AnyTokenizer& tokenizer,
+              Index attributes, AnyHead& any) {
   std::visit(
       [&]<class Head>(Head& head) {
+        set_from(o.head_settings, given, head);
         if constexpr (std::is_same_v<Head, merit::ScalarHead>) {
-          // A constant changes no preference, but a rating or a probability.
-          head.bias = o.head_bias || (loss != "pairwise" && loss != "plackett_luce");
-        } else if constexpr (std::is_same_v<Head, merit::TwoLayerHead>) {
-          head.inner = o.inner_size;
-          const merit::Json settings = {{"inner", o.inner_size}, {"activation", o.activation}};
-          merit::read_settings(settings, "--activation", head);
+          if (!compares) head.bias = true;  // a constant changes no preference, but a rating or a probability
         } else if constexpr (std::is_same_v<Head, merit::AttributeHead>) {
-          head.merge_weights = o.merge_weights;
-          if (head.merge_weights.empty()) head.merge_weights.assign(attributes, 1.0);
+          if (!given("--merge-weights")) head.merge_weights.assign(attributes, 1.0);
         } else if constexpr (std::is_same_v<Head, VerifierHead>) {
           head.first.token = o.verifier_token.empty()
                                  ? tokenizer.eos()
@@ -107,52 +69,6 @@ inline void set_head(const TrainingOptions& o, const std::string& loss, const me
           head.tokens = {token_of(o.bad_token, tokenizer, "--bad-token"),
                          token_of(o.good_token, tokenizer, "--good-token")};
         }
-      },
-      any);
-}
-
-inline merit::Denominator denominator_from_name(const std::string& name) {
-  if (name == "per_token") return merit::Denominator::per_token;
-  if (name == "per_sequence") return merit::Denominator::per_sequence;
-  throw merit::ConfigError("--denominator is \"" + name + "\", expected per_token or per_sequence");
-}
-
-/// The numbers of a loss from the options. Throws ConfigError about the first that cannot be.
-inline void set_loss(const TrainingOptions& o, AnyLoss& any) {
-  const auto set_labels = [&](auto& loss) {
-    loss.denominator = denominator_from_name(o.denominator);
-    loss.label_smoothing = o.label_smoothing;
-    if constexpr (requires { loss.focal; }) {
-      loss.focal = o.focal;
-      loss.positive_weight = o.positive_weight;
-    }
-  };
-  std::visit(
-      [&]<class Loss>(Loss& loss) {
-        if constexpr (std::is_same_v<Loss, merit::PairwiseLoss>) {
-          loss.label_smoothing = o.label_smoothing;
-          loss.scale = o.loss_scale;
-          loss.centering = o.centering;
-        } else if constexpr (std::is_same_v<Loss, merit::PlackettLuceLoss>) {
-          if (o.ties != "efron" && o.ties != "breslow") {
-            throw merit::ConfigError("--ties is \"" + o.ties + "\", expected efron or breslow");
-          }
-          loss.top = o.top;
-          loss.ties = o.ties == "efron" ? merit::Ties::efron : merit::Ties::breslow;
-          loss.divide_by_choices = o.divide_by_choices;
-        } else if constexpr (std::is_same_v<Loss, merit::CrossEntropyLoss>) {
-          set_labels(loss);
-          loss.class_weights = o.class_weights;
-        } else if constexpr (std::is_same_v<Loss, merit::ValueLoss>) {
-          loss.clip = o.value_clip;
-        } else if constexpr (std::is_same_v<Loss, VerifierLoss>) {
-          set_labels(loss.first);
-          loss.first_weight = o.reward_weight;
-          loss.second_weight = o.language_model_weight;
-        } else if constexpr (requires { loss.focal; }) {
-          set_labels(loss);
-        }
-        merit::validate(loss);
       },
       any);
 }
@@ -326,7 +242,7 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
   ModelChoice choice;
   choice.kind = kind_named(o.kind);
   const std::string kind_name = name_of_kind(choice.kind);
-  check_owners(kind_options, "kind", kind_name, given);
+  check_owners(kind_options(), "kind", kind_name, given);
 
   // Steps are labelled good or bad, or neutral too: that decides the usual head.
   merit::StepScale scale = merit::step_scale_from_name(o.step_scale);
@@ -343,29 +259,35 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
     from = read_usable(o.from, open, program);
     if (from->has_head) usual_head = name_of(from->head);
   }
-  const HeadAndLoss policies = choose_policies(choice.kind, o.head, o.loss, usual_head);
-  check_owners(head_options, "head", policies.head, given);
-  check_owners(loss_options, "loss", policies.loss, given);
+  const merit::PolicyPair policies = choose_policies(choice.kind, o.head, o.loss, usual_head);
+  const std::string head_name(policies.head);
+  const std::string loss_name(policies.loss);
+  check_owners(o.head_settings, "head", head_name, given);
+  check_owners(head_options(), "head", head_name, given);
+  check_owners(o.loss_settings, "loss", loss_name, given);
+  check_owners(loss_options(), "loss", loss_name, given);
 
   choice.model = choose_backbone(o, from, config, choice.kind, given);
-  set_tokenize(o, choice.kind, std::string_view(policies.loss) == "regression", given, choice.model.tokenize);
+  set_tokenize(o, choice.kind, loss_name == "regression", given, choice.model.tokenize);
   choice.model.tokenize.step_scale = scale;
   AnyHead& head = choice.model.head;
-  const bool goes_on = from && from->has_head && name_of(from->head) == policies.head;
-  head = goes_on ? from->head : *head_named(policies.head);
+  const bool goes_on = from && from->has_head && name_of(from->head) == head_name;
+  head = goes_on ? from->head : *head_named(head_name);
+  choice.loss = *loss_named(loss_name, head);
+  std::visit([&](auto& loss) { set_from(o.loss_settings, given, loss); }, choice.loss);
+  std::visit([](const auto& loss) { merit::validate(loss); }, choice.loss);
   bool changed = !goes_on;
-  for (const auto& [option, owners] : head_options) changed = changed || given(option);
+  for (const OptionOf& one : o.head_settings) changed = changed || given(one.option);
+  for (const OptionOf& one : head_options()) changed = changed || given(one.option);
   if (changed) {
     Index attributes = 1;
-    if (choice.kind == RecordKind::ratings && std::string_view(policies.head) == "attributes") {
+    if (choice.kind == RecordKind::ratings && head_name == "attributes") {
       require_no_pipe(o.train);
       merit::RatingsReader reader{std::filesystem::path(o.train.front())};
       if (const auto record = reader.next()) attributes = record->attributes;
     }
-    set_head(o, policies.loss, *choice.model.tokenizer, attributes, head);
+    set_head(o, given, merit::compares(choice.loss), *choice.model.tokenizer, attributes, head);
   }
-  choice.loss = *loss_named(policies.loss, head);
-  set_loss(o, choice.loss);
   return choice;
 }
 

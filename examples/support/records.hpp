@@ -10,7 +10,7 @@
 #include "merit/data/record.hpp"
 #include "merit/data/steps_of_text.hpp"
 #include "merit/data/tokenize_options.hpp"
-#include "merit/run/record_kind.hpp"
+#include "merit/run/kind_names.hpp"
 #include "merit/text/any_tokenizer.hpp"
 
 namespace programs {

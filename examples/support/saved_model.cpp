@@ -13,17 +13,28 @@
 
 namespace programs {
 
+namespace {
+
+/// ", scalar, token, …"
+std::string linear_heads() {
+  std::string list;
+  merit::detail::for_each_type<AnyHead>([&]<class Head>(const Head&) {
+    if (merit::is_linear_head<Head>) list.append(", ").append(Head::name());
+  });
+  return list;
+}
+
+}  // namespace
+
 void declare(CLI::App& app, OpenFlags& flags) {
-  const auto text = [&](const char* option, auto& value, const char* type, const char* what) {
+  const auto text = [&](const char* option, auto& value, const char* type, const std::string& what) {
     return app.add_option(option, value, wrapped(what))->type_name(type);
   };
   text("--tokenizer", flags.tokenizer, "NAME|DIR",
        "bytes, words:N, ids:N or a folder with a tokenizer; for a model that names none");
   text("--head", flags.head, "NAME",
-       "how a published model is to be read whose head is not recognised or is another: scalar, attributes, "
-       "token, "
-       "step_binary, step_ternary, step_logit, value; or logits of the language model's: answer_logits, "
-       "token_logits");
+       "how a published model is to be read whose head is not recognised or is another: attributes" +
+           linear_heads() + "; or logits of the language model's: answer_logits, token_logits");
   text("--head-tokens", flags.head_tokens, "TEXT,TEXT",
        "the tokens whose logits a head of logits reads, bad before good, such as no,yes")
       ->delimiter(',')
@@ -102,14 +113,10 @@ std::unique_ptr<AnyModel> load_usable(const SavedModel& saved, int threads, cons
         "one of it, and --head answer_logits --head-tokens no,yes reads the language model's own "
         "logits");
   }
-  std::optional<AnyLoss> loss = saved.loss;
-  for (const char* name :  // else any that fits, as nothing is learned
-       {"pairwise", "regression", "binary_cross_entropy", "cross_entropy", "value", "joint"}) {
-    if (!loss) loss = loss_named(name, saved.head);
-  }
+  const AnyLoss loss = saved.loss ? *saved.loss : merit::some_loss(saved.head);
   auto model = make_model(
       saved.backbone,
-      {.head = saved.head, .loss = *loss, .threads = threads, .initial = merit::Initial::from_file});
+      {.head = saved.head, .loss = loss, .threads = threads, .initial = merit::Initial::from_file});
   load(*model, saved.head, saved.place, merit::load_options(saved), program);
   return model;
 }

@@ -1,13 +1,16 @@
 // The options of merit_train: what there is, and what may not be given together.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
+#include "merit/run/model_set.hpp"
 #include "merit/train/trainer.hpp"
+#include "policy_options.hpp"
 #include "program.hpp"
 
 namespace programs {
@@ -30,21 +33,15 @@ struct TrainingOptions {
   bool join_conversations = false, last_step_only = false;
   double gamma = 1, lambda = 0.95;
 
-  std::string head, activation = "relu", verifier_token, bad_token = "-", good_token = "+", aggregation;
-  bool head_bias = false;
-  Index inner_size = 0;
-  std::vector<double> merge_weights;
+  std::string head, verifier_token, bad_token = "-", good_token = "+", aggregation;
+  std::vector<PolicyOption> head_settings = programs::head_settings();
 
   std::string tokenizer = "bytes", truncation = "drop";
   Index max_tokens = 2048;
   bool without_prompt = false, strings_as_chat = false;
 
-  std::string loss, margin, denominator = "per_token", ties = "efron", calibration;
-  double label_smoothing = 0, loss_scale = 1, centering = 0, positive_weight = 1, focal = 0, value_clip = 0;
-  double reward_weight = 1, language_model_weight = 1;
-  std::vector<double> class_weights;
-  Index top = 0;
-  bool divide_by_choices = false;
+  std::string loss, margin, calibration;
+  std::vector<PolicyOption> loss_settings = programs::loss_settings();
 
   merit::TrainOptions training;
   std::string decay = "cosine";
@@ -62,6 +59,16 @@ inline constexpr const char* sizes[] = {"--hidden-size",       "--layers",      
                                         "--intermediate-size", "--width",         "--qkv-bias", "--head-norm",
                                         "--max-positions",     "--init-deviation"};
 
+/// The heads, or the losses, that learn from some kind of records.
+inline std::string trained(std::string_view merit::PolicyPair::*member) {
+  std::vector<std::string> names;
+  for (const merit::PolicyPair& pair : merit::policy_pairs) {
+    const std::string name(pair.*member);
+    if (pair.is_trained() && std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  return joined(names);
+}
+
 inline void declare(CLI::App& app, TrainingOptions& o) {
   const char* group = "Files";
   const auto number = [&](const char* option, auto& value, const char* what) {
@@ -76,7 +83,7 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
         ->type_name("X")
         ->check(programs::is_number<double>, "");
   };
-  const auto text = [&](const char* option, auto& value, const char* type, const char* what) {
+  const auto text = [&](const char* option, auto& value, const char* type, std::string_view what) {
     return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name(type);
   };
   const auto flag = [&](const char* option, bool& value, const char* what) {
@@ -146,19 +153,8 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   real("--lambda", o.lambda, "of generalised advantage estimation, where records have values (value)");
 
   group = "Head";
-  text("--head", o.head, "NAME",
-       "scalar, two_layer, attributes, token, verifier, step_ternary, step_binary, step_logit, token_logits, "
-       "value; "
-       "empty: what is usual for the kind");
-  flag("--head-bias", o.head_bias,
-       "the head has a bias; it changes no preference, and is there anyway for other losses (scalar)");
-  number("--inner-size", o.inner_size, "width of the hidden layer; 0: as a hidden row (two_layer)");
-  text("--activation", o.activation, "NAME", "relu, gelu or gelu_tanh (two_layer)");
-  text("--merge-weights", o.merge_weights, "X,X",
-       "by which attributes become one score; empty: all 1 (attributes)")
-      ->delimiter(',')
-      ->check(programs::is_number<double>, "")
-      ->default_str("");
+  text("--head", o.head, "NAME", trained(&merit::PolicyPair::head) + "; empty: what is usual for the kind");
+  declare(app, group, o.head_settings);
   text("--verifier-token", o.verifier_token, "TEXT",
        "the token whose logit is the score; empty: the end of sequence (verifier)");
   text("--bad-token", o.bad_token, "TEXT", "the token of a bad step (token_logits)");
@@ -183,40 +179,14 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   flag("--without-prompt", o.without_prompt, "ablation: the model sees completions only");
 
   group = "Loss";
-  text("--loss", o.loss, "NAME",
-       "pairwise, plackett_luce, regression, binary_cross_entropy, cross_entropy, joint, value; empty: what "
-       "is usual "
-       "for the head");
-  real("--label-smoothing", o.label_smoothing,
-       "share of labels taken to be wrong (pairwise, to 0.5), or spread over the classes "
-       "(binary_cross_entropy, "
-       "cross_entropy, joint)");
-  real("--loss-scale", o.loss_scale, "factor on the difference of scores inside the sigmoid (pairwise)");
-  real("--centering", o.centering, "weight of the squared sum of a pair's scores; 0.01 is usual (pairwise)");
+  text("--loss", o.loss, "NAME", trained(&merit::PolicyPair::loss) + "; empty: what is usual for the head");
+  declare(app, group, o.loss_settings);
   text("--margin", o.margin, "NAME",
        "by how much the better one should win: none; record, what the record says; rating:SCALE, by the "
        "difference of "
        "ratings; strength:llama2_small or strength:llama2_large, by how many ranks it is better; empty: "
        "record for "
        "preferences, none for others (pairwise)");
-  text("--denominator", o.denominator, "NAME",
-       "labels are averaged per_token (or step), or per_sequence first (binary_cross_entropy, cross_entropy, "
-       "joint)");
-  real("--positive-weight", o.positive_weight,
-       "how much more a good label counts (binary_cross_entropy, joint)");
-  real("--focal", o.focal, "turns from what is already right; 2 is usual (binary_cross_entropy, joint)");
-  text("--class-weights", o.class_weights, "X,X",
-       "of bad, neutral and good, or bad and good; empty: all 1 (cross_entropy)")
-      ->delimiter(',')
-      ->check(programs::is_number<double>, "")
-      ->default_str("");
-  text("--ties", o.ties, "NAME", "what equal ranks mean: efron or breslow (plackett_luce)");
-  number("--top", o.top, "only the first N choices count; 0: all (plackett_luce)");
-  flag("--divide-by-choices", o.divide_by_choices,
-       "a group's loss is divided by its choices (plackett_luce)");
-  real("--value-clip", o.value_clip, "a value may not move further from the old one; 0: it may (value)");
-  real("--reward-weight", o.reward_weight, "of the reward's loss (joint)");
-  real("--language-model-weight", o.language_model_weight, "of the language model's loss (joint)");
   text("--calibration", o.calibration, "NAME",
        "what --calibrate fits: temperature or platt; empty: temperature for pairs and rankings, else platt");
 
@@ -264,63 +234,35 @@ void check_combinations(const TrainingOptions& o, Given given) {
     refuse("--from and --backbone contradict each other: give one of them");
 }
 
-inline merit::Schedule::Decay decay_from_name(const std::string& decay) {
-  for (const auto kind :
-       {merit::Schedule::Decay::constant, merit::Schedule::Decay::linear, merit::Schedule::Decay::cosine}) {
-    if (merit::name_of(kind) == decay) return kind;
-  }
-  throw merit::ConfigError("--decay is \"" + decay + "\", expected one of: constant, linear, cosine");
+/// The options of some kinds of records alone.
+inline std::vector<OptionOf> kind_options() {
+  return {{"--join-conversations", {"ranking"}},
+          {"--step-separator", {"steps"}},
+          {"--step-layout", {"steps"}},
+          {"--step-scale", {"steps"}},
+          {"--neutral", {"steps"}},
+          {"--after-first-error", {"steps"}},
+          {"--last-step-only", {"steps"}},
+          {"--gamma", {"value"}},
+          {"--lambda", {"value"}},
+          {"--aggregation", {"outcome", "steps", "value"}},
+          {"--calibrate", {"preference", "judge", "ranking", "outcome", "steps"}}};
 }
 
-/// An option, and the kinds, heads or losses that have it, with spaces around each.
-struct OptionOf {
-  const char* option;
-  const char* owners;
-};
-inline constexpr OptionOf kind_options[] = {{"--join-conversations", " ranking "},
-                                            {"--step-separator", " steps "},
-                                            {"--step-layout", " steps "},
-                                            {"--step-scale", " steps "},
-                                            {"--neutral", " steps "},
-                                            {"--after-first-error", " steps "},
-                                            {"--last-step-only", " steps "},
-                                            {"--gamma", " value "},
-                                            {"--lambda", " value "},
-                                            {"--aggregation", " outcome steps value "},
-                                            {"--calibrate", " preference judge ranking outcome steps "}};
-inline constexpr OptionOf head_options[] = {
-    {"--head-bias", " scalar "},        {"--inner-size", " two_layer "},
-    {"--activation", " two_layer "},    {"--merge-weights", " attributes "},
-    {"--verifier-token", " verifier "}, {"--bad-token", " token_logits "},
-    {"--good-token", " token_logits "}};
-inline constexpr OptionOf loss_options[] = {
-    {"--label-smoothing", " pairwise binary_cross_entropy cross_entropy joint "},
-    {"--loss-scale", " pairwise "},
-    {"--centering", " pairwise "},
-    {"--margin", " pairwise "},
-    {"--denominator", " binary_cross_entropy cross_entropy joint "},
-    {"--positive-weight", " binary_cross_entropy joint "},
-    {"--focal", " binary_cross_entropy joint "},
-    {"--class-weights", " cross_entropy "},
-    {"--ties", " plackett_luce "},
-    {"--top", " plackett_luce "},
-    {"--divide-by-choices", " plackett_luce "},
-    {"--value-clip", " value "},
-    {"--reward-weight", " joint "},
-    {"--language-model-weight", " joint "}};
+/// The options of some heads alone, beside their settings: tokens, said by their texts.
+inline std::vector<OptionOf> head_options() {
+  return {{"--verifier-token", {"verifier"}},
+          {"--bad-token", {"token_logits"}},
+          {"--good-token", {"token_logits"}}};
+}
 
-/// Options of another kind, head or loss may not be given. `what` is "kind", "head" or "loss", `name` which.
-template <class Given>
-void check_owners(std::span<const OptionOf> options, const std::string& what, const std::string& name,
-                  Given given) {
-  for (const auto& [option, owners] : options) {
-    if (!given(option) || std::string(owners).find(" " + name + " ") != std::string::npos) continue;
-    std::string list = owners;
-    list = list.substr(1, list.size() - 2);
-    for (std::size_t at = 0; (at = list.find(' ', at)) != list.npos; at += 2) list.replace(at, 1, ", ");
-    throw merit::ConfigError(std::string(option) + " is given, but the " + what + " is " + name +
-                             "; it is an option of: " + list);
-  }
+/// The options of some losses alone, beside their settings: margins, which are a pair's own.
+inline std::vector<OptionOf> loss_options() {
+  OptionOf margin{"--margin", {}};
+  merit::detail::for_each_type<merit::AnyLoss>([&](const auto& loss) {
+    if (merit::reads_pairs(loss)) margin.owners.emplace_back(loss.name());
+  });
+  return {margin};
 }
 
 }  // namespace programs

@@ -375,8 +375,7 @@ TEST_CASE("a card is kept with all it says, also what this version does not know
   const auto read = read_model_card(directory / "m");
   REQUIRE(read.has_value());
   CHECK(to_json(*read) == to_json(described(model, card)));
-  CHECK(read->head ==
-        Json{{"name", "scalar"}, {"bias", false}, {"start", {{"init_deviation", 0.02}}}});
+  CHECK(read->head == Json{{"name", "scalar"}, {"bias", false}, {"start", {{"init_deviation", 0.02}}}});
   CHECK(read->loss.at("label_smoothing") == 0.1);
   CHECK(read->other == card.other);
 

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <limits>
 #include <set>
 #include <string>
@@ -11,6 +13,7 @@
 
 #include "../io/temporary.hpp"
 #include "merit/core/field.hpp"
+#include "merit/io/file.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/model/policy_json.hpp"
 #include "merit/run/model_set.hpp"
@@ -216,6 +219,125 @@ TEST_CASE("what a card says wrongly is named with its file, field and what was e
     read_settings(Json{{"first", {{"token", -1}}}}, "merit.json: head", joint);
   });
   CHECK(contains(error, "merit.json: head.first: field \"token\": expected a whole number from 0"));
+}
+
+TEST_CASE(
+    "each pair of the compiled set names a head and a loss that fit, once, and each kind has a usual one") {
+  std::set<std::string> seen;
+  for (const PolicyPair& pair : policy_pairs) {
+    INFO(std::string(pair.head), " with ", std::string(pair.loss));
+    CHECK(seen.insert(std::string(pair.head) + " " + std::string(pair.loss)).second);
+    const auto head = head_named(std::string(pair.head));
+    REQUIRE(head.has_value());
+    CHECK(loss_named(std::string(pair.loss), *head).has_value());
+  }
+  for (Index i = 0; i < enum_names<RecordKind>.size(); ++i) {
+    const auto kind = static_cast<RecordKind>(i);
+    INFO(std::string(name_of(kind)));
+    Index usual = 0;
+    for (const PolicyPair& pair : policy_pairs) usual += pair.usual.has(kind) ? 1 : 0;
+    CHECK(usual == 1);
+    for_each_pair(kind, [&](const PolicyPair& pair) { CHECK(pair.is_trained()); });
+  }
+  detail::for_each_type<AnyHead>([](const auto& head) { CHECK_NOTHROW(some_loss(AnyHead(head))); });
+}
+
+// ---- The tables of the READMEs ---
+
+/// What a field may be.
+template <class Policy, class T>
+std::string allowed_text(const Field<Policy, T>& field) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return "true, false";
+  } else if constexpr (std::is_enum_v<T>) {
+    return list_of_names<T>();
+  } else {
+    const bool any = field.range.lowest == any_value().lowest;
+    if constexpr (detail::number_list<T>) {
+      const std::string count =
+          field.range.fewest == 0 ? "numbers" : detail::count_text(field.range) + " numbers";
+      using Number = typename T::value_type;
+      return any ? count : count + ", each " + detail::text_of(field.range, std::is_integral_v<Number>);
+    } else {
+      if (any && std::is_integral_v<T>) return "a whole number";
+      return detail::text_of(field.range, std::is_integral_v<T>);
+    }
+  }
+}
+
+struct SettingRow {
+  std::string setting;
+  std::string rest;  // of the row
+  std::vector<std::string> owners;
+};
+
+/// A row for each setting of a policy; what several share is one.
+template <class Policy>
+void append_rows_of(const std::string& owner, bool has_options, std::vector<SettingRow>& rows) {
+  if constexpr (has_fields<Policy>) {
+    const Policy usual{};
+    const Json json = detail::policy_json(usual);
+    Policy::fields([&]<class T>(const Field<Policy, T>& field) {
+      if constexpr (!detail::nested_policy<T>) {
+        const std::string name(field.name);
+        const Json value = (field.use == FieldUse::start ? json.at("start") : json).at(name);
+        const bool has_option = has_options && !field.command_line().empty() && value != Json(true);
+        const SettingRow row{name,
+                             " | " + allowed_text(field) + " | " +
+                                 (field.use == FieldUse::required ? "" : "`" + value.dump() + "`") + " | " +
+                                 (has_option ? "`" + field.command_line() + "`" : "") + " | " +
+                                 std::string(field.meaning) + " |\n",
+                             {}};
+        auto same = rows.begin();
+        while (same != rows.end() && (same->setting != row.setting || same->rest != row.rest)) ++same;
+        if (same == rows.end()) same = rows.insert(same, row);
+        if (same->owners.empty() || same->owners.back() != owner) same->owners.push_back(owner);
+      }
+    });
+  }
+}
+
+std::string table_of(const std::string& whose, const std::vector<SettingRow>& rows) {
+  std::string table =
+      "| setting | of the " + whose + " | may be | usual | option | means |\n|---|---|---|---|---|---|\n";
+  for (const SettingRow& row : rows) {
+    std::string owners;
+    for (const std::string& owner : row.owners) owners += (owners.empty() ? "" : ", ") + owner;
+    table += "| `" + row.setting + "` | " + owners + row.rest;
+  }
+  return table;
+}
+
+/// Between the marks in a room's README must stand the table.
+void check_shown(const std::string& room, const std::string& table) {
+  const char* named = std::getenv("MERIT_GOLDEN");
+  const std::filesystem::path golden = named != nullptr ? named : "tests/golden";
+  const std::string text = read_file(golden / "../../include/merit" / room / "README.md");
+  const std::string begin_mark = "<!-- settings: made by tests/model/fields_test.cpp -->\n";
+  const auto begin = text.find(begin_mark);
+  const auto end = text.find("<!-- end of settings -->");
+  REQUIRE(begin != std::string::npos);
+  REQUIRE(end != std::string::npos);
+  const auto from = begin + begin_mark.size();
+  INFO("between the marks in include/merit/", room, "/README.md must stand:\n", table);
+  const bool same = text.substr(from, end - from) == table;
+  CHECK(same);
+}
+
+TEST_CASE("the READMEs show the settings of heads and losses as fields() says") {
+  std::vector<SettingRow> heads;
+  detail::for_each_type<AnyHead>([&]<class Head>(const Head&) {
+    bool trained = false;
+    for (const PolicyPair& pair : policy_pairs)
+      trained = trained || (pair.head == name_in_set<Head>() && pair.is_trained());
+    append_rows_of<Head>(std::string(Head::name()), trained, heads);
+  });
+  append_rows_of<LmGainBiasHead>("lm_gain_bias", true, heads);
+  check_shown("head", table_of("heads", heads));
+  std::vector<SettingRow> losses;
+  detail::for_each_type<AnyLoss>(
+      [&]<class Loss>(const Loss&) { append_rows_of<Loss>(std::string(Loss::name()), true, losses); });
+  check_shown("loss", table_of("losses", losses));
 }
 
 TEST_CASE("what matters at the start alone makes no other model") {

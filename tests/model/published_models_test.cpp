@@ -127,7 +127,7 @@ template <class Backbone, class Head>
 constexpr bool is_compiled = false;
 template <class Head>
 constexpr bool is_compiled<Llama, Head> =
-    !std::is_same_v<Head, TokenHead> && !std::is_same_v<Head, ValueHead>;
+    !std::is_same_v<Head, TokenHead> && !std::is_same_v<Head, ValueHead> && !is_joint_head<Head>;
 template <>
 constexpr bool is_compiled<Gpt2, ScalarHead> = true;
 template <>

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "merit/core/error.hpp"
 #include "merit/core/version.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -45,6 +46,13 @@ std::string list_of_names() {
   std::string list;
   for (const std::string_view name : enum_names<E>) list.append(list.empty() ? "" : ", ").append(name);
   return list;
+}
+
+/// The value of that name. Throws ConfigError that lists the known ones; `what` says what is named.
+template <named_enum E>
+E value_from_name(std::string_view what, std::string_view name) {
+  if (const auto value = value_named<E>(name)) return *value;
+  throw ConfigError(detail::concat("found ", what, " \"", name, "\", expected one of: ", list_of_names<E>()));
 }
 
 }  // namespace merit::inline MERIT_ABI

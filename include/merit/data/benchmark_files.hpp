@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
 #include "merit/data/benchmarks/preference_layouts.hpp"
 #include "merit/data/benchmarks/rows.hpp"
@@ -35,37 +36,14 @@ using BenchmarkRows =
                  std::vector<ProcessBenchRow>, std::vector<PrmBenchRow>, std::vector<JudgeBenchRow>,
                  std::vector<LlmBarRow>, std::vector<Gsm8kRow>>;
 
-namespace detail {
-
-inline constexpr std::array<std::string_view, 8> benchmark_layout_names{
+template <>
+inline constexpr std::array<std::string_view, 8> enum_names<BenchmarkLayout>{
     "reward_bench", "reward_bench_2", "rm_bench", "process_bench",
     "prm_bench",    "judge_bench",    "llm_bar",  "gsm8k_solutions"};
 
-inline std::string all_benchmark_layouts() {
-  std::string names;
-  for (const std::string_view name : benchmark_layout_names)
-    names += (names.empty() ? "" : ", ") + std::string(name);
-  return names;
-}
-
-}  // namespace detail
-
-/// "reward_bench", "reward_bench_2", "rm_bench", "process_bench", "prm_bench", "judge_bench", "llm_bar" or
-/// "gsm8k_solutions".
-inline std::string_view name_of(BenchmarkLayout layout) {
-  const auto number = static_cast<Index>(layout);
-  if (number >= detail::benchmark_layout_names.size())
-    throw UsageError("found a benchmark layout that is none of the eight");
-  return detail::benchmark_layout_names[number];
-}
-
 /// The layout of that name. Throws ConfigError that lists the known ones.
 inline BenchmarkLayout benchmark_layout_from_name(std::string_view name) {
-  for (Index i = 0; i < detail::benchmark_layout_names.size(); ++i) {
-    if (detail::benchmark_layout_names[i] == name) return static_cast<BenchmarkLayout>(i);
-  }
-  throw ConfigError(detail::concat("found benchmark layout \"", name,
-                                   "\", expected one of: ", detail::all_benchmark_layouts()));
+  return value_from_name<BenchmarkLayout>("benchmark layout", name);
 }
 
 /// The layout of which `row`, the first object of a file, has the fields; nothing when it is none of them.
@@ -144,7 +122,7 @@ inline BenchmarkRows parse_benchmark(std::span<const BenchmarkRow> rows,
     for (const auto& [name, value] : rows[0].object.items()) fields += (fields.empty() ? "" : ", ") + name;
     throw DataError(detail::concat(rows[0].where(), ": found the fields ",
                                    fields.empty() ? "of an empty object" : fields,
-                                   ", expected those of a known layout: ", detail::all_benchmark_layouts()));
+                                   ", expected those of a known layout: ", list_of_names<BenchmarkLayout>()));
   }
   return detail::parse_layout_number(static_cast<Index>(*layout), rows);
 }

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/record_kind.hpp"
 #include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
 #include "merit/data/example.hpp"
-#include "merit/data/names.hpp"
 #include "merit/text/message.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -38,29 +38,9 @@ struct TemplateInputs {
 /// Which of its three forms a record is in.
 enum class RecordForm { text, ids, features };
 
-/// What a record says about its completions.
-enum class RecordKind { preference, ranking, ratings, outcome, steps, judge, rollout };
-
-namespace detail {
-
-inline constexpr NameTable<RecordKind, 7> record_kind_names{{{RecordKind::preference, "preference"},
-                                                             {RecordKind::ranking, "ranking"},
-                                                             {RecordKind::ratings, "ratings"},
-                                                             {RecordKind::outcome, "outcome"},
-                                                             {RecordKind::steps, "steps"},
-                                                             {RecordKind::judge, "judge"},
-                                                             {RecordKind::rollout, "rollout"}}};
-
-}  // namespace detail
-
-/// "preference", "ranking", "ratings", "outcome", "steps", "judge" or "rollout".
-inline std::string name_of(RecordKind kind) {
-  return detail::name_in(detail::record_kind_names, "kind of record", kind);
-}
-
 /// The kind of that name. Throws ConfigError that lists the known ones.
 inline RecordKind record_kind_from_name(std::string_view name) {
-  return detail::value_in(detail::record_kind_names, "kind of record", name);
+  return value_from_name<RecordKind>("kind of record", name);
 }
 
 /// Two completions of which one was preferred. Its form says which fields are filled; the others are empty.

@@ -29,11 +29,8 @@ inline RecordKind detect_record_kind(const std::filesystem::path& path) {
   const std::optional<OrderedJson> object = lines.next();
   if (!object) throw DataError(path.string() + ": found no record, expected at least one");
   if (const auto kind = kind_of(*object)) return *kind;
-  std::string names;
-  for (const auto& [kind, name] : detail::record_kind_names) {
-    names += (names.empty() ? "" : ", ") + std::string(name);
-  }
-  detail::throw_found(lines.position(), "record", "the fields of no kind", "those of one of: " + names);
+  detail::throw_found(lines.position(), "record", "the fields of no kind",
+                      "those of one of: " + list_of_names<RecordKind>());
 }
 
 /// What the numbers among the step labels of these files mean, which a record by itself does not say:

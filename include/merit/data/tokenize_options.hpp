@@ -1,6 +1,7 @@
 // What is asked of tokenizing: lengths, and what the labels of each kind of record become.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -8,10 +9,10 @@
 #include <string>
 #include <string_view>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/reading_rule.hpp"
 #include "merit/core/view.hpp"
-#include "merit/data/names.hpp"
 #include "merit/text/conversation_template.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -51,58 +52,29 @@ enum class StepLayout {
   chat_turns,  // as RLHFlow: each step is a user's message, which the assistant answers with "+"
 };
 
-namespace detail {
+template <>
+inline constexpr std::array<std::string_view, 5> enum_names<Truncation>{"drop", "cut_left", "cut_right",
+                                                                        "keep_completion", "error"};
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<StepScale>{"automatic", "binary", "ternary"};
+template <>
+inline constexpr std::array<std::string_view, 4> enum_names<NeutralSteps>{"keep", "as_good", "as_bad",
+                                                                          "unlabelled"};
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<StepLayout>{"separated", "trl", "chat_turns"};
 
-inline constexpr NameTable<StepLayout, 3> step_layout_names{
-    {{StepLayout::separated, "separated"}, {StepLayout::trl, "trl"}, {StepLayout::chat_turns, "chat_turns"}}};
-inline constexpr NameTable<Truncation, 5> truncation_names{{{Truncation::drop, "drop"},
-                                                            {Truncation::cut_left, "cut_left"},
-                                                            {Truncation::cut_right, "cut_right"},
-                                                            {Truncation::keep_completion, "keep_completion"},
-                                                            {Truncation::error, "error"}}};
-inline constexpr NameTable<StepScale, 3> step_scale_names{
-    {{StepScale::automatic, "automatic"}, {StepScale::binary, "binary"}, {StepScale::ternary, "ternary"}}};
-inline constexpr NameTable<NeutralSteps, 4> neutral_steps_names{{{NeutralSteps::keep, "keep"},
-                                                                 {NeutralSteps::as_good, "as_good"},
-                                                                 {NeutralSteps::as_bad, "as_bad"},
-                                                                 {NeutralSteps::unlabelled, "unlabelled"}}};
-
-}  // namespace detail
-
-/// "drop", "cut_left", "cut_right", "keep_completion" or "error".
-inline std::string name_of(Truncation truncation) {
-  return detail::name_in(detail::truncation_names, "truncation policy", truncation);
-}
-/// The policy of that name. Throws ConfigError that lists the known ones.
+// The value of a name. Each throws ConfigError that lists the known ones.
 inline Truncation truncation_from_name(std::string_view name) {
-  return detail::value_in(detail::truncation_names, "truncation policy", name);
+  return value_from_name<Truncation>("truncation policy", name);
 }
-
-/// "automatic", "binary" or "ternary".
-inline std::string name_of(StepScale scale) {
-  return detail::name_in(detail::step_scale_names, "step scale", scale);
-}
-/// The scale of that name. Throws ConfigError that lists the known ones.
 inline StepScale step_scale_from_name(std::string_view name) {
-  return detail::value_in(detail::step_scale_names, "step scale", name);
+  return value_from_name<StepScale>("step scale", name);
 }
-
-/// "keep", "as_good", "as_bad" or "unlabelled".
-inline std::string name_of(NeutralSteps neutral) {
-  return detail::name_in(detail::neutral_steps_names, "policy for neutral steps", neutral);
-}
-/// The policy of that name. Throws ConfigError that lists the known ones.
 inline NeutralSteps neutral_steps_from_name(std::string_view name) {
-  return detail::value_in(detail::neutral_steps_names, "policy for neutral steps", name);
+  return value_from_name<NeutralSteps>("policy for neutral steps", name);
 }
-
-/// "separated", "trl" or "chat_turns".
-inline std::string name_of(StepLayout layout) {
-  return detail::name_in(detail::step_layout_names, "step layout", layout);
-}
-/// The layout of that name. Throws ConfigError that lists the known ones.
 inline StepLayout step_layout_from_name(std::string_view name) {
-  return detail::value_in(detail::step_layout_names, "step layout", name);
+  return value_from_name<StepLayout>("step layout", name);
 }
 
 /// By how much the better of two completions should win: of its rating, the other's, and by how many ranks it

@@ -38,7 +38,7 @@ struct AttributeHead {
   template <class Visit>
   static void fields(const Visit& visit) {
     visit(Field{"merge_weights", &AttributeHead::merge_weights, any_value().counted(1),
-                "by which attributes become one score"});
+                "by which attributes become one score; all 1 if none are given"});
     visit(detail::bias_field(&AttributeHead::bias));
     visit(detail::init_deviation_field(&AttributeHead::init_deviation));
   }

@@ -64,4 +64,10 @@ struct LinearHead {
   friend bool operator==(const LinearHead&, const LinearHead&) = default;
 };
 
+/// Whether a head is a LinearHead.
+template <class Head>
+inline constexpr bool is_linear_head = false;
+template <ScoreMeaning Meaning, Index Outputs>
+inline constexpr bool is_linear_head<LinearHead<Meaning, Outputs>> = true;
+
 }  // namespace merit::inline MERIT_ABI

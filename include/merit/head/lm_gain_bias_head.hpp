@@ -30,7 +30,7 @@ struct LmGainBiasHead {
 
   template <class Visit>
   static void fields(const Visit& visit) {
-    visit(Field{"token", &LmGainBiasHead::token, any_value(), "whose logit is the score", "",
+    visit(Field{"token", &LmGainBiasHead::token, any_value(), "the token whose logit is the score", "",
                 FieldUse::required});
   }
 

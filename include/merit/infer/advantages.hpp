@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/infer/aggregate.hpp"
@@ -27,12 +28,12 @@ enum class MaskedTokens {
   zero,  // their reward and value are 0, and γ and λ go on counting (OpenRLHF)
 };
 
-namespace detail {
+template <>
+inline constexpr std::array<std::string_view, 2> enum_names<TerminalPlace>{"last_token", "one_past"};
+template <>
+inline constexpr std::array<std::string_view, 2> enum_names<MaskedTokens>{"skip", "zero"};
 
-inline constexpr std::array<std::pair<TerminalPlace, std::string_view>, 2> terminal_place_names{
-    {{TerminalPlace::last_token, "last_token"}, {TerminalPlace::one_past, "one_past"}}};
-inline constexpr std::array<std::pair<MaskedTokens, std::string_view>, 2> masked_tokens_names{
-    {{MaskedTokens::skip, "skip"}, {MaskedTokens::zero, "zero"}}};
+namespace detail {
 
 inline void require_mask(std::string_view who, std::span<const std::uint8_t> mask, Index size) {
   if (!mask.empty() && mask.size() != size)
@@ -43,12 +44,12 @@ inline void require_mask(std::string_view who, std::span<const std::uint8_t> mas
 
 /// "last_token" or "one_past". Throws ConfigError for another name.
 inline TerminalPlace terminal_place_from_name(std::string_view name) {
-  return detail::value_from_name("terminal place", name, detail::terminal_place_names);
+  return value_from_name<TerminalPlace>("terminal place", name);
 }
 
 /// "skip" or "zero". Throws ConfigError for another name.
 inline MaskedTokens masked_tokens_from_name(std::string_view name) {
-  return detail::value_from_name("masked tokens", name, detail::masked_tokens_names);
+  return value_from_name<MaskedTokens>("masked tokens", name);
 }
 
 /// Rewards that are 0 but for the score of the whole completion. (width)

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
@@ -29,28 +30,11 @@ enum class Aggregation {
   none_below,    // 1 when no score is under the threshold, 0 when any is
 };
 
+template <>
+inline constexpr std::array<std::string_view, 7> enum_names<Aggregation>{
+    "mean", "minimum", "product", "last", "mean_of_last", "weighted", "none_below"};
+
 namespace detail {
-
-/// The value of that name. Throws ConfigError that lists the known ones.
-template <class Enum, std::size_t N>
-Enum value_from_name(std::string_view what, std::string_view name,
-                     const std::array<std::pair<Enum, std::string_view>, N>& names) {
-  for (const auto& [value, known] : names) {
-    if (known == name) return value;
-  }
-  std::string expected;
-  for (const auto& [value, known] : names) expected += (expected.empty() ? "" : ", ") + std::string(known);
-  throw ConfigError(concat("found ", what, " \"", name, "\", expected one of: ", expected));
-}
-
-inline constexpr std::array<std::pair<Aggregation, std::string_view>, 7> aggregation_names{
-    {{Aggregation::mean, "mean"},
-     {Aggregation::minimum, "minimum"},
-     {Aggregation::product, "product"},
-     {Aggregation::last, "last"},
-     {Aggregation::mean_of_last, "mean_of_last"},
-     {Aggregation::weighted, "weighted"},
-     {Aggregation::none_below, "none_below"}}};
 
 inline void require_scores(std::string_view who, std::span<const double> scores) {
   if (scores.empty()) throw DataError(concat(who, ": there are no scores, expected at least one"));
@@ -64,17 +48,9 @@ inline void require_scores(std::string_view who, std::span<const double> scores)
 
 }  // namespace detail
 
-/// "mean", "minimum", "product", "last", "mean_of_last", "weighted" or "none_below".
-inline std::string_view name_of(Aggregation aggregation) {
-  for (const auto& [value, name] : detail::aggregation_names) {
-    if (value == aggregation) return name;
-  }
-  throw UsageError("found an aggregation that is none of the seven");
-}
-
 /// The aggregation of that name. Throws ConfigError that lists the known ones.
 inline Aggregation aggregation_from_name(std::string_view name) {
-  return detail::value_from_name("aggregation", name, detail::aggregation_names);
+  return value_from_name<Aggregation>("aggregation", name);
 }
 
 struct AggregateOptions {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/infer/aggregate.hpp"
@@ -23,26 +24,13 @@ enum class EnsembleRule {
   mean_minus_deviation,  // mean − λ · standard deviation: doubt lowers a score
 };
 
-namespace detail {
-
-inline constexpr std::array<std::pair<EnsembleRule, std::string_view>, 3> ensemble_rule_names{
-    {{EnsembleRule::mean, "mean"},
-     {EnsembleRule::worst, "worst"},
-     {EnsembleRule::mean_minus_deviation, "mean_minus_deviation"}}};
-
-}  // namespace detail
-
-/// "mean", "worst" or "mean_minus_deviation".
-inline std::string_view name_of(EnsembleRule rule) {
-  for (const auto& [value, name] : detail::ensemble_rule_names) {
-    if (value == rule) return name;
-  }
-  throw UsageError("found an ensemble rule that is none of the three");
-}
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<EnsembleRule>{"mean", "worst",
+                                                                          "mean_minus_deviation"};
 
 /// The rule of that name. Throws ConfigError that lists the known ones.
 inline EnsembleRule ensemble_rule_from_name(std::string_view name) {
-  return detail::value_from_name("ensemble rule", name, detail::ensemble_rule_names);
+  return value_from_name<EnsembleRule>("ensemble rule", name);
 }
 
 /// One score of the models' scores for one completion. The deviation divides by the number of models, so that

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/infer/advantages.hpp"
 #include "merit/infer/rerank.hpp"
 
@@ -21,12 +22,12 @@ enum class RewardTiming : std::uint8_t {
   dense,     // at each row: each token of an outcome model, the last token of each step of a process model
 };
 
-namespace detail {
+template <>
+inline constexpr std::array<std::string_view, 2> enum_names<RewardTiming>{"terminal", "dense"};
+template <>
+inline constexpr std::array<std::string_view, 2> enum_names<StepReward>{"score", "change"};
 
-inline constexpr std::array<std::pair<RewardTiming, std::string_view>, 2> reward_timing_names{
-    {{RewardTiming::terminal, "terminal"}, {RewardTiming::dense, "dense"}}};
-inline constexpr std::array<std::pair<StepReward, std::string_view>, 2> step_reward_names{
-    {{StepReward::score, "score"}, {StepReward::change, "change"}}};
+namespace detail {
 
 /// Sequences with one prompt that follow each other, together; ones without a prompt each by itself.
 inline std::vector<PromptCompletions> by_prompt(std::span<const Sequence> sequences) {
@@ -49,12 +50,12 @@ inline std::vector<PromptCompletions> by_prompt(std::span<const Sequence> sequen
 
 /// "terminal" or "dense". Throws ConfigError for another name.
 inline RewardTiming reward_timing_from_name(std::string_view name) {
-  return detail::value_from_name("reward timing", name, detail::reward_timing_names);
+  return value_from_name<RewardTiming>("reward timing", name);
 }
 
 /// "score" or "change". Throws ConfigError for another name.
 inline StepReward step_reward_from_name(std::string_view name) {
-  return detail::value_from_name("step reward", name, detail::step_reward_names);
+  return value_from_name<StepReward>("step reward", name);
 }
 
 /// Rewards at every token. (width) The scores are those of the completion's tokens, from the first; what is

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
 #include "merit/infer/batch.hpp"
 #include "merit/infer/rerank.hpp"
@@ -60,12 +61,9 @@ enum class StepSearchEnd : std::uint8_t {
   all_pruned,  // every branch scored below the threshold, and nothing in the beam was finished
   step_limit,  // branches were left that had max_steps steps and were not finished
 };
-
-/// "finished", "all_pruned" or "step_limit".
-inline std::string_view name_of(StepSearchEnd end) {
-  constexpr std::array<std::string_view, 3> names{"finished", "all_pruned", "step_limit"};
-  return names[static_cast<Index>(end)];
-}
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<StepSearchEnd>{"finished", "all_pruned",
+                                                                           "step_limit"};
 
 /// What a search found and what it cost.
 template <class Step>

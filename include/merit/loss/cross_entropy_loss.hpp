@@ -95,7 +95,7 @@ struct CrossEntropyLoss {
     using Loss = CrossEntropyLoss;
     visit(detail::denominator_field(&Loss::denominator));
     visit(Field{"class_weights", &Loss::class_weights, at_least(0),
-                "of bad, neutral and good, or bad and good; empty: all 1"});
+                "weights of bad, neutral and good, or bad and good; none: all 1"});
     visit(detail::label_smoothing_field(&Loss::label_smoothing));
   }
 

@@ -53,12 +53,12 @@ struct JointLoss {
 
   template <class Visit>
   static void fields(const Visit& visit) {
-    visit(Field{"first", &JointLoss::first, {}, "of the first scores"});
-    visit(Field{"second", &JointLoss::second, {}, "of the second scores"});
-    visit(Field{"first_weight", &JointLoss::first_weight, at_least(0), "of the first loss, the reward's",
-                "--reward-weight"});
+    visit(Field{"first", &JointLoss::first, {}, "the loss of the first scores"});
+    visit(Field{"second", &JointLoss::second, {}, "the loss of the second scores"});
+    visit(Field{"first_weight", &JointLoss::first_weight, at_least(0),
+                "weight of the first loss, the reward's", "--reward-weight"});
     visit(Field{"second_weight", &JointLoss::second_weight, at_least(0),
-                "of the second loss, the language model's", "--language-model-weight"});
+                "weight of the second loss, the language model's", "--language-model-weight"});
   }
 
   Normaliser normaliser(const Targets& targets) const {

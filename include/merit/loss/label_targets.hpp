@@ -55,7 +55,7 @@ namespace detail {
 template <class Loss>
 constexpr auto denominator_field(Denominator Loss::*denominator) {
   return Field{
-      "denominator", denominator, {}, "what labels are averaged over: all of them, or each sequence first"};
+      "denominator", denominator, {}, "whether labels are averaged all together, or in each sequence first"};
 }
 template <class Loss>
 constexpr auto label_smoothing_field(double Loss::*label_smoothing) {

@@ -13,30 +13,18 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/core/reading_rule.hpp"
 #include "merit/core/score_meaning.hpp"
-#include "merit/fwd.hpp"
-#include "merit/head/attribute_head.hpp"
-#include "merit/head/gated_regression_head.hpp"
-#include "merit/head/linear_head.hpp"
-#include "merit/head/token_logit_head.hpp"
-#include "merit/head/two_layer_head.hpp"
 #include "merit/io/json.hpp"
 #include "merit/model/computed_tensor.hpp"
 #include "merit/model/head_tensors.hpp"
+#include "merit/model/policy_set.hpp"
 #include "merit/model/published_gate.hpp"
 
 namespace merit::inline MERIT_ABI {
-
-/// The heads that published models are loaded into.
-using PublishedHeadSettings =
-    std::variant<ScalarHead, TwoLayerHead, AttributeHead, GatedRegressionHead, AnswerLogitHead, TokenHead,
-                 StepHead<1>, StepHead<2>, StepHead<3>, TwoLayerStepHead,
-                 TokenLogitHead<ScoreMeaning::per_step, 2>, ValueHead>;
 
 /// What a user says of a head, which goes before what the files say.
 struct HeadRequest {
@@ -49,7 +37,7 @@ struct HeadRequest {
 /// A head as published, and all that it takes to load it and to read its scores.
 struct PublishedHead {
   std::string layout;  // of its tensors: "linear", "two_layer", "gated_regression" or "logits"
-  PublishedHeadSettings settings;
+  AnyHead settings;
   ReadingRule reading;
   std::vector<std::pair<std::string, std::string>> names;  // LoadOptions::names
   std::vector<ComputedTensor> computed;                    // LoadOptions::computed
@@ -249,26 +237,10 @@ class HeadFinder {
       fail(concat("config.json names ", *count, " labels, but the head has ", outputs,
                   " outputs: ", tensors_.seen()));
     }
-    const bool steps = config_.scores_steps();
-    if (is("scalar", !steps && outputs == 1 && !is_cost()) && outputs == 1) {
-      head_.settings = ScalarHead{.bias = bias};
-    } else if (is("attributes", !steps)) {
+    const std::string name_of_head = linear_name(outputs);
+    if (name_of_head == AttributeHead::name()) {
       head_.settings = attributes(outputs, bias);
-    } else if (is("step_logit", steps && outputs == 1) && outputs == 1) {
-      head_.settings = StepHead<1>{.bias = bias};
-      head_.score = "sigmoid";
-    } else if (is("step_binary", steps && outputs == 2) && outputs == 2) {
-      head_.settings = StepHead<2>{.bias = bias};
-      head_.score = "softmax";
-    } else if (is("step_ternary", steps && outputs == 3) && outputs == 3) {
-      head_.settings = StepHead<3>{.bias = bias};
-      head_.score = "softmax";
-    } else if (is("token", false) && outputs == 1) {
-      head_.settings = TokenHead{.bias = bias};
-      head_.score = "sigmoid";
-    } else if (is("value", false) && outputs == 1) {
-      head_.settings = ValueHead{.bias = bias};
-    } else {
+    } else if (!set_linear(name_of_head, outputs, bias)) {
       misfit(outputs);
     }
     name(request_.name == "value" ? "value_head" : "score", stem, bias);
@@ -278,6 +250,28 @@ class HeadFinder {
       head_.mean = tensors_.find("normalizer.mean")->name;
       head_.variance = tensors_.find("normalizer.var")->name;
     }
+  }
+
+  /// The name of the linear head that is asked for, or else published; empty where there is none such.
+  std::string linear_name(Index outputs) const {
+    if (!request_.name.empty()) return request_.name;
+    if (!config_.scores_steps()) return outputs == 1 && !is_cost() ? "scalar" : "attributes";
+    return outputs == 1 ? "step_logit" : outputs == 2 ? "step_binary" : outputs == 3 ? "step_ternary" : "";
+  }
+  /// The linear head of the compiled set that has this name and width; false where there is none.
+  bool set_linear(std::string_view name, Index outputs, bool bias) {
+    bool found = false;
+    for_each_type<AnyHead>([&]<class Head>(const Head&) {
+      if constexpr (is_linear_head<Head>) {
+        if (Head::name() != name || Head::width != outputs) return;
+        found = true;
+        head_.settings = Head{.bias = bias};
+        const bool probable =
+            Head::meaning == ScoreMeaning::per_step || Head::meaning == ScoreMeaning::per_token;
+        if (probable) head_.score = outputs == 1 ? "sigmoid" : "softmax";
+      }
+    });
+    return found;
   }
 
   bool is_cost() const { return config_.value_or<std::string>("score_type", "") == "cost"; }

@@ -1,11 +1,13 @@
 // The learning rate over a run: linear warm-up, then a decay. A pure function of the step.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
 #include <string_view>
 
+#include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
@@ -54,13 +56,7 @@ struct Schedule {
   friend bool operator==(const Schedule&, const Schedule&) = default;
 };
 
-constexpr std::string_view name_of(Schedule::Decay decay) {
-  switch (decay) {
-    case Schedule::Decay::constant: return "constant";
-    case Schedule::Decay::linear: return "linear";
-    case Schedule::Decay::cosine: return "cosine";
-  }
-  return "?";
-}
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<Schedule::Decay>{"constant", "linear", "cosine"};
 
 }  // namespace merit::inline MERIT_ABI

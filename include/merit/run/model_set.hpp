@@ -1,7 +1,6 @@
-// The compiled set: the heads and losses that a model may be made of at run time, by their names.
+// The compiled set (model/policy_set.hpp) at run time: heads and losses by their names.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -13,30 +12,11 @@
 #include "merit/backbone/llama.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/score_meaning.hpp"
-#include "merit/head/gated_regression_head.hpp"
 #include "merit/io/json.hpp"
-#include "merit/model/aliases.hpp"
-#include "merit/model/fit.hpp"
 #include "merit/model/policy_json.hpp"
+#include "merit/model/policy_set.hpp"
 
 namespace merit::inline MERIT_ABI {
-
-/// Cobbe et al.'s verifier: one token's logit, beside the language model.
-using VerifierHead = JointHead<LmGainBiasHead, LanguageModelHead>;
-using VerifierLoss = JointLoss<BinaryCrossEntropyLoss<ScoreMeaning::per_token>, LanguageModelLoss>;
-
-using AnyHead = std::variant<ScalarHead, TwoLayerHead, AttributeHead, GatedRegressionHead, AnswerLogitHead,
-                             TwoLayerStepHead, TokenHead, VerifierHead, StepHead<3>, StepHead<2>, StepHead<1>,
-                             TokenLogitHead<ScoreMeaning::per_step, 2>, ValueHead>;
-using AnyLoss = std::variant<PairwiseLoss, PlackettLuceLoss, RegressionLoss<ScoreMeaning::per_completion>,
-                             BinaryCrossEntropyLoss<ScoreMeaning::per_completion>,
-                             BinaryCrossEntropyLoss<ScoreMeaning::per_token>, VerifierLoss,
-                             BinaryCrossEntropyLoss<ScoreMeaning::per_step>, CrossEntropyLoss, ValueLoss>;
-
-/// Whether a head and a loss are compiled: what fits, but of the losses on two layers the pairwise one alone.
-template <class Head, class Loss>
-inline constexpr bool is_compiled = fit<Head, Loss> == Fit::yes && (!std::is_same_v<Head, TwoLayerHead> ||
-                                                                    std::is_same_v<Loss, PairwiseLoss>);
 
 /// Whether a backbone can carry a head: vectors have no tokens to score, and a bag of tokens no unembedding.
 template <class Backbone, class Head>
@@ -44,28 +24,9 @@ inline constexpr bool carries = std::is_same_v<Backbone, Llama> || std::is_same_
                                 (!reads_unembedding<Head> && (!std::is_same_v<Backbone, Features> ||
                                                               Head::meaning == ScoreMeaning::per_completion));
 
-namespace detail {
-
-/// Calls f(T{}) for every type of a variant.
-template <class Variant, class F, std::size_t... I>
-void for_each_type(const F& f, std::index_sequence<I...>) {
-  (f(std::variant_alternative_t<I, Variant>{}), ...);
-}
-template <class Variant, class F>
-void for_each_type(const F& f) {
-  for_each_type<Variant>(f, std::make_index_sequence<std::variant_size_v<Variant>>());
-}
-
-template <class Head>
-std::string any_head_name() {
-  return is_joint_head<Head> ? "verifier" : std::string(Head::name());
-}
-
-}  // namespace detail
-
 /// "scalar", "token", …; "verifier" for the joint head.
 inline std::string name_of(const AnyHead& head) {
-  return std::visit([]<class Head>(const Head&) { return detail::any_head_name<Head>(); }, head);
+  return std::visit([]<class Head>(const Head&) { return std::string(name_in_set<Head>()); }, head);
 }
 
 /// "pairwise", …; "joint" for the verifier's.
@@ -77,11 +38,25 @@ inline ScoreMeaning meaning_of(const AnyHead& head) {
   return std::visit([](const auto& one) { return one.meaning; }, head);
 }
 
+/// Whether a loss learns from pairs of completions, which may have margins.
+template <class Loss>
+constexpr bool reads_pairs(const Loss&) {
+  return std::is_same_v<typename Loss::Targets, PairTargets>;
+}
+inline bool reads_pairs(const AnyLoss& loss) {
+  return std::visit([](const auto& one) { return reads_pairs(one); }, loss);
+}
+
+/// Whether a loss reads differences of scores alone, so that a constant in them changes nothing.
+inline bool compares(const AnyLoss& loss) {
+  return reads_pairs(loss) || std::holds_alternative<PlackettLuceLoss>(loss);
+}
+
 /// A head by its name, with its defaults; nothing for a name that no head has.
 inline std::optional<AnyHead> head_named(const std::string& name) {
   std::optional<AnyHead> found;
   detail::for_each_type<AnyHead>([&]<class Head>(const Head& head) {
-    if (!found && detail::any_head_name<Head>() == name) found = head;
+    if (!found && name_in_set<Head>() == name) found = head;
   });
   return found;
 }
@@ -99,6 +74,19 @@ inline std::optional<AnyLoss> loss_named(const std::string& name, const AnyHead&
       },
       head);
   return found;
+}
+
+/// The first loss of the set that is compiled with the head: for a model that learns nothing.
+inline AnyLoss some_loss(const AnyHead& head) {
+  std::optional<AnyLoss> found;
+  std::visit(
+      [&]<class Head>(const Head&) {
+        detail::for_each_type<AnyLoss>([&]<class Loss>(const Loss& loss) {
+          if (is_compiled<Head, Loss> && !found) found = loss;
+        });
+      },
+      head);
+  return found.value();
 }
 
 /// The head that a model card describes. Throws DataError that lists the known ones.

@@ -26,9 +26,9 @@
 #include "merit/model/hf_config.hpp"
 #include "merit/model/policy_json.hpp"
 #include "merit/model/published_head.hpp"
+#include "merit/run/kind_names.hpp"
 #include "merit/run/model_set.hpp"
 #include "merit/run/read_model_text.hpp"
-#include "merit/run/record_kind.hpp"
 #include "merit/run/saved_model.hpp"
 #include "merit/text/any_tokenizer.hpp"
 
@@ -174,7 +174,7 @@ inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
     saved.has_head = false;
     return;
   }
-  std::visit([&](const auto& one) { saved.head = one; }, head->settings);
+  saved.head = head->settings;
   saved.published_head = name_of(saved.head);
   saved.head_names = head->names;
   saved.head_computed = head->computed;

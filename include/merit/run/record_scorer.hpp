@@ -16,8 +16,8 @@
 #include "merit/data/record.hpp"
 #include "merit/data/steps_of_text.hpp"
 #include "merit/data/tokenize.hpp"
+#include "merit/run/kind_names.hpp"
 #include "merit/run/reading.hpp"
-#include "merit/run/record_kind.hpp"
 #include "merit/run/saved_model.hpp"
 #include "merit/run/scoring_model.hpp"
 

@@ -61,8 +61,7 @@ struct LossForScoring<JointHead<First, Second>> {
 
 template <class Backbone, class Head>
 [[noreturn]] void throw_not_carried() {
-  throw ConfigError(concat("the backbone ", Backbone::name(), " cannot carry the head ",
-                           any_head_name<Head>(),
+  throw ConfigError(concat("the backbone ", Backbone::name(), " cannot carry the head ", name_in_set<Head>(),
                            std::is_same_v<Backbone, Features>
                                ? ": it reads one vector a completion; use scalar, two_layer or attributes"
                                : ": that reads the logits of a language model; use llama or gpt2"));

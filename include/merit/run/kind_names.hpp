@@ -12,18 +12,14 @@ namespace merit::inline MERIT_ABI {
 /// where the name stands.
 inline RecordKind kind_named(const std::string& name, const std::string& where = "--kind") {
   if (name == "value") return RecordKind::rollout;
-  if (name == "rollout") return RecordKind::rollout;
-  for (const RecordKind kind : {RecordKind::preference, RecordKind::ranking, RecordKind::ratings,
-                                RecordKind::outcome, RecordKind::steps, RecordKind::judge}) {
-    if (name_of(kind) == name) return kind;
-  }
+  if (const auto kind = value_named<RecordKind>(name)) return *kind;
   throw ConfigError(where + " is \"" + name +
                     "\", expected one of: preference, ranking, ratings, outcome, steps, value, judge");
 }
 
 /// "preference", …, "value".
 inline std::string name_of_kind(RecordKind kind) {
-  return kind == RecordKind::rollout ? "value" : name_of(kind);
+  return kind == RecordKind::rollout ? "value" : std::string(name_of(kind));
 }
 
 /// Features belong to the features backbone, text and ids to the others. Throws DataError with file and line.
