@@ -50,13 +50,17 @@ struct PairwiseLoss;
 struct PlackettLuceLoss;
 template <ScoreMeaning Meaning = ScoreMeaning::per_token>
 struct BinaryCrossEntropyLoss;
-struct CrossEntropyLoss;
+template <ScoreMeaning Meaning>
+struct CategoricalCrossEntropyLoss;
 template <ScoreMeaning Meaning = ScoreMeaning::per_completion>
 struct RegressionLoss;
 struct ValueLoss;
 struct LanguageModelLoss;
 template <class First, class Second>
 struct JointLoss;
+
+using CrossEntropyLoss = CategoricalCrossEntropyLoss<ScoreMeaning::per_step>;
+using CompletionCrossEntropyLoss = CategoricalCrossEntropyLoss<ScoreMeaning::per_completion>;
 
 // model/
 template <class Backbone = Llama, class Head = ScalarHead, class Loss = PairwiseLoss,

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "merit/backbone/bag_of_tokens.hpp"
+#include "merit/backbone/gpt2.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/model/aliases.hpp"
@@ -51,6 +52,26 @@ TEST_CASE("ratings have an attribute for each of a head's scores") {
   CHECK_THROWS_WITH_AS(build(model, rated),
                        "a ranking has ranks alone, expected ratings for a loss that predicts them",
                        DataError);
+}
+
+TEST_CASE("an outcome is two classes of its completion, wrong and right") {
+  using Two = TokenLogitHead<ScoreMeaning::per_completion, 2>;
+  using Model = RewardModel<Gpt2, Two, CompletionCrossEntropyLoss, B>;
+  const Gpt2 backbone{.vocabulary_size = 9, .hidden_size = 4, .layers = 1, .heads = 1, .max_positions = 8};
+  const Model model({.backbone = backbone, .head = {{1, 2}}});
+  BatchBuilder<Model> batch(model);
+  const OutcomeExample outcome{.sequence = one, .label = 0.75, .weight = 2};
+  batch.add(outcome);
+  batch.finish();
+  const ClassTargets& targets = batch.targets();
+  REQUIRE(targets.labels.size() == 1);  // of the last token alone
+  CHECK(targets.probabilities == std::vector<double>{0.25, 0.75});
+  CHECK(targets.sequences[0].weight == 2);
+  using Three = TokenLogitHead<ScoreMeaning::per_completion, 3>;
+  const RewardModel<Gpt2, Three, CompletionCrossEntropyLoss, B> three(
+      {.backbone = backbone, .head = {{1, 2, 3}}});
+  CHECK_THROWS_WITH_AS(build(three, outcome),
+                       "outcomes have labels of 2 classes, wrong and right; the head has 3", UsageError);
 }
 
 TEST_CASE("a rollout has a return and an old value for each token of its completion") {

@@ -77,7 +77,7 @@ void for_each_loss(const F& f) {
   f(Named<PlackettLuceLoss>{"PlackettLuceLoss"});
   f(Meaningful<RegressionLoss>{"RegressionLoss"});
   f(Meaningful<BinaryCrossEntropyLoss>{"BinaryCrossEntropyLoss"});
-  f(Named<CrossEntropyLoss>{"CrossEntropyLoss"});
+  f(Meaningful<CategoricalCrossEntropyLoss>{"CategoricalCrossEntropyLoss"});
   f(Named<ValueLoss>{"ValueLoss"});
   f(Named<LanguageModelLoss>{"LanguageModelLoss"});
 }

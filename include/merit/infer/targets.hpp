@@ -212,6 +212,17 @@ inline void append_targets(BinaryTargets& targets, const StepsExample& example, 
   });
 }
 
+/// Two classes, wrong and right, on every row of the completion.
+inline void append_targets(ClassTargets& targets, const OutcomeExample& example, const ExampleRows& rows) {
+  if (targets.classes != 2) {
+    throw UsageError(
+        detail::concat("outcomes have labels of 2 classes, wrong and right; the head has ", targets.classes));
+  }
+  const double both[2] = {1 - example.label, example.label};
+  targets.begin_sequence(example.weight);
+  for (const std::uint32_t row : rows(0)) targets.add(row, both);
+}
+
 /// Three classes: bad, neutral, good. Two: bad, and good with neutral.
 inline void append_targets(ClassTargets& targets, const StepsExample& example, const ExampleRows& rows) {
   if (targets.classes != 2 && targets.classes != 3) {

@@ -9,6 +9,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/field.hpp"
+#include "merit/fwd.hpp"
 #include "merit/loss/label_targets.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/loss/numerics.hpp"
@@ -79,20 +80,22 @@ struct ClassTargets : LabelTargets<ClassLabel> {
 ///   l = −Σ_c class_weight_c · q_c · log softmax(z)_c
 ///
 /// averaged over labels by weight and `denominator` (per_token is then per labelled step). Class weights are
-/// not part of what it divides by.
-struct CrossEntropyLoss {
+/// not part of what it divides by. CrossEntropyLoss is over steps, CompletionCrossEntropyLoss over
+/// completions.
+template <ScoreMeaning Meaning>
+struct CategoricalCrossEntropyLoss {
   Denominator denominator = Denominator::per_token;
   std::vector<double> class_weights = {};  // one a class
   double label_smoothing = 0;              // ε
 
   using Targets = ClassTargets;
-  static constexpr ScoreMeaning reads = ScoreMeaning::per_step;
+  static constexpr ScoreMeaning reads = Meaning;
   static constexpr ScoreWidth reads_width = ScoreWidth::several;
   static constexpr std::string_view name() { return "cross_entropy"; }
 
   template <class Visit>
   static void fields(const Visit& visit) {
-    using Loss = CrossEntropyLoss;
+    using Loss = CategoricalCrossEntropyLoss;
     visit(detail::denominator_field(&Loss::denominator));
     visit(Field{"class_weights", &Loss::class_weights, at_least(0),
                 "weights of bad, neutral and good, or bad and good; none: all 1"});
@@ -145,7 +148,7 @@ struct CrossEntropyLoss {
     return total;
   }
 
-  friend bool operator==(const CrossEntropyLoss&, const CrossEntropyLoss&) = default;
+  friend bool operator==(const CategoricalCrossEntropyLoss&, const CategoricalCrossEntropyLoss&) = default;
 
  private:
   void check_classes(Index classes, const Targets& targets) const {
