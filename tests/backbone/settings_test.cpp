@@ -45,9 +45,9 @@ TEST_CASE("the Llama settings that cannot be are named") {
   CHECK(llama([](Llama& s) { s.hidden_size = 9, s.head_dim = 4; }) == "accepted");
   CHECK(llama([](Llama& s) { s.head_dim = 3; }) ==
         "llama: head_dim is 3, expected an even number for rotary positions");
-  CHECK(llama([](Llama& s) { s.norm_epsilon = 0; }) == "llama: norm_epsilon is 0, expected > 0");
+  CHECK(llama([](Llama& s) { s.norm_epsilon = 0; }) == "llama: norm_epsilon is 0, expected a number above 0");
   CHECK(llama([](Llama& s) { s.rope_base = std::numeric_limits<double>::quiet_NaN(); }) ==
-        "llama: rope_base is nan, expected > 1");
+        "llama: rope_base is nan, expected a number above 1");
   CHECK(llama([](Llama& s) { s.frozen_layers = 4; }) ==
         "llama: frozen_layers is 4, expected at most layers, 3");
 }
@@ -83,13 +83,12 @@ TEST_CASE("the GPT-2 settings that cannot be are named") {
   CHECK(gpt2([](Gpt2& s) { s.heads = 0; }) == "gpt2: heads is 0, expected at least 1");
   CHECK(gpt2([](Gpt2& s) { s.heads = 3; }) == "gpt2: hidden_size is 8, expected a multiple of heads, 3");
   CHECK(gpt2([](Gpt2& s) { s.max_positions = 0; }) == "gpt2: max_positions is 0, expected at least 1");
-  CHECK(gpt2([](Gpt2& s) { s.norm_epsilon = -1; }) == "gpt2: norm_epsilon is -1, expected > 0");
+  CHECK(gpt2([](Gpt2& s) { s.norm_epsilon = -1; }) == "gpt2: norm_epsilon is -1, expected a number above 0");
   CHECK(gpt2([](Gpt2& s) { s.frozen_layers = 4; }) == "gpt2: frozen_layers is 4, expected at most layers, 3");
 }
 
 TEST_CASE("the settings of the backbones without attention are checked too") {
-  CHECK(refusal(Features{}, [](Features&) {}) ==
-        "features: width is 0, expected the number of values in a feature vector");
+  CHECK(refusal(Features{}, [](Features&) {}) == "features: width is 0, expected at least 1");
   CHECK(refusal(BagOfTokens{}, [](BagOfTokens& s) { s.width = 0; }) ==
         "bag_of_tokens: width is 0, expected at least 1");
   CHECK(refusal(BagOfTokens{}, [](BagOfTokens& s) { s.vocabulary_size = 0; }) ==

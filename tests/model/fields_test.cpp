@@ -15,6 +15,7 @@
 #include "merit/core/field.hpp"
 #include "merit/io/file.hpp"
 #include "merit/model/aliases.hpp"
+#include "merit/model/hf_config.hpp"
 #include "merit/model/policy_json.hpp"
 #include "merit/run/model_set.hpp"
 
@@ -219,6 +220,18 @@ TEST_CASE("what a card says wrongly is named with its file, field and what was e
     read_settings(Json{{"first", {{"token", -1}}}}, "merit.json: head", joint);
   });
   CHECK(contains(error, "merit.json: head.first: field \"token\": expected a whole number from 0"));
+}
+
+TEST_CASE("fields() lists every member of every backbone") {
+  detail::for_each_type<BackboneConfig>([]<class Backbone>(const Backbone&) {
+    INFO(std::string(Backbone::name()));
+    Index count = 0;
+    Backbone::fields([&](const auto& field) {
+      ++count;
+      CHECK_FALSE(field.meaning.empty());
+    });
+    CHECK(count == member_count<Backbone>());
+  });
 }
 
 TEST_CASE(

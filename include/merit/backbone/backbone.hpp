@@ -1,8 +1,9 @@
 // The contract of a backbone: tokens to hidden rows.
 //
 // A backbone is two structs. The outer one, `Llama`, is an aggregate of numbers a user may change, copyable
-// and independent of any machine, which lists them by fields() (core/field.hpp). The inner one, `Llama::Bound<B>`, lives with a model on backend B: it
-// declares the parameters in its constructor and computes.
+// and independent of any machine, which lists them by fields() (core/field.hpp). The inner one,
+// `Llama::Bound<B>`, lives with a model on backend B: it declares the parameters in its constructor and
+// computes.
 //
 // Requires of forward(tape, forest): the forest is valid (built by ForestBuilder), wants at least one row,
 // and outlives the step; its tokens are below the vocabulary size (the model checks them once). Ensures: a

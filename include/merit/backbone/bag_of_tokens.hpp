@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/core/field.hpp"
 #include "merit/nn/attention.hpp"
 #include "merit/nn/rows.hpp"
 
@@ -22,10 +23,14 @@ struct BagOfTokens {
   static constexpr std::string_view name() { return "bag_of_tokens"; }
   Index token_limit() const { return vocabulary_size; }
   Index position_limit() const { return 0; }
-  void validate() const {
-    if (vocabulary_size == 0) throw ConfigError("bag_of_tokens: vocabulary_size is 0, expected at least 1");
-    if (width == 0) throw ConfigError("bag_of_tokens: width is 0, expected at least 1");
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"vocabulary_size", &BagOfTokens::vocabulary_size, at_least(1), "tokens"});
+    visit(Field{"width", &BagOfTokens::width, at_least(1), "width of an embedding"});
+    visit(Field{"init_deviation", &BagOfTokens::init_deviation, at_least(0),
+                "standard deviation of the embedding at the start"});
   }
+  void validate() const { check_fields(*this); }
   friend bool operator==(const BagOfTokens&, const BagOfTokens&) = default;
 };
 

@@ -5,6 +5,7 @@
 
 #include "merit/backbone/backbone.hpp"
 #include "merit/core/buffer.hpp"
+#include "merit/core/field.hpp"
 #include "merit/nn/check.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -20,10 +21,11 @@ struct Features {
   static constexpr std::string_view name() { return "features"; }
   Index token_limit() const { return 0; }
   Index position_limit() const { return 0; }
-  void validate() const {
-    if (width == 0)
-      throw ConfigError("features: width is 0, expected the number of values in a feature vector");
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"width", &Features::width, at_least(1), "numbers in a vector"});
   }
+  void validate() const { check_fields(*this); }
   friend bool operator==(const Features&, const Features&) = default;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/core/field.hpp"
 #include "merit/nn/activation.hpp"
 #include "merit/nn/attention.hpp"
 #include "merit/nn/linear.hpp"
@@ -37,21 +38,30 @@ struct Gpt2 {
   Index position_limit() const { return max_positions; }
   Index inner_width() const { return intermediate_size != 0 ? intermediate_size : 4 * hidden_size; }
 
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"vocabulary_size", &Gpt2::vocabulary_size, at_least(1), "tokens"});
+    visit(Field{"hidden_size", &Gpt2::hidden_size, at_least(1), "width of a hidden row"});
+    visit(Field{"intermediate_size", &Gpt2::intermediate_size, any_value(),
+                "width inside the MLP; 0: 4 times hidden_size"});
+    visit(Field{"layers", &Gpt2::layers, at_least(1), "layers"});
+    visit(Field{"heads", &Gpt2::heads, at_least(1), "attention heads"});
+    visit(Field{"max_positions", &Gpt2::max_positions, at_least(1), "tokens a sequence may have"});
+    visit(Field{"norm_epsilon", &Gpt2::norm_epsilon, above(0), "of LayerNorm"});
+    visit(Field{"activation", &Gpt2::activation, {}, "inside the MLP"});
+    visit(Field{"init_deviation", &Gpt2::init_deviation, at_least(0),
+                "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix"});
+    visit(Field{"frozen_layers", &Gpt2::frozen_layers, any_value(),
+                "the embeddings and the first N layers are not trained; 0: all are"});
+    visit(Field{"recompute", &Gpt2::recompute, {}, "activations are computed twice, which saves memory"});
+  }
+
   void validate() const {
-    const auto positive = [](const char* field, Index value) {
-      if (value == 0) throw ConfigError(detail::concat("gpt2: ", field, " is 0, expected at least 1"));
-    };
-    positive("vocabulary_size", vocabulary_size);
-    positive("hidden_size", hidden_size);
-    positive("layers", layers);
-    positive("heads", heads);
-    positive("max_positions", max_positions);
+    check_fields(*this);
     if (hidden_size % heads != 0) {
       throw ConfigError(
           detail::concat("gpt2: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
     }
-    if (!(norm_epsilon > 0))
-      throw ConfigError(detail::concat("gpt2: norm_epsilon is ", norm_epsilon, ", expected > 0"));
     if (frozen_layers > layers) {
       throw ConfigError(
           detail::concat("gpt2: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));

@@ -9,6 +9,7 @@
 
 #include "merit/backbone/backbone.hpp"
 #include "merit/backbone/rotary_table.hpp"
+#include "merit/core/field.hpp"
 #include "merit/nn/activation.hpp"
 #include "merit/nn/attention.hpp"
 #include "merit/nn/linear.hpp"
@@ -53,16 +54,32 @@ struct Llama {
   }
   Index head_width() const { return head_dim != 0 ? head_dim : hidden_size / heads; }
 
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"vocabulary_size", &Llama::vocabulary_size, at_least(1), "tokens"});
+    visit(Field{"hidden_size", &Llama::hidden_size, at_least(1), "width of a hidden row"});
+    visit(Field{"intermediate_size", &Llama::intermediate_size, at_least(1), "width inside the MLP"});
+    visit(Field{"layers", &Llama::layers, at_least(1), "layers"});
+    visit(Field{"heads", &Llama::heads, at_least(1), "attention heads"});
+    visit(Field{"kv_heads", &Llama::kv_heads, at_least(1), "heads of keys and values"});
+    visit(Field{"head_dim", &Llama::head_dim, any_value(), "width of a head; 0: hidden_size / heads"});
+    visit(Field{"norm_epsilon", &Llama::norm_epsilon, above(0), "of RMSNorm"});
+    visit(Field{"rope_base", &Llama::rope_base, above(1), "of rotary positions"});
+    visit(Field{"rope_scaling", &Llama::rope_scaling, {}, "of rotary positions"});
+    visit(Field{"max_positions", &Llama::max_positions, any_value(), "tokens a sequence is meant to have"});
+    visit(Field{"qkv_bias", &Llama::qkv_bias, {}, "biases on queries, keys and values, as Qwen2"});
+    visit(Field{"head_norm", &Llama::head_norm, {}, "a norm on each head's queries and keys, as Qwen3"});
+    visit(Field{"tied_embedding", &Llama::tied_embedding, {}, "the unembedding is the embedding"});
+    visit(Field{"unembedding", &Llama::unembedding, {}, "holds the unembedding where it is not tied"});
+    visit(Field{"init_deviation", &Llama::init_deviation, at_least(0),
+                "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix"});
+    visit(Field{"frozen_layers", &Llama::frozen_layers, any_value(),
+                "the embedding and the first N layers are not trained; 0: all are"});
+    visit(Field{"recompute", &Llama::recompute, {}, "activations are computed twice, which saves memory"});
+  }
+
   void validate() const {
-    const auto positive = [](const char* field, Index value) {
-      if (value == 0) throw ConfigError(detail::concat("llama: ", field, " is 0, expected at least 1"));
-    };
-    positive("vocabulary_size", vocabulary_size);
-    positive("hidden_size", hidden_size);
-    positive("intermediate_size", intermediate_size);
-    positive("layers", layers);
-    positive("heads", heads);
-    positive("kv_heads", kv_heads);
+    check_fields(*this);
     if (heads % kv_heads != 0) {
       throw ConfigError(
           detail::concat("llama: kv_heads is ", kv_heads, ", expected a divisor of heads, ", heads));
@@ -75,10 +92,6 @@ struct Llama {
       throw ConfigError(detail::concat("llama: head_dim is ", head_width(),
                                        ", expected an even number for rotary positions"));
     }
-    if (!(norm_epsilon > 0))
-      throw ConfigError(detail::concat("llama: norm_epsilon is ", norm_epsilon, ", expected > 0"));
-    if (!(rope_base > 1))
-      throw ConfigError(detail::concat("llama: rope_base is ", rope_base, ", expected > 1"));
     if (!(rope_scaling.factor >= 1)) {
       throw ConfigError(
           detail::concat("llama: rope_scaling.factor is ", rope_scaling.factor, ", expected at least 1"));
