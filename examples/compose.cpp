@@ -8,15 +8,19 @@
 
 using Backend = merit::EigenBackend<float>;
 
-// ---- Pairs: a head of two layers and the hinge
-// --------------------------------------------------------------
+// ---- Pairs: a head of two layers and the squared hinge
+// ------------------------------------------------------
 
-/// score = w · gelu(W · hidden). `inner` is a number a user may change; Bound holds the parameters.
+/// score = w · gelu(W · hidden). `inner` is a number a user may change; Bound holds the parameters. fields()
+/// says what it may be: a model refuses anything else, and its card keeps it.
 struct GeluHead {
   merit::Index inner = 32;
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(merit::Field{"inner", &GeluHead::inner, merit::at_least(1), "width of the hidden layer"});
+  }
   static constexpr merit::ScoreMeaning meaning = merit::ScoreMeaning::per_completion;
   static constexpr const char* name() { return "gelu"; }
-  void validate() const {}
   void rows(const merit::SequenceShape& s, std::vector<merit::Index>& out) const {
     out.push_back(s.length - 1);
   }
@@ -38,13 +42,18 @@ struct GeluHead {
   };
 };
 
-/// The hinge on pairs: max(0, 1 − (chosen − rejected)). A loss is a loop over numbers that assigns a
-/// gradient.
-struct HingeLoss {
+/// The squared hinge on pairs: max(0, margin − (chosen − rejected))². A loss is a loop over numbers that
+/// assigns a gradient.
+struct SquaredHingeLoss {
+  double margin = 1;
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(merit::Field{"margin", &SquaredHingeLoss::margin, merit::above(0), "that is enough"});
+  }
+
   using Targets = merit::PairTargets;
   static constexpr merit::ScoreMeaning reads = merit::ScoreMeaning::per_completion;
-  static constexpr const char* name() { return "hinge"; }
-  void validate() const {}
+  static constexpr const char* name() { return "squared_hinge"; }
   double normaliser(const Targets& targets) const { return static_cast<double>(targets.pairs.size()); }
   template <class Score>
   double value_and_gradient(merit::MatrixView<const Score> scores, const Targets& targets, double normaliser,
@@ -52,11 +61,11 @@ struct HingeLoss {
     for (merit::Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
     double total = 0;
     for (const auto& pair : targets.pairs) {
-      const double short_of_one = 1.0 - (scores(pair.chosen, 0) - scores(pair.rejected, 0));
-      if (short_of_one <= 0) continue;
-      total += short_of_one / normaliser;
-      gradient(pair.chosen, 0) -= static_cast<Score>(1 / normaliser);
-      gradient(pair.rejected, 0) += static_cast<Score>(1 / normaliser);
+      const double missing = margin - (scores(pair.chosen, 0) - scores(pair.rejected, 0));
+      if (missing <= 0) continue;
+      total += missing * missing / normaliser;
+      gradient(pair.chosen, 0) -= static_cast<Score>(2 * missing / normaliser);
+      gradient(pair.rejected, 0) += static_cast<Score>(2 * missing / normaliser);
     }
     return total;
   }
@@ -69,7 +78,6 @@ struct HingeLoss {
 struct MyStepHead {
   static constexpr merit::ScoreMeaning meaning = merit::ScoreMeaning::per_step;
   static constexpr const char* name() { return "my_steps"; }
-  void validate() const {}
   void rows(const merit::SequenceShape& s, std::vector<merit::Index>& out) const {
     out.insert(out.end(), s.step_ends.begin(), s.step_ends.end());
   }
@@ -114,7 +122,6 @@ struct BrierLoss {
   static constexpr merit::ScoreMeaning reads = merit::ScoreMeaning::per_step;
   static constexpr auto reads_width = merit::ScoreWidth::one;  // StepHead<3> with it would not compile
   static constexpr const char* name() { return "brier"; }
-  void validate() const {}
   double normaliser(const Targets& targets) const { return static_cast<double>(targets.steps.size()); }
   template <class Score>
   double value_and_gradient(merit::MatrixView<const Score> scores, const Targets& targets, double normaliser,
@@ -153,8 +160,8 @@ void train(Model& model, const std::vector<Example>& examples, merit::Index repo
 int main() {
   const auto task = merit::EmbeddedTaskOptions::of_difficulty(1);
 
-  std::printf("pairs, by a gelu head and the hinge\n");
-  merit::RewardModel<merit::Llama, GeluHead, HingeLoss, Backend> of_pairs({.backbone = backbone});
+  std::printf("pairs, by a gelu head and the squared hinge\n");
+  merit::RewardModel<merit::Llama, GeluHead, SquaredHingeLoss, Backend> of_pairs({.backbone = backbone});
   train(of_pairs, merit::embedded_examples(task, merit::EmbeddedSplit::train, 500), 50);
   const auto pairs = merit::embedded_examples(task, merit::EmbeddedSplit::held_out, 100);
   std::printf("  held-out pairs in the right order: %.3f\n",
