@@ -34,6 +34,7 @@ template <class First, class Second>
 struct JointHead;
 
 using ScalarHead = LinearHead<ScoreMeaning::per_completion, 1>;
+using CompletionClassHead = LinearHead<ScoreMeaning::per_completion, 2>;
 using TokenHead = LinearHead<ScoreMeaning::per_token, 1>;
 template <Index Classes = 3>
 using StepHead = LinearHead<ScoreMeaning::per_step, Classes>;
@@ -47,6 +48,7 @@ using LogitStepHead = StepHead<1>;
 
 // loss/
 struct PairwiseLoss;
+struct HingeLoss;
 struct PlackettLuceLoss;
 template <ScoreMeaning Meaning = ScoreMeaning::per_token>
 struct BinaryCrossEntropyLoss;

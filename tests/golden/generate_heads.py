@@ -72,6 +72,20 @@ def write_token_classification(name, model_class, config, seed):
 
 
 @torch.no_grad()
+def write_two_labels(name, config, seed):
+    """Two labels of the whole text, bad and good, and the loss of some of them."""
+    config.num_labels = 2
+    model, _, rows = prepared(transformers.LlamaForSequenceClassification, config, seed)
+    loss = 0.0
+    for i, row in enumerate(rows):
+        row["label"] = i % 2
+        out = model(input_ids=torch.tensor([row["tokens"]]), labels=torch.tensor([row["label"]]))
+        row["scores"] = numbers(out.logits[0])
+        loss += out.loss.double() / len(rows)
+    save(name, model, {"loss": nine_digits(loss), "sequences": rows})
+
+
+@torch.no_grad()
 def write_two_layers(name, config, seed):
     """As Qwen2.5-Math-RM: score is Linear, ReLU, Linear, read at the last token."""
     model, generator, rows = prepared(transformers.Qwen2Model, config, seed)
@@ -148,6 +162,7 @@ def main():
         return check(sys.argv[2])
     write_token_classification("llama_token", transformers.LlamaForTokenClassification, llama(), 201)
     write_token_classification("gpt2_token", transformers.GPT2ForTokenClassification, small_gpt2(), 202)
+    write_two_labels("llama_two_labels", llama(), 206)
     write_two_layers("qwen2_two_layer", small_qwen2(), 203)
     write_language_model("llama_lm_value", llama(tie_word_embeddings=False), 204)
     write_language_model("llama_lm_value_tied", llama(tie_word_embeddings=True), 205)

@@ -175,6 +175,7 @@ MORE_LOSSES_DEFINITION = [
     "positive term, sigma^focal on the negative one; positive_weight on the positive term",
     "classes: scores (rows, classes) flat; labels as above with a distribution; torch's cross_entropy",
     "per_token: sum of weight * l over the sum of weights; per_sequence: mean in each sequence, then over sequences",
+    "hinge: pairs [chosen row, rejected row, margin, weight, soft label]; torch's margin_ranking_loss of scaled scores",
     "regression: values [row, target, weight]; value: values [row, return, old value, weight]; half squared errors",
 ]
 
@@ -208,6 +209,10 @@ RETURNS = [
     [0, 1.0, 0.25, 1.0], [1, -1.0, -1.9, 1.0], [2, 0.5, 2.0, 2.0], [3, 0.6, -0.5, 1.0],
     [4, 1.0, 3.9, 0.5], [5, -5.0, -2.0, 1.0], [5, 1.0, -3.6, 1.0],
 ]  # fmt: skip
+
+PAIRS = [[0, 1, 0.0, 1.0, 1.0], [1, 2, 0.0, 1.0, 1.0], [3, 4, 0.0, 1.0, 1.0], [5, 2, 0.0, 1.0, 1.0], [0, 5, 0.0, 1.0, 1.0]]
+WEIGHED_PAIRS = [[0, 1, 1.5, 2.0, 1.0], [3, 0, -0.5, 0.5, 1.0], [4, 5, 0.25, 1.0, 1.0], [2, 4, 3.0, 0.0, 1.0]]
+SOFT_PAIRS = [[0, 1, 0.0, 1.0, 0.75], [2, 3, 0.5, 2.0, 0.5], [5, 4, 0.0, 1.0, 0.0], [4, 0, 0.0, 0.5, 1.0]]
 
 MORE_LOSS_CASES = [
     dict(kind="ranking", name="five in a row", scores=RANKED, groups=FIVE),
@@ -265,6 +270,11 @@ MORE_LOSS_CASES = [
     dict(kind="classes", name="far apart", scores=FAR_STEPS, classes=3, labels=STEP_LABELS),
     dict(kind="classes", name="far apart, all options", scores=FAR_STEPS, classes=3, labels=STEP_LABELS,
          class_weights=[2.0, 0.5, 1.0], label_smoothing=0.3),
+    dict(kind="hinge", name="plain", scores=RANKED, pairs=PAIRS),
+    dict(kind="hinge", name="margin and scale", scores=RANKED, pairs=PAIRS, margin=0.4, scale=1.7),
+    dict(kind="hinge", name="margins and weights of pairs", scores=RANKED, pairs=WEIGHED_PAIRS, margin=0.75),
+    dict(kind="hinge", name="soft labels", scores=RANKED, pairs=SOFT_PAIRS, scale=0.3),
+    dict(kind="hinge", name="far apart", scores=FAR, pairs=SOFT_PAIRS),
     dict(kind="regression", name="plain", scores=TOKEN_SCORES, values=NUMBERS),
     dict(kind="regression", name="far apart", scores=FAR, values=NUMBERS),
     dict(kind="value", name="not clipped", scores=TOKEN_SCORES, values=RETURNS),
@@ -341,6 +351,17 @@ def classes_with_torch(case, scores):
     return mean_over_labels(case, each)
 
 
+def hinge_with_torch(case, scores):
+    chosen, rejected = (scores[[pair[i] for pair in case["pairs"]]] for i in (0, 1))
+    own, weight, soft = (torch.tensor([pair[i] for pair in case["pairs"]], dtype=torch.float64) for i in (2, 3, 4))
+    scale, margin = case.get("scale", 1.0), case.get("margin", 1.0)
+    ahead = scale * chosen - own  # of which the rejected one should be `margin` behind
+    ones = torch.ones_like(ahead)
+    won = F.margin_ranking_loss(ahead, scale * rejected, ones, margin=margin, reduction="none")
+    lost = F.margin_ranking_loss(ahead, scale * rejected, -ones, margin=margin, reduction="none")
+    return (weight * (soft * won + (1 - soft) * lost)).sum() / weight.sum()
+
+
 def regression_with_torch(case, scores):
     row, target, weight = zip(*case["values"])
     target, weight = torch.tensor(target, dtype=torch.float64), torch.tensor(weight, dtype=torch.float64)
@@ -363,6 +384,7 @@ def write_more_losses():
         balanced=balanced_with_torch,
         binary=binary_with_torch,
         classes=classes_with_torch,
+        hinge=hinge_with_torch,
         regression=regression_with_torch,
         value=value_with_torch,
     )

@@ -161,7 +161,7 @@ TEST_CASE("what heads are about, how many scores they give and what they are cal
   CHECK(StepHead<1>::name() == "step_logit");
 }
 
-TEST_CASE("token, step and value heads are linear maps with a bias") {
+TEST_CASE("heads of classes, tokens, steps and states are linear maps, with a bias but for completions") {
   {
     Bench<TokenHead> bench(TokenHead{});
     bench.check(1, {"score.weight [1 4 ]", "score.bias [1 ]"},
@@ -172,6 +172,15 @@ TEST_CASE("token, step and value heads are linear maps with a bias") {
     bench.check(3, {"score.weight [3 4 ]", "score.bias [3 ]"}, [&](Index i, Index k) {
       return bench.dot(i, "score.weight", k) + bench("score.bias", 0, k);
     });
+  }
+  {
+    Bench<CompletionClassHead> bench(CompletionClassHead{});
+    bench.check(2, {"score.weight [2 4 ]"},
+                [&](Index i, Index k) { return bench.dot(i, "score.weight", k); });
+    const double logits[] = {0.5, 2};
+    CHECK(CompletionClassHead{}.merge(logits) == 1.5);
+    CHECK(CompletionClassHead::name() == "completion_binary");
+    CHECK(rows_of(CompletionClassHead{}, {7, 2, ends}) == std::vector<Index>{6});
   }
   {
     Bench<StepHead<2>> bench({.bias = false});

@@ -11,6 +11,7 @@
 #include "loss/loss_checks.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
+#include "merit/loss/hinge_loss.hpp"
 #include "merit/loss/plackett_luce_loss.hpp"
 #include "merit/loss/regression_loss.hpp"
 #include "merit/loss/value_loss.hpp"
@@ -83,6 +84,16 @@ double evaluate_classes(const Json& json, const std::vector<double>& scores, std
   return evaluate(loss, targets, scores, gradient, targets.classes);
 }
 
+double evaluate_hinge(const Json& json, const std::vector<double>& scores, std::vector<double>& gradient) {
+  PairTargets targets;
+  for (const Json& pair : json.at("pairs")) {
+    targets.pairs.push_back({pair[0].get<std::uint32_t>(), pair[1].get<std::uint32_t>(),
+                             pair[2].get<double>(), pair[3].get<double>(), pair[4].get<double>()});
+  }
+  const HingeLoss loss{.margin = json.value("margin", 1.0), .scale = json.value("scale", 1.0)};
+  return evaluate(loss, targets, scores, gradient);
+}
+
 double evaluate_regression(const Json& json, const std::vector<double>& scores,
                            std::vector<double>& gradient) {
   RegressionTargets targets;
@@ -108,10 +119,11 @@ TEST_CASE("each loss and its gradient equal the stored values of an independent 
   REQUIRE(file.good());
   const Json golden = Json::parse(file);
   const std::map<std::string, double (*)(const Json&, const std::vector<double>&, std::vector<double>&)>
-      functions{{"ranking", evaluate_ranking},       {"balanced", evaluate_balanced},
-                {"binary", evaluate_binary},         {"classes", evaluate_classes},
-                {"regression", evaluate_regression}, {"value", evaluate_value}};
-  CHECK(golden.at("cases").size() == 39);
+      functions{{"ranking", evaluate_ranking}, {"balanced", evaluate_balanced},
+                {"binary", evaluate_binary},   {"classes", evaluate_classes},
+                {"hinge", evaluate_hinge},     {"regression", evaluate_regression},
+                {"value", evaluate_value}};
+  CHECK(golden.at("cases").size() == 44);
   for (const Json& json : golden.at("cases")) {
     CAPTURE(json.at("kind").get<std::string>());
     CAPTURE(json.at("name").get<std::string>());

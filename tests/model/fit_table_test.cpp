@@ -13,6 +13,7 @@
 #include "merit/infer/targets.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/model/fit.hpp"
+#include "merit/model/policy_set.hpp"
 
 namespace fit_table_test {
 
@@ -74,6 +75,7 @@ std::string cell(Fit fit, const Loss& loss) {
 template <class F>
 void for_each_loss(const F& f) {
   f(Named<PairwiseLoss>{"PairwiseLoss"});
+  f(Named<HingeLoss>{"HingeLoss"});
   f(Named<PlackettLuceLoss>{"PlackettLuceLoss"});
   f(Meaningful<RegressionLoss>{"RegressionLoss"});
   f(Meaningful<BinaryCrossEntropyLoss>{"BinaryCrossEntropyLoss"});
@@ -105,6 +107,7 @@ std::string tables() {
   for_each_loss([&](const auto&) { out << "---|"; });
   out << '\n';
   append_head<ScalarHead>("ScalarHead", out);
+  append_head<CompletionClassHead>("CompletionClassHead", out);
   append_head<TwoLayerHead>("TwoLayerHead", out);
   append_head<AttributeHead>("AttributeHead", out);
   append_head<TokenHead>("TokenHead", out);

@@ -76,7 +76,8 @@ void check_report(const LoadReport& report) {
 
 /// Saves what was loaded and compares names, shapes and bits with what transformers had written.
 template <class Model>
-void check_written(const std::string& name, Model& model, const std::vector<Sequence>& sequences) {
+void check_written(const std::string& name, Model& model, const std::vector<Sequence>& sequences,
+                   Index labels = 3) {
   const merit_test::TemporaryDirectory directory;
   fs::path out = directory / "m";
   const char* keep = std::getenv("MERIT_WRITE_CHECKPOINTS");  // for generate_heads.py check
@@ -102,7 +103,7 @@ void check_written(const std::string& name, Model& model, const std::vector<Sequ
   const Json published = read_json(golden(name) / "config.json");
   CHECK(config.at("architectures") == published.at("architectures"));
   CHECK(config.at("model_type") == published.at("model_type"));
-  CHECK(config.at("id2label").size() == 3);
+  CHECK(config.at("id2label").size() == labels);
   if (keep == nullptr) return;
   Json rows = Json::array();
   for (const Sequence& sequence : sequences) {
@@ -126,6 +127,28 @@ void check_token_classification(const std::string& name) {
 TEST_CASE("a step head has the scores of transformers' token classification, read and written") {
   check_token_classification<Llama>("llama_token");
   check_token_classification<Gpt2>("gpt2_token");
+}
+
+TEST_CASE("a completion's two classes have the scores and the loss of transformers, read and written") {
+  const std::string name = "llama_two_labels";
+  const Json expected = read_json(golden(name) / "expected.json");
+  const auto sequences = sequences_of(expected);
+  RewardModel<Llama, CompletionClassHead, CompletionCrossEntropyLoss, B> model(
+      {.backbone = backbone_of<Llama>(name)});
+  check_report(load_model_parameters(golden(name), model));
+  const std::vector<double> scores = all_scores(model, sequences);
+  CHECK(relative_error(scores, expected_numbers(expected, "scores", from_start)) < tolerance);
+  std::vector<OutcomeExample> examples;
+  for (Index i = 0; i < sequences.size(); ++i) {
+    const Json& row = expected.at("sequences")[i];
+    examples.push_back({.sequence = sequences[i], .label = row.at("label").get<double>()});
+  }
+  BatchBuilder batch(model);
+  for (const OutcomeExample& example : examples) batch.add(example);
+  batch.finish();
+  CHECK(model.loss_value(batch.forest(), batch.targets()) ==
+        doctest::Approx(expected.at("loss").get<double>()).epsilon(tolerance));
+  check_written(name, model, sequences, 2);
 }
 
 TEST_CASE("a head of two layers has the scores of a published one") {

@@ -96,6 +96,8 @@ TEST_CASE("a model with any head is saved and loaded: the same settings, bits an
   CHECK(check_round_trip<BradleyTerryModel<Llama, B>>({.backbone = llama, .head = {.bias = true}}) == linear);
   CHECK(check_round_trip<AttributeModel<Llama, B>>(
             {.backbone = llama, .head = {.merge_weights = {0.5, -1, 0.1}}}) == linear);
+  CHECK(check_round_trip<RewardModel<Llama, CompletionClassHead, CompletionCrossEntropyLoss, B>>(
+            {.backbone = llama}) == Names{"score.weight"});
   CHECK(check_round_trip<OutcomeRewardModel<Llama, B>>({.backbone = llama}) == linear);
   CHECK(check_round_trip<ProcessRewardModel<Llama, B>>({.backbone = llama}) == linear);
   CHECK(check_round_trip<BinaryProcessRewardModel<Llama, B>>({.backbone = llama, .head = {.bias = false}}) ==

@@ -70,6 +70,9 @@ def test_ranking_and_ratings():
     check(value_of(result["evaluation"], "pair_accuracy") > 0.8, str(result["evaluation"]))
     check(card["reward_deviation"] > 0, "the rewards of the training set are measured")
     train("ranking", "--loss", "pairwise", "--margin", "strength:llama2_small", name="balanced")
+    result, card = train("ranking", "--loss", "hinge", "--hinge-margin", 0.5, name="hinge")
+    check(card["loss"]["margin"] == 0.5 and card["head"]["bias"] is False, str(card))
+    check(value_of(result["evaluation"], "pair_accuracy") > 0.8, str(result["evaluation"]))
     train("ranking", "--head", "two_layer", "--inner-size", 8, name="two_layer")
     succeeds("merit_train", "--kind", "ranking", "--train", "ranking_train.jsonl", "--out", "joined", "--join-conversations",
              *SMALL)
@@ -143,6 +146,8 @@ def test_outcome():
     check(all(calibrated[a] <= calibrated[b] + 1e-9 for a, b in zip(by_score, by_score[1:])), "calibration keeps the order")
 
     train("outcome", "--head", "scalar", "--label-smoothing", 0.1, name="scalar_outcome")
+    result, card = train("outcome", "--head", "completion_binary", "--class-weights", "1,2", name="class_outcome")
+    check(card["labels"] == ["bad", "good"] and card["loss"]["class_weights"] == [1, 2], str(card))
     result, card = train("outcome", "--head", "verifier", "--language-model-weight", 0.5, name="verifier")
     check(card["head"]["name"] == "joint" and card["loss"]["second_weight"] == 0.5, str(card))
     check(float(succeeds("merit_score", "--model", "verifier", "--prompt", "take ab\n", "--completion", "a\nb\n")) > 0, "a score")

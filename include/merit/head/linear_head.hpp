@@ -1,6 +1,7 @@
-// The heads that are one linear map: ScalarHead, TokenHead, StepHead and ValueHead.
+// The heads that are one linear map: ScalarHead, CompletionClassHead, TokenHead, StepHead and ValueHead.
 #pragma once
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -15,6 +16,8 @@ namespace merit::inline MERIT_ABI {
 ///
 /// - ScalarHead: one number a completion, at its last token, the head of a Bradley–Terry reward model; as
 ///   transformers' …ForSequenceClassification with one label.
+/// - CompletionClassHead: logits of the classes bad and good a completion, at its last token, whose log-odds
+///   are the reward; as …ForSequenceClassification with two labels.
 /// - TokenHead: the logit that an answer is right, at every token of it (Cobbe et al. 2021; Lightman et al.
 ///   2023); as …ForTokenClassification with one label.
 /// - StepHead<k>: logits of a step's classes, at the last token of its separator: bad, neutral, good with 3
@@ -46,13 +49,21 @@ struct LinearHead {
       constexpr std::string_view names[] = {"step_logit", "step_binary", "step_ternary"};
       return Outputs <= 3 ? names[Outputs - 1] : "step";
     }
-    if (Outputs != 1) return "linear";
+    if (Outputs != 1) {
+      return Meaning == ScoreMeaning::per_completion && Outputs == 2 ? "completion_binary" : "linear";
+    }
     return Meaning == ScoreMeaning::per_completion ? "scalar"
            : Meaning == ScoreMeaning::per_token    ? "token"
                                                    : "value";
   }
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     append_rows<Meaning>(sequence, out);
+  }
+
+  /// One number for a completion: the log-odds of good.
+  double merge(std::span<const double> logits) const
+      requires(Meaning == ScoreMeaning::per_completion && Outputs == 2) {
+    return logits[1] - logits[0];
   }
 
   template <class Visit>

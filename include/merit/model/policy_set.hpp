@@ -20,6 +20,7 @@
 #include "merit/head/two_layer_head.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
+#include "merit/loss/hinge_loss.hpp"
 #include "merit/loss/joint_loss.hpp"
 #include "merit/loss/language_model_loss.hpp"
 #include "merit/loss/pairwise_loss.hpp"
@@ -34,13 +35,16 @@ namespace merit::inline MERIT_ABI {
 using VerifierHead = JointHead<LmGainBiasHead, LanguageModelHead>;
 using VerifierLoss = JointLoss<BinaryCrossEntropyLoss<ScoreMeaning::per_token>, LanguageModelLoss>;
 
-using AnyHead = std::variant<ScalarHead, TwoLayerHead, AttributeHead, GatedRegressionHead, AnswerLogitHead,
-                             TwoLayerStepHead, TokenHead, VerifierHead, StepHead<3>, StepHead<2>, StepHead<1>,
-                             TokenLogitHead<ScoreMeaning::per_step, 2>, ValueHead>;
-using AnyLoss = std::variant<PairwiseLoss, PlackettLuceLoss, RegressionLoss<ScoreMeaning::per_completion>,
-                             BinaryCrossEntropyLoss<ScoreMeaning::per_completion>,
-                             BinaryCrossEntropyLoss<ScoreMeaning::per_token>, VerifierLoss,
-                             BinaryCrossEntropyLoss<ScoreMeaning::per_step>, CrossEntropyLoss, ValueLoss>;
+using AnyHead =
+    std::variant<ScalarHead, CompletionClassHead, TwoLayerHead, AttributeHead, GatedRegressionHead,
+                 AnswerLogitHead, TwoLayerStepHead, TokenHead, VerifierHead, StepHead<3>, StepHead<2>,
+                 StepHead<1>, TokenLogitHead<ScoreMeaning::per_step, 2>, ValueHead>;
+using AnyLoss =
+    std::variant<PairwiseLoss, HingeLoss, PlackettLuceLoss, RegressionLoss<ScoreMeaning::per_completion>,
+                 BinaryCrossEntropyLoss<ScoreMeaning::per_completion>,
+                 BinaryCrossEntropyLoss<ScoreMeaning::per_token>, VerifierLoss,
+                 BinaryCrossEntropyLoss<ScoreMeaning::per_step>, CrossEntropyLoss, CompletionCrossEntropyLoss,
+                 ValueLoss>;
 
 /// Some kinds of records.
 class RecordKinds {
@@ -83,6 +87,10 @@ inline constexpr PolicyPair policy_pairs[] = {
     {.head = "verifier", .loss = "joint", .also = {RecordKind::outcome}},
     {.head = "scalar", .loss = "binary_cross_entropy", .also = {RecordKind::outcome}},
     {.head = "scalar", .loss = "regression", .usual = {RecordKind::ratings}, .also = {RecordKind::outcome}},
+    {.head = "scalar",
+     .loss = "hinge",
+     .also = {RecordKind::preference, RecordKind::judge, RecordKind::ranking, RecordKind::ratings}},
+    {.head = "completion_binary", .loss = "cross_entropy", .also = {RecordKind::outcome}},
     {.head = "attributes", .loss = "regression", .also = {RecordKind::ratings}},
     {.head = "step_logit", .loss = "binary_cross_entropy", .usual = {RecordKind::steps}},
     {.head = "step_ternary", .loss = "cross_entropy", .also = {RecordKind::steps}},
