@@ -203,7 +203,8 @@ int run(int argc, char** argv) {
   programs::RecordSet train = read(options.train, nullptr);
   if (merit::reads_pairs(chosen.loss) &&
       (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
-    programs::require_preferences(train, "which is what a loss of pairs learns from");
+    programs::require_preferences(
+        train, "which is what the " + programs::name_of(chosen.loss) + " loss learns from");
   if (chosen.kind == RecordKind::preference && options.margin == "none") programs::remove_margins(train);
   if (options.join_conversations) programs::join_conversations(train);
   std::optional<programs::RecordSet> eval, calibrate;
