@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "merit/core/field.hpp"
+#include "merit/loss/evaluate_loss.hpp"
 #include "merit/loss/loss.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -96,7 +97,10 @@ struct JointLoss {
                      const typename Loss::Targets& targets, const NormaliserOf<Loss>& normaliser,
                      MatrixView<Score> gradient) {
     const bool learns = is_positive(normaliser);
-    const double value = learns ? loss.value_and_gradient(scores, targets, normaliser, gradient) : 0.0;
+    thread_local std::vector<double> scratch;  // kept, so that a step asks for no memory
+    scratch.resize(scratch_size(loss, targets));
+    const double value =
+        learns ? evaluate_loss(loss, targets, normaliser, LossArrays<Score>{scores, gradient, scratch}) : 0.0;
     for (Index i = 0; i < gradient.rows; ++i) {
       for (Index j = 0; j < gradient.cols; ++j) {
         gradient(i, j) = learns ? static_cast<Score>(weight * static_cast<double>(gradient(i, j))) : Score{0};

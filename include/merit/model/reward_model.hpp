@@ -12,6 +12,7 @@
 #include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/head.hpp"
+#include "merit/loss/evaluate_loss.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/model/fit.hpp"
 #include "merit/tape/tape.hpp"
@@ -216,12 +217,9 @@ class RewardModel {
     const Var scores = head_.forward(tape_, backbone_.forward(tape_, batch_));  // (R, k)
     const Index count = fetch(scores).size();
     if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
-    const Index width = head_.outputs();
     double loss = 0;
     if (is_positive(normaliser)) {
-      loss = config_.loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count / width, width},
-                                             targets, normaliser,
-                                             MatrixView<Score>{gradient_.data(), count / width, width});
+      loss = evaluate(targets, normaliser);
     } else {  // weights that sum to 0 are nothing to learn from, not 0/0
       std::fill_n(gradient_.data(), count, Score{0});
     }
@@ -246,10 +244,7 @@ class RewardModel {
     const Normaliser normaliser = config_.loss.normaliser(targets);
     if (!is_positive(normaliser)) return 0;
     if (gradient_.size() < count) gradient_ = Buffer<Score>(count);
-    const Index width = head_.outputs();
-    return config_.loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count / width, width},
-                                           targets, normaliser,
-                                           MatrixView<Score>{gradient_.data(), count / width, width});
+    return evaluate(targets, normaliser);
   }
 
   const Config& config() const { return config_; }
@@ -272,6 +267,17 @@ class RewardModel {
   typename Backbone::template Bound<Backend>& backbone() { return backbone_; }
 
  private:
+  /// The loss of the scores fetched last, and its gradient by them.
+  double evaluate(const Targets& targets, const Normaliser& normaliser) {
+    const Index scratch = scratch_size(config_.loss, targets);
+    if (scratch_.size() < scratch) scratch_ = Buffer<double>(scratch);
+    const Index width = head_.outputs();
+    const Index rows = score_count_ / width;
+    return evaluate_loss(
+        config_.loss, targets, normaliser,
+        LossArrays<Score>{{scores_.data(), rows, width}, {gradient_.data(), rows, width}, scratch_.view()});
+  }
+
   static const Config& validated(const Config& config) {
     validate(config.backbone);
     validate(config.head);
@@ -313,6 +319,7 @@ class RewardModel {
   typename Backend::Batch batch_;  // of the last forest: the tape's nodes point to it
   Buffer<Score> scores_;
   Buffer<Score> gradient_;
+  Buffer<double> scratch_;  // of the loss
   Index score_count_ = 0;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "merit/infer/score.hpp"
+#include "merit/loss/evaluate_loss.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/typed_scoring.hpp"
@@ -104,6 +105,7 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
       }
       const bool counts = is_positive(normaliser);
       std::vector<Score> gradient;
+      std::vector<double> scratch;
       double loss = 0;
       for_each_scored(
           this->model_, std::span<const Example>(examples), token_budget,
@@ -114,9 +116,11 @@ class TypedModel final : public TypedScoring<Model, AnyModel> {
             gradient.resize(scores.size());
             const Index width = this->model_.outputs();
             const Index rows = scores.size() / width;
-            loss += this->model_.loss().value_and_gradient(
-                MatrixView<const Score>{scores.data(), rows, width}, builder.targets(), normaliser,
-                MatrixView<Score>{gradient.data(), rows, width});
+            const auto& terms = this->model_.loss();
+            scratch.resize(scratch_size(terms, builder.targets()));
+            loss += evaluate_loss(
+                terms, builder.targets(), normaliser,
+                LossArrays<Score>{{scores.data(), rows, width}, {gradient.data(), rows, width}, scratch});
           },
           on_progress);
       set.loss = loss;
