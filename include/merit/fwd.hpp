@@ -60,6 +60,13 @@ struct ValueLoss;
 struct LanguageModelLoss;
 template <class First, class Second>
 struct JointLoss;
+struct BinaryTargets;
+template <class Self>
+struct PairLoss;
+template <class Self, ScoreMeaning Meaning = ScoreMeaning::per_token, class RowTargets = BinaryTargets>
+struct RowLoss;
+template <class Self>
+struct GroupLoss;
 
 using CrossEntropyLoss = CategoricalCrossEntropyLoss<ScoreMeaning::per_step>;
 using CompletionCrossEntropyLoss = CategoricalCrossEntropyLoss<ScoreMeaning::per_completion>;

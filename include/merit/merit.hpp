@@ -38,6 +38,7 @@
 #include "merit/infer/score.hpp"
 #include "merit/infer/step_search.hpp"
 #include "merit/infer/vote.hpp"
+#include "merit/loss/expression_loss.hpp"
 #include "merit/loss/margin.hpp"
 #include "merit/loss/ranking_targets.hpp"
 #include "merit/model/aliases.hpp"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "merit/core/rng.hpp"
-#include "merit/loss/loss.hpp"
+#include "merit/loss/evaluate_loss.hpp"
 
 namespace loss_checks {
 
@@ -23,8 +23,10 @@ double evaluate(const Loss& loss, const Targets& targets, const std::vector<Scor
   static_assert(merit::loss<Loss, Score>);
   gradient.assign(scores.size(), Score{777});
   const Index rows = scores.size() / columns;
-  return loss.value_and_gradient(MatrixView<const Score>{scores.data(), rows, columns}, targets,
-                                 loss.normaliser(targets), MatrixView<Score>{gradient.data(), rows, columns});
+  std::vector<double> scratch(scratch_size(loss, targets), 777);
+  return evaluate_loss(
+      loss, targets, loss.normaliser(targets),
+      LossArrays<Score>{{scores.data(), rows, columns}, {gradient.data(), rows, columns}, scratch});
 }
 
 template <class Loss, class Targets>
@@ -63,8 +65,10 @@ void check_shares(const Loss& loss, const Targets& whole, const std::vector<Targ
   std::vector<double> gradient_sum(scores.size());
   for (const Targets& part : parts) {
     std::vector<double> share(scores.size(), 777.0);
-    sum += loss.value_and_gradient(MatrixView<const double>{scores.data(), rows, columns}, part, normaliser,
-                                   MatrixView<double>{share.data(), rows, columns});
+    std::vector<double> scratch(scratch_size(loss, part));
+    sum += evaluate_loss(
+        loss, part, normaliser,
+        LossArrays<double>{{scores.data(), rows, columns}, {share.data(), rows, columns}, scratch});
     for (std::size_t i = 0; i < share.size(); ++i) gradient_sum[i] += share[i];
   }
   CHECK(sum == doctest::Approx(value).epsilon(1e-14));

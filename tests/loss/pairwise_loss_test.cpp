@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "loss_checks.hpp"
 #include "merit/core/rng.hpp"
 #include "stored.hpp"
 
@@ -47,10 +48,7 @@ Case read_case(const nlohmann::json& json) {
 }
 
 double evaluate(const Case& c, const std::vector<double>& scores, std::vector<double>& gradient) {
-  gradient.assign(scores.size(), 777.0);  // must be assigned, not added to
-  return c.loss.value_and_gradient(MatrixView<const double>{scores.data(), scores.size(), 1}, c.targets,
-                                   c.loss.normaliser(c.targets),
-                                   MatrixView<double>{gradient.data(), gradient.size(), 1});
+  return loss_checks::evaluate(c.loss, c.targets, scores, gradient);
 }
 
 Case random_case(std::uint64_t seed, double spread) {
@@ -116,32 +114,16 @@ TEST_CASE("pairwise loss is finite and right for scores up to 1e4") {
         doctest::Approx(std::exp(-40.0)).scale(0).epsilon(1e-12));  // the tail is not rounded to 0
   CHECK(gradient[0] == doctest::Approx(-std::exp(-40.0)).scale(0).epsilon(1e-12));
 
-  const float scores[] = {-1e4f, 1e4f};
-  float slope[] = {0, 0};
-  CHECK(c.loss.value_and_gradient(MatrixView<const float>{scores, 2, 1}, c.targets, 1.0,
-                                  MatrixView<float>{slope, 2, 1}) == 2e4);
-  CHECK(slope[0] == -1.0f);
+  std::vector<float> narrow;
+  CHECK(loss_checks::evaluate(c.loss, c.targets, std::vector<float>{-1e4f, 1e4f}, narrow) == 2e4);
+  CHECK(narrow == std::vector<float>{-1, 1});
 }
 
 TEST_CASE("the shares of micro-batches add up to the step's loss") {
   const Case whole = random_case(5, 1.0);
-  std::vector<double> gradient;
-  const double loss = evaluate(whole, whole.scores, gradient);
-  double sum = 0;
-  std::vector<double> gradient_sum(gradient.size());
-  for (std::size_t i = 0; i < whole.targets.pairs.size(); ++i) {
-    PairTargets one;
-    one.pairs = {whole.targets.pairs[i]};
-    std::vector<double> part(gradient.size());
-    sum += whole.loss.value_and_gradient(MatrixView<const double>{whole.scores.data(), 6, 1}, one,
-                                         whole.loss.normaliser(whole.targets),
-                                         MatrixView<double>{part.data(), 6, 1});
-    for (std::size_t j = 0; j < part.size(); ++j) gradient_sum[j] += part[j];
-  }
-  CHECK(sum == doctest::Approx(loss).epsilon(1e-14));
-  for (std::size_t j = 0; j < gradient.size(); ++j) {
-    CHECK(gradient_sum[j] == doctest::Approx(gradient[j]).epsilon(1e-12));
-  }
+  std::vector<PairTargets> parts;
+  for (const PairTargets::Pair& pair : whole.targets.pairs) parts.push_back({{pair}});
+  loss_checks::check_shares(whole.loss, whole.targets, parts, whole.scores);
 }
 
 TEST_CASE("a tie of 0.5 pulls the two scores together and label smoothing mixes in the flipped pair") {

@@ -1,4 +1,4 @@
-// The version of merit and the name of its inline namespace.
+// The version of merit, the name of its inline namespace, and the mark of functions that a device may call.
 #pragma once
 
 #define MERIT_VERSION_MAJOR 0
@@ -17,4 +17,12 @@
 #define MERIT_ABI v0_1_blas
 #else
 #define MERIT_ABI v0_1
+#endif
+
+// Before a function that a host and a device can both call: it allocates nothing, throws nothing and keeps
+// nothing. Only nvcc makes a difference.
+#if defined(__CUDACC__)
+#define MERIT_CALLABLE __host__ __device__
+#else
+#define MERIT_CALLABLE
 #endif

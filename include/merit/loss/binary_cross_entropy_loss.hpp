@@ -18,6 +18,7 @@ struct BinaryLabel {
   std::uint32_t row = 0;
   double label = 1;  // 0 to 1: the probability of being good
   double weight = 1;
+  std::uint32_t sequence = 0;  // the completion it belongs to
 };
 
 struct BinaryTargets : LabelTargets<BinaryLabel> {
@@ -58,37 +59,30 @@ struct BinaryCrossEntropyLoss {
     visit(detail::label_smoothing_field(&Loss::label_smoothing));
   }
 
-  double normaliser(const Targets& targets) const { return detail::count_labels(targets, denominator); }
+  double normaliser(const Targets& targets) const { return targets.weight(denominator); }
 
-  /// scores (R, 1).
-  template <class Score>
-  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
-                            MatrixView<Score> gradient) const {
-    for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
-    double total = 0;
-    detail::for_each_label(targets, denominator, normaliser, [&](Index i, double share) {
-      const BinaryLabel& label = targets.labels[i];
-      const auto z = static_cast<double>(scores(label.row, 0));
-      const double y = label.label * (1 - label_smoothing) + label_smoothing / 2;
-      const Term good = term(z);
-      const Term bad = term(-z);
-      total += share * (positive_weight * y * good.value + (1 - y) * bad.value);
-      const double slope = (1 - y) * bad.push - positive_weight * y * good.push;
-      gradient(label.row, 0) += static_cast<Score>(share * slope);
-    });
-    return total;
+  MERIT_CALLABLE double term(const LabelUnit<BinaryLabel>& unit, double normaliser,
+                             const UnitNumbers& numbers) const {
+    const double z = numbers.scores[0];
+    const double share = unit.share(denominator, normaliser);
+    const double y = unit.label.label * (1 - label_smoothing) + label_smoothing / 2;
+    const Side good = side(z);
+    const Side bad = side(-z);
+    const double slope = (1 - y) * bad.push - positive_weight * y * good.push;
+    numbers.slopes[0] = share * slope;
+    return share * (positive_weight * y * good.value + (1 - y) * bad.value);
   }
 
   friend bool operator==(const BinaryCrossEntropyLoss&, const BinaryCrossEntropyLoss&) = default;
 
  private:
-  struct Term {
+  struct Side {
     double value = 0;
     double push = 0;  // minus the derivative by z: how strongly z is pushed up
   };
 
   /// σ(−z)^γ · softplus(−z).
-  Term term(double z) const {
+  MERIT_CALLABLE Side side(double z) const {
     const double wrong = sigmoid(-z);
     const double surprise = softplus(-z);
     if (focal == 0) return {surprise, wrong};

@@ -27,6 +27,16 @@ inline Index ternary_class(int label) {
 struct ClassLabel {
   std::uint32_t row = 0;
   double weight = 1;
+  std::uint32_t sequence = 0;  // the completion it belongs to
+};
+
+/// A row with a class's probability for each of its scores.
+struct ClassUnit : LabelUnit<ClassLabel> {
+  const double* probabilities = nullptr;  // (classes)
+  Index classes = 0;
+
+  MERIT_CALLABLE Index size() const { return sequence.label_weight > 0 ? classes : 0; }
+  MERIT_CALLABLE ScorePlace place(Index j) const { return {label.row, static_cast<std::uint32_t>(j)}; }
 };
 
 struct ClassTargets : LabelTargets<ClassLabel> {
@@ -43,6 +53,10 @@ struct ClassTargets : LabelTargets<ClassLabel> {
 
   std::span<const double> probabilities_of(Index label) const {
     return std::span(probabilities).subspan(label * classes, classes);
+  }
+
+  ClassUnit unit(Index i) const {
+    return {LabelTargets<ClassLabel>::unit(i), probabilities.data() + i * classes, classes};
   }
 
   void add(std::uint32_t row, Index label, double weight = 1) {
@@ -91,6 +105,7 @@ struct CategoricalCrossEntropyLoss {
   using Targets = ClassTargets;
   static constexpr ScoreMeaning reads = Meaning;
   static constexpr ScoreWidth reads_width = ScoreWidth::several;
+  static constexpr Index scratch_per_score = 2;
   static constexpr std::string_view name() { return "cross_entropy"; }
 
   template <class Visit>
@@ -102,66 +117,61 @@ struct CategoricalCrossEntropyLoss {
     visit(detail::label_smoothing_field(&Loss::label_smoothing));
   }
 
-  double normaliser(const Targets& targets) const { return detail::count_labels(targets, denominator); }
+  double normaliser(const Targets& targets) const { return targets.weight(denominator); }
 
-  /// scores (R, k). Throws UsageError where k is not the number of classes of the targets or weights.
-  template <class Score>
-  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
-                            MatrixView<Score> gradient) const {
-    for (Index i = 0; i < gradient.rows; ++i) {
-      for (Index c = 0; c < gradient.cols; ++c) gradient(i, c) = 0;
-    }
-    const Index classes = scores.cols;
-    check_classes(classes, targets);
-    thread_local std::vector<double> numbers;  // kept, so that a step asks for no memory
-    numbers.resize(3 * classes);
-    const std::span<double> z(numbers.data(), classes);
-    const std::span<double> p(numbers.data() + classes, classes);  // softmax(z)
-    const std::span<double> q(numbers.data() + 2 * classes,
-                              classes);  // the smoothed label by its class's weight
-    double total = 0;
-    detail::for_each_label(targets, denominator, normaliser, [&](Index i, double share) {
-      const std::uint32_t row = targets.labels[i].row;
-      const auto label = targets.probabilities_of(i);
+  /// What the term reads of the settings.
+  struct Plain {
+    Denominator denominator;
+    double label_smoothing;
+    const double* class_weights;  // (classes), or null: all 1
+
+    MERIT_CALLABLE double term(const ClassUnit& unit, double normaliser, const UnitNumbers& numbers) const {
+      const Index classes = unit.classes;
+      const double share = unit.share(denominator, normaliser);
+      const double* const z = numbers.scores;
+      double* const p = numbers.scratch;            // softmax(z)
+      double* const q = numbers.scratch + classes;  // the smoothed label by its class's weight
       for (Index c = 0; c < classes; ++c) {
-        z[c] = static_cast<double>(scores(row, c));
-        q[c] = label[c] * (1 - label_smoothing) + label_smoothing / static_cast<double>(classes);
-        if (!class_weights.empty()) q[c] *= class_weights[c];
+        q[c] = unit.probabilities[c] * (1 - label_smoothing) + label_smoothing / static_cast<double>(classes);
+        if (class_weights != nullptr) q[c] *= class_weights[c];
       }
-      const SplitLogSumExp sum = split_log_sum_exp(z);
+      const SplitLogSumExp sum = split_log_sum_exp(z, classes);
       double loss = 0;
       for (Index c = 0; c < classes; ++c) {
         const double surprise = (sum.largest - z[c]) + sum.rest;  // −log p
         loss += q[c] * surprise;
         p[c] = std::exp(-surprise);
       }
-      total += share * loss;
       for (Index j = 0; j < classes; ++j) {
         // p_j Σ q − q_j = Σ_c (p_j q_c − q_j p_c), where a sure and right answer does not cancel.
         double slope = 0;
         for (Index c = 0; c < classes; ++c) {
           if (c != j) slope += p[j] * q[c] - q[j] * p[c];
         }
-        gradient(row, j) += static_cast<Score>(share * slope);
+        numbers.slopes[j] = share * slope;
       }
-    });
-    return total;
+      return share * loss;
+    }
+  };
+  /// Valid while the loss is.
+  Plain plain() const {
+    return {denominator, label_smoothing, class_weights.empty() ? nullptr : class_weights.data()};
   }
 
-  friend bool operator==(const CategoricalCrossEntropyLoss&, const CategoricalCrossEntropyLoss&) = default;
-
- private:
-  void check_classes(Index classes, const Targets& targets) const {
-    if (classes != targets.classes) {
+  /// Throws UsageError where the scores of a row are not one for each class of the targets and weights.
+  void check_columns(const Targets& targets, Index columns) const {
+    if (columns != targets.classes) {
       throw UsageError(detail::concat("cross_entropy: the labels have ", targets.classes,
-                                      " classes and the scores ", classes, ", expected as many"));
+                                      " classes and the scores ", columns, ", expected as many"));
     }
-    if (!class_weights.empty() && class_weights.size() != classes) {
+    if (!class_weights.empty() && class_weights.size() != columns) {
       throw UsageError(detail::concat("cross_entropy: there are ", class_weights.size(),
-                                      " class_weights and scores of ", classes,
+                                      " class_weights and scores of ", columns,
                                       " classes, expected as many or none"));
     }
   }
+
+  friend bool operator==(const CategoricalCrossEntropyLoss&, const CategoricalCrossEntropyLoss&) = default;
 };
 
 }  // namespace merit::inline MERIT_ABI

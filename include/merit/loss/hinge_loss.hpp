@@ -5,7 +5,7 @@
 
 #include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
-#include "merit/loss/pairwise_loss.hpp"
+#include "merit/loss/pair_targets.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -32,36 +32,25 @@ struct HingeLoss {
     visit(Field{"scale", &HingeLoss::scale, above(0), "factor on the difference of scores", "--loss-scale"});
   }
 
-  double normaliser(const Targets& targets) const {
-    double sum = 0;
-    for (const PairTargets::Pair& pair : targets.pairs) sum += pair.weight;
-    return sum;
-  }
+  double normaliser(const Targets& targets) const { return targets.weight(); }
 
-  /// scores (R, 1); the pairs in their order, in double.
-  template <class Score>
-  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
-                            MatrixView<Score> gradient) const {
-    for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
-    double total = 0;
-    for (const PairTargets::Pair& pair : targets.pairs) {
-      const double difference =
-          static_cast<double>(scores(pair.chosen, 0)) - static_cast<double>(scores(pair.rejected, 0));
-      const double x = scale * difference - pair.margin;
-      const double share = pair.weight / normaliser;
-      double slope = 0;  // by x
-      if (x < margin) {
-        total += share * pair.soft_label * (margin - x);
-        slope -= pair.soft_label;
-      }
-      if (x > -margin) {
-        total += share * (1 - pair.soft_label) * (margin + x);
-        slope += 1 - pair.soft_label;
-      }
-      gradient(pair.chosen, 0) += static_cast<Score>(share * scale * slope);
-      gradient(pair.rejected, 0) -= static_cast<Score>(share * scale * slope);
+  MERIT_CALLABLE double term(const PairTargets::Pair& pair, double normaliser,
+                             const UnitNumbers& numbers) const {
+    const double x = scale * (numbers.scores[0] - numbers.scores[1]) - pair.margin;
+    const double share = pair.weight / normaliser;
+    double value = 0;
+    double slope = 0;  // by x
+    if (x < margin) {
+      value += pair.soft_label * (margin - x);
+      slope -= pair.soft_label;
     }
-    return total;
+    if (x > -margin) {
+      value += (1 - pair.soft_label) * (margin + x);
+      slope += 1 - pair.soft_label;
+    }
+    numbers.slopes[0] = share * scale * slope;
+    numbers.slopes[1] = -numbers.slopes[0];
+    return share * value;
   }
 
   friend bool operator==(const HingeLoss&, const HingeLoss&) = default;

@@ -10,6 +10,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/field.hpp"
 #include "merit/core/view.hpp"
+#include "merit/loss/loss.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -21,17 +22,36 @@ enum class Denominator : std::uint8_t {
 template <>
 inline constexpr std::array<std::string_view, 2> enum_names<Denominator>{"per_token", "per_sequence"};
 
+/// The labels of one completion, [begin, end) of all.
+struct LabelledSequence {
+  Index begin = 0;
+  Index end = 0;
+  double weight = 1;
+  double label_weight = 0;  // of its labels together
+};
+
+/// A label as a term reads it. A completion whose labels have no weight is not counted.
+template <class Label>
+struct LabelUnit {
+  Label label;
+  LabelledSequence sequence;
+
+  MERIT_CALLABLE Index size() const { return sequence.label_weight > 0 ? 1 : 0; }
+  MERIT_CALLABLE ScorePlace place(Index) const { return {label.row, 0}; }
+  /// Of the step's loss.
+  MERIT_CALLABLE double share(Denominator denominator, double normaliser) const {
+    const double divisor =
+        denominator == Denominator::per_token ? normaliser : sequence.label_weight * normaliser;
+    return sequence.weight * label.weight / divisor;
+  }
+};
+
 /// Labels of rows. Completions that share tokens share rows, so several labels may name one row.
-/// Label has a `weight`.
+/// Label has a `row`, a `weight` and a `sequence`, which is assigned here.
 template <class Label>
 struct LabelTargets {
-  struct Span {  // the labels of one completion
-    Index begin = 0;
-    Index end = 0;
-    double weight = 1;
-  };
   std::vector<Label> labels;
-  std::vector<Span> sequences;
+  std::vector<LabelledSequence> sequences;
 
   void clear() {
     labels.clear();
@@ -39,13 +59,27 @@ struct LabelTargets {
   }
 
   /// Labels added from here on belong to a new completion.
-  void begin_sequence(double weight = 1) { sequences.push_back({labels.size(), labels.size(), weight}); }
+  void begin_sequence(double weight = 1) { sequences.push_back({labels.size(), labels.size(), weight, 0}); }
+
+  Index unit_count() const { return labels.size(); }
+  LabelUnit<Label> unit(Index i) const { return {labels[i], sequences[labels[i].sequence]}; }
+  /// The normaliser of a loss over all labels that count.
+  double weight(Denominator denominator) const {
+    double sum = 0;
+    for (const LabelledSequence& sequence : sequences) {
+      const double within = sequence.label_weight;
+      if (within > 0) sum += sequence.weight * (denominator == Denominator::per_token ? within : 1);
+    }
+    return sum;
+  }
 
  protected:
-  void append(const Label& label) {
+  void append(Label label) {
     if (sequences.empty()) throw UsageError("a label was added before begin_sequence()");
+    label.sequence = static_cast<std::uint32_t>(sequences.size() - 1);
     labels.push_back(label);
     sequences.back().end = labels.size();
+    sequences.back().label_weight += label.weight;
   }
 };
 
@@ -61,36 +95,6 @@ template <class Loss>
 constexpr auto label_smoothing_field(double Loss::*label_smoothing) {
   return Field{"label_smoothing", label_smoothing, between(0, 1),
                "share of a label that is spread over the classes"};
-}
-
-template <class Label>
-double weight_within(const LabelTargets<Label>& targets, const typename LabelTargets<Label>::Span& span) {
-  double sum = 0;
-  for (Index i = span.begin; i < span.end; ++i) sum += targets.labels[i].weight;
-  return sum;
-}
-
-/// The normaliser. A completion without labels, or with none of any weight, is not counted.
-template <class Label>
-double count_labels(const LabelTargets<Label>& targets, Denominator denominator) {
-  double sum = 0;
-  for (const auto& span : targets.sequences) {
-    const double within = weight_within(targets, span);
-    if (within > 0) sum += span.weight * (denominator == Denominator::per_token ? within : 1);
-  }
-  return sum;
-}
-
-/// Calls f(index of the label, its share of the step's loss) for every label that counts.
-template <class Label, class F>
-void for_each_label(const LabelTargets<Label>& targets, Denominator denominator, double normaliser,
-                    const F& f) {
-  for (const auto& span : targets.sequences) {
-    const double within = weight_within(targets, span);
-    if (!(within > 0)) continue;
-    const double divisor = denominator == Denominator::per_token ? normaliser : within * normaliser;
-    for (Index i = span.begin; i < span.end; ++i) f(i, span.weight * targets.labels[i].weight / divisor);
-  }
 }
 
 }  // namespace detail

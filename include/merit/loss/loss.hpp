@@ -1,12 +1,33 @@
 // The contract of a loss: scores to one number and its gradient.
 //
-// A loss is one aggregate of settings. Scores come to the host (there are few of them: one to a handful for
-// each completion, token or step), so a loss is a plain loop over numbers, and a user's own loss is one too.
+// A loss is an aggregate of settings, targets that are flat lists of plain structs, and a term: a function of
+// one unit of the targets (a pair, a ranked group, a labelled row) from its scores to its part of the loss
+// and a slope for each score. Whoever runs the loop over units (evaluate_loss.hpp on a host) gathers the
+// scores and adds up the slopes, so a term is arithmetic alone.
 //
-// Requires of value_and_gradient(scores, targets, normaliser, gradient): every row that targets name is < R;
-// normaliser is the sum of normaliser(targets) over the whole optimizer step, counted before it starts.
-// Ensures: returns this micro-batch's share of the step's loss, so that shares add up to the step's; assigns
-// every element of `gradient` (R, k), never adds; finite for |score| up to 1e4.
+//   targets.unit_count()    how many units there are
+//   targets.unit(i)         unit i, a plain struct; what it points to belongs to the targets
+//   unit.size()             how many scores it reads; one that reads none says nothing and is skipped
+//   unit.place(j)           where its score j stands; several units may read one score
+//   loss.term(unit, normaliser, numbers)
+//                           the unit's share of the step's loss. Reads numbers.scores[j] and assigns
+//                           numbers.slopes[j], its derivative by them, for every j < unit.size()
+//
+// A term allocates nothing, keeps nothing and throws nothing: what it needs beside scores and slopes is
+// numbers.scratch, `scratch_per_score` doubles for each score of the unit (none if the loss does not say).
+// Marked MERIT_CALLABLE, it runs on a device too; there a loss is copied byte by byte, so one with a list
+// among its settings gives by plain() a struct that only points to it, and has the term. What can be wrong
+// with targets is said before the loop, by check_columns(targets, columns), if the loss has that.
+//
+// A loss may also be a loop of its own over a host's numbers, and then has no term:
+//
+//   loss.value_and_gradient(scores, targets, normaliser, gradient)
+//                           this micro-batch's share of the loss; assigns every element of `gradient` (R, k),
+//                           never adds
+//
+// Both require that every row that targets name is < R, and that normaliser is the sum of
+// normaliser(targets) over the whole optimizer step, counted before it starts; so that shares add up to the
+// step's loss however it is cut. Both are finite for |score| up to 1e4.
 //
 // Its settings are listed once, by fields() (core/field.hpp); a loss without any needs none.
 //
@@ -41,6 +62,39 @@ inline constexpr ScoreWidth width_read = [] {
   }
 }();
 
+/// Where a score stands among those of a micro-batch, (R, k).
+struct ScorePlace {
+  std::uint32_t row = 0;
+  std::uint32_t column = 0;
+};
+
+/// What a term reads and writes, for a unit of n scores.
+struct UnitNumbers {
+  const double* scores = nullptr;  // (n)
+  double* slopes = nullptr;        // (n), to be assigned
+  double* scratch = nullptr;       // (n · scratch_per_score), of any content
+};
+
+/// scratch_per_score, or 0.
+template <class Loss>
+inline constexpr Index scratch_per_score = [] {
+  if constexpr (requires { Loss::scratch_per_score; }) {
+    return Index{Loss::scratch_per_score};
+  } else {
+    return Index{0};
+  }
+}();
+
+/// What has the term: loss.plain(), or the loss itself.
+template <class Loss>
+decltype(auto) plain_loss(const Loss& loss) {
+  if constexpr (requires { loss.plain(); }) {
+    return loss.plain();
+  } else {
+    return (loss);
+  }
+}
+
 /// What a loss divides by: a number, or for a loss of several parts one for each.
 template <class Loss>
 using NormaliserOf =
@@ -61,18 +115,24 @@ struct JointLoss;
 template <class First, class Second>
 inline constexpr bool is_joint_loss<JointLoss<First, Second>> = true;
 
-namespace detail {
+/// A loss that is a term of each unit of its targets.
+template <class Loss>
+concept term_loss = requires(const Loss& settings, const typename Loss::Targets& targets,
+                             const UnitNumbers& numbers) {
+  { targets.unit_count() } -> std::convertible_to<Index>;
+  { targets.unit(Index{}).size() } -> std::convertible_to<Index>;
+  { targets.unit(Index{}).place(Index{}) } -> std::same_as<ScorePlace>;
+  { plain_loss(settings).term(targets.unit(Index{}), double{}, numbers) } -> std::same_as<double>;
+};
 
-/// What a loss of one's own has beside what all have: the body.
+/// A loss that is a loop of its own.
 template <class Loss, class Score>
-concept has_value_and_gradient = requires(const Loss& settings, MatrixView<const Score> scores,
-                                          const typename Loss::Targets& targets, MatrixView<Score> gradient) {
+concept loop_loss = requires(const Loss& settings, MatrixView<const Score> scores,
+                             const typename Loss::Targets& targets, MatrixView<Score> gradient) {
   {
     settings.value_and_gradient(scores, targets, settings.normaliser(targets), gradient)
     } -> std::convertible_to<double>;
 };
-
-}  // namespace detail
 
 template <class Loss, class Score>
 concept loss = std::copyable<Loss> && requires(const Loss& settings, const typename Loss::Targets& targets,
@@ -82,7 +142,6 @@ concept loss = std::copyable<Loss> && requires(const Loss& settings, const typen
   { settings.normaliser(targets) } -> std::default_initializable;
   { is_positive(settings.normaliser(targets)) } -> std::convertible_to<bool>;
   mutable_targets.clear();
-  requires is_joint_loss<Loss> || detail::has_value_and_gradient<Loss, Score>;
-};
+} &&(is_joint_loss<Loss> || term_loss<Loss> || loop_loss<Loss, Score>);
 
 }  // namespace merit::inline MERIT_ABI

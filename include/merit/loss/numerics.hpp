@@ -1,21 +1,20 @@
 // The functions that losses are made of, written so that neither large scores nor small differences hurt.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
-#include <span>
 
+#include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
 
 /// log(1 + eˣ) without overflow. Minus infinity gives 0.
-inline double softplus(double x) {
-  return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+MERIT_CALLABLE inline double softplus(double x) {
+  return (x < 0 ? 0.0 : x) + std::log1p(std::exp(-std::abs(x)));
 }
 
 /// 1 / (1 + e⁻ˣ) without overflow, and without losing the small side's digits. Minus infinity gives 0.
-inline double sigmoid(double x) {
+MERIT_CALLABLE inline double sigmoid(double x) {
   const double e = std::exp(-std::abs(x));
   return x >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
@@ -27,25 +26,28 @@ struct SplitLogSumExp {
   double rest = 0;
 };
 
-/// Requires at least one finite number.
-inline SplitLogSumExp split_log_sum_exp(std::span<const double> x) {
-  const Index at = static_cast<Index>(std::max_element(x.begin(), x.end()) - x.begin());
+/// Of x[0], …, x[count − 1]. Requires at least one finite number.
+MERIT_CALLABLE inline SplitLogSumExp split_log_sum_exp(const double* x, Index count) {
+  Index at = 0;
+  for (Index i = 1; i < count; ++i) {
+    if (x[at] < x[i]) at = i;
+  }
   double others = 0;
-  for (Index i = 0; i < x.size(); ++i) {
+  for (Index i = 0; i < count; ++i) {
     if (i != at) others += std::exp(x[i] - x[at]);
   }
   return {x[at], std::log1p(others)};
 }
 
 /// log Σ e^x. Of one number it is that number, to the bit.
-inline double log_sum_exp(std::span<const double> x) {
-  const SplitLogSumExp sum = split_log_sum_exp(x);
+MERIT_CALLABLE inline double log_sum_exp(const double* x, Index count) {
+  const SplitLogSumExp sum = split_log_sum_exp(x, count);
   return sum.largest + sum.rest;
 }
 
 /// log(eᵃ + eᵇ). At most one of them may be minus infinity.
-inline double log_add_exp(double a, double b) {
-  return std::max(a, b) + std::log1p(std::exp(-std::abs(a - b)));
+MERIT_CALLABLE inline double log_add_exp(double a, double b) {
+  return (a < b ? b : a) + std::log1p(std::exp(-std::abs(a - b)));
 }
 
 }  // namespace merit::inline MERIT_ABI

@@ -1,29 +1,14 @@
 // The Bradley–Terry loss over pairs of a chosen and a rejected completion.
 #pragma once
 
-#include <cstdint>
 #include <string_view>
-#include <vector>
 
 #include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/loss/numerics.hpp"
+#include "merit/loss/pair_targets.hpp"
 
 namespace merit::inline MERIT_ABI {
-
-/// Pairs of rows. A row may take part in any number of pairs.
-struct PairTargets {
-  struct Pair {
-    std::uint32_t chosen = 0;
-    std::uint32_t rejected = 0;
-    double margin = 0;      // by how much the chosen one should win, in scores
-    double weight = 1;      // of this pair among all
-    double soft_label = 1;  // probability that `chosen` is the better one; a tie is 0.5
-  };
-  std::vector<Pair> pairs;
-
-  void clear() { pairs.clear(); }
-};
 
 /// The negative log-likelihood of the preferences under Bradley & Terry 1952, −log σ(Δ) with Δ = r_chosen −
 /// r_rejected (Ouyang et al. 2022), which is log(1 + e^−Δ) (Askell et al. 2021), averaged over pairs by
@@ -52,33 +37,22 @@ struct PairwiseLoss {
                 "weight of the squared sum of a pair's scores; 0.01 is usual"});
   }
 
-  double normaliser(const Targets& targets) const {
-    double sum = 0;
-    for (const PairTargets::Pair& pair : targets.pairs) sum += pair.weight;
-    return sum;
-  }
+  double normaliser(const Targets& targets) const { return targets.weight(); }
 
-  /// scores (R, 1); the pairs in their order, in double.
-  template <class Score>
-  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
-                            MatrixView<Score> gradient) const {
-    for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
-    double total = 0;
-    for (const PairTargets::Pair& pair : targets.pairs) {
-      const auto chosen = static_cast<double>(scores(pair.chosen, 0));
-      const auto rejected = static_cast<double>(scores(pair.rejected, 0));
-      const double x = scale * (chosen - rejected) - pair.margin;
-      const double p = pair.soft_label * (1 - label_smoothing) + (1 - pair.soft_label) * label_smoothing;
-      const double share = pair.weight / normaliser;
-      const double sum = chosen + rejected;
-      total += share * (p * softplus(-x) + (1 - p) * softplus(x) + centering * sum * sum);
-      // d/dx [p softplus(−x) + (1−p) softplus(x)] = σ(x) − p, written so that neither tail cancels.
-      const double slope = share * scale * ((1 - p) * sigmoid(x) - p * sigmoid(-x));
-      const double pull = share * 2 * centering * sum;
-      gradient(pair.chosen, 0) += static_cast<Score>(slope + pull);
-      gradient(pair.rejected, 0) += static_cast<Score>(pull - slope);
-    }
-    return total;
+  MERIT_CALLABLE double term(const PairTargets::Pair& pair, double normaliser,
+                             const UnitNumbers& numbers) const {
+    const double chosen = numbers.scores[0];
+    const double rejected = numbers.scores[1];
+    const double x = scale * (chosen - rejected) - pair.margin;
+    const double p = pair.soft_label * (1 - label_smoothing) + (1 - pair.soft_label) * label_smoothing;
+    const double share = pair.weight / normaliser;
+    const double sum = chosen + rejected;
+    // d/dx [p softplus(−x) + (1−p) softplus(x)] = σ(x) − p, written so that neither tail cancels.
+    const double slope = share * scale * ((1 - p) * sigmoid(x) - p * sigmoid(-x));
+    const double pull = share * 2 * centering * sum;
+    numbers.slopes[0] = slope + pull;
+    numbers.slopes[1] = pull - slope;
+    return share * (p * softplus(-x) + (1 - p) * softplus(x) + centering * sum * sum);
   }
 
   friend bool operator==(const PairwiseLoss&, const PairwiseLoss&) = default;

@@ -4,10 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <limits>
-#include <span>
 #include <string_view>
-#include <vector>
 
 #include "merit/core/enum_names.hpp"
 #include "merit/core/field.hpp"
@@ -45,6 +42,7 @@ struct PlackettLuceLoss {
   using Targets = RankingTargets;
   static constexpr ScoreMeaning reads = ScoreMeaning::per_completion;
   static constexpr ScoreWidth reads_width = ScoreWidth::one;
+  static constexpr Index scratch_per_score = 2;
   static constexpr std::string_view name() { return "plackett_luce"; }
 
   template <class Visit>
@@ -57,94 +55,66 @@ struct PlackettLuceLoss {
                 "a group's loss is divided by its choices"});
   }
 
-  double normaliser(const Targets& targets) const {
-    double sum = 0;
-    for (const RankingTargets::Group& group : targets.groups) {
-      if (group.size() >= 2) sum += group.weight;
+  double normaliser(const Targets& targets) const { return targets.weight(); }
+
+  /// Ties that begin among the first `top` count whole. Time is linear in the completions.
+  MERIT_CALLABLE double term(const RankingTargets::Unit& group, double normaliser,
+                             const UnitNumbers& numbers) const {
+    const Index size = group.size();
+    const double* const scores = numbers.scores;
+    // A level is the completions of one rank, [begin, end) of the group. At its `begin` stand
+    double* const sums = numbers.scratch;           // log Σ exp(r) over it
+    double* const belows = numbers.scratch + size;  // log Σ exp(r) over all that are worse; −∞ if none is
+    for (Index begin = 0, end = 0; begin < size; begin = end) {
+      end = group.end_of_tie(begin);
+      sums[begin] = log_sum_exp(scores + begin, end - begin);
     }
-    return sum;
-  }
+    double worse = -HUGE_VAL;  // infinity, in the form that a device knows
+    for (Index i = size; i-- > 0;) {
+      if (i > 0 && group.items[i].rank == group.items[i - 1].rank) continue;
+      belows[i] = worse;
+      worse = log_add_exp(worse, sums[i]);
+    }
 
-  /// scores (R, 1). Ties that begin among the first `top` count whole. Time is linear in the completions.
-  template <class Score>
-  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
-                            MatrixView<Score> gradient) const {
-    for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
-    thread_local std::vector<double> values;  // both kept, so that a step asks for no memory
-    thread_local std::vector<Level> levels;
-    double total = 0;
-    for (const RankingTargets::Group& group : targets.groups) {
-      const Index size = group.size();
-      if (size < 2) continue;
-      const auto items = targets.items_of(group);
-      values.clear();
-      for (const RankingTargets::Item& item : items) {
-        values.push_back(static_cast<double>(scores(item.row, 0)));
+    double choices = static_cast<double>(size - 1);
+    if (top != 0 && top < size - 1) choices = static_cast<double>(top);
+    const double share = group.weight / (divide_by_choices ? choices * normaliser : normaliser);
+    // `arriving`: of the choices so far, the probability that each gave to this level and those under it,
+    // summed. A level takes its part of that and hands on the rest, so no choice is visited twice.
+    double arriving = 0;
+    double loss = 0;
+    for (Index begin = 0, end = 0; begin < size; begin = end) {
+      end = group.end_of_tie(begin);
+      const double sum = sums[begin];
+      const double below = belows[begin];
+      const auto count = static_cast<double>(end - begin);
+      const bool chosen = top == 0 || begin < top;
+      double passed = 0;  // summed over the choices made here: the probability of something worse
+      if (chosen) {
+        for (Index l = 0; l < end - begin; ++l) {
+          const double factor = ties == Ties::efron ? std::log1p(-static_cast<double>(l) / count) : 0.0;
+          const double behind = below - (sum + factor);
+          loss += softplus(behind) + factor;
+          passed += sigmoid(behind);
+        }
       }
-      find_levels(items, values, levels);
-
-      double choices = static_cast<double>(size - 1);
-      if (top != 0 && top < size - 1) choices = static_cast<double>(top);
-      const double share = group.weight / (divide_by_choices ? choices * normaliser : normaliser);
-      // `arriving`: of the choices so far, the probability that each gave to this level and those under it,
-      // summed. A level takes its part of that and hands on the rest, so no choice is visited twice.
-      double arriving = 0;
-      double loss = 0;
-      for (const Level& level : levels) {
-        const auto count = static_cast<double>(level.end - level.begin);
-        const bool chosen = top == 0 || level.begin < top;
-        double passed = 0;  // summed over the choices made here: the probability of something worse
+      const double kept = arriving * sigmoid(sum - below);
+      for (Index i = begin; i < end; ++i) {
+        const double part = std::exp(scores[i] - sum);  // of this level's
+        double slope = part * kept;
         if (chosen) {
-          for (Index l = 0; l < level.end - level.begin; ++l) {
-            const double factor = ties == Ties::efron ? std::log1p(-static_cast<double>(l) / count) : 0.0;
-            const double behind = level.below - (level.sum + factor);
-            loss += softplus(behind) + factor;
-            passed += sigmoid(behind);
-          }
+          loss += sum - scores[i];
+          // part · (count − passed) − 1, so written that a sure choice keeps its digits.
+          slope += (count * part - 1) - part * passed;
         }
-        const double kept = arriving * sigmoid(level.sum - level.below);
-        for (Index i = level.begin; i < level.end; ++i) {
-          const double part = std::exp(values[i] - level.sum);  // of this level's
-          double slope = part * kept;
-          if (chosen) {
-            loss += level.sum - values[i];
-            // part · (count − passed) − 1, so written that a sure choice keeps its digits.
-            slope += (count * part - 1) - part * passed;
-          }
-          gradient(items[i].row, 0) += static_cast<Score>(share * slope);
-        }
-        arriving = arriving * sigmoid(level.below - level.sum) + passed;
+        numbers.slopes[i] = share * slope;
       }
-      total += share * loss;
+      arriving = arriving * sigmoid(below - sum) + passed;
     }
-    return total;
+    return share * loss;
   }
 
   friend bool operator==(const PlackettLuceLoss&, const PlackettLuceLoss&) = default;
-
- private:
-  /// Completions of one rank, [begin, end) of a group.
-  struct Level {
-    Index begin = 0;
-    Index end = 0;
-    double sum = 0;    // log Σ exp(r) over them
-    double below = 0;  // log Σ exp(r) over all that are worse; minus infinity if none is
-  };
-
-  static void find_levels(std::span<const RankingTargets::Item> items, std::span<const double> values,
-                          std::vector<Level>& levels) {
-    levels.clear();
-    for (Index begin = 0; begin < items.size(); begin = levels.back().end) {
-      Index end = begin + 1;
-      while (end < items.size() && items[end].rank == items[begin].rank) ++end;
-      levels.push_back({begin, end, log_sum_exp(values.subspan(begin, end - begin)), 0});
-    }
-    double below = -std::numeric_limits<double>::infinity();
-    for (Index i = levels.size(); i-- > 0;) {
-      levels[i].below = below;
-      below = log_add_exp(below, levels[i].sum);
-    }
-  }
 };
 
 }  // namespace merit::inline MERIT_ABI

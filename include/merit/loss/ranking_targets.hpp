@@ -9,6 +9,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/loss/loss.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -24,6 +25,21 @@ struct RankingTargets {
     double weight = 1;
     Index size() const { return end - begin; }
   };
+  /// A group as a term reads it. One of fewer than two says nothing and is not counted.
+  struct Unit {
+    const Item* items = nullptr;  // (count), best first
+    Index count = 0;
+    double weight = 1;
+
+    MERIT_CALLABLE Index size() const { return count < 2 ? 0 : count; }
+    MERIT_CALLABLE ScorePlace place(Index j) const { return {items[j].row, 0}; }
+    /// Behind the last item that ties with item `begin`.
+    MERIT_CALLABLE Index end_of_tie(Index begin) const {
+      Index end = begin + 1;
+      while (end < count && items[end].rank == items[begin].rank) ++end;
+      return end;
+    }
+  };
   std::vector<Item> items;
   std::vector<Group> groups;
 
@@ -34,6 +50,17 @@ struct RankingTargets {
 
   std::span<const Item> items_of(const Group& group) const {
     return std::span(items).subspan(group.begin, group.size());
+  }
+
+  Index unit_count() const { return groups.size(); }
+  Unit unit(Index i) const { return {items.data() + groups[i].begin, groups[i].size(), groups[i].weight}; }
+  /// Of all groups that count.
+  double weight() const {
+    double sum = 0;
+    for (const Group& group : groups) {
+      if (group.size() >= 2) sum += group.weight;
+    }
+    return sum;
   }
 
   /// One prompt: begin_group(), append() each completion, end_group(), which puts the best first. A rank is

@@ -18,11 +18,32 @@ struct RegressionTargets {
     double target = 0;
     double weight = 1;
     std::uint32_t column = 0;  // of the row's scores: an attribute
+
+    MERIT_CALLABLE Index size() const { return 1; }
+    MERIT_CALLABLE ScorePlace place(Index) const { return {row, column}; }
   };
   std::vector<Value> values;
   Index columns = 0;  // of the scores that are to be predicted; 0: not known
 
   void clear() { values.clear(); }
+
+  Index unit_count() const { return values.size(); }
+  const Value& unit(Index i) const { return values[i]; }
+  /// Of all values together.
+  double weight() const {
+    double sum = 0;
+    for (const Value& value : values) sum += value.weight;
+    return sum;
+  }
+  /// Throws UsageError where a target is for a score that rows of `width` scores do not have.
+  void check_columns(Index width) const {
+    for (const Value& value : values) {
+      if (value.column >= width) {
+        throw UsageError(detail::concat("regression: a target is for score ", value.column,
+                                        " of a row, which has ", width));
+      }
+    }
+  }
 };
 
 /// L = Σ w · ½ (score − target)² / Σ w, over all attributes of all rows.
@@ -32,31 +53,15 @@ struct RegressionLoss {
   static constexpr ScoreMeaning reads = Meaning;
   static constexpr std::string_view name() { return "regression"; }
 
-  double normaliser(const Targets& targets) const {
-    double sum = 0;
-    for (const RegressionTargets::Value& value : targets.values) sum += value.weight;
-    return sum;
-  }
+  double normaliser(const Targets& targets) const { return targets.weight(); }
+  void check_columns(const Targets& targets, Index columns) const { targets.check_columns(columns); }
 
-  /// scores (R, k). Throws UsageError where a target is for a column that there is not.
-  template <class Score>
-  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
-                            MatrixView<Score> gradient) const {
-    for (Index i = 0; i < gradient.rows; ++i) {
-      for (Index j = 0; j < gradient.cols; ++j) gradient(i, j) = 0;
-    }
-    double total = 0;
-    for (const RegressionTargets::Value& value : targets.values) {
-      if (value.column >= scores.cols) {
-        throw UsageError(detail::concat("regression: a target is for score ", value.column,
-                                        " of a row, which has ", scores.cols));
-      }
-      const double share = value.weight / normaliser;
-      const double error = static_cast<double>(scores(value.row, value.column)) - value.target;
-      total += share * error * error / 2;
-      gradient(value.row, value.column) += static_cast<Score>(share * error);
-    }
-    return total;
+  MERIT_CALLABLE double term(const RegressionTargets::Value& value, double normaliser,
+                             const UnitNumbers& numbers) const {
+    const double share = value.weight / normaliser;
+    const double error = numbers.scores[0] - value.target;
+    numbers.slopes[0] = share * error;
+    return share * error * error / 2;
   }
 
   friend bool operator==(const RegressionLoss&, const RegressionLoss&) = default;

@@ -1,7 +1,6 @@
 // The loss of a value function: the return that followed each token, with changes held back as in PPO.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string_view>
@@ -22,10 +21,16 @@ struct ValueTargets {
     double old_value =
         0;  // what the value function said when the rollout was made, NaN if unknown; read where clip > 0
     double weight = 1;
+
+    MERIT_CALLABLE Index size() const { return 1; }
+    MERIT_CALLABLE ScorePlace place(Index) const { return {row, 0}; }
   };
   std::vector<Value> values;
 
   void clear() { values.clear(); }
+
+  Index unit_count() const { return values.size(); }
+  const Value& unit(Index i) const { return values[i]; }
 };
 
 /// Half the mean squared error of V to the return R, by weight. With clip = ε > 0 the larger of it and that
@@ -58,28 +63,23 @@ struct ValueLoss {
     return sum;
   }
 
-  /// scores (R, 1).
-  template <class Score>
-  double value_and_gradient(MatrixView<const Score> scores, const Targets& targets, double normaliser,
-                            MatrixView<Score> gradient) const {
-    for (Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
-    double total = 0;
-    for (const ValueTargets::Value& value : targets.values) {
-      const double share = value.weight / normaliser;
-      const auto v = static_cast<double>(scores(value.row, 0));
-      double error = v - value.target;
-      double slope = error;
-      if (clip > 0 && std::abs(v - value.old_value) > clip) {
-        const double held = std::clamp(v, value.old_value - clip, value.old_value + clip) - value.target;
-        if (std::abs(held) > std::abs(error)) {
-          error = held;
-          slope = 0;  // held back: it does not move with V
-        }
+  MERIT_CALLABLE double term(const ValueTargets::Value& value, double normaliser,
+                             const UnitNumbers& numbers) const {
+    const double share = value.weight / normaliser;
+    const double v = numbers.scores[0];
+    double error = v - value.target;
+    double slope = error;
+    if (clip > 0 && std::abs(v - value.old_value) > clip) {
+      const double low = value.old_value - clip;
+      const double high = value.old_value + clip;
+      const double held = (v < low ? low : high < v ? high : v) - value.target;
+      if (std::abs(held) > std::abs(error)) {
+        error = held;
+        slope = 0;  // held back: it does not move with V
       }
-      total += share * error * error / 2;
-      gradient(value.row, 0) += static_cast<Score>(share * slope);
     }
-    return total;
+    numbers.slopes[0] = share * slope;
+    return share * error * error / 2;
   }
 
   friend bool operator==(const ValueLoss&, const ValueLoss&) = default;

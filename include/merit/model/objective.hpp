@@ -11,6 +11,7 @@
 #include "merit/head/head.hpp"
 #include "merit/head/joint_head.hpp"
 #include "merit/head/language_model_head.hpp"
+#include "merit/loss/evaluate_loss.hpp"
 #include "merit/loss/joint_loss.hpp"
 #include "merit/loss/language_model_loss.hpp"
 #include "merit/loss/loss.hpp"
@@ -87,10 +88,11 @@ class Objective {
              add(loss.second, targets.second, normaliser.second, weight * loss.second_weight);
     } else {
       if (!is_positive(normaliser)) return 0;
-      const Index width = outputs();
-      const double value =
-          loss.value_and_gradient(MatrixView<const Score>{scores_.data(), count_ / width, width}, targets,
-                                  normaliser, MatrixView<Score>{part_.data(), count_ / width, width});
+      const Index width = outputs(), rows = count_ / width, scratch = scratch_size(loss, targets);
+      if (scratch_.size() < scratch) scratch_ = Buffer<double>(scratch);
+      const double value = evaluate_loss(
+          loss, targets, normaliser,
+          LossArrays<Score>{{scores_.data(), rows, width}, {part_.data(), rows, width}, scratch_.view()});
       for (Index i = 0; i < count_; ++i) {
         gradient_.data()[i] += static_cast<Score>(weight * static_cast<double>(part_.data()[i]));
       }
@@ -101,7 +103,8 @@ class Objective {
   const Loss* loss_;
   typename Head::template Bound<B> head_;
   Buffer<Score> scores_, gradient_;
-  Buffer<Score> part_;  // the gradient of one of several losses
+  Buffer<Score> part_;      // the gradient of one of several losses
+  Buffer<double> scratch_;  // of a loss
   Index count_ = 0;
 };
 

@@ -53,9 +53,31 @@ struct HeadArchetype {
   }
 };
 
-/// loss = 0, whatever the scores; its targets are empty.
+/// loss = 0, whatever the scores, of a term; its targets are empty.
 template <ScoreMeaning Meaning = ScoreMeaning::per_completion>
 struct LossArchetype {
+  struct Unit {
+    Index size() const { return 1; }
+    ScorePlace place(Index) const { return {}; }
+  };
+  struct Targets {
+    void clear() {}
+    Index unit_count() const { return 0; }
+    Unit unit(Index) const { return {}; }
+  };
+
+  static constexpr ScoreMeaning reads = Meaning;
+  static constexpr std::string_view name() { return "archetype"; }
+  double normaliser(const Targets&) const { return 1; }
+  double term(const Unit&, double, const UnitNumbers& numbers) const {
+    numbers.slopes[0] = 0;
+    return 0;
+  }
+};
+
+/// The same, of a loop of its own.
+template <ScoreMeaning Meaning = ScoreMeaning::per_completion>
+struct LoopLossArchetype {
   struct Targets {
     void clear() {}
   };
@@ -75,6 +97,7 @@ struct LossArchetype {
 
 static_assert(backbone<BackboneArchetype, ReferenceBackend<double>>);
 static_assert(head<HeadArchetype<>, ReferenceBackend<double>>);
-static_assert(loss<LossArchetype<>, double>);
+static_assert(loss<LossArchetype<>, double> && term_loss<LossArchetype<>>);
+static_assert(loss<LoopLossArchetype<>, double> && !term_loss<LoopLossArchetype<>>);
 
 }  // namespace merit::inline MERIT_ABI

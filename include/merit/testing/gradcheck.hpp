@@ -13,6 +13,7 @@
 
 #include "merit/core/rng.hpp"
 #include "merit/core/view.hpp"
+#include "merit/loss/evaluate_loss.hpp"
 #include "merit/tape/tape.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -255,10 +256,12 @@ GradientReport check_loss_gradient(const Loss& loss, std::vector<double> scores,
   const Index rows = scores.size() / width;
   const auto normaliser = loss.normaliser(targets);
   std::vector<double> gradient(scores.size());
+  std::vector<double> scratch(scratch_size(loss, targets));
   const auto value = [&] {
     std::fill(gradient.begin(), gradient.end(), std::numeric_limits<double>::infinity());
-    return loss.value_and_gradient(MatrixView<const double>{scores.data(), rows, width}, targets, normaliser,
-                                   MatrixView<double>{gradient.data(), rows, width});
+    return evaluate_loss(
+        loss, targets, normaliser,
+        LossArrays<double>{{scores.data(), rows, width}, {gradient.data(), rows, width}, scratch});
   };
   value();
   detail::CheckedTensor tensor;
