@@ -11,88 +11,63 @@ using Backend = merit::EigenBackend<float>;
 // ---- Pairs: a head of two layers and the squared hinge
 // ------------------------------------------------------
 
-/// score = w · gelu(W · hidden). `inner` is a number a user may change; Bound holds the parameters. fields()
-/// says what it may be: a model refuses anything else, and its card keeps it.
+/// score = w · gelu(W · hidden). `inner` is a number a user may change, and fields() says what it may be;
+/// Bound holds the parameters.
 struct GeluHead {
   merit::Index inner = 32;
+  static constexpr merit::ScoreMeaning meaning = merit::ScoreMeaning::per_completion;
+  static constexpr const char* name() { return "gelu"; }
+  void rows(const merit::SequenceShape& s, std::vector<merit::Index>& out) const {
+    merit::append_rows<meaning>(s, out);
+  }
   template <class Visit>
   static void fields(const Visit& visit) {
     visit(merit::Field{"inner", &GeluHead::inner, merit::at_least(1), "width of the hidden layer"});
   }
-  static constexpr merit::ScoreMeaning meaning = merit::ScoreMeaning::per_completion;
-  static constexpr const char* name() { return "gelu"; }
-  void rows(const merit::SequenceShape& s, std::vector<merit::Index>& out) const {
-    out.push_back(s.length - 1);
-  }
 
   template <class B>
   struct Bound {
-    merit::Parameters<B>* parameters;
     std::uint32_t up, down;
-    Bound(const GeluHead& head, merit::Index width, merit::Parameters<B>& p) : parameters(&p) {
+    Bound(const GeluHead& head, merit::Index width, merit::Parameters<B>& p) {
       up = p.declare({"score.0.weight", {head.inner, width}, merit::Init::normal(0.1)});
       down = p.declare({"score.2.weight", {1, head.inner}, merit::Init::normal(0.1)});
     }
     merit::Index outputs() const { return 1; }
     merit::Var forward(merit::Tape<B>& tape, merit::Var hidden) {  // (R, d) → (R, 1)
-      const merit::Var h = merit::linear(tape, hidden, parameters->slice(up));
+      const merit::Var h = merit::linear(tape, hidden, tape.parameters().slice(up));
       return merit::linear(tape, merit::activate(tape, h, merit::ActivationFunction::gelu_tanh),
-                           parameters->slice(down));
+                           tape.parameters().slice(down));
     }
   };
 };
 
-/// The squared hinge on pairs: max(0, margin − (chosen − rejected))². A loss is a loop over numbers that
-/// assigns a gradient.
-struct SquaredHingeLoss {
-  double margin = 1;
-  template <class Visit>
-  static void fields(const Visit& visit) {
-    visit(merit::Field{"margin", &SquaredHingeLoss::margin, merit::above(0), "that is enough"});
-  }
-
-  using Targets = merit::PairTargets;
-  static constexpr merit::ScoreMeaning reads = merit::ScoreMeaning::per_completion;
-  static constexpr const char* name() { return "squared_hinge"; }
-  double normaliser(const Targets& targets) const { return static_cast<double>(targets.pairs.size()); }
-  template <class Score>
-  double value_and_gradient(merit::MatrixView<const Score> scores, const Targets& targets, double normaliser,
-                            merit::MatrixView<Score> gradient) const {
-    for (merit::Index i = 0; i < gradient.rows; ++i) gradient(i, 0) = 0;
-    double total = 0;
-    for (const auto& pair : targets.pairs) {
-      const double missing = margin - (scores(pair.chosen, 0) - scores(pair.rejected, 0));
-      if (missing <= 0) continue;
-      total += missing * missing / normaliser;
-      gradient(pair.chosen, 0) -= static_cast<Score>(2 * missing / normaliser);
-      gradient(pair.rejected, 0) += static_cast<Score>(2 * missing / normaliser);
-    }
-    return total;
-  }
+/// The squared hinge. A loss of pairs is one expression: its slopes, the weights of pairs, their margins and
+/// soft labels are merit's business.
+struct SquaredHinge : merit::PairLoss<SquaredHinge> {
+  auto operator()(auto chosen, auto rejected) const { return pow(max(0, 1 - (chosen - rejected)), 2); }
 };
 
-// ---- Steps: a head, targets and a loss
-// ------------------------------------------------------------------------
+// ---- Steps: a head, targets and a loss that is a loop
+// -------------------------------------------------------
 
-/// One logit a step, read at its last token. Two lines say so: `meaning`, and the rows.
+/// One logit a step, read at its last token: `meaning` says so.
 struct MyStepHead {
   static constexpr merit::ScoreMeaning meaning = merit::ScoreMeaning::per_step;
   static constexpr const char* name() { return "my_steps"; }
   void rows(const merit::SequenceShape& s, std::vector<merit::Index>& out) const {
-    out.insert(out.end(), s.step_ends.begin(), s.step_ends.end());
+    merit::append_rows<meaning>(s, out);
   }
 
   template <class B>
   struct Bound {
-    merit::Parameters<B>* parameters;
     std::uint32_t weight, bias;
-    Bound(const MyStepHead&, merit::Index width, merit::Parameters<B>& p) : parameters(&p) {
+    Bound(const MyStepHead&, merit::Index width, merit::Parameters<B>& p) {
       weight = p.declare({"score.weight", {1, width}, merit::Init::normal(0.02)});
       bias = p.declare({"score.bias", {1}, merit::Init::zeros(), /*decay=*/false});
     }
     merit::Index outputs() const { return 1; }
     merit::Var forward(merit::Tape<B>& tape, merit::Var hidden) {  // (R, d) → (R, 1)
-      return merit::linear(tape, hidden, parameters->slice(weight), parameters->slice(bias));
+      return merit::linear(tape, hidden, tape.parameters().slice(weight), tape.parameters().slice(bias));
     }
   };
 };
@@ -116,7 +91,8 @@ void append_targets(StepTargets& targets, const merit::StepsExample& example,
   }
 }
 
-/// Brier's score: the mean of (σ(z) − right)².
+/// Brier's score: the mean of (σ(z) − right)², as a loop of its own that assigns a gradient. With merit's
+/// BinaryTargets it would be one expression, too (RowLoss); with a loop, targets may be anything.
 struct BrierLoss {
   using Targets = StepTargets;
   static constexpr merit::ScoreMeaning reads = merit::ScoreMeaning::per_step;
@@ -161,7 +137,7 @@ int main() {
   const auto task = merit::EmbeddedTaskOptions::of_difficulty(1);
 
   std::printf("pairs, by a gelu head and the squared hinge\n");
-  merit::RewardModel<merit::Llama, GeluHead, SquaredHingeLoss, Backend> of_pairs({.backbone = backbone});
+  merit::RewardModel<merit::Llama, GeluHead, SquaredHinge, Backend> of_pairs({.backbone = backbone});
   train(of_pairs, merit::embedded_examples(task, merit::EmbeddedSplit::train, 500), 50);
   const auto pairs = merit::embedded_examples(task, merit::EmbeddedSplit::held_out, 100);
   std::printf("  held-out pairs in the right order: %.3f\n",

@@ -35,7 +35,7 @@ TEST_CASE("the Llama settings that cannot be are named") {
   CHECK(llama([](Llama& s) { s.hidden_size = 0; }) == "llama: hidden_size is 0, expected at least 1");
   CHECK(llama([](Llama& s) { s.intermediate_size = 0; }) ==
         "llama: intermediate_size is 0, expected at least 1");
-  CHECK(llama([](Llama& s) { s.layers = 0; }) == "llama: layers is 0, expected at least 1");
+  CHECK(llama([](Llama& s) { s.layers = 0; }) == "llama: layers is 0, expected 1 to 10000");
   CHECK(llama([](Llama& s) { s.heads = 0; }) == "llama: heads is 0, expected at least 1");
   CHECK(llama([](Llama& s) { s.kv_heads = 0; }) == "llama: kv_heads is 0, expected at least 1");
   CHECK(llama([](Llama& s) { s.heads = 4, s.kv_heads = 3; }) ==
@@ -79,7 +79,7 @@ TEST_CASE("the GPT-2 settings that cannot be are named") {
   CHECK(gpt2([](Gpt2&) {}) == "accepted");
   CHECK(gpt2([](Gpt2& s) { s.vocabulary_size = 0; }) == "gpt2: vocabulary_size is 0, expected at least 1");
   CHECK(gpt2([](Gpt2& s) { s.hidden_size = 0; }) == "gpt2: hidden_size is 0, expected at least 1");
-  CHECK(gpt2([](Gpt2& s) { s.layers = 0; }) == "gpt2: layers is 0, expected at least 1");
+  CHECK(gpt2([](Gpt2& s) { s.layers = 0; }) == "gpt2: layers is 0, expected 1 to 10000");
   CHECK(gpt2([](Gpt2& s) { s.heads = 0; }) == "gpt2: heads is 0, expected at least 1");
   CHECK(gpt2([](Gpt2& s) { s.heads = 3; }) == "gpt2: hidden_size is 8, expected a multiple of heads, 3");
   CHECK(gpt2([](Gpt2& s) { s.max_positions = 0; }) == "gpt2: max_positions is 0, expected at least 1");
@@ -99,7 +99,7 @@ TEST_CASE("a model refuses its settings before it allocates anything") {
   Model<Llama>::Config config{.backbone = small_llama()};
   config.backbone.hidden_size = ~Index{0} / 2 * 2;
   config.backbone.layers = 0;
-  CHECK_THROWS_WITH_AS(Model<Llama>{config}, "llama: layers is 0, expected at least 1", ConfigError);
+  CHECK_THROWS_WITH_AS(Model<Llama>{config}, "llama: layers is 0, expected 1 to 10000", ConfigError);
 }
 
 }  // namespace settings_test
