@@ -357,4 +357,32 @@ TEST_CASE("a file damaged at random gives numbers or an error, never a crash") {
   CHECK(errors > 2000);
 }
 
+/// The largest finite numbers of a type pass, of either sign; an infinity or NaN is found at any place.
+template <class T>
+void check_non_finite(const std::vector<T>& finite, const std::vector<T>& others) {
+  for (const Index size : {Index{1}, Index{7}, Index{4096}, Index{10'000}}) {
+    std::vector<T> values(size);
+    for (Index i = 0; i < size; ++i) values[i] = finite[i % finite.size()];
+    CHECK(detail::first_non_finite(values.data(), size) == size);
+    for (const Index place : {Index{0}, size / 2, size - 1}) {
+      for (const T& other : others) {
+        std::vector<T> bad = values;
+        bad[place] = other;
+        CHECK(detail::first_non_finite(bad.data(), size) == place);
+      }
+    }
+  }
+}
+
+TEST_CASE("what is not finite is found in every stored type") {
+  using F = std::numeric_limits<float>;
+  using D = std::numeric_limits<double>;
+  check_non_finite<float>({0, -1, F::max(), F::lowest(), F::denorm_min()},
+                          {F::infinity(), -F::infinity(), F::quiet_NaN(), -F::quiet_NaN()});
+  check_non_finite<double>({0, -1, D::max(), D::lowest(), D::denorm_min()},
+                           {D::infinity(), -D::infinity(), D::quiet_NaN(), -D::quiet_NaN()});
+  check_non_finite<F16>({{0}, {0x8000}, {0x7BFF}, {0xFBFF}}, {{0x7C00}, {0xFC00}, {0x7C01}, {0xFFFF}});
+  check_non_finite<Bf16>({{0}, {0x8000}, {0x7F7F}, {0xFF7F}}, {{0x7F80}, {0xFF80}, {0x7F81}, {0xFFFF}});
+}
+
 }  // namespace safetensors_test

@@ -181,6 +181,41 @@ TEST_CASE("a model that waits for a file says so when it is asked for scores") {
   CHECK(error == "parameter 'embedding.weight' has no values yet: expected a checkpoint to be loaded");
 }
 
+TEST_CASE("adjacent tensors are one matrix in pieces, where a file holds them apart") {
+  using B = ReferenceBackend<double>;
+  B::Handle handle{B{}};
+  Parameters<B> parameters(handle);
+  const auto q = parameters.declare({"q", {3, 2}, Init::ones(), true, false, false});
+  const auto k = parameters.declare({"k", {2, 2}, Init::zeros(), true, true, false});
+  parameters.allocate(Rng(0));
+  const ParameterSlice both = parameters.slice(q, 2);
+  const auto pieces = [&](const ParameterSlice& slice) {
+    std::vector<std::vector<Index>> found;
+    parameters.for_each_part(slice, [&](const WeightView<>& part, Index row) {
+      found.push_back({row, part.rows, part.cols, part.stride});
+    });
+    return found;
+  };
+  CHECK(pieces(both) == std::vector<std::vector<Index>>{{0, 5, 2, 2}});
+  CHECK(pieces(both.columns(1, 1)) == std::vector<std::vector<Index>>{{0, 5, 1, 2}});
+  CHECK(pieces(both.row(4)) == std::vector<std::vector<Index>>{{0, 1, 2, 2}});
+  CHECK(value_at(parameters, both, 1, 1) == 1);
+
+  const std::vector<float> stored{5, 6, 7, 8};
+  parameters.hold(k, {stored.data(), Dtype::f32, nullptr});
+  CHECK(pieces(both) == std::vector<std::vector<Index>>{{0, 3, 2, 2}, {3, 2, 2, 2}});
+  CHECK(values_of(parameters, k) == std::vector<double>{5, 6, 7, 8});
+  CHECK_THROWS_AS(parameters.value(both), UsageError);
+  CHECK_THROWS_WITH_AS(pieces(both.columns(0, 1)),
+                       "parameter 'q' and those adjacent lie apart: expected all of them, not a part",
+                       UsageError);
+  CHECK_THROWS_AS(parameters.offset(q), UsageError);
+  const std::vector<double> again{1, 2, 3, 4};
+  parameters.set(k, again.data());  // into memory of its own: the file's is not written to
+  CHECK(values_of(parameters, k) == again);
+  CHECK(stored == std::vector<float>{5, 6, 7, 8});
+}
+
 TEST_CASE("sizes that no machine can address are refused by name") {
   using M = Model<Llama, EigenBackend<float>>;
   const auto refused = [](Llama llama) {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -114,18 +113,24 @@ void encode(Dtype dtype, const T* in, std::byte* bytes, Index count) {
 /// The position of the first infinity or NaN, or `count`. Elements may be 16 bits that are stored.
 template <class T>
 Index first_non_finite(const T* values, Index count) {
+  using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t,
+                                  std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>>;
+  // An infinity or NaN is a number whose exponent has all bits set; without its sign it is at least this.
+  constexpr Bits infinity = std::is_same_v<T, F16>    ? Bits{0x7C00}
+                            : std::is_same_v<T, Bf16> ? Bits{0x7F80}
+                            : sizeof(T) == 4          ? static_cast<Bits>(0x7F800000u)
+                                                      : static_cast<Bits>(0x7FF0000000000000u);
   const auto magnitude = [](T value) {
-    return std::abs(number<std::conditional_t<sizeof(T) == 8, double, float>>(value));
+    return static_cast<Bits>(std::bit_cast<Bits>(value) & (std::numeric_limits<Bits>::max() / 2));
   };
-  constexpr auto largest = std::numeric_limits<decltype(magnitude(T{}))>::max();
   constexpr Index block = 4096;
   for (Index begin = 0; begin < count; begin += block) {
     const Index end = std::min(count, begin + block);
-    bool finite = true;  // without a way out of the loop it becomes vector instructions
-    for (Index i = begin; i < end; ++i) finite &= magnitude(values[i]) <= largest;
-    if (finite) continue;
+    Bits largest = 0;  // without a way out of the loop it becomes vector instructions
+    for (Index i = begin; i < end; ++i) largest = std::max(largest, magnitude(values[i]));
+    if (largest < infinity) continue;
     for (Index i = begin; i < end; ++i) {
-      if (!(magnitude(values[i]) <= largest)) return i;
+      if (magnitude(values[i]) >= infinity) return i;
     }
   }
   return count;

@@ -266,6 +266,8 @@ class Parameters {
   template <class F>
   void for_each_part(const ParameterSlice& slice, F f) const {
     const Index last = Index{slice.first} + slice.count;
+    Index whole = 0;
+    for (Index i = slice.first; i < last; ++i) whole += tensors_[i].count;
     for (Index i = slice.first, row = 0; i < last;) {
       const Tensor& tensor = tensors_[i];
       if (!tensor.is_set) {
@@ -279,9 +281,12 @@ class Parameters {
            ++i) {
         elements += tensors_[i].count;
       }
-      // A part of a matrix is a part of one piece; several pieces are taken whole.
-      const bool whole = slice.count > 1;
-      const Index rows = whole && slice.rows > 1 ? elements / slice.cols : slice.rows;
+      const bool one_piece = row == 0 && i == last;
+      if (!one_piece && slice.size() != whole) {
+        throw UsageError(detail::concat("parameter '", tensor.spec.name,
+                                        "' and those adjacent lie apart: expected all of them, not a part"));
+      }
+      const Index rows = one_piece ? slice.rows : elements / slice.cols;
       f(typename Types::Weight{data + slice.begin * size, tensor.dtype, rows, slice.cols, slice.stride}, row);
       row += rows;
     }
