@@ -239,8 +239,12 @@ TEST_CASE_TEMPLATE("a linear layer has the same bits with any number of threads"
     const Array<B> a_view(m, m_rows, k, a), b_view(m, k, n, b), bias_view(m, 1, n, bias),
         residual_view(m, m_rows, n, residual);
     Array<B> out(m, m_rows, n, 0.1);
-    B::gemm(m.handle, Transpose::no, a_view.constant(), Transpose::no, b_view.constant(), Write::add,
-            out.matrix(), bias_view.constant_vector(), residual_view.constant());
+    B::linear(m.handle, {.x = a_view.constant(),
+                         .weight = b_view.constant(),
+                         .write = Write::add,
+                         .out = out.matrix(),
+                         .bias = bias_view.constant_vector(),
+                         .residual = residual_view.constant()});
     return out.values();
   });
 }

@@ -33,7 +33,7 @@ void check_model(Model& model, const std::filesystem::path& weights, const std::
 
   const merit::SafetensorsFile whole(values / "gradients.safetensors");
   const auto& parameters = model.parameters();
-  std::vector<typename Backend::Scalar> block(parameters.size());
+  std::vector<typename Backend::Stat> block(parameters.size());
   Backend::to_host(model.handle(), parameters.gradients().data, block.data(), block.size());
   Index compared = 0;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {

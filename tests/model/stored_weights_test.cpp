@@ -9,7 +9,7 @@
 #include "../io/temporary.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/head/scalar_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/reward_model.hpp"

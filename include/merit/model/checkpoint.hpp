@@ -100,7 +100,7 @@ void write_model(const std::filesystem::path& directory, Model& model, const Mod
   if constexpr (std::is_same_v<typename Model::HeadType, GatedRegressionHead>)
     gate_attributes = model.head().attributes;
   detail::write_weights(directory, model.parameters(), classifier, gate_attributes, options);
-  const Dtype dtype = options.dtype.value_or(dtype_of<typename Model::BackendType::Scalar>());
+  const Dtype dtype = options.dtype.value_or(dtype_of<typename Model::BackendType::Stat>());
   write_json(directory / "config.json", detail::config_json(model, card.reading, card.labels, dtype));
   write_json(directory / "merit.json", to_json(described(model, card)));
 }
