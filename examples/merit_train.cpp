@@ -146,6 +146,7 @@ int run(int argc, char** argv) {
   const auto given = [&app](const std::string& option) { return app.count(option) != 0; };
   programs::check_combinations(options, given);
   options.training.schedule.decay = programs::named_by<merit::Schedule::Decay>("--decay", options.decay);
+  options.training.optimizer = programs::choose_optimizer(options, given);
   options.training.sharing = options.no_sharing ? merit::Sharing::no : merit::Sharing::yes;
   options.training.validate();
 

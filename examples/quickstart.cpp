@@ -56,7 +56,7 @@ template <class Model, class Example>
 void train(const char* name, Model& model, const std::vector<Example>& examples, double rate) {
   Trainer trainer(model, examples,
                   {.batch_size = 16,
-                   .optimizer = {.beta2 = 0.95},
+                   .optimizer = merit::AdamW{.beta2 = 0.95},
                    .schedule = {.peak = rate, .warmup = 0.1, .floor = 0.05}});
   std::printf("Training the %s model, %zu parameters, for one epoch of %zu steps.\n", name,
               model.parameters().elements(), trainer.steps());

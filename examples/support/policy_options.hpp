@@ -1,4 +1,4 @@
-// The settings of heads and losses as options of the command line, made of their fields().
+// The settings of heads, losses and optimizers as options of the command line, made of their fields().
 #pragma once
 
 #include <algorithm>
@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "merit/core/field.hpp"
+#include "merit/optim/any_optimizer.hpp"
 #include "merit/run/model_set.hpp"
 #include "program.hpp"
 
 namespace programs {
 
-/// An option, and the kinds, heads or losses that have it.
+/// An option, and the kinds, heads, losses or optimizers that have it.
 struct OptionOf {
   std::string option;
   std::vector<std::string> owners;
@@ -34,7 +35,7 @@ E named_by(const std::string& option, const std::string& name) {
   throw merit::ConfigError(option + " is \"" + name + "\", expected one of: " + merit::list_of_names<E>());
 }
 
-/// A setting of heads or losses as an option, and what the command line says of it.
+/// A setting of heads, losses or optimizers as an option, and what the command line says of it.
 struct PolicyOption : OptionOf {
   std::vector<OptionOf> meanings;  // what it means to which of its owners
   std::string type;                // "X", "N", "NAME" or "X,X"; empty: a flag
@@ -79,14 +80,18 @@ std::string meaning_of(const merit::Field<Policy, T>& field) {
   return text;
 }
 
+/// Whether the defaults of all owners are the same, so that one is told, or each owner's is told.
+enum class Usual { shared, of_each };
+
 /// The settings of a policy with its defaults, and of those in it.
 template <class Policy>
-void add_options(const std::string& owner, const Policy& usual, std::vector<PolicyOption>& options) {
+void add_options(const std::string& owner, const Policy& usual, std::vector<PolicyOption>& options,
+                 Usual told = Usual::shared) {
   if constexpr (merit::has_fields<Policy>) {
     Policy::fields([&]<class T>(const merit::Field<Policy, T>& field) {
       const T& value = usual.*field.member;
       if constexpr (merit::detail::nested_policy<T>) {
-        add_options(owner, value, options);
+        add_options(owner, value, options, told);
       } else {
         const std::string option = field.command_line();
         if constexpr (std::is_same_v<T, bool>) {
@@ -108,7 +113,7 @@ void add_options(const std::string& owner, const Policy& usual, std::vector<Poli
             if constexpr (merit::detail::number_list<T>) {
               fresh.type += "," + fresh.type;
             } else {
-              fresh.text = merit::detail::concat(value);
+              if (told == Usual::shared) fresh.text = merit::detail::concat(value);
             }
           }
           at = options.insert(options.end(), std::move(fresh));
@@ -118,7 +123,11 @@ void add_options(const std::string& owner, const Policy& usual, std::vector<Poli
         const std::string meaning = meaning_of(field);
         auto known = std::ranges::find(at->meanings, meaning, &OptionOf::option);
         if (known == at->meanings.end()) known = at->meanings.insert(known, OptionOf{meaning, {}});
-        known->owners.push_back(owner);
+        std::string label = owner;
+        if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
+          if (told == Usual::of_each) label += merit::detail::concat(" ", value);
+        }
+        known->owners.push_back(label);
       }
     });
   }
@@ -147,6 +156,14 @@ inline std::vector<PolicyOption> loss_settings() {
   std::vector<PolicyOption> options;
   merit::detail::for_each_type<merit::AnyLoss>(
       [&](const auto& loss) { detail::add_options(std::string(loss.name()), loss, options); });
+  return options;
+}
+
+inline std::vector<PolicyOption> optimizer_settings() {
+  std::vector<PolicyOption> options;
+  merit::detail::for_each_type<merit::AnyOptimizer>([&](const auto& optimizer) {
+    detail::add_options(std::string(optimizer.name()), optimizer, options, detail::Usual::of_each);
+  });
   return options;
 }
 
@@ -192,7 +209,8 @@ void set_from(std::span<const PolicyOption> options, Given given, Policy& policy
   }
 }
 
-/// Options of another kind, head or loss may not be given. `what` is "kind", "head" or "loss", `name` which.
+/// Options of another kind, head, loss or optimizer may not be given. `what` is one of these words, `name`
+/// which.
 template <class Options, class Given>
 void check_owners(const Options& options, const std::string& what, const std::string& name, Given given) {
   for (const OptionOf& one : options) {

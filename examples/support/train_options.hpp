@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -44,6 +45,8 @@ struct TrainingOptions {
   std::vector<PolicyOption> loss_settings = programs::loss_settings();
 
   merit::TrainOptions training;
+  std::string optimizer = "adamw";
+  std::vector<PolicyOption> optimizer_settings = programs::optimizer_settings();
   std::string decay = "cosine";
   bool no_sharing = false;
   bool no_reward_statistics = false;
@@ -67,6 +70,13 @@ inline std::string trained(std::string_view merit::PolicyPair::*member) {
     if (pair.is_trained() && std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
   return joined(names);
+}
+
+inline std::vector<std::string> optimizers() {
+  std::vector<std::string> names;
+  merit::detail::for_each_type<merit::AnyOptimizer>(
+      [&](const auto& optimizer) { names.emplace_back(optimizer.name()); });
+  return names;
 }
 
 inline void declare(CLI::App& app, TrainingOptions& o) {
@@ -199,10 +209,8 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   real("--warmup", o.training.schedule.warmup, "share of the steps in which the rate rises, 0 to 1");
   text("--decay", o.decay, "NAME", "how the rate falls afterwards: constant, linear, cosine");
   real("--floor", o.training.schedule.floor, "the last rate as a share of the highest, 0 to 1");
-  real("--weight-decay", o.training.optimizer.weight_decay, "of AdamW; none on norms and biases");
-  real("--beta1", o.training.optimizer.beta1, "of AdamW");
-  real("--beta2", o.training.optimizer.beta2, "of AdamW");
-  real("--epsilon", o.training.optimizer.epsilon, "of AdamW");
+  text("--optimizer", o.optimizer, "NAME", joined(optimizers()));
+  declare(app, group, o.optimizer_settings);
   real("--clip", o.training.max_gradient_norm, "the gradient's norm is cut to this; 0: not at all");
   number("--seed", o.training.seed, "of the weights at the start and of the order of records");
   flag(
@@ -232,6 +240,23 @@ void check_combinations(const TrainingOptions& o, Given given) {
   if (o.calibrate.empty() && given("--calibration")) refuse("--calibration is given without --calibrate");
   if (!o.from.empty() && given("--backbone"))
     refuse("--from and --backbone contradict each other: give one of them");
+}
+
+/// The optimizer of that name with the numbers given. Throws ConfigError for a number of another one.
+template <class Given>
+merit::AnyOptimizer choose_optimizer(const TrainingOptions& o, Given given) {
+  std::optional<merit::AnyOptimizer> chosen;
+  merit::detail::for_each_type<merit::AnyOptimizer>([&](auto optimizer) {
+    if (o.optimizer != optimizer.name()) return;
+    set_from(o.optimizer_settings, given, optimizer);
+    chosen = optimizer;
+  });
+  if (!chosen) {
+    throw merit::ConfigError("--optimizer is \"" + o.optimizer +
+                             "\", expected one of: " + joined(optimizers()));
+  }
+  check_owners(o.optimizer_settings, "optimizer", o.optimizer, given);
+  return *chosen;
 }
 
 /// The options of some kinds of records alone.

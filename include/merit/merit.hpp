@@ -44,7 +44,7 @@
 #include "merit/model/aliases.hpp"
 #include "merit/model/policy_set.hpp"
 #include "merit/model/reward_model.hpp"
-#include "merit/optim/adamw.hpp"
+#include "merit/optim/any_optimizer.hpp"
 #include "merit/optim/schedule.hpp"
 #include "merit/train/progress.hpp"
 #include "merit/train/trainer.hpp"

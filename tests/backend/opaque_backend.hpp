@@ -376,6 +376,34 @@ struct OpaqueBackend {
                            .step = a.step});
     });
   }
+  static void momentum(Handle& h, const MomentumArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::momentum(inner, {.gradients = opaque::revealed(a.gradients),
+                              .momentum = opaque::revealed(a.momentum),
+                              .out = opaque::revealed(a.out),
+                              .step = a.step});
+    });
+  }
+  static void adafactor(Handle& h, const AdafactorArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::adafactor(inner, {.gradients = opaque::revealed(a.gradients),
+                               .rows = opaque::revealed(a.rows),
+                               .columns = opaque::revealed(a.columns),
+                               .step = a.step});
+    });
+  }
+  static void product(Handle& h, const ProductArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::product(inner, {.a = opaque::revealed(a.a),
+                             .transpose_a = a.transpose_a,
+                             .b = opaque::revealed(a.b),
+                             .transpose_b = a.transpose_b,
+                             .scale = a.scale,
+                             .c = opaque::revealed(a.c),
+                             .c_scale = a.c_scale,
+                             .out = opaque::revealed(a.out)});
+    });
+  }
 
  private:
   template <class F>

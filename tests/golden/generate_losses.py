@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes losses.json, more_losses.json and adamw.json with PyTorch, and with mpmath where double precision is not enough.
+"""Writes losses.json and more_losses.json with PyTorch, and with mpmath where double precision is not enough.
 
 In the environment of generate.py, and as it: all of them, or those named.
 
     golden-env/bin/python tests/golden/generate_losses.py
-    golden-env/bin/python tests/golden/generate_losses.py adamw
+    golden-env/bin/python tests/golden/generate_losses.py more_losses
 """
 import math
 import pathlib
@@ -402,85 +402,10 @@ def write_more_losses():
     print("more_losses", len(cases), "cases")
 
 
-# ---------------------------------------------------------------------------------------------------------
-# AdamW and clipping, in float64
-# ---------------------------------------------------------------------------------------------------------
-def write_adamw():
-    start = [0.5, -1.5, 2.0, 0.0, -0.25, 3.0, 1e-3]
-    gradients = [
-        [0.1, -0.2, 0.3, 0.0, 1e-6, -5.0, 100.0],
-        [0.1, 0.25, -0.3, 0.0, 2e-6, -4.0, -100.0],
-        [-0.4, 0.0, 0.1, 1.0, -1e-6, -3.0, 10.0],
-        [0.05, -0.7, 0.2, -1.0, 0.0, -2.0, 1.0],
-        [0.3, 0.1, -0.9, 0.5, 3e-6, -1.0, 0.1],
-    ]
-    cases = []
-    for name, settings, rates in [
-        ("usual settings", dict(betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01), [1e-2] * 5),
-        ("no decay", dict(betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0), [1e-3] * 5),
-        ("rate changes every step", dict(betas=(0.8, 0.9), eps=1e-6, weight_decay=0.1), [0.0, 0.01, 0.1, 0.05, 0.02]),
-    ]:
-        parameter = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
-        optimizer = torch.optim.AdamW([parameter], lr=rates[0], foreach=False, **settings)
-        values = []
-        for rate, gradient in zip(rates, gradients):
-            optimizer.param_groups[0]["lr"] = rate
-            parameter.grad = torch.tensor(gradient, dtype=torch.float64)
-            optimizer.step()
-            values.append(parameter.detach().tolist())
-        state = optimizer.state[parameter]
-        cases.append(
-            dict(
-                name=name,
-                learning_rates=rates,
-                beta1=settings["betas"][0],
-                beta2=settings["betas"][1],
-                epsilon=settings["eps"],
-                weight_decay=settings["weight_decay"],
-                start=start,
-                gradients=gradients,
-                after_each_step=values,
-                first_moment_at_end=state["exp_avg"].tolist(),
-                second_moment_at_end=state["exp_avg_sq"].tolist(),
-            )
-        )
-
-    clipping = []
-    for max_norm in [1.0, 10.0, 0.05]:
-        parts = [[0.3, -0.4, 1.2], [2.5], [-0.1, 0.0, 0.7, -3.0]]
-        parameters = [torch.nn.Parameter(torch.zeros(len(part), dtype=torch.float64)) for part in parts]
-        for parameter, part in zip(parameters, parts):
-            parameter.grad = torch.tensor(part, dtype=torch.float64)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-        clipping.append(
-            dict(
-                max_norm=max_norm,
-                gradients=parts,
-                norm_before=norm.item(),
-                gradients_after=[parameter.grad.tolist() for parameter in parameters],
-            )
-        )
-    write_json(
-        ROOT / "adamw.json",
-        {
-            "definition": [
-                "step t = 1, 2, ...; decay first: w = w * (1 - rate * weight_decay)",
-                "m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2; both begin at zero",
-                "w = w - rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)",
-                "clipping: norm over all gradients together; factor = min(1, max_norm / (norm + 1e-6)) on each",
-            ],
-            "precision": "float64",
-            "cases": cases,
-            "clipping": clipping,
-        },
-    )
-    print("adamw", len(cases), "cases")
-
-
 def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    writers = {"losses": write_losses, "more_losses": write_more_losses, "adamw": write_adamw}
+    writers = {"losses": write_losses, "more_losses": write_more_losses}
     for name in sys.argv[1:] or writers:
         writers[name]()
     print("torch", torch.__version__)

@@ -1,5 +1,5 @@
-// fields() of every head and loss: that it lists every member, that whatever it allows is written to a card
-// and read back equal, that whatever it does not allow is refused by name.
+// fields() of every head, loss and optimizer: that it lists every member, that whatever it allows is written
+// to a card and read back equal, that whatever it does not allow is refused by name.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -17,6 +17,7 @@
 #include "merit/model/aliases.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/model/policy_json.hpp"
+#include "merit/optim/any_optimizer.hpp"
 #include "merit/run/model_set.hpp"
 
 namespace fields_test {
@@ -25,7 +26,7 @@ using namespace merit;
 using merit_test::contains;
 using merit_test::error_of;
 
-/// Calls f(policy) for every head and loss: the compiled set, and what only C++ can compose.
+/// Calls f(policy) for every head, loss and optimizer: the compiled set, and what only C++ can compose.
 template <class F>
 void for_each_policy(const F& f) {
   detail::for_each_type<AnyHead>(f);
@@ -37,6 +38,7 @@ void for_each_policy(const F& f) {
   f(RegressionLoss<ScoreMeaning::per_state>{});
   f(LanguageModelLoss{});
   f(JointLoss<PairwiseLoss, CrossEntropyLoss>{});
+  detail::for_each_type<AnyOptimizer>(f);
 }
 
 /// Converts to the type of any member.
@@ -133,10 +135,11 @@ template <class Policy>
 Policy usable() {
   Policy policy{};
   if constexpr (std::is_same_v<Policy, AnswerLogitHead>) policy.tokens = {3};
+  if constexpr (std::is_same_v<Policy, Sgd>) policy.momentum = 0.5;  // without which there is no Nesterov
   return policy;
 }
 
-TEST_CASE("fields() lists every member of every head and loss, each name and option once") {
+TEST_CASE("fields() lists every member of every head, loss and optimizer, each name and option once") {
   for_each_policy([]<class Policy>(const Policy&) {
     INFO(std::string(Policy::name()));
     Index count = 0;
@@ -337,7 +340,7 @@ void check_shown(const std::string& room, const std::string& table) {
   CHECK(same);
 }
 
-TEST_CASE("the READMEs show the settings of heads and losses as fields() says") {
+TEST_CASE("the READMEs show the settings of heads, losses and optimizers as fields() says") {
   std::vector<SettingRow> heads;
   detail::for_each_type<AnyHead>([&]<class Head>(const Head&) {
     bool trained = false;
@@ -351,6 +354,11 @@ TEST_CASE("the READMEs show the settings of heads and losses as fields() says") 
   detail::for_each_type<AnyLoss>(
       [&]<class Loss>(const Loss&) { append_rows_of<Loss>(std::string(Loss::name()), true, losses); });
   check_shown("loss", table_of("losses", losses));
+  std::vector<SettingRow> optimizers;
+  detail::for_each_type<AnyOptimizer>([&]<class Optimizer>(const Optimizer&) {
+    append_rows_of<Optimizer>(std::string(Optimizer::name()), true, optimizers);
+  });
+  check_shown("optim", table_of("optimizers", optimizers));
 }
 
 TEST_CASE("what matters at the start alone makes no other model") {

@@ -259,7 +259,7 @@ std::vector<double> after_step(const std::vector<Example>& examples, const typen
   Trainer trainer(model, examples,
                   {.batch_size = 5,
                    .micro_batch_tokens = micro_batch_tokens,
-                   .optimizer = {.epsilon = 0.1},
+                   .optimizer = merit::AdamW{.epsilon = 0.1},
                    .schedule = {.peak = 0.1, .warmup = 0}});
   const StepReport report = trainer.step();
   micro_batches = report.micro_batches;

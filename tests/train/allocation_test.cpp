@@ -117,8 +117,10 @@ TEST_CASE("the counter counts") {
 
 /// Steps of Trainer in three epochs; the first of an epoch makes its order.
 template <class Model, class Example>
-void check_steps(Model& model, const std::vector<Example>& examples, Index micro_batch_tokens) {
+void check_steps(Model& model, const std::vector<Example>& examples, Index micro_batch_tokens,
+                 const merit::AnyOptimizer& optimizer = merit::AdamW{}) {
   merit::TrainOptions options;
+  options.optimizer = optimizer;
   options.epochs = 3;
   options.batch_size = 8;
   options.micro_batch_tokens = micro_batch_tokens;
@@ -213,6 +215,17 @@ TEST_CASE("the trainer allocates nothing from the second step on") {
       }
     }
     check_trainer(merit::EigenBackend<float>{}, merit::Features{.width = 6}, vectors, 10000);
+  }
+}
+
+TEST_CASE("no optimizer allocates from the second step on") {
+  if (!can_count()) return;
+  const auto examples = training::sorted_pairs(64, true);
+  for (const merit::AnyOptimizer& optimizer : training::other_optimizers()) {
+    INFO(std::string(merit::name_of(optimizer)));
+    training::Llama<merit::EigenBackend<float>> model(
+        {.backbone = training::small_llama(), .backend = {.threads = 2}});
+    check_steps(model, examples, 10000, optimizer);
   }
 }
 

@@ -43,6 +43,12 @@ inline merit::Llama small_llama() {
           .init_deviation = 0.2};
 }
 
+/// One of each kind beside AdamW, with something kept between updates.
+inline std::vector<merit::AnyOptimizer> other_optimizers() {
+  return {merit::Sgd{.momentum = 0.9, .nesterov = true, .weight_decay = 0.01},
+          merit::Adafactor{.weight_decay = 0.01}, merit::Lion{.weight_decay = 0.1}, merit::Muon{}};
+}
+
 template <class Backend>
 using Llama = merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, Backend>;
 

@@ -94,7 +94,7 @@ TEST_CASE("a step of ties alone changes no weight; a whole epoch of them is an e
   TrainOptions one_each;
   one_each.batch_size = 1;
   one_each.epochs = 2;
-  one_each.optimizer.weight_decay = 0;
+  one_each.optimizer = merit::AdamW{.weight_decay = 0};
   Model model({.backbone = tiny_bag()});
   {
     Trainer trainer(model, examples, one_each);

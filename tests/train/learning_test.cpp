@@ -2,12 +2,38 @@
 #include <doctest/doctest.h>
 
 #include <span>
+#include <string>
+#include <variant>
 
 #include "fixtures.hpp"
 
 namespace learning_test {
 
 using Examples = std::span<const merit::PreferenceExample>;
+
+TEST_CASE("every optimizer learns from a few pairs") {
+  const auto examples = training::sorted_pairs(64);
+  const auto rate = [](const merit::AnyOptimizer& optimizer) {
+    return std::holds_alternative<merit::Sgd>(optimizer)         ? 0.1
+           : std::holds_alternative<merit::Adafactor>(optimizer) ? 0.05  // relative to a tensor's size
+           : std::holds_alternative<merit::Lion>(optimizer)      ? 2e-3
+                                                                 : 1e-2;
+  };
+  for (const merit::AnyOptimizer& optimizer : training::other_optimizers()) {
+    INFO(std::string(merit::name_of(optimizer)));
+    training::Llama<merit::EigenBackend<float>> model({.backbone = training::small_llama()});
+    merit::TrainOptions chosen;
+    chosen.optimizer = optimizer;
+    chosen.epochs = 8;
+    chosen.schedule.peak = rate(optimizer);
+    merit::Trainer trainer(model, Examples(examples), chosen);
+    const double first = trainer.step().loss;
+    double last = 0;
+    while (!trainer.finished()) last = trainer.step().loss;
+    MESSAGE(merit::name_of(optimizer) << ": loss " << first << " to " << last);
+    CHECK(last < 0.5 * first);
+  }
+}
 
 TEST_CASE("a small model learns the embedded task better than its length does") {
   const auto task = merit::EmbeddedTaskOptions::of_difficulty(1);

@@ -18,8 +18,9 @@ using namespace merit_test;
 using Plain = ReferenceBackend<double>;
 using Opaque = OpaqueBackend<double>;
 
-TrainOptions options() {
+TrainOptions options(const AnyOptimizer& optimizer) {
   TrainOptions options;
+  options.optimizer = optimizer;
   options.epochs = 2;
   options.batch_size = 3;
   options.micro_batch_tokens = 40;
@@ -46,17 +47,18 @@ struct Outcome {
 /// Four steps of which the second is saved and gone on from in new objects, the result saved and read back by
 /// a model that only scores.
 template <class Model, class Example>
-Outcome outcome(const std::vector<Example>& examples, const typename Model::Config& config) {
+Outcome outcome(const std::vector<Example>& examples, const typename Model::Config& config,
+                const AnyOptimizer& optimizer) {
   Outcome result;
   const TemporaryDirectory directory;
   {
     Model model(config);
-    Trainer trainer(model, examples, options());
+    Trainer trainer(model, examples, options(optimizer));
     for (int i = 0; i < 2; ++i) result.losses.push_back(trainer.step().loss);
     save_run(directory / "run", model, trainer, {});
   }
   Model model(config);
-  Trainer trainer(model, examples, options());
+  Trainer trainer(model, examples, options(optimizer));
   resume_run(directory / "run", model, trainer);
   while (!trainer.finished()) result.losses.push_back(trainer.step().loss);
   result.values = all_values(model);
@@ -77,12 +79,15 @@ Outcome outcome(const std::vector<Example>& examples, const typename Model::Conf
 }
 
 template <template <class, class> class Alias, class Backbone, class Example>
-void check_same(const Backbone& backbone, const std::vector<Example>& examples, const auto& head = {}) {
+void check_same(const Backbone& backbone, const std::vector<Example>& examples, const auto& head = {},
+                const AnyOptimizer& optimizer = AdamW{}) {
   INFO(std::string(Backbone::name()));
   using OnPlain = Alias<Backbone, Plain>;
   using OnOpaque = Alias<Backbone, Opaque>;
-  const Outcome expected = outcome<OnPlain>(examples, {.backbone = backbone, .head = head, .seed = 5});
-  const Outcome found = outcome<OnOpaque>(examples, {.backbone = backbone, .head = head, .seed = 5});
+  const Outcome expected =
+      outcome<OnPlain>(examples, {.backbone = backbone, .head = head, .seed = 5}, optimizer);
+  const Outcome found =
+      outcome<OnOpaque>(examples, {.backbone = backbone, .head = head, .seed = 5}, optimizer);
   CHECK(found.losses == expected.losses);
   CHECK(found.values == expected.values);
   CHECK(found.loaded == expected.loaded);
@@ -108,6 +113,13 @@ TEST_CASE("a machine that cannot be looked into trains and scores as the referen
   check_same<ProcessRewardModel>(tiny_bag(), random_steps(6), StepHead<3>{});
   check_same<VerifierModel>(tiny_reward_llama(), random_outcomes(6),
                             typename VerifierModel<Llama, Plain>::HeadType{});
+}
+
+TEST_CASE("every optimizer works on a machine that cannot be looked into") {
+  for (const AnyOptimizer& optimizer : training::other_optimizers()) {
+    INFO(std::string(name_of(optimizer)));
+    check_same<BradleyTerryModel>(tiny_reward_llama(), random_preferences(6), ScalarHead{}, optimizer);
+  }
 }
 
 TEST_CASE("vectors computed elsewhere reach a machine that cannot be looked into") {

@@ -15,8 +15,9 @@ using merit_test::TemporaryDirectory;
 using Examples = std::span<const merit::PreferenceExample>;
 
 /// 10 steps in three epochs of 4, 4 and 2 … of 4: the order changes in the middle.
-merit::TrainOptions options() {
+merit::TrainOptions options(const merit::AnyOptimizer& optimizer = merit::AdamW{}) {
   merit::TrainOptions options;
+  options.optimizer = optimizer;
   options.epochs = 3;
   options.batch_size = 5;
   options.micro_batch_tokens = 40;
@@ -26,7 +27,8 @@ merit::TrainOptions options() {
 }
 
 template <class Backend, class Backbone>
-void check_resume(const Backbone& backbone, int stop_after) {
+void check_resume(const Backbone& backbone, int stop_after,
+                  const merit::AnyOptimizer& optimizer = merit::AdamW{}) {
   using Model = merit::RewardModel<Backbone, merit::ScalarHead, merit::PairwiseLoss, Backend>;
   const typename Model::Config config{.backbone = backbone, .seed = 3};
   const auto examples = training::sorted_pairs(17);  // 4 steps an epoch, the last of 2 records
@@ -34,13 +36,13 @@ void check_resume(const Backbone& backbone, int stop_after) {
 
   std::vector<double> straight_losses;
   Model straight(config);
-  merit::Trainer straight_trainer(straight, Examples(examples), options());
+  merit::Trainer straight_trainer(straight, Examples(examples), options(optimizer));
   for (int i = 0; i < 10; ++i) straight_losses.push_back(straight_trainer.step().loss);
 
   std::vector<double> losses;
   {
     Model model(config);
-    merit::Trainer trainer(model, Examples(examples), options());
+    merit::Trainer trainer(model, Examples(examples), options(optimizer));
     for (int i = 0; i < stop_after; ++i) losses.push_back(trainer.step().loss);
     merit::save_run(directory / "run", model, trainer, {}, {{"sum", 4.25}});
   }
@@ -50,7 +52,7 @@ void check_resume(const Backbone& backbone, int stop_after) {
     auto other = config;
     other.seed = 99;  // what it starts from must not matter
     Model model(other);
-    merit::Trainer trainer(model, Examples(examples), options());
+    merit::Trainer trainer(model, Examples(examples), options(optimizer));
     CHECK(merit::resume_run(directory / "run", model, trainer) == static_cast<Index>(stop_after));
     CHECK(trainer.steps_done() == static_cast<Index>(stop_after));
     for (int i = stop_after; i < 10; ++i) losses.push_back(trainer.step().loss);
@@ -75,6 +77,46 @@ TEST_CASE("a resumed run has the bits of one that never stopped") {
   SUBCASE("a bag of tokens, near the end") {
     check_resume<merit::ReferenceBackend<double>>(merit::BagOfTokens{.vocabulary_size = 40, .width = 8}, 10);
   }
+  SUBCASE("with every optimizer, and a frozen layer") {
+    auto frozen = training::small_llama();
+    frozen.frozen_layers = 1;
+    for (const merit::AnyOptimizer& optimizer : training::other_optimizers()) {
+      INFO(std::string(merit::name_of(optimizer)));
+      check_resume<merit::EigenBackend<float>>(training::small_llama(), 6, optimizer);
+      check_resume<merit::ReferenceBackend<double>>(frozen, 3, optimizer);
+    }
+  }
+}
+
+TEST_CASE("a run that names no optimizer is AdamW's, and goes on with no other") {
+  using Model = training::Llama<merit::ReferenceBackend<double>>;
+  const auto examples = training::sorted_pairs(12);
+  const TemporaryDirectory directory;
+  const auto run = directory / "run";
+  Model model({.backbone = training::small_llama()});
+  {
+    merit::Trainer trainer(model, Examples(examples), options());
+    trainer.step();
+    merit::save_run(run, model, trainer, {});
+  }
+  auto state = merit::read_json(run / "training.json");
+  REQUIRE(state["run"]["optimizer"] == "adamw");
+  CHECK(state["run"]["beta2"] == 0.999);
+  state["run"].erase("optimizer");  // as runs were written when there was no other
+  merit::write_json(run / "training.json", state);
+  {
+    merit::Trainer trainer(model, Examples(examples), options());
+    CHECK(merit::resume_run(run, model, trainer) == 1);
+  }
+  for (const merit::AnyOptimizer& optimizer : training::other_optimizers()) {
+    const std::string name(merit::name_of(optimizer));
+    merit::Trainer trainer(model, Examples(examples), options(optimizer));
+    const std::string text = error_of<merit::ConfigError>([&] { merit::resume_run(run, model, trainer); });
+    CHECK(contains(text, "run.optimizer is \"adamw\", expected \"" + name + "\""));
+  }
+  merit::Trainer other(model, Examples(examples), options(merit::AdamW{.beta2 = 0.9}));
+  CHECK(contains(error_of<merit::ConfigError>([&] { merit::resume_run(run, model, other); }),
+                 "run.beta2 is 0.999, expected 0.9"));
 }
 
 TEST_CASE("a run goes on with the same options and data only, and the error names what differs") {

@@ -60,11 +60,13 @@ struct Step {
 };
 
 template <class Backbone>
-Step step_with(int threads, const Backbone& backbone, const Examples& examples) {
+Step step_with(int threads, const Backbone& backbone, const Examples& examples,
+               const merit::AnyOptimizer& optimizer) {
   using Model =
       merit::RewardModel<Backbone, merit::ScalarHead, merit::PairwiseLoss, merit::EigenBackend<float>>;
   Model model({.backbone = backbone, .head = {.bias = true}, .backend = {.threads = threads}});
   merit::TrainOptions options;
+  options.optimizer = optimizer;
   options.batch_size = examples.size();
   options.max_gradient_norm = 1e-4;  // so that the norm of the gradient is part of the update
   options.schedule.peak = 0.01;
@@ -83,12 +85,13 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 /// `width`: of the rows that the backbone works on, one a token or a vector. With fewer, the operations on
 /// rows, which count an elementary operation or more for each element, would not be divided.
 template <class Backbone>
-void check_step(const Backbone& backbone, const Examples& examples, Index width) {
-  const Step alone = step_with(1, backbone, examples);
+void check_step(const Backbone& backbone, const Examples& examples, Index width,
+                const merit::AnyOptimizer& optimizer = merit::AdamW{}) {
+  const Step alone = step_with(1, backbone, examples, optimizer);
   REQUIRE(merit::detail::eigen::useful_threads(5, alone.tokens * width) == 5);
   for (const int threads : {2, 3, 5}) {
     CAPTURE(threads);
-    const Step step = step_with(threads, backbone, examples);
+    const Step step = step_with(threads, backbone, examples, optimizer);
     CHECK(step.loss == alone.loss);
     CHECK(step.gradient_norm == alone.gradient_norm);
     CHECK(same_bits(step.gradients, alone.gradients));
@@ -125,6 +128,18 @@ TEST_CASE("a step of GPT-2 has the same bits with any number of threads") {
                          .heads = 6,
                          .max_positions = 512};
   check_step(gpt2, branching_examples(), 480);
+}
+
+TEST_CASE("a step of every optimizer has the same bits with any number of threads") {
+  const merit::BagOfTokens bag{.vocabulary_size = vocabulary, .width = 480};
+  for (const merit::AnyOptimizer& optimizer : training::other_optimizers()) {
+    INFO(std::string(merit::name_of(optimizer)));
+    if (std::holds_alternative<merit::Muon>(optimizer)) {
+      check_step(llama(), branching_examples(), 480, optimizer);  // which has matrices inside layers
+    } else {
+      check_step(bag, branching_examples(), 480, optimizer);
+    }
+  }
 }
 
 TEST_CASE("a step of a bag of tokens has the same bits with any number of threads") {

@@ -197,7 +197,7 @@ class Llama::Bound {
                               double scale = 1) {
         Init init = start(cols);
         init.deviation *= scale;
-        return parameters.declare({at + name, {rows, cols}, init, true, adjacent, train});
+        return parameters.declare({at + name, {rows, cols}, init, true, adjacent, train, true});
       };
       const auto vector = [&](const char* name, Index size, Init init, bool adjacent = false) {
         return parameters.declare({at + name, {size}, init, false, adjacent, train});

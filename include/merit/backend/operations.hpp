@@ -69,6 +69,32 @@ struct AdamWStep {
   double bias_correction2 = 1;  // 1 - beta2^t
 };
 
+/// One update by a moving sum of gradients, which is that of SGD with momentum, of Lion, and the first half
+/// of Muon's. For each element, m being the momentum:
+///   g = gradient_scale · gradient + penalty · out
+///   direction = momentum_weight · m + gradient_weight · g, or its sign (−1, 0, 1)
+///   m = keep · m + add · g
+///   out = keep_out · out − rate · direction
+struct MomentumStep {
+  double gradient_scale = 1;
+  double penalty = 0;
+  double momentum_weight = 0;
+  double gradient_weight = 1;
+  bool sign = false;
+  double keep = 0;
+  double add = 1;
+  double keep_out = 1;  // 0: what `out` held is not read, unless penalty is above 0
+  double rate = 0;
+};
+
+/// The second moments of one tensor in Adafactor (Shazeer & Stern 2018), as PyTorch computes them.
+struct AdafactorStep {
+  double gradient_scale = 1;
+  double share = 1;  // of this step's squares in the moments: 1 - beta2 of the step
+  double epsilon =
+      0;  // below it the mean of the rows' moments counts as it, and below its square an estimate
+};
+
 /// The shorthand types of the list below.
 template <class B>
 struct BackendTypes {
@@ -229,6 +255,40 @@ struct AdamWArguments {
   AdamWStep step;
 };
 
+template <class B>
+struct MomentumArguments {
+  typename BackendTypes<B>::ConstStatVector gradients;
+  typename BackendTypes<B>::StatVector momentum = {};  // empty: m is 0 and not kept
+  typename BackendTypes<B>::StatVector out;
+  MomentumStep step;
+};
+
+/// With g = gradient_scale · gradients (M, N), moves the moments towards the means of squares,
+///   rows[i] += share · (mean over j of g² − rows[i]),   columns[j] += share · (mean over i of g² −
+///   columns[j]),
+/// then g becomes g / sqrt(rows[i] · columns[j] / mean of rows). Without rows, columns alone is under the
+/// root.
+template <class B>
+struct AdafactorArguments {
+  typename BackendTypes<B>::StatMatrix gradients;
+  typename BackendTypes<B>::StatVector rows = {};  // (M)
+  typename BackendTypes<B>::StatVector columns;    // (N)
+  AdafactorStep step;
+};
+
+/// out (M, N) = scale · op(a) (M, K) · op(b) (K, N) [+ c_scale · c (M, N)].
+template <class B>
+struct ProductArguments {
+  typename BackendTypes<B>::ConstStatMatrix a;
+  Transpose transpose_a = Transpose::no;  // yes: a is (K, M)
+  typename BackendTypes<B>::ConstStatMatrix b;
+  Transpose transpose_b = Transpose::no;  // yes: b is (N, K)
+  double scale = 1;
+  typename BackendTypes<B>::ConstStatMatrix c = {};
+  double c_scale = 1;
+  typename BackendTypes<B>::StatMatrix out;
+};
+
 // clang-format off
 /// The list. Shapes: T tokens, R rows, d width, H heads, dh head_dim.
 template <class B>
@@ -317,6 +377,9 @@ concept backend =
       // Sum of squares in double, in a fixed order.
       { B::sum_of_squares(h, csv) } -> std::same_as<double>;
       B::adamw(h, std::declval<const AdamWArguments<B>&>());
+      B::momentum(h, std::declval<const MomentumArguments<B>&>());
+      B::adafactor(h, std::declval<const AdafactorArguments<B>&>());
+      B::product(h, std::declval<const ProductArguments<B>&>());
     };
 // clang-format on
 

@@ -35,12 +35,14 @@ namespace merit::inline MERIT_ABI {
 struct ValueRange {
   double lowest = -std::numeric_limits<double>::infinity();
   double highest = std::numeric_limits<double>::infinity();
-  bool above_lowest = false;  // `lowest` itself is not allowed
-  Index fewest = 0;           // numbers of a list
+  bool above_lowest = false;   // `lowest` itself is not allowed
+  bool below_highest = false;  // nor is `highest`
+  Index fewest = 0;            // numbers of a list
   Index most = std::numeric_limits<Index>::max();
 
   bool holds(double value) const {
-    return std::isfinite(value) && value <= highest && (above_lowest ? value > lowest : value >= lowest);
+    return std::isfinite(value) && (above_lowest ? value > lowest : value >= lowest) &&
+           (below_highest ? value < highest : value <= highest);
   }
   /// The same for a list of `least` to `greatest` numbers.
   constexpr ValueRange counted(Index least, Index greatest = std::numeric_limits<Index>::max()) const {
@@ -62,6 +64,11 @@ constexpr ValueRange above(double lowest) {
 }
 constexpr ValueRange between(double lowest, double highest) {
   return {.lowest = lowest, .highest = highest};
+}
+
+/// From `lowest` on, but not `highest`: what a moving average keeps.
+constexpr ValueRange below(double lowest, double highest) {
+  return {.lowest = lowest, .highest = highest, .below_highest = true};
 }
 
 enum class FieldUse : std::uint8_t {
@@ -117,9 +124,10 @@ struct VisitNothing {
   void operator()(const Field<Policy, T>&) const {}
 };
 
-/// "0 to 0.5", "at least 1", "a number above 0", … of a whole number or another.
+/// "0 to 0.5", "at least 0 and below 1", "at least 1", "a number above 0", … of a whole number or another.
 inline std::string text_of(const ValueRange& range, bool whole) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (range.below_highest) return concat("at least ", range.lowest, " and below ", range.highest);
   if (range.highest != infinity) return concat(range.lowest, " to ", range.highest);
   if (range.lowest == -infinity) return "a finite number";
   if (range.above_lowest) return concat("a number above ", range.lowest);

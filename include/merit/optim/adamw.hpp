@@ -1,14 +1,18 @@
-// AdamW over the flat block (Loshchilov & Hutter 2019): decoupled decay on matrices, none on norms and
-// biases.
+// AdamW (Loshchilov & Hutter 2019): moments of each element, and decoupled weight decay.
 #pragma once
 
 #include <cmath>
+#include <string_view>
+#include <vector>
 
-#include "merit/tape/parameters.hpp"
+#include "merit/optim/optimizer.hpp"
 
 namespace merit::inline MERIT_ABI {
 
-/// The settings, with PyTorch's names and meaning.
+/// With PyTorch's names, meaning and defaults. At step t, from gradient g and moments m and v that start at
+/// 0:
+///   m = β₁·m + (1 − β₁)·g,   v = β₂·v + (1 − β₂)·g²
+///   w = w − rate · (m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε) + weight_decay · w)
 struct AdamW {
   double beta1 = 0.9;
   double beta2 = 0.999;
@@ -18,85 +22,65 @@ struct AdamW {
   template <class B>
   class Bound;
 
-  void validate() const {
-    const auto below_one = [](const char* field, double value) {
-      if (!(value >= 0 && value < 1)) {
-        throw ConfigError(
-            detail::concat("adamw: ", field, " is ", value, ", expected at least 0 and below 1"));
-      }
-    };
-    below_one("beta1", beta1);
-    below_one("beta2", beta2);
-    if (!(epsilon > 0))
-      throw ConfigError(detail::concat("adamw: epsilon is ", epsilon, ", expected above 0"));
-    if (!(weight_decay >= 0)) {
-      throw ConfigError(detail::concat("adamw: weight_decay is ", weight_decay, ", expected at least 0"));
-    }
+  static constexpr std::string_view name() { return "adamw"; }
+
+  template <class Visit>
+  static void fields(const Visit& visit) {
+    visit(Field{"beta1", &AdamW::beta1, below(0, 1), "what the mean of gradients keeps in a step"});
+    visit(Field{"beta2", &AdamW::beta2, below(0, 1), "what the mean of squared gradients keeps in a step"});
+    visit(Field{"epsilon", &AdamW::epsilon, above(0), "added to the root of the mean square"});
+    visit(Field{"weight_decay", &AdamW::weight_decay, at_least(0),
+                "share of a weight, times the rate, that a step takes off"});
+  }
+
+  /// The numbers of update t, from 1, of weights that take `decay`.
+  AdamWStep step(Index t, double learning_rate, double gradient_scale, double decay) const {
+    return {.learning_rate = learning_rate,
+            .beta1 = beta1,
+            .beta2 = beta2,
+            .epsilon = epsilon,
+            .weight_decay = decay,
+            .gradient_scale = gradient_scale,
+            .bias_correction1 = 1 - std::pow(beta1, static_cast<double>(t)),
+            .bias_correction2 = 1 - std::pow(beta2, static_cast<double>(t))};
   }
   friend bool operator==(const AdamW&, const AdamW&) = default;
 };
 
-/// The moments of one training run.
+/// Keeps two numbers for each element.
 template <class B>
-class AdamW::Bound {
+class AdamW::Bound final : public BoundOptimizer<B> {
  public:
-  using T = typename B::Stat;
-  using Types = BackendTypes<B>;
-
-  /// The parameters must be allocated and outlive this.
   Bound(const AdamW& settings, Parameters<B>& parameters)
-      : settings_(settings), parameters_(&parameters), size_(parameters.size()) {
-    settings.validate();
-    first_ = B::template allocate<T>(parameters.handle(), size_);
-    second_ = B::template allocate<T>(parameters.handle(), size_);
-  }
-  Bound(const Bound&) = delete;
-  Bound& operator=(const Bound&) = delete;
-  ~Bound() {
-    if (second_ != nullptr) B::release(parameters_->handle(), second_, size_);
-    if (first_ != nullptr) B::release(parameters_->handle(), first_, size_);
+      : BoundOptimizer<B>(parameters),
+        settings_(settings),
+        first_(parameters.handle(), parameters.size()),
+        second_(parameters.handle(), parameters.size()) {
+    validate(settings);
   }
 
-  /// One update from the parameters' gradients, each first multiplied by `gradient_scale`.
-  void update(double learning_rate, double gradient_scale) {
-    ++steps_;
-    AdamWStep step;
-    step.learning_rate = learning_rate;
-    step.beta1 = settings_.beta1;
-    step.beta2 = settings_.beta2;
-    step.epsilon = settings_.epsilon;
-    step.gradient_scale = gradient_scale;
-    step.bias_correction1 = 1 - std::pow(settings_.beta1, static_cast<double>(steps_));
-    step.bias_correction2 = 1 - std::pow(settings_.beta2, static_cast<double>(steps_));
-    const Index decayed = parameters_->decayed();
-    step.weight_decay = settings_.weight_decay;
-    update_range(0, decayed, step);
-    step.weight_decay = 0;
-    update_range(decayed, size_ - decayed, step);
+  std::vector<OptimizerTensor<B>> state() override {
+    std::vector<OptimizerTensor<B>> list;
+    detail::list_block(this->parameters(), "first_moment.", first_, list);
+    detail::list_block(this->parameters(), "second_moment.", second_, list);
+    return list;
   }
-
-  /// Updates made so far: part of the state.
-  Index steps() const { return steps_; }
-  void set_steps(Index steps) { steps_ = steps; }
-  /// The moments, laid out as the parameters' block of what is trained.
-  typename Types::StatVector first_moments() { return {first_, size_}; }
-  typename Types::StatVector second_moments() { return {second_, size_}; }
 
  private:
-  void update_range(Index begin, Index count, const AdamWStep& step) {
-    B::adamw(parameters_->handle(), {.parameters = parameters_->values().subview(begin, count),
-                                     .gradients = parameters_->gradients().subview(begin, count),
-                                     .first = {first_ + begin, count},
-                                     .second = {second_ + begin, count},
-                                     .step = step});
+  void move(double learning_rate, double gradient_scale) override {
+    Parameters<B>& parameters = this->parameters();
+    detail::for_each_range(parameters, settings_.weight_decay, [&](Index begin, Index count, double decay) {
+      B::adamw(parameters.handle(),
+               {.parameters = parameters.values().subview(begin, count),
+                .gradients = parameters.gradients().subview(begin, count),
+                .first = first_.part(begin, count),
+                .second = second_.part(begin, count),
+                .step = settings_.step(this->steps(), learning_rate, gradient_scale, decay)});
+    });
   }
 
   AdamW settings_;
-  Parameters<B>* parameters_;
-  Index size_ = 0;
-  T* first_ = nullptr;
-  T* second_ = nullptr;
-  Index steps_ = 0;
+  detail::StatBlock<B> first_, second_;
 };
 
 }  // namespace merit::inline MERIT_ABI

@@ -50,6 +50,7 @@ struct ParameterSpec {
   bool decay = true;      // weight decay applies (not to norms and biases)
   bool adjacent = false;  // lies directly behind the one declared before, so that both can be one matrix
   bool trainable = true;
+  bool hidden = false;  // a linear map inside a layer, no embedding and no head: what Muon is for
 };
 
 /// One tensor, or several adjacent ones taken as one matrix (rows, cols), or a row or some columns of it.

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "merit/core/hash.hpp"
@@ -16,6 +17,7 @@
 #include "merit/io/safetensors.hpp"
 #include "merit/io/write_safetensors.hpp"
 #include "merit/model/checkpoint.hpp"
+#include "merit/model/policy_json.hpp"
 #include "merit/train/trainer.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -59,28 +61,33 @@ struct RunParts {
 };
 
 inline Json identity_of(const RunParts& parts, const TrainOptions& options) {
-  return {{"backbone", parts.backbone},
-          {"frozen_layers", parts.frozen_layers},
-          {"head", parts.head},
-          {"loss", parts.loss},
-          {"examples", parts.examples},
-          {"fingerprint", parts.fingerprint},
-          {"epochs", options.epochs},
-          {"batch_size", options.batch_size},
-          {"micro_batch_tokens", options.micro_batch_tokens},
-          {"max_gradient_norm", options.max_gradient_norm},
-          {"seed", options.seed},
-          {"sharing", options.sharing == Sharing::yes},
-          {"beta1", options.optimizer.beta1},
-          {"beta2", options.optimizer.beta2},
-          {"epsilon", options.optimizer.epsilon},
-          {"weight_decay", options.optimizer.weight_decay},
-          {"learning_rate", options.schedule.peak},
-          {"warmup", options.schedule.warmup},
-          {"decay", std::string(name_of(options.schedule.decay))},
-          {"floor", options.schedule.floor},
-          {"precision", std::string(parts.precision)},
-          {"backend", std::string(parts.backend)}};
+  Json json = {{"backbone", parts.backbone},
+               {"frozen_layers", parts.frozen_layers},
+               {"head", parts.head},
+               {"loss", parts.loss},
+               {"examples", parts.examples},
+               {"fingerprint", parts.fingerprint},
+               {"epochs", options.epochs},
+               {"batch_size", options.batch_size},
+               {"micro_batch_tokens", options.micro_batch_tokens},
+               {"max_gradient_norm", options.max_gradient_norm},
+               {"seed", options.seed},
+               {"sharing", options.sharing == Sharing::yes},
+               {"learning_rate", options.schedule.peak},
+               {"warmup", options.schedule.warmup},
+               {"decay", std::string(name_of(options.schedule.decay))},
+               {"floor", options.schedule.floor},
+               {"precision", std::string(parts.precision)},
+               {"backend", std::string(parts.backend)}};
+  std::visit(
+      [&](const auto& optimizer) {
+        Json settings = policy_json(optimizer);
+        settings.erase("name");
+        json.update(settings);
+        json["optimizer"] = optimizer.name();
+      },
+      options.optimizer);
+  return json;
 }
 
 /// Everything that must be the same for a run to go on.
@@ -99,25 +106,21 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
   return identity_of(parts, trainer.options());
 }
 
-/// The optimizer's moments beside the weights, and where the run stands.
+/// What the optimizer keeps, beside the weights, and where the run stands.
 template <class Backend>
 void write_run(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
-               AdamW::Bound<Backend>& optimizer, const Json& state) {
+               BoundOptimizer<Backend>& optimizer, const Json& state) {
   using T = typename Backend::Stat;
-  std::vector<Buffer<T>> blocks;
+  std::vector<Buffer<T>> copies;
   std::vector<TensorSource> tensors;
-  for (const auto& [prefix, moments] : {std::pair{"first_moment.", optimizer.first_moments()},
-                                        std::pair{"second_moment.", optimizer.second_moments()}}) {
-    Buffer<T> host(moments.size);
-    Backend::to_host(parameters.handle(), static_cast<const T*>(moments.data), host.data(), host.size());
-    Backend::wait(parameters.handle());
-    for (Index i = 0; i < parameters.tensor_count(); ++i) {
-      if (!parameters.spec(i).trainable) continue;
-      const T* data = host.data() + parameters.offset(i);
-      tensors.push_back({prefix + parameters.spec(i).name, parameters.spec(i).shape, data});
-    }
-    blocks.push_back(std::move(host));
+  for (OptimizerTensor<Backend>& tensor : optimizer.state()) {
+    Buffer<T> host(tensor.values.size);
+    Backend::to_host(parameters.handle(), static_cast<const T*>(tensor.values.data), host.data(),
+                     host.size());
+    tensors.push_back({std::move(tensor.name), std::move(tensor.shape), std::as_const(host).data()});
+    copies.push_back(std::move(host));
   }
+  Backend::wait(parameters.handle());
   write_safetensors(directory / optimizer_file, tensors);
   write_json(directory / run_file, state);
 }
@@ -127,7 +130,9 @@ void write_run(const std::filesystem::path& directory, const Parameters<Backend>
 inline Index read_run(const std::filesystem::path& directory, const Json& expected, Index steps) {
   const std::filesystem::path file = directory / run_file;
   const Json state = read_json(file);
-  const Json found = require<Json>(state, "run", file.string());
+  Json found = require<Json>(state, "run", file.string());
+  // Runs from before there were others do not name it.
+  if (found.is_object() && !found.contains("optimizer")) found["optimizer"] = AdamW::name();
   std::vector<std::string> differences;
   list_differences("run", found, expected, differences);
   if (!differences.empty()) {
@@ -141,29 +146,27 @@ inline Index read_run(const std::filesystem::path& directory, const Json& expect
   return step;
 }
 
-/// The optimizer's moments, as write_run wrote them, in host memory: both are read before either is set.
+/// What write_run wrote of the optimizer, in host memory: all of it is read before any of it is set.
 template <class Backend>
-struct SavedMoments {
-  using T = typename Backend::Stat;
-
-  Buffer<T> first, second;
-
-  SavedMoments(const std::filesystem::path& directory, const Parameters<Backend>& parameters)
-      : first(parameters.size()), second(parameters.size()) {
+class SavedOptimizer {
+ public:
+  SavedOptimizer(const std::filesystem::path& directory, BoundOptimizer<Backend>& optimizer)
+      : tensors_(optimizer.state()) {
     const SafetensorsFile file(directory / optimizer_file);
-    for (Index i = 0; i < parameters.tensor_count(); ++i) {
-      if (!parameters.spec(i).trainable) continue;
-      const Index begin = parameters.offset(i), count = parameters.element_count(i);
-      file.read(concat("first_moment.", parameters.spec(i).name), VectorView<T>(first.data() + begin, count));
-      file.read(concat("second_moment.", parameters.spec(i).name),
-                VectorView<T>(second.data() + begin, count));
+    for (const OptimizerTensor<Backend>& tensor : tensors_) {
+      values_.emplace_back(tensor.values.size);
+      file.read(tensor.name, values_.back().view());
     }
   }
-  void set(const Parameters<Backend>& parameters, AdamW::Bound<Backend>& optimizer) const {
-    Backend::from_host(parameters.handle(), first.data(), optimizer.first_moments().data, first.size());
-    Backend::from_host(parameters.handle(), second.data(), optimizer.second_moments().data, second.size());
-    Backend::wait(parameters.handle());
+  void set(typename Backend::Handle& handle) const {
+    for (Index i = 0; i < tensors_.size(); ++i)
+      Backend::from_host(handle, values_[i].data(), tensors_[i].values.data, values_[i].size());
+    Backend::wait(handle);
   }
+
+ private:
+  std::vector<OptimizerTensor<Backend>> tensors_;
+  std::vector<Buffer<typename Backend::Stat>> values_;
 };
 
 }  // namespace detail
@@ -203,9 +206,9 @@ template <class Model, class Example>
 Index resume_run(const std::filesystem::path& directory, Model& model, Trainer<Model, Example>& trainer) {
   recover_directory(directory);
   const Index step = detail::read_run(directory, detail::run_identity(trainer), trainer.steps());
-  const detail::SavedMoments moments(directory, std::as_const(model).parameters());
+  const detail::SavedOptimizer optimizer(directory, trainer.optimizer());
   load_model_parameters(directory, model);
-  moments.set(model.parameters(), trainer.optimizer());
+  optimizer.set(model.handle());
   trainer.optimizer().set_steps(step);
   return step;
 }

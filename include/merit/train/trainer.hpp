@@ -13,7 +13,7 @@
 #include "merit/data/packing.hpp"
 #include "merit/data/sampling.hpp"
 #include "merit/infer/batch.hpp"
-#include "merit/optim/adamw.hpp"
+#include "merit/optim/any_optimizer.hpp"
 #include "merit/optim/schedule.hpp"
 #include "merit/train/step_accuracy.hpp"
 
@@ -26,7 +26,7 @@ struct TrainOptions {
   Index micro_batch_tokens =
       8192;  // tokens in a forest, after sharing: bounds memory, does not change the gradient
   double max_gradient_norm = 1;  // of all gradients together; 0: no clipping
-  AdamW optimizer = {};
+  AnyOptimizer optimizer = AdamW{};
   Schedule schedule = {};
   std::uint64_t seed = 0;  // of the order of records
   Sharing sharing = Sharing::yes;
@@ -42,7 +42,7 @@ struct TrainOptions {
       throw ConfigError(
           detail::concat("training: max_gradient_norm is ", max_gradient_norm, ", expected at least 0"));
     }
-    optimizer.validate();
+    merit::validate(optimizer);
     schedule.validate();
   }
 };
@@ -105,7 +105,7 @@ template <class Backend>
 /// Trains a model on examples held in memory.
 ///
 /// The run is a pure function of (initial parameters, examples, options): the order of records follows from
-/// the seed and the epoch, and the state of a run is the parameters, the optimizer's moments, and the number
+/// the seed and the epoch, and the state of a run is the parameters, what the optimizer keeps, and the number
 /// of steps made.
 template <class Model, class Example>
 class Trainer {
@@ -122,7 +122,7 @@ class Trainer {
       : model_(&model),
         examples_(examples),
         options_(options),
-        optimizer_(options.optimizer, model.parameters()) {
+        optimizer_(bind_optimizer(options.optimizer, model.parameters())) {
     options.validate();
     if (examples.empty()) throw DataError("there are no records to train on");
     costs_.reserve(examples.size());
@@ -131,7 +131,7 @@ class Trainer {
   }
 
   Index steps() const { return steps_per_epoch_ * options_.epochs; }
-  Index steps_done() const { return optimizer_.steps(); }
+  Index steps_done() const { return optimizer_->steps(); }
   bool finished() const { return steps_done() >= steps(); }
 
   /// One optimizer step over the next batch_size records. Throws DataError, before anything is changed, when
@@ -163,7 +163,7 @@ class Trainer {
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
       detail::refuse_step(parameters, report);
     const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;
-    optimizer_.update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
+    optimizer_->update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
   }
@@ -184,7 +184,7 @@ class Trainer {
     return StopReason::finished;
   }
 
-  AdamW::Bound<Backend>& optimizer() { return optimizer_; }
+  BoundOptimizer<Backend>& optimizer() { return *optimizer_; }
   const Model& model() const { return *model_; }
   const TrainOptions& options() const { return options_; }
   std::span<const Example> examples() const { return examples_; }
@@ -236,7 +236,7 @@ class Trainer {
   Model* model_;
   std::span<const Example> examples_;
   TrainOptions options_;
-  AdamW::Bound<Backend> optimizer_;
+  std::unique_ptr<BoundOptimizer<Backend>> optimizer_;
   std::vector<Index> costs_;  // tokens after sharing of each example
   Index steps_per_epoch_ = 0;
   std::vector<Index> order_;

@@ -9,6 +9,7 @@
 #include "merit/backend/eigen/attention.hpp"
 #include "merit/backend/eigen/elementwise.hpp"
 #include "merit/backend/eigen/gemm.hpp"
+#include "merit/backend/eigen/optimizers.hpp"
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/rows.hpp"
 #include "merit/backend/operations.hpp"
@@ -174,6 +175,17 @@ struct EigenBackend {
   }
   static void adamw(Handle& h, const AdamWArguments<EigenBackend>& a) {
     detail::eigen::adamw(h.threads(), a.parameters, a.gradients, a.first, a.second, a.step);
+  }
+  static void momentum(Handle& h, const MomentumArguments<EigenBackend>& a) {
+    detail::eigen::momentum(h.threads(), a.gradients, a.momentum, a.out, a.step);
+  }
+  static void adafactor(Handle& h, const AdafactorArguments<EigenBackend>& a) {
+    detail::eigen::adafactor(h.threads(), a.gradients, a.rows, a.columns, a.step);
+  }
+  static void product(Handle& h, const ProductArguments<EigenBackend>& a) {
+    detail::eigen::gemm<T>(h.gemm_space(), h.threads(), a.transpose_a, a.a, a.transpose_b, a.b, Write::assign,
+                           a.out, {}, {});
+    detail::eigen::scale_and_add(h.threads(), a.out, a.scale, a.c, a.c_scale);
   }
 };
 

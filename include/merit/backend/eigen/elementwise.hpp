@@ -1,4 +1,4 @@
-// Activations, and the passes over the flat block of parameters.
+// Activations.
 #pragma once
 
 #include <algorithm>
@@ -181,58 +181,6 @@ void activate_backward(Index threads, ActivationFunction kind, MatrixView<const 
                write);
       });
     }
-  });
-}
-
-/// In double, in 256 parts that depend on the size alone, added in order.
-template <class T>
-double sum_of_squares(Index threads, VectorView<const T> v) {
-  constexpr Index parts = 256;
-  double sums[parts] = {};
-  const Index step = (v.size + parts - 1) / parts;
-  parallel_ranges(threads, parts, 1, v.size, [&](Index begin, Index end) {
-    for (Index p = begin; p < end; ++p) {
-      const Index first = std::min(v.size, p * step), last = std::min(v.size, first + step);
-      double lanes[8] = {};
-      Index i = first;
-      for (; i + 8 <= last; i += 8) {
-        for (Index c = 0; c < 8; ++c) {
-          const double value = static_cast<double>(v[i + c]);
-          lanes[c] += value * value;
-        }
-      }
-      for (; i < last; ++i) lanes[0] += static_cast<double>(v[i]) * static_cast<double>(v[i]);
-      for (const double lane : lanes) sums[p] += lane;
-    }
-  });
-  double sum = 0;
-  for (const double part : sums) sum += part;
-  return sum;
-}
-
-template <class T>
-void adamw(Index threads, VectorView<T> parameters, VectorView<const T> gradients, VectorView<T> first,
-           VectorView<T> second, const AdamWStep& step) {
-  using S = Simd<T>;
-  const auto constant = [](double value) { return S::set(static_cast<T>(value)); };
-  const Packet<T> beta1 = constant(step.beta1), rest1 = constant(1 - step.beta1);
-  const Packet<T> beta2 = constant(step.beta2), rest2 = constant(1 - step.beta2);
-  const Packet<T> keep = constant(1 - step.learning_rate * step.weight_decay);
-  const Packet<T> rate = constant(-step.learning_rate / step.bias_correction1);
-  const Packet<T> correction2 = constant(1 / std::sqrt(step.bias_correction2));
-  const Packet<T> epsilon = constant(step.epsilon), gradient_scale = constant(step.gradient_scale);
-  parallel_ranges(threads, parameters.size, column_unit<T>, 4 * parameters.size, [&](Index begin, Index end) {
-    sweep<T>(end - begin, [&](Index offset, auto lane) {
-      const Index i = begin + offset;
-      const Packet<T> gradient = mul(gradient_scale, lane.load(gradients.data + i));
-      const Packet<T> m = fma(beta1, lane.load(first.data + i), mul(rest1, gradient));
-      const Packet<T> v = fma(beta2, lane.load(second.data + i), mul(rest2, mul(gradient, gradient)));
-      const Packet<T> denominator = fma(square_root<T>(v), correction2, epsilon);
-      const Packet<T> change = div(mul(rate, m), denominator);
-      lane.store(first.data + i, m);
-      lane.store(second.data + i, v);
-      lane.store(parameters.data + i, fma(keep, lane.load(parameters.data + i), change));
-    });
   });
 }
 

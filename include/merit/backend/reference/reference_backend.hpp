@@ -14,6 +14,7 @@
 #include "merit/backend/next_token_row.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/backend/reference/forest_operations.hpp"
+#include "merit/backend/reference/optimizer_operations.hpp"
 #include "merit/core/buffer.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -303,6 +304,10 @@ struct ReferenceBackend {
       a.parameters[i] = keep * a.parameters[i] - rate * a.first[i] / denominator;
     }
   }
+
+  static void momentum(Handle&, const MomentumArguments<ReferenceBackend>& a) { detail::momentum(a); }
+  static void adafactor(Handle&, const AdafactorArguments<ReferenceBackend>& a) { detail::adafactor(a); }
+  static void product(Handle&, const ProductArguments<ReferenceBackend>& a) { detail::product(a); }
 
  private:
   static void put(T& target, T value, Write write) {
