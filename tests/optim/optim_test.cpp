@@ -216,6 +216,10 @@ TEST_CASE("numbers that cannot be are named") {
                        ConfigError);
   CHECK_THROWS_WITH_AS(validate(Sgd{.nesterov = true}),
                        "sgd: nesterov is true and momentum 0, expected momentum above 0", ConfigError);
+  B::Handle handle{B{}};
+  Parameters<B> parameters(handle);
+  CHECK_THROWS_WITH_AS(parameters.declare({"v", {3}, Init::ones(), true, false, true, true}),
+                       "parameter 'v' is no matrix, but declared as a linear map", UsageError);
   CHECK_THROWS_AS(validate(AnyOptimizer(Muon{.rest = {.beta1 = 1}})), ConfigError);
   CHECK_THROWS_AS(validate(AdamW{.weight_decay = -0.1}), ConfigError);
 }

@@ -90,6 +90,22 @@ def test_the_program_of_the_readme_ranks_as_merit_score_does():
     fails(1, ["nomodel"], "rank", "nomodel", "a prompt", "an answer")
 
 
+def test_optimizers():
+    """Each trains, in its own way, with the numbers that it is given."""
+    models = set()
+    runs = (["adamw"], ["sgd", "--momentum", 0.9, "--nesterov"], ["adafactor", "--update-clip", 2], ["lion", "--beta2", 0.95],
+            ["muon", "--original-rate"], ["muon", "--weight-decay", 0], ["muon"], ["muon", "--beta2", 0.5])
+    for optimizer, *numbers in runs:
+        succeeds("merit_train", "--train", "train.jsonl", "--out", "optimized", "--overwrite", *SMALL, "--optimizer", optimizer,
+                 *numbers)
+        models.add(content("optimized", "model.safetensors"))
+    check(len(models) == len(runs), "two optimizers made the same model")
+    with open("optimizer.json", "w", encoding="utf-8") as file:
+        json.dump({"optimizer": "muon", "beta2": 0.5}, file)
+    succeeds("merit_train", "--train", "train.jsonl", "--out", "optimized", "--overwrite", *SMALL, "--config", "optimizer.json")
+    check(content("optimized", "model.safetensors") in models, "the file of options is not as the command line")
+
+
 def test_config_file_and_start_from_checkpoint():
     config = {"train": ["train.jsonl"], "out": "elsewhere", "backbone": "bag_of_tokens", "width": 8, "batch_size": 32,
               "lr": 0.01, "tokenizer": "words:100", "max_tokens": 64, "truncation": "keep_completion", "json": True}
@@ -237,6 +253,11 @@ def test_bad_input():
     fails(2, ["truncation", "trim"], *train, "--truncation", "trim")
     fails(2, ["max-tokens", "16"], *train, "--backbone", "gpt2", "--max-positions", 16, "--max-tokens", 32)
     fails(2, ["label_smoothing", "0.7"], *train, "--label-smoothing", 0.7)
+    fails(2, ["--optimizer", "adam", "adamw, sgd, adafactor, lion, muon"], *train, "--optimizer", "adam")
+    fails(2, ["--momentum", "adamw", "sgd, muon"], *train, "--momentum", 0.5)
+    fails(2, ["--epsilon", "lion", "adamw, muon"], *train, "--optimizer", "lion", "--epsilon", 0.1)
+    fails(2, ["lion", "beta2", "1.5"], *train, "--optimizer", "lion", "--beta2", 1.5)
+    fails(2, ["nesterov", "momentum"], *train, "--optimizer", "sgd", "--nesterov")
     fails(2, ["--decay", "sudden"], *train, "--decay", "sudden")
     fails(2, ["--epochs", "many"], *train, "--epochs", "many")
     fails(2, ["--epochs", "-1"], *train, "--epochs", "-1")

@@ -197,6 +197,39 @@ TEST_CASE("clipping scales the gradient to the norm and no further") {
   CHECK(same == norm);  // what is reported is the norm before clipping
 }
 
+TEST_CASE("Muon's are the matrices inside layers, and AdamW's the rest") {
+  const auto examples = training::sorted_pairs(8);
+  const auto maps = [&](auto backbone) {
+    using Model = merit::RewardModel<decltype(backbone), merit::TwoLayerHead, merit::PairwiseLoss,
+                                     merit::ReferenceBackend<double>>;
+    Model model({.backbone = backbone});
+    merit::TrainOptions chosen = options();
+    chosen.optimizer = merit::Muon{};
+    merit::Trainer trainer(model, examples, chosen);
+    std::vector<std::string> names;
+    Index firsts = 0, seconds = 0;
+    for (const auto& tensor : trainer.optimizer().state()) {
+      if (tensor.name.starts_with("momentum.")) names.push_back(tensor.name.substr(9));
+      firsts += tensor.name.starts_with("first_moment.") ? 1 : 0;
+      seconds += tensor.name.starts_with("second_moment.") ? 1 : 0;
+    }
+    CHECK(firsts == seconds);
+    CHECK(names.size() + firsts == model.parameters().tensor_count());
+    return names;
+  };
+  const auto llama = maps(training::small_llama());
+  CHECK(llama.size() == 2 * 7);
+  for (const std::string& name : llama) CHECK(contains(name, "_proj.weight"));
+  const auto gpt2 = maps(merit::Gpt2{.vocabulary_size = 40, .hidden_size = 16, .layers = 2, .heads = 2});
+  CHECK(gpt2.size() == 2 * 4);
+  for (const std::string& name : gpt2) {
+    CHECK(contains(name, "transformer.h."));
+    CHECK(contains(name, ".c_"));
+    CHECK(contains(name, ".weight"));
+  }
+  CHECK(maps(merit::BagOfTokens{.vocabulary_size = 40, .width = 8}).empty());
+}
+
 TEST_CASE("records whose weights sum to nothing are an error, not a division by zero") {
   auto examples = training::sorted_pairs(8);
   for (auto& example : examples) example.weight = 0;

@@ -100,6 +100,10 @@ class Parameters {
       tensor.count = size_product(tensor.count, extent, "the elements of parameter '", spec.name, "'");
     }
     size_product(tensor.count, sizeof(double), "the bytes of parameter '", spec.name, "'");
+    if (spec.hidden && spec.shape.size() != 2) {
+      throw UsageError(
+          detail::concat("parameter '", spec.name, "' is no matrix, but declared as a linear map"));
+    }
     if (!number_of_.emplace(spec.name, static_cast<std::uint32_t>(tensors_.size())).second) {
       throw UsageError(detail::concat("parameter '", spec.name, "' is declared twice"));
     }
