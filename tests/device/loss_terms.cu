@@ -46,7 +46,9 @@ __global__ void evaluate(Plain loss, const Unit* units, Index count, double norm
     gathered[i * stride + j] = scores[at.row * columns + at.column];
   }
   const UnitNumbers numbers{gathered + i * stride, slopes + i * stride, scratch + 2 * i * stride};
-  values[i] = unit.size() == 0 ? 0.0 : loss.term(unit, normaliser, numbers);
+  if (unit.size() == 0) return;
+  const UnitLoss part = loss.term(unit, normaliser, numbers);
+  values[i] = part.factor * part.value;
 }
 
 /// The kernel for a loss and its units. Whoever takes its address has it compiled.

@@ -249,6 +249,8 @@ TEST_CASE("a unit that counts nothing is not read") {
   std::vector<double> gradient;
   CHECK(evaluate(BinaryCrossEntropyLoss<>{}, labels, {nan, 0.0}, gradient) == std::log(2.0));
   CHECK(gradient == std::vector<double>{0, -0.5});
+  const BinaryCrossEntropyLoss<> by_sequence{.denominator = Denominator::per_sequence};
+  CHECK(evaluate(by_sequence, labels, {nan, 0.0}, gradient) == std::log(2.0));
   CHECK(evaluate(LogLoss{}, labels, {nan, 0.0}, gradient) == std::log(2.0));
 }
 

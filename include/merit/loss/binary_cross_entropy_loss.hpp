@@ -61,8 +61,8 @@ struct BinaryCrossEntropyLoss {
 
   double normaliser(const Targets& targets) const { return targets.weight(denominator); }
 
-  MERIT_CALLABLE double term(const LabelUnit<BinaryLabel>& unit, double normaliser,
-                             const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const LabelUnit<BinaryLabel>& unit, double normaliser,
+                               const UnitNumbers& numbers) const {
     const double z = numbers.scores[0];
     const double share = unit.share(denominator, normaliser);
     const double y = unit.label.label * (1 - label_smoothing) + label_smoothing / 2;
@@ -70,7 +70,7 @@ struct BinaryCrossEntropyLoss {
     const Side bad = side(-z);
     const double slope = (1 - y) * bad.push - positive_weight * y * good.push;
     numbers.slopes[0] = share * slope;
-    return share * (positive_weight * y * good.value + (1 - y) * bad.value);
+    return {share, positive_weight * y * good.value + (1 - y) * bad.value};
   }
 
   friend bool operator==(const BinaryCrossEntropyLoss&, const BinaryCrossEntropyLoss&) = default;

@@ -125,7 +125,7 @@ struct CategoricalCrossEntropyLoss {
     double label_smoothing;
     const double* class_weights;  // (classes), or null: all 1
 
-    MERIT_CALLABLE double term(const ClassUnit& unit, double normaliser, const UnitNumbers& numbers) const {
+    MERIT_CALLABLE UnitLoss term(const ClassUnit& unit, double normaliser, const UnitNumbers& numbers) const {
       const Index classes = unit.classes;
       const double share = unit.share(denominator, normaliser);
       const double* const z = numbers.scores;
@@ -150,7 +150,7 @@ struct CategoricalCrossEntropyLoss {
         }
         numbers.slopes[j] = share * slope;
       }
-      return share * loss;
+      return {share, loss};
     }
   };
   /// Valid while the loss is.

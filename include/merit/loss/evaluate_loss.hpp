@@ -61,7 +61,8 @@ double evaluate_loss(const Loss& loss, const typename Loss::Targets& targets,
         const ScorePlace at = unit.place(j);
         scores[j] = static_cast<double>(arrays.scores(at.row, at.column));
       }
-      total += plain.term(unit, normaliser, UnitNumbers{scores, slopes, slopes + size});
+      const UnitLoss part = plain.term(unit, normaliser, UnitNumbers{scores, slopes, slopes + size});
+      total += part.factor * part.value;
       for (Index j = 0; j < size; ++j) {
         const ScorePlace at = unit.place(j);
         gradient(at.row, at.column) += static_cast<Score>(slopes[j]);

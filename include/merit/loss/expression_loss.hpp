@@ -36,8 +36,8 @@ struct PairLoss {
 
   double normaliser(const Targets& targets) const { return targets.weight(); }
 
-  MERIT_CALLABLE double term(const PairTargets::Pair& pair, double normaliser,
-                             const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const PairTargets::Pair& pair, double normaliser,
+                               const UnitNumbers& numbers) const {
     using Number = Dual<2>;
     static_assert(std::is_invocable_r_v<Number, const Self&, Number, Number>,
                   "merit: a PairLoss is a function of two scores, expected a member "
@@ -51,7 +51,7 @@ struct PairLoss {
     }
     const double share = pair.weight / normaliser;
     for (Index j = 0; j < 2; ++j) numbers.slopes[j] = share * value.slopes[j];
-    return share * value.value;
+    return {share, value.value};
   }
 
   friend bool operator==(const PairLoss&, const PairLoss&) = default;
@@ -102,7 +102,7 @@ struct RowLoss {
   }
 
   template <class Unit>
-  MERIT_CALLABLE double term(const Unit& unit, double normaliser, const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const Unit& unit, double normaliser, const UnitNumbers& numbers) const {
     using Number = Dual<1>;
     static_assert(std::is_invocable_r_v<Number, const Self&, Number, double>,
                   "merit: a RowLoss is a function of a score and its label, expected a member "
@@ -111,7 +111,7 @@ struct RowLoss {
     const Number value = f(Number::variable(numbers.scores[0], 0), detail::label_of(unit));
     const double share = detail::share_of(unit, normaliser);
     numbers.slopes[0] = share * value.slopes[0];
-    return share * value.value;
+    return {share, value.value};
   }
 
   friend bool operator==(const RowLoss&, const RowLoss&) = default;
@@ -154,8 +154,8 @@ struct GroupLoss {
 
   double normaliser(const Targets& targets) const { return targets.weight(); }
 
-  MERIT_CALLABLE double term(const RankingTargets::Unit& group, double normaliser,
-                             const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const RankingTargets::Unit& group, double normaliser,
+                               const UnitNumbers& numbers) const {
     constexpr Index together = 4;
     using Number = Dual<together>;
     using Group = RankedScores<Number>;
@@ -172,7 +172,7 @@ struct GroupLoss {
         numbers.slopes[first + j] = share * value.slopes[j];
       }
     }
-    return share * loss;
+    return {share, loss};
   }
 
   friend bool operator==(const GroupLoss&, const GroupLoss&) = default;

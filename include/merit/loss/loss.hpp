@@ -10,8 +10,8 @@
 //   unit.size()             how many scores it reads; one that reads none says nothing and is skipped
 //   unit.place(j)           where its score j stands; several units may read one score
 //   loss.term(unit, normaliser, numbers)
-//                           the unit's share of the step's loss. Reads numbers.scores[j] and assigns
-//                           numbers.slopes[j], its derivative by them, for every j < unit.size()
+//                           the unit's share of the step's loss, a UnitLoss. Reads numbers.scores[j] and
+//                           assigns numbers.slopes[j], its derivative by them, for every j < unit.size()
 //
 // A term allocates nothing, keeps nothing and throws nothing: what it needs beside scores and slopes is
 // numbers.scratch, `scratch_per_score` doubles for each score of the unit (none if the loss does not say).
@@ -75,6 +75,13 @@ struct UnitNumbers {
   double* scratch = nullptr;       // (n · scratch_per_score), of any content
 };
 
+/// A unit's share of the step's loss is factor · value. Whoever adds it up multiplies: a compiler that fuses
+/// the two then does so for every loss alike, and losses that are equal stay so to the bit.
+struct UnitLoss {
+  double factor = 0;  // in general the unit's weight by the normaliser
+  double value = 0;
+};
+
 /// scratch_per_score, or 0.
 template <class Loss>
 inline constexpr Index scratch_per_score = [] {
@@ -122,7 +129,7 @@ concept term_loss = requires(const Loss& settings, const typename Loss::Targets&
   { targets.unit_count() } -> std::convertible_to<Index>;
   { targets.unit(Index{}).size() } -> std::convertible_to<Index>;
   { targets.unit(Index{}).place(Index{}) } -> std::same_as<ScorePlace>;
-  { plain_loss(settings).term(targets.unit(Index{}), double{}, numbers) } -> std::same_as<double>;
+  { plain_loss(settings).term(targets.unit(Index{}), double{}, numbers) } -> std::same_as<UnitLoss>;
 };
 
 /// A loss that is a loop of its own.

@@ -39,8 +39,8 @@ struct PairwiseLoss {
 
   double normaliser(const Targets& targets) const { return targets.weight(); }
 
-  MERIT_CALLABLE double term(const PairTargets::Pair& pair, double normaliser,
-                             const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const PairTargets::Pair& pair, double normaliser,
+                               const UnitNumbers& numbers) const {
     const double chosen = numbers.scores[0];
     const double rejected = numbers.scores[1];
     const double x = scale * (chosen - rejected) - pair.margin;
@@ -52,7 +52,7 @@ struct PairwiseLoss {
     const double pull = share * 2 * centering * sum;
     numbers.slopes[0] = slope + pull;
     numbers.slopes[1] = pull - slope;
-    return share * (p * softplus(-x) + (1 - p) * softplus(x) + centering * sum * sum);
+    return {share, p * softplus(-x) + (1 - p) * softplus(x) + centering * sum * sum};
   }
 
   friend bool operator==(const PairwiseLoss&, const PairwiseLoss&) = default;

@@ -58,8 +58,8 @@ struct PlackettLuceLoss {
   double normaliser(const Targets& targets) const { return targets.weight(); }
 
   /// Ties that begin among the first `top` count whole. Time is linear in the completions.
-  MERIT_CALLABLE double term(const RankingTargets::Unit& group, double normaliser,
-                             const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const RankingTargets::Unit& group, double normaliser,
+                               const UnitNumbers& numbers) const {
     const Index size = group.size();
     const double* const scores = numbers.scores;
     // A level is the completions of one rank, [begin, end) of the group. At its `begin` stand
@@ -111,7 +111,7 @@ struct PlackettLuceLoss {
       }
       arriving = arriving * sigmoid(below - sum) + passed;
     }
-    return share * loss;
+    return {share, loss};
   }
 
   friend bool operator==(const PlackettLuceLoss&, const PlackettLuceLoss&) = default;

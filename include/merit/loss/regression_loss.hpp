@@ -56,12 +56,12 @@ struct RegressionLoss {
   double normaliser(const Targets& targets) const { return targets.weight(); }
   void check_columns(const Targets& targets, Index columns) const { targets.check_columns(columns); }
 
-  MERIT_CALLABLE double term(const RegressionTargets::Value& value, double normaliser,
-                             const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const RegressionTargets::Value& value, double normaliser,
+                               const UnitNumbers& numbers) const {
     const double share = value.weight / normaliser;
     const double error = numbers.scores[0] - value.target;
     numbers.slopes[0] = share * error;
-    return share * error * error / 2;
+    return {share * error, error / 2};
   }
 
   friend bool operator==(const RegressionLoss&, const RegressionLoss&) = default;

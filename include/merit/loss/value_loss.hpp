@@ -63,8 +63,8 @@ struct ValueLoss {
     return sum;
   }
 
-  MERIT_CALLABLE double term(const ValueTargets::Value& value, double normaliser,
-                             const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const ValueTargets::Value& value, double normaliser,
+                               const UnitNumbers& numbers) const {
     const double share = value.weight / normaliser;
     const double v = numbers.scores[0];
     double error = v - value.target;
@@ -79,7 +79,7 @@ struct ValueLoss {
       }
     }
     numbers.slopes[0] = share * slope;
-    return share * error * error / 2;
+    return {share * error, error / 2};
   }
 
   friend bool operator==(const ValueLoss&, const ValueLoss&) = default;

@@ -69,9 +69,9 @@ struct LossArchetype {
   static constexpr ScoreMeaning reads = Meaning;
   static constexpr std::string_view name() { return "archetype"; }
   double normaliser(const Targets&) const { return 1; }
-  double term(const Unit&, double, const UnitNumbers& numbers) const {
+  UnitLoss term(const Unit&, double, const UnitNumbers& numbers) const {
     numbers.slopes[0] = 0;
-    return 0;
+    return {};
   }
 };
 
