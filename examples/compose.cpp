@@ -17,9 +17,6 @@ struct GeluHead {
   merit::Index inner = 32;
   static constexpr merit::ScoreMeaning meaning = merit::ScoreMeaning::per_completion;
   static constexpr const char* name() { return "gelu"; }
-  void rows(const merit::SequenceShape& s, std::vector<merit::Index>& out) const {
-    merit::append_rows<meaning>(s, out);
-  }
   template <class Visit>
   static void fields(const Visit& visit) {
     visit(merit::Field{"inner", &GeluHead::inner, merit::at_least(1), "width of the hidden layer"});
@@ -32,7 +29,6 @@ struct GeluHead {
       up = p.declare({"score.0.weight", {head.inner, width}, merit::Init::normal(0.1)});
       down = p.declare({"score.2.weight", {1, head.inner}, merit::Init::normal(0.1)});
     }
-    merit::Index outputs() const { return 1; }
     merit::Var forward(merit::Tape<B>& tape, merit::Var hidden) {  // (R, d) → (R, 1)
       const merit::Var h = merit::linear(tape, hidden, tape.parameters().slice(up));
       return merit::linear(tape, merit::activate(tape, h, merit::ActivationFunction::gelu_tanh),
@@ -54,9 +50,6 @@ struct SquaredHinge : merit::PairLoss<SquaredHinge> {
 struct MyStepHead {
   static constexpr merit::ScoreMeaning meaning = merit::ScoreMeaning::per_step;
   static constexpr const char* name() { return "my_steps"; }
-  void rows(const merit::SequenceShape& s, std::vector<merit::Index>& out) const {
-    merit::append_rows<meaning>(s, out);
-  }
 
   template <class B>
   struct Bound {
@@ -65,7 +58,6 @@ struct MyStepHead {
       weight = p.declare({"score.weight", {1, width}, merit::Init::normal(0.02)});
       bias = p.declare({"score.bias", {1}, merit::Init::zeros(), /*decay=*/false});
     }
-    merit::Index outputs() const { return 1; }
     merit::Var forward(merit::Tape<B>& tape, merit::Var hidden) {  // (R, d) → (R, 1)
       return merit::linear(tape, hidden, tape.parameters().slice(weight), tape.parameters().slice(bias));
     }

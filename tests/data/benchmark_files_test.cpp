@@ -96,7 +96,7 @@ TEST_CASE("each layout is recognised by its fields and read as itself") {
                        "found benchmark layout \"mmlu\", expected one of: reward_bench, reward_bench_2, "
                        "rm_bench, process_bench, prm_bench, judge_bench, llm_bar, gsm8k_solutions",
                        ConfigError);
-  CHECK_THROWS_AS(name_of(static_cast<BenchmarkLayout>(8)), UsageError);
+  CHECK(name_of(static_cast<BenchmarkLayout>(8)).empty());
 }
 
 TEST_CASE("records of merit's own kinds are no benchmark") {

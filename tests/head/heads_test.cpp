@@ -98,7 +98,7 @@ struct Bench {
 template <class Head>
 std::vector<Index> rows_of(const Head& head, SequenceShape sequence) {
   std::vector<Index> result{99};  // what is there stays
-  head.rows(sequence, result);
+  append_rows_of(head, sequence, result);
   REQUIRE(result.front() == 99);
   return {result.begin() + 1, result.end()};
 }
@@ -124,7 +124,7 @@ TEST_CASE("heads of steps read the last token of each, and a completion without 
   CHECK(rows_of(StepHead<1>{}, {7, 2, ends}) == ends);
   CHECK(rows_of(TokenLogitHead<>{}, {7, 2, ends}) == ends);
   std::vector<Index> out;
-  CHECK_THROWS_WITH_AS(StepHead<2>{}.rows({7, 2, {}}, out),
+  CHECK_THROWS_WITH_AS(append_rows_of(StepHead<2>{}, {7, 2, {}}, out),
                        "a sequence has no step ends, expected a completion in steps for a head that scores "
                        "them",
                        DataError);

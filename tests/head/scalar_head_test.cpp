@@ -17,9 +17,9 @@ using B = ReferenceBackend<double>;
 TEST_CASE("the scalar head reads the last token, wherever the completion begins") {
   const ScalarHead head;
   std::vector<Index> rows{99};  // what is there stays
-  head.rows({.length = 7, .completion_begin = 3}, rows);
-  head.rows({.length = 1, .completion_begin = 0}, rows);
-  head.rows({.length = 7, .completion_begin = 7}, rows);
+  append_rows_of(head, {.length = 7, .completion_begin = 3}, rows);
+  append_rows_of(head, {.length = 1, .completion_begin = 0}, rows);
+  append_rows_of(head, {.length = 7, .completion_begin = 7}, rows);
   CHECK(rows == std::vector<Index>{99, 6, 0, 6});
   CHECK(ScalarHead::meaning == ScoreMeaning::per_completion);
 }

@@ -144,7 +144,8 @@ TEST_CASE("gradients are checked on a machine that cannot be looked into") {
   using Model = BradleyTerryModel<Gpt2, Opaque>;
   Model model({.backbone = tiny_reward_gpt2()});
   BatchBuilder<Model> builder(model);
-  for (const auto& example : random_preferences(3)) builder.add(example);
+  const auto examples = random_preferences(3);
+  for (const auto& example : examples) builder.add(example);
   builder.finish();
   const GradientReport report = check_gradients(model, builder.forest(), builder.targets(), {.samples = 2});
   INFO(report);

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "merit/core/field.hpp"
+#include "merit/head/head.hpp"
 #include "merit/head/linear_scores.hpp"
-#include "merit/head/rows.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -24,9 +24,6 @@ struct AttributeHead {
   static constexpr ScoreMeaning meaning = ScoreMeaning::per_completion;
   static constexpr Index width = 0;  // decided at run time
   static constexpr std::string_view name() { return "attributes"; }
-  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
-    append_rows<meaning>(sequence, out);
-  }
 
   /// Σ weight · attribute.
   double merge(std::span<const double> attributes) const {

@@ -10,8 +10,8 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/field.hpp"
+#include "merit/head/head.hpp"
 #include "merit/head/linear_scores.hpp"
-#include "merit/head/rows.hpp"
 #include "merit/nn/activation.hpp"
 #include "merit/nn/concatenate.hpp"
 

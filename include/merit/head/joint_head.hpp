@@ -40,8 +40,8 @@ struct JointHead {
   static constexpr std::string_view name() { return "joint"; }
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     const auto begin = static_cast<std::ptrdiff_t>(out.size());
-    first.rows(sequence, out);
-    second.rows(sequence, out);
+    append_rows_of(first, sequence, out);
+    append_rows_of(second, sequence, out);
     std::sort(out.begin() + begin, out.end());
     out.erase(std::unique(out.begin() + begin, out.end()), out.end());
   }
@@ -64,7 +64,7 @@ class JointHead<First, Second>::Bound {
         const Unembedding& unembedding = {})
       : first_(detail::bind_head<First, B>(head.first, hidden_width, parameters, unembedding)),
         second_(detail::bind_head<Second, B>(head.second, hidden_width, parameters, unembedding)) {}
-  Index outputs() const { return first_.outputs(); }
+  Index outputs() const { return detail::outputs_of<First>(first_); }
   /// (R, d) → (R, a), the first head's scores.
   Var forward(Tape<B>& tape, Var hidden) { return first_.forward(tape, hidden); }
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "merit/head/rows.hpp"
+#include "merit/head/head.hpp"
 #include "merit/nn/linear.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -20,9 +20,6 @@ struct LanguageModelHead {
   static constexpr Index width = 0;  // the vocabulary
   static constexpr bool reads_unembedding = true;
   static constexpr std::string_view name() { return "language_model"; }
-  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
-    append_rows<meaning>(sequence, out);
-  }
 
   friend bool operator==(const LanguageModelHead&, const LanguageModelHead&) = default;
 };

@@ -7,8 +7,8 @@
 
 #include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
+#include "merit/head/head.hpp"
 #include "merit/head/linear_scores.hpp"
-#include "merit/head/rows.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -55,9 +55,6 @@ struct LinearHead {
     return Meaning == ScoreMeaning::per_completion ? "scalar"
            : Meaning == ScoreMeaning::per_token    ? "token"
                                                    : "value";
-  }
-  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
-    append_rows<Meaning>(sequence, out);
   }
 
   /// One number for a completion: the log-odds of good.

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "merit/core/field.hpp"
-#include "merit/head/rows.hpp"
+#include "merit/head/head.hpp"
 #include "merit/nn/linear.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -24,9 +24,6 @@ struct LmGainBiasHead {
   static constexpr Index width = 1;
   static constexpr bool reads_unembedding = true;
   static constexpr std::string_view name() { return "lm_gain_bias"; }
-  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
-    append_rows<meaning>(sequence, out);
-  }
 
   template <class Visit>
   static void fields(const Visit& visit) {

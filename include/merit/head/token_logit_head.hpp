@@ -10,7 +10,7 @@
 
 #include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
-#include "merit/head/rows.hpp"
+#include "merit/head/head.hpp"
 #include "merit/nn/concatenate.hpp"
 #include "merit/nn/linear.hpp"
 
@@ -34,9 +34,6 @@ struct TokenLogitHead {
   static constexpr bool reads_unembedding = true;
   static constexpr std::string_view name() {
     return Meaning == ScoreMeaning::per_completion ? "answer_logits" : "token_logits";
-  }
-  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
-    append_rows<meaning>(sequence, out);
   }
 
   /// One number for a completion: the token's logit, or of two tokens the log-odds of the second.

@@ -7,8 +7,8 @@
 
 #include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
+#include "merit/head/head.hpp"
 #include "merit/head/linear_scores.hpp"
-#include "merit/head/rows.hpp"
 #include "merit/nn/activation.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -33,9 +33,6 @@ struct TwoLayers {
   static constexpr Index width = Outputs;
   static constexpr std::string_view name() {
     return Meaning == ScoreMeaning::per_step ? "step_two_layer" : "two_layer";
-  }
-  void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
-    append_rows<meaning>(sequence, out);
   }
 
   template <class Visit>

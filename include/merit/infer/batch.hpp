@@ -211,10 +211,10 @@ class BatchBuilder {
                    std::vector<Index>& second) {
     const auto& settings = *static_cast<const Head*>(head);
     if constexpr (is_joint_head<Head>) {
-      settings.first.rows(sequence, first);
-      settings.second.rows(sequence, second);
+      append_rows_of(settings.first, sequence, first);
+      append_rows_of(settings.second, sequence, second);
     } else {
-      settings.rows(sequence, first);
+      append_rows_of(settings, sequence, first);
     }
   }
 

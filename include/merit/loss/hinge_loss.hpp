@@ -34,8 +34,8 @@ struct HingeLoss {
 
   double normaliser(const Targets& targets) const { return targets.weight(); }
 
-  MERIT_CALLABLE double term(const PairTargets::Pair& pair, double normaliser,
-                             const UnitNumbers& numbers) const {
+  MERIT_CALLABLE UnitLoss term(const PairTargets::Pair& pair, double normaliser,
+                               const UnitNumbers& numbers) const {
     const double x = scale * (numbers.scores[0] - numbers.scores[1]) - pair.margin;
     const double share = pair.weight / normaliser;
     double value = 0;
@@ -50,7 +50,7 @@ struct HingeLoss {
     }
     numbers.slopes[0] = share * scale * slope;
     numbers.slopes[1] = -numbers.slopes[0];
-    return share * value;
+    return {share, value};
   }
 
   friend bool operator==(const HingeLoss&, const HingeLoss&) = default;

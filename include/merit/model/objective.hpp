@@ -31,7 +31,7 @@ class Objective {
       : loss_(&loss), head_(bind_head<Head, B>(head, hidden_width, parameters, unembedding)) {}
 
   /// Scores of a row.
-  Index outputs() const { return head_.outputs(); }
+  Index outputs() const { return outputs_of<Head>(head_); }
 
   /// The scores of hidden rows (R, d): (R, outputs()), until the next call.
   std::span<const Score> score(Tape<B>& tape, Var hidden) {
