@@ -99,6 +99,9 @@ TEST_CASE("a run that names no optimizer is AdamW's, and goes on with no other")
     trainer.step();
     merit::save_run(run, model, trainer, {});
   }
+  const merit::SafetensorsFile moments(run / "optimizer.safetensors");
+  for (const char* name : {"first_moment.score.weight", "second_moment.model.norm.weight"})
+    CHECK(moments.find(name) != nullptr);  // as they have always been called
   auto state = merit::read_json(run / "training.json");
   REQUIRE(state["run"]["optimizer"] == "adamw");
   CHECK(state["run"]["beta2"] == 0.999);

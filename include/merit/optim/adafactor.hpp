@@ -42,7 +42,7 @@ struct Adafactor {
     visit(Field{"clip", &Adafactor::clip, above(0), "the root mean square that an update may have",
                 "--update-clip"});
     visit(Field{"weight_decay", &Adafactor::weight_decay, at_least(0),
-                "share of a weight, times the rate, that a step takes off"});
+                "share of a weight, not of norms and biases, times the rate, that a step takes off"});
   }
   friend bool operator==(const Adafactor&, const Adafactor&) = default;
 };

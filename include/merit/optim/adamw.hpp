@@ -30,7 +30,7 @@ struct AdamW {
     visit(Field{"beta2", &AdamW::beta2, below(0, 1), "what the mean of squared gradients keeps in a step"});
     visit(Field{"epsilon", &AdamW::epsilon, above(0), "added to the root of the mean square"});
     visit(Field{"weight_decay", &AdamW::weight_decay, at_least(0),
-                "share of a weight, times the rate, that a step takes off"});
+                "share of a weight, not of norms and biases, times the rate, that a step takes off"});
   }
 
   /// The numbers of update t, from 1, of weights that take `decay`.

@@ -28,7 +28,7 @@ struct Lion {
                 "weight of the momentum in the sign, the gradient's is the rest"});
     visit(Field{"beta2", &Lion::beta2, below(0, 1), "what the mean of gradients keeps in a step"});
     visit(Field{"weight_decay", &Lion::weight_decay, at_least(0),
-                "share of a weight, times the rate, that a step takes off"});
+                "share of a weight, not of norms and biases, times the rate, that a step takes off"});
   }
   friend bool operator==(const Lion&, const Lion&) = default;
 };

@@ -40,7 +40,7 @@ struct Muon {
     visit(Field{"original_rate", &Muon::original_rate, any_value(),
                 "the rate is scaled by the root of rows per column instead of to AdamW's size"});
     visit(Field{"weight_decay", &Muon::weight_decay, at_least(0),
-                "share of a weight, times the rate, that a step takes off"});
+                "share of a weight, not of norms and biases, times the rate, that a step takes off"});
     visit(Field{"rest", &Muon::rest, any_value(), "of vectors, embeddings and heads"});
   }
 
