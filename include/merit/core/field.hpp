@@ -142,7 +142,7 @@ inline std::string count_text(const ValueRange& range) {
 }
 
 template <class T>
-void check_number(std::string_view policy, const std::string& field, T value, const ValueRange& range) {
+void check_number(std::string_view policy, std::string_view field, T value, const ValueRange& range) {
   if constexpr (!std::is_same_v<T, bool>) {
     if (range.holds(static_cast<double>(value))) return;
     throw ConfigError(
@@ -170,7 +170,7 @@ void check_fields(const Policy& policy) {
     const std::string_view policy_name = Policy::name();
     Policy::fields([&]<class T>(const Field<Policy, T>& field) {
       const T& value = policy.*field.member;
-      const std::string name(field.name);
+      const std::string_view name = field.name;
       if constexpr (std::is_enum_v<T>) {
         if (!name_of(value).empty()) return;
         throw ConfigError(detail::concat(policy_name, ": ", name, " is ", static_cast<std::uint64_t>(value),
