@@ -1,4 +1,5 @@
-// Every public name of merit, declared. Default template arguments live here and nowhere else.
+// The policies that are template arguments, and RewardModel, declared. Default template arguments live here
+// and nowhere else.
 #pragma once
 
 #include "merit/core/score_meaning.hpp"

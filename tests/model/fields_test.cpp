@@ -315,7 +315,7 @@ void append_rows_of(const std::string& owner, bool has_options, std::vector<Sett
 
 std::string table_of(const std::string& whose, const std::vector<SettingRow>& rows) {
   std::string table =
-      "| setting | of the " + whose + " | may be | usual | option | means |\n|---|---|---|---|---|---|\n";
+      "| setting | of the " + whose + " | may be | default | option | means |\n|---|---|---|---|---|---|\n";
   for (const SettingRow& row : rows) {
     std::string owners;
     for (const std::string& owner : row.owners) owners += (owners.empty() ? "" : ", ") + owner;

@@ -6,21 +6,21 @@
 //   B::Stat        the type of trained weights, their gradients and moments, of means, deviations, log-sums
 //   B::Score       the type of scores and losses: float or double
 //   B::Space       the memory space of every view it is given
-//   B::Handle      what one thread of control needs to issue work (threads, scratch, streams, plans); made
+//   B::Handle      what one thread of control needs to issue work: threads, scratch, streams, plans. Made
 //   from
 //                  B, passed first, never global
-//   B::Batch       a forest where this backend can read it, made by prepare(); converts to
-//   ForestView<B::Space> B::name()      for logs and errors
+//   B::Batch       a forest where this backend can read it, made by prepare(); it converts to a
+//                  ForestView<B::Space>
+//   B::name()      for logs and errors
 // Weights come as WeightView: each says how it is stored, and is converted where it is read.
 //
 // Rules for every operation:
 //   - The caller owns all memory. An operation allocates nothing once its Handle is warm; larger working
-//   space is
-//     an argument, its size published by a `…_scratch` function in elements of Stat.
+//     space is an argument, its size published by a `…_scratch` function in elements of Stat.
 //   - Work is issued in order and may be done later; wait(handle) returns when all of it is done. Host memory
 //     given to to_host or from_host must stay as it is until then. What returns a number waits by itself.
-//   - `Write::assign` overwrites the target, `Write::add` adds to it: the tape says which (first writer
-//   assigns).
+//   - `Write::assign` overwrites the target, `Write::add` adds to it: the tape says which (the first writer
+//     assigns).
 //   - An empty view for an optional argument leaves it out. More than four arguments come as one aggregate.
 //   - Results depend on the arguments only: not on timing, and not on what was computed before.
 //   - Views may be column blocks (stride > cols). Outputs do not overlap inputs unless the text says so.
@@ -91,8 +91,8 @@ struct MomentumStep {
 struct AdafactorStep {
   double gradient_scale = 1;
   double share = 1;  // of this step's squares in the moments: 1 - beta2 of the step
-  double epsilon =
-      0;  // below it the mean of the rows' moments counts as it, and below its square an estimate
+  // What the mean of the rows' moments is at least; an estimate is at least its square.
+  double epsilon = 0;
 };
 
 /// The shorthand types of the list below.
@@ -149,8 +149,7 @@ struct RmsNormBackwardArguments {
   typename BackendTypes<B>::StatVector dweight = {};
 };
 
-/// y = (x - mean) · rstd · weight + bias; stats (2M): mean of each row, then rstd of each row. Ba et al.
-/// 2016.
+/// y = (x - mean) · rstd · weight + bias; stats (2M): mean of each row, then rstd of each (Ba et al. 2016).
 template <class B>
 struct LayerNormArguments {
   typename BackendTypes<B>::ConstMatrix x;
@@ -264,10 +263,9 @@ struct MomentumArguments {
 };
 
 /// With g = gradient_scale · gradients (M, N), moves the moments towards the means of squares,
-///   rows[i] += share · (mean over j of g² − rows[i]),   columns[j] += share · (mean over i of g² −
-///   columns[j]),
-/// then g becomes g / sqrt(rows[i] · columns[j] / mean of rows). Without rows, columns alone is under the
-/// root.
+///   rows[i] += share · (mean over j of g² − rows[i])
+///   columns[j] += share · (mean over i of g² − columns[j])
+/// and g becomes g / sqrt(rows[i] · columns[j] / mean of rows), without rows g / sqrt(columns[j]).
 template <class B>
 struct AdafactorArguments {
   typename BackendTypes<B>::StatMatrix gradients;

@@ -2,11 +2,12 @@
 // means. Validation, the model card, the options of programs and the tables of the READMEs are made of this.
 //
 //   struct HingeLoss {
-//     double width = 1;
+//     double margin = 1;
 //
 //     template <class Visit>
 //     static void fields(const Visit& visit) {
-//       visit(Field{"width", &HingeLoss::width, above(0), "the difference of scores that is enough"});
+//       visit(Field{"margin", &HingeLoss::margin, above(0), "by how much each pair should be won",
+//                   "--hinge-margin"});  // the option's name, where it is not the field's
 //     }
 //     …
 //   };

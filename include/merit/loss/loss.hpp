@@ -148,6 +148,10 @@ concept loss = std::copyable<Loss> && requires(const Loss& settings, const typen
   { Loss::name() } -> std::convertible_to<std::string_view>;
   { settings.normaliser(targets) } -> std::default_initializable;
   { is_positive(settings.normaliser(targets)) } -> std::convertible_to<bool>;
+  { is_finite(settings.normaliser(targets)) } -> std::convertible_to<bool>;
+  requires requires(NormaliserOf<Loss> sum) {
+    sum += settings.normaliser(targets);
+  };
   mutable_targets.clear();
 } &&(is_joint_loss<Loss> || term_loss<Loss> || loop_loss<Loss, Score>);
 

@@ -1,4 +1,4 @@
-// Objectives: what a model learns, as a head that reads hidden rows, the loss of its scores, and a weight. A
+// Objectives: what a model learns, as a head that reads hidden rows and the loss of its scores. A
 // model has one, or with a JointHead and a JointLoss two, each with scores and gradients of its own.
 #pragma once
 
@@ -103,7 +103,7 @@ class Objective {
   const Loss* loss_;
   typename Head::template Bound<B> head_;
   Buffer<Score> scores_, gradient_;
-  Buffer<Score> part_;      // the gradient of one of several losses
+  Buffer<Score> part_;      // the gradient of one loss, before its weight
   Buffer<double> scratch_;  // of a loss
   Index count_ = 0;
 };

@@ -9,8 +9,10 @@
 #include "merit/core/reading_rule.hpp"
 #include "merit/core/score_meaning.hpp"
 #include "merit/fwd.hpp"
+#include "merit/head/attribute_head.hpp"
 #include "merit/head/gated_regression_head.hpp"
 #include "merit/head/joint_head.hpp"
+#include "merit/head/linear_head.hpp"
 #include "merit/head/two_layer_head.hpp"
 #include "merit/model/hf_config.hpp"
 
@@ -32,9 +34,11 @@ constexpr std::string_view class_ending(bool gpt2) {
     return "ForProcessRewardModel";
   } else if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
     return "ForRewardModelWithGating";
-  } else {
+  } else if constexpr (is_linear_head<Head> || std::is_same_v<Head, AttributeHead>) {
     return Head::meaning == ScoreMeaning::per_completion ? "ForSequenceClassification"
                                                          : "ForTokenClassification";
+  } else {
+    return "ForRewardModel";  // of a user's own: no class of transformers has it
   }
 }
 

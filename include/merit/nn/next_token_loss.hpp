@@ -15,7 +15,7 @@ namespace merit::inline MERIT_ABI {
 template <class Stat>
 struct NextTokens {
   std::vector<std::uint32_t> rows;      // ascending, each with at least one target
-  std::vector<std::uint32_t> begin{0};  // of each row's targets, and their end
+  std::vector<std::uint32_t> begin{0};  // row r has the targets [begin[r], begin[r + 1])
   std::vector<Token> tokens;
   std::vector<Stat> weights;
   std::vector<Stat> losses;  // of the rows, by next_token_loss()
@@ -26,7 +26,7 @@ inline constexpr Index next_token_chunk = Index{1} << 23;
 
 /// Σ over the rows' targets of weight · −log softmax(hidden(row) · unembeddingᵀ)[token], computed a chunk of
 /// rows at a time. hidden (R, d), unembedding (V, d). With `gradient` it is carried at once to the gradients
-/// of hidden and unembedding: no node is left, and to be called before Tape::backward(). Throws UsageError
+/// of hidden and unembedding: no node is recorded: call it before Tape::backward(). Throws UsageError
 /// for a token of V or above.
 template <class B>
 double next_token_loss(Tape<B>& tape, Var hidden, const ParameterSlice& unembedding,

@@ -146,8 +146,8 @@ class Muon::Bound final : public BoundOptimizer<B> {
     }
   }
 
-  /// Of `x`, which is lost, as `other` is; which of the two holds the result. A = XᵀX on the right is the
-  /// same for a matrix that is higher than wide, and smaller.
+  /// Overwrites both `x` and `other`; returns the one that holds the result. Of a matrix that is higher than
+  /// wide A = XᵀX stands on the right: the same result by a smaller A.
   Matrix newton_schulz(Matrix x, Matrix other) {
     constexpr double a = 3.4445, b = -4.7750, c = 2.0315;
     constexpr int rounds = 5;

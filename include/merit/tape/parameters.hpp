@@ -24,53 +24,9 @@
 #include "merit/core/rng.hpp"
 #include "merit/core/sizes.hpp"
 #include "merit/core/stored_tensor.hpp"
+#include "merit/tape/parameter_spec.hpp"
 
 namespace merit::inline MERIT_ABI {
-
-/// How a tensor starts: zeros, ones, or normal with a standard deviation.
-struct Init {
-  enum class Kind : std::uint8_t { zeros, ones, normal } kind = Kind::zeros;
-  double deviation = 0;
-
-  static Init zeros() { return {}; }
-  static Init ones() { return {Kind::ones, 0}; }
-  static Init normal(double deviation) { return {Kind::normal, deviation}; }
-};
-
-/// Where the values of a new model come from: drawn now, as each tensor's Init says; or from a file, after
-/// which Parameters::draw gives the tensors that the file lacks what they would have drawn. Until then there
-/// are none.
-enum class Initial : std::uint8_t { drawn, from_file };
-
-/// One named tensor, as a backbone or head declares it.
-struct ParameterSpec {
-  std::string name;          // as in published checkpoints
-  std::vector<Index> shape;  // one or two dimensions
-  Init init;
-  bool decay = true;      // weight decay applies (not to norms and biases)
-  bool adjacent = false;  // lies directly behind the one declared before, so that both can be one matrix
-  bool trainable = true;
-  bool hidden = false;  // a linear map inside a layer, no embedding and no head: what Muon is for
-};
-
-/// One tensor, or several adjacent ones taken as one matrix (rows, cols), or a row or some columns of it.
-struct ParameterSlice {
-  std::uint32_t first = 0;  // the tensors it covers
-  std::uint32_t count = 0;
-  Index begin = 0;  // its first element, counted from the first tensor's
-  Index rows = 0;
-  Index cols = 0;
-  Index stride = 0;
-
-  bool present() const { return count != 0; }
-  Index size() const { return rows * cols; }
-  /// One row: the vector of one token in an embedding.
-  ParameterSlice row(Index i) const { return {first, count, begin + i * stride, 1, cols, stride}; }
-  /// Some columns: the queries' part of a joint projection.
-  ParameterSlice columns(Index from, Index width) const {
-    return {first, count, begin + from, rows, width, stride};
-  }
-};
 
 /// The declared tensors and, after allocate(), their values in the backend's memory; the gradients of the
 /// trained ones from the first begin_gradients() on.
@@ -94,16 +50,13 @@ class Parameters {
   /// be addressed.
   std::uint32_t declare(ParameterSpec spec) {
     if (allocated_) throw UsageError("a parameter was declared after the parameters were allocated");
+    check(spec);
     Tensor tensor;
     tensor.count = 1;
     for (const Index extent : spec.shape) {
       tensor.count = size_product(tensor.count, extent, "the elements of parameter '", spec.name, "'");
     }
     size_product(tensor.count, sizeof(double), "the bytes of parameter '", spec.name, "'");
-    if (spec.hidden && spec.shape.size() != 2) {
-      throw UsageError(
-          detail::concat("parameter '", spec.name, "' is no matrix, but declared as a linear map"));
-    }
     if (!number_of_.emplace(spec.name, static_cast<std::uint32_t>(tensors_.size())).second) {
       throw UsageError(detail::concat("parameter '", spec.name, "' is declared twice"));
     }
@@ -417,6 +370,19 @@ class Parameters {
       throw ConfigError(detail::concat("the parameters need ", count * sizeof(Element),
                                        " bytes at once, more than there is memory"));
     }
+  }
+
+  void check(const ParameterSpec& spec) const {
+    const Index dimensions = spec.shape.size();
+    const auto refuse = [&](const char* why) {
+      throw UsageError(detail::concat("parameter '", spec.name, "' ", why));
+    };
+    if (dimensions != 1 && dimensions != 2) refuse("has no shape of one or two dimensions");
+    if (spec.hidden && dimensions != 2) refuse("is no matrix, but declared as a linear map");
+    if (!spec.adjacent) return;
+    const ParameterSpec* before = tensors_.empty() ? nullptr : &tensors_.back().spec;
+    if (before == nullptr || before->trainable != spec.trainable || before->decay != spec.decay)
+      refuse("is adjacent to none that is trained and decays as it does");
   }
 
   /// Memory of the tensor's own, released with the last that uses it.

@@ -1,0 +1,58 @@
+// What a backbone or head says of a tensor that it declares, and how it names tensors afterwards.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "merit/core/version.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit::inline MERIT_ABI {
+
+/// How a tensor starts: zeros, ones, or normal with a standard deviation.
+struct Init {
+  enum class Kind : std::uint8_t { zeros, ones, normal } kind = Kind::zeros;
+  double deviation = 0;
+
+  static Init zeros() { return {}; }
+  static Init ones() { return {Kind::ones, 0}; }
+  static Init normal(double deviation) { return {Kind::normal, deviation}; }
+};
+
+/// Where the values of a new model come from: drawn now, as each tensor's Init says; or from a file, after
+/// which Parameters::draw gives the tensors that the file lacks what they would have drawn. Until then there
+/// are none.
+enum class Initial : std::uint8_t { drawn, from_file };
+
+/// One named tensor, as a backbone or head declares it.
+struct ParameterSpec {
+  std::string name;          // as in published checkpoints
+  std::vector<Index> shape;  // one or two dimensions
+  Init init;
+  bool decay = true;      // weight decay applies (not to norms and biases)
+  bool adjacent = false;  // lies directly behind the one declared before, so that both can be one matrix
+  bool trainable = true;
+  bool hidden = false;  // a linear map inside a layer, no embedding and no head: what Muon is for
+};
+
+/// One tensor, or several adjacent ones taken as one matrix (rows, cols), or a row or some columns of it.
+struct ParameterSlice {
+  std::uint32_t first = 0;  // the tensors it covers
+  std::uint32_t count = 0;
+  Index begin = 0;  // its first element, counted from the first tensor's
+  Index rows = 0;
+  Index cols = 0;
+  Index stride = 0;
+
+  bool present() const { return count != 0; }
+  Index size() const { return rows * cols; }
+  /// One row: the vector of one token in an embedding.
+  ParameterSlice row(Index i) const { return {first, count, begin + i * stride, 1, cols, stride}; }
+  /// Some columns: the queries' part of a joint projection.
+  ParameterSlice columns(Index from, Index width) const {
+    return {first, count, begin + from, rows, width, stride};
+  }
+};
+
+}  // namespace merit::inline MERIT_ABI
