@@ -271,4 +271,16 @@ TEST_CASE("losses and units are plain structs") {
   CHECK(CrossEntropyLoss{}.plain().class_weights == nullptr);
 }
 
+/// Infinite where the rejected one is at 0 or above.
+struct Wall : PairLoss<Wall> {
+  auto operator()(auto, auto rejected) const { return log(0 - rejected); }
+};
+
+TEST_CASE("a direction without weight does not matter, whatever its value") {
+  PairTargets one;
+  one.pairs = {{0, 1, 0, 1, 0}};  // the rejected one is the better one
+  std::vector<double> gradient;
+  CHECK(evaluate(Wall{}, one, std::vector<double>{-1, 0}, gradient) == 0);  // log(0 − −1), and not 0 · log(0)
+}
+
 }  // namespace expression_loss_test

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "loss/loss_checks.hpp"
@@ -61,6 +62,14 @@ TEST_CASE("the hinge's gradient agrees with central differences, also far apart,
   parts[0].pairs = {whole.pairs[0], whole.pairs[2]};
   parts[1].pairs = {whole.pairs[1], whole.pairs[3]};
   loss_checks::check_shares(loss, whole, parts, loss_checks::random_scores(rng, 6));
+}
+
+TEST_CASE("a score that is no number is no pair well won") {
+  PairTargets one;
+  one.pairs = {{0, 1}};
+  std::vector<double> gradient;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(std::isnan(evaluate(HingeLoss{}, one, std::vector<double>{nan, 0}, gradient)));
 }
 
 TEST_CASE("a margin or scale that is none is refused") {

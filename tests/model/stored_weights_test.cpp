@@ -179,6 +179,51 @@ TEST_CASE("a model that waits for a file says so when it is asked for scores") {
   Model<BagOfTokens, EigenBackend<float>> model({.backbone = tiny_bag(), .initial = Initial::from_file});
   const std::string error = error_of<UsageError>([&] { scores(model); });
   CHECK(error == "parameter 'embedding.weight' has no values yet: expected a checkpoint to be loaded");
+  // So it does where it is to be saved or read.
+  const TemporaryDirectory directory;
+  CHECK(error_of<UsageError>([&] { save_model(directory / "m", model); }) == error);
+  CHECK_FALSE(std::filesystem::exists(directory / "m"));
+  CHECK(error_of<UsageError>([&] { values_of(model.parameters(), 0); }) == error);
+  std::vector<float> none;
+  CHECK_THROWS_AS(model.parameters().get(9, none.data()), UsageError);
+  CHECK_THROWS_AS(model.loss_of_scored({}, 1), UsageError);
+}
+
+TEST_CASE("what is declared adjacent has one place, one width and one fate with what is before it") {
+  using B = ReferenceBackend<double>;
+  B::Handle handle{B{}};
+  const auto refused = [&](ParameterSpec second) {
+    Parameters<B> parameters(handle);
+    parameters.declare({"a", {2, 4}, Init::ones()});
+    second.name = "b";
+    second.adjacent = true;
+    return error_of<UsageError>([&] { parameters.declare(second); });
+  };
+  CHECK(refused({.shape = {2, 4}, .trainable = false}) ==
+        "parameter 'b' is adjacent to none that is trained and decays as it does");
+  CHECK(contains(refused({.shape = {2, 4}, .decay = false}), "trained and decays"));
+  CHECK(contains(refused({.shape = {2, 3}}), "is adjacent to none of rows as wide"));
+  CHECK(contains(refused({.shape = {4}}), "is adjacent to none of rows as wide"));
+  Parameters<B> parameters(handle);
+  CHECK(contains(error_of<UsageError>([&] { parameters.declare({.name = "a", .shape = {}}); }),
+                 "no shape of one or two dimensions"));
+  CHECK(contains(
+      error_of<UsageError>([&] { parameters.declare({.name = "b", .shape = {3}, .adjacent = true}); }),
+      "is adjacent to none"));
+}
+
+TEST_CASE("a row that is held in 16 bits is no vector of numbers") {
+  using B = ReferenceBackend<double>;
+  B::Handle handle{B{}};
+  Parameters<B> parameters(handle);
+  const auto row = parameters.declare({.name = "row", .shape = {1, 3}, .trainable = false});
+  parameters.allocate(Rng(0), Initial::from_file);
+  const std::vector<Bf16> ones(3, Bf16{0x3F80});
+  parameters.hold(row, {ones.data(), Dtype::bf16, nullptr});
+  CHECK(values_of(parameters, row) == std::vector<double>{1, 1, 1});
+  CHECK_THROWS_WITH_AS(parameters.value_vector(parameters.slice(row)),
+                       "parameter 'row' is held as BF16: expected a vector, or its use as a matrix",
+                       UsageError);
 }
 
 TEST_CASE("adjacent tensors are one matrix in pieces, where a file holds them apart") {

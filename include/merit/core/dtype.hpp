@@ -70,7 +70,8 @@ constexpr std::uint16_t to_bf16(float value) {
   return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
 }
 
-/// IEEE binary16 bits to float: exact. Without a branch, so that loops over it become vectors.
+/// IEEE binary16 bits to float: exact, but for subnormal numbers where a program has the processor take those
+/// for zero (-ffast-math). Without a branch, so that loops over it become vectors.
 constexpr float from_f16(std::uint16_t bits) {
   const std::uint32_t sign = std::uint32_t{bits & 0x8000u} << 16;
   const std::uint32_t rest = std::uint32_t{bits & 0x7FFFu} << 13;  // exponent and mantissa in their places

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_set>
 #include <variant>
 #include <vector>
@@ -30,7 +31,7 @@ namespace merit::inline MERIT_ABI {
 struct TensorSource {
   std::string name;
   std::vector<Index> shape;
-  std::variant<const float*, const double*> data;
+  std::variant<const float*, const double*, const F16*, const Bf16*> data;
   std::optional<Dtype> dtype = std::nullopt;  ///< in the file; nothing: what the options say
 };
 
@@ -51,7 +52,8 @@ struct SafetensorsOptions {
 namespace detail {
 
 inline Dtype stored_dtype(const TensorSource& tensor, const SafetensorsOptions& options) {
-  const Dtype own = std::holds_alternative<const double*>(tensor.data) ? Dtype::f64 : Dtype::f32;
+  const Dtype own = std::visit(
+      [](const auto* data) { return dtype_of<std::remove_cvref_t<decltype(*data)>>(); }, tensor.data);
   return tensor.dtype.value_or(options.dtype.value_or(own));
 }
 
@@ -80,20 +82,22 @@ inline void check_names(std::span<const TensorSource> tensors) {
 template <class T>
 void write_numbers(AtomicFile& file, const std::filesystem::path& path, const TensorSource& tensor,
                    const T* data, Dtype dtype, NonFinite non_finite) {
+  using Number = std::conditional_t<std::is_same_v<T, double>, double, float>;
   const Index elements = *element_count(tensor.shape);
   const Index size = size_of(dtype);
   std::vector<std::byte> block(std::min(elements, conversion_block) * size);
-  std::vector<T> back(non_finite == NonFinite::reject ? std::min(elements, conversion_block) : 0);
+  std::vector<Number> numbers(std::min(elements, conversion_block));
+  std::vector<Number> back(non_finite == NonFinite::reject ? numbers.size() : 0);
   for (Index done = 0; done < elements;) {
     const Index count = std::min(elements - done, conversion_block);
-    encode(dtype, data + done, block.data(), count);
+    for (Index i = 0; i < count; ++i) numbers[i] = number<Number>(data[done + i]);
+    encode(dtype, numbers.data(), block.data(), count);
     if (non_finite == NonFinite::reject) {
       decode(dtype, block.data(), back.data(), count);
       const Index bad = first_non_finite(back.data(), count);
       if (bad < count) {
         throw DataError(concat(path.string(), ": not written: tensor ", quote(tensor.name), ": element ",
-                               done + bad, " is ", data[done + bad], ", which is not a finite ",
-                               name_of(dtype)));
+                               done + bad, " is ", numbers[bad], ", which is not a finite ", name_of(dtype)));
       }
     }
     file.write(block.data(), count * size);

@@ -45,8 +45,9 @@ struct PairLoss {
     const Self& f = static_cast<const Self&>(*this);
     const Number chosen = Number::variable(numbers.scores[0] - pair.margin, 0);
     const Number rejected = Number::variable(numbers.scores[1], 1);
-    Number value = f(chosen, rejected);
-    if (pair.soft_label != 1) {  // or a function that is infinite the other way round would matter
+    // A side without weight is left out, or a function that is infinite there would matter.
+    Number value = pair.soft_label == 0 ? Number(f(rejected, chosen)) : Number(f(chosen, rejected));
+    if (pair.soft_label != 0 && pair.soft_label != 1) {
       value = pair.soft_label * value + (1 - pair.soft_label) * Number(f(rejected, chosen));
     }
     const double share = pair.weight / normaliser;

@@ -39,12 +39,12 @@ struct HingeLoss {
     const double x = scale * (numbers.scores[0] - numbers.scores[1]) - pair.margin;
     const double share = pair.weight / normaliser;
     double value = 0;
-    double slope = 0;  // by x
-    if (x < margin) {
+    double slope = 0;      // by x
+    if (!(x >= margin)) {  // also of a score that is no number, which must not look like a pair well won
       value += pair.soft_label * (margin - x);
       slope -= pair.soft_label;
     }
-    if (x > -margin) {
+    if (!(x <= -margin)) {
       value += (1 - pair.soft_label) * (margin + x);
       slope += 1 - pair.soft_label;
     }

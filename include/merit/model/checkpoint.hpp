@@ -51,19 +51,21 @@ template <class Backend>
 void write_weights(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
                    bool head_is_classifier, Index gate_attributes, const SaveOptions& options) {
   using T = typename Backend::Stat;
-  std::vector<Buffer<T>> copies;  // of what is not in host memory, or stored in another type
+  std::vector<Buffer<T>> copies;  // of what is not in host memory
   std::vector<TensorSource> tensors;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     std::string name = parameters.spec(i).name;
     if (head_is_classifier && name.starts_with("score.")) name.replace(0, 5, "classifier");
-    const T* values = nullptr;
-    if (std::is_same_v<typename Backend::Space, HostSpace> && parameters.stored(i).dtype == dtype_of<T>()) {
-      values = static_cast<const T*>(parameters.stored(i).data);
+    TensorSource& tensor = tensors.emplace_back();
+    tensor.name = std::move(name);
+    tensor.shape = parameters.spec(i).shape;
+    tensor.dtype = options.dtype.value_or(dtype_of<T>());  // also of what is held in another
+    if constexpr (std::is_same_v<typename Backend::Space, HostSpace>) {
+      visit_stored(parameters.stored(i), [&](auto stored) { tensor.data = stored.data; });
     } else {
       parameters.get(i, copies.emplace_back(parameters.element_count(i)).data());
-      values = copies.back().data();
+      tensor.data = std::as_const(copies.back()).data();
     }
-    tensors.push_back({std::move(name), parameters.spec(i).shape, values});
   }
   const GateConstants constants(gate_attributes);
   if (gate_attributes != 0) {

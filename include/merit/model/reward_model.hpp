@@ -217,6 +217,7 @@ class RewardModel {
   }
   void end_step() {
     parameters_.end_gradients();
+    hidden_ = {};
     tape_.reset();  // joins the memory of this step, so that the next one asks for none
   }
 
@@ -231,6 +232,8 @@ class RewardModel {
   }
   /// The share that the forest of the last score() has in a loss divided by `normaliser`.
   double loss_of_scored(const Targets& targets, const Normaliser& normaliser) {
+    if (!hidden_.present())
+      throw UsageError("there are no scores yet: expected score() before loss_of_scored()");
     return objective_.loss(tape_, hidden_, targets, normaliser);
   }
 

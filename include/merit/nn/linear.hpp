@@ -79,6 +79,9 @@ Var linear(Tape<B>& tape, Var x, const ParameterSlice& weight, const ParameterSl
   typename Tape<B>::Types::ConstMatrix residual_value;
   if (residual.present()) residual_value = tape.value(residual);
   const bool straight = layout == Layout::out_in;
+  if (!straight && weight.count > 1) {
+    throw UsageError("linear: several tensors stored (in, out) are no matrix by rows, expected one");
+  }
   parameters.for_each_part(weight, [&](const typename Tape<B>::Types::Weight& part, Index begin) {
     const Index width = straight ? part.rows : out_width;
     B::linear(tape.handle(),

@@ -159,21 +159,23 @@ class Parameters {
   /// Whether tensor i has values: false for what Initial::from_file still waits for.
   bool is_set(Index i) const { return tensors_[i].is_set; }
 
-  /// Tensor i as it is stored, row-major, in the backend's memory: one row of all its elements.
+  /// Tensor i as it is stored, row-major, in the backend's memory: one row of all its elements. UsageError
+  /// where there is none, or a file has still to bring its values.
   typename Types::Weight stored(Index i) const {
+    if (i >= tensors_.size()) throw UsageError(detail::concat("there is no parameter ", i));
     const Tensor& tensor = tensors_[i];
+    require_set(tensor);
     return {tensor.data, tensor.dtype, 1, tensor.count, tensor.count};
   }
 
-  /// Copies the values of tensor i, converted, to `host` (element_count(i)).
+  /// Copies the values of tensor i, converted, to `host` (element_count(i)). Throws as stored().
   void get(Index i, T* host) const {
-    const Tensor& tensor = tensors_[i];
-    const Index size = size_of(tensor.dtype);
-    Buffer<std::byte> bytes(tensor.count * size);
-    B::to_host(*handle_, static_cast<const std::byte*>(tensor.data), bytes.data(), bytes.size());
+    const typename Types::Weight from = stored(i);
+    Buffer<std::byte> bytes(from.cols * size_of(from.dtype));
+    B::to_host(*handle_, static_cast<const std::byte*>(from.data), bytes.data(), bytes.size());
     B::wait(*handle_);
-    visit_stored({bytes.data(), tensor.dtype, 1, tensor.count, tensor.count}, [&](auto stored) {
-      for (Index e = 0; e < tensor.count; ++e) host[e] = number<T>(stored(0, e));
+    visit_stored({bytes.data(), from.dtype, 1, from.cols, from.cols}, [&](auto numbers) {
+      for (Index e = 0; e < from.cols; ++e) host[e] = number<T>(numbers(0, e));
     });
   }
 
@@ -217,7 +219,12 @@ class Parameters {
   }
   /// The same of vectors, which are always numbers of type Stat.
   typename Types::ConstStatVector value_vector(const ParameterSlice& slice) const {
-    return {static_cast<const T*>(value(slice).data), slice.size()};
+    const typename Types::Weight vector = value(slice);
+    if (vector.dtype != dtype_of<T>()) {
+      throw UsageError(detail::concat("parameter '", tensors_[slice.first].spec.name, "' is held as ",
+                                      name_of(vector.dtype), ": expected a vector, or its use as a matrix"));
+    }
+    return {static_cast<const T*>(vector.data), slice.size()};
   }
   /// Calls f(part, first row) for each piece of a slice in which its rows lie in one run: adjacent matrices
   /// that a file holds apart are several.
@@ -228,10 +235,7 @@ class Parameters {
     for (Index i = slice.first; i < last; ++i) whole += tensors_[i].count;
     for (Index i = slice.first, row = 0; i < last;) {
       const Tensor& tensor = tensors_[i];
-      if (!tensor.is_set) {
-        throw UsageError(detail::concat("parameter '", tensor.spec.name,
-                                        "' has no values yet: expected a checkpoint to be loaded"));
-      }
+      require_set(tensor);
       const Index size = size_of(tensor.dtype);
       const auto* const data = static_cast<const std::byte*>(tensor.data);
       Index elements = tensor.count;
@@ -372,6 +376,12 @@ class Parameters {
     }
   }
 
+  static void require_set(const Tensor& tensor) {
+    if (tensor.is_set) return;
+    throw UsageError(detail::concat("parameter '", tensor.spec.name,
+                                    "' has no values yet: expected a checkpoint to be loaded"));
+  }
+
   void check(const ParameterSpec& spec) const {
     const Index dimensions = spec.shape.size();
     const auto refuse = [&](const char* why) {
@@ -381,8 +391,11 @@ class Parameters {
     if (spec.hidden && dimensions != 2) refuse("is no matrix, but declared as a linear map");
     if (!spec.adjacent) return;
     const ParameterSpec* before = tensors_.empty() ? nullptr : &tensors_.back().spec;
+    // One matrix has one place in a block, and its rows have one width.
     if (before == nullptr || before->trainable != spec.trainable || before->decay != spec.decay)
       refuse("is adjacent to none that is trained and decays as it does");
+    if (before->shape.size() != dimensions || (dimensions == 2 && before->shape[1] != spec.shape[1]))
+      refuse("is adjacent to none of rows as wide");
   }
 
   /// Memory of the tensor's own, released with the last that uses it.

@@ -154,6 +154,11 @@ class SavedOptimizer {
       : tensors_(optimizer.state()) {
     const SafetensorsFile file(directory / optimizer_file);
     for (const OptimizerTensor<Backend>& tensor : tensors_) {
+      const std::vector<Index>& found = file.at(tensor.name).shape;
+      if (found != tensor.shape) {
+        throw DataError(concat(file.path().string(), ": tensor ", quote(tensor.name), " has shape ",
+                               shape_text(found), ", expected ", shape_text(tensor.shape)));
+      }
       values_.emplace_back(tensor.values.size);
       file.read(tensor.name, values_.back().view());
     }
