@@ -34,6 +34,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
       std::vector<double> numbers(info->elements);
       try {
         weights.read(name, VectorView<double>(numbers));
+        if (const auto stored = weights.stored(name)) {  // the same where it is only mapped
+          visit_stored({stored->data, stored->dtype, 1, info->elements, info->elements}, [&](auto view) {
+            for (Index i = 0; i < info->elements; ++i) {
+              if (number<double>(view(0, i)) != numbers[i]) std::abort();
+            }
+          });
+        }
       } catch (const DataError&) {  // a number that is not finite, a type that is not read
       }
     }

@@ -15,6 +15,7 @@
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/reward_model.hpp"
+#include "merit/testing/values.hpp"
 
 namespace gguf_checkpoint_test {
 
@@ -166,6 +167,12 @@ void check_loads(const GgufBytes& file, const ModelOf<Backbone>& expected) {
     CHECK(report.skipped.empty());
     CHECK(report.unexpected.empty());
     check_same(model, expected);
+    ModelOf<Backbone> scoring({.backbone = backbone, .initial = Initial::from_file, .scores_only = true});
+    load_model_parameters(path, scoring);
+    for (Index i = 0; i < model.parameters().tensor_count(); ++i) {
+      INFO(model.parameters().spec(i).name);
+      CHECK(values_of(scoring.parameters(), i) == values_of(model.parameters(), i));
+    }
   }
 }
 

@@ -11,11 +11,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +27,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/stored_tensor.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/ggml_types.hpp"
@@ -264,6 +267,23 @@ class GgufFile {
 
   // --- tensors ---
 
+  /// A tensor of plain numbers in the file's own memory, mapped, checked as by read(). Nothing where its type
+  /// is another, or it is not aligned to its elements or has none. For one thread at a time.
+  std::optional<StoredTensor> stored(std::string_view name) const {
+    const GgufTensor& tensor = this->tensor(name);
+    const std::optional<Dtype> dtype = tensor.type->dtype();
+    if (!dtype || tensor.elements == 0 || tensor.begin % size_of(*dtype) != 0) return std::nullopt;
+    if (mapping_ == nullptr) mapping_ = file_.map();
+    const std::byte* const data = mapping_.get() + tensor.begin;
+    visit_stored(WeightView<>(data, *dtype, 1, tensor.elements, tensor.elements), [&](auto numbers) {
+      const Index bad = detail::first_non_finite(numbers.data, tensor.elements);
+      if (bad == tensor.elements) return;
+      fail(tensor, detail::concat("element ", bad, " is ", number<double>(numbers(0, bad)),
+                                  ", expected a finite number"));
+    });
+    return StoredTensor{data, *dtype, mapping_};
+  }
+
   /// All tensors in the order of the file's list.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
 
@@ -433,6 +453,7 @@ class GgufFile {
   }
 
   InputFile file_;
+  mutable std::shared_ptr<const std::byte> mapping_;  // of the whole file, from the first stored() on
   Index version_ = 0;
   Index alignment_ = 32;
   Metadata metadata_;

@@ -133,7 +133,7 @@ class SafetensorsFile {
   }
 
   /// The tensor in the file's own memory, mapped, its numbers checked as by read(). Nothing where it is not
-  /// aligned to its elements, has none, or has a type that is not read.
+  /// aligned to its elements, has none, or has a type that is not read. For one thread at a time.
   std::optional<StoredTensor> stored(std::string_view name) const {
     const TensorInfo& tensor = at(name);
     if (!tensor.dtype || tensor.elements == 0 || tensor.begin % size_of(*tensor.dtype) != 0)

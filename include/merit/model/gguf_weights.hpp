@@ -178,6 +178,11 @@ class GgufWeights final : public WeightSource {
 
   void read(std::string_view name, VectorView<float> out) const override { read_as(name, out); }
   void read(std::string_view name, VectorView<double> out) const override { read_as(name, out); }
+  std::optional<StoredTensor> stored(std::string_view name) const override {
+    const auto found = entries_.find(name);
+    if (found == entries_.end() || found->second.heads != 0 || found->second.transposed) return std::nullopt;
+    return file_.stored(found->second.stored->name);
+  }
 
  private:
   struct Entry {
