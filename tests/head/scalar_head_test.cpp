@@ -67,15 +67,28 @@ TEST_CASE("the scalar head is a linear map of each hidden row, with the gradient
   CHECK(report.error < 1e-7);
 }
 
-/// A head that does not say which tokens it reads.
-struct NoRows : HeadArchetype<> {
-  void rows() const {}
+/// The least a head can be, with or without the number of its scores; its meaning says which rows it reads.
+template <Index Width>
+struct Least {
+  static constexpr ScoreMeaning meaning = ScoreMeaning::per_step;
+  static constexpr Index width = Width;
+  static constexpr const char* name() { return "least"; }
+  template <class Backend>
+  struct Bound {
+    Bound(const Least&, Index, Parameters<Backend>&) {}
+    Var forward(Tape<Backend>&, Var hidden) { return hidden; }
+  };
 };
 
-TEST_CASE("the concept takes the least head and refuses one without rows") {
+TEST_CASE("the concept takes the least head and refuses one whose number of scores nobody says") {
   static_assert(head<ScalarHead, B>);
   static_assert(head<HeadArchetype<ScoreMeaning::per_token>, B>);
-  static_assert(!head<NoRows, B>);
+  static_assert(head<Least<1>, B>);
+  static_assert(!head<Least<0>, B>);
+  std::vector<Index> rows;
+  const std::vector<Index> ends{3, 6};
+  append_rows_of(Least<1>{}, {.length = 7, .completion_begin = 2, .step_ends = ends}, rows);
+  CHECK(rows == ends);
 }
 
 }  // namespace scalar_head_test
