@@ -123,17 +123,15 @@ Index first_non_finite(const T* values, Index count) {
   const auto magnitude = [](T value) {
     return static_cast<Bits>(std::bit_cast<Bits>(value) & (std::numeric_limits<Bits>::max() / 2));
   };
-  constexpr Index block = 4096;
-  for (Index begin = 0; begin < count; begin += block) {
-    const Index end = std::min(count, begin + block);
-    Bits largest = 0;  // without a way out of the loop it becomes vector instructions
-    for (Index i = begin; i < end; ++i) largest = std::max(largest, magnitude(values[i]));
-    if (largest < infinity) continue;
-    for (Index i = begin; i < end; ++i) {
-      if (magnitude(values[i]) >= infinity) return i;
-    }
+  constexpr Index block = 1024;
+  Index begin = 0;
+  for (; count - begin >= block; begin += block) {
+    Bits largest = 0;  // of a fixed number, without a way out of the loop: it becomes vector instructions
+    for (Index i = 0; i < block; ++i) largest = std::max(largest, magnitude(values[begin + i]));
+    if (largest >= infinity) break;
   }
-  return count;
+  while (begin < count && magnitude(values[begin]) < infinity) ++begin;
+  return begin;
 }
 
 }  // namespace detail
