@@ -62,7 +62,7 @@ struct NumberOf {
   using type = T;
 };
 template <class T>
-requires merit::detail::number_list<T>
+requires merit::number_list<T>
 struct NumberOf<T> {
   using type = typename T::value_type;
 };
@@ -75,7 +75,7 @@ std::string meaning_of(const merit::Field<Policy, T>& field) {
     text += ": " + merit::list_of_names<T>();
   } else if (field.range.lowest > -1e300 && !std::is_same_v<T, bool>) {
     using Number = typename NumberOf<T>::type;
-    text += "; " + merit::detail::text_of(field.range, std::is_integral_v<Number>);
+    text += "; " + field.range.text(std::is_integral_v<Number>);
   }
   return text;
 }
@@ -90,7 +90,7 @@ void add_options(const std::string& owner, const Policy& usual, std::vector<Poli
   if constexpr (merit::has_fields<Policy>) {
     Policy::fields([&]<class T>(const merit::Field<Policy, T>& field) {
       const T& value = usual.*field.member;
-      if constexpr (merit::detail::nested_policy<T>) {
+      if constexpr (merit::nested_policy<T>) {
         add_options(owner, value, options, told);
       } else {
         const std::string option = field.command_line();
@@ -103,14 +103,14 @@ void add_options(const std::string& owner, const Policy& usual, std::vector<Poli
           PolicyOption fresh;
           fresh.option = option;
           using Number = typename NumberOf<T>::type;
-          fresh.is_list = merit::detail::number_list<T>;
+          fresh.is_list = merit::number_list<T>;
           if constexpr (std::is_enum_v<T>) {
             fresh.type = "NAME";
             fresh.text = merit::name_of(value);
           } else if constexpr (!std::is_same_v<T, bool>) {
             fresh.type = std::is_integral_v<Number> ? "N" : "X";
             fresh.check = is_number<Number>;
-            if constexpr (merit::detail::number_list<T>) {
+            if constexpr (merit::number_list<T>) {
               fresh.type += "," + fresh.type;
             } else {
               if (told == Usual::shared) fresh.text = merit::detail::concat(value);
@@ -143,7 +143,7 @@ void set_number(const std::string& text, T& value) {
 /// The options of the heads that are trained, or of the losses.
 inline std::vector<PolicyOption> head_settings() {
   std::vector<PolicyOption> options;
-  merit::detail::for_each_type<merit::AnyHead>([&]<class Head>(const Head& head) {
+  merit::for_each_type<merit::AnyHead>([&]<class Head>(const Head& head) {
     constexpr std::string_view name = merit::name_in_set<Head>();
     for (const merit::PolicyPair& pair : merit::policy_pairs) {
       if (pair.head == name && pair.is_trained())
@@ -154,14 +154,14 @@ inline std::vector<PolicyOption> head_settings() {
 }
 inline std::vector<PolicyOption> loss_settings() {
   std::vector<PolicyOption> options;
-  merit::detail::for_each_type<merit::AnyLoss>(
+  merit::for_each_type<merit::AnyLoss>(
       [&](const auto& loss) { detail::add_options(std::string(loss.name()), loss, options); });
   return options;
 }
 
 inline std::vector<PolicyOption> optimizer_settings() {
   std::vector<PolicyOption> options;
-  merit::detail::for_each_type<merit::AnyOptimizer>([&](const auto& optimizer) {
+  merit::for_each_type<merit::AnyOptimizer>([&](const auto& optimizer) {
     detail::add_options(std::string(optimizer.name()), optimizer, options, detail::Usual::of_each);
   });
   return options;
@@ -189,7 +189,7 @@ void set_from(std::span<const PolicyOption> options, Given given, Policy& policy
   if constexpr (merit::has_fields<Policy>) {
     Policy::fields([&]<class T>(const merit::Field<Policy, T>& field) {
       T& value = policy.*field.member;
-      if constexpr (merit::detail::nested_policy<T>) {
+      if constexpr (merit::nested_policy<T>) {
         set_from(options, given, value);
       } else {
         const auto at = std::ranges::find(options, field.command_line(), &PolicyOption::option);

@@ -18,7 +18,7 @@ namespace {
 /// ", scalar, token, …"
 std::string linear_heads() {
   std::string list;
-  merit::detail::for_each_type<AnyHead>([&]<class Head>(const Head&) {
+  merit::for_each_type<AnyHead>([&]<class Head>(const Head&) {
     if (merit::is_linear_head<Head>) list.append(", ").append(Head::name());
   });
   return list;

@@ -74,7 +74,7 @@ inline std::string trained(std::string_view merit::PolicyPair::*member) {
 
 inline std::vector<std::string> optimizers() {
   std::vector<std::string> names;
-  merit::detail::for_each_type<merit::AnyOptimizer>(
+  merit::for_each_type<merit::AnyOptimizer>(
       [&](const auto& optimizer) { names.emplace_back(optimizer.name()); });
   return names;
 }
@@ -246,7 +246,7 @@ void check_combinations(const TrainingOptions& o, Given given) {
 template <class Given>
 merit::AnyOptimizer choose_optimizer(const TrainingOptions& o, Given given) {
   std::optional<merit::AnyOptimizer> chosen;
-  merit::detail::for_each_type<merit::AnyOptimizer>([&](auto optimizer) {
+  merit::for_each_type<merit::AnyOptimizer>([&](auto optimizer) {
     if (o.optimizer != optimizer.name()) return;
     set_from(o.optimizer_settings, given, optimizer);
     chosen = optimizer;
@@ -284,7 +284,7 @@ inline std::vector<OptionOf> head_options() {
 /// The options of some losses alone, beside their settings: margins, which are a pair's own.
 inline std::vector<OptionOf> loss_options() {
   OptionOf margin{"--margin", {}};
-  merit::detail::for_each_type<merit::AnyLoss>([&](const auto& loss) {
+  merit::for_each_type<merit::AnyLoss>([&](const auto& loss) {
     if (merit::reads_pairs(loss)) margin.owners.emplace_back(loss.name());
   });
   return {margin};

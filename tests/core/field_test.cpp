@@ -103,11 +103,11 @@ TEST_CASE("a policy inside another, the policy's own rule, and a policy without 
 }
 
 TEST_CASE("what a range says of itself") {
-  CHECK(detail::text_of(any_value(), false) == "a finite number");
-  CHECK(detail::text_of(at_least(0), false) == "a number of at least 0");
-  CHECK(detail::text_of(at_least(2), true) == "at least 2");
-  CHECK(detail::text_of(above(0.5), false) == "a number above 0.5");
-  CHECK(detail::text_of(between(0, 0.5), false) == "0 to 0.5");
+  CHECK(any_value().text(false) == "a finite number");
+  CHECK(at_least(0).text(false) == "a number of at least 0");
+  CHECK(at_least(2).text(true) == "at least 2");
+  CHECK(above(0.5).text(false) == "a number above 0.5");
+  CHECK(between(0, 0.5).text(false) == "0 to 0.5");
   CHECK(above(0).holds(std::numeric_limits<double>::denorm_min()));
   CHECK_FALSE(above(0).holds(0));
   CHECK_FALSE(at_least(0).holds(HUGE_VAL));

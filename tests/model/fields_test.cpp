@@ -29,8 +29,8 @@ using merit_test::error_of;
 /// Calls f(policy) for every head, loss and optimizer: the compiled set, and what only C++ can compose.
 template <class F>
 void for_each_policy(const F& f) {
-  detail::for_each_type<AnyHead>(f);
-  detail::for_each_type<AnyLoss>(f);
+  for_each_type<AnyHead>(f);
+  for_each_type<AnyLoss>(f);
   f(LmGainBiasHead{});
   f(LanguageModelHead{});
   f(TokenLogitHead<ScoreMeaning::per_token, 1>{});
@@ -38,7 +38,7 @@ void for_each_policy(const F& f) {
   f(RegressionLoss<ScoreMeaning::per_state>{});
   f(LanguageModelLoss{});
   f(JointLoss<PairwiseLoss, CrossEntropyLoss>{});
-  detail::for_each_type<AnyOptimizer>(f);
+  for_each_type<AnyOptimizer>(f);
 }
 
 /// Converts to the type of any member.
@@ -89,9 +89,9 @@ std::vector<T> values_of(const Field<Policy, T>& field, const T& base, bool allo
     const Index count = enum_names<T>.size();
     if (!allowed) return {static_cast<T>(count)};
     for (Index i = 0; i < count; ++i) result.push_back(static_cast<T>(i));
-  } else if constexpr (detail::nested_policy<T>) {
+  } else if constexpr (nested_policy<T>) {
     result = variants(base, allowed);
-  } else if constexpr (detail::number_list<T>) {
+  } else if constexpr (number_list<T>) {
     using Number = typename T::value_type;
     const std::vector<Number> numbers = numbers_of<Number>(field.range, allowed);
     if constexpr (std::is_same_v<T, std::vector<Number>>) {
@@ -189,7 +189,7 @@ TEST_CASE("every value that a field may not have is refused, by the names of pol
           Policy policy = base;
           policy.*field.member = value;
           const std::string error = error_of<ConfigError>([&] { validate(policy); });
-          if (detail::nested_policy<T>) {
+          if (nested_policy<T>) {
             CHECK(contains(error, ", expected "));
           } else {
             CHECK(contains(error, std::string(Policy::name()) + ": " + std::string(field.name)));
@@ -226,7 +226,7 @@ TEST_CASE("what a card says wrongly is named with its file, field and what was e
 }
 
 TEST_CASE("fields() lists every member of every backbone") {
-  detail::for_each_type<BackboneConfig>([]<class Backbone>(const Backbone&) {
+  for_each_type<BackboneConfig>([]<class Backbone>(const Backbone&) {
     INFO(std::string(Backbone::name()));
     Index count = 0;
     Backbone::fields([&](const auto& field) {
@@ -255,7 +255,7 @@ TEST_CASE(
     CHECK(usual == 1);
     for_each_pair(kind, [&](const PolicyPair& pair) { CHECK(pair.is_trained()); });
   }
-  detail::for_each_type<AnyHead>([](const auto& head) { CHECK_NOTHROW(some_loss(AnyHead(head))); });
+  for_each_type<AnyHead>([](const auto& head) { CHECK_NOTHROW(some_loss(AnyHead(head))); });
 }
 
 // ---- The tables of the READMEs ---
@@ -269,14 +269,14 @@ std::string allowed_text(const Field<Policy, T>& field) {
     return list_of_names<T>();
   } else {
     const bool any = field.range.lowest == any_value().lowest;
-    if constexpr (detail::number_list<T>) {
+    if constexpr (number_list<T>) {
       const std::string count =
           field.range.fewest == 0 ? "numbers" : detail::count_text(field.range) + " numbers";
       using Number = typename T::value_type;
-      return any ? count : count + ", each " + detail::text_of(field.range, std::is_integral_v<Number>);
+      return any ? count : count + ", each " + field.range.text(std::is_integral_v<Number>);
     } else {
       if (any && std::is_integral_v<T>) return "a whole number";
-      return detail::text_of(field.range, std::is_integral_v<T>);
+      return field.range.text(std::is_integral_v<T>);
     }
   }
 }
@@ -294,7 +294,7 @@ void append_rows_of(const std::string& owner, bool has_options, std::vector<Sett
     const Policy usual{};
     const Json json = detail::policy_json(usual);
     Policy::fields([&]<class T>(const Field<Policy, T>& field) {
-      if constexpr (!detail::nested_policy<T>) {
+      if constexpr (!nested_policy<T>) {
         const std::string name(field.name);
         const Json value = (field.use == FieldUse::start ? json.at("start") : json).at(name);
         const bool has_option = has_options && !field.command_line().empty() && value != Json(true);
@@ -342,7 +342,7 @@ void check_shown(const std::string& room, const std::string& table) {
 
 TEST_CASE("the READMEs show the settings of heads, losses and optimizers as fields() says") {
   std::vector<SettingRow> heads;
-  detail::for_each_type<AnyHead>([&]<class Head>(const Head&) {
+  for_each_type<AnyHead>([&]<class Head>(const Head&) {
     bool trained = false;
     for (const PolicyPair& pair : policy_pairs)
       trained = trained || (pair.head == name_in_set<Head>() && pair.is_trained());
@@ -351,11 +351,11 @@ TEST_CASE("the READMEs show the settings of heads, losses and optimizers as fiel
   append_rows_of<LmGainBiasHead>("lm_gain_bias", true, heads);
   check_shown("head", table_of("heads", heads));
   std::vector<SettingRow> losses;
-  detail::for_each_type<AnyLoss>(
+  for_each_type<AnyLoss>(
       [&]<class Loss>(const Loss&) { append_rows_of<Loss>(std::string(Loss::name()), true, losses); });
   check_shown("loss", table_of("losses", losses));
   std::vector<SettingRow> optimizers;
-  detail::for_each_type<AnyOptimizer>([&]<class Optimizer>(const Optimizer&) {
+  for_each_type<AnyOptimizer>([&]<class Optimizer>(const Optimizer&) {
     append_rows_of<Optimizer>(std::string(Optimizer::name()), true, optimizers);
   });
   check_shown("optim", table_of("optimizers", optimizers));

@@ -79,6 +79,19 @@ double hidden_error(Model& model, const Packed& packed, const merit::Json& expec
   return row_error(packed, fetched(model, hidden), expected.at("sequences"), "hidden");
 }
 
+/// A step over the stored pairs, which leaves its gradients, and its loss.
+template <class Model>
+void check_step(Model& model, const Packed& packed, const merit::Json& expected) {
+  merit::PairTargets targets;
+  for (const merit::Json& pair : expected.at("pairs")) {
+    targets.pairs.push_back({packed.row(pair.at(0)), packed.row(pair.at(1))});
+  }
+  model.begin_step();
+  const double loss = model.accumulate(packed.view(), targets, model.loss().normaliser(targets));
+  model.end_step();
+  CHECK(loss == doctest::Approx(expected.at("loss").get<double>()).epsilon(golden_tolerance));
+}
+
 /// Scores, loss, last hidden rows and the gradient of every parameter, all sequences packed in one forest.
 template <class Model>
 void check_scalar_model(const std::filesystem::path& directory, Model& model, const merit::Json& expected) {
@@ -93,14 +106,7 @@ void check_scalar_model(const std::filesystem::path& directory, Model& model, co
         golden_tolerance);
   CHECK(hidden_error(model, packed, expected) < golden_tolerance);
 
-  merit::PairTargets targets;
-  for (const merit::Json& pair : expected.at("pairs")) {
-    targets.pairs.push_back({packed.row(pair.at(0)), packed.row(pair.at(1))});
-  }
-  model.begin_step();
-  const double loss = model.accumulate(packed.view(), targets, model.loss().normaliser(targets));
-  model.end_step();
-  CHECK(loss == doctest::Approx(expected.at("loss").get<double>()).epsilon(golden_tolerance));
+  check_step(model, packed, expected);
 
   const merit::SafetensorsFile gradients(directory / "gradients.safetensors");
   const auto& parameters = model.parameters();

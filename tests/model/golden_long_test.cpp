@@ -22,14 +22,7 @@ void check_model(Model& model, const std::filesystem::path& weights, const std::
   CHECK(row_error(packed, {scores.begin(), scores.end()}, expected.at("sequences"), "score") <
         golden_tolerance);
 
-  merit::PairTargets targets;
-  for (const merit::Json& pair : expected.at("pairs")) {
-    targets.pairs.push_back({packed.row(pair.at(0)), packed.row(pair.at(1))});
-  }
-  model.begin_step();
-  const double loss = model.accumulate(packed.view(), targets, model.loss().normaliser(targets));
-  model.end_step();
-  CHECK(loss == doctest::Approx(expected.at("loss").get<double>()).epsilon(golden_tolerance));
+  check_step(model, packed, expected);
 
   const merit::SafetensorsFile whole(values / "gradients.safetensors");
   const auto& parameters = model.parameters();

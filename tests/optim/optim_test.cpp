@@ -78,7 +78,7 @@ struct Small {
 };
 
 TEST_CASE("every optimizer moves what is trained, decays matrices alone, and leaves frozen tensors") {
-  detail::for_each_type<AnyOptimizer>([]<class Optimizer>(Optimizer settings) {
+  for_each_type<AnyOptimizer>([]<class Optimizer>(Optimizer settings) {
     INFO(std::string(Optimizer::name()));
     settings.weight_decay = 0.5;
     if constexpr (std::is_same_v<Optimizer, Muon>) settings.rest.weight_decay = 0.5;
@@ -104,7 +104,7 @@ TEST_CASE("every optimizer moves what is trained, decays matrices alone, and lea
 }
 
 TEST_CASE("what an optimizer keeps is named once, has the size of its shape, and holds all that is kept") {
-  detail::for_each_type<AnyOptimizer>([]<class Optimizer>(Optimizer settings) {
+  for_each_type<AnyOptimizer>([]<class Optimizer>(Optimizer settings) {
     INFO(std::string(Optimizer::name()));
     if constexpr (std::is_same_v<Optimizer, Sgd>) settings.momentum = 0.9;
     Small straight, first, second;

@@ -32,7 +32,7 @@ nlohmann::json stored_optimizers() {
 /// The optimizer that a stored case is about.
 AnyOptimizer optimizer_of(const nlohmann::json& settings) {
   std::optional<AnyOptimizer> found;
-  detail::for_each_type<AnyOptimizer>([&](auto optimizer) {
+  for_each_type<AnyOptimizer>([&](auto optimizer) {
     if (optimizer.name() != settings["name"].get<std::string>()) return;
     Json given = settings;
     given["rest"] = Json::object();  // of Muon, whose other part has a test of its own

@@ -45,6 +45,15 @@ struct ValueRange {
     return std::isfinite(value) && (above_lowest ? value > lowest : value >= lowest) &&
            (below_highest ? value < highest : value <= highest);
   }
+  /// "0 to 0.5", "at least 0 and below 1", "at least 1", "a number above 0", … of a whole number or another.
+  std::string text(bool whole) const {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if (below_highest) return detail::concat("at least ", lowest, " and below ", highest);
+    if (highest != infinity) return detail::concat(lowest, " to ", highest);
+    if (lowest == -infinity) return "a finite number";
+    if (above_lowest) return detail::concat("a number above ", lowest);
+    return detail::concat(whole ? "at least " : "a number of at least ", lowest);
+  }
   /// The same for a list of `least` to `greatest` numbers.
   constexpr ValueRange counted(Index least, Index greatest = std::numeric_limits<Index>::max()) const {
     ValueRange range = *this;
@@ -78,8 +87,6 @@ enum class FieldUse : std::uint8_t {
   start      // of the parameters when training begins; no score depends on it afterwards
 };
 
-namespace detail {
-
 /// A list of numbers: std::vector or std::array.
 template <class T>
 concept number_list = requires(const T& list) {
@@ -90,8 +97,6 @@ concept number_list = requires(const T& list) {
 /// Another policy, with fields of its own or without any.
 template <class T>
 concept nested_policy = std::is_class_v<T> && !number_list<T>;
-
-}  // namespace detail
 
 /// A setting of type T of a policy.
 template <class Policy, class T>
@@ -110,7 +115,7 @@ struct Field {
 
   /// The option of the command line that sets it; empty: none.
   std::string command_line() const {
-    if (use != FieldUse::usual || detail::nested_policy<T>) return "";
+    if (use != FieldUse::usual || nested_policy<T>) return "";
     if (!option.empty()) return std::string(option);
     std::string text = "--";
     for (const char c : name) text += c == '_' ? '-' : c;
@@ -125,16 +130,6 @@ struct VisitNothing {
   void operator()(const Field<Policy, T>&) const {}
 };
 
-/// "0 to 0.5", "at least 0 and below 1", "at least 1", "a number above 0", … of a whole number or another.
-inline std::string text_of(const ValueRange& range, bool whole) {
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  if (range.below_highest) return concat("at least ", range.lowest, " and below ", range.highest);
-  if (range.highest != infinity) return concat(range.lowest, " to ", range.highest);
-  if (range.lowest == -infinity) return "a finite number";
-  if (range.above_lowest) return concat("a number above ", range.lowest);
-  return concat(whole ? "at least " : "a number of at least ", range.lowest);
-}
-
 /// "at least 1", "1 to 2", "2"
 inline std::string count_text(const ValueRange& range) {
   if (range.fewest == range.most) return concat(range.fewest);
@@ -147,7 +142,7 @@ void check_number(std::string_view policy, std::string_view field, T value, cons
   if constexpr (!std::is_same_v<T, bool>) {
     if (range.holds(static_cast<double>(value))) return;
     throw ConfigError(
-        concat(policy, ": ", field, " is ", value, ", expected ", text_of(range, std::is_integral_v<T>)));
+        concat(policy, ": ", field, " is ", value, ", expected ", range.text(std::is_integral_v<T>)));
   }
 }
 
@@ -176,7 +171,7 @@ void check_fields(const Policy& policy) {
         if (!name_of(value).empty()) return;
         throw ConfigError(detail::concat(policy_name, ": ", name, " is ", static_cast<std::uint64_t>(value),
                                          ", expected one of: ", list_of_names<T>()));
-      } else if constexpr (detail::number_list<T>) {
+      } else if constexpr (number_list<T>) {
         const Index count = value.size();
         if (count < field.range.fewest || count > field.range.most) {
           throw ConfigError(detail::concat(policy_name, ": ", name, " has ", count, " numbers, expected ",
@@ -185,7 +180,7 @@ void check_fields(const Policy& policy) {
         for (Index i = 0; i < count; ++i) {
           detail::check_number(policy_name, detail::concat(name, "[", i, "]"), value[i], field.range);
         }
-      } else if constexpr (detail::nested_policy<T>) {
+      } else if constexpr (nested_policy<T>) {
         validate(value);
       } else {
         detail::check_number(policy_name, name, value, field.range);

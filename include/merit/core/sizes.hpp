@@ -2,18 +2,27 @@
 // small one.
 #pragma once
 
+#include <optional>
+
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
 
+/// a · b, or nothing when it does not fit.
+inline std::optional<Index> checked_product(Index a, Index b) {
+  if (a != 0 && b > ~Index{0} / a) return std::nullopt;
+  return a * b;
+}
+
 /// a · b. Throws ConfigError that begins with `what` where it is more than can be addressed.
 template <class... What>
 Index size_product(Index a, Index b, const What&... what) {
-  if (a != 0 && b > ~Index{0} / a) {
+  const std::optional<Index> product = checked_product(a, b);
+  if (!product) {
     throw ConfigError(detail::concat(what..., ": ", a, " times ", b, " is more than a machine can address"));
   }
-  return a * b;
+  return *product;
 }
 
 /// a + b, likewise.

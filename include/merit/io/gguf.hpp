@@ -32,6 +32,7 @@
 #include "merit/io/file.hpp"
 #include "merit/io/ggml_types.hpp"
 #include "merit/io/gguf_value.hpp"
+#include "merit/io/mapped_tensor.hpp"
 #include "merit/io/tensor_info.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -272,16 +273,10 @@ class GgufFile {
   std::optional<StoredTensor> stored(std::string_view name) const {
     const GgufTensor& tensor = this->tensor(name);
     const std::optional<Dtype> dtype = tensor.type->dtype();
-    if (!dtype || tensor.elements == 0 || tensor.begin % size_of(*dtype) != 0) return std::nullopt;
-    if (mapping_ == nullptr) mapping_ = file_.map();
-    const std::byte* const data = mapping_.get() + tensor.begin;
-    visit_stored(WeightView<>(data, *dtype, 1, tensor.elements, tensor.elements), [&](auto numbers) {
-      const Index bad = detail::first_non_finite(numbers.data, tensor.elements);
-      if (bad == tensor.elements) return;
-      fail(tensor, detail::concat("element ", bad, " is ", number<double>(numbers(0, bad)),
-                                  ", expected a finite number"));
+    if (!dtype) return std::nullopt;
+    return mapped_.at(file_, *dtype, tensor.begin, tensor.elements, [&](Index element, double number) {
+      fail(tensor, detail::concat("element ", element, " is ", number, ", expected a finite number"));
     });
-    return StoredTensor{data, *dtype, mapping_};
   }
 
   /// All tensors in the order of the file's list.
@@ -409,7 +404,7 @@ class GgufFile {
     }
     const auto elements = detail::element_count(tensor.shape);
     const auto bytes =
-        elements ? detail::checked_product(*elements / type.block_elements, type.block_bytes) : std::nullopt;
+        elements ? checked_product(*elements / type.block_elements, type.block_bytes) : std::nullopt;
     if (!bytes || offset > std::numeric_limits<Index>::max() - *bytes) {
       fail(tensor, detail::concat("the shape ", detail::shape_text(tensor.shape), " at byte ", offset,
                                   " of the data overflows"));
@@ -453,7 +448,7 @@ class GgufFile {
   }
 
   InputFile file_;
-  mutable std::shared_ptr<const std::byte> mapping_;  // of the whole file, from the first stored() on
+  mutable detail::MappedTensors mapped_;
   Index version_ = 0;
   Index alignment_ = 32;
   Metadata metadata_;

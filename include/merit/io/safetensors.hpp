@@ -27,6 +27,7 @@
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
+#include "merit/io/mapped_tensor.hpp"
 #include "merit/io/tensor_info.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -136,17 +137,10 @@ class SafetensorsFile {
   /// aligned to its elements, has none, or has a type that is not read. For one thread at a time.
   std::optional<StoredTensor> stored(std::string_view name) const {
     const TensorInfo& tensor = at(name);
-    if (!tensor.dtype || tensor.elements == 0 || tensor.begin % size_of(*tensor.dtype) != 0)
-      return std::nullopt;
-    if (mapping_ == nullptr) mapping_ = file_.map();
-    const std::byte* const data = mapping_.get() + tensor.begin;
-    visit_stored(WeightView<>(data, *tensor.dtype, 1, tensor.elements, tensor.elements), [&](auto numbers) {
-      const Index bad = detail::first_non_finite(numbers.data, tensor.elements);
-      if (bad == tensor.elements) return;
-      fail(tensor, detail::concat("element ", bad, " is ", number<double>(numbers(0, bad)),
-                                  ", expected a finite number"));
+    if (!tensor.dtype) return std::nullopt;
+    return mapped_.at(file_, *tensor.dtype, tensor.begin, tensor.elements, [&](Index element, double number) {
+      fail(tensor, detail::concat("element ", element, " is ", number, ", expected a finite number"));
     });
-    return StoredTensor{data, *tensor.dtype, mapping_};
   }
 
  private:
@@ -204,7 +198,7 @@ class SafetensorsFile {
     const Index bits = detail::safetensors_bits(tensor.dtype_name);
     if (bits == 0) fail(tensor, detail::concat("unknown dtype ", detail::quote(tensor.dtype_name)));
     const auto elements = detail::element_count(tensor.shape);
-    const auto total_bits = elements ? detail::checked_product(*elements, bits) : std::nullopt;
+    const auto total_bits = elements ? checked_product(*elements, bits) : std::nullopt;
     if (!total_bits)
       fail(tensor, detail::concat("the shape ", detail::shape_text(tensor.shape), " overflows"));
     if (*total_bits % 8 != 0) {
@@ -256,7 +250,7 @@ class SafetensorsFile {
   }
 
   InputFile file_;
-  mutable std::shared_ptr<const std::byte> mapping_;  // of the whole file, from the first stored() on
+  mutable detail::MappedTensors mapped_;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, Index> by_name_;
   std::map<std::string, std::string> metadata_;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "merit/core/dtype.hpp"
+#include "merit/core/sizes.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit::inline MERIT_ABI {
@@ -34,12 +35,6 @@ struct TensorInfo {
 };
 
 namespace detail {
-
-/// a·b, or nothing when it does not fit.
-inline std::optional<Index> checked_product(Index a, Index b) {
-  if (a != 0 && b > std::numeric_limits<Index>::max() / a) return std::nullopt;
-  return a * b;
-}
 
 /// The number of elements, or nothing when it does not fit.
 inline std::optional<Index> element_count(const std::vector<Index>& shape) {

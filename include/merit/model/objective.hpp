@@ -20,6 +20,28 @@
 
 namespace merit::inline MERIT_ABI::detail {
 
+/// Scores brought to the host, in storage that is kept.
+template <class B>
+class FetchedScores {
+ public:
+  using Score = typename B::Score;
+
+  /// (R, k), until the next call.
+  std::span<const Score> fetch(Tape<B>& tape, Var scores) {
+    count_ = tape.rows(scores) * tape.cols(scores);
+    if (scores_.size() < count_) scores_ = Buffer<Score>(count_);
+    B::to_host(tape.handle(), static_cast<const Score*>(tape.value(scores).data), scores_.data(), count_);
+    B::wait(tape.handle());
+    return all();
+  }
+  std::span<const Score> all() const { return {scores_.data(), count_}; }
+  void clear() { count_ = 0; }
+
+ private:
+  Buffer<Score> scores_;
+  Index count_ = 0;
+};
+
 /// A head and the loss of its scores. The scores come to the host, where the loss is.
 template <class Head, class Loss, class B>
 class Objective {
@@ -35,46 +57,39 @@ class Objective {
 
   /// The scores of hidden rows (R, d): (R, outputs()), until the next call.
   std::span<const Score> score(Tape<B>& tape, Var hidden) {
-    fetch(tape, head_.forward(tape, hidden));
-    return scores();
+    return scores_.fetch(tape, head_.forward(tape, hidden));
   }
-  std::span<const Score> scores() const { return {scores_.data(), count_}; }
+  std::span<const Score> scores() const { return scores_.all(); }
 
   /// `weight` times the loss of hidden rows; seeds its gradient, which Tape::backward() then carries on.
   double accumulate(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
                     const NormaliserOf<Loss>& normaliser, double weight) {
     const Var scores = head_.forward(tape, hidden);
-    fetch(tape, scores);
+    const Index count = scores_.fetch(tape, scores).size();
     const double value = evaluate(targets, normaliser, weight);
     if (tape.needs_gradient(scores)) {
       B::from_host(tape.handle(), std::as_const(gradient_).data(), tape.gradient_target(scores).view.data,
-                   count_);
+                   count);
     }
     return value;
   }
 
-  /// The loss of hidden rows alone.
+  /// The loss of hidden rows alone. The head runs again: score() may have been another's.
   double loss(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
               const NormaliserOf<Loss>& normaliser) {
-    fetch(tape, head_.forward(tape, hidden));
+    scores_.fetch(tape, head_.forward(tape, hidden));
     return evaluate(targets, normaliser, 1);
   }
 
  private:
-  void fetch(Tape<B>& tape, Var scores) {
-    count_ = tape.rows(scores) * tape.cols(scores);
-    if (scores_.size() < count_) scores_ = Buffer<Score>(count_);
-    B::to_host(tape.handle(), static_cast<const Score*>(tape.value(scores).data), scores_.data(), count_);
-    B::wait(tape.handle());
-  }
-
   /// The loss of the fetched scores, and in gradient_ its gradient.
   double evaluate(const typename Loss::Targets& targets, const NormaliserOf<Loss>& normaliser,
                   double weight) {
+    const Index count = scores().size();
     for (Buffer<Score>* buffer : {&gradient_, &part_}) {
-      if (buffer->size() < count_) *buffer = Buffer<Score>(count_);
+      if (buffer->size() < count) *buffer = Buffer<Score>(count);
     }
-    std::fill_n(gradient_.data(), count_, Score{0});
+    std::fill_n(gradient_.data(), count, Score{0});
     return add(*loss_, targets, normaliser, weight);
   }
 
@@ -88,12 +103,13 @@ class Objective {
              add(loss.second, targets.second, normaliser.second, weight * loss.second_weight);
     } else {
       if (!is_positive(normaliser)) return 0;
-      const Index width = outputs(), rows = count_ / width, scratch = scratch_size(loss, targets);
+      const Index count = scores().size(), width = outputs(), rows = count / width;
+      const Index scratch = scratch_size(loss, targets);
       if (scratch_.size() < scratch) scratch_ = Buffer<double>(scratch);
       const double value = evaluate_loss(
           loss, targets, normaliser,
-          LossArrays<Score>{{scores_.data(), rows, width}, {part_.data(), rows, width}, scratch_.view()});
-      for (Index i = 0; i < count_; ++i) {
+          LossArrays<Score>{{scores().data(), rows, width}, {part_.data(), rows, width}, scratch_.view()});
+      for (Index i = 0; i < count; ++i) {
         gradient_.data()[i] += static_cast<Score>(weight * static_cast<double>(part_.data()[i]));
       }
       return weight * value;
@@ -102,10 +118,10 @@ class Objective {
 
   const Loss* loss_;
   typename Head::template Bound<B> head_;
-  Buffer<Score> scores_, gradient_;
+  FetchedScores<B> scores_;
+  Buffer<Score> gradient_;
   Buffer<Score> part_;      // the gradient of one loss, before its weight
   Buffer<double> scratch_;  // of a loss
-  Index count_ = 0;
 };
 
 /// A language model: its loss goes through the unembedding without logits of all rows.
@@ -122,19 +138,14 @@ class Objective<LanguageModelHead, LanguageModelLoss, B> {
 
   /// The logits of hidden rows: (R, V).
   std::span<const Score> score(Tape<B>& tape, Var hidden) {
-    const Var logits = head_.forward(tape, hidden);
-    count_ = tape.rows(logits) * tape.cols(logits);
-    if (scores_.size() < count_) scores_ = Buffer<Score>(count_);
-    B::to_host(tape.handle(), static_cast<const Score*>(tape.value(logits).data), scores_.data(), count_);
-    B::wait(tape.handle());
-    return scores();
+    return scores_.fetch(tape, head_.forward(tape, hidden));
   }
   /// None after accumulate(): they are never all there.
-  std::span<const Score> scores() const { return {scores_.data(), count_}; }
+  std::span<const Score> scores() const { return scores_.all(); }
 
   double accumulate(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser,
                     double weight) {
-    count_ = 0;
+    scores_.clear();
     return run(tape, hidden, targets, normaliser, weight, true);
   }
   double loss(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser) {
@@ -171,8 +182,7 @@ class Objective<LanguageModelHead, LanguageModelLoss, B> {
   }
 
   typename LanguageModelHead::template Bound<B> head_;
-  Buffer<Score> scores_;
-  Index count_ = 0;
+  FetchedScores<B> scores_;
   NextTokens<typename B::Stat> next_;
   std::vector<std::uint32_t> order_;
 };

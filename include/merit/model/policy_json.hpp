@@ -107,7 +107,7 @@ void read_settings(const Json& json, const std::string& where, Policy& policy) {
       const Json& place = at_start ? start : json;
       const std::string& place_name = at_start ? where_start : where;
       const std::string name(field.name);
-      const bool demanded = field.use == FieldUse::required || detail::nested_policy<T>;
+      const bool demanded = field.use == FieldUse::required || nested_policy<T>;
       if (demanded || optional<Json>(place, name, place_name)) {
         detail::read_value(place, place_name, name, policy.*field.member);
       }

@@ -129,17 +129,13 @@ inline constexpr bool is_compiled = [] {
   return listed && fit<Head, Loss> == Fit::yes;
 }();
 
-namespace detail {
-
 /// Calls f(T{}) for every type of a variant.
-template <class Variant, class F, std::size_t... I>
-void for_each_type(const F& f, std::index_sequence<I...>) {
-  (f(std::variant_alternative_t<I, Variant>{}), ...);
-}
 template <class Variant, class F>
 void for_each_type(const F& f) {
-  for_each_type<Variant>(f, std::make_index_sequence<std::variant_size_v<Variant>>());
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    (f(std::variant_alternative_t<I, Variant>{}), ...);
+  }
+  (std::make_index_sequence<std::variant_size_v<Variant>>());
 }
 
-}  // namespace detail
 }  // namespace merit::inline MERIT_ABI

@@ -84,13 +84,13 @@ class Adafactor::Bound final : public BoundOptimizer<B> {
   /// Lists the trained tensors; how many moments they have together.
   static Index layout(const Parameters<B>& parameters, std::vector<Tensor>& tensors) {
     Index size = 0;
-    detail::for_each_trained(parameters, [&](Index i) {
+    for (const Index i : parameters.trained()) {
       const std::vector<Index>& shape = parameters.spec(i).shape;
       const bool is_matrix = shape.size() == 2;
       const Tensor tensor{i, is_matrix, is_matrix ? shape[0] : 1, shape.back(), size};
       tensors.push_back(tensor);
       size += (is_matrix ? tensor.rows : 0) + tensor.columns;
-    });
+    }
     return size;
   }
   typename BackendTypes<B>::StatVector rows_of(const Tensor& tensor) {

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
-#include "merit/optim/optimizer.hpp"
+#include "merit/optim/momentum_optimizer.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -30,48 +29,28 @@ struct Lion {
     visit(Field{"weight_decay", &Lion::weight_decay, at_least(0),
                 "share of a weight, not of norms and biases, times the rate, that a step takes off"});
   }
+  static constexpr bool keeps_momentum() { return true; }
+  /// Of weights that take `decay`.
+  MomentumStep step(double learning_rate, double gradient_scale, double decay) const {
+    MomentumStep numbers;
+    numbers.gradient_scale = gradient_scale;
+    numbers.momentum_weight = beta1;
+    numbers.gradient_weight = 1 - beta1;
+    numbers.sign = true;
+    numbers.keep = beta2;
+    numbers.add = 1 - beta2;
+    numbers.keep_out = 1 - learning_rate * decay;
+    numbers.rate = learning_rate;
+    return numbers;
+  }
   friend bool operator==(const Lion&, const Lion&) = default;
 };
 
 /// Keeps a number for each element.
 template <class B>
-class Lion::Bound final : public BoundOptimizer<B> {
+class Lion::Bound final : public detail::MomentumOptimizer<B, Lion> {
  public:
-  Bound(const Lion& settings, Parameters<B>& parameters)
-      : BoundOptimizer<B>(parameters),
-        settings_(settings),
-        momentum_(parameters.handle(), parameters.size()) {
-    validate(settings);
-  }
-
-  std::vector<OptimizerTensor<B>> state() override {
-    std::vector<OptimizerTensor<B>> list;
-    detail::list_block(this->parameters(), "momentum.", momentum_, list);
-    return list;
-  }
-
- private:
-  void move(double learning_rate, double gradient_scale) override {
-    Parameters<B>& parameters = this->parameters();
-    MomentumStep step;
-    step.gradient_scale = gradient_scale;
-    step.momentum_weight = settings_.beta1;
-    step.gradient_weight = 1 - settings_.beta1;
-    step.sign = true;
-    step.keep = settings_.beta2;
-    step.add = 1 - settings_.beta2;
-    step.rate = learning_rate;
-    detail::for_each_range(parameters, settings_.weight_decay, [&](Index begin, Index count, double decay) {
-      step.keep_out = 1 - learning_rate * decay;
-      B::momentum(parameters.handle(), {.gradients = parameters.gradients().subview(begin, count),
-                                        .momentum = momentum_.part(begin, count),
-                                        .out = parameters.values().subview(begin, count),
-                                        .step = step});
-    });
-  }
-
-  Lion settings_;
-  detail::StatBlock<B> momentum_;
+  using detail::MomentumOptimizer<B, Lion>::MomentumOptimizer;
 };
 
 }  // namespace merit::inline MERIT_ABI

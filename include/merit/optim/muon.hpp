@@ -94,15 +94,15 @@ class Muon::Bound final : public BoundOptimizer<B> {
   static Index layout(const Parameters<B>& parameters, std::vector<Tensor>& tensors, Index& largest,
                       Index& smaller_side) {
     Index size = 0;
-    detail::for_each_trained(parameters, [&](Index i) {
+    for (const Index i : parameters.trained()) {
       const ParameterSpec& spec = parameters.spec(i);
       const Tensor tensor{i, parameters.element_count(i), size};
       tensors.push_back(tensor);
       size += (spec.hidden ? 1 : 2) * tensor.count;
-      if (!spec.hidden) return;
+      if (!spec.hidden) continue;
       largest = std::max(largest, tensor.count);
       smaller_side = std::max(smaller_side, std::min(spec.shape[0], spec.shape[1]));
-    });
+    }
     return size;
   }
   Vector first_of(const Tensor& tensor) { return kept_.part(tensor.begin, tensor.count); }

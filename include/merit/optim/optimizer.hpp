@@ -96,23 +96,16 @@ class StatBlock {
   T* data_;
 };
 
-template <class B, class F>
-void for_each_trained(const Parameters<B>& parameters, F f) {
-  for (Index i = 0; i < parameters.tensor_count(); ++i) {
-    if (parameters.spec(i).trainable) f(i);
-  }
-}
-
 /// Adds the trained tensors of a block that is laid out as the parameters' own.
 template <class B>
 void list_block(const Parameters<B>& parameters, const std::string& prefix, StatBlock<B>& block,
                 std::vector<OptimizerTensor<B>>& list) {
   if (block.empty()) return;
-  for_each_trained(parameters, [&](Index i) {
+  for (const Index i : parameters.trained()) {
     const ParameterSpec& spec = parameters.spec(i);
     list.push_back(
         {prefix + spec.name, spec.shape, block.part(parameters.offset(i), parameters.element_count(i))});
-  });
+  }
 }
 
 /// Calls f(begin, count, weight decay) for the two parts of the parameters' block: what decays, and what does

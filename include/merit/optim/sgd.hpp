@@ -2,9 +2,8 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
-#include "merit/optim/optimizer.hpp"
+#include "merit/optim/momentum_optimizer.hpp"
 
 namespace merit::inline MERIT_ABI {
 
@@ -36,47 +35,26 @@ struct Sgd {
     if (nesterov && momentum == 0)
       throw ConfigError("sgd: nesterov is true and momentum 0, expected momentum above 0");
   }
+  bool keeps_momentum() const { return momentum != 0; }
+  /// Of weights to whose gradient `penalty` of themselves is added.
+  MomentumStep step(double learning_rate, double gradient_scale, double penalty) const {
+    MomentumStep numbers;
+    numbers.gradient_scale = gradient_scale;
+    numbers.penalty = penalty;
+    numbers.keep = momentum;
+    numbers.momentum_weight = nesterov ? momentum * momentum : momentum;
+    numbers.gradient_weight = nesterov ? 1 + momentum : 1;
+    numbers.rate = learning_rate;
+    return numbers;
+  }
   friend bool operator==(const Sgd&, const Sgd&) = default;
 };
 
 /// Keeps a number for each element, or none without momentum.
 template <class B>
-class Sgd::Bound final : public BoundOptimizer<B> {
+class Sgd::Bound final : public detail::MomentumOptimizer<B, Sgd> {
  public:
-  Bound(const Sgd& settings, Parameters<B>& parameters)
-      : BoundOptimizer<B>(parameters),
-        settings_(settings),
-        momentum_(parameters.handle(), settings.momentum == 0 ? 0 : parameters.size()) {
-    merit::validate(settings);
-  }
-
-  std::vector<OptimizerTensor<B>> state() override {
-    std::vector<OptimizerTensor<B>> list;
-    detail::list_block(this->parameters(), "momentum.", momentum_, list);
-    return list;
-  }
-
- private:
-  void move(double learning_rate, double gradient_scale) override {
-    Parameters<B>& parameters = this->parameters();
-    const double mu = settings_.momentum;
-    MomentumStep step;
-    step.gradient_scale = gradient_scale;
-    step.keep = mu;
-    step.momentum_weight = settings_.nesterov ? mu * mu : mu;
-    step.gradient_weight = settings_.nesterov ? 1 + mu : 1;
-    step.rate = learning_rate;
-    detail::for_each_range(parameters, settings_.weight_decay, [&](Index begin, Index count, double decay) {
-      step.penalty = decay;
-      B::momentum(parameters.handle(), {.gradients = parameters.gradients().subview(begin, count),
-                                        .momentum = momentum_.part(begin, count),
-                                        .out = parameters.values().subview(begin, count),
-                                        .step = step});
-    });
-  }
-
-  Sgd settings_;
-  detail::StatBlock<B> momentum_;
+  using detail::MomentumOptimizer<B, Sgd>::MomentumOptimizer;
 };
 
 }  // namespace merit::inline MERIT_ABI

@@ -55,7 +55,7 @@ inline bool compares(const AnyLoss& loss) {
 /// A head by its name, with its defaults; nothing for a name that no head has.
 inline std::optional<AnyHead> head_named(const std::string& name) {
   std::optional<AnyHead> found;
-  detail::for_each_type<AnyHead>([&]<class Head>(const Head& head) {
+  for_each_type<AnyHead>([&]<class Head>(const Head& head) {
     if (!found && name_in_set<Head>() == name) found = head;
   });
   return found;
@@ -66,7 +66,7 @@ inline std::optional<AnyLoss> loss_named(const std::string& name, const AnyHead&
   std::optional<AnyLoss> found;
   std::visit(
       [&]<class Head>(const Head&) {
-        detail::for_each_type<AnyLoss>([&]<class Loss>(const Loss& loss) {
+        for_each_type<AnyLoss>([&]<class Loss>(const Loss& loss) {
           if constexpr (is_compiled<Head, Loss>) {
             if (Loss::name() == name) found = loss;
           }
@@ -81,7 +81,7 @@ inline AnyLoss some_loss(const AnyHead& head) {
   std::optional<AnyLoss> found;
   std::visit(
       [&]<class Head>(const Head&) {
-        detail::for_each_type<AnyLoss>([&]<class Loss>(const Loss& loss) {
+        for_each_type<AnyLoss>([&]<class Loss>(const Loss& loss) {
           if (is_compiled<Head, Loss> && !found) found = loss;
         });
       },
@@ -95,7 +95,7 @@ inline AnyHead head_from(const Json& card_head, const std::string& where) {
   std::optional<AnyHead> head = head_named(name == VerifierHead::name() ? "verifier" : name);
   if (!head) {
     std::string names;
-    detail::for_each_type<AnyHead>(
+    for_each_type<AnyHead>(
         [&]<class Head>(const Head&) { names += (names.empty() ? "" : ", ") + std::string(Head::name()); });
     throw DataError(where + ": the head is " + detail::quote(name) + ", expected one of: " + names);
   }

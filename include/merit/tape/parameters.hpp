@@ -335,6 +335,14 @@ class Parameters {
   Index tensor_count() const { return tensors_.size(); }
   const ParameterSpec& spec(Index i) const { return tensors_[i].spec; }
   Index element_count(Index i) const { return tensors_[i].count; }
+  /// The numbers of the trained tensors.
+  std::vector<Index> trained() const {
+    std::vector<Index> numbers;
+    for (Index i = 0; i < tensors_.size(); ++i) {
+      if (tensors_[i].spec.trainable) numbers.push_back(i);
+    }
+    return numbers;
+  }
   /// Trainable elements and all of them, without the gaps of alignment.
   Index trainable_elements() const {
     Index total = 0;

@@ -69,9 +69,7 @@ class Tape {
   bool needs_gradient(Var v) const { return v.present() && slots_[v.id].needs_gradient; }
 
   /// Memory that lives as long as the value beside it: means and deviations, log-sums.
-  typename Types::StatVector keep(Index count) {
-    return {value_arena_.template allocate<typename B::Stat>(count), count};
-  }
+  typename Types::StatVector keep(Index count) { return room<typename B::Stat>(count); }
 
   /// The same of any elements, for what an operation brings from the host.
   template <class Element>

@@ -102,15 +102,6 @@ inline std::vector<Index> elements_to_check(Index count, const GradientCheckOpti
   return elements;
 }
 
-template <class B>
-std::vector<Index> trained_tensors(const Parameters<B>& parameters) {
-  std::vector<Index> tensors;
-  for (Index i = 0; i < parameters.tensor_count(); ++i) {
-    if (parameters.spec(i).trainable) tensors.push_back(i);
-  }
-  return tensors;
-}
-
 /// The gradient that `step()` leaves in `parameters`, against differences of `value()`.
 template <class B, class Step, class Value>
 GradientReport check_parameters(Parameters<B>& parameters, Step step, Value value,
@@ -137,7 +128,7 @@ GradientReport check_parameters(Parameters<B>& parameters, Step step, Value valu
   };
 
   // The gaps between tensors stay zero, as the norm of the whole block relies on.
-  const std::vector<Index> trained = trained_tensors(parameters);
+  const std::vector<Index> trained = parameters.trained();
   for (const Index i : trained) {
     B::fill(handle, parameters.gradients().subview(parameters.offset(i), parameters.element_count(i)),
             std::numeric_limits<T>::infinity());

@@ -82,8 +82,7 @@ namespace detail {
 template <class Backend>
 [[noreturn]] void refuse_step(const Parameters<Backend>& parameters, const StepReport& report) {
   std::vector<typename Backend::Stat> tensor;
-  for (Index i = 0; i < parameters.tensor_count(); ++i) {
-    if (!parameters.spec(i).trainable) continue;
+  for (const Index i : parameters.trained()) {
     tensor.resize(parameters.element_count(i));
     Backend::to_host(parameters.handle(), parameters.gradients().data + parameters.offset(i), tensor.data(),
                      tensor.size());
