@@ -8,8 +8,7 @@
 
 using Backend = merit::EigenBackend<float>;
 
-// ---- Pairs: a head of two layers and the squared hinge
-// ------------------------------------------------------
+// ---- Pairs: a head of two layers and the squared hinge ---
 
 /// score = w · gelu(W · hidden). `inner` is a number a user may change, and fields() says what it may be;
 /// Bound holds the parameters.
@@ -43,8 +42,7 @@ struct SquaredHinge : merit::PairLoss<SquaredHinge> {
   auto operator()(auto chosen, auto rejected) const { return pow(max(0, 1 - (chosen - rejected)), 2); }
 };
 
-// ---- Steps: a head, targets and a loss that is a loop
-// -------------------------------------------------------
+// ---- Steps: a head, targets and a loss that is a loop ---
 
 /// One logit a step, read at its last token: `meaning` says so.
 struct MyStepHead {

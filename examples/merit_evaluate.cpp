@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "merit/data/record_files.hpp"
-#include "merit/eval/report_page.hpp"
+#include "merit/page/report_page.hpp"
+#include "merit/tokens/record_files.hpp"
 #include "merit/train/progress.hpp"
 #include "support/benchmark_evaluation.hpp"
 #include "support/evaluation.hpp"
@@ -196,8 +196,7 @@ int run(int argc, char** argv) {
   text("--model", options.model, "DIR", "directory of the model");
   text("--layout", options.layout, "NAME",
        "the benchmark: reward_bench, reward_bench_2, rm_bench, process_bench, prm_bench, judge_bench, "
-       "llm_bar, "
-       "gsm8k_solutions; empty: as the fields say");
+       "llm_bar, gsm8k_solutions; empty: as the fields say");
   text("--subset-field", options.subset_field, "NAME",
        "report also by the value of this field of the records");
   text("--report", options.report, "FILE", "also write one HTML page that needs no network");

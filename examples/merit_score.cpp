@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "merit/data/jsonl.hpp"
+#include "merit/records/jsonl.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/train/progress.hpp"
 #include "support/line_input.hpp"
@@ -298,8 +298,7 @@ int run(int argc, char** argv) {
                    "scores by the calibration of the model's card, or by its reward mean and deviation"));
   text("--aggregation", options.aggregation, "NAME",
        "how tokens, steps or states become one: mean, minimum, product (of logarithms), last, mean_of_last, "
-       "weighted, "
-       "none_below; empty: as the card says");
+       "weighted, none_below; empty: as the card says");
   number("--last", options.last, "how many the mean_of_last takes");
   app.add_option("--threshold", options.threshold, "of none_below")
       ->type_name("X")

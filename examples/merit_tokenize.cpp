@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "merit/data/jsonl.hpp"
 #include "merit/io/json.hpp"
+#include "merit/records/jsonl.hpp"
 #include "merit/run/read_model_text.hpp"
 #include "merit/text/plain_template.hpp"
 #include "merit/text/pretrained_tokenizer.hpp"

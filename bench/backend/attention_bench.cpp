@@ -8,7 +8,7 @@
 #include "../support/alternate.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/core/rng.hpp"
-#include "merit/data/forest.hpp"
+#include "merit/forest/forest.hpp"
 
 namespace {
 

@@ -37,7 +37,7 @@ def philox(counter, key):
 
 
 def epoch_order(n, seed, epoch):
-    """The order in which merit_train visits its records (merit/data/sampling.hpp)."""
+    """The order in which merit_train visits its records (merit/train/sampling.hpp)."""
     stream, position, low = (0x53485546 << 32) + epoch, 0, 0xFFFFFFFF
 
     def below(bound):

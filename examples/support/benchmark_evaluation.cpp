@@ -6,8 +6,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "merit/data/tokenize.hpp"
-#include "merit/eval/benchmarks.hpp"
+#include "merit/benchmarks/benchmark_scores.hpp"
+#include "merit/tokens/tokenize.hpp"
 #include "program_text.hpp"
 
 namespace programs {

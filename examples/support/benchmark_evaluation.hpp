@@ -4,7 +4,7 @@
 #include <string>
 
 #include "evaluation.hpp"
-#include "merit/data/benchmark_files.hpp"
+#include "merit/benchmarks/benchmark_files.hpp"
 #include "saved_model.hpp"
 
 namespace programs {

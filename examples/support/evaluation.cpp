@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "merit/data/stated_answer.hpp"
+#include "merit/records/stated_answer.hpp"
 
 namespace programs {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "merit/data/record_files.hpp"
+#include "merit/tokens/record_files.hpp"
 #include "saved_model.hpp"
 #include "train_options.hpp"
 

@@ -7,11 +7,11 @@
 #include <type_traits>
 #include <utility>
 
-#include "merit/data/join_conversations.hpp"
-#include "merit/data/jsonl.hpp"
-#include "merit/data/record_files.hpp"
-#include "merit/data/tokenize.hpp"
+#include "merit/forest/join_conversations.hpp"
 #include "merit/loss/margin.hpp"
+#include "merit/records/jsonl.hpp"
+#include "merit/tokens/record_files.hpp"
+#include "merit/tokens/tokenize.hpp"
 
 namespace programs {
 namespace {

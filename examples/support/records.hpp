@@ -6,12 +6,12 @@
 #include <vector>
 
 #include "any_model.hpp"
-#include "merit/data/data_counts.hpp"
-#include "merit/data/record.hpp"
-#include "merit/data/steps_of_text.hpp"
-#include "merit/data/tokenize_options.hpp"
+#include "merit/records/record.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/text/any_tokenizer.hpp"
+#include "merit/tokens/data_counts.hpp"
+#include "merit/tokens/steps_of_text.hpp"
+#include "merit/tokens/tokenize_options.hpp"
 
 namespace programs {
 

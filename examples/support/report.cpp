@@ -8,9 +8,9 @@
 #include <numeric>
 #include <utility>
 
-#include "merit/data/jsonl.hpp"
-#include "merit/eval/report_page.hpp"
 #include "merit/loss/numerics.hpp"
+#include "merit/page/report_page.hpp"
+#include "merit/records/jsonl.hpp"
 
 namespace programs {
 namespace {

@@ -41,8 +41,7 @@ void declare(CLI::App& app, OpenFlags& flags) {
       ->default_str("");
   text("--reading", flags.reading, "RULE",
        "which token a published model is read at: last, last_not_pad:ID, before_first_pad:ID, appended:ID, "
-       "tag:ID, "
-       "before_tag:ID; empty: as its config.json says");
+       "tag:ID, before_tag:ID; empty: as its config.json says");
   text("--step-separator", flags.step_separator, "TEXT",
        "what ends each step for a model that names none; \\n is a line feed");
   text("--step-layout", flags.step_layout, "NAME",

@@ -108,12 +108,10 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   text("--out", o.out, "DIR", "where the model is saved");
   text("--config", o.config, "FILE",
        "JSON with the names of these options; \"backbone\" may also be an object like a config.json; the "
-       "command line "
-       "wins over it");
+       "command line wins over it");
   text("--from", o.from, "DIR",
        "start from this checkpoint, ours or a published one, with its tokenizer and chat template; a "
-       "language model "
-       "without a head gets a new one");
+       "language model without a head gets a new one");
   flag("--resume", o.resume,
        "go on with the run in --out, which gives the same bits as never having stopped; from the "
        "beginning where there is none");
@@ -171,18 +169,15 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   text("--good-token", o.good_token, "TEXT", "the token of a good step (token_logits)");
   text("--aggregation", o.aggregation, "NAME",
        "how scores of tokens, steps or states become one, kept in the model's card: mean, minimum, product, "
-       "last, "
-       "mean_of_last, weighted, none_below; empty: what is usual for the kind");
+       "last, mean_of_last, weighted, none_below; empty: what is usual for the kind");
 
   group = "Text";
   text("--tokenizer", o.tokenizer, "NAME|DIR",
        "bytes, words:N with N hash buckets such as words:65536, ids:N for records of token ids below N, or a "
-       "folder "
-       "with tokenizer.json or another published vocabulary");
+       "folder with tokenizer.json or another published vocabulary");
   flag("--strings-as-chat", o.strings_as_chat,
        "a prompt and a completion that are strings are a user's message and the assistant's answer, and go "
-       "through "
-       "the chat template");
+       "through the chat template");
   number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
   text("--truncation", o.truncation, "NAME",
        "what is done with longer ones: drop, cut_left, cut_right, keep_completion, error");
@@ -193,10 +188,8 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   declare(app, group, o.loss_settings);
   text("--margin", o.margin, "NAME",
        "by how much the better one should win: none; record, what the record says; rating:SCALE, by the "
-       "difference of "
-       "ratings; strength:llama2_small or strength:llama2_large, by how many ranks it is better; empty: "
-       "record for "
-       "preferences, none for others (pairwise)");
+       "difference of ratings; strength:llama2_small or strength:llama2_large, by how many ranks it is "
+       "better; empty: record for preferences, none for others (pairwise)");
   text("--calibration", o.calibration, "NAME",
        "what --calibrate fits: temperature or platt; empty: temperature for pairs and rankings, else platt");
 
@@ -222,8 +215,7 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   number("--evaluate-every", o.evaluate_every, "steps between evaluations; 0: only at the end");
   number("--patience", o.patience,
          "stop after this many evaluations in a row that are no better, and save the best model; 0: never "
-         "stop, and save "
-         "the last");
+         "stop, and save the last");
   number("--checkpoint-every", o.checkpoint_every, "steps between checkpoints; 0: only when interrupted");
   number("--threads", o.threads, "0: all; the result does not depend on it");
 }

@@ -2,10 +2,7 @@
 // (merit::io).
 #pragma once
 
-#include "merit/data/benchmark_files.hpp"
-#include "merit/data/jsonl.hpp"
-#include "merit/data/record_files.hpp"
-#include "merit/data/tokenize.hpp"
+#include "merit/benchmarks/benchmark_files.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/io/write_safetensors.hpp"
 #include "merit/merit.hpp"
@@ -13,5 +10,8 @@
 #include "merit/model/hf_config.hpp"
 #include "merit/model/published_head.hpp"
 #include "merit/model/weight_files.hpp"
+#include "merit/records/jsonl.hpp"
 #include "merit/text/any_tokenizer.hpp"
+#include "merit/tokens/record_files.hpp"
+#include "merit/tokens/tokenize.hpp"
 #include "merit/train/checkpoint.hpp"

@@ -6,7 +6,8 @@
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 // backend/
 template <class T = double>
@@ -77,4 +78,5 @@ template <class Backbone = Llama, class Head = ScalarHead, class Loss = Pairwise
           class Backend = EigenBackend<float>>
 class RewardModel;
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

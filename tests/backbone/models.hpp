@@ -11,7 +11,7 @@
 #include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/data/forest.hpp"
+#include "merit/forest/forest.hpp"
 #include "merit/head/linear_head.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"

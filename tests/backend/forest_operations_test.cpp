@@ -6,7 +6,7 @@
 #include "backend/backends.hpp"
 #include "backend/threads.hpp"
 #include "backend/witness.hpp"
-#include "merit/data/forest.hpp"
+#include "merit/forest/forest.hpp"
 #include "merit/testing/random_forest.hpp"
 
 namespace forest_operations_test {

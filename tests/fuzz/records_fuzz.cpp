@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/data/jsonl.hpp"
-#include "merit/data/tokenize.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/model/published_head.hpp"
+#include "merit/records/jsonl.hpp"
 #include "merit/text/byte_tokenizer.hpp"
+#include "merit/tokens/tokenize.hpp"
 
 using namespace merit;
 

@@ -17,7 +17,7 @@
 #include "merit/head/two_layer_head.hpp"
 #include "merit/loss/regression_loss.hpp"
 #include "merit/model/reward_model.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/nn/select_rows.hpp"
 #include "merit/testing/gradcheck.hpp"
 #include "merit/testing/random_forest.hpp"
 #include "merit/testing/values.hpp"

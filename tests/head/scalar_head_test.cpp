@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/nn/select_rows.hpp"
 #include "merit/testing/archetypes.hpp"
 #include "merit/testing/gradcheck.hpp"
 #include "merit/testing/values.hpp"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "loss/loss_checks.hpp"
-#include "merit/infer/targets.hpp"
+#include "merit/batch/targets.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 #include "merit/loss/hinge_loss.hpp"

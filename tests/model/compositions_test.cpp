@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/infer/batch.hpp"
+#include "merit/batch/batch.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/testing/gradcheck.hpp"
 #include "small_examples.hpp"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/infer/targets.hpp"
+#include "merit/batch/targets.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/model/fit.hpp"
 #include "merit/model/policy_set.hpp"

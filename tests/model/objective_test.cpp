@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "../backend/backends.hpp"
+#include "merit/batch/batch.hpp"
 #include "merit/head/lm_gain_bias_head.hpp"
-#include "merit/infer/batch.hpp"
 #include "merit/model/aliases.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/nn/select_rows.hpp"
 #include "merit/testing/gradcheck.hpp"
 #include "merit/testing/values.hpp"
 #include "small_examples.hpp"

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "merit/data/forest.hpp"
+#include "merit/forest/forest.hpp"
 
 namespace merit_test {
 

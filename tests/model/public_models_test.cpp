@@ -18,7 +18,7 @@
 #include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/data/forest.hpp"
+#include "merit/forest/forest.hpp"
 #include "merit/head/linear_head.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"

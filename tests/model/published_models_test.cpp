@@ -13,7 +13,7 @@
 
 #include "../io/temporary.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/data/apply_reading.hpp"
+#include "merit/forest/apply_reading.hpp"
 #include "merit/infer/probabilities.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/io/write_safetensors.hpp"

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/infer/batch.hpp"
+#include "merit/batch/batch.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/train/trainer.hpp"
 #include "small_examples.hpp"

@@ -8,7 +8,7 @@
 #include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/core/rng.hpp"
-#include "merit/data/example.hpp"
+#include "merit/forest/example.hpp"
 
 namespace merit_test {
 

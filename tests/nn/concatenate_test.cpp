@@ -5,7 +5,7 @@
 
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/nn/linear.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/nn/select_rows.hpp"
 #include "merit/testing/gradcheck.hpp"
 
 namespace concatenate_test {

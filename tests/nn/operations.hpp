@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/data/forest.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/forest/forest.hpp"
+#include "merit/nn/select_rows.hpp"
 #include "merit/testing/gradcheck.hpp"
 #include "merit/testing/values.hpp"
 

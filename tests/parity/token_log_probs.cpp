@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "merit/backend/eigen/eigen_backend.hpp"
-#include "merit/data/forest.hpp"
+#include "merit/forest/forest.hpp"
 #include "merit/head/language_model_head.hpp"
 #include "merit/io/json.hpp"
 #include "merit/loss/language_model_loss.hpp"

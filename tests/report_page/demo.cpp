@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "merit/core/rng.hpp"
-#include "merit/eval/report_page.hpp"
+#include "merit/page/report_page.hpp"
 
 using namespace merit;
 

@@ -10,7 +10,7 @@
 #include "merit/nn/activation.hpp"
 #include "merit/nn/linear.hpp"
 #include "merit/nn/norm.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/nn/select_rows.hpp"
 
 namespace tape_test {
 

@@ -17,7 +17,8 @@
 
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What merit needs to know of a backbone, on backend B.
 template <class Backbone, class B>
@@ -78,4 +79,5 @@ inline constexpr bool reads_features = requires {
   requires Backbone::reads_features;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -6,9 +6,10 @@
 #include "merit/backbone/backbone.hpp"
 #include "merit/core/field.hpp"
 #include "merit/nn/attention.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/nn/select_rows.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// hidden = mean of the embeddings of all tokens up to the row. With a scalar head this is a linear model of
 /// token frequencies; it knows nothing of order.
@@ -55,4 +56,5 @@ class BagOfTokens::Bound {
   std::uint32_t table_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -7,7 +7,8 @@
 #include "merit/core/field.hpp"
 #include "merit/nn/check.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// hidden = the feature vector that came with the completion. It has no parameters; the head learns alone.
 struct Features {
@@ -49,4 +50,5 @@ class Features::Bound {
   Features settings_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,9 +13,10 @@
 #include "merit/nn/attention.hpp"
 #include "merit/nn/linear.hpp"
 #include "merit/nn/norm.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/nn/select_rows.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A decoder of the GPT-2 family, by the numbers of its config.json.
 struct Gpt2 {
@@ -206,4 +207,5 @@ class Gpt2::Bound {
   std::uint32_t norm_bias_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -15,9 +15,10 @@
 #include "merit/nn/attention.hpp"
 #include "merit/nn/linear.hpp"
 #include "merit/nn/norm.hpp"
-#include "merit/nn/rows.hpp"
+#include "merit/nn/select_rows.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A decoder of the Llama family, by the numbers of its config.json.
 struct Llama {
@@ -348,4 +349,5 @@ class Llama::Bound {
   std::uint32_t unembedding_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/core/buffer.hpp"
 #include "merit/core/error.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// `rope_scaling` of a Hugging Face configuration. Fields that a kind does not use stay as by default: a
 /// checkpoint does not hold them.
@@ -209,4 +210,5 @@ class RotaryTable {
   Index capacity_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -5,7 +5,9 @@
 
 #include "merit/backend/operations.hpp"
 
-namespace merit::inline MERIT_ABI::detail {
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
 
 /// What the targets of a row say together, before its logits are overwritten.
 template <class T>
@@ -52,4 +54,6 @@ void finish_next_token_row(const NextTokenLossArguments<B>& a, Index row,
   }
 }
 
-}  // namespace merit::inline MERIT_ABI::detail
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -7,8 +7,7 @@
 //   B::Score       the type of scores and losses: float or double
 //   B::Space       the memory space of every view it is given
 //   B::Handle      what one thread of control needs to issue work: threads, scratch, streams, plans. Made
-//   from
-//                  B, passed first, never global
+//                  from B, passed first, never global
 //   B::Batch       a forest where this backend can read it, made by prepare(); it converts to a
 //                  ForestView<B::Space>
 //   B::name()      for logs and errors
@@ -34,11 +33,12 @@
 #include <string_view>
 #include <utility>
 
-#include "merit/backend/forest_view.hpp"
 #include "merit/core/enum_names.hpp"
 #include "merit/core/view.hpp"
+#include "merit/forest/forest_view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 enum class Write : std::uint8_t { assign, add };
 enum class Transpose : std::uint8_t { no, yes };
@@ -381,4 +381,5 @@ concept backend =
     };
 // clang-format on
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

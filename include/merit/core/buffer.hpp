@@ -9,7 +9,8 @@
 
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Every host block starts on a cache line; so does every slice that is rounded up to `alignment /
 /// sizeof(T)`.
@@ -68,4 +69,5 @@ class Buffer {
   Index size_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -10,7 +10,8 @@
 
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The element types a checkpoint may hold.
 enum class Dtype : std::uint8_t { f64, f32, f16, bf16 };
@@ -109,4 +110,5 @@ constexpr T number(Stored stored) {
   }
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The names of the values 0, 1, … of an enumeration. A specialisation beside it gives it its names:
 ///
@@ -55,4 +56,5 @@ E value_from_name(std::string_view what, std::string_view name) {
   throw ConfigError(detail::concat("found ", what, " \"", name, "\", expected one of: ", list_of_names<E>()));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

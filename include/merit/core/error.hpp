@@ -7,7 +7,8 @@
 
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The base of every exception merit throws on purpose.
 class Error : public std::runtime_error {
@@ -51,4 +52,5 @@ std::string concat(const Parts&... parts) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

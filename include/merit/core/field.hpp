@@ -30,7 +30,8 @@
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a number, or each number of a list, may be; it is finite in any case.
 struct ValueRange {
@@ -195,4 +196,5 @@ void validate(const Policy& policy) {
   if constexpr (requires { policy.validate(); }) policy.validate();
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

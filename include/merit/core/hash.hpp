@@ -6,7 +6,8 @@
 
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// FNV-1a, 64 bits (Fowler, Noll and Vo): xor each byte in, multiply by the prime. Saved models depend on it.
 constexpr std::uint64_t fnv1a(std::string_view bytes) {
@@ -18,4 +19,5 @@ constexpr std::uint64_t fnv1a(std::string_view bytes) {
   return hash;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -8,7 +8,8 @@
 #include "merit/core/enum_names.hpp"
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 enum class ScoreMeaning : std::uint8_t {
   per_completion,  // one number, or one an attribute, for a whole answer
@@ -22,4 +23,5 @@ template <>
 inline constexpr std::array<std::string_view, 5> enum_names<ScoreMeaning>{
     "per_completion", "per_token", "per_step", "per_state", "next_token"};
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

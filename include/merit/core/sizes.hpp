@@ -7,7 +7,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// a · b, or nothing when it does not fit.
 inline std::optional<Index> checked_product(Index a, Index b) {
@@ -34,4 +35,5 @@ Index size_sum(Index a, Index b, const What&... what) {
   return a + b;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -6,7 +6,8 @@
 #include "merit/core/dtype.hpp"
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Numbers in host memory, row-major, aligned to their elements. The memory stays as long as `owner`.
 struct StoredTensor {
@@ -15,4 +16,5 @@ struct StoredTensor {
   std::shared_ptr<const void> owner;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,7 +13,8 @@
 
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 struct ValueField;
 
@@ -187,4 +188,5 @@ inline std::string text_of(const Value& value) {
   return text;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

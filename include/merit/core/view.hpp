@@ -10,7 +10,8 @@
 #include "merit/core/dtype.hpp"
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Counts, sizes and offsets in memory.
 using Index = std::size_t;
@@ -132,4 +133,5 @@ decltype(auto) visit_stored(const WeightView<HostSpace>& weight, F&& f) {
   return f(view(float{}));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

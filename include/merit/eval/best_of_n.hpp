@@ -14,7 +14,8 @@
 #include "merit/eval/bootstrap.hpp"
 #include "merit/infer/vote.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The candidates of one problem.
 struct Candidates {
@@ -275,4 +276,5 @@ inline std::vector<BestOfNPoint> best_of_n_curve(std::span<const Candidates> pro
   return curve;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

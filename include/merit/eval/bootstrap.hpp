@@ -11,7 +11,8 @@
 #include "merit/core/rng.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A share and the interval that holds it with the stated confidence.
 struct Estimate {
@@ -111,4 +112,5 @@ inline Estimate mean_by_groups(std::span<const double> values, std::span<const I
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

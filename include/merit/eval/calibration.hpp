@@ -10,7 +10,8 @@
 #include "merit/core/error.hpp"
 #include "merit/infer/normalise.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The bin from b/bins up to (b + 1)/bins that holds p, of 0 to 1; the last one holds 1 too.
@@ -105,4 +106,5 @@ inline TemperatureReport report_temperature(std::span<const double> fit_logits,
   return report;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/eval/bootstrap.hpp"
 #include "merit/infer/vote.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 namespace detail {
 
@@ -172,4 +173,5 @@ inline FirstErrorReport report_first_errors(std::span<const FirstError> predicte
   return report;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/infer/aggregate.hpp"
 #include "merit/infer/vote.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// Pearson's correlation when value i counts weights[i] times; NaN when a side does not vary.
@@ -120,4 +121,5 @@ inline double kendall_correlation(std::span<const double> a, std::span<const dou
   return detail::require_correlation("kendall_correlation", detail::kendall_or_nan(a, b));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -20,7 +20,8 @@
 #include "merit/eval/classification.hpp"
 #include "merit/infer/vote.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// One completion with its score and its label.
 struct ScoredCompletion {
@@ -221,4 +222,5 @@ inline OutcomeReport report_outcomes(std::span<const ScoredCompletion> completio
   return report;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -9,12 +9,13 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/data/example.hpp"
 #include "merit/eval/bootstrap.hpp"
+#include "merit/forest/example.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A pair's credit: 1 if the chosen side is higher, 0 if lower, ½ for a tie.
 inline double pair_credit(double chosen, double rejected) {
@@ -107,4 +108,5 @@ PairReport evaluate_pairs(Model& model, std::span<const PreferenceExample> examp
   return report_pairs(score_pairs(model, examples, token_budget, on_progress), examples);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -15,7 +15,8 @@
 #include "merit/infer/aggregate.hpp"
 #include "merit/infer/vote.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The completions of one prompt with their scores, ranks, lengths and lines.
 struct ScoredRanking {
@@ -170,4 +171,5 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
   return report;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -15,7 +15,8 @@
 #include "merit/eval/correlation.hpp"
 #include "merit/infer/vote.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A completion with its predicted and its given rating.
 struct RatedCompletion {
@@ -193,4 +194,5 @@ inline ValueReport report_values(std::span<const PredictedReturn> states) {
   return report;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -17,7 +17,8 @@
 #include "merit/infer/aggregate.hpp"
 #include "merit/infer/vote.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A solution with a score for each step, such as P(good), and what is known of each step.
 struct ScoredSolution {
@@ -245,4 +246,5 @@ inline StepsReport report_steps(std::span<const ScoredSolution> solutions, doubl
   return report;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

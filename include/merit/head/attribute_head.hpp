@@ -9,7 +9,8 @@
 #include "merit/head/head.hpp"
 #include "merit/head/linear_scores.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Ratings of an answer's attributes, such as helpfulness and correctness, read at its last token (Wang et
 /// al. 2024, HelpSteer2). They are learned by regression; merge() makes one score of them for ranking.
@@ -51,4 +52,5 @@ class AttributeHead::Bound : public detail::LinearScores<B> {
                                 head.init_deviation, parameters) {}
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

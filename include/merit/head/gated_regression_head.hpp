@@ -15,7 +15,8 @@
 #include "merit/nn/activation.hpp"
 #include "merit/nn/concatenate.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A rating for each attribute at the last token, and a weight for each from a gate, a small network that
 /// reads the place where the answer begins (Wang et al. 2024, ArmoRM): score = Σ softmax(gate / temperature)
@@ -115,4 +116,5 @@ class GatedRegressionHead::Bound {
   std::vector<detail::LinearScores<B>> gate_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

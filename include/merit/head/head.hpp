@@ -25,7 +25,8 @@
 #include "merit/core/score_meaning.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A tokenised prompt and completion as a head sees it.
 struct SequenceShape {
@@ -136,4 +137,5 @@ concept head = std::copyable<Head> && requires {
   };
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -8,7 +8,8 @@
 #include "merit/core/field.hpp"
 #include "merit/head/head.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Whether a head is a JointHead.
 template <class Head>
@@ -80,4 +81,5 @@ template <class First, class Second>
 inline constexpr bool scores_completions<JointHead<First, Second>> =
     scores_completions<First> ? scores_completions<Second> : false;
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

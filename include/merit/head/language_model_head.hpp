@@ -8,7 +8,8 @@
 #include "merit/head/head.hpp"
 #include "merit/nn/linear.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Logits over the vocabulary at the token before each token of the answer, from the backbone's unembedding;
 /// no parameters of its own. Trained by LanguageModelLoss, which computes them a chunk of rows at a time.
@@ -40,4 +41,5 @@ class LanguageModelHead::Bound {
   Unembedding unembedding_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

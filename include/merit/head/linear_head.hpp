@@ -10,7 +10,8 @@
 #include "merit/head/head.hpp"
 #include "merit/head/linear_scores.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// scores = W · hidden (+ b), `Outputs` of them wherever a score of this meaning is read:
 ///
@@ -78,4 +79,5 @@ inline constexpr bool is_linear_head = false;
 template <ScoreMeaning Meaning, Index Outputs>
 inline constexpr bool is_linear_head<LinearHead<Meaning, Outputs>> = true;
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

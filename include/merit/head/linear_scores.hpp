@@ -7,7 +7,9 @@
 #include "merit/head/head.hpp"
 #include "merit/nn/linear.hpp"
 
-namespace merit::inline MERIT_ABI::detail {
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
 
 /// The settings that most heads have.
 template <class Head>
@@ -46,4 +48,6 @@ class LinearScores {
   std::uint32_t bias_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI::detail
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

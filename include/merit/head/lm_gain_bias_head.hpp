@@ -9,7 +9,8 @@
 #include "merit/head/head.hpp"
 #include "merit/nn/linear.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// score = gain · logit of a special token + bias, at each token of the answer: two parameters on top of the
 /// language model's unembedding (Cobbe et al. 2021), with which it is trained jointly. Stored as `score.gain`
@@ -62,4 +63,5 @@ class LmGainBiasHead::Bound {
   std::uint32_t bias_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

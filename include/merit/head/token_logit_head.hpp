@@ -14,7 +14,8 @@
 #include "merit/nn/concatenate.hpp"
 #include "merit/nn/linear.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The logits of `tokens`, which with two of them are the classes bad and good: Math-Shepherd's − and + (Wang
 /// et al. 2024), with steps ending in a token of their own; the no and yes of a reranker. It has no
@@ -80,4 +81,5 @@ class TokenLogitHead<Meaning, Count>::Bound {
   Unembedding unembedding_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/head/linear_scores.hpp"
 #include "merit/nn/activation.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// scores = W₂ · activation(W₁ · hidden + b₁) + b₂: one at the last token (TwoLayerHead), or those of the
 /// classes bad and good at each step's end (TwoLayerStepHead). Stored as `score.0.{weight,bias}` (inner, d)
@@ -72,4 +73,5 @@ class TwoLayers<Meaning, Outputs>::Bound {
   detail::LinearScores<B> down_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

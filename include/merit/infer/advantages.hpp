@@ -14,7 +14,8 @@
 #include "merit/core/view.hpp"
 #include "merit/infer/aggregate.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Where the score of a whole completion lands.
 enum class TerminalPlace {
@@ -173,4 +174,5 @@ inline std::vector<double> whiten(std::span<const double> values, Centre centre 
   return result;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -15,7 +15,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How the scores of tokens or steps become one. Higher is better with each. What a model was trained on
 /// decides which fits: labels that stop at the first error go with product or minimum, Monte-Carlo estimates
@@ -113,4 +114,5 @@ inline double aggregate(std::span<const double> scores, Aggregation aggregation,
   throw UsageError("found an aggregation that is none of the seven");
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -14,7 +14,8 @@
 #include "merit/core/view.hpp"
 #include "merit/infer/aggregate.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How the models' scores of one completion become one (Coste et al. 2024). Models must score on one scale:
 /// normalise each first.
@@ -68,4 +69,5 @@ inline std::vector<double> combine_models(std::span<const std::vector<double>> m
   return result;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

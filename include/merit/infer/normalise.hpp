@@ -12,7 +12,8 @@
 #include "merit/infer/aggregate.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// (score − mean) / deviation: scores of mean 0 and variance 1 over the set it was fitted on.
 struct Normalisation {
@@ -96,14 +97,12 @@ inline Temperature fit_temperature(std::span<const double> logits, std::span<con
   if (at_zero >= 0) {
     throw DataError(
         "fit_temperature: the logits say no more about the labels than a guess does, expected right ones to "
-        "be "
-        "higher");
+        "be higher");
   }
   if (at_infinity <= 0) {
     throw DataError(
         "fit_temperature: every logit has the sign of its label, so that no temperature is too small; "
-        "expected "
-        "held-out data with mistakes");
+        "expected held-out data with mistakes");
   }
   // In the unit of the largest logit: u = scale / T, from 0 up.
   const auto slopes = [&](double u, double& first, double& second) {
@@ -171,8 +170,7 @@ inline PlattScaling fit_platt(std::span<const double> scores, std::span<const do
   if (targets == PlattTargets::as_given && (highest_bad <= lowest_good || highest_good <= lowest_bad)) {
     throw DataError(
         "fit_platt: a threshold separates the labels, so that no slope is too steep; expected overlapping "
-        "scores "
-        "or smoothed targets");
+        "scores or smoothed targets");
   }
   const auto n = static_cast<double>(scores.size());
   const double upper = targets == PlattTargets::smoothed ? (good + 1) / (good + 2) : 1;
@@ -227,4 +225,5 @@ inline PlattScaling fit_platt(std::span<const double> scores, std::span<const do
   return {slope / unit.deviation, intercept - slope * unit.mean / unit.deviation};
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/infer/normalise.hpp"
 #include "merit/infer/score.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A logit as calibration on held-out data corrects it: scale · logit + offset.
 struct LogitCalibration {
@@ -95,4 +96,5 @@ std::vector<std::vector<double>> score_probabilities(Model& model, std::span<con
   return result;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

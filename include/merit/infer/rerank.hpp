@@ -9,7 +9,8 @@
 #include "merit/infer/probabilities.hpp"
 #include "merit/infer/vote.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Completions of one prompt. They are scored as one tree: what they share is computed once. A view; the
 /// sequences stay where they are.
@@ -96,4 +97,5 @@ Pick best_of_n(Model& model, std::span<const Sequence> completions, const Rerank
   return pick_best(score_candidates(model, completions, options));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -14,7 +14,8 @@
 #include "merit/infer/advantages.hpp"
 #include "merit/infer/rerank.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// When a completion is rewarded.
 enum class RewardTiming : std::uint8_t {
@@ -126,4 +127,5 @@ std::vector<std::vector<double>> score_rewards(Model& model, std::span<const Seq
   return rewards;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -7,10 +7,12 @@
 #include <utility>
 #include <vector>
 
-#include "merit/data/packing.hpp"
-#include "merit/infer/batch.hpp"
+#include "merit/batch/batch.hpp"
+#include "merit/forest/pack_by_budget.hpp"
+#include "merit/head/joint_head.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Called after each batch with how many examples are done.
 using OnProgress = std::function<void(Index done, Index total)>;
@@ -168,4 +170,5 @@ std::vector<PairScores> score_pairs(Model& model, std::span<const PreferenceExam
   return result;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -18,12 +18,13 @@
 #include <utility>
 #include <vector>
 
+#include "merit/batch/batch.hpp"
 #include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
-#include "merit/infer/batch.hpp"
 #include "merit/infer/rerank.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How wide, how far, and how strictly to search.
 struct StepSearchOptions {
@@ -231,4 +232,5 @@ class ModelStepScorer {
   BatchBuilder<Model> builder_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/core/view.hpp"
 #include "merit/infer/aggregate.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What was picked from a list. With ties the first of them is picked; `tied` says which could have been.
 struct Pick {
@@ -106,4 +107,5 @@ Vote majority(const Answers& answers) {
   return weighted_majority(answers, ones);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

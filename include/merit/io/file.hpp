@@ -32,7 +32,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// "cannot <doing> PATH: <what the system says about `error`>", thrown as IoError.
@@ -429,4 +430,5 @@ class AtomicDirectory {
   detail::FileDescriptor lock_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -10,7 +10,8 @@
 #include "merit/core/view.hpp"
 #include "merit/io/tensor_info.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The byte at `at` as an integer from 0 to 255.
@@ -219,4 +220,5 @@ inline void block_mxfp4(const std::byte* block, float* out) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -20,7 +20,8 @@
 #include "merit/io/ggml_blocks.hpp"
 #include "merit/io/tensor_info.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// One element type of GGUF files.
 struct GgmlType {
@@ -119,4 +120,5 @@ void dequantize(const GgmlType& type, const std::byte* bytes, T* out, Index coun
   }
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

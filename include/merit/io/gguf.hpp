@@ -35,7 +35,8 @@
 #include "merit/io/mapped_tensor.hpp"
 #include "merit/io/tensor_info.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// Walks over the head of a GGUF file through a small buffer, so that a file of any size costs the memory of
@@ -456,4 +457,5 @@ class GgufFile {
   std::unordered_map<std::string, Index> by_name_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

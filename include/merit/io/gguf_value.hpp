@@ -15,7 +15,8 @@
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// One value of a GGUF file's metadata. Integers of all widths are held in 64 bits, the rest as it is in the
 /// file. Arrays of numbers and strings are vectors of them; an array of arrays is a vector of values.
@@ -114,4 +115,5 @@ bool convert_gguf(const Held& held, T& out) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

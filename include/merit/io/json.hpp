@@ -26,7 +26,8 @@
 #include "merit/io/file.hpp"
 #include "merit/io/utf8.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 using Json = nlohmann::json;
 /// The same with the fields of objects in the order in which they stand, which chat templates write out.
@@ -388,4 +389,5 @@ T require(const Json& object, std::string_view name, std::string_view where) {
   return *std::move(value);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

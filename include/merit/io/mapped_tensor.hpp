@@ -11,7 +11,9 @@
 #include "merit/io/file.hpp"
 #include "merit/io/tensor_info.hpp"
 
-namespace merit::inline MERIT_ABI::detail {
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
 
 /// A file's memory, mapped when the first of its tensors is asked for. For one thread at a time.
 class MappedTensors {
@@ -35,4 +37,6 @@ class MappedTensors {
   std::shared_ptr<const std::byte> memory_;
 };
 
-}  // namespace merit::inline MERIT_ABI::detail
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -30,7 +30,8 @@
 #include "merit/io/mapped_tensor.hpp"
 #include "merit/io/tensor_info.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 namespace detail {
 
@@ -371,4 +372,5 @@ class SafetensorsDirectory {
   std::vector<std::string> unindexed_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,7 +16,8 @@
 #include "merit/core/sizes.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 static_assert(std::endian::native == std::endian::little, "files of tensors are little-endian");
 
@@ -131,4 +132,5 @@ Index first_non_finite(const T* values, Index count) {
 
 }  // namespace detail
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

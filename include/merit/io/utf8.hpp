@@ -6,7 +6,8 @@
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The offset of the first byte of the first sequence that is not UTF-8 (RFC 3629: no overlong forms, no
 /// surrogates, nothing above U+10FFFF), or `text.size()` when all of it is.
@@ -40,4 +41,5 @@ constexpr Index first_invalid_utf8(std::string_view text) {
   return text.size();
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

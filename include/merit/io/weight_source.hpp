@@ -12,7 +12,8 @@
 #include "merit/io/safetensors.hpp"
 #include "merit/io/tensor_info.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Named tensors of a checkpoint, under the names and in the shapes that Hugging Face gives them. Errors name
 /// the file and the tensor.
@@ -62,4 +63,5 @@ class SafetensorsWeights final : public WeightSource {
   SafetensorsDirectory files_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -25,7 +25,8 @@
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A tensor to be written: where its numbers are, row-major. Does not own them.
 struct TensorSource {
@@ -204,4 +205,5 @@ inline void write_safetensors_directory(const std::filesystem::path& directory,
   detail::remove_file(single);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/loss/loss.hpp"
 #include "merit/loss/numerics.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 struct BinaryLabel {
   std::uint32_t row = 0;
@@ -91,4 +92,5 @@ struct BinaryCrossEntropyLoss {
   }
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

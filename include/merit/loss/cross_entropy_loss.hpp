@@ -14,7 +14,8 @@
 #include "merit/loss/loss.hpp"
 #include "merit/loss/numerics.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The class of a step's label: −1 (bad), 0 (neutral), +1 (good) are 0, 1, 2 (Lightman et al. 2023).
 inline Index ternary_class(int label) {
@@ -174,4 +175,5 @@ struct CategoricalCrossEntropyLoss {
   friend bool operator==(const CategoricalCrossEntropyLoss&, const CategoricalCrossEntropyLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -7,7 +7,8 @@
 #include "merit/core/view.hpp"
 #include "merit/loss/numerics.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A number that knows its derivative by each of N variables. A plain number is a constant. The functions
 /// below are found without naming where they are from, so what is written for double
@@ -105,4 +106,5 @@ struct Dual {
   }
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -7,7 +7,8 @@
 #include "merit/core/view.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The arrays that a loss is evaluated on; the caller owns them.
 template <class Score>
@@ -72,4 +73,5 @@ double evaluate_loss(const Loss& loss, const typename Loss::Targets& targets,
   }
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

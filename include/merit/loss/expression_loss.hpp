@@ -21,7 +21,8 @@
 #include "merit/loss/ranking_targets.hpp"
 #include "merit/loss/regression_loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// f(chosen, rejected) of the scores of two completions, averaged over pairs by weight. The margin m of a
 /// pair is taken from the chosen score, and a soft label p makes it a pair both ways round:
@@ -179,4 +180,5 @@ struct GroupLoss {
   friend bool operator==(const GroupLoss&, const GroupLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

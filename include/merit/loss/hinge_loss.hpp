@@ -7,7 +7,8 @@
 #include "merit/loss/loss.hpp"
 #include "merit/loss/pair_targets.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The chosen completion should win by `margin`; a pair that does pulls no more (Joachims 2002, ranking SVM;
 /// Zhao et al. 2023, SLiC-HF). With Δ = r_chosen − r_rejected, averaged over pairs by weight:
@@ -56,4 +57,5 @@ struct HingeLoss {
   friend bool operator==(const HingeLoss&, const HingeLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -6,7 +6,8 @@
 #include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 template <class First, class Second>
 struct JointTargets {
@@ -66,4 +67,5 @@ struct JointLoss {
   friend bool operator==(const JointLoss&, const JointLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/core/view.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a loss over labelled rows is divided by.
 enum class Denominator : std::uint8_t {
@@ -98,4 +99,5 @@ constexpr auto label_smoothing_field(double Loss::*label_smoothing) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -9,7 +9,8 @@
 #include "merit/core/error.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The token that follows a row. Sequences that part there follow one row with several tokens.
 struct NextTokenTargets {
@@ -78,4 +79,5 @@ struct LanguageModelLoss {
   friend bool operator==(const LanguageModelLoss&, const LanguageModelLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

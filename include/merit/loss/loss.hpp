@@ -43,7 +43,8 @@
 #include "merit/core/score_meaning.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How many scores of a row a loss reads.
 enum class ScoreWidth : std::uint8_t {
@@ -155,4 +156,5 @@ concept loss = std::copyable<Loss> && requires(const Loss& settings, const typen
   mutable_targets.clear();
 } &&(is_joint_loss<Loss> || term_loss<Loss> || loop_loss<Loss, Score>);
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

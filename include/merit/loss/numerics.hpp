@@ -6,7 +6,8 @@
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// log(1 + eˣ) without overflow. Minus infinity gives 0.
 MERIT_CALLABLE inline double softplus(double x) {
@@ -50,4 +51,5 @@ MERIT_CALLABLE inline double log_add_exp(double a, double b) {
   return (a < b ? b : a) + std::log1p(std::exp(-std::abs(a - b)));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -6,7 +6,8 @@
 
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Pairs of rows. A row may take part in any number of pairs.
 struct PairTargets {
@@ -34,4 +35,5 @@ struct PairTargets {
   }
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -8,7 +8,8 @@
 #include "merit/loss/numerics.hpp"
 #include "merit/loss/pair_targets.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The negative log-likelihood of the preferences under Bradley & Terry 1952, −log σ(Δ) with Δ = r_chosen −
 /// r_rejected (Ouyang et al. 2022), which is log(1 + e^−Δ) (Askell et al. 2021), averaged over pairs by
@@ -58,4 +59,5 @@ struct PairwiseLoss {
   friend bool operator==(const PairwiseLoss&, const PairwiseLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/loss/numerics.hpp"
 #include "merit/loss/ranking_targets.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What equal ranks mean, named as in Cox regression, where they are deaths at the same time.
 enum class Ties : std::uint8_t {
@@ -117,4 +118,5 @@ struct PlackettLuceLoss {
   friend bool operator==(const PlackettLuceLoss&, const PlackettLuceLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

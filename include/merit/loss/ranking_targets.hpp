@@ -11,7 +11,8 @@
 #include "merit/core/view.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Groups of rows, one group a prompt, one row a completion, best first.
 struct RankingTargets {
@@ -90,4 +91,5 @@ struct RankingTargets {
   }
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -9,7 +9,8 @@
 #include "merit/fwd.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Numbers for scores. Several may name one score.
 struct RegressionTargets {
@@ -67,4 +68,5 @@ struct RegressionLoss {
   friend bool operator==(const RegressionLoss&, const RegressionLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

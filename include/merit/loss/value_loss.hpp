@@ -10,7 +10,8 @@
 #include "merit/core/field.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Returns for rows, a row being the token before an action: the state in which it is taken. Several may name
 /// one row.
@@ -18,8 +19,8 @@ struct ValueTargets {
   struct Value {
     std::uint32_t row = 0;
     double target = 0;  // the return R that followed
-    double old_value =
-        0;  // what the value function said when the rollout was made, NaN if unknown; read where clip > 0
+    /// What the value function said when the rollout was made, NaN if unknown; read where clip > 0.
+    double old_value = 0;
     double weight = 1;
 
     MERIT_CALLABLE Index size() const { return 1; }
@@ -85,4 +86,5 @@ struct ValueLoss {
   friend bool operator==(const ValueLoss&, const ValueLoss&) = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -19,7 +19,8 @@
 #include "merit/loss/value_loss.hpp"
 #include "merit/model/reward_model.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// One score an answer, learned from pairs (Bradley & Terry 1952; Ouyang et al. 2022).
 template <class Backbone = Llama, class Backend = EigenBackend<float>>
@@ -68,4 +69,5 @@ using TokenProcessRewardModel =
 template <class Backbone = Llama, class Backend = EigenBackend<float>>
 using ValueModel = RewardModel<Backbone, ValueHead, ValueLoss, Backend>;
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -29,7 +29,8 @@
 #include "merit/model/policy_json.hpp"
 #include "merit/model/saved_config.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 // --- writing ---
 
@@ -352,4 +353,5 @@ LoadReport load_model_parameters(const std::filesystem::path& path, Model& model
   return detail::load_parameters(path, model.parameters(), detail::settings_of(model), options);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -8,7 +8,8 @@
 
 #include "merit/core/version.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How a parameter is made of published tensors: they are read, row-major, in the order of `tensors`, and
 /// `compute` gives the parameter's values, row-major.
@@ -18,4 +19,5 @@ struct ComputedTensor {
   std::function<std::vector<double>(std::span<const std::vector<double>> values)> compute;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

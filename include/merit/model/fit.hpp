@@ -6,7 +6,8 @@
 #include "merit/loss/joint_loss.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Whether a head and a loss fit, or why they do not.
 enum class Fit : std::uint8_t {
@@ -61,4 +62,5 @@ struct FitOf<JointHead<HeadA, HeadB>, Loss> {
 template <class Head, class Loss>
 inline constexpr Fit fit = detail::FitOf<Head, Loss>::value;
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

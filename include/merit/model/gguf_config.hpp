@@ -22,7 +22,8 @@
 #include "merit/io/gguf.hpp"
 #include "merit/io/json.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The GGUF file that `path` stands for: itself, or the one .gguf file of a directory without safetensors.
 /// Nothing when it stands for none. Throws DataError when a directory has several.
@@ -305,4 +306,5 @@ inline Json gguf_config_json(const GgufFile& file) {
   return kind == "gpt2" ? detail::gguf_gpt2_json(fields) : detail::gguf_llama_json(fields);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

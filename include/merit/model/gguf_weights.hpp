@@ -24,7 +24,8 @@
 #include "merit/model/gguf_config.hpp"
 #include "merit/model/weight_files.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 struct GgufName {
@@ -217,4 +218,5 @@ inline std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& p
   return std::make_unique<SafetensorsWeights>(path);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -17,7 +17,8 @@
 #include "merit/io/tensor_info.hpp"
 #include "merit/io/weight_source.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What is known of a tensor before it is read.
 struct PublishedTensor {
@@ -147,4 +148,5 @@ class HeadTensors {
 
 }  // namespace detail
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

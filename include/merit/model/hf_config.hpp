@@ -26,7 +26,8 @@
 #include "merit/io/json.hpp"
 #include "merit/model/gguf_config.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A backbone chosen at run time.
 using BackboneConfig = std::variant<Llama, Gpt2, BagOfTokens, Features>;
@@ -454,4 +455,5 @@ inline Json backbone_config_json(const BackboneConfig& config, const HfTask& tas
   return std::visit([&](const auto& backbone) { return backbone_config_json(backbone, task); }, config);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

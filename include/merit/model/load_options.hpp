@@ -13,7 +13,8 @@
 #include "merit/io/weight_source.hpp"
 #include "merit/model/computed_tensor.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 struct LoadOptions {
   bool allow_missing_head = false;    // a language model without one, or with another kind: it stays as it is
@@ -115,4 +116,5 @@ inline bool is_known_extra(std::string_view name) {
 
 }  // namespace detail
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,7 +16,8 @@
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// merit.json: what a score of this model means and how its text became tokens. The first part is filled in
 /// from the model when it is written.
@@ -223,4 +224,5 @@ struct SaveOptions {
   std::vector<SavedFile> files = {};  // what else the directory holds: tokenizer and chat template
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

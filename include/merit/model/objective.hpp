@@ -18,7 +18,9 @@
 #include "merit/nn/next_token_loss.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI::detail {
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
 
 /// Scores brought to the host, in storage that is kept.
 template <class B>
@@ -226,4 +228,6 @@ class Objective<JointHead<HeadA, HeadB>, JointLoss<LossA, LossB>, B> {
   Objective<HeadB, LossB, B> second_;
 };
 
-}  // namespace merit::inline MERIT_ABI::detail
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -17,7 +17,8 @@
 #include "merit/io/json.hpp"
 #include "merit/model/model_card.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// What the type of a policy says beside its name and settings.
@@ -115,4 +116,5 @@ void read_settings(const Json& json, const std::string& where, Policy& policy) {
   }
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -8,7 +8,7 @@
 #include <utility>
 #include <variant>
 
-#include "merit/core/record_kind.hpp"
+#include "merit/forest/record_kind.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/attribute_head.hpp"
 #include "merit/head/gated_regression_head.hpp"
@@ -29,7 +29,8 @@
 #include "merit/loss/value_loss.hpp"
 #include "merit/model/fit.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Cobbe et al.'s verifier: one token's logit, beside the language model.
 using VerifierHead = JointHead<LmGainBiasHead, LanguageModelHead>;
@@ -138,4 +139,5 @@ void for_each_type(const F& f) {
   (std::make_index_sequence<std::variant_size_v<Variant>>());
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

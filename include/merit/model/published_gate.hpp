@@ -18,7 +18,9 @@
 #include "merit/model/computed_tensor.hpp"
 #include "merit/model/head_tensors.hpp"
 
-namespace merit::inline MERIT_ABI::detail {
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
 
 inline constexpr double batch_norm_epsilon = 1e-5;  // PyTorch's, which no published config changes
 
@@ -179,4 +181,6 @@ inline GatedRegressionHead gated_head(const HeadTensors& tensors, Index hidden_w
   return head;
 }
 
-}  // namespace merit::inline MERIT_ABI::detail
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,15 +16,16 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/core/reading_rule.hpp"
 #include "merit/core/score_meaning.hpp"
+#include "merit/forest/reading_rule.hpp"
 #include "merit/io/json.hpp"
 #include "merit/model/computed_tensor.hpp"
 #include "merit/model/head_tensors.hpp"
 #include "merit/model/policy_set.hpp"
 #include "merit/model/published_gate.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a user says of a head, which goes before what the files say.
 struct HeadRequest {
@@ -429,4 +430,5 @@ inline std::optional<PublishedHead> recognise_head(const Json& config,
   return detail::HeadFinder(config, tensors, where, request).find();
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

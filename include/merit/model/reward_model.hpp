@@ -13,7 +13,8 @@
 #include "merit/model/objective.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 // One line for each way in which four types may not make a model. What the user reads names the policy that
@@ -22,8 +23,8 @@ template <class Backbone, class Head, class Loss, class Backend>
 struct CheckPolicies {
   static_assert(backend<Backend>,
                 "merit: the 4th argument of RewardModel, Backend, is not a backend: expected a type with "
-                "every operation "
-                "of merit/backend/operations.hpp. Use EigenBackend<float> or ReferenceBackend<double>.");
+                "every operation of merit/backend/operations.hpp. Use EigenBackend<float> or "
+                "ReferenceBackend<double>.");
   static_assert(
       !backend<Backend> || backbone<Backbone, Backend>,
       "merit: the 1st argument of RewardModel, Backbone, is not a backbone: expected the members of "
@@ -250,6 +251,8 @@ class RewardModel {
       return outputs();
     }
   }
+  /// Whether it scores feature vectors and no tokens.
+  bool wants_features() const { return reads_features<Backbone>; }
   Parameters<Backend>& parameters() { return parameters_; }
   const Parameters<Backend>& parameters() const { return parameters_; }
   typename Backend::Handle& handle() { return handle_; }
@@ -291,4 +294,5 @@ class RewardModel {
   Var hidden_;                     // its hidden rows
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

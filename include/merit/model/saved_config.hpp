@@ -6,8 +6,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "merit/core/reading_rule.hpp"
 #include "merit/core/score_meaning.hpp"
+#include "merit/forest/reading_rule.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/attribute_head.hpp"
 #include "merit/head/gated_regression_head.hpp"
@@ -16,7 +16,8 @@
 #include "merit/head/two_layer_head.hpp"
 #include "merit/model/hf_config.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 namespace detail {
 
@@ -96,4 +97,5 @@ struct GateConstants {
 
 }  // namespace detail
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -9,7 +9,8 @@
 
 #include "merit/core/error.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Throws DataError where a folder holds an adapter, whose weights are only a difference to another model's,
 /// or has its weights as pickles and in no other format.
@@ -40,4 +41,5 @@ inline void check_weight_files(const std::filesystem::path& folder) {
       "model again in that format"));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

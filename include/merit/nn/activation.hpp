@@ -4,7 +4,8 @@
 #include "merit/nn/check.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 template <class B>
@@ -53,4 +54,5 @@ Var activate(Tape<B>& tape, Var x, ActivationFunction kind) {
   return out;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -7,7 +7,8 @@
 #include "merit/nn/check.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Columns [begin, begin + width) of a variable: the queries inside a joint query-key-value product.
 struct Columns {
@@ -173,4 +174,5 @@ Var path_mean(Tape<B>& tape, const typename Tape<B>::Types::Forest& forest, Var 
   return out;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -4,7 +4,9 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI::detail {
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
 
 /// Throws unless found == expected.
 inline void check_extent(const char* operation, const char* what, Index found, Index expected) {
@@ -13,4 +15,6 @@ inline void check_extent(const char* operation, const char* what, Index found, I
   }
 }
 
-}  // namespace merit::inline MERIT_ABI::detail
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -4,7 +4,8 @@
 #include "merit/nn/check.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 template <class B>
@@ -39,4 +40,5 @@ Var concatenate(Tape<B>& tape, Var left, Var right) {
   return out;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

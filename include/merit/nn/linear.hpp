@@ -4,7 +4,8 @@
 #include "merit/nn/check.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How a checkpoint stores a weight: (out, in) as in a Linear layer, or (in, out) as in GPT-2's Conv1D.
 enum class Layout : std::uint8_t { out_in, in_out };
@@ -98,4 +99,5 @@ Var linear(Tape<B>& tape, Var x, const ParameterSlice& weight, const ParameterSl
   return out;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -9,7 +9,8 @@
 #include "merit/nn/check.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Which tokens follow which hidden rows, by row, on the host. The storage is kept from step to step.
 template <class Stat>
@@ -91,4 +92,5 @@ double next_token_loss(Tape<B>& tape, Var hidden, const ParameterSlice& unembedd
   return total;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

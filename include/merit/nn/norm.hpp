@@ -4,7 +4,8 @@
 #include "merit/nn/check.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The same memory as rows of `width` elements.
@@ -117,4 +118,5 @@ Var layer_norm(Tape<B>& tape, Var x, const ParameterSlice& weight, const Paramet
   return out;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

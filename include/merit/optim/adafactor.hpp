@@ -10,7 +10,8 @@
 
 #include "merit/optim/optimizer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// As PyTorch computes it, with its defaults. At step t, for each tensor of n elements:
 ///   share = t^beta2_decay                                  (1 − β₂ of the step)
@@ -136,4 +137,5 @@ class Adafactor::Bound final : public BoundOptimizer<B> {
   detail::StatBlock<B> moments_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

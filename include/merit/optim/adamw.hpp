@@ -7,7 +7,8 @@
 
 #include "merit/optim/optimizer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// With PyTorch's names, meaning and defaults. At step t, from gradient g and moments m and v that start at
 /// 0:
@@ -83,4 +84,5 @@ class AdamW::Bound final : public BoundOptimizer<B> {
   detail::StatBlock<B> first_, second_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

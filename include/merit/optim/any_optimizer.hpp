@@ -11,7 +11,8 @@
 #include "merit/optim/muon.hpp"
 #include "merit/optim/sgd.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The settings of one of them. A program chooses at run time, and a trainer is compiled once for all.
 using AnyOptimizer = std::variant<AdamW, Sgd, Adafactor, Lion, Muon>;
@@ -35,4 +36,5 @@ std::unique_ptr<BoundOptimizer<B>> bind_optimizer(const AnyOptimizer& any, Param
       any);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -5,7 +5,8 @@
 
 #include "merit/optim/momentum_optimizer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// With the defaults of the paper. From gradient g and momentum m that starts at 0:
 ///   w = w − rate · (sign(β₁·m + (1 − β₁)·g) + weight_decay · w)
@@ -53,4 +54,5 @@ class Lion::Bound final : public detail::MomentumOptimizer<B, Lion> {
   using detail::MomentumOptimizer<B, Lion>::MomentumOptimizer;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

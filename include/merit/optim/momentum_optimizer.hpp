@@ -5,7 +5,9 @@
 
 #include "merit/optim/optimizer.hpp"
 
-namespace merit::inline MERIT_ABI::detail {
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
 
 /// Settings say by step(learning_rate, gradient_scale, weight_decay) how weights move that take that decay,
 /// and by keeps_momentum() whether anything is kept.
@@ -40,4 +42,6 @@ class MomentumOptimizer : public BoundOptimizer<B> {
   StatBlock<B> momentum_;
 };
 
-}  // namespace merit::inline MERIT_ABI::detail
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

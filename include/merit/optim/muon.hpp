@@ -9,7 +9,8 @@
 
 #include "merit/optim/adamw.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// As PyTorch computes it, in the type of the parameters (PyTorch: in bfloat16). For each matrix (M, N)
 /// inside a layer (ParameterSpec::hidden), from gradient g and momentum m that starts at 0:
@@ -184,4 +185,5 @@ class Muon::Bound final : public BoundOptimizer<B> {
   detail::StatBlock<B> kept_, room_, gram_, polynomial_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/core/field.hpp"
 #include "merit/tape/parameters.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What an optimizer keeps for a tensor, under the name that it has in a checkpoint.
 template <class B>
@@ -118,4 +119,5 @@ void for_each_range(const Parameters<B>& parameters, double weight_decay, F f) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

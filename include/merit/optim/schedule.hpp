@@ -11,7 +11,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// rate(step) rises linearly to `peak` over the warm-up steps, then falls towards `floor` · peak, which it
 /// would reach at the step after the last.
@@ -59,4 +60,5 @@ struct Schedule {
 template <>
 inline constexpr std::array<std::string_view, 3> enum_names<Schedule::Decay>{"constant", "linear", "cosine"};
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -5,7 +5,8 @@
 
 #include "merit/optim/momentum_optimizer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// As PyTorch's SGD without dampening (Sutskever et al. 2013 for the two kinds of momentum):
 ///   g = g + weight_decay · w          (an L2 penalty that goes through the momentum, as PyTorch has it;
@@ -57,4 +58,5 @@ class Sgd::Bound final : public detail::MomentumOptimizer<B, Sgd> {
   using detail::MomentumOptimizer<B, Sgd>::MomentumOptimizer;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

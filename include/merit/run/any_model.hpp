@@ -10,14 +10,15 @@
 #include <variant>
 #include <vector>
 
-#include "merit/data/example.hpp"
+#include "merit/forest/example.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/model/model_card.hpp"
 #include "merit/run/model_set.hpp"
 #include "merit/run/scoring_model.hpp"
 #include "merit/train/trainer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 // ---- What models learn from and score ---
 
@@ -69,4 +70,5 @@ struct ModelSettings {
   bool scores_only = false;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -4,9 +4,10 @@
 #include <string>
 
 #include "merit/core/error.hpp"
-#include "merit/data/record.hpp"
+#include "merit/records/record.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The kind that a name means: those of records, and "value" for rollouts. Throws ConfigError; `where` says
 /// where the name stands.
@@ -32,4 +33,5 @@ inline void check_form(RecordForm form, bool wants_features, const SourcePositio
                                   : "feature vectors, which is what the backbone features reads"));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,7 +16,8 @@
 #include "merit/model/policy_json.hpp"
 #include "merit/model/policy_set.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Whether a backbone can carry a head: vectors have no tokens to score, and a bag of tokens no unembedding.
 template <class Backbone, class Head>
@@ -103,4 +104,5 @@ inline AnyHead head_from(const Json& card_head, const std::string& where) {
   return *std::move(head);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

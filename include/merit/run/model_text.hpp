@@ -8,7 +8,8 @@
 #include "merit/text/any_tokenizer.hpp"
 #include "merit/text/conversation_template.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How text becomes tokens, and the files that say so.
 struct ModelText {
@@ -17,4 +18,5 @@ struct ModelText {
   std::vector<SavedFile> files = {};                              // what a saved model keeps of it
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

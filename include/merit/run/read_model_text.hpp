@@ -18,7 +18,8 @@
 #include "merit/text/conversation_template.hpp"
 #include "merit/text/text_files.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// A model's usual template, and another one for conversations with tools, as transformers chooses between
@@ -82,4 +83,5 @@ inline ModelText text_named(const std::string& name) {
   return *std::move(text);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,8 +13,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/core/reading_rule.hpp"
-#include "merit/data/tokenize_options.hpp"
+#include "merit/forest/reading_rule.hpp"
 #include "merit/infer/aggregate.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/gguf.hpp"
@@ -31,8 +30,10 @@
 #include "merit/run/read_model_text.hpp"
 #include "merit/run/saved_model.hpp"
 #include "merit/text/any_tokenizer.hpp"
+#include "merit/tokens/tokenize_options.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The tokenization options that a card holds.
@@ -268,11 +269,11 @@ inline SavedModel read_saved_model(const std::filesystem::path& place, const Ope
       saved.tokenize.step_layout != StepLayout::chat_turns) {
     saved.note_on_strings =
         "a prompt and a completion that are strings are read as plain text, as they stand; strings_as_chat "
-        "makes them a "
-        "user's message and the assistant's answer in the model's chat template";
+        "makes them a user's message and the assistant's answer in the model's chat template";
   }
   fit_to_backbone(saved.backbone, *saved.tokenizer, saved.tokenize);
   return saved;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

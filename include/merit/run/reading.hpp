@@ -16,7 +16,8 @@
 #include "merit/model/model_card.hpp"
 #include "merit/run/scoring_model.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How the scores of a model are read.
 struct Reading {
@@ -122,4 +123,5 @@ inline double shown_score(double score, const Reading& reading) {
   return score;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

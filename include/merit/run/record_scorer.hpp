@@ -12,16 +12,17 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
-#include "merit/data/data_counts.hpp"
-#include "merit/data/record.hpp"
-#include "merit/data/steps_of_text.hpp"
-#include "merit/data/tokenize.hpp"
+#include "merit/records/record.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/saved_model.hpp"
 #include "merit/run/scoring_model.hpp"
+#include "merit/tokens/data_counts.hpp"
+#include "merit/tokens/steps_of_text.hpp"
+#include "merit/tokens/tokenize.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a model says of one completion.
 struct CompletionScore {
@@ -228,4 +229,5 @@ class RecordScorer {
   Index waiting_tokens_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/data/tokenize_options.hpp"
 #include "merit/io/json.hpp"
 #include "merit/model/computed_tensor.hpp"
 #include "merit/model/hf_config.hpp"
@@ -23,8 +22,10 @@
 #include "merit/run/model_text.hpp"
 #include "merit/text/any_tokenizer.hpp"
 #include "merit/text/conversation_template.hpp"
+#include "merit/tokens/tokenize_options.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a checkpoint says about itself.
 struct SavedModel {
@@ -162,4 +163,5 @@ inline void fit_to_backbone(const BackboneConfig& backbone, const AnyTokenizer& 
   if (positions != 0 && options.max_tokens > positions) options.max_tokens = positions;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

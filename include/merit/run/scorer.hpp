@@ -12,7 +12,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
-#include "merit/data/record.hpp"
+#include "merit/records/record.hpp"
 #include "merit/run/read_saved_model.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
@@ -21,7 +21,8 @@
 #include "merit/run/typed_scoring.hpp"
 #include "merit/text/message.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// An answer and its score, for an order of several.
 struct RankedAnswer {
@@ -162,4 +163,5 @@ Scorer open(const std::filesystem::path& place, const OpenOptions& options = {})
   return Scorer(std::move(saved), std::move(model));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

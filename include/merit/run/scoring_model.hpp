@@ -7,11 +7,12 @@
 
 #include "merit/core/score_meaning.hpp"
 #include "merit/core/view.hpp"
-#include "merit/data/example.hpp"
+#include "merit/forest/example.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/model/load_options.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Sequences to be scored together as one tree, so that what they share is computed once.
 struct Family {
@@ -37,4 +38,5 @@ class ScoringModel {
   virtual double merged(std::span<const double> rows) const = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

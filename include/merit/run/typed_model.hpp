@@ -17,7 +17,8 @@
 #include "merit/run/typed_scoring.hpp"
 #include "merit/train/checkpoint.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Whether the labels of an example are about what the head scores.
 template <class Example>
@@ -178,4 +179,5 @@ std::unique_ptr<AnyModel> make_model(const BackboneConfig& backbone, const Model
       backbone);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

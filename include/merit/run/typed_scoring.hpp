@@ -18,7 +18,8 @@
 #include "merit/run/model_set.hpp"
 #include "merit/run/scoring_model.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A RewardModel as a ScoringModel, or as what is derived of it.
 template <class Model, class Interface = ScoringModel>
@@ -112,4 +113,5 @@ std::unique_ptr<ScoringModel> make_scoring_model(const BackboneConfig& backbone,
       backbone);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/backend/operations.hpp"
 #include "merit/core/buffer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A bump allocator of bytes in the backend's memory. Pointers stay valid until reset() or a rewind() before
 /// them.
@@ -85,4 +86,5 @@ class Arena {
   Mark at_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

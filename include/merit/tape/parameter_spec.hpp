@@ -8,7 +8,8 @@
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How a tensor starts: zeros, ones, or normal with a standard deviation.
 struct Init {
@@ -55,4 +56,5 @@ struct ParameterSlice {
   }
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

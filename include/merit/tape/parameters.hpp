@@ -26,7 +26,15 @@
 #include "merit/core/stored_tensor.hpp"
 #include "merit/tape/parameter_spec.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// Where a gradient goes and how: the first writer of a step assigns, later writers add.
+template <class Matrix>
+struct GradientTarget {
+  Matrix view;
+  Write write;
+};
 
 /// The declared tensors and, after allocate(), their values in the backend's memory; the gradients of the
 /// trained ones from the first begin_gradients() on.
@@ -261,13 +269,8 @@ class Parameters {
     return slice.present() && tensors_[slice.first].spec.trainable;
   }
 
-  /// Where a gradient goes and how: the first writer of a step assigns, later writers add. Who writes some
-  /// rows or columns only always adds, to zeros where nobody wrote before.
-  struct Target {
-    typename Types::StatMatrix view;
-    Write write;
-  };
-  Target gradient_target(const ParameterSlice& slice) {
+  /// Who writes some rows or columns only always adds, to zeros where nobody wrote before.
+  GradientTarget<typename Types::StatMatrix> gradient_target(const ParameterSlice& slice) {
     allocate_gradients();
     bool any = false;
     bool all = true;
@@ -476,4 +479,5 @@ class Parameters {
   Index decayed_ = 0;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -14,7 +14,8 @@
 #include "merit/tape/arena.hpp"
 #include "merit/tape/parameters.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A variable on a tape: a number, not a pointer, so that it survives anything the tape does with memory.
 struct Var {
@@ -45,7 +46,6 @@ class Tape {
   Parameters<B>& parameters() { return *parameters_; }
 
   // --- forward
-  // -----------------------------------------------------------------------------------------------
 
   /// Without recording the tape keeps values only: scoring.
   bool recording() const { return recording_; }
@@ -143,14 +143,9 @@ class Tape {
   }
 
   // --- backward
-  // ----------------------------------------------------------------------------------------------
 
-  struct Target {
-    typename Types::Matrix view;
-    Write write;
-  };
   /// Where the gradient of `v` goes. Requires needs_gradient(v).
-  Target gradient_target(Var v) {
+  GradientTarget<typename Types::Matrix> gradient_target(Var v) {
     slots_[v.id].written_by_name = true;
     Slot& slot = slots_[slots_[v.id].owner];
     const bool first = !slot.written;
@@ -162,7 +157,7 @@ class Tape {
   }
   /// The same for operations that write a part or can only add: zeroed before its first use.
   typename Types::Matrix gradient_to_add(Var v) {
-    const Target target = gradient_target(v);
+    const auto target = gradient_target(v);
     if (target.write == Write::assign) B::fill(*handle_, target.view.flat(), Activation{0});
     return target.view;
   }
@@ -178,7 +173,6 @@ class Tape {
   void backward() { run_back_to(no_node); }
 
   // --- memory
-  // ------------------------------------------------------------------------------------------------
 
   /// Forgets the step, keeps the memory.
   void reset() {
@@ -252,7 +246,7 @@ class Tape {
     void backward(Tape& tape) const {
       const Mark mark = tape.mark();
       const Var again = function(tape, input);
-      const Target target = tape.gradient_target(again);
+      const auto target = tape.gradient_target(again);
       B::copy(tape.handle(), tape.gradient(out), target.write, target.view);
       tape.run_back_to(mark.last);
       tape.rewind(mark);
@@ -323,4 +317,5 @@ class Tape {
   bool recording_ = true;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/head/head.hpp"
 #include "merit/loss/loss.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// hidden = zero, whatever the tokens; no parameters.
 struct BackboneArchetype {
@@ -100,4 +101,5 @@ static_assert(head<HeadArchetype<>, ReferenceBackend<double>>);
 static_assert(loss<LossArchetype<>, double> && term_loss<LossArchetype<>>);
 static_assert(loss<LoopLossArchetype<>, double> && !term_loss<LoopLossArchetype<>>);
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

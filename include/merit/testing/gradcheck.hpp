@@ -16,7 +16,8 @@
 #include "merit/loss/evaluate_loss.hpp"
 #include "merit/tape/tape.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 struct GradientCheckOptions {
   double step = 1e-5;      // of the differences, times the number's magnitude where that is above 1
@@ -283,4 +284,5 @@ GradientReport check_loss_gradient(const Loss& loss, std::vector<double> scores,
   return detail::judge_gradients({tensor});
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

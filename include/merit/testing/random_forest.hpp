@@ -6,9 +6,10 @@
 
 #include "merit/core/rng.hpp"
 #include "merit/core/view.hpp"
-#include "merit/data/forest.hpp"
+#include "merit/forest/forest.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Sizes are drawn uniformly from 1 to the given maximum.
 struct RandomForestShape {
@@ -72,4 +73,5 @@ inline RandomForest random_forest(Rng& rng, const RandomForestShape& shape = {})
   return forest;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -8,7 +8,8 @@
 
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Relative tolerances by the type that computed.
 template <class T>
@@ -52,4 +53,5 @@ double relative_error(const std::vector<A>& a, const std::vector<B>& b) {
   return relative_error(VectorView<const A>(a), VectorView<const B>(b));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

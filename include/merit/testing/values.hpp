@@ -6,7 +6,8 @@
 #include "merit/core/error.hpp"
 #include "merit/tape/parameters.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The values of tensor i, row-major.
 template <class B>
@@ -24,4 +25,5 @@ typename B::Stat value_at(const Parameters<B>& parameters, const ParameterSlice&
   return values_of(parameters, slice.first).at(slice.begin + row * slice.stride + col);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

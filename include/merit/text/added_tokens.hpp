@@ -19,7 +19,8 @@
 #include "merit/text/unicode.hpp"
 #include "merit/text/vocabulary.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 struct AddedToken {
@@ -204,4 +205,5 @@ class AddedTokens {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -10,7 +10,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// Bytes [begin, end) of the text that is encoded.
@@ -190,4 +191,5 @@ struct Pieces {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

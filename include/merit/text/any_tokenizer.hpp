@@ -18,7 +18,8 @@
 #include "merit/text/tokenizer.hpp"
 #include "merit/text/word_tokenizer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Any tokenizer, itself a tokenizer; what it holds is shared by its copies. ByteTokenizer when nothing is
 /// said.
@@ -116,4 +117,5 @@ inline AnyTokenizer make_tokenizer(std::string_view name) {
                      "(records of token ids below N)"));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

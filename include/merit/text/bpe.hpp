@@ -19,7 +19,8 @@
 #include "merit/text/unicode.hpp"
 #include "merit/text/word_cache.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// What a BPE model says of itself besides pieces and merges.
@@ -273,4 +274,5 @@ inline std::unique_ptr<const TokenModel> read_bpe(const Component& c, bool bytes
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,7 +13,8 @@
 #include "merit/text/description.hpp"
 #include "merit/text/split_rules.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What the two files do not say.
 struct BpeFilesOptions {
@@ -108,4 +109,5 @@ inline Json describe_bpe_files(const std::filesystem::path& vocabulary_file,
   return detail::description_of(std::move(parts));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

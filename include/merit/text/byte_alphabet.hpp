@@ -9,7 +9,8 @@
 #include "merit/text/aligned_text.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The character of a byte, as GPT-2 has it: bytes that are printable in Latin-1 stand for themselves, the
@@ -60,4 +61,5 @@ inline void to_byte_alphabet(AlignedText& text) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -8,7 +8,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Ids 0 to 255 are the bytes themselves and 256 ends a sequence, as in ByT5 (Xue et al., 2022) but for the
 /// place of the special token.
@@ -38,4 +39,5 @@ class ByteTokenizer {
   std::string name() const { return "bytes"; }
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -23,7 +23,8 @@
 #include "merit/text/jinja/parser.hpp"
 #include "merit/text/message.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The value of a field; nothing where there is none or it is None.
@@ -244,4 +245,5 @@ class ChatTemplate final : public ConversationTemplate {
   Settings settings_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -9,7 +9,8 @@
 #include "merit/io/json.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// One object of a tokenizer.json and the path to it, for errors.
@@ -100,4 +101,5 @@ struct Pattern {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,7 +13,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/message.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// How a conversation is to be rendered, beside its messages. The names are those of transformers'
 /// apply_chat_template.
@@ -97,4 +98,5 @@ inline RenderedText render_apart(const ConversationTemplate& with, std::span<con
                      "; expected a template that keeps what came before"));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -14,7 +14,8 @@
 #include "merit/text/regex.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// How many bytes of `bytes`, which do not begin with a character, one U+FFFD stands for: the longest
@@ -269,4 +270,5 @@ inline std::vector<std::unique_ptr<const Decoder>> read_decoders(const Component
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -20,7 +20,8 @@
 #include "merit/text/byte_alphabet.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A piece that is found in a text as a whole, before the model of the tokenizer sees the text.
 struct WholePiece {
@@ -253,4 +254,5 @@ inline std::string base64_text(std::string_view bytes) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -23,7 +23,8 @@
 #include "merit/text/split_rules.hpp"
 #include "merit/text/wordpiece_file.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What the fields "tokenizer.*" of a GGUF file say. Ids and truth values are nothing where the file is
 /// silent.
@@ -311,4 +312,5 @@ inline Json describe_gguf(const GgufVocabulary& vocabulary, const std::string& w
                                  " (tokenizer.ggml.model), expected one of: gpt2, llama, bert, t5, gemma4"));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -14,14 +14,14 @@
 #include "merit/text/sentencepiece_description.hpp"
 #include "merit/text/sentencepiece_model.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Reads a vocabulary of llama2.c: int32 longest piece, and then for each piece a float score, an int32
 /// length and the bytes, all little-endian. Ids 0, 1 and 2 are the unknown, the first and the last token
-/// (written "\n<s>\n" and
-/// "\n</s>\n" in such files), the next 256 the single bytes. A space stands as it is; a text gets one before
-/// it. Throws DataError: a file that ends within a piece, a length below 1 or beyond the longest, fewer than
-/// 259 pieces, other pieces where the bytes are expected.
+/// (written "\n<s>\n" and "\n</s>\n" in such files), the next 256 the single bytes. A space stands as it is;
+/// a text gets one before it. Throws DataError: a file that ends within a piece, a length below 1 or beyond
+/// the longest, fewer than 259 pieces, other pieces where the bytes are expected.
 inline SentencePieceModel parse_llama2c_vocabulary(std::string_view bytes, const std::string& where) {
   using detail::concat;
   Index at = 0;
@@ -84,4 +84,5 @@ inline Json describe_llama2c_vocabulary(std::string_view bytes, const std::strin
   return describe_sentencepiece(parse_llama2c_vocabulary(bytes, where), where, {.add_bos = true});
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

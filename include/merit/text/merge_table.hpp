@@ -14,7 +14,8 @@
 #include "merit/io/json.hpp"
 #include "merit/text/vocabulary.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 struct Merge {
@@ -194,4 +195,5 @@ inline void merge_symbols(const MergeTable& merges, std::vector<Symbol>& symbols
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -5,7 +5,8 @@
 
 #include "merit/core/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// One turn of a conversation.
 struct Message {
@@ -19,4 +20,5 @@ struct Message {
   bool operator==(const Message&) const = default;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

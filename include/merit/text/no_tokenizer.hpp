@@ -9,7 +9,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Knows how many ids there are and refuses text.
 class NoTokenizer {
@@ -36,4 +37,5 @@ class NoTokenizer {
   Index vocabulary_size_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,7 +16,8 @@
 #include "merit/text/unicode.hpp"
 #include "merit/text/unicode_forms.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 class Normalizer {
@@ -271,4 +272,5 @@ inline std::vector<std::unique_ptr<const Normalizer>> read_normalizers(const Com
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

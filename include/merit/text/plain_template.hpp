@@ -10,7 +10,8 @@
 #include "merit/text/conversation_template.hpp"
 #include "merit/text/message.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The plain template: every message is "role: content" and an empty line. It is prefix-stable: the rendering
 /// of the first messages of a conversation begins the rendering of the whole.
@@ -60,4 +61,5 @@ class PlainTemplate final : public ConversationTemplate {
   }
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/text/component.hpp"
 #include "merit/text/vocabulary.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 struct PostProcessing {
@@ -91,4 +92,5 @@ inline PostProcessing read_post_processing(const Component& component) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

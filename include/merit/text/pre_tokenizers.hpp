@@ -15,7 +15,8 @@
 #include "merit/text/split_behavior.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 class PreTokenizer {
@@ -245,4 +246,5 @@ inline std::vector<std::unique_ptr<PreTokenizer>> read_pre_tokenizers(const Comp
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

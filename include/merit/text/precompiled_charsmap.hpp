@@ -12,7 +12,8 @@
 #include "merit/io/json.hpp"
 #include "merit/io/utf8.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The bytes that base64 text stands for (RFC 4648, with padding). Throws DataError.
@@ -104,4 +105,5 @@ class PrecompiledCharsmap {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

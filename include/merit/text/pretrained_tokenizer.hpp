@@ -19,7 +19,8 @@
 #include "merit/text/tokenizer.hpp"
 #include "merit/text/tokenizer_pipeline.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A tokenizer as Hugging Face's `tokenizers` 0.23 would read it from the same file: the same ids, the same
 /// offsets, the same text back. A value that is cheap to copy: copies share what cannot change. Several
@@ -151,4 +152,5 @@ class PretrainedTokenizer {
 
 static_assert(tokenizer<PretrainedTokenizer>);
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

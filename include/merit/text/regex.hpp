@@ -23,7 +23,8 @@
 #include "merit/text/unicode.hpp"
 #include "merit/text/unicode_versions.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The members of a category that PCRE2 does not know, as a regular expression writes them.
@@ -210,4 +211,5 @@ class Regex {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,7 +16,8 @@
 #include "merit/text/description.hpp"
 #include "merit/text/sentencepiece_model.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a .model file does not say.
 struct SentencePieceOptions {
@@ -246,4 +247,5 @@ inline Json describe_sentencepiece(const SentencePieceModel& model, const std::s
   return detail::description_of(std::move(parts));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

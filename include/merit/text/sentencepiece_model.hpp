@@ -14,7 +14,8 @@
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a piece is, with the numbers of the file (GGUF has the same).
 enum class PieceType { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
@@ -226,4 +227,5 @@ inline SentencePieceModel parse_sentencepiece(std::string_view bytes, std::strin
   return model;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

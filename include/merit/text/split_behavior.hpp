@@ -7,7 +7,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/component.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// "a--b" cut at "-": removed gives a b; isolated a - - b; merged_with_previous a- - b; merged_with_next a -
@@ -86,4 +87,5 @@ class Splitter {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

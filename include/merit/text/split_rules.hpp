@@ -11,7 +11,8 @@
 #include "merit/io/json.hpp"
 #include "merit/text/description.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// How a text is cut into words before their bytes are merged.
@@ -274,4 +275,5 @@ inline SplitRule split_rule(std::string_view name, bool add_prefix_space, std::s
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -23,7 +23,8 @@
 #include "merit/text/text_settings.hpp"
 #include "merit/text/text_sources.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What turns text into tokens in a published model.
 struct TextFiles {
@@ -287,4 +288,5 @@ inline std::vector<std::string> save_text_files(const TextFiles& text, const std
   return written;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -18,7 +18,8 @@
 #include "merit/io/json.hpp"
 #include "merit/text/description.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// A JSON object in a folder; an empty one where the file is missing.
@@ -206,4 +207,5 @@ inline std::map<std::string, std::string> read_chat_templates(const TextSettings
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -23,7 +23,8 @@
 #include "merit/text/tiktoken_file.hpp"
 #include "merit/text/wordpiece_file.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// A description and the file that it comes from.
@@ -241,4 +242,5 @@ inline std::optional<TextSource> read_text_source(const TextSettings& settings) 
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

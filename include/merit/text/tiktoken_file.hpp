@@ -20,7 +20,8 @@
 #include "merit/text/precompiled_charsmap.hpp"
 #include "merit/text/split_rules.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a file of ranks does not say.
 struct TiktokenOptions {
@@ -145,4 +146,5 @@ inline Json describe_tiktoken(std::string_view text, const std::string& where,
   return detail::description_of(std::move(parts));
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -10,7 +10,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/vocabulary.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// A token of a piece and the bytes [begin, end) of the piece that it stands for.
@@ -31,4 +32,5 @@ class TokenModel {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -7,7 +7,8 @@
 
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A token and the bytes [begin, end) of the text that it stands for. Tokens of one character that takes
 /// several tokens have the same bytes.
@@ -36,4 +37,5 @@ inline std::vector<TokenSpan> in_code_points(std::string_view text, std::vector<
   return spans;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

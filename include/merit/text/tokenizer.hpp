@@ -9,7 +9,8 @@
 
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// A tokenizer turns text into token ids.
 ///
@@ -19,8 +20,7 @@ namespace merit::inline MERIT_ABI {
 /// - `t.eos()` is the id that ends a sequence. It may or may not be what some text encodes to.
 /// - `t.vocabulary_size()` is above every id that encode() gives, and above eos().
 /// - `t.name()` is saved with a model: two tokenizers of one name encode alike. From the names of those that
-/// need
-///   no files make_tokenizer() builds them.
+///   need no files make_tokenizer() builds them.
 ///
 /// It may have besides: `t.before()` and `t.after()`, the special tokens that a plain text gets around it
 /// (none where they are missing); `t.bos()`, an optional token that begins every sequence and stands there
@@ -74,4 +74,5 @@ struct TokenizerArchetype {
 };
 static_assert(tokenizer<TokenizerArchetype>);
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -31,7 +31,8 @@
 #include "merit/text/unigram.hpp"
 #include "merit/text/word_piece.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// FNV-1a over a value, without writing it out. Strings are preceded by their lengths, so that two values of
@@ -337,4 +338,5 @@ class Encoder {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/unicode_versions.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// The bytes of the character that begins with `lead`.
@@ -207,4 +208,5 @@ inline char32_t lower(char32_t c) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

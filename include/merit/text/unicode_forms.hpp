@@ -10,7 +10,8 @@
 #include "merit/text/aligned_text.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 enum class Form { nfc, nfd, nfkc, nfkd };
@@ -113,4 +114,5 @@ void each_grapheme(std::string_view text, const Each& each) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -21,7 +21,8 @@
 #include "merit/text/token_model.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// All pieces of a vocabulary as a tree of bytes, to find those that a text begins with.
@@ -223,4 +224,5 @@ inline std::unique_ptr<const TokenModel> read_unigram(const Component& c) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,7 +13,8 @@
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// Ids are below this: a file with one large number must not ask for gigabytes.
@@ -131,4 +132,5 @@ inline Vocabulary read_vocabulary(const Json& json, const std::string& where) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/vocabulary.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// Each word has one place; a word that comes later takes it over. A place is a sequence lock (Boehm, "Can
@@ -83,4 +84,5 @@ class WordCache {
 };
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

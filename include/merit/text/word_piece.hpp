@@ -15,7 +15,8 @@
 #include "merit/text/token_model.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 /// A model with a token for words that it does not know.
@@ -97,4 +98,5 @@ inline std::unique_ptr<const TokenModel> read_word_level(const Component& c) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

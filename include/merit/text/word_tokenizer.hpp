@@ -11,7 +11,8 @@
 #include "merit/core/hash.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The hashing trick (Weinberger et al., "Feature hashing for large scale multitask learning", 2009): the id
 /// of a word is fnv1a(word) mod `buckets`, so words that collide share an id. Made for bag-of-tokens floors;
@@ -63,4 +64,5 @@ class WordHashTokenizer {
   Index buckets_;
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

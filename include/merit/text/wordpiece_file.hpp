@@ -12,7 +12,8 @@
 #include "merit/text/bpe_files.hpp"
 #include "merit/text/description.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// What a vocab.txt does not say; the names are those of a tokenizer_config.json.
 struct WordPieceOptions {
@@ -76,4 +77,5 @@ inline Json describe_wordpiece_file(std::string_view text, const std::string& wh
   return describe_wordpiece(pieces, where, options);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -20,7 +20,8 @@
 #include "merit/model/policy_json.hpp"
 #include "merit/train/trainer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 inline constexpr const char* run_file = "training.json";
@@ -218,4 +219,5 @@ Index resume_run(const std::filesystem::path& directory, Model& model, Trainer<M
   return step;
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -10,7 +10,8 @@
 
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Seconds as a person says them: "42 s", "3 min 05 s", "2 h 10 min".
 inline std::string spell_seconds(double seconds) {
@@ -104,4 +105,5 @@ class Progress {
   std::chrono::steady_clock::time_point last_drawn_{};
 };
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

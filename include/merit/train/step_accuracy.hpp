@@ -3,9 +3,10 @@
 
 #include <span>
 
-#include "merit/infer/targets.hpp"
+#include "merit/batch/targets.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 struct RightCount {
   double right = 0;  // a tie is half
@@ -104,4 +105,5 @@ RightCount count_right(const JointTargets<First, Second>& targets, std::span<con
   return count_right(targets.first, scores, width);
 }
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -10,21 +10,22 @@
 #include <span>
 #include <vector>
 
-#include "merit/data/packing.hpp"
-#include "merit/data/sampling.hpp"
-#include "merit/infer/batch.hpp"
+#include "merit/batch/batch.hpp"
+#include "merit/forest/pack_by_budget.hpp"
 #include "merit/optim/any_optimizer.hpp"
 #include "merit/optim/schedule.hpp"
+#include "merit/train/sampling.hpp"
 #include "merit/train/step_accuracy.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// The numbers of a training run.
 struct TrainOptions {
   Index epochs = 1;       // one is usual for reward models: more overfits (Ouyang et al. 2022)
   Index batch_size = 16;  // records in an optimizer step
-  Index micro_batch_tokens =
-      8192;  // tokens in a forest, after sharing: bounds memory, does not change the gradient
+  /// Tokens in a forest, after sharing: bounds memory, does not change the gradient.
+  Index micro_batch_tokens = 8192;
   double max_gradient_norm = 1;  // of all gradients together; 0: no clipping
   AnyOptimizer optimizer = AdamW{};
   Schedule schedule = {};
@@ -111,7 +112,7 @@ class Trainer {
   static_assert(
       learns_from<typename Model::Targets, Example>,
       "merit: the Loss does not learn from this kind of example: expected an append_targets() for the "
-      "Loss's Targets and the Example in merit/infer/targets.hpp or beside your own type.");
+      "Loss's Targets and the Example in merit/batch/targets.hpp or beside your own type.");
 
  public:
   using Backend = typename Model::BackendType;
@@ -250,4 +251,5 @@ class Trainer {
 template <class Model, class Example>
 Trainer(Model&, const std::vector<Example>&, const TrainOptions&) -> Trainer<Model, Example>;
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -19,7 +19,8 @@
 #include "merit/core/buffer.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::eigen {
 
 /// Sizes of the tiles, and where everything lies in the scratch of one call.
@@ -168,10 +169,10 @@ void score_product(const AttentionPlan<T>& plan, const QueryTile& queries, const
   constexpr Index width = Simd<T>::width, height = Simd<T>::tile_rows;
   // Whole packets: the panels go on past the last key.
   const Index columns = (keys.end - keys.origin + width - 1) / width * width;
-  block_product<T, Layout::rows>(queries.rows(), columns, plan.head_dim,
-                                 {rows, plan.padded_dim, height * plan.padded_dim,
-                                  transposed + keys.origin * plan.head_dim, panel, panel * plan.head_dim},
-                                 {scores, stride});
+  block_product<T, Order::rows>(queries.rows(), columns, plan.head_dim,
+                                {rows, plan.padded_dim, height * plan.padded_dim,
+                                 transposed + keys.origin * plan.head_dim, panel, panel * plan.head_dim},
+                                {scores, stride});
 }
 
 /// Calls f(column) for whole packets over the columns of a tile that hold keys; the last may go past them.
@@ -243,9 +244,9 @@ void attention(Index threads, const ForestView<HostSpace>& forest, const Attenti
               largest[r] = new_largest;
               weight[r] += total<T>(sum);
             }
-            Target<T> to{sums, plan.padded_dim};
+            TileTarget<T> to{sums, plan.padded_dim};
             to.add = !first;
-            block_product<T, Layout::rows>(
+            block_product<T, Order::rows>(
                 queries.rows(), plan.padded_dim, keys.count(),
                 {scores + keys.skip, Plan::score_stride, S::tile_rows * Plan::score_stride,
                  values + kv_head * plan.straight_size + keys.begin * plan.padded_dim, plan.padded_dim,
@@ -339,21 +340,21 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
             mask(keys, queries.token(r), T{0}, p);
             mask(keys, queries.token(r), T{0}, ds);
           }
-          Target<T> to_dq{dqueries, plan.padded_dim};
+          TileTarget<T> to_dq{dqueries, plan.padded_dim};
           to_dq.add = !first;
-          block_product<T, Layout::rows>(
+          block_product<T, Order::rows>(
               count, plan.padded_dim, keys.count(),
               {dscores + keys.skip, stride, S::tile_rows * stride,
                keys_straight + kv_head * plan.straight_size + keys.begin * plan.padded_dim, plan.padded_dim,
                S::panel},
               to_dq);
-          Target<T> to_dk{dk.row(keys.begin) + column, dk.stride},
+          TileTarget<T> to_dk{dk.row(keys.begin) + column, dk.stride},
               to_dv{dv.row(keys.begin) + column, dv.stride};
           to_dk.add = to_dv.add = true;
-          block_product<T, Layout::columns>(
+          block_product<T, Order::columns>(
               keys.count(), width, count,
               {dscores + keys.skip, stride, S::tile_rows, rows, plan.padded_dim, S::panel}, to_dk);
-          block_product<T, Layout::columns>(
+          block_product<T, Order::columns>(
               keys.count(), width, count,
               {probabilities + keys.skip, stride, S::tile_rows, drows, plan.padded_dim, S::panel}, to_dv);
           first = false;
@@ -377,4 +378,5 @@ Index attention_backward_scratch(Index threads, const ForestView<HostSpace>& for
 }
 
 }  // namespace detail::eigen
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -15,7 +15,8 @@
 #include "merit/backend/operations.hpp"
 #include "merit/core/buffer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 /// Runs on the host's processor. Results depend neither on timing nor on the number of threads.
 template <class T>
@@ -191,4 +192,5 @@ struct EigenBackend {
 
 static_assert(backend<EigenBackend<float>> && backend<EigenBackend<double>>);
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

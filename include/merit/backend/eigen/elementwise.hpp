@@ -13,7 +13,8 @@
 #include "merit/backend/operations.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::eigen {
 
 /// What one exponential costs, in elementary operations.
@@ -185,4 +186,5 @@ void activate_backward(Index threads, ActivationFunction kind, MatrixView<const 
 }
 
 }  // namespace detail::eigen
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -21,18 +21,19 @@
 #include "merit/core/buffer.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::eigen {
 
 /// How element (i, k) of the left operand of a tile is addressed.
-enum class Layout {
+enum class Order {
   rows,     // a[i · lda + k]
   columns,  // a[i + k · lda]
 };
 
 /// Where a tile goes, and what is added to it on the way: [+ bias (cols)] [+ residual] [+ what is there].
 template <class T>
-struct Target {
+struct TileTarget {
   T* out = nullptr;
   Index stride = 0;
   const T* bias = nullptr;
@@ -41,8 +42,8 @@ struct Target {
   bool add = false;
 
   /// The target of the tile that begins at (row, col).
-  Target at(Index row, Index col) const {
-    Target tile = *this;
+  TileTarget at(Index row, Index col) const {
+    TileTarget tile = *this;
     tile.out += row * stride + col;
     if (bias != nullptr) tile.bias += col;
     if (residual != nullptr) tile.residual += row * residual_stride + col;
@@ -52,7 +53,7 @@ struct Target {
 
 /// Stores one row of a tile.
 template <class T, class Lane>
-inline void store_packet(const Lane& lane, Packet<T> value, const Target<T>& to, Index row, Index col) {
+inline void store_packet(const Lane& lane, Packet<T> value, const TileTarget<T>& to, Index row, Index col) {
   if (to.bias != nullptr) value = add(value, lane.load(to.bias + col));
   if (to.residual != nullptr) value = add(value, lane.load(to.residual + row * to.residual_stride + col));
   T* const place = to.out + row * to.stride + col;
@@ -62,9 +63,9 @@ inline void store_packet(const Lane& lane, Packet<T> value, const Target<T>& to,
 
 /// The register tile: out (rows <= H, cols <= V packets) = a (H, depth) · b (depth, V packets). All H rows of
 /// a and V packets of b are read, also those that are not stored.
-template <class T, Index H, Index V, Layout layout>
-void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, const Target<T>& to, Index rows,
-                   Index cols) {
+template <class T, Index H, Index V, Order order>
+void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, const TileTarget<T>& to,
+                   Index rows, Index cols) {
   using S = Simd<T>;
   constexpr Index width = S::width;
   Packet<T> sums[H][V];
@@ -82,10 +83,10 @@ void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, co
     Packet<T> right[V];
     unroll<V>([&](auto j) __attribute__((always_inline)) { right[j] = S::load(b + j * width); });
     unroll<H>([&](auto i) __attribute__((always_inline)) {
-      const Packet<T> left = S::set(layout == Layout::rows ? a[i * lda] : a[i]);
+      const Packet<T> left = S::set(order == Order::rows ? a[i * lda] : a[i]);
       unroll<V>([&](auto j) __attribute__((always_inline)) { sums[i][j] = fma(left, right[j], sums[i][j]); });
     });
-    a += layout == Layout::rows ? 1 : lda;
+    a += order == Order::rows ? 1 : lda;
     b += ldb;
   }
   unroll<H>([&](auto i) __attribute__((always_inline)) {
@@ -102,16 +103,16 @@ void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, co
 }
 
 /// The lowest register tile that holds `rows` rows: a few heights are enough.
-template <class T, Index V, Layout layout>
-void register_tile_of_height(Index depth, const T* a, Index lda, const T* b, Index ldb, const Target<T>& to,
-                             Index rows, Index cols) {
+template <class T, Index V, Order order>
+void register_tile_of_height(Index depth, const T* a, Index lda, const T* b, Index ldb,
+                             const TileTarget<T>& to, Index rows, Index cols) {
   constexpr Index full = Simd<T>::tile_rows;
-  if (rows <= 2) return register_tile<T, 2, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
-  if (rows <= 4) return register_tile<T, 4, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
+  if (rows <= 2) return register_tile<T, 2, V, order>(depth, a, lda, b, ldb, to, rows, cols);
+  if (rows <= 4) return register_tile<T, 4, V, order>(depth, a, lda, b, ldb, to, rows, cols);
   if constexpr (full > 8) {
-    if (rows <= 8) return register_tile<T, 8, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
+    if (rows <= 8) return register_tile<T, 8, V, order>(depth, a, lda, b, ldb, to, rows, cols);
   }
-  register_tile<T, full, V, layout>(depth, a, lda, b, ldb, to, rows, cols);
+  register_tile<T, full, V, order>(depth, a, lda, b, ldb, to, rows, cols);
 }
 
 /// The operands of a block product in cache: the left one in tiles of Simd::tile_rows rows, `tile_step`
@@ -128,9 +129,9 @@ struct BlockOperands {
 };
 
 /// target (rows, cols) = a (rows, depth) · b (depth, cols), operands in cache.
-template <class T, Layout layout>
+template <class T, Order order>
 void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& operands,
-                   const Target<T>& to) {
+                   const TileTarget<T>& to) {
   constexpr Index height = Simd<T>::tile_rows, panel = Simd<T>::panel;
   const T* b = operands.b;
   for (Index j = 0; j < cols; j += panel, b += operands.panel_step) {
@@ -139,11 +140,11 @@ void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& 
     for (Index i = 0; i < rows; i += height, a += operands.tile_step) {
       const Index tile_rows = std::min(height, rows - i);
       if (tile_cols > Simd<T>::width) {
-        register_tile_of_height<T, 2, layout>(depth, a, operands.lda, b, operands.ldb, to.at(i, j), tile_rows,
-                                              tile_cols);
+        register_tile_of_height<T, 2, order>(depth, a, operands.lda, b, operands.ldb, to.at(i, j), tile_rows,
+                                             tile_cols);
       } else {
-        register_tile_of_height<T, 1, layout>(depth, a, operands.lda, b, operands.ldb, to.at(i, j), tile_rows,
-                                              tile_cols);
+        register_tile_of_height<T, 1, order>(depth, a, operands.lda, b, operands.ldb, to.at(i, j), tile_rows,
+                                             tile_cols);
       }
     }
   }
@@ -170,7 +171,7 @@ struct GemmSpace {
 /// out = op(a) · op(b) through packed blocks.
 template <class T>
 void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
-                     Transpose transpose_b, const WeightView<>& b, const Target<T>& target, Index rows,
+                     Transpose transpose_b, const WeightView<>& b, const TileTarget<T>& target, Index rows,
                      Index cols, Index depth) {
   using Space = GemmSpace<T>;
   constexpr Index height = Simd<T>::tile_rows, panel = Simd<T>::panel;
@@ -220,7 +221,7 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
             direct_right ? right_data + k * b.stride + j + first_col : right + first_col * block_depth;
         const Index ldb = direct_right ? b.stride : panel;
         const Index panel_step = direct_right ? panel : panel * block_depth;
-        Target<T> to = target;
+        TileTarget<T> to = target;
         if (step > 0) {
           to.add = true;
           to.bias = to.residual = nullptr;
@@ -230,11 +231,11 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
           // The whole tiles of the block are read where they are, or all of it is packed.
           const Index direct_rows = direct_left ? block_rows / height * height : 0;
           if (a_transposed) {
-            block_product<T, Layout::columns>(direct_rows, part_cols, block_depth,
-                                              {a.row(k) + i, a.stride, height, panels_begin, ldb, panel_step},
-                                              to.at(i, j + first_col));
+            block_product<T, Order::columns>(direct_rows, part_cols, block_depth,
+                                             {a.row(k) + i, a.stride, height, panels_begin, ldb, panel_step},
+                                             to.at(i, j + first_col));
           } else {
-            block_product<T, Layout::rows>(
+            block_product<T, Order::rows>(
                 direct_rows, part_cols, block_depth,
                 {a.row(i) + k, a.stride, height * a.stride, panels_begin, ldb, panel_step},
                 to.at(i, j + first_col));
@@ -245,7 +246,7 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
           } else {
             pack_transposed<height>(packed_rows, block_depth, a.row(i + direct_rows) + k, a.stride, left);
           }
-          block_product<T, Layout::columns>(
+          block_product<T, Order::columns>(
               block_rows - direct_rows, part_cols, block_depth,
               {left, height, height * block_depth, panels_begin, ldb, panel_step},
               to.at(i + direct_rows, j + first_col));
@@ -258,7 +259,7 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
 /// out(i, j) = a.row(i) · b.row(j): for outputs of a few rows or a few columns, where packing would cost more
 /// than the product.
 template <class T, class Stored>
-void dot_product(Index threads, MatrixView<const T> a, MatrixView<const Stored> b, const Target<T>& to,
+void dot_product(Index threads, MatrixView<const T> a, MatrixView<const Stored> b, const TileTarget<T>& to,
                  Index rows, Index cols, Index depth) {
   const auto one = [&](Index i, Index j) {
     T value = dot(depth, a.row(i), b.row(j));
@@ -288,7 +289,7 @@ void dot_product(Index threads, MatrixView<const T> a, MatrixView<const Stored> 
 /// transpose: outᵀ = op(b)ᵀ · op(a)ᵀ. The rest of the epilogue goes into `out` first.
 template <class T>
 void blas_product(Index threads, Transpose transpose_a, MatrixView<const T> a, Transpose transpose_b,
-                  MatrixView<const T> b, const Target<T>& to, Index rows, Index cols, Index depth) {
+                  MatrixView<const T> b, const TileTarget<T>& to, Index rows, Index cols, Index depth) {
   const bool prefilled = to.add || to.bias != nullptr || to.residual != nullptr;
   if (to.bias != nullptr || to.residual != nullptr) {
     parallel_ranges(threads, rows, 1, rows * cols, [&](Index begin, Index end) {
@@ -319,7 +320,7 @@ void gemm(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<
           MatrixView<const T> residual) {
   if (out.empty()) return;
   const Index depth = transpose_a == Transpose::yes ? a.rows : a.cols;
-  Target<T> to{out.data, out.stride, nullptr, nullptr, 0, write == Write::add};
+  TileTarget<T> to{out.data, out.stride, nullptr, nullptr, 0, write == Write::add};
   if (!bias.empty()) to.bias = bias.data;
   if (!residual.empty()) {
     to.residual = residual.data;
@@ -345,4 +346,5 @@ void gemm(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<
 }
 
 }  // namespace detail::eigen
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -11,7 +11,8 @@
 #include "merit/backend/operations.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::eigen {
 
 /// In double, in 256 parts that depend on the size alone, added in order.
@@ -176,4 +177,5 @@ void scale_and_add(Index threads, MatrixView<T> out, double scale, MatrixView<co
 }
 
 }  // namespace detail::eigen
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -8,7 +8,8 @@
 #include "merit/core/dtype.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::eigen {
 
 /// to = the transpose of a square of packets. `first` is its first row: the packet type is deduced from it,
@@ -83,4 +84,5 @@ void pack_right(const WeightView<>& b, bool transposed, Index k, Index col, Inde
 }
 
 }  // namespace detail::eigen
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

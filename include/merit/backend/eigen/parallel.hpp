@@ -11,7 +11,8 @@
 #include "merit/core/buffer.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::eigen {
 
 /// How many threads a handle may use: `wanted`, or all that OpenMP gives when that is 0.
@@ -79,4 +80,5 @@ void parallel_items(Index threads, Index count, Index work, F&& f) {
 }
 
 }  // namespace detail::eigen
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,7 +13,8 @@
 #include "merit/backend/operations.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::eigen {
 
 /// Columns that one thread takes at a time: whole cache lines.
@@ -301,4 +302,5 @@ void path_mean_backward(Index threads, const ForestView<HostSpace>& forest, Matr
 }
 
 }  // namespace detail::eigen
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -23,7 +23,8 @@
 #include "merit/core/dtype.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::eigen {
 
 /// What the processor offers for T: the packet type and the shape of the register tile of a matrix product.
@@ -201,4 +202,5 @@ __attribute__((always_inline)) inline void unroll(F&& f) {
 }
 
 }  // namespace detail::eigen
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

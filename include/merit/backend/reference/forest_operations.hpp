@@ -8,7 +8,9 @@
 
 #include "merit/backend/operations.hpp"
 
-namespace merit::inline MERIT_ABI::detail {
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
 
 /// Calls visit(k) for every token k that token q sees: its ancestors from the root down, then itself.
 template <class Visit>
@@ -140,4 +142,6 @@ void path_mean_backward(const ForestView<HostSpace>& forest, MatrixView<const T>
   }
 }
 
-}  // namespace merit::inline MERIT_ABI::detail
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

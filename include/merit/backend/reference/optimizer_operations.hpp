@@ -7,7 +7,8 @@
 
 #include "merit/backend/operations.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail {
 
 template <class B>
@@ -80,4 +81,5 @@ void product(const ProductArguments<B>& a) {
 }
 
 }  // namespace detail
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -17,7 +17,8 @@
 #include "merit/backend/reference/optimizer_operations.hpp"
 #include "merit/core/buffer.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 
 template <class T>
 struct ReferenceBackend {
@@ -345,4 +346,5 @@ struct ReferenceBackend {
 
 static_assert(backend<ReferenceBackend<float>> && backend<ReferenceBackend<double>>);
 
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,7 +16,8 @@
 #include "merit/text/jinja/operations.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// The arguments of a call by the names of its parameters; those not given are missing.
@@ -232,4 +233,5 @@ inline Value item_of(Heap& heap, const Value& value, const Value& key) {
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -5,7 +5,8 @@
 #include "merit/text/jinja/operations.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// `a operation b`, where the operation is one from add to power. Throws Failure for types that do not have
@@ -29,4 +30,5 @@ inline Value arithmetic(Heap& heap, Operator operation, const Value& a, const Va
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

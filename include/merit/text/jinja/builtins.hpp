@@ -8,7 +8,8 @@
 #include "merit/core/version.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 template <class Names>
@@ -82,4 +83,5 @@ inline bool is_changing(const Value& value, std::string_view name) {
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -15,7 +15,8 @@
 #include "merit/text/jinja/parser_base.hpp"
 #include "merit/text/jinja/syntax.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 class ExpressionParser : protected ParserBase {
@@ -411,4 +412,5 @@ class ExpressionParser : protected ParserBase {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,7 +16,8 @@
 #include "merit/text/jinja/text_filters.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 inline Value apply_filter(Heap& heap, const std::string& name, const Value& value,
@@ -397,4 +398,5 @@ inline Value apply_filter(Heap& heap, const std::string& name, const Value& valu
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -16,7 +16,8 @@
 #include "merit/text/jinja/operations.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// How one value is to be written.
@@ -495,4 +496,5 @@ class BraceFormat {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

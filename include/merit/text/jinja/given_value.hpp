@@ -11,7 +11,8 @@
 #include "merit/io/utf8.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 inline const std::string& checked_text(const std::string& text) {
@@ -43,4 +44,5 @@ inline Value value_of(Heap& heap, const merit::Value& given, Index depth = 0) {
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

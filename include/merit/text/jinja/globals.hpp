@@ -15,7 +15,8 @@
 #include "merit/text/jinja/methods.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 inline bool is_global(std::string_view name) {
@@ -113,4 +114,5 @@ inline Value call_global(Heap& heap, const std::string& name, const Arguments& a
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -22,7 +22,8 @@
 #include "merit/text/jinja/syntax.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 class Interpreter final : Evaluator {
@@ -351,4 +352,5 @@ class Interpreter final : Evaluator {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -9,7 +9,8 @@
 #include "merit/text/jinja/lexer.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 inline bool is_letter(char32_t c) {
@@ -180,4 +181,5 @@ inline bool all_cased(std::string_view text, bool upper) {
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/text/jinja/string_methods.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// The dict that Python's dict(…) makes: of a dict or of pairs, and of arguments by name.
@@ -140,4 +141,5 @@ inline Value call_method(Heap& heap, const Value& receiver, const std::string& n
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

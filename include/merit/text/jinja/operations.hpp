@@ -17,7 +17,8 @@
 #include "merit/text/jinja/syntax.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 // Parts of strings and lists.
@@ -247,4 +248,5 @@ inline Value number_arithmetic(Operator operation, double a, double b) {
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

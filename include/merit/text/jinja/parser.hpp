@@ -13,7 +13,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/jinja/expression_parser.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 class Parser : private ExpressionParser {
@@ -333,4 +334,5 @@ class Parser : private ExpressionParser {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -13,7 +13,8 @@
 #include "merit/text/jinja/lexer.hpp"
 #include "merit/text/jinja/syntax.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 class ParserBase {
@@ -157,4 +158,5 @@ class ParserBase {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -14,7 +14,8 @@
 #include "merit/text/jinja/value.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// A float as Python's repr: the shortest digits that give it back.
@@ -314,4 +315,5 @@ class JsonWriter {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

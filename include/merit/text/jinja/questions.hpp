@@ -14,7 +14,8 @@
 #include "merit/text/jinja/text_search.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// How many values there are; nothing where Python's len is an error.
@@ -178,4 +179,5 @@ inline bool compare(Heap& heap, Operator operation, const Value& a, const Value&
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -9,7 +9,8 @@
 #include "merit/text/jinja/syntax.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// The names that a part of a template has set.
@@ -52,4 +53,5 @@ struct Macro final : Object {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -15,7 +15,8 @@
 #include "merit/text/jinja/lexer.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 inline bool holds_character(std::string_view characters, char32_t c) {
@@ -391,4 +392,5 @@ class StringMethods {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

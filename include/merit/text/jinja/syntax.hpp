@@ -11,7 +11,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 using Name = std::uint32_t;  // the place of a variable's name in Tree::names
@@ -147,4 +148,5 @@ inline std::string place_in(const std::string& where, const std::string& source,
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -12,7 +12,8 @@
 #include "merit/text/jinja/operations.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// Python's `is`, where equal numbers are taken for one object.
@@ -93,4 +94,5 @@ inline bool apply_test(Heap& heap, const std::string& name, const Value& value, 
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -19,7 +19,8 @@
 #include "merit/text/jinja/string_methods.hpp"
 #include "merit/text/jinja/value.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// json.dumps with the arguments that transformers' `tojson` takes.
@@ -318,4 +319,5 @@ inline Value apply_text_filter(Heap& heap, const std::string& name, const Value&
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -7,7 +7,8 @@
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// The method of Knuth, Morris and Pratt for long texts, whose worst case with string_view::find is
@@ -51,4 +52,5 @@ class TextSearch {
 };
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

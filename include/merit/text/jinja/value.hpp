@@ -17,7 +17,8 @@
 #include "merit/core/view.hpp"
 #include "merit/text/unicode.hpp"
 
-namespace merit::inline MERIT_ABI {
+namespace merit {
+inline namespace MERIT_ABI {
 namespace detail::jinja {
 
 /// What went wrong in an operation. The interpreter adds the place and makes a DataError of it.
@@ -472,4 +473,5 @@ inline std::uint64_t hash_of(Heap& heap, const Value& value) {
 }
 
 }  // namespace detail::jinja
-}  // namespace merit::inline MERIT_ABI
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,138 @@
+// Files of published benchmarks, read as they are published: which layout a file has, and its rows.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "merit/benchmarks/benchmark_rows.hpp"
+#include "merit/benchmarks/preference_layouts.hpp"
+#include "merit/benchmarks/solution_layouts.hpp"
+#include "merit/core/enum_names.hpp"
+#include "merit/core/error.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// The layouts that are known. The structs of their rows say where each is from.
+enum class BenchmarkLayout {
+  reward_bench,
+  reward_bench_2,
+  rm_bench,
+  process_bench,
+  prm_bench,
+  judge_bench,
+  llm_bar,
+  gsm8k_solutions,
+};
+
+/// The rows of a benchmark file, in the order of BenchmarkLayout.
+using BenchmarkRows =
+    std::variant<std::vector<RewardBenchRow>, std::vector<RewardBench2Row>, std::vector<RmBenchRow>,
+                 std::vector<ProcessBenchRow>, std::vector<PrmBenchRow>, std::vector<JudgeBenchRow>,
+                 std::vector<LlmBarRow>, std::vector<Gsm8kRow>>;
+
+template <>
+inline constexpr std::array<std::string_view, 8> enum_names<BenchmarkLayout>{
+    "reward_bench", "reward_bench_2", "rm_bench", "process_bench",
+    "prm_bench",    "judge_bench",    "llm_bar",  "gsm8k_solutions"};
+
+/// The layout of that name. Throws ConfigError that lists the known ones.
+inline BenchmarkLayout benchmark_layout_from_name(std::string_view name) {
+  return value_from_name<BenchmarkLayout>("benchmark layout", name);
+}
+
+/// The layout of which `row`, the first object of a file, has the fields; nothing when it is none of them.
+/// A record of merit's own kinds is none of them.
+inline std::optional<BenchmarkLayout> detect_benchmark(const Json& row) {
+  if (!row.is_object()) return std::nullopt;
+  const auto has = [&](std::string_view name) { return row.contains(name) && !row.at(name).is_null(); };
+  const auto strings = [&](std::string_view name) {
+    return has(name) && row.at(name).is_array() && !row.at(name).empty() && row.at(name).front().is_string();
+  };
+  if (has("modified_process") && has("error_steps")) return BenchmarkLayout::prm_bench;
+  if (has("problem") && has("steps") && has("label")) return BenchmarkLayout::process_bench;
+  if (has("response_A") && has("response_B") && has("label")) return BenchmarkLayout::judge_bench;
+  if (has("input") && has("output_1") && has("output_2")) return BenchmarkLayout::llm_bar;
+  if (has("question") && has("ground_truth") &&
+      std::any_of(row.begin(), row.end(), detail::is_gsm8k_solution)) {
+    return BenchmarkLayout::gsm8k_solutions;
+  }
+  if (!has("prompt")) return std::nullopt;
+  if (strings("chosen") && strings("rejected")) {
+    if (has("subset")) return BenchmarkLayout::reward_bench_2;
+    if (has("domain")) return BenchmarkLayout::rm_bench;
+  }
+  // A preference record may have a field `subset` too: here it must be one of RewardBench's.
+  if (has("chosen") && has("rejected") && has("subset") && row.at("subset").is_string() &&
+      find_reward_bench_subset(row.at("subset").get_ref<const std::string&>()) != nullptr) {
+    return BenchmarkLayout::reward_bench;
+  }
+  return std::nullopt;
+}
+
+namespace detail {
+
+template <class Row>
+std::vector<Row> parse_layout(std::span<const BenchmarkRow> from) {
+  std::vector<Row> rows(from.size());
+  for (Index i = 0; i < from.size(); ++i) {
+    rows[i].source = from[i].source;
+    parse_row(from[i], rows[i]);
+  }
+  return rows;
+}
+
+template <Index I = 0>
+BenchmarkRows parse_layout_number(Index layout, std::span<const BenchmarkRow> from) {
+  if constexpr (I + 1 < std::variant_size_v<BenchmarkRows>) {
+    if (layout != I) return parse_layout_number<I + 1>(layout, from);
+  }
+  using Row = typename std::variant_alternative_t<I, BenchmarkRows>::value_type;
+  return BenchmarkRows(std::in_place_index<I>, parse_layout<Row>(from));
+}
+
+}  // namespace detail
+
+/// Rows as structs of one layout, say parse_benchmark<ProcessBenchRow>(rows). Throws DataError that names
+/// file, line, row and field.
+template <class Row>
+std::vector<Row> parse_benchmark(std::span<const BenchmarkRow> rows) {
+  return detail::parse_layout<Row>(rows);
+}
+
+/// Reads a benchmark file of one layout, say read_benchmark<RewardBenchRow>("filtered.jsonl").
+template <class Row>
+std::vector<Row> read_benchmark(const std::filesystem::path& path) {
+  return detail::parse_layout<Row>(read_benchmark_rows(path));
+}
+
+/// Rows of the layout that is given, or else of the one that the first row has. Throws DataError when it has
+/// none of them.
+inline BenchmarkRows parse_benchmark(std::span<const BenchmarkRow> rows,
+                                     std::optional<BenchmarkLayout> layout = std::nullopt) {
+  if (rows.empty()) throw DataError("parse_benchmark: found no rows, expected at least one");
+  if (!layout) layout = detect_benchmark(rows[0].object);
+  if (!layout) {
+    std::string fields;
+    for (const auto& [name, value] : rows[0].object.items()) fields += (fields.empty() ? "" : ", ") + name;
+    throw DataError(detail::concat(rows[0].where(), ": found the fields ",
+                                   fields.empty() ? "of an empty object" : fields,
+                                   ", expected those of a known layout: ", list_of_names<BenchmarkLayout>()));
+  }
+  return detail::parse_layout_number(static_cast<Index>(*layout), rows);
+}
+
+/// Reads a benchmark file of the layout that is given, or else of the one that its first row has.
+inline BenchmarkRows read_benchmark_file(const std::filesystem::path& path,
+                                         std::optional<BenchmarkLayout> layout = std::nullopt) {
+  return parse_benchmark(read_benchmark_rows(path), layout);
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,238 @@
+// Sequences from text or ids: the border between prompt and completion, and what is done with what is too
+// long. The parts of which tokenize() is made for each kind of record.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/forest/apply_reading.hpp"
+#include "merit/forest/example.hpp"
+#include "merit/records/record.hpp"
+#include "merit/text/tokenizer.hpp"
+#include "merit/tokens/data_counts.hpp"
+#include "merit/tokens/rendering.hpp"
+#include "merit/tokens/tokenize_options.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+namespace detail {
+
+/// How many leading tokens two sequences share.
+inline Index common_prefix(std::span<const Token> a, std::span<const Token> b) {
+  return static_cast<Index>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+}
+
+/// Throws DataError where the token that begins every sequence stands there twice, as where a template writes
+/// it and the tokenizer adds it again: no model was trained on that.
+template <tokenizer Tokenizer>
+void check_beginning(const std::vector<Token>& tokens, const Tokenizer& tokenizer, const SourcePosition& at) {
+  const std::optional<Token> bos = bos_of(tokenizer);
+  if (!bos || tokens.size() < 2 || tokens[0] != *bos || tokens[1] != *bos) return;
+  throw DataError(concat(at.text(), ": the sequence begins with the token ", *bos,
+                         " twice, expected one beginning of sequence: the text has one of its own"));
+}
+
+/// The reading rule on a sequence, with the record in its errors.
+inline void apply_reading(const TokenizeOptions& options, Sequence& sequence, const SourcePosition& at) {
+  try {
+    apply(options.reading, sequence);
+  } catch (const DataError& error) {
+    throw DataError(concat(at.text(), ": ", error.what()));
+  }
+}
+
+/// One side of a record in text. Prompt and completion are tokenized together, for that is what a model
+/// reads; the border in tokens is where that first differs from the prompt tokenized alone. A plain text gets
+/// the special tokens that the tokenizer puts around one; a conversation has those that its template writes.
+template <tokenizer Tokenizer>
+Sequence sequence_of_text(const std::optional<TextOrMessages>& prompt, const TextOrMessages& completion,
+                          const TemplateInputs& inputs, const Tokenizer& tokenizer,
+                          const TokenizeOptions& options, const SourcePosition& at) {
+  const auto [rendered, conversation] = render(prompt, completion, inputs, options, at);
+  Sequence sequence;
+  if (!conversation) sequence.tokens = tokens_before(tokenizer);
+  std::vector<Token> alone = sequence.tokens;
+  tokenizer.encode(rendered.text, sequence.tokens);
+  check_beginning(sequence.tokens, tokenizer, at);
+  if (rendered.completion_begin != 0) {
+    tokenizer.encode(std::string_view(rendered.text).substr(0, rendered.completion_begin), alone);
+    sequence.completion_begin = common_prefix(alone, sequence.tokens);
+  }
+  if (!conversation) {
+    for (const Token token : tokens_after(tokenizer)) sequence.tokens.push_back(token);
+    const bool ended = !sequence.tokens.empty() && sequence.tokens.back() == tokenizer.eos();
+    if (options.append_eos && !ended) sequence.tokens.push_back(tokenizer.eos());
+  }
+  apply_reading(options, sequence, at);
+  return sequence;
+}
+
+/// Throws DataError for an id outside the vocabulary.
+template <tokenizer Tokenizer>
+void check_ids(const std::vector<Token>& ids, std::string_view field, const Tokenizer& tokenizer,
+               const SourcePosition& at) {
+  for (Index i = 0; i < ids.size(); ++i) {
+    if (ids[i] < tokenizer.vocabulary_size()) continue;
+    throw DataError(concat(at.text(), ": field '", field, '[', i, "]': found token ", ids[i],
+                           ", expected one below ", tokenizer.vocabulary_size(),
+                           ", the vocabulary of tokenizer ", tokenizer.name()));
+  }
+}
+
+/// One side of a record in ids, which are taken as they are but for the reading rule. `field` is the
+/// completion's.
+template <tokenizer Tokenizer>
+Sequence sequence_of_ids(const std::optional<std::vector<Token>>& prompt,
+                         const std::vector<Token>& completion, std::string_view field,
+                         const Tokenizer& tokenizer, const TokenizeOptions& options,
+                         const SourcePosition& at) {
+  Sequence sequence;
+  if (prompt) {
+    check_ids(*prompt, "prompt_ids", tokenizer, at);
+    sequence.tokens = *prompt;
+    sequence.completion_begin = prompt->size();
+  }
+  check_ids(completion, field, tokenizer, at);
+  sequence.tokens.insert(sequence.tokens.end(), completion.begin(), completion.end());
+  apply_reading(options, sequence, at);
+  return sequence;
+}
+
+/// Drops the first `count` tokens, and the ends of steps among them.
+inline void cut_head(Sequence& sequence, Index count) {
+  sequence.tokens.erase(sequence.tokens.begin(),
+                        sequence.tokens.begin() + static_cast<std::ptrdiff_t>(count));
+  sequence.completion_begin -= std::min(count, sequence.completion_begin);
+  std::erase_if(sequence.step_ends, [&](Index end) { return end < count; });
+  for (Index& end : sequence.step_ends) end -= count;
+}
+
+/// Keeps the first `count` tokens at most, and the ends of steps among them.
+inline void cut_tail(Sequence& sequence, Index count) {
+  if (sequence.tokens.size() > count) sequence.tokens.resize(count);
+  sequence.completion_begin = std::min(sequence.completion_begin, sequence.tokens.size());
+  std::erase_if(sequence.step_ends, [&](Index end) { return end >= count; });
+}
+
+struct TruncationResult {
+  bool fits = true;  // false: to be dropped
+  bool cut = false;
+};
+
+/// Makes the sequences of one record fit.
+///
+/// Where heads are cut (cut_left, keep_completion), the same number of prompt tokens goes from every
+/// sequence, as many as the longest needs, so that they still share what is left of the prompt and all of
+/// them are judged on the same context. Only where the prompt is used up does cut_left go on into a
+/// completion, for each by what it alone still needs.
+inline TruncationResult truncate(std::span<Sequence* const> sequences, const TokenizeOptions& options,
+                                 const SourcePosition& at) {
+  const Index limit = options.max_tokens;
+  Index longest = 0;
+  Index longest_completion = 0;
+  Index shortest_prompt = std::numeric_limits<Index>::max();
+  for (const Sequence* s : sequences) {
+    longest = std::max(longest, s->tokens.size());
+    longest_completion = std::max(longest_completion, s->tokens.size() - s->completion_begin);
+    shortest_prompt = std::min(shortest_prompt, s->completion_begin);
+  }
+  if (longest <= limit) return {};
+  switch (options.truncation) {
+    case Truncation::drop: return {.fits = false};
+    case Truncation::error:
+      throw DataError(concat(at.text(), ": record: found a sequence of ", longest,
+                             " tokens, expected at most ", limit, " (truncation policy error)"));
+    case Truncation::cut_right:
+      for (Sequence* s : sequences) cut_tail(*s, limit);
+      return {.cut = true};
+    case Truncation::keep_completion:
+      if (longest_completion > limit) return {.fits = false};
+      [[fallthrough]];  // the cut below then stays inside the prompts
+    case Truncation::cut_left: {
+      const Index shared = std::min(longest - limit, shortest_prompt);
+      for (Sequence* s : sequences) {
+        cut_head(*s, shared);
+        if (s->tokens.size() > limit) cut_head(*s, s->tokens.size() - limit);
+      }
+      return {.cut = true};
+    }
+  }
+  return {};
+}
+
+inline void count_cut(Truncation policy, DataCounts& counts) {
+  if (policy == Truncation::cut_left) ++counts.cut_left;
+  if (policy == Truncation::cut_right) ++counts.cut_right;
+  if (policy == Truncation::keep_completion) ++counts.cut_prompt;
+}
+
+/// Cuts the sequences of one record to length and counts the record. Not kept when it is too long, when all
+/// sequences have become equal (where there are several), or when a completion has no token; that is counted
+/// too. What is kept must go through count_kept() or be counted as dropped for another reason.
+struct Shortened {
+  bool kept = false;
+  bool cut = false;
+};
+inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOptions& options,
+                         const SourcePosition& at, DataCounts& counts) {
+  Index longest = 0;
+  for (Sequence* s : sequences) {
+    if (options.without_prompt) cut_head(*s, s->completion_begin);
+    longest = std::max(longest, s->tokens.size());
+  }
+  const auto [fits, cut] = truncate(sequences, options, at);
+  ++counts.records;
+  counts.longest = std::max(counts.longest, longest);
+  if (!fits) {
+    ++counts.dropped_over_long;
+    return {};
+  }
+  const auto equal_to_first = [&](const Sequence* s) { return s->tokens == sequences[0]->tokens; };
+  if (sequences.size() > 1 && std::all_of(sequences.begin() + 1, sequences.end(), equal_to_first)) {
+    ++counts.dropped_equal;
+    return {};
+  }
+  const auto empty = [](const Sequence* s) { return s->completion_begin == s->tokens.size(); };
+  if (std::any_of(sequences.begin(), sequences.end(), empty)) {
+    ++counts.dropped_empty;
+    return {};
+  }
+  return {.kept = true, .cut = cut};
+}
+
+inline void count_kept(std::span<Sequence* const> sequences, bool cut, const TokenizeOptions& options,
+                       DataCounts& counts) {
+  ++counts.kept;
+  if (cut) count_cut(options.truncation, counts);
+  for (const Sequence* s : sequences) counts.tokens += s->tokens.size();
+}
+
+/// Both. Gives whether the record is kept.
+inline bool enforce_limit(std::span<Sequence* const> sequences, const TokenizeOptions& options,
+                const SourcePosition& at, DataCounts& counts) {
+  const auto [kept, cut] = shorten(sequences, options, at, counts);
+  if (kept) count_kept(sequences, cut, options, counts);
+  return kept;
+}
+
+/// Throws DataError when a record made by hand has another number of entries than of completions or steps.
+inline void check_one_each(std::string_view field, Index found, Index expected, const SourcePosition& at) {
+  if (found == expected) return;
+  throw DataError(concat(at.text(), ": field '", field, "': found ", found,
+                         found == 1 ? " entry" : " entries", ", expected ", expected));
+}
+
+}  // namespace detail
+
+}  // namespace MERIT_ABI
+}  // namespace merit

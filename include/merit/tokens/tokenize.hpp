@@ -1,0 +1,56 @@
+// From records to examples: tokenize() for every kind of record, and all records of a reader at once.
+#pragma once
+
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "merit/forest/example.hpp"
+#include "merit/records/record.hpp"
+#include "merit/records/split_key.hpp"
+#include "merit/text/tokenizer.hpp"
+#include "merit/tokens/data_counts.hpp"
+#include "merit/tokens/tokenize_completions.hpp"
+#include "merit/tokens/tokenize_options.hpp"
+#include "merit/tokens/tokenize_pairs.hpp"
+#include "merit/tokens/tokenize_rankings.hpp"
+#include "merit/tokens/tokenize_steps.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+namespace detail {
+
+// The example that a record becomes.
+PreferenceExample example_type(const PreferenceRecord&);
+PreferenceExample example_type(const JudgeRecord&);
+RankingExample example_type(const RankingRecord&);
+RankingExample example_type(const RatingsRecord&);
+OutcomeExample example_type(const OutcomeRecord&);
+StepsExample example_type(const StepsRecord&);
+RolloutExample example_type(const RolloutRecord&);
+
+template <class Reader>
+using RecordOf = std::remove_cvref_t<decltype(*std::declval<Reader&>().next())>;
+
+}  // namespace detail
+
+/// What tokenize() makes of a record: PreferenceExample of PreferenceRecord and JudgeRecord, RankingExample
+/// of RankingRecord and RatingsRecord, and so on. A CompletionRecord has no target and becomes no example.
+template <class Record>
+using ExampleOf = decltype(detail::example_type(std::declval<const Record&>()));
+
+/// Tokenizes all records that `reader.next()` gives, one at a time; only the examples are held.
+template <class Reader, tokenizer Tokenizer>
+std::vector<ExampleOf<detail::RecordOf<Reader>>> read_examples(Reader& reader, const Tokenizer& tokenizer,
+                                                               const TokenizeOptions& options,
+                                                               DataCounts& counts) {
+  std::vector<ExampleOf<detail::RecordOf<Reader>>> examples;
+  while (const auto record = reader.next()) {
+    if (auto example = tokenize(*record, tokenizer, options, counts)) examples.push_back(std::move(*example));
+  }
+  return examples;
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,157 @@
+// Single completions to sequences and examples: to be scored, with an outcome, or with rewards.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/forest/example.hpp"
+#include "merit/records/record.hpp"
+#include "merit/text/tokenizer.hpp"
+#include "merit/tokens/data_counts.hpp"
+#include "merit/tokens/sequences.hpp"
+#include "merit/tokens/tokenize_options.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// A completion that was tokenized, or why it was not kept.
+enum class CompletionFate { kept, over_long, empty };
+struct TokenizedCompletion {
+  CompletionFate fate = CompletionFate::kept;
+  Sequence sequence;  // empty unless kept
+};
+
+namespace detail {
+
+/// The completion before any cut.
+template <tokenizer Tokenizer>
+Sequence sequence_of_completion(const CompletionRecord& record, const Tokenizer& tokenizer,
+                                const TokenizeOptions& options) {
+  if (record.form == RecordForm::ids) {
+    return sequence_of_ids(record.prompt_ids, record.completion_ids, "completion_ids", tokenizer, options,
+                           record.source);
+  }
+  return sequence_of_text(record.prompt, record.completion, record.inputs, tokenizer, options, record.source);
+}
+
+/// G_t = r_t + γ·G_{t+1} without values. With them, generalised advantage estimation (Schulman et al. 2016):
+/// δ_t = r_t + γ·V_{t+1} − V_t, A_t = δ_t + γλ·A_{t+1}, and the return is A_t + V_t; V and A are 0 past the
+/// end. (tokens of the completion)
+inline std::vector<double> returns_of(std::span<const double> rewards, std::span<const double> values,
+                                      double gamma, double lambda) {
+  std::vector<double> returns(rewards.size(), 0.0);
+  double next_return = 0;
+  double next_value = 0;
+  double next_advantage = 0;
+  for (Index t = rewards.size(); t-- > 0;) {
+    if (values.empty()) {
+      next_return = rewards[t] + gamma * next_return;
+      returns[t] = next_return;
+    } else {
+      next_advantage = rewards[t] + gamma * next_value - values[t] + gamma * lambda * next_advantage;
+      next_value = values[t];
+      returns[t] = next_advantage + values[t];
+    }
+  }
+  return returns;
+}
+
+}  // namespace detail
+
+/// Tokenizes one completion as the sides of a pair are, and adds what became of it to `counts`. Without a
+/// prompt, all of it is completion. Says why when it is not kept, so that a program that scores can answer
+/// for every record.
+template <tokenizer Tokenizer>
+TokenizedCompletion tokenize(const CompletionRecord& record, const Tokenizer& tokenizer,
+                             const TokenizeOptions& options, DataCounts& counts) {
+  detail::check_options(options);
+  TokenizedCompletion result;
+  if (record.form == RecordForm::features) {
+    result.sequence.features = record.completion_features;
+    ++counts.records;
+    ++counts.kept;
+    return result;
+  }
+  result.sequence = detail::sequence_of_completion(record, tokenizer, options);
+  const Index over_long = counts.dropped_over_long;
+  if (!detail::enforce_limit(std::array<Sequence*, 1>{&result.sequence}, options, record.source, counts)) {
+    const bool too_long = counts.dropped_over_long != over_long;
+    return {too_long ? CompletionFate::over_long : CompletionFate::empty, {}};
+  }
+  return result;
+}
+
+/// Tokenizes one completion with its outcome. Gives nothing when it is dropped.
+template <tokenizer Tokenizer>
+std::optional<OutcomeExample> tokenize(const OutcomeRecord& record, const Tokenizer& tokenizer,
+                                       const TokenizeOptions& options, DataCounts& counts) {
+  TokenizedCompletion completion =
+      tokenize(static_cast<const CompletionRecord&>(record), tokenizer, options, counts);
+  if (completion.fate != CompletionFate::kept) return std::nullopt;
+  return OutcomeExample{std::move(completion.sequence), record.label, record.weight.value_or(1)};
+}
+
+/// Tokenizes one rollout. The returns are those of the whole completion, also where part of it is cut off: a
+/// reward of the completion is paid at its last token, and returns are discounted by γ (or, with values,
+/// λ-returns: the advantages of generalised advantage estimation and the values). Rewards and values must
+/// be as many as the completion has tokens, its end of sequence included; throws DataError otherwise.
+template <tokenizer Tokenizer>
+std::optional<RolloutExample> tokenize(const RolloutRecord& record, const Tokenizer& tokenizer,
+                                       const TokenizeOptions& options, DataCounts& counts) {
+  detail::check_options(options);
+  if (record.form == RecordForm::features) {
+    throw DataError(record.source.text() + ": record: found features, expected text or ids of a rollout");
+  }
+  RolloutExample example;
+  Sequence& sequence = example.sequence;
+  sequence = detail::sequence_of_completion(record, tokenizer, options);
+  const Index tokens = sequence.tokens.size() - sequence.completion_begin;
+  const auto check = [&](const std::vector<double>& numbers, std::string_view field) {
+    if (numbers.size() == tokens) return;
+    throw DataError(detail::concat(record.source.text(), ": field '", field, "': found ", numbers.size(),
+                                   numbers.size() == 1 ? " number" : " numbers", ", expected ", tokens,
+                                   ", one for each token of the completion",
+                                   record.form == RecordForm::text ? " and its end of sequence" : ""));
+  };
+  std::vector<double> rewards = record.rewards;
+  if (record.reward) {
+    rewards.assign(tokens, 0.0);
+    if (tokens != 0) rewards.back() = *record.reward;
+  } else {
+    check(rewards, "rewards");
+  }
+  if (!record.values.empty()) check(record.values, "values");
+  example.returns = detail::returns_of(rewards, record.values, options.gamma, options.lambda);
+  example.old_values = record.values;
+  example.weight = record.weight.value_or(1);
+
+  const std::array<Sequence*, 1> sequences{&sequence};
+  const auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
+  if (!kept) return std::nullopt;
+  if (sequence.completion_begin == 0 && sequence.tokens.size() == 1) {
+    ++counts.dropped_empty;  // no token comes after another: there is no state to value
+    return std::nullopt;
+  }
+  detail::count_kept(sequences, cut, options, counts);
+  const Index left = sequence.tokens.size() - sequence.completion_begin;
+  for (std::vector<double>* numbers : {&example.returns, &example.old_values}) {
+    if (numbers->size() <= left) continue;
+    const auto lost = static_cast<std::ptrdiff_t>(numbers->size() - left);
+    if (options.truncation == Truncation::cut_right) {
+      numbers->erase(numbers->end() - lost, numbers->end());
+    } else {
+      numbers->erase(numbers->begin(), numbers->begin() + lost);
+    }
+  }
+  return example;
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

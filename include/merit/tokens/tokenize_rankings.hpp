@@ -1,0 +1,178 @@
+// Several completions of one prompt to examples: rankings and ratings.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/forest/example.hpp"
+#include "merit/records/record.hpp"
+#include "merit/text/tokenizer.hpp"
+#include "merit/tokens/data_counts.hpp"
+#include "merit/tokens/sequences.hpp"
+#include "merit/tokens/tokenize_options.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+namespace detail {
+
+/// The sum over attributes of each completion. (K)
+inline std::vector<double> total_ratings(std::span<const double> ratings, Index attributes) {
+  std::vector<double> totals(ratings.size() / attributes, 0.0);
+  for (Index i = 0; i < ratings.size(); ++i) totals[i / attributes] += ratings[i];
+  return totals;
+}
+
+/// 0 for the highest rating, no rank left out. Ratings that differ by rounding alone (a sum of the same
+/// attributes in another order) are equal. (K)
+inline std::vector<Index> ranks_of_ratings(std::span<const double> totals) {
+  std::vector<Index> order(totals.size());
+  std::iota(order.begin(), order.end(), Index{0});
+  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return totals[a] > totals[b]; });
+  std::vector<Index> ranks(totals.size(), 0);
+  Index rank = 0;
+  for (Index i = 1; i < order.size(); ++i) {
+    const double before = totals[order[i - 1]];
+    const double here = totals[order[i]];
+    if (before - here > 1e-12 * std::max(std::abs(before), std::abs(here))) ++rank;
+    ranks[order[i]] = rank;
+  }
+  return ranks;
+}
+
+/// Whether no completion is better than another; one alone is not tied.
+inline bool all_tied(std::span<const Index> ranks) {
+  return ranks.size() > 1 &&
+         std::all_of(ranks.begin(), ranks.end(), [&](Index rank) { return rank == ranks[0]; });
+}
+
+/// The margins of the pairs (0,1), (0,2), … (1,2), …; ties have 0. `totals` may be empty.
+inline std::vector<double> margins_of(const RankingMargin& margin, std::span<const Index> ranks,
+                                      std::span<const double> totals, const SourcePosition& at) {
+  std::vector<double> margins;
+  if (!margin) return margins;
+  const auto rating = [&](Index i) { return totals.empty() ? 0.0 : totals[i]; };
+  for (Index i = 0; i < ranks.size(); ++i) {
+    for (Index j = i + 1; j < ranks.size(); ++j) {
+      const Index better = ranks[i] < ranks[j] ? i : j;
+      const Index worse = better == i ? j : i;
+      const Index difference = ranks[worse] - ranks[better];
+      margins.push_back(difference == 0 ? 0.0 : margin(rating(better), rating(worse), difference));
+      if (!std::isfinite(margins.back())) {
+        throw DataError(concat(at.text(), ": the margin of completions ", better, " and ", worse, " is ",
+                               margins.back(), ", expected a finite number"));
+      }
+    }
+  }
+  return margins;
+}
+
+/// Fills the completions of `group` and counts. False when the record is dropped.
+template <tokenizer Tokenizer>
+bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tokenizer& tokenizer,
+                    const TokenizeOptions& options, DataCounts& counts, RankedGroup& group) {
+  check_options(options);
+  const Index size = record.size();
+  if (size == 0) {
+    throw DataError(record.source.text() +
+                    ": field 'completions': found an empty list, expected at least one completion");
+  }
+  if (size == 1 && !keep_single) {
+    ++counts.records;
+    ++counts.dropped_single;
+    return false;
+  }
+  group.weight = record.weight.value_or(1);
+  group.completions.resize(size);
+  std::vector<Sequence*> sequences;
+  for (Index i = 0; i < size; ++i) {
+    Sequence& sequence = group.completions[i];
+    sequences.push_back(&sequence);
+    switch (record.form) {
+      case RecordForm::text:
+        sequence = sequence_of_text(record.prompt, record.completions[i], record.inputs, tokenizer, options,
+                                    record.source);
+        break;
+      case RecordForm::ids:
+        sequence = sequence_of_ids(record.prompt_ids, record.completions_ids[i],
+                                   concat("completions_ids[", i, ']'), tokenizer, options, record.source);
+        break;
+      case RecordForm::features: sequence.features = record.completions_features[i]; break;
+    }
+  }
+  const auto same = [](const Sequence& a, const Sequence& b) {
+    return a.tokens == b.tokens && a.features == b.features;
+  };
+  if (record.form == RecordForm::features) {
+    const auto as_first = [&](const Sequence& s) { return same(s, group.completions[0]); };
+    ++counts.records;
+    if (size > 1 && std::all_of(group.completions.begin() + 1, group.completions.end(), as_first)) {
+      ++counts.dropped_equal;
+      return false;
+    }
+    ++counts.kept;
+  } else if (!enforce_limit(sequences, options, record.source, counts)) {
+    return false;
+  }
+  for (Index i = 1; i < size; ++i) {
+    const auto end = group.completions.begin() + static_cast<std::ptrdiff_t>(i);
+    const auto as_this = [&](const Sequence& s) { return same(s, *end); };
+    if (std::any_of(group.completions.begin(), end, as_this)) ++counts.equal_completions;
+  }
+  return true;
+}
+
+}  // namespace detail
+
+/// Tokenizes the completions of one ranking, which keep sharing what is left of the prompt after a cut. Gives
+/// nothing when it is dropped: of one completion, too long, all completions equal, or one without a token.
+/// Completions that are equal among others stay, as the ranking has them, and are counted, as is a ranking
+/// that ties all of them.
+///
+/// Margins, if options.margin is given, are computed with ratings of 0.
+template <tokenizer Tokenizer>
+std::optional<RankingExample> tokenize(const RankingRecord& record, const Tokenizer& tokenizer,
+                                       const TokenizeOptions& options, DataCounts& counts) {
+  detail::check_one_each("ranks", record.ranks.size(), record.size(), record.source);
+  RankedGroup group;
+  if (!detail::tokenize_group(record, false, tokenizer, options, counts, group)) return std::nullopt;
+  group.ranks = record.ranks;
+  counts.all_tied += detail::all_tied(group.ranks) ? 1 : 0;
+  group.margins = detail::margins_of(options.margin, group.ranks, {}, record.source);
+  return RankingExample{{std::move(group)}};
+}
+
+/// Tokenizes rated completions as a ranking is. Ranks are by descending rating, the sum over attributes, and
+/// equal ratings are ties; the ratings are kept. One completion alone is dropped unless
+/// options.keep_single_ratings.
+template <tokenizer Tokenizer>
+std::optional<RankingExample> tokenize(const RatingsRecord& record, const Tokenizer& tokenizer,
+                                       const TokenizeOptions& options, DataCounts& counts) {
+  if (record.attributes == 0) {
+    throw DataError(record.source.text() + ": field 'scores': found no attributes, expected at least one");
+  }
+  detail::check_one_each("scores", record.scores.size(), record.size() * record.attributes, record.source);
+  RankedGroup group;
+  if (!detail::tokenize_group(record, options.keep_single_ratings, tokenizer, options, counts, group)) {
+    return std::nullopt;
+  }
+  const std::vector<double> totals = detail::total_ratings(record.scores, record.attributes);
+  group.ranks = detail::ranks_of_ratings(totals);
+  counts.all_tied += detail::all_tied(group.ranks) ? 1 : 0;
+  group.ratings = record.scores;
+  group.attributes = record.attributes;
+  group.margins = detail::margins_of(options.margin, group.ranks, totals, record.source);
+  return RankingExample{{std::move(group)}};
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit
