@@ -46,5 +46,8 @@
 #include "merit/puzzle/embedded_examples.hpp"
 #include "merit/puzzle/embedded_records.hpp"
 #include "merit/puzzle/embedded_task.hpp"
+#include "merit/text/byte_tokenizer.hpp"
+#include "merit/text/word_tokenizer.hpp"
+#include "merit/tokens/tokenize.hpp"
 #include "merit/train/progress.hpp"
 #include "merit/train/trainer.hpp"

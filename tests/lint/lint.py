@@ -183,7 +183,7 @@ def offences(root):
             yield f"{name}: a using line stands outside of the namespace {path.stem}"
 
     # What the README shows as the whole of a program is that program.
-    for name in ("hello.cpp", "rank.cpp"):
+    for name in ("hello.cpp", "rank.cpp", "own_pairs.cpp"):
         shown = root / "examples" / name
         if shown.is_file() and shown.read_text(encoding="utf-8") not in (root / "README.md").read_text(encoding="utf-8"):
             yield f"README.md: does not show examples/{name} as it is"

@@ -72,7 +72,7 @@ struct Published {
   /// The score of token ids, without any of what is tested.
   double score_of(std::vector<merit::Token> tokens) {
     const std::vector<merit::Sequence> sequences{{.tokens = std::move(tokens)}};
-    return static_cast<double>(merit::score_sequences(model, std::span<const merit::Sequence>(sequences))[0]);
+    return static_cast<double>(merit::score(model, std::span<const merit::Sequence>(sequences))[0]);
   }
 
   merit_test::TemporaryDirectory temporary;
@@ -115,6 +115,22 @@ TEST_CASE("a published folder scores text as its tokens, by its template and as 
   CHECK(order[0].score >= order[1].score);
   CHECK(order[1].score >= order[2].score);
   CHECK(order[0].score == scores[order[0].index]);
+  CHECK(order[0].text == answers[order[0].index]);
+
+  // Texts may be of any type, and a list of any.
+  const char* const literals[] = {"it is", "dry", "wet wet"};
+  CHECK(as_chat.score("is water wet", literals) == scores);
+  CHECK(as_chat.rank("is water wet", std::vector<std::string_view>{"dry", "it is"}).size() == 2);
+}
+
+TEST_CASE("sequences of the model's own tokens are scored by the same verb") {
+  Published published;
+  merit::Scorer scorer = open_scalar(published.folder);
+  const std::vector<merit::Sequence> sequences{{.tokens = {0, 3, 5, 9}}, {.tokens = {9, 6, 7}}};
+  const std::vector<double> scores = scorer.score(sequences);
+  REQUIRE(scores.size() == 2);
+  CHECK(scores[0] == doctest::Approx(published.score_of({0, 3, 5, 9})).epsilon(1e-6));
+  CHECK(scores[1] == doctest::Approx(published.score_of({9, 6, 7})).epsilon(1e-6));
 }
 
 TEST_CASE("records are answered in their order, with a reason where there is no score") {
@@ -128,7 +144,7 @@ TEST_CASE("records are answered in their order, with a reason where there is no 
   records[1].form = merit::RecordForm::ids;
   records[2].form = merit::RecordForm::ids;
   records[2].prompt_ids = std::vector<merit::Token>{5};
-  const auto scores = scorer.score_records(std::span<const merit::CompletionRecord>(records));
+  const auto scores = scorer.score(records);
   REQUIRE(scores.size() == 3);
   CHECK(scores[0].completions.at(0).score ==
         doctest::Approx(published.score_of({9, 6, 7, 10, 9, 1})).epsilon(1e-5));

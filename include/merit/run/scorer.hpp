@@ -1,9 +1,12 @@
 // A model folder opened to score text: prompts with answers, conversations, records.
 #pragma once
 
+#include <algorithm>
+#include <concepts>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,7 +31,13 @@ inline namespace MERIT_ABI {
 struct RankedAnswer {
   Index index = 0;  // among those given
   double score = 0;
+  std::string text = {};
 };
+
+/// A list of texts: of std::string, of std::string_view, of char*.
+template <class Range>
+concept texts = std::ranges::input_range<Range> &&
+    std::convertible_to<std::ranges::range_reference_t<Range>, std::string_view>;
 
 /// A reward model with all that it takes to score text: weights, tokenizer, chat template, the place where a
 /// score is read. Made by open(). One thread at a time may use it.
@@ -48,10 +57,11 @@ class Scorer {
   }
 
   /// The scores of several answers to one prompt, which is computed once.
-  std::vector<double> score(std::string_view prompt, std::span<const std::string> completions) {
+  template <texts Completions>
+  std::vector<double> score(std::string_view prompt, const Completions& completions) {
     CompletionsRecord record;
     record.prompt = std::string(prompt);
-    record.completions.assign(completions.begin(), completions.end());
+    for (const std::string_view one : completions) record.completions.emplace_back(std::string(one));
     return scores_of(record);
   }
 
@@ -71,15 +81,19 @@ class Scorer {
     return std::move(scores.completions.front());
   }
 
-  /// The scores of each record's completions, in their order. A record that cannot be scored says why.
-  template <class Record>
-  std::vector<RecordScores> score_records(std::span<const Record> records, Index batch_tokens = 8192) {
+  /// The scores of each record's completions, in their order, for records of any kind. A record that cannot be
+  /// scored says why.
+  template <std::ranges::input_range Records>
+  requires requires(RecordScorer scorer, const std::ranges::range_value_t<Records>& record) {
+    scorer.add(record);
+  }
+  std::vector<RecordScores> score(const Records& records, Index batch_tokens = 8192) {
     RecordScorer scorer(*model_, *saved_, *reading_, batch_tokens);
     std::vector<RecordScores> all;
     const auto take = [&] {
       for (RecordScores& scores : scorer.flush()) all.push_back(std::move(scores));
     };
-    for (const Record& record : records) {
+    for (const auto& record : records) {
       scorer.add(record);
       if (scorer.full()) take();
     }
@@ -87,11 +101,26 @@ class Scorer {
     return all;
   }
 
+  /// The scores of sequences of the model's tokens, in their order, each by itself: what they share is computed
+  /// for each.
+  std::vector<double> score(std::span<const Sequence> sequences, Index batch_tokens = 8192) {
+    std::vector<Family> families;
+    for (const Sequence& sequence : sequences) families.push_back({{&sequence}});
+    std::vector<double> scores;
+    for (const RowScores& rows : model_->score(families, batch_tokens, {})) {
+      scores.push_back(shown_score(completion_score(rows, *model_, *reading_), *reading_));
+    }
+    return scores;
+  }
+
   /// The answers to a prompt, best first; equal ones in the order given.
-  std::vector<RankedAnswer> rank(std::string_view prompt, std::span<const std::string> completions) {
-    const std::vector<double> scores = score(prompt, completions);
+  template <texts Answers>
+  std::vector<RankedAnswer> rank(std::string_view prompt, const Answers& answers) {
+    const std::vector<double> scores = score(prompt, answers);
     std::vector<RankedAnswer> order;
-    for (Index i = 0; i < scores.size(); ++i) order.push_back({i, scores[i]});
+    for (const std::string_view answer : answers) {
+      order.push_back({order.size(), scores[order.size()], std::string(answer)});
+    }
     std::stable_sort(order.begin(), order.end(),
                      [](const RankedAnswer& a, const RankedAnswer& b) { return a.score > b.score; });
     return order;
@@ -106,7 +135,7 @@ class Scorer {
   template <class Record>
   RecordScores one(Record record) {
     if (record.source.file.empty()) record.source = {"the text to score", 1};
-    std::vector<RecordScores> scores = score_records(std::span<const Record>(&record, 1));
+    std::vector<RecordScores> scores = score(std::span<const Record>(&record, 1));
     return std::move(scores.front());
   }
   [[noreturn]] static void refuse(const std::string& what, const std::string& reason) {

@@ -219,7 +219,7 @@ inline void count_kept(std::span<Sequence* const> sequences, bool cut, const Tok
 
 /// Both. Gives whether the record is kept.
 inline bool enforce_limit(std::span<Sequence* const> sequences, const TokenizeOptions& options,
-                const SourcePosition& at, DataCounts& counts) {
+                          const SourcePosition& at, DataCounts& counts) {
   const auto [kept, cut] = shorten(sequences, options, at, counts);
   if (kept) count_kept(sequences, cut, options, counts);
   return kept;

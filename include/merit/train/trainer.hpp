@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <ranges>
 #include <span>
 #include <vector>
 
@@ -247,9 +248,9 @@ class Trainer {
   std::vector<std::unique_ptr<BatchBuilder<Model>>> batches_;  // one a micro-batch, reused
 };
 
-/// `Trainer trainer(model, examples, options)` for a vector of examples, too.
-template <class Model, class Example>
-Trainer(Model&, const std::vector<Example>&, const TrainOptions&) -> Trainer<Model, Example>;
+/// `Trainer trainer(model, examples, options)` for a vector, a span, an array of examples.
+template <class Model, std::ranges::contiguous_range Examples>
+Trainer(Model&, const Examples&, const TrainOptions&) -> Trainer<Model, std::ranges::range_value_t<Examples>>;
 
 }  // namespace MERIT_ABI
 }  // namespace merit
