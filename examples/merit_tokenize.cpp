@@ -8,8 +8,8 @@
 #include "merit/io/json.hpp"
 #include "merit/records/jsonl.hpp"
 #include "merit/run/read_model_text.hpp"
-#include "merit/text/plain_template.hpp"
-#include "merit/text/pretrained_tokenizer.hpp"
+#include "merit/templates/plain_template.hpp"
+#include "merit/tokenizer/pretrained_tokenizer.hpp"
 #include "support/line_input.hpp"
 #include "support/program.hpp"
 

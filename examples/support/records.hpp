@@ -8,7 +8,7 @@
 #include "any_model.hpp"
 #include "merit/records/record.hpp"
 #include "merit/run/kind_names.hpp"
-#include "merit/text/any_tokenizer.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize_options.hpp"

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "evaluation.hpp"
-#include "merit/text/any_tokenizer.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 
 namespace programs {
 

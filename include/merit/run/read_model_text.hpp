@@ -13,10 +13,10 @@
 #include "merit/io/gguf.hpp"
 #include "merit/model/gguf_config.hpp"
 #include "merit/run/model_text.hpp"
-#include "merit/text/any_tokenizer.hpp"
-#include "merit/text/chat_template.hpp"
-#include "merit/text/conversation_template.hpp"
+#include "merit/templates/chat_template.hpp"
+#include "merit/templates/conversation_template.hpp"
 #include "merit/text/text_files.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

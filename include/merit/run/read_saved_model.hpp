@@ -29,7 +29,7 @@
 #include "merit/run/model_set.hpp"
 #include "merit/run/read_model_text.hpp"
 #include "merit/run/saved_model.hpp"
-#include "merit/text/any_tokenizer.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 
 namespace merit {

@@ -20,8 +20,8 @@
 #include "merit/model/model_card.hpp"
 #include "merit/run/model_set.hpp"
 #include "merit/run/model_text.hpp"
-#include "merit/text/any_tokenizer.hpp"
-#include "merit/text/conversation_template.hpp"
+#include "merit/templates/conversation_template.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 
 namespace merit {

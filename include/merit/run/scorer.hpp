@@ -22,7 +22,7 @@
 #include "merit/run/saved_model.hpp"
 #include "merit/run/scoring_model.hpp"
 #include "merit/run/typed_scoring.hpp"
-#include "merit/text/message.hpp"
+#include "merit/templates/message.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

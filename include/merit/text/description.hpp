@@ -17,8 +17,8 @@
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/utf8.hpp"
-#include "merit/text/byte_alphabet.hpp"
-#include "merit/text/unicode.hpp"
+#include "merit/tokenizer/byte_alphabet.hpp"
+#include "merit/unicode/unicode.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

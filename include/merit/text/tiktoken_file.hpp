@@ -17,8 +17,8 @@
 #include "merit/io/json.hpp"
 #include "merit/text/bpe_files.hpp"
 #include "merit/text/description.hpp"
-#include "merit/text/precompiled_charsmap.hpp"
 #include "merit/text/split_rules.hpp"
+#include "merit/tokenizer/precompiled_charsmap.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

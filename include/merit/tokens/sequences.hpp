@@ -17,7 +17,7 @@
 #include "merit/forest/apply_reading.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/records/record.hpp"
-#include "merit/text/tokenizer.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/rendering.hpp"
 #include "merit/tokens/tokenize_options.hpp"

@@ -9,7 +9,7 @@
 #include "merit/forest/example.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/split_key.hpp"
-#include "merit/text/tokenizer.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/tokenize_completions.hpp"
 #include "merit/tokens/tokenize_options.hpp"

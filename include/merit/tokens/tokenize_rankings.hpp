@@ -15,7 +15,7 @@
 #include "merit/core/view.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/records/record.hpp"
-#include "merit/text/tokenizer.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/sequences.hpp"
 #include "merit/tokens/tokenize_options.hpp"
