@@ -17,7 +17,8 @@ int main() {
   check(first.abi_name == second.abi_name, "units built alike share one inline namespace");
   check(first.abi_name != third.abi_name, "a unit without OpenMP has an inline namespace of its own");
   check(first.number == second.number && first.number == third.number, "all units draw the same number");
-  check(first.threads == 2 && second.threads == 2 && third.threads == 1, "a unit without OpenMP has one thread");
+  check(first.threads == 2 && second.threads == 2 && third.threads == 1,
+        "a unit without OpenMP has one thread");
   std::printf("%d passed, %d failed\n", 4 - failed, failed);
   return failed == 0 ? 0 : 1;
 }
