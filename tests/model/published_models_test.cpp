@@ -328,7 +328,7 @@ TEST_CASE("a published tensor that the model's head has no place for is an error
   const TemporaryDirectory directory;
   publish("mistral_grm", document, directory / "m");
   using Model = RewardModel<Llama, ScalarHead, RegressionLoss<>, ReferenceBackend<float>>;
-  Model model({.backbone = std::get<Llama>(read_backbone_config(directory / "m"))});
+  Model model({.backbone = read_backbone_config<Llama>(directory / "m")});
   CHECK_THROWS_WITH_AS(
       load_model_parameters(
           directory / "m", model,

@@ -387,6 +387,17 @@ inline BackboneConfig read_backbone_config(const std::filesystem::path& path) {
   return read_backbone_config(read_json(file), file.string());
 }
 
+/// The same where the kind of backbone is known: `read_backbone_config<Llama>(path)`. Throws ConfigError that
+/// names both kinds for another.
+template <class Backbone>
+Backbone read_backbone_config(const std::filesystem::path& path) {
+  const BackboneConfig config = read_backbone_config(path);
+  if (const auto* backbone = std::get_if<Backbone>(&config)) return *backbone;
+  throw ConfigError(path.string() + ": holds the backbone " +
+                    std::visit([](const auto& other) { return std::string(other.name()); }, config) +
+                    ", expected " + std::string(Backbone::name()));
+}
+
 /// config.json for a backbone. Llama becomes qwen2 where it has qkv_bias, qwen3 where it has head_norm, else
 /// llama; both together are a kind that only merit reads, as are BagOfTokens and Features. transformers has
 /// no score.bias: with one, its scores differ from ours by that constant.
