@@ -25,11 +25,14 @@ inline InstructionSet wanted_instruction_set(const char* text, InstructionSet av
   return wanted;
 }
 
-/// Of `built`, which are in ascending order, the best that are at most `wanted`.
+/// Of `built`, which are in ascending order, the best that are at most `wanted`, for float and for double.
 inline KernelTables choose_kernels(std::span<const KernelTables> built, InstructionSet wanted) {
   KernelTables best;
   for (const KernelTables& tables : built) {
-    if (tables.instruction_set <= wanted) best = tables;
+    if (tables.instruction_set > wanted) break;
+    best.instruction_set = tables.instruction_set;
+    best.of_float = tables.of_float;
+    if (tables.of_double != nullptr) best.of_double = tables.of_double;
   }
   if (best.of_float == nullptr) {
     throw ConfigError(concat("this machine has, or MERIT_INSTRUCTION_SET allows, the instructions of ",

@@ -44,10 +44,6 @@ inline constexpr KernelTable<T> kernel_table_of_unit{
     .product = K::product,
 };
 
-constexpr KernelTables kernel_tables_of_unit() {
-  return {instruction_set_of_unit(), &kernel_table_of_unit<float>, &kernel_table_of_unit<double>};
-}
-
 }  // namespace detail::eigen
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -56,7 +56,7 @@ struct KernelTable {
   Operation<const ProductArguments<Backend>&> product;
 };
 
-/// What is compiled for one instruction set.
+/// What is compiled for one instruction set; null is what is not.
 struct KernelTables {
   InstructionSet instruction_set = InstructionSet::baseline;
   const KernelTable<float>* of_float = nullptr;
