@@ -29,14 +29,13 @@ TEST_CASE_TEMPLATE("products have the same bits with any number of threads", T, 
         const auto product = [&](int threads) {
           typename B::Handle handle(B{.threads = threads});
           std::vector<T> out(shape.m * shape.n);
-          using Matrix = MatrixView<const T>;
-          detail::eigen::gemm<T>(handle.gemm_space(), handle.threads(), flip_a,
-                                 flip_a == Transpose::yes ? Matrix{a.data(), shape.k, shape.m}
-                                                          : Matrix{a.data(), shape.m, shape.k},
-                                 flip_b,
-                                 flip_b == Transpose::yes ? Matrix{b.data(), shape.n, shape.k}
-                                                          : Matrix{b.data(), shape.k, shape.n},
-                                 Write::assign, {out.data(), shape.m, shape.n}, {}, {});
+          B::product(handle, {.a = flip_a == Transpose::yes ? MatrixView<const T>{a.data(), shape.k, shape.m}
+                                                            : MatrixView<const T>{a.data(), shape.m, shape.k},
+                              .transpose_a = flip_a,
+                              .b = flip_b == Transpose::yes ? MatrixView<const T>{b.data(), shape.n, shape.k}
+                                                            : MatrixView<const T>{b.data(), shape.k, shape.n},
+                              .transpose_b = flip_b,
+                              .out = {out.data(), shape.m, shape.n}});
           return out;
         };
         const std::vector<T> alone = product(1);

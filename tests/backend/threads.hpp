@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/backends.hpp"
+#include "merit/backend/eigen/parallel.hpp"
 
 namespace merit_test {
 

@@ -1,22 +1,43 @@
-// The host backend: vectors through Eigen's packets, threads through OpenMP where the program is compiled
-// with it. The operations themselves are in the files beside this one; here is the list, in the order of
-// operations.hpp.
+// The host backend: vectors through Eigen's packets, threads through OpenMP where they are compiled with it. The
+// operations are in kernels.hpp and the files that it names, or in the library merit::compiled; here is the list, in
+// the order of operations.hpp.
 #pragma once
 
 #include <algorithm>
 #include <string_view>
+#include <type_traits>
 
-#include "merit/backend/eigen/attention.hpp"
-#include "merit/backend/eigen/elementwise.hpp"
-#include "merit/backend/eigen/gemm.hpp"
-#include "merit/backend/eigen/optimizers.hpp"
-#include "merit/backend/eigen/parallel.hpp"
-#include "merit/backend/eigen/rows.hpp"
+#ifdef MERIT_COMPILED
+#include "merit/backend/eigen/kernel_table.hpp"
+#else
+#include "merit/backend/eigen/kernels.hpp"
+#endif
 #include "merit/backend/operations.hpp"
 #include "merit/core/buffer.hpp"
+#include "merit/fwd.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
+namespace detail::eigen {
+
+/// The operations on T, as they are compiled with this unit or in the library.
+#ifdef MERIT_COMPILED
+template <class T>
+const KernelTable<T>& kernels() {
+  if constexpr (std::is_same_v<T, double>) {
+    return *kernel_tables().of_double;
+  } else {
+    return *kernel_tables().of_float;
+  }
+}
+#else
+template <class T>
+constexpr Kernels<T> kernels() {
+  return {};
+}
+#endif
+
+}  // namespace detail::eigen
 
 /// Runs on the host's processor. Results depend neither on timing nor on the number of threads.
 template <class T>
@@ -30,19 +51,19 @@ struct EigenBackend {
   /// How many threads an operation may use; 0: all that OpenMP gives.
   int threads = 0;
 
-  /// Threads, and the packed blocks of matrix products. All of it is allocated here, nothing later. One
-  /// thread of control uses a handle at a time.
+  /// Threads, and the packed blocks of matrix products. All of it is allocated here, nothing later. One thread of
+  /// control uses a handle at a time.
   class Handle {
    public:
     explicit Handle(const EigenBackend& settings)
-        : threads_(detail::eigen::available_threads(settings.threads)), space_(threads_) {}
+        : threads_(kernels().threads(settings.threads)), space_(kernels().working_space(threads_)) {}
 
     Index threads() const { return threads_; }
-    detail::eigen::GemmSpace<T>& gemm_space() { return space_; }
+    T* working_space() { return space_.data(); }
 
    private:
     Index threads_;
-    detail::eigen::GemmSpace<T> space_;
+    Buffer<T> space_;
   };
 
   using Matrix = MatrixView<T>;
@@ -73,121 +94,90 @@ struct EigenBackend {
     std::copy_n(from, n, to);
   }
   static void wait(Handle&) {}
-  static void fill(Handle& h, Vector v, T value) {
-    detail::eigen::parallel_ranges(
-        h.threads(), v.size, aligned_count<T>(1), v.size,
-        [&](Index begin, Index end) { std::fill(v.data + begin, v.data + end, value); });
-  }
+  static void fill(Handle& h, Vector v, T value) { kernels().fill(h, v, value); }
   static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
-    detail::eigen::copy(h.threads(), from, write, to);
+    kernels().copy(h, from, write, to);
   }
 
   // --- products
-  static void linear(Handle& h, const LinearArguments<EigenBackend>& a) {
-    detail::eigen::gemm(h.gemm_space(), h.threads(), Transpose::no, a.x, a.transpose, a.weight, a.write,
-                        a.out, a.bias, a.residual);
-  }
+  static void linear(Handle& h, const LinearArguments<EigenBackend>& a) { kernels().linear(h, a); }
   static void weight_gradient(Handle& h, ConstMatrix a, ConstMatrix b, Write write, Matrix out) {
-    detail::eigen::gemm<T>(h.gemm_space(), h.threads(), Transpose::yes, a, Transpose::no, b, write, out, {},
-                           {});
+    kernels().weight_gradient(h, a, b, write, out);
   }
   static void column_sum(Handle& h, ConstMatrix x, Write write, Vector out) {
-    detail::eigen::column_sum(h.threads(), x, write, out);
+    kernels().column_sum(h, x, write, out);
   }
 
   // --- norms
-  static void rms_norm(Handle& h, const RmsNormArguments<EigenBackend>& a) {
-    detail::eigen::rms_norm(h.threads(), a.x, a.weight, static_cast<T>(a.epsilon), a.y, a.rstd);
-  }
+  static void rms_norm(Handle& h, const RmsNormArguments<EigenBackend>& a) { kernels().rms_norm(h, a); }
   static void rms_norm_backward(Handle& h, const RmsNormBackwardArguments<EigenBackend>& a) {
-    detail::eigen::rms_norm_backward(h.threads(), a.dy, a.x, a.weight, a.rstd, a.write, a.dx, a.dweight);
+    kernels().rms_norm_backward(h, a);
   }
-  static void layer_norm(Handle& h, const LayerNormArguments<EigenBackend>& a) {
-    detail::eigen::layer_norm(h.threads(), a.x, a.weight, a.bias, static_cast<T>(a.epsilon), a.y, a.stats);
-  }
+  static void layer_norm(Handle& h, const LayerNormArguments<EigenBackend>& a) { kernels().layer_norm(h, a); }
   static void layer_norm_backward(Handle& h, const LayerNormBackwardArguments<EigenBackend>& a) {
-    detail::eigen::layer_norm_backward(h.threads(), a.dy, a.x, a.weight, a.stats, a.write, a.dx, a.dweight,
-                                       a.dbias);
+    kernels().layer_norm_backward(h, a);
   }
 
   // --- positions
-  static void rotary(Handle& h, const RotaryArguments<EigenBackend>& a) {
-    detail::eigen::rotary(h.threads(), a.x, a.heads, a.positions, a.table, a.inverse);
-  }
+  static void rotary(Handle& h, const RotaryArguments<EigenBackend>& a) { kernels().rotary(h, a); }
 
   // --- rows
   static void gather_rows(Handle& h, const WeightView<>& table, Indices ids, Write write, Matrix out) {
-    detail::eigen::gather_rows(h.threads(), table, ids, write, out);
+    kernels().gather_rows(h, table, ids, write, out);
   }
   static void scatter_add_rows(Handle& h, ConstMatrix rows, Indices ids, Matrix out) {
-    detail::eigen::scatter_add_rows(h.threads(), rows, ids, out);
+    kernels().scatter_add_rows(h, rows, ids, out);
   }
 
   // --- attention over a forest
   static Index attention_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
-    return detail::eigen::attention_scratch<T>(h.threads(), forest, shape);
+    return kernels().attention_scratch(h, forest, shape);
   }
-  static void attention(Handle& h, const AttentionArguments<EigenBackend>& a) {
-    detail::eigen::attention(h.threads(), a.forest, a.shape, a.query_tokens, a.q, a.k, a.v, a.out, a.lse,
-                             a.scratch.data);
-  }
+  static void attention(Handle& h, const AttentionArguments<EigenBackend>& a) { kernels().attention(h, a); }
   static Index attention_backward_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
-    return detail::eigen::attention_backward_scratch<T>(h.threads(), forest, shape);
+    return kernels().attention_backward_scratch(h, forest, shape);
   }
   static void attention_backward(Handle& h, const AttentionBackwardArguments<EigenBackend>& a) {
-    detail::eigen::attention_backward(h.threads(), a.forest, a.shape, a.query_tokens, a.q, a.k, a.v, a.out,
-                                      a.lse, a.dout, a.write_dq, a.dq, a.write_dkv, a.dk, a.dv,
-                                      a.scratch.data);
+    kernels().attention_backward(h, a);
   }
 
   // --- elementwise
-  static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out) {
-    detail::eigen::swiglu(h.threads(), gate_up, out);
-  }
+  static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out) { kernels().swiglu(h, gate_up, out); }
   static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write,
                               Matrix dgate_up) {
-    detail::eigen::swiglu_backward(h.threads(), dout, gate_up, write, dgate_up);
+    kernels().swiglu_backward(h, dout, gate_up, write, dgate_up);
   }
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
-    detail::eigen::activate(h.threads(), kind, x, y);
+    kernels().activate(h, kind, x, y);
   }
   static void activate_backward(Handle& h, const ActivateBackwardArguments<EigenBackend>& a) {
-    detail::eigen::activate_backward(h.threads(), a.kind, a.dy, a.x, a.write, a.dx);
+    kernels().activate_backward(h, a);
   }
   /// Room for the sum over the path of every token.
   static Index path_mean_scratch(Handle&, const Forest& forest, Index width) {
     return forest.token_count() * width;
   }
   static void path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out, Vector scratch) {
-    detail::eigen::path_mean(h.threads(), forest, x, out, scratch.data);
+    kernels().path_mean(h, forest, x, out, scratch);
   }
   static void path_mean_backward(Handle& h, const PathMeanBackwardArguments<EigenBackend>& a) {
-    detail::eigen::path_mean_backward(h.threads(), a.forest, a.dout, a.write, a.dx, a.scratch.data);
+    kernels().path_mean_backward(h, a);
   }
 
   // --- losses
   static void next_token_loss(Handle& h, const NextTokenLossArguments<EigenBackend>& a) {
-    detail::eigen::next_token_loss(h.threads(), a);
+    kernels().next_token_loss(h, a);
   }
 
   // --- the trained weights
-  static double sum_of_squares(Handle& h, ConstVector v) {
-    return detail::eigen::sum_of_squares(h.threads(), v);
-  }
-  static void adamw(Handle& h, const AdamWArguments<EigenBackend>& a) {
-    detail::eigen::adamw(h.threads(), a.parameters, a.gradients, a.first, a.second, a.step);
-  }
-  static void momentum(Handle& h, const MomentumArguments<EigenBackend>& a) {
-    detail::eigen::momentum(h.threads(), a.gradients, a.momentum, a.out, a.step);
-  }
-  static void adafactor(Handle& h, const AdafactorArguments<EigenBackend>& a) {
-    detail::eigen::adafactor(h.threads(), a.gradients, a.rows, a.columns, a.step);
-  }
-  static void product(Handle& h, const ProductArguments<EigenBackend>& a) {
-    detail::eigen::gemm<T>(h.gemm_space(), h.threads(), a.transpose_a, a.a, a.transpose_b, a.b, Write::assign,
-                           a.out, {}, {});
-    detail::eigen::scale_and_add(h.threads(), a.out, a.scale, a.c, a.c_scale);
-  }
+  static double sum_of_squares(Handle& h, ConstVector v) { return kernels().sum_of_squares(h, v); }
+  static void adamw(Handle& h, const AdamWArguments<EigenBackend>& a) { kernels().adamw(h, a); }
+  static void momentum(Handle& h, const MomentumArguments<EigenBackend>& a) { kernels().momentum(h, a); }
+  static void adafactor(Handle& h, const AdafactorArguments<EigenBackend>& a) { kernels().adafactor(h, a); }
+  static void product(Handle& h, const ProductArguments<EigenBackend>& a) { kernels().product(h, a); }
+
+ private:
+  static decltype(auto) kernels() { return detail::eigen::kernels<T>(); }
 };
 
 static_assert(backend<EigenBackend<float>> && backend<EigenBackend<double>>);

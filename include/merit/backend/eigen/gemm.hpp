@@ -150,7 +150,7 @@ void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& 
   }
 }
 
-/// The block sizes of a product, and the space for one product's packed blocks.
+/// The block sizes of a product, and where its packed blocks lie in a handle's working space.
 template <class T>
 struct GemmSpace {
   // A block of the left operand (row_block x depth_block) stays in the second-level cache, while a panel of
@@ -161,16 +161,19 @@ struct GemmSpace {
   static constexpr Index col_block = 1024;
   static_assert(row_block % Simd<T>::tile_rows == 0 && col_block % Simd<T>::panel == 0);
 
-  explicit GemmSpace(Index threads)
-      : left(threads * row_block * depth_block), right(2 * depth_block * col_block) {}
+  /// How many elements it is laid out in.
+  static Index size(Index threads) { return threads * row_block * depth_block + 2 * depth_block * col_block; }
 
-  Buffer<T> left;   // one block for each thread
-  Buffer<T> right;  // two blocks shared by all, filled in turn so that one barrier for each block is enough
+  GemmSpace(Index threads, T* working_space)
+      : left(working_space), right(working_space + threads * row_block * depth_block) {}
+
+  T* left;   // one block for each thread
+  T* right;  // two blocks shared by all, filled in turn so that one barrier for each block is enough
 };
 
 /// out = op(a) · op(b) through packed blocks.
 template <class T>
-void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
+void blocked_product(const GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
                      Transpose transpose_b, const WeightView<>& b, const TileTarget<T>& target, Index rows,
                      Index cols, Index depth) {
   using Space = GemmSpace<T>;
@@ -194,7 +197,7 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
     const bool by_rows = row_tiles >= 2 * team;
     const Index row_begin = by_rows ? row_tiles * id / team * height : 0;
     const Index row_end = by_rows ? std::min(rows, row_tiles * (id + 1) / team * height) : rows;
-    T* const left = space.left.data() + id * Space::row_block * Space::depth_block;
+    T* const left = space.left + id * Space::row_block * Space::depth_block;
     Index turn = 0;
     for (Index j = 0; j < cols; j += Space::col_block) {
       const Index block_cols = std::min(Space::col_block, cols - j);
@@ -203,7 +206,7 @@ void blocked_product(GemmSpace<T>& space, Index threads, Transpose transpose_a, 
       for (Index step = 0; step < depth_blocks; ++step, turn ^= 1) {
         const Index k = std::min(depth, step * depth_step);
         const Index block_depth = std::min(depth_step, depth - k);
-        T* const right = space.right.data() + turn * Space::depth_block * Space::col_block;
+        T* const right = space.right + turn * Space::depth_block * Space::col_block;
         if (!direct_right && panel_begin < panel_end) {
           const Index col = j + panel_begin * panel;
           const Index count = std::min(cols, j + panel_end * panel) - col;
@@ -315,7 +318,7 @@ void blas_product(Index threads, Transpose transpose_a, MatrixView<const T> a, T
 
 /// out (M, N) = op(a) · op(b) [+ bias on each row] [+ residual] [+ out if add].
 template <class T>
-void gemm(GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
+void gemm(const GemmSpace<T>& space, Index threads, Transpose transpose_a, MatrixView<const T> a,
           Transpose transpose_b, WeightView<> b, Write write, MatrixView<T> out, VectorView<const T> bias,
           MatrixView<const T> residual) {
   if (out.empty()) return;

@@ -1,0 +1,146 @@
+// The operations of the Eigen backend, in the order of operations.hpp, each handed on to the file that does it. A
+// program is compiled with them, or links merit::compiled, which has them for several instruction sets.
+#pragma once
+
+#include <algorithm>
+
+#include "merit/backend/eigen/attention.hpp"
+#include "merit/backend/eigen/elementwise.hpp"
+#include "merit/backend/eigen/gemm.hpp"
+#include "merit/backend/eigen/optimizers.hpp"
+#include "merit/backend/eigen/parallel.hpp"
+#include "merit/backend/eigen/rows.hpp"
+#include "merit/backend/operations.hpp"
+#include "merit/core/buffer.hpp"
+#include "merit/fwd.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::eigen {
+
+template <class T>
+struct Kernels {
+  using Backend = EigenBackend<T>;
+  using Handle = typename Backend::Handle;
+  using Matrix = MatrixView<T>;
+  using ConstMatrix = MatrixView<const T>;
+  using Vector = VectorView<T>;
+  using ConstVector = VectorView<const T>;
+  using Indices = VectorView<const std::uint32_t>;
+  using Forest = ForestView<HostSpace>;
+
+  /// What a handle is made of: its threads, and how many elements of working space those need.
+  static Index threads(int wanted) { return available_threads(wanted); }
+  static Index working_space(Index threads) { return GemmSpace<T>::size(threads); }
+
+  // --- memory
+  static void fill(Handle& h, Vector v, T value) {
+    parallel_ranges(h.threads(), v.size, aligned_count<T>(1), v.size,
+                    [&](Index begin, Index end) { std::fill(v.data + begin, v.data + end, value); });
+  }
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
+    eigen::copy(h.threads(), from, write, to);
+  }
+
+  // --- products
+  static void linear(Handle& h, const LinearArguments<Backend>& a) {
+    gemm<T>(space_of(h), h.threads(), Transpose::no, a.x, a.transpose, a.weight, a.write, a.out, a.bias,
+            a.residual);
+  }
+  static void weight_gradient(Handle& h, ConstMatrix a, ConstMatrix b, Write write, Matrix out) {
+    gemm<T>(space_of(h), h.threads(), Transpose::yes, a, Transpose::no, b, write, out, {}, {});
+  }
+  static void column_sum(Handle& h, ConstMatrix x, Write write, Vector out) {
+    eigen::column_sum(h.threads(), x, write, out);
+  }
+
+  // --- norms
+  static void rms_norm(Handle& h, const RmsNormArguments<Backend>& a) {
+    eigen::rms_norm(h.threads(), a.x, a.weight, static_cast<T>(a.epsilon), a.y, a.rstd);
+  }
+  static void rms_norm_backward(Handle& h, const RmsNormBackwardArguments<Backend>& a) {
+    eigen::rms_norm_backward(h.threads(), a.dy, a.x, a.weight, a.rstd, a.write, a.dx, a.dweight);
+  }
+  static void layer_norm(Handle& h, const LayerNormArguments<Backend>& a) {
+    eigen::layer_norm(h.threads(), a.x, a.weight, a.bias, static_cast<T>(a.epsilon), a.y, a.stats);
+  }
+  static void layer_norm_backward(Handle& h, const LayerNormBackwardArguments<Backend>& a) {
+    eigen::layer_norm_backward(h.threads(), a.dy, a.x, a.weight, a.stats, a.write, a.dx, a.dweight, a.dbias);
+  }
+
+  // --- positions
+  static void rotary(Handle& h, const RotaryArguments<Backend>& a) {
+    eigen::rotary(h.threads(), a.x, a.heads, a.positions, a.table, a.inverse);
+  }
+
+  // --- rows
+  static void gather_rows(Handle& h, const WeightView<>& table, Indices ids, Write write, Matrix out) {
+    eigen::gather_rows(h.threads(), table, ids, write, out);
+  }
+  static void scatter_add_rows(Handle& h, ConstMatrix rows, Indices ids, Matrix out) {
+    eigen::scatter_add_rows(h.threads(), rows, ids, out);
+  }
+
+  // --- attention over a forest
+  static Index attention_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
+    return eigen::attention_scratch<T>(h.threads(), forest, shape);
+  }
+  static void attention(Handle& h, const AttentionArguments<Backend>& a) {
+    eigen::attention(h.threads(), a.forest, a.shape, a.query_tokens, a.q, a.k, a.v, a.out, a.lse,
+                     a.scratch.data);
+  }
+  static Index attention_backward_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
+    return eigen::attention_backward_scratch<T>(h.threads(), forest, shape);
+  }
+  static void attention_backward(Handle& h, const AttentionBackwardArguments<Backend>& a) {
+    eigen::attention_backward(h.threads(), a.forest, a.shape, a.query_tokens, a.q, a.k, a.v, a.out, a.lse,
+                              a.dout, a.write_dq, a.dq, a.write_dkv, a.dk, a.dv, a.scratch.data);
+  }
+
+  // --- elementwise
+  static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out) { eigen::swiglu(h.threads(), gate_up, out); }
+  static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write,
+                              Matrix dgate_up) {
+    eigen::swiglu_backward(h.threads(), dout, gate_up, write, dgate_up);
+  }
+  static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
+    eigen::activate(h.threads(), kind, x, y);
+  }
+  static void activate_backward(Handle& h, const ActivateBackwardArguments<Backend>& a) {
+    eigen::activate_backward(h.threads(), a.kind, a.dy, a.x, a.write, a.dx);
+  }
+  static void path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out, Vector scratch) {
+    eigen::path_mean(h.threads(), forest, x, out, scratch.data);
+  }
+  static void path_mean_backward(Handle& h, const PathMeanBackwardArguments<Backend>& a) {
+    eigen::path_mean_backward(h.threads(), a.forest, a.dout, a.write, a.dx, a.scratch.data);
+  }
+
+  // --- losses
+  static void next_token_loss(Handle& h, const NextTokenLossArguments<Backend>& a) {
+    eigen::next_token_loss(h.threads(), a);
+  }
+
+  // --- the trained weights
+  static double sum_of_squares(Handle& h, ConstVector v) { return eigen::sum_of_squares(h.threads(), v); }
+  static void adamw(Handle& h, const AdamWArguments<Backend>& a) {
+    eigen::adamw(h.threads(), a.parameters, a.gradients, a.first, a.second, a.step);
+  }
+  static void momentum(Handle& h, const MomentumArguments<Backend>& a) {
+    eigen::momentum(h.threads(), a.gradients, a.momentum, a.out, a.step);
+  }
+  static void adafactor(Handle& h, const AdafactorArguments<Backend>& a) {
+    eigen::adafactor(h.threads(), a.gradients, a.rows, a.columns, a.step);
+  }
+  static void product(Handle& h, const ProductArguments<Backend>& a) {
+    gemm<T>(space_of(h), h.threads(), a.transpose_a, a.a, a.transpose_b, a.b, Write::assign, a.out, {}, {});
+    scale_and_add(h.threads(), a.out, a.scale, a.c, a.c_scale);
+  }
+
+ private:
+  static GemmSpace<T> space_of(Handle& h) { return {h.threads(), h.working_space()}; }
+};
+
+}  // namespace detail::eigen
+}  // namespace MERIT_ABI
+}  // namespace merit
