@@ -15,9 +15,14 @@
 #include "merit/core/rng.hpp"
 #include "merit/testing/tolerance.hpp"
 
+// Linked with merit::compiled, the tests are of the kernels in it.
+#ifdef MERIT_COMPILED
+#define MERIT_TEST_BACKENDS merit::EigenBackend<float>, merit::EigenBackend<double>
+#else
 #define MERIT_TEST_BACKENDS                                                                    \
   merit::ReferenceBackend<float>, merit::ReferenceBackend<double>, merit::EigenBackend<float>, \
       merit::EigenBackend<double>, merit_test::OpaqueBackend<double>
+#endif
 
 namespace merit_test {
 
