@@ -26,6 +26,7 @@
 #include "merit/text/normalizers.hpp"
 #include "merit/text/post_processors.hpp"
 #include "merit/text/pre_tokenizers.hpp"
+#include "merit/text/settled_text.hpp"
 #include "merit/text/token_span.hpp"
 #include "merit/text/unicode.hpp"
 #include "merit/text/unigram.hpp"
@@ -91,6 +92,7 @@ struct TokenizerPipeline {
   std::vector<std::unique_ptr<PreTokenizer>> pre_tokenizers;
   std::unique_ptr<const TokenModel> model;
   AddedTokens added;
+  SettledText cuts;
   PostProcessing post;
   std::vector<std::unique_ptr<const Decoder>> decoders;
   std::optional<Index> truncation;
@@ -122,6 +124,7 @@ struct TokenizerPipeline {
           all.field("added_tokens"), model->vocabulary,
           [&](const std::string& text) { return normalized(text); }, where + ": added_tokens");
     }
+    cuts = SettledText(description, where, added);
     if (all.has("post_processor")) post = read_post_processing(part(all, "post_processor"));
     has_decoder = all.has("decoder");
     if (has_decoder) decoders = read_decoders(part(all, "decoder"));
