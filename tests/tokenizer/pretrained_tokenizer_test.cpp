@@ -67,6 +67,89 @@ TEST_CASE("every combination of parts encodes and decodes as Hugging Face's does
   }
 }
 
+/// Every beginning of `text` is cut where the tokenizer says: the parts must give the tokens of the whole.
+/// How many bytes of all beginnings need not be encoded again.
+Index check_cuts(const PretrainedTokenizer& tokenizer, std::string_view text) {
+  const std::vector<Token> whole = encode(tokenizer, text);
+  Index settled = 0;
+  Index last = 0;
+  for (Index count = 0; count <= text.size(); ++count) {
+    const Index place = tokenizer.settled(text.substr(0, count));
+    REQUIRE(place <= count);
+    settled += place;
+    if (place == last) continue;
+    last = place;
+    std::vector<Token> parts = encode(tokenizer, text.substr(0, place));
+    tokenizer.encode(text.substr(place), parts);
+    CAPTURE(text);
+    CAPTURE(place);
+    CHECK(parts == whole);
+  }
+  return settled;
+}
+
+TEST_CASE("where a text can be cut whatever follows, the parts give the tokens of the whole") {
+  std::string hostile = "We don't stop at a  b\t c \n d e\xCC\x81 f'll A B 12 34 x";
+  hostile += " <s>foo bar <mask> baz</s> [CLS] qu ux \xEF\xBC\xA1 b";
+  for (const char* name : {"byte_level.json", "normalizers.json", "splits.json", "byte_fallback.json",
+                           "suffix.json", "prefix.json", "word_piece.json", "unigram.json"}) {
+    const Json file = merit::read_json(golden(name));
+    for (const Json& one : file.at("cases")) {
+      CAPTURE(name);
+      CAPTURE(one.at("name").get<std::string>());
+      Json description = file.at("base");
+      description.update(one.at("changes"));
+      const PretrainedTokenizer tokenizer(description, name);
+      for (const Json& text : file.at("texts")) check_cuts(tokenizer, text.get<std::string>());
+      check_cuts(tokenizer, hostile);
+    }
+  }
+}
+
+TEST_CASE("a text is not cut where what follows may join it") {
+  const auto tokenizer_with = [](const Json& changes) {
+    Json description = merit::read_json(golden("byte_level.json")).at("base");
+    description.update(changes);
+    return PretrainedTokenizer(description, "base");
+  };
+  const auto settled = [&](const Json& changes, std::string_view text) {
+    const PretrainedTokenizer tokenizer = tokenizer_with(changes);
+    check_cuts(tokenizer, text);
+    return tokenizer.settled(text);
+  };
+  const auto token = [](const char* content, Json more = Json::object()) {
+    Json made = {{"id", 0}, {"content", content}, {"special", true}, {"normalized", false}};
+    made.update(more);
+    return made;
+  };
+  const auto added = [&](std::vector<Json> tokens) {
+    const Json base = merit::read_json(golden("byte_level.json")).at("base");
+    Index next = base.at("model").at("vocab").size();
+    for (Json& one : tokens) one["id"] = next++;
+    return Json{{"added_tokens", tokens}};
+  };
+  const Json plain = added({token("<|a|>")});
+  CHECK(settled(plain, "one two three") == 7);
+  CHECK(settled(plain, "one two th") == 3);  // the last five bytes may begin a token
+  CHECK(settled(plain, "one, two. Three!") == 0);
+  CHECK(settled(plain, "one <|a|>two.\n") == 4);
+  // A longer token may begin earlier and end later than the one that is there.
+  CHECK(settled(added({token("<|a|>"), token(". <|a|>.")}), "one. <|a|>") == 0);
+  check_cuts(tokenizer_with(added({token("<|a|>"), token(". <|a|>.")})), "one. <|a|> two. <|a|>. two");
+  CHECK(settled(added({token("e two")}), "one two three four") == 2);
+  CHECK(settled(added({token("e two")}), "one six three four") == 0);
+  for (const char* flag : {"lstrip", "rstrip", "single_word"}) {
+    CHECK(settled(added({token("<|a|>", {{flag, true}})}), "one <|a|> two three four") == 0);
+  }
+  // Words that a rule joins over spaces.
+  Json joins = plain;
+  joins["pre_tokenizer"] = {{"type", "Split"},
+                            {"pattern", {{"Regex", "\\p{L}+(?: \\p{L}+)*"}}},
+                            {"behavior", "Isolated"},
+                            {"invert", false}};
+  CHECK(settled(joins, "one two three four") == 0);
+}
+
 Json gpt2(const std::filesystem::path& folder) {
   Json description = merit::read_json(golden("byte_level.json")).at("base");
   description["model"]["vocab"] = merit::read_json(folder / "encoder.json");
@@ -91,9 +174,12 @@ TEST_CASE("published tokenizers give Hugging Face's ids") {
     const bool files = std::string_view(name) == "gpt2";
     const PretrainedTokenizer tokenizer(files ? gpt2(folder) : merit::read_json(folder / "tokenizer.json"),
                                         name);
+    const std::string_view prompt = "Which of the two is the better answer, and why do you think so";
+    CHECK(tokenizer.settled(prompt) > prompt.size() / 3);
     for (Index i = 0; i < expected.at("texts").size(); ++i) {
       const auto text = expected.at("texts")[i].get<std::string>();
       CAPTURE(text);
+      check_cuts(tokenizer, text);
       const auto ids = encode(tokenizer, text);
       CHECK(Json(ids) == expected.at(name)[i]);
       if (std::string_view(name) != "qwen3") CHECK(tokenizer.decode({ids.data(), ids.size()}) == text);

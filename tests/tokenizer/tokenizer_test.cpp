@@ -14,6 +14,7 @@
 
 namespace tokenizer_test {
 
+using merit::Index;
 using merit::Token;
 
 template <merit::tokenizer Tokenizer>
@@ -74,6 +75,23 @@ TEST_CASE("words are lowered runs, punctuation stands alone, white space separat
   CHECK(encode(words, " \n\r\t").empty());
   CHECK(encode(words, "").empty());
   CHECK(encode(words, "AZ[") == encode(words, "az ["));
+}
+
+TEST_CASE("a text is cut where its words end, so that both parts give the tokens of the whole") {
+  const merit::WordHashTokenizer words(65536);
+  const std::string text = "Don't stop,  caf\xC3\xA9 (7 of 9)\n now";
+  for (Index count = 0; count <= text.size(); ++count) {
+    const Index place = words.settled(text.substr(0, count));
+    CHECK(place <= count);
+    std::vector<Token> parts = encode(words, text.substr(0, place));
+    words.encode(text.substr(place), parts);
+    CHECK(parts == encode(words, text));
+  }
+  CHECK(words.settled("Don't stop, ca") == 12);
+  CHECK(words.settled("stop, ") == 6);
+  CHECK(merit::ByteTokenizer{}.settled("stop, ca") == 8);
+  CHECK(merit::make_tokenizer("words:9").settled("stop, ca") == 6);
+  CHECK(merit::AnyTokenizer(merit::TokenizerArchetype{}).settled("stop") == 0);
 }
 
 TEST_CASE("hashed ids stay under the end of sequence whatever the number of buckets") {

@@ -104,30 +104,6 @@ TEST_CASE("equal sides are dropped and counted") {
   CHECK(show(text_record({}, "a", "a")) == "equal");
 }
 
-TEST_CASE(
-    "records made in a program become one example each, or an error that names the first that does not") {
-  std::vector<PreferenceRecord> mine = {{.prompt = "2+2?", .chosen = "4", .rejected = "5"},
-                                        {.prompt = "1+1?", .chosen = "2", .rejected = "3"}};
-  const std::vector<PreferenceExample> pairs = merit::tokenize(mine, bytes);
-  REQUIRE(pairs.size() == 2);
-  for (Index i = 0; i < 2; ++i) {
-    DataCounts counts;
-    const auto alone = merit::tokenize(mine[i], bytes, {}, counts).value();
-    CHECK(pairs[i].chosen.tokens == alone.chosen.tokens);
-    CHECK(pairs[i].rejected.tokens == alone.rejected.tokens);
-    CHECK(pairs[i].chosen.completion_begin == 4);
-  }
-  mine[1].rejected = "2";
-  CHECK_THROWS_WITH_AS(
-      merit::tokenize(mine, bytes),
-      doctest::Contains(
-          "record:2: gives no example: Of 1 record, 0 were kept, 1 dropped as both sides were equal"),
-      merit::DataError);
-  mine[1].source = {"here.jsonl", 7};
-  CHECK_THROWS_WITH_AS(merit::tokenize(mine, bytes), doctest::Contains("here.jsonl:7: gives no example"),
-                       merit::DataError);
-}
-
 TEST_CASE("where a token crosses the border, the completion begins with it") {
   DataCounts counts;
   const auto example = merit::tokenize(text_record("xa", "b", "c"), JoiningTokenizer{}, {}, counts).value();

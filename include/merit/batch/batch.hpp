@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "merit/batch/targets.hpp"
@@ -32,7 +33,7 @@ inline Index shared_tokens_of(std::span<const Sequence* const> sequences) {
       ++vectors;
     }
   }
-  return vectors + shared_token_count(tokens);
+  return vectors + shared_token_count(std::move(tokens));
 }
 
 /// A forest of sequences and the rows that a head reads in them: what BatchBuilder does for every model

@@ -21,6 +21,9 @@ class ByteTokenizer {
     for (const char c : text) out.push_back(static_cast<unsigned char>(c));
   }
 
+  /// Every byte is a token whatever follows it.
+  constexpr Index settled(std::string_view text) const { return text.size(); }
+
   /// The bytes of `tokens`; an end of sequence gives nothing. Throws DataError for an id above 256.
   std::string decode(VectorView<const Token> tokens) const {
     std::string text;

@@ -59,6 +59,10 @@ class PretrainedTokenizer {
     }
   }
 
+  /// What of a prompt need not be encoded again with each completion: see the concept tokenizer. Up to the last
+  /// added token or, where the parts are known to cut there, the last space between words.
+  Index settled(std::string_view text) const { return shared_->cuts.settled(text, shared_->added); }
+
   /// The special tokens that the post-processor puts before and after a text.
   std::vector<Token> before() const { return shared_->post.before; }
   std::vector<Token> after() const { return shared_->post.after; }

@@ -24,7 +24,9 @@ inline namespace MERIT_ABI {
 ///
 /// It may have besides: `t.before()` and `t.after()`, the special tokens that a plain text gets around it
 /// (none where they are missing); `t.bos()`, an optional token that begins every sequence and stands there
-/// once; `t.decode(tokens)`, text.
+/// once; `t.decode(tokens)`, text; `t.settled(text)`, at how many bytes `text` can be cut so that, whatever
+/// follows it, the two parts give the tokens of the whole: with place p, encode(text + more) is
+/// encode(text.substr(0, p)) followed by encode(text.substr(p) + more) for every `more` (0 where missing).
 ///
 /// Nothing is required of concatenation: encode(a + b) may differ from encode(a) followed by encode(b) around
 /// the border, as it does where words or merges cross it.
@@ -61,6 +63,16 @@ std::optional<Token> bos_of(const T& t) {
     return t.bos();
   } else {
     return std::nullopt;
+  }
+}
+
+/// How many of the leading bytes of `text` can be encoded apart from the rest and from all that may follow.
+template <tokenizer T>
+Index settled_bytes(const T& t, std::string_view text) {
+  if constexpr (requires { t.settled(text); }) {
+    return t.settled(text);
+  } else {
+    return 0;
   }
 }
 

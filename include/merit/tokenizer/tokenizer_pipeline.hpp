@@ -25,6 +25,7 @@
 #include "merit/tokenizer/normalizers.hpp"
 #include "merit/tokenizer/post_processors.hpp"
 #include "merit/tokenizer/pre_tokenizers.hpp"
+#include "merit/tokenizer/settled_text.hpp"
 #include "merit/tokenizer/token_span.hpp"
 #include "merit/tokenizer/unigram.hpp"
 #include "merit/tokenizer/word_piece.hpp"
@@ -91,6 +92,7 @@ struct TokenizerPipeline {
   std::vector<std::unique_ptr<PreTokenizer>> pre_tokenizers;
   std::unique_ptr<const TokenModel> model;
   AddedTokens added;
+  SettledText cuts;
   PostProcessing post;
   std::vector<std::unique_ptr<const Decoder>> decoders;
   std::optional<Index> truncation;
@@ -122,6 +124,7 @@ struct TokenizerPipeline {
           all.field("added_tokens"), model->vocabulary,
           [&](const std::string& text) { return normalized(text); }, where + ": added_tokens");
     }
+    cuts = SettledText(description, where, added);
     if (all.has("post_processor")) post = read_post_processing(part(all, "post_processor"));
     has_decoder = all.has("decoder");
     if (has_decoder) decoders = read_decoders(part(all, "decoder"));

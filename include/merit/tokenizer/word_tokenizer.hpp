@@ -39,17 +39,21 @@ class WordHashTokenizer {
       word.clear();
     };
     for (const char c : text) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (byte >= 'A' && byte <= 'Z') {
-        word.push_back(static_cast<char>(c + ('a' - 'A')));
-      } else if ((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || c == '\'' || byte > 127) {
-        word.push_back(c);
+      if (is_in_word(c)) {
+        word.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c);
       } else {
         end_word();
-        if (byte > ' ' && byte < 127) out.push_back(id_of(std::string_view(&c, 1)));
+        if (c > ' ' && c < 127) out.push_back(id_of(std::string_view(&c, 1)));
       }
     }
     end_word();
+  }
+
+  /// Up to the word that the text ends in.
+  Index settled(std::string_view text) const {
+    Index place = text.size();
+    while (place > 0 && is_in_word(text[place - 1])) --place;
+    return place;
   }
 
   /// The id of one word that is already lowered.
@@ -61,6 +65,12 @@ class WordHashTokenizer {
   std::string name() const { return detail::concat("words:", buckets_); }
 
  private:
+  static bool is_in_word(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '\'' ||
+           byte > 127;
+  }
+
   Index buckets_;
 };
 

@@ -38,7 +38,9 @@ Sequence sequence_of_completion(const CompletionRecord& record, const Tokenizer&
     return sequence_of_ids(record.prompt_ids, record.completion_ids, "completion_ids", tokenizer, options,
                            record.source);
   }
-  return sequence_of_text(record.prompt, record.completion, record.inputs, tokenizer, options, record.source);
+  EncodedPrompt prompt;
+  return sequence_of_text(record.prompt, record.completion, record.inputs, tokenizer, options, record.source,
+                          prompt);
 }
 
 /// G_t = r_t + γ·G_{t+1} without values. With them, generalised advantage estimation (Schulman et al. 2016):

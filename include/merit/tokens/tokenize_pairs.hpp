@@ -46,11 +46,12 @@ bool tokenize_pair(const Record& record, const PairSide& better, const PairSide&
     return !equal;
   }
 
+  EncodedPrompt prompt;
   const auto sequence_of = [&](const PairSide& side) {
-    return record.form == RecordForm::ids
-               ? sequence_of_ids(record.prompt_ids, side.ids, side.ids_field, tokenizer, options,
-                                 record.source)
-               : sequence_of_text(record.prompt, side.text, record.inputs, tokenizer, options, record.source);
+    return record.form == RecordForm::ids ? sequence_of_ids(record.prompt_ids, side.ids, side.ids_field,
+                                                            tokenizer, options, record.source)
+                                          : sequence_of_text(record.prompt, side.text, record.inputs,
+                                                             tokenizer, options, record.source, prompt);
   };
   chosen = sequence_of(better);
   rejected = sequence_of(worse);

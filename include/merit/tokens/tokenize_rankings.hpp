@@ -94,13 +94,14 @@ bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tok
   group.weight = record.weight.value_or(1);
   group.completions.resize(size);
   std::vector<Sequence*> sequences;
+  EncodedPrompt prompt;
   for (Index i = 0; i < size; ++i) {
     Sequence& sequence = group.completions[i];
     sequences.push_back(&sequence);
     switch (record.form) {
       case RecordForm::text:
         sequence = sequence_of_text(record.prompt, record.completions[i], record.inputs, tokenizer, options,
-                                    record.source);
+                                    record.source, prompt);
         break;
       case RecordForm::ids:
         sequence = sequence_of_ids(record.prompt_ids, record.completions_ids[i],

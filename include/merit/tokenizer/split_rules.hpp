@@ -9,7 +9,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
-#include "merit/text/description.hpp"
+#include "merit/tokenizer/description.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
