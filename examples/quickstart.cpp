@@ -21,6 +21,7 @@
 #include "merit/merit.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/hf_config.hpp"
+#include "support/instruction_set_remark.hpp"
 
 using namespace merit;
 
@@ -393,6 +394,7 @@ std::uint64_t parse_seed(std::string_view text) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  remark_on_instruction_set("quickstart");
   try {
     return run(argc > 1 ? argv[1] : "quickstart-model", argc > 2 ? parse_seed(argv[2]) : 1);
   } catch (const Error& error) {

@@ -1,5 +1,5 @@
-// The instruction sets of x86-64 processors that the kernels are compiled for: which one is used, and which one this
-// machine has.
+// The instruction sets of x86-64 processors that the kernels are compiled for: which one is used, and which
+// one this machine has.
 #pragma once
 
 #include <array>
@@ -12,8 +12,8 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// The levels of the x86-64 psABI, each with all of those before it: v2 has SSE4.2, v3 AVX2 and FMA, v4 AVX-512.
-/// `baseline` is what every processor of its kind has, also where that is no x86-64.
+/// The levels of the x86-64 psABI, each with all of those before it: v2 has SSE4.2, v3 AVX2 and FMA, v4
+/// AVX-512. `baseline` is what every processor of its kind has, also where that is no x86-64.
 enum class InstructionSet : std::uint8_t { baseline, x86_64_v2, x86_64_v3, x86_64_v4 };
 template <>
 inline constexpr std::array<std::string_view, 4> enum_names<InstructionSet>{"baseline", "x86-64-v2",
@@ -22,11 +22,17 @@ inline constexpr std::array<std::string_view, 4> enum_names<InstructionSet>{"bas
 struct InstructionSets {
   InstructionSet used = InstructionSet::baseline;       // by the operations of EigenBackend<float>
   InstructionSet available = InstructionSet::baseline;  // on this machine
+
+  /// Products without AVX2 take three times as long as with it; AVX-512 adds a third.
+  constexpr bool much_slower_than_could_be() const {
+    return used < InstructionSet::x86_64_v3 && available >= InstructionSet::x86_64_v3;
+  }
 };
 
-/// Which instructions the Eigen backend uses, and which it could. Header-only, those are used that this unit is
-/// compiled for. With merit::compiled, the best that the machine has, or at most what the environment variable
-/// MERIT_INSTRUCTION_SET names ("x86-64-v2"); ConfigError where that is no name, or is more than the machine has.
+/// Which instructions the Eigen backend uses, and which it could. Header-only, those are used that this unit
+/// is compiled for. With merit::compiled, the best that the machine has, or at most what the environment
+/// variable MERIT_INSTRUCTION_SET names ("x86-64-v2"); ConfigError where that is no name, or is more than the
+/// machine has.
 InstructionSets instruction_set();
 
 namespace detail {
@@ -45,8 +51,8 @@ constexpr InstructionSet instruction_set_of_unit() {
 #endif
 }
 
-/// What the processor has and the operating system lets programs use. Asked for are the instructions that set the
-/// levels apart: no processor with those lacks the others of its level.
+/// What the processor has and the operating system lets programs use. Asked for are the instructions that set
+/// the levels apart: no processor with those lacks the others of its level.
 inline InstructionSet instruction_set_of_machine() {
 #if defined(__x86_64__)
   if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) return InstructionSet::baseline;

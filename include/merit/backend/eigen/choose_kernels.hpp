@@ -1,5 +1,5 @@
-// The choice among kernels that are compiled for several instruction sets: the best that the machine has, or what the
-// user names.
+// The choice among kernels that are compiled for several instruction sets: the best that the machine has, or
+// what the user names.
 #pragma once
 
 #include <cstdlib>

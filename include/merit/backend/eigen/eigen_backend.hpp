@@ -1,6 +1,6 @@
-// The host backend: vectors through Eigen's packets, threads through OpenMP where they are compiled with it. The
-// operations are in kernels.hpp and the files that it names, or in the library merit::compiled; here is the list, in
-// the order of operations.hpp.
+// The host backend: vectors through Eigen's packets, threads through OpenMP where it is compiled with it. The
+// operations are in kernels.hpp and the files that it names, or in the library merit::compiled; here is the
+// list, in the order of operations.hpp.
 #pragma once
 
 #include <algorithm>
@@ -51,8 +51,8 @@ struct EigenBackend {
   /// How many threads an operation may use; 0: all that OpenMP gives.
   int threads = 0;
 
-  /// Threads, and the packed blocks of matrix products. All of it is allocated here, nothing later. One thread of
-  /// control uses a handle at a time.
+  /// Threads, and the packed blocks of matrix products. All of it is allocated here, nothing later. One
+  /// thread of control uses a handle at a time.
   class Handle {
    public:
     explicit Handle(const EigenBackend& settings)

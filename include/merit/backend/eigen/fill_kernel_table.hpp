@@ -1,4 +1,5 @@
-// The table of the kernels as this unit is compiled: all that a unit of merit::compiled for one instruction set holds.
+// The table of the kernels as this unit is compiled: all that a unit of merit::compiled for one instruction
+// set holds.
 #pragma once
 
 #include "merit/backend/eigen/eigen_backend.hpp"

@@ -1,5 +1,5 @@
-// The operations of the Eigen backend as pointers to functions: what stands between a program that links merit::compiled
-// and the kernels in it, of which there is one set for each instruction set.
+// The operations of the Eigen backend as pointers to functions: what stands between a program that links
+// merit::compiled and the kernels in it, of which there are some for each instruction set.
 #pragma once
 
 #include "merit/backend/instruction_set.hpp"
@@ -63,7 +63,8 @@ struct KernelTables {
   const KernelTable<double>* of_double = nullptr;
 };
 
-/// Those that the program uses: chosen when first asked for, by choose_kernels.hpp. Defined in merit::compiled alone.
+/// Those that the program uses, chosen when first asked for (choose_kernels.hpp). Throws ConfigError for a
+/// MERIT_INSTRUCTION_SET that cannot be. Defined in merit::compiled alone.
 const KernelTables& kernel_tables();
 
 }  // namespace detail::eigen

@@ -1,5 +1,5 @@
-// The operations of the Eigen backend, in the order of operations.hpp, each handed on to the file that does it. A
-// program is compiled with them, or links merit::compiled, which has them for several instruction sets.
+// The operations of the Eigen backend, in the order of operations.hpp, each handed on to the file that does
+// it. A program is compiled with them, or links merit::compiled, which has them for several instruction sets.
 #pragma once
 
 #include <algorithm>
