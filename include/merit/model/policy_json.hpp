@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "merit/core/enum_names.hpp"
@@ -54,6 +55,11 @@ Json policy_json(const Policy& policy) {
   add_constants(policy, json);
   json["name"] = std::string_view(Policy::name());
   return json;
+}
+
+template <class... Policies>
+Json policy_json(const std::variant<Policies...>& any) {
+  return std::visit([](const auto& policy) { return policy_json(policy); }, any);
 }
 
 }  // namespace detail

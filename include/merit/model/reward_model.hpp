@@ -203,7 +203,7 @@ class RewardModel {
   }
 
   /// Scores a micro-batch, adds its share of the step's gradient, returns its share of the step's loss.
-  /// `normaliser` is the sum of loss().normaliser(targets) over all micro-batches of the step, so the step's
+  /// `normaliser` is the sum of normaliser(targets) over all micro-batches of the step, so the step's
   /// loss and gradient do not depend on how it is cut. Call begin_step() before the first and end_step()
   /// after the last.
   double accumulate(const Forest& forest, const Targets& targets, const Normaliser& normaliser) {
@@ -229,7 +229,7 @@ class RewardModel {
   /// The loss of a forest alone, without gradients: 0 where nothing in it counts.
   double loss_value(const Forest& forest, const Targets& targets) {
     score(forest);
-    return loss_of_scored(targets, config_.loss.normaliser(targets));
+    return loss_of_scored(targets, normaliser(targets));
   }
   /// The share that the forest of the last score() has in a loss divided by `normaliser`.
   double loss_of_scored(const Targets& targets, const Normaliser& normaliser) {
@@ -241,6 +241,8 @@ class RewardModel {
   const Config& config() const { return config_; }
   const Head& head() const { return config_.head; }
   const Loss& loss() const { return config_.loss; }
+  /// What accumulate() divides by, of one micro-batch.
+  Normaliser normaliser(const Targets& targets) const { return config_.loss.normaliser(targets); }
   /// Scores of a row: of a JointHead those of its first part, which is the reward.
   Index outputs() const { return objective_.outputs(); }
   /// What the second of two losses reads of a row: scores of a JointHead's second part, or the same.
@@ -252,7 +254,7 @@ class RewardModel {
     }
   }
   /// Whether it scores feature vectors and no tokens.
-  bool wants_features() const { return reads_features<Backbone>; }
+  bool wants_features() const { return merit::wants_features(config_.backbone); }
   Parameters<Backend>& parameters() { return parameters_; }
   const Parameters<Backend>& parameters() const { return parameters_; }
   typename Backend::Handle& handle() { return handle_; }
@@ -278,7 +280,7 @@ class RewardModel {
 
   void check(const Forest& forest) const {
     if (forest.row_count() == 0) throw UsageError("the forest has no rows: nothing to score");
-    if constexpr (!reads_features<Backbone>) {
+    if (!wants_features()) {
       detail::check_tokens(forest.tokens, config_.backbone.token_limit(), forest.depth,
                            config_.backbone.position_limit());
     }
