@@ -16,12 +16,12 @@
 #include <initializer_list>
 #include <numeric>
 
+#include "command_line/instruction_set_remark.hpp"
 #include "merit/eval/steps_report.hpp"
 #include "merit/infer/step_search.hpp"
 #include "merit/merit.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/hf_config.hpp"
-#include "support/instruction_set_remark.hpp"
 
 using namespace merit;
 

@@ -53,6 +53,7 @@ OFFENCES = [
     ("examples/hello.cpp", "int main() {}\n", "does not show examples/hello.cpp"),
     ("examples/rank.cpp", "int main() {}\n", "does not show examples/rank.cpp"),
     ("examples/own_pairs.cpp", "int main() {}\n", "does not show examples/own_pairs.cpp"),
+    ("bench/a.cpp", "int a = merit::detail::b();\n", "names detail"),
     ("README.md", "Run it from /ho" + "me/somebody/merit.\n", "path of one machine"),
 ]
 # What the offending includes above point at.

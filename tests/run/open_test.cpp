@@ -14,6 +14,7 @@
 #include "merit/io/file.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/run/scorer.hpp"
+#include "merit/run/typed_model.hpp"
 
 namespace open_test {
 
@@ -21,8 +22,6 @@ using merit::DataError;
 using merit::Json;
 using merit::Message;
 using merit::SavedModel;
-/// The one backbone of these tests: the programs open the others.
-using Backbones = std::variant<merit::Llama>;
 using Model =
     merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, merit::EigenBackend<float>>;
 
@@ -83,7 +82,7 @@ struct Published {
 /// open() for this one kind of model: the whole compiled set takes long to build.
 merit::Scorer open_scalar(const std::filesystem::path& place, const merit::OpenOptions& options = {}) {
   SavedModel saved = merit::read_saved_model(place, options);
-  using Typed = merit::TypedScoring<Model>;
+  using Typed = merit::TypedModel<Model>;
   auto model = std::make_unique<Typed>(Model::Config{.backbone = std::get<merit::Llama>(saved.backbone),
                                                      .head = std::get<merit::ScalarHead>(saved.head),
                                                      .initial = merit::Initial::from_file});

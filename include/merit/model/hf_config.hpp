@@ -32,15 +32,6 @@ inline namespace MERIT_ABI {
 /// A backbone chosen at run time.
 using BackboneConfig = std::variant<Llama, Gpt2, BagOfTokens, Features>;
 
-namespace detail {
-
-template <class T, class Variant>
-inline constexpr bool is_alternative = false;
-template <class T, class... Ts>
-inline constexpr bool is_alternative<T, std::variant<Ts...>> = (std::is_same_v<T, Ts> || ...);
-
-}  // namespace detail
-
 /// The part of config.json that the backbone does not decide: the ending of the class in transformers, the
 /// numbers of a score, and the type of the weights in the file.
 struct HfTask {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "merit/core/enum_names.hpp"
@@ -56,6 +57,11 @@ Json policy_json(const Policy& policy) {
   json.update(constants_of(policy));
   json["name"] = std::string_view(Policy::name());
   return json;
+}
+
+template <class... Policies>
+Json policy_json(const std::variant<Policies...>& any) {
+  return std::visit([](const auto& policy) { return policy_json(policy); }, any);
 }
 
 }  // namespace detail

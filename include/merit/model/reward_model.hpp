@@ -187,7 +187,7 @@ class RewardModel {
   }
 
   /// Scores a micro-batch, adds its share of the step's gradient, returns its share of the step's loss.
-  /// `normaliser` is the sum of loss().normaliser(targets) over all micro-batches of the step, so the step's
+  /// `normaliser` is the sum of normaliser(targets) over all micro-batches of the step, so the step's
   /// loss and gradient do not depend on how it is cut. Call begin_step() before the first and end_step()
   /// after the last.
   double accumulate(const Forest& forest, const Targets& targets, const Normaliser& normaliser) {
@@ -213,7 +213,7 @@ class RewardModel {
   /// The loss of a forest alone, without gradients: 0 where nothing in it counts.
   double loss_value(const Forest& forest, const Targets& targets) {
     score(forest);
-    return loss_of_scored(targets, state_->config.loss.normaliser(targets));
+    return loss_of_scored(targets, normaliser(targets));
   }
   /// The share that the forest of the last score() has in a loss divided by `normaliser`.
   double loss_of_scored(const Targets& targets, const Normaliser& normaliser) {
@@ -225,6 +225,8 @@ class RewardModel {
   const Config& config() const { return state_->config; }
   const Head& head() const { return state_->config.head; }
   const Loss& loss() const { return state_->config.loss; }
+  /// What accumulate() divides by, of one micro-batch.
+  Normaliser normaliser(const Targets& targets) const { return state_->config.loss.normaliser(targets); }
   /// Scores of a row: of a JointHead those of its first part, which is the reward.
   Index outputs() const { return state_->objective.outputs(); }
   /// What the second of two losses reads of a row: scores of a JointHead's second part, or the same.
@@ -236,7 +238,7 @@ class RewardModel {
     }
   }
   /// Whether it scores feature vectors and no tokens.
-  bool wants_features() const { return reads_features<Backbone>; }
+  bool wants_features() const { return merit::wants_features(state_->config.backbone); }
   Parameters<Backend>& parameters() { return state_->parameters; }
   const Parameters<Backend>& parameters() const { return state_->parameters; }
   typename Backend::Handle& handle() { return state_->handle; }
@@ -302,9 +304,9 @@ class RewardModel {
 
   void check(const Forest& forest) const {
     if (forest.row_count() == 0) throw UsageError("the forest has no rows: nothing to score");
-    if constexpr (!reads_features<Backbone>) {
-      detail::check_tokens(forest.tokens, config().backbone.token_limit(), forest.depth,
-                           config().backbone.position_limit());
+    if (!wants_features()) {
+      detail::check_tokens(forest.tokens, state_->config.backbone.token_limit(), forest.depth,
+                           state_->config.backbone.position_limit());
     }
   }
 

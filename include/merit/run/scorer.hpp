@@ -16,12 +16,12 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
+#include "merit/run/any_model.hpp"
+#include "merit/run/load_saved_model.hpp"
 #include "merit/run/read_saved_model.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/saved_model.hpp"
-#include "merit/run/scoring_model.hpp"
-#include "merit/run/typed_scoring.hpp"
 #include "merit/templates/message.hpp"
 
 namespace merit {
@@ -43,7 +43,7 @@ concept texts = std::ranges::input_range<Range> &&
 /// score is read. Made by open(). One thread at a time may use it.
 class Scorer {
  public:
-  Scorer(SavedModel saved, std::unique_ptr<ScoringModel> model)
+  Scorer(SavedModel saved, std::unique_ptr<AnyModel> model)
       : saved_(std::make_unique<const SavedModel>(std::move(saved))),
         reading_(std::make_unique<Reading>(reading_of(saved_->about, model->meaning(), false))),
         model_(std::move(model)) {}
@@ -107,7 +107,7 @@ class Scorer {
     std::vector<Family> families;
     for (const Sequence& sequence : sequences) families.push_back({{&sequence}});
     std::vector<double> scores;
-    for (const RowScores& rows : model_->score(families, batch_tokens, {})) {
+    for (const RowScores& rows : model_->score_families(families, batch_tokens)) {
       scores.push_back(shown_score(completion_score(rows, *model_, *reading_), *reading_));
     }
     return scores;
@@ -129,7 +129,7 @@ class Scorer {
   /// What the folder says of itself, and how its scores are read.
   const SavedModel& about() const { return *saved_; }
   const Reading& reading() const { return *reading_; }
-  ScoringModel& model() { return *model_; }
+  AnyModel& model() { return *model_; }
 
  private:
   template <class Record>
@@ -164,7 +164,7 @@ class Scorer {
   // Behind pointers, so that a Scorer can be moved.
   std::unique_ptr<const SavedModel> saved_;
   std::unique_ptr<Reading> reading_;
-  std::unique_ptr<ScoringModel> model_;
+  std::unique_ptr<AnyModel> model_;
 };
 
 /// Opens a reward model: a directory as transformers or merit writes it, or a GGUF file. Throws IoError,
@@ -172,11 +172,7 @@ class Scorer {
 ///
 ///   merit::Scorer scorer = merit::open("Skywork-Reward-V2-Qwen3-0.6B");
 ///   scorer.score(conversation);
-///
-/// `Backbones` is a std::variant of the backbones to compile, of all by default:
-/// open<std::variant<merit::Llama>> compiles the heads on one of them alone, and refuses a model on another.
-template <class Backbones = BackboneConfig>
-Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
+inline Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
   SavedModel saved = read_saved_model(place, options);
   if (!saved.has_head) {
     throw DataError(
@@ -184,11 +180,7 @@ Scorer open(const std::filesystem::path& place, const OpenOptions& options = {})
         ": holds a language model without a head, expected a reward model; merit_train --from makes one of "
         "it, or name the tokens whose logits say good and bad");
   }
-  std::unique_ptr<ScoringModel> model =
-      make_scoring_model<Backbones>(saved.backbone, saved.head, options.threads);
-  LoadOptions load = load_options(saved);
-  load.on_progress = options.on_progress;
-  model->load(place, load);
+  std::unique_ptr<AnyModel> model = load_saved_model(saved, options.threads, options.on_progress).model;
   return Scorer(std::move(saved), std::move(model));
 }
 
