@@ -3,15 +3,18 @@
 #include <cmath>
 #include <istream>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "command_line/line_input.hpp"
+#include "command_line/open_flags.hpp"
+#include "command_line/program.hpp"
 #include "merit/records/jsonl.hpp"
+#include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
+#include "merit/run/record_to_score.hpp"
+#include "merit/run/spelled_number.hpp"
 #include "merit/train/progress.hpp"
-#include "support/line_input.hpp"
-#include "support/program.hpp"
-#include "support/saved_model.hpp"
-#include "support/scores.hpp"
 
 namespace {
 
@@ -43,7 +46,7 @@ struct Options {
 /// Collects records, scores them together, writes a line for each in their order.
 class Scorer {
  public:
-  Scorer(programs::AnyModel& model, const programs::SavedModel& saved, const programs::Reading& reading,
+  Scorer(merit::AnyModel& model, const merit::SavedModel& saved, const merit::Reading& reading,
          const Options& options)
       : records_(model, saved, reading, options.batch_tokens),
         reading_(reading),
@@ -80,7 +83,7 @@ class Scorer {
   /// A reward as short as the model's own number, anything computed from it as a double.
   std::string number(double score) const {
     const bool raw = !reading_.has_rows() && !reading_.standardised && !reading_.calibrated;
-    return raw ? programs::text_of(static_cast<float>(score)) : programs::text_of(score);
+    return raw ? merit::shortest(static_cast<float>(score)) : merit::shortest(score);
   }
 
   std::string plain_line(const merit::RecordScores& record) const {
@@ -106,7 +109,7 @@ class Scorer {
     };
     const auto score_of = [&](const Scored& one) { return number(one.score); };
     const auto rows_of = [&](const Scored& one) {
-      return list(one.rows, [](double value) { return programs::text_of(value); });
+      return list(one.rows, [](double value) { return merit::shortest(value); });
     };
     const bool scores = record.dropped.empty();
     const auto put = [&](const std::string& field, const std::string& value) {
@@ -135,7 +138,7 @@ class Scorer {
   }
 
   merit::RecordScorer records_;
-  const programs::Reading& reading_;
+  const merit::Reading& reading_;
   const Options& options_;
   Output output_;
   std::string note_;
@@ -144,53 +147,12 @@ class Scorer {
 
 // ---- Reading ---
 
-bool has_any(const merit::OrderedJson& object, std::initializer_list<const char*> fields) {
-  for (const char* field : fields) {
-    const auto value = object.find(field);
-    if (value != object.end() && !value->is_null()) return true;
-  }
-  return false;
-}
-
-/// Completions of one prompt without anything said of them.
-merit::CompletionsRecord parse_completions(const merit::OrderedJson& object,
-                                           const merit::SourcePosition& at) {
-  merit::CompletionsRecord record;
-  record.source = at;
-  merit::detail::parse_completions(merit::detail::Fields(object, record.source), record);
-  return record;
-}
-
 /// Reads one record and gives it to the scorer; false at the end of the input.
 bool read_record(merit::JsonLinesReader& reader, const Options& options, Scorer& scorer) {
   const auto object = reader.next();
   if (!object) return false;
-  const auto parse = [&]<class Record>(Record record) {
-    record.source = reader.position();
-    merit::detail::parse_record(*object, record);
-    scorer.add(record);
-  };
-  const bool several = has_any(*object, {"completions", "completions_ids", "completions_features"});
-  if (options.rerank && !several) {
-    throw merit::DataError(reader.position().text() +
-                           ": found a record without 'completions', expected several to put in order");
-  }
-  if (has_any(*object, {"chosen", "chosen_ids", "chosen_features"})) {
-    parse(merit::PreferenceRecord{});
-  } else if (has_any(*object, {"response_a", "response_a_ids", "response_a_features"})) {
-    merit::OrderedJson judged = *object;
-    if (!has_any(judged, {"votes"})) judged["votes"] = {"tie"};  // scored, not judged: they need not be there
-    merit::JudgeRecord record;
-    record.source = reader.position();
-    merit::detail::parse_record(judged, record);
-    scorer.add(record);
-  } else if (several && !options.rerank && has_any(*object, {"labels"})) {
-    parse(merit::StepsRecord{});
-  } else if (several) {
-    scorer.add(parse_completions(*object, reader.position()));
-  } else {
-    parse(merit::CompletionRecord{});
-  }
+  std::visit([&](const auto& record) { scorer.add(record); },
+             merit::parse_record_to_score(*object, reader.position(), options.rerank));
   return true;
 }
 
@@ -236,19 +198,19 @@ void score_stream(Scorer& scorer, const Options& options) {
 }
 
 /// How scores are read: as the card says, and as the options say otherwise.
-programs::Reading reading_of(const Options& options, const programs::SavedModel& saved, const CLI::App& app) {
-  const programs::ScoreMeaning meaning = programs::meaning_of(saved.head);
-  programs::Reading reading = programs::reading_of(saved.about, meaning, options.normalised);
+merit::Reading reading_of(const Options& options, const merit::SavedModel& saved, const CLI::App& app) {
+  const merit::ScoreMeaning meaning = merit::meaning_of(saved.head);
+  merit::Reading reading = merit::reading_of(saved.about, meaning, options.normalised);
   if (!options.aggregation.empty()) reading.aggregation = merit::aggregation_from_name(options.aggregation);
   reading.options = {.last = options.last, .threshold = options.threshold};
   if (options.neutral != "good" && options.neutral != "bad") {
     throw merit::ConfigError("--neutral is \"" + options.neutral + "\", expected good or bad");
   }
   reading.neutral_is_good = options.neutral == "good";
-  const bool of_values = meaning == programs::ScoreMeaning::per_state;  // all else is a probability
+  const bool of_values = meaning == merit::ScoreMeaning::per_state;  // all else is a probability
   if (!std::isfinite(options.threshold) || (!of_values && (options.threshold < 0 || options.threshold > 1))) {
-    throw merit::ConfigError(merit::detail::concat("--threshold is ", options.threshold, ", expected ",
-                                                   of_values ? "a number" : "a probability from 0 to 1"));
+    throw merit::ConfigError(programs::sentence("--threshold is ", options.threshold, ", expected ",
+                                                of_values ? "a number" : "a probability from 0 to 1"));
   }
   if (reading.has_rows()) return reading;
   for (const char* option : {"--aggregation", "--rows"}) {
@@ -324,9 +286,9 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--rows is given without --json, which has room for them");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
-  const programs::SavedModel saved =
+  const merit::SavedModel saved =
       programs::read_usable(options.model, programs::open_options(app, options.open), name);
-  const programs::Reading reading = reading_of(options, saved, app);
+  const merit::Reading reading = reading_of(options, saved, app);
   const auto model = programs::load_usable(saved, options.threads, name);
   Scorer scorer(*model, saved, reading, options);
   if (!one_text) {

@@ -5,13 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "command_line/line_input.hpp"
+#include "command_line/program.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/jsonl.hpp"
 #include "merit/run/read_model_text.hpp"
-#include "merit/text/plain_template.hpp"
-#include "merit/text/pretrained_tokenizer.hpp"
-#include "support/line_input.hpp"
-#include "support/program.hpp"
+#include "merit/run/record_to_score.hpp"
+#include "merit/templates/plain_template.hpp"
+#include "merit/text/text_files.hpp"
+#include "merit/tokenizer/pretrained_tokenizer.hpp"
 
 namespace {
 
@@ -37,27 +39,14 @@ Line read_line(const merit::OrderedJson& value, const merit::ModelText& model,
                const merit::SourcePosition& at) {
   if (value.is_string()) return {value.get<std::string>(), false};
   if (!value.is_object()) {
-    throw merit::DataError(at.text() + ": found " + merit::detail::describe(value) +
+    throw merit::DataError(at.text() + ": found " + merit::describe(value) +
                            ", expected a string or an object with 'messages'");
   }
-  const merit::detail::Fields fields(value, at);
-  const merit::TextOrMessages messages = fields.text("messages", false);
-  if (messages.index() != 1) fields.fail("messages", "a string", "a list of messages");
-  const auto flag = [&](const char* field) {
-    const merit::OrderedJson* found = fields.find(field);
-    if (found == nullptr) return false;
-    if (!found->is_boolean()) fields.fail(field, merit::detail::describe(*found), "true or false");
-    return found->get<bool>();
-  };
-  const merit::TemplateInputs inputs = fields.template_inputs();
-  const merit::RenderOptions options{.add_generation_prompt = flag("add_generation_prompt"),
-                                     .continue_final_message = flag("continue_final_message"),
-                                     .tools = inputs.tools,
-                                     .variables = inputs.variables};
+  const merit::ConversationToRender conversation = merit::parse_conversation(value, at);
   static const merit::PlainTemplate plain;
   const merit::ConversationTemplate& with = model.conversation ? *model.conversation : plain;
   try {
-    return {with.render(std::get<1>(messages), options), true};
+    return {with.render(conversation.messages, conversation.options), true};
   } catch (const merit::DataError& error) {
     throw merit::DataError(at.text() + ": " + error.what());
   }

@@ -1,20 +1,29 @@
 // Trains a reward model of any kind on files of records and saves it.
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "support/model_choice.hpp"
-#include "support/options_file.hpp"
-#include "support/output_file.hpp"
-#include "support/program.hpp"
-#include "support/train_options.hpp"
-#include "support/training_run.hpp"
+#include "command_line/model_choice.hpp"
+#include "command_line/options_file.hpp"
+#include "command_line/program.hpp"
+#include "command_line/run_console.hpp"
+#include "command_line/train_options.hpp"
+#include "merit/run/make_model.hpp"
+#include "merit/run/metrics_file.hpp"
+#include "merit/run/output_place.hpp"
+#include "merit/run/record_set.hpp"
+#include "merit/run/spelled_number.hpp"
+#include "merit/run/training_choice.hpp"
+#include "merit/run/training_run.hpp"
+#include "merit/train/checkpoint.hpp"
+#include "merit/train/progress.hpp"
 
 namespace {
 
 using merit::Index;
-using programs::RecordKind;
+using merit::RecordKind;
 
 constexpr const char* name = "merit_train";
 
@@ -29,95 +38,85 @@ std::string resume_command(int argc, char** argv) {
   return programs::shell_text(arguments);
 }
 
-/// Which of two labels of steps there are: none sure, as Monte-Carlo estimates are.
-bool has_soft_labels(const programs::Examples& examples) {
-  const auto* steps = std::get_if<std::vector<merit::StepsExample>>(&examples);
-  if (steps == nullptr) return false;
-  for (const merit::StepsExample& example : *steps) {
-    for (const auto& label : example.labels) {
-      if (label && label->bad > 0 && label->bad < 1) return true;
-    }
-  }
-  return false;
-}
-
-/// What each score of a row stands for; nothing where it is a reward.
-std::vector<std::string> labels_of(const programs::AnyHead& any_head) {
-  return std::visit(
-      []<class Head>(const Head&) -> std::vector<std::string> {
-        constexpr Index scores = merit::head_width<Head>;
-        switch (Head::meaning) {
-          case merit::ScoreMeaning::per_token: return {"right"};
-          case merit::ScoreMeaning::per_state: return {"return"};
-          default: break;
-        }
-        if (scores == 3) return {"bad", "neutral", "good"};
-        if (scores == 2) return {"bad", "good"};
-        if (Head::meaning == merit::ScoreMeaning::per_step) return {"good"};
-        return {};
-      },
-      any_head);
-}
-
-/// The card of the model to be: how its records were read and how its scores are to be.
-merit::ModelCard card_of(const programs::TrainingOptions& o, const programs::ModelChoice& chosen,
-                         const programs::Examples& examples) {
-  const programs::SavedModel& model = chosen.model;
-  merit::ModelCard card = programs::card_of(model);
-  card.kind = programs::name_of_kind(chosen.kind);
-  const programs::ScoreMeaning meaning = programs::meaning_of(model.head);
-  card.labels = labels_of(model.head);
-  if (meaning == programs::ScoreMeaning::per_step) {
-    card.other["step_scale"] = merit::name_of(model.tokenize.step_scale);
-    card.other["neutral_steps"] = merit::name_of(model.tokenize.neutral);
-    // Labels that stop at an error go with the product, Monte-Carlo estimates with the last.
-    card.aggregation = has_soft_labels(examples) ? "last" : "product";
-  } else if (meaning == programs::ScoreMeaning::per_token) {
-    card.aggregation = "mean";
-  } else if (meaning == programs::ScoreMeaning::per_state) {
-    card.other["gamma"] = model.tokenize.gamma;
-    card.other["lambda"] = model.tokenize.lambda;
-    card.aggregation = "last";
-  }
-  if (model.tokenize.margin) card.other["margin"] = o.margin;
-  if (!o.aggregation.empty()) {
-    card.aggregation = std::string(merit::name_of(merit::aggregation_from_name(o.aggregation)));
-  }
-  return card;
-}
-
-/// How many ratings a completion must have; 0 where the head does not learn them one by one.
-Index attributes_of(const programs::ModelChoice& chosen) {
-  if (chosen.kind != RecordKind::ratings || programs::name_of(chosen.loss) != "regression") return 0;
-  const auto* head = std::get_if<merit::AttributeHead>(&chosen.model.head);
-  return head != nullptr ? head->merge_weights.size() : 1;
-}
-
-/// Throws IoError when `folder`, which a run replaces, holds more than a model.
-void require_only_a_model(const std::filesystem::path& folder) {
-  const std::vector<std::string> foreign = programs::foreign_files(folder);
-  if (foreign.empty()) return;
-  throw merit::IoError("will not replace " + folder.string() + ": it holds " + foreign.front() +
-                       ", which would be lost: move it elsewhere");
-}
-
 /// Throws when what --patience keeps in `best` would replace something that is not this run's.
 void check_best(const std::filesystem::path& best, const programs::TrainingOptions& options) {
   if (std::filesystem::exists(best)) {
-    const bool kept = options.resume && programs::is_kept_best(best);
+    const bool kept = options.resume && merit::is_kept_best(best);
     if (!kept && !options.overwrite) {
       throw merit::ConfigError(best.string() +
                                " is there, where --patience keeps the best model until the run ends: move it "
                                "elsewhere to keep it, or give --overwrite to replace it");
     }
-    if (merit::read_model_card(best)) require_only_a_model(best);
+    if (merit::read_model_card(best)) merit::require_only_a_model(best);
   }
-  if (!options.from.empty() && programs::place_of(options.from) == programs::place_of(best.string())) {
+  if (!options.from.empty() && merit::place_of(options.from) == merit::place_of(best.string())) {
     throw merit::ConfigError("--from is " + options.from +
                              ", where --patience keeps the best model until the run ends, expected another "
                              "folder");
   }
   merit::AtomicDirectory writable(best, "merit.json");
+}
+
+// ---- What is said at the end ---
+
+/// Everything is kept; how to go on is said.
+int tell_interrupted(const merit::RunResult& result, const programs::TrainingOptions& options,
+                     const std::string& resume_command) {
+  std::fprintf(stderr,
+               "%s: interrupted after step %zu of %zu; the run is saved in %s. To go on with it:\n  %s\n",
+               name, result.step, result.steps, options.out.c_str(), resume_command.c_str());
+  if (options.json) {
+    programs::Output output;
+    output.line(merit::json_text({{"out", options.out},
+                                  {"interrupted", true},
+                                  {"step", result.step},
+                                  {"steps", result.steps},
+                                  {"resume", resume_command}},
+                                 "the result"));
+    output.flush();
+  }
+  return programs::interrupted;
+}
+
+void tell_finished(const merit::RunResult& result, const programs::TrainingOptions& options,
+                   const merit::RunJob& job) {
+  programs::Output output;
+  if (options.json) {
+    output.line(merit::json_text(result.json, "the result"));
+    output.flush();
+    return;
+  }
+  const auto say = [&](const auto&... parts) { output.line(programs::sentence(parts...)); };
+  const merit::RunTotals& totals = result.totals;
+  say("training data ", job.train.counts.sentence());
+  if (job.start != merit::RunStart::finished) {
+    say("steps         ", result.step, " of ", result.steps,
+        result.stopped_early ? ", stopped early as the evaluation did not get better" : "", ", in ",
+        merit::spell_seconds(totals.seconds));
+    if (options.patience != 0 && totals.best_step != 0) {
+      say("best          step ", totals.best_step, ", which is the model saved");
+    }
+    if (totals.tokens_before_sharing != 0 && !merit::is_features(job.saved.backbone)) {
+      const double saved =
+          1 - static_cast<double>(totals.tokens) / static_cast<double>(totals.tokens_before_sharing);
+      say("tokens        ", totals.tokens, " computed for ", totals.tokens_before_sharing,
+          " in the records: sharing saved ", merit::fixed(100 * saved, 1), "%");
+    }
+  }
+  if (job.eval != nullptr) {
+    say("held-out data ", job.eval->counts.sentence());
+    output.line(merit::text_of(*result.evaluation));
+  }
+  const merit::ModelCard& card = result.card;
+  if (!card.calibration.empty()) {
+    say("calibration   ", card.calibration, ": logits times ", merit::fixed(card.calibration_scale, 4),
+        " plus ", merit::fixed(card.calibration_offset, 4),
+        card.other.contains("step_threshold")
+            ? "; a step under " + merit::fixed(result.threshold, 4) + " counts as wrong"
+            : std::string());
+  }
+  say("saved in      ", options.out);
+  output.flush();
 }
 
 int run(int argc, char** argv) {
@@ -168,69 +167,88 @@ int run(int argc, char** argv) {
                              ", or --overwrite to replace it");
   }
   const bool finished = has_model && options.resume;
-  const std::filesystem::path best = programs::best_directory(options.out);
-  if ((has_run || has_model) && !finished) require_only_a_model(out);
+  const std::filesystem::path best = merit::best_directory(options.out);
+  if ((has_run || has_model) && !finished) merit::require_only_a_model(out);
   { merit::AtomicDirectory writable(out, "merit.json"); }
   if (options.patience != 0 && !finished) check_best(best, options);
-  programs::Inputs inputs{.files = {options.config}, .folders = {out.string(), best.string(), options.from}};
+  merit::OutputInputs inputs{.files = {options.config},
+                             .folders = {out.string(), best.string(), options.from}};
   for (const auto& files : {options.train, options.eval, options.calibrate})
     inputs.files.insert(inputs.files.end(), files.begin(), files.end());
-  programs::check_output("--metrics", options.metrics, inputs);
-  programs::check_metrics(options.metrics);
+  merit::check_output("--metrics", options.metrics, inputs);
+  merit::check_metrics(options.metrics);
 
   const programs::ModelChoice chosen = programs::choose_model(options, config, given, name);
   std::string note;
   if (!options.from.empty() && !given("--learning-rate")) {
     options.training.schedule.peak = programs::learning_rate_from_pretrained;
-    note = "the learning rate is " + programs::text_of(options.training.schedule.peak) +
+    note = "the learning rate is " + merit::shortest(options.training.schedule.peak) +
            ", as usual for a model that is trained already; --learning-rate sets another";
   }
-  const programs::SavedModel& saved = chosen.model;
+  const merit::SavedModel& saved = chosen.model;
   const auto read = [&](const std::vector<std::string>& files, const char* purpose) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
     if (held_out) tokenize.last_step_only = tokenize.stop_at_first_error = false;  // all labels are judged
-    programs::RecordSet set = programs::read_records(
-        files, *saved.tokenizer,
-        {.kind = chosen.kind,
-         .tokenize = tokenize,
-         .wants_features = programs::is_features(saved.backbone),
-         .wants_steps = programs::meaning_of(saved.head) == programs::ScoreMeaning::per_step,
-         .notes = held_out,
-         .attributes = attributes_of(chosen)});
-    if (held_out && chosen.kind != RecordKind::ratings) programs::require_preferences(set, purpose);
+    merit::RecordSet set =
+        merit::read_record_set(files, *saved.tokenizer,
+                               {.kind = chosen.kind,
+                                .tokenize = tokenize,
+                                .wants_features = merit::is_features(saved.backbone),
+                                .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
+                                .notes = held_out,
+                                .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss)});
+    if (held_out && chosen.kind != RecordKind::ratings) merit::require_preferences(set, purpose);
     return set;
   };
-  programs::RecordSet train = read(options.train, nullptr);
+  merit::RecordSet train = read(options.train, nullptr);
   if (merit::reads_pairs(chosen.loss) &&
       (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
-    programs::require_preferences(
-        train, "which is what the " + programs::name_of(chosen.loss) + " loss learns from");
-  if (chosen.kind == RecordKind::preference && options.margin == "none") programs::remove_margins(train);
-  if (options.join_conversations) programs::join_conversations(train);
-  std::optional<programs::RecordSet> eval, calibrate;
+    merit::require_preferences(train,
+                               "which is what the " + merit::name_of(chosen.loss) + " loss learns from");
+  if (chosen.kind == RecordKind::preference && options.margin == "none") merit::remove_margins(train);
+  if (options.join_conversations) merit::join_conversations(train);
+  std::optional<merit::RecordSet> eval, calibrate;
   if (!options.eval.empty()) eval = read(options.eval, "to evaluate on");
   if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on");
 
-  const programs::Job job{.program = name,
-                          .options = options,
-                          .chosen = chosen,
-                          .card = card_of(options, chosen, train.examples),
+  const merit::RunStart start = finished                    ? merit::RunStart::finished
+                                : has_run && options.resume ? merit::RunStart::interrupted
+                                                            : merit::RunStart::fresh;
+  const merit::ModelCard card =
+      merit::training_card(saved, chosen.kind, train.examples, options.aggregation, options.margin);
+  const merit::RunJob job{.start = start,
+                          .kind = chosen.kind,
+                          .saved = saved,
+                          .loss = chosen.loss,
+                          .card = card,
                           .train = train,
-                          .eval = eval,
-                          .calibrate = calibrate,
-                          .resume_command = resume_command(argc, argv),
-                          .note = note,
-                          .resumes = has_run && options.resume,
-                          .finished = finished};
-  const bool reads_file = !options.from.empty() || job.resumes || finished;
-  const auto model = programs::make_model(
+                          .eval = eval ? &*eval : nullptr,
+                          .calibrate = calibrate ? &*calibrate : nullptr};
+  const bool reads_file = !options.from.empty() || start != merit::RunStart::fresh;
+  const auto model = merit::make_model(
       saved.backbone, {.head = saved.head,
                        .loss = chosen.loss,
                        .threads = options.threads,
                        .seed = options.training.seed,
                        .initial = reads_file ? merit::Initial::from_file : merit::Initial::drawn});
-  return programs::Run(*model, job)();
+  programs::RunConsole console(name);
+  const merit::RunResult result = merit::run_training(*model, job,
+                                                      {.out = out,
+                                                       .metrics = options.metrics,
+                                                       .from = options.from,
+                                                       .note = note,
+                                                       .training = options.training,
+                                                       .evaluate_every = options.evaluate_every,
+                                                       .patience = options.patience,
+                                                       .checkpoint_every = options.checkpoint_every,
+                                                       .calibration = options.calibration,
+                                                       .reward_statistics = !options.no_reward_statistics,
+                                                       .stop = &programs::stop_requested},
+                                                      console);
+  if (result.interrupted) return tell_interrupted(result, options, resume_command(argc, argv));
+  tell_finished(result, options, job);
+  return 0;
 }
 
 }  // namespace

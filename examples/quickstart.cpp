@@ -16,12 +16,12 @@
 #include <initializer_list>
 #include <numeric>
 
+#include "command_line/instruction_set_remark.hpp"
 #include "merit/eval/steps_report.hpp"
 #include "merit/infer/step_search.hpp"
 #include "merit/merit.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/hf_config.hpp"
-#include "support/instruction_set_remark.hpp"
 
 using namespace merit;
 
@@ -65,7 +65,7 @@ void train(const char* name, Model& model, const std::vector<Example>& examples,
   double loss = 0.69;
   trainer.run({.on_step = [&](const StepReport& report) {
     loss += 0.05 * (report.loss - loss);
-    progress.update(report.step, detail::concat("loss ", std::to_string(loss).substr(0, 5)));
+    progress.update(report.step, concat("loss ", std::to_string(loss).substr(0, 5)));
   }});
 }
 
@@ -317,7 +317,7 @@ void search(StepModel& model, double threshold, const std::vector<EmbeddedProble
   };
   row("search, bad lines pruned", accuracy, cost.value);
   for (const Index n : std::initializer_list<Index>{1, 4, 8, 16, 32}) {
-    row(detail::concat("best of ", n), curve[n - 1].chosen, static_cast<double>(n * task.items));
+    row(concat("best of ", n), curve[n - 1].chosen, static_cast<double>(n * task.items));
   }
   print_share("search ended without an answer", bootstrap_mean(unanswered));
   const auto equal = std::find_if(curve.begin(), curve.end(), [&](const BestOfNPoint& point) {
@@ -387,7 +387,7 @@ std::uint64_t parse_seed(std::string_view text) {
   std::uint64_t seed = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
   if (error != std::errc() || end != text.data() + text.size())
-    throw ConfigError(detail::concat("SEED is \"", text, "\", expected a whole number"));
+    throw ConfigError(concat("SEED is \"", text, "\", expected a whole number"));
   return seed;
 }
 

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.." || exit 1
 usage() {
   cat <<'TEXT'
 Usage: tests/run.sh [--quick | --full] [--no-install]
-  (default)     every test once: the checks and what tests numbers (g++, optimised), the programs (clang++), the
-                unit tests under the sanitizers (clang++)
+  (default)     every test once: the checks, the programs and what tests numbers (g++, optimised), the other unit
+                tests under the sanitizers (clang++)
   --quick       the release build alone, with every test in it
   --full        every test optimised (g++), the unit tests under the sanitizers, built by clang++, and on the
                 machine's BLAS, and each header alone with each compiler
@@ -17,7 +17,7 @@ The environment variable MERIT_SHARED may name a folder of real data and models 
 TEXT
 }
 
-presets="rest programs debug"
+presets="rest debug"
 each_header=no
 may_install=yes
 for argument in "$@"; do

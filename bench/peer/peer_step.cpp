@@ -32,7 +32,7 @@ Index parse_count(const char* text) {
   char* end = nullptr;
   const unsigned long long value = std::strtoull(text, &end, 10);
   if (*text == '\0' || *end != '\0' || value == 0) {
-    throw ConfigError(detail::concat("'", text, "' is not a whole number above 0"));
+    throw ConfigError(concat("'", text, "' is not a whole number above 0"));
   }
   return static_cast<Index>(value);
 }
@@ -48,7 +48,7 @@ Pairs make_workload(std::string_view workload, Index count, Index vocabulary) {
       const Index chosen = random_length(rng, 25, 250);
       pairs.push_back(make_pair(rng, prompt, chosen, random_length(rng, 25, 250), vocabulary));
     } else {
-      throw ConfigError(detail::concat("there is no workload '", workload, "', expected varied or equal"));
+      throw ConfigError(concat("there is no workload '", workload, "', expected varied or equal"));
     }
   }
   return pairs;
@@ -85,10 +85,10 @@ int prepare(const std::filesystem::path& folder, std::string_view workload, Inde
 int run(const std::filesystem::path& folder, std::string_view sharing_name, Index steps) {
   const bool shared = sharing_name == "shared";
   if (!shared && sharing_name != "apart") {
-    throw ConfigError(detail::concat("'", sharing_name, "' is neither shared nor apart"));
+    throw ConfigError(concat("'", sharing_name, "' is neither shared nor apart"));
   }
   std::ifstream file(folder / "work.json");
-  if (!file) throw IoError(detail::concat((folder / "work.json").string(), ": cannot be read"));
+  if (!file) throw IoError(concat((folder / "work.json").string(), ": cannot be read"));
   const Json work = Json::parse(file);
   Pairs pairs;
   for (const Json& sides : work.at("pairs")) {
@@ -121,7 +121,7 @@ int run(const std::filesystem::path& folder, std::string_view sharing_name, Inde
 
   Json result;
   result["workload"] = work.at("workload");
-  result["side"] = detail::concat("merit, ", sharing_name);
+  result["side"] = concat("merit, ", sharing_name);
   result["threads"] = model.handle().threads();
   result["records"] = pairs.size();
   result["record_tokens"] = report.tokens_before_sharing;

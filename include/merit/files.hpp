@@ -11,7 +11,7 @@
 #include "merit/model/published_head.hpp"
 #include "merit/model/weight_files.hpp"
 #include "merit/records/jsonl.hpp"
-#include "merit/text/any_tokenizer.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 #include "merit/tokens/record_files.hpp"
 #include "merit/tokens/tokenize.hpp"
 #include "merit/train/checkpoint.hpp"

@@ -32,11 +32,17 @@ using Numbers = std::vector<double>;
 using Ids = std::vector<std::uint32_t>;
 using Arbiter = ReferenceBackend<double>;
 
-/// A backend with its handle.
+/// A backend with its handle, which is made once: its packed blocks are megabytes.
 template <class B>
 struct Machine {
   B settings{};
-  typename B::Handle handle{settings};
+  typename B::Handle& handle = shared_handle();
+
+ private:
+  static typename B::Handle& shared_handle() {
+    static typename B::Handle handle{B{}};
+    return handle;
+  }
 };
 
 /// A matrix in a backend's own memory. Its rows lie further apart than they are wide and it starts off

@@ -150,28 +150,27 @@ TEST_CASE("vectors and tokens are kept apart, each with its sentence") {
 TEST_CASE("a sequence's score is its own, whatever the budget and the order") {
   TokenModel model(small());
   const std::vector<Sequence> sequences = many();
-  const std::vector<double> scores = score_sequences(model, sequences);
+  const std::vector<double> scores = score(model, sequences);
   REQUIRE(scores.size() == sequences.size());
   CHECK(scores[3] == scores.back());
   CHECK(*std::max_element(scores.begin(), scores.end()) > *std::min_element(scores.begin(), scores.end()));
-  for (const Index budget : {Index{1}, Index{5}, Index{17}})
-    CHECK(score_sequences(model, sequences, budget) == scores);
+  for (const Index budget : {Index{1}, Index{5}, Index{17}}) CHECK(score(model, sequences, budget) == scores);
   std::vector<Sequence> reversed(sequences.rbegin(), sequences.rend());
-  std::vector<double> back = score_sequences(model, reversed, 11);
+  std::vector<double> back = score(model, reversed, 11);
   std::reverse(back.begin(), back.end());
   CHECK(back == scores);
-  CHECK(score_sequences(model, {}).empty());
-  CHECK_THROWS_AS(score_sequences(model, sequences, 0), ConfigError);
+  CHECK(score(model, std::span<const Sequence>{}).empty());
+  CHECK_THROWS_AS(score(model, sequences, 0), ConfigError);
 }
 
 TEST_CASE("pairs are scored in order, each side as by itself, with progress") {
   TokenModel model(small());
   const std::vector<Sequence> sequences = many();
-  const std::vector<double> alone = score_sequences(model, sequences);
+  const std::vector<double> alone = score(model, sequences);
   std::vector<PreferenceExample> pairs;
   for (Index i = 0; i + 1 < sequences.size(); ++i) pairs.push_back(pair(sequences[i], sequences[i + 1]));
   std::vector<Index> seen;
-  const std::vector<PairScores> scores = score_pairs(model, pairs, 20, [&](Index done, Index total) {
+  const std::vector<PairScores> scores = score(model, pairs, 20, [&](Index done, Index total) {
     CHECK(total == pairs.size());
     seen.push_back(done);
   });
@@ -206,7 +205,7 @@ TEST_CASE("scoring asks for no more of a model than the concepts do") {
   using Least = RewardModel<BackboneArchetype, HeadArchetype<>, LossArchetype<>, B>;
   Least model;
   const std::vector<Sequence> sequences{tokens({0}), tokens({0, 0})};
-  CHECK(score_sequences(model, sequences) == std::vector<double>{0, 0});
+  CHECK(score(model, sequences) == std::vector<double>{0, 0});
 }
 
 }  // namespace batch_test

@@ -162,7 +162,7 @@ TEST_CASE("what a model of two heads scores with attributes first is the merged 
       {.backbone = bag, .head = {.first = {.merge_weights = {0.5, -2}}}});
   const std::vector<Sequence> sequences{one, two};
   const auto rows = score_rows(model, std::span<const Sequence>(sequences));
-  const auto scores = score_completions(model, std::span<const Sequence>(sequences));
+  const auto scores = score(model, std::span<const Sequence>(sequences));
   REQUIRE(rows[0].values.size() == 2);
   for (Index i = 0; i < 2; ++i) {
     CHECK(scores[i] == 0.5 * rows[i].values[0] - 2 * rows[i].values[1]);
@@ -181,7 +181,7 @@ TEST_CASE("a head with several scores a completion that does not merge them give
                     .kv_heads = 1}});
   const std::vector<Sequence> sequences{one};
   CHECK_THROWS_WITH_AS(
-      score_completions(model, std::span<const Sequence>(sequences)),
+      score(model, std::span<const Sequence>(sequences)),
       "the head gives 3 scores a completion and no merge() that makes one of them, expected one "
       "score",
       UsageError);

@@ -10,7 +10,7 @@
 
 #include "merit/core/rng.hpp"
 #include "merit/forest/join_conversations.hpp"
-#include "merit/text/byte_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/record_files.hpp"
 #include "stored.hpp"
 

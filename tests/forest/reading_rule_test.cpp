@@ -6,7 +6,7 @@
 
 #include "merit/forest/apply_reading.hpp"
 #include "merit/forest/reading_rule.hpp"
-#include "merit/text/byte_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
 
 namespace reading_rule_test {

@@ -12,7 +12,7 @@
 #include "merit/model/hf_config.hpp"
 #include "merit/model/published_head.hpp"
 #include "merit/records/jsonl.hpp"
-#include "merit/text/byte_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
 
 using namespace merit;

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "merit/text/chat_template.hpp"
+#include "merit/templates/chat_template.hpp"
 
 using namespace merit;
 

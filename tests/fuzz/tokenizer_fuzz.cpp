@@ -12,7 +12,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
-#include "merit/text/pretrained_tokenizer.hpp"
+#include "merit/tokenizer/pretrained_tokenizer.hpp"
 
 using namespace merit;
 

@@ -10,10 +10,10 @@
 #include "merit/core/error.hpp"
 #include "merit/text/bpe_files.hpp"
 #include "merit/text/llama2c_vocabulary.hpp"
-#include "merit/text/pretrained_tokenizer.hpp"
 #include "merit/text/sentencepiece_description.hpp"
 #include "merit/text/tiktoken_file.hpp"
 #include "merit/text/wordpiece_file.hpp"
+#include "merit/tokenizer/pretrained_tokenizer.hpp"
 
 using namespace merit;
 

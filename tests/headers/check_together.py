@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Checks the headers under include/merit in one unit, each of them twice, with clang's library: no warnings, no macro left
-behind but MERIT_ ones, and each header includes, itself or through others of ours, those of ours that declare what it names.
-That is most of what compiling each alone shows (check_headers.py), in half a minute; a missing <string> it is not.
+behind but MERIT_ ones, nothing defined that two units may not both define, and each header includes, itself or through
+others of ours, those of ours that declare what it names. That is most of what compiling each alone shows
+(check_headers.py) and what linking two units that see all would, in half a minute; a missing <string> it is not.
 """
 import re
 import subprocess
@@ -67,6 +68,39 @@ def names_without_include(unit, folder, closure):
                   if not declared.get(key, {at}) & closure[header])
 
 
+def in_folder(cursor, folder):
+    return cursor.location.file is not None and cursor.location.file.name.startswith(folder + "/")
+
+
+def defined_in_every_unit(scope, folder):
+    """(file, line, name) of each function or variable that every unit would define again: neither inline, nor a template,
+    nor of one unit alone."""
+    kinds = cindex.CursorKind
+    for cursor in scope.get_children():
+        if not in_folder(cursor, folder):
+            continue
+        if cursor.kind in (kinds.NAMESPACE, kinds.STRUCT_DECL, kinds.CLASS_DECL, kinds.LINKAGE_SPEC):
+            yield from defined_in_every_unit(cursor, folder)
+            continue
+        function = cursor.kind in (kinds.FUNCTION_DECL, kinds.CXX_METHOD, kinds.CONSTRUCTOR, kinds.DESTRUCTOR)
+        if not (function or cursor.kind == kinds.VAR_DECL) or not cursor.is_definition():
+            continue
+        if cursor.linkage != cindex.LinkageKind.EXTERNAL:
+            continue
+        ancestor = cursor.semantic_parent
+        while ancestor.kind not in (*SCOPES, kinds.CLASS_TEMPLATE, kinds.CLASS_TEMPLATE_PARTIAL_SPECIALIZATION):
+            ancestor = ancestor.semantic_parent
+        if ancestor.kind not in SCOPES:
+            continue
+        if function:
+            is_inline = cindex.conf.lib.clang_Cursor_isFunctionInlined(cursor) != 0
+        else:  # a variable is asked by its words
+            words = {token.spelling for token in cursor.get_tokens()}
+            is_inline = bool(words & {"inline", "constexpr", "extern"})
+        if not is_inline:
+            yield cursor.location.file.name, cursor.location.line, cursor.spelling
+
+
 def macros_left_behind(log, folder):
     """Names defined, and not undefined again, in files under `folder`, from the output of -E -dD."""
     current = ""
@@ -97,11 +131,15 @@ def main():
     except cindex.LibclangError as error:
         print(f"SKIPPED: headers: clang's library does not load: {error}")
         return 77
+    cindex.conf.lib.clang_Cursor_isFunctionInlined.argtypes = [cindex.Cursor]
     unit = index.parse("all.cpp", STRICT + paths, unsaved_files=[("all.cpp", everything)])
     failures = [f"{message.location.file}:{message.location.line}: {message.spelling}" for message in unit.diagnostics
                  if message.severity >= cindex.Diagnostic.Warning]
     failures += [f"{header} names {name} and does not include {at}, nor what would bring it"
                  for header, name, at in names_without_include(unit, str(folder), closure)]
+
+    failures += [f"{file}:{line}: {name} is defined in every unit that includes it, expected inline"
+                 for file, line, name in defined_in_every_unit(unit.cursor, str(folder))]
 
     for compiler in compilers:
         log = subprocess.run([compiler, "-std=c++20", *paths, "-E", "-dD", "-x", "c++", "-"], input=everything,

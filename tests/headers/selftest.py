@@ -24,6 +24,18 @@ CASES = {
                                            BRINGS + '#include "merit/b.hpp"\ninline int used() { return of(Named()); }\n'], None, None),
     "a missing guard": (["inline int one() { return 1; }\n"], "a.hpp alone with", "redefinition"),
     "a narrowing": (["#pragma once\ninline float half(double x) { return x / 2; }\n"], "a.hpp alone with", "implicit conversion"),
+    "a function of every unit": (["#pragma once\nint one() { return 1; }\n"], None, "one is defined in every unit"),
+    "a member function of every unit": (["#pragma once\nstruct A {\n  int one();\n};\nint A::one() { return 1; }\n"], None,
+                                        "one is defined in every unit"),
+    "a specialization of every unit": (["#pragma once\ntemplate <class T>\nint one() { return 1; }\ntemplate <>\n"
+                                        "int one<int>() { return 2; }\n"], None, "one is defined in every unit"),
+    "a variable of every unit": (["#pragma once\nnamespace m {\nextern int one;\nint one = 1;\n}\n"], None,
+                                 "one is defined in every unit"),
+    "a static member of every unit": (["#pragma once\nstruct A {\n  static int one;\n};\nint A::one = 1;\n"], None,
+                                      "one is defined in every unit"),
+    "what units may share": (["#pragma once\ninline int a = 1;\ninline constexpr int b = 2;\nconstexpr int c() { return 3; }\n"
+                              "template <class T>\nstruct D {\n  static int d;\n  int e();\n};\ntemplate <class T>\n"
+                              "int D<T>::d = 4;\ntemplate <class T>\nint D<T>::e() { return a + b + c(); }\n"], None, None),
     "a foreign macro": (["#pragma once\n#define CHECKED(x) (x)\n"], None, "leaves the macro CHECKED behind"),
 }
 

@@ -49,7 +49,7 @@ TEST_CASE("a model of whole completions orders by its scores, and the best of N 
   Whole model({.backbone = small, .head = {.init_deviation = 1}});
   const auto sequences = completions();
   const auto scores = score_candidates(model, sequences);
-  CHECK(scores == score_sequences(model, sequences));
+  CHECK(scores == score(model, sequences));
   const auto ranked = rerank(model, sequences);
   REQUIRE(ranked.size() == 4);
   for (Index i = 0; i < 4; ++i) CHECK(ranked[i].score == scores[ranked[i].index]);
@@ -93,8 +93,8 @@ TEST_CASE("completions of a prompt cost what their tree has tokens, and many pro
   const std::vector<PromptCompletions> prompts{{other}, {sequences}, {}, {other}};
   const auto scores = score_candidates(model, std::span(prompts), {.token_budget = 8});
   REQUIRE(scores.size() == 4);
-  CHECK(scores[0] == score_sequences(model, other));
-  CHECK(scores[1] == score_sequences(model, sequences));
+  CHECK(scores[0] == score(model, other));
+  CHECK(scores[1] == score(model, sequences));
   CHECK(scores[2].empty());
   CHECK(scores[3] == scores[0]);
 }

@@ -59,7 +59,7 @@ TEST_CASE("timings and worths have names") {
 TEST_CASE("a terminal reward is the model's score, on the last token or one past it") {
   Whole model({.backbone = small, .head = {.init_deviation = 1}});
   const auto all = sequences();
-  const auto scores = score_sequences(model, all);
+  const auto scores = score(model, all);
   const auto rewards = score_rewards(model, all);
   CHECK(rewards[0] == Numbers{0, 0, scores[0]});
   CHECK(rewards[1] == Numbers{0, scores[1]});

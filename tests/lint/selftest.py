@@ -52,6 +52,8 @@ OFFENCES = [
     ("tests/core/b.cpp", "// TO" + "DO: write this\n", "unfinished"),
     ("examples/hello.cpp", "int main() {}\n", "does not show examples/hello.cpp"),
     ("examples/rank.cpp", "int main() {}\n", "does not show examples/rank.cpp"),
+    ("examples/own_pairs.cpp", "int main() {}\n", "does not show examples/own_pairs.cpp"),
+    ("bench/a.cpp", "int a = merit::detail::b();\n", "names detail"),
     ("README.md", "Run it from /ho" + "me/somebody/merit.\n", "path of one machine"),
 ]
 # What the offending includes above point at.
@@ -84,7 +86,11 @@ def main():
         if not any(expected in offence for offence in found):
             failed += 1
             print(f'FAILED: {name} should be refused with "{expected}"; found {found}')
-    print(f"{1 + len(OFFENCES) - failed} passed, {failed} failed")
+    rooms = {f"room{i}": 90 for i in range(10)} | {"large": 130}
+    if [offence.split(":")[0] for offence in lint.large_rooms(rooms)] != ["include/merit/large"]:
+        failed += 1
+        print("FAILED: of rooms of 90 and 130 of 1,030 lines, the last alone should be refused")
+    print(f"{2 + len(OFFENCES) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

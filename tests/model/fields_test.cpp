@@ -218,6 +218,9 @@ TEST_CASE("what a card says wrongly is named with its file, field and what was e
   CHECK(error == "merit.json: head: field \"tokens\" has 1 numbers, expected 2");
   error = error_of<DataError>([&] { read_settings(Json::object(), "merit.json: head", tokens); });
   CHECK(error == "merit.json: head: the field \"tokens\" is missing");
+  StepHead<3> ternary;
+  error = error_of<DataError>([&] { read_settings(Json{{"classes", 2}}, "merit.json: head", ternary); });
+  CHECK(error == "merit.json: head: field \"classes\" is 2, expected 3, what a step_ternary has");
   JointHead<LmGainBiasHead, LanguageModelHead> joint;
   error = error_of<DataError>([&] {
     read_settings(Json{{"first", {{"token", -1}}}}, "merit.json: head", joint);

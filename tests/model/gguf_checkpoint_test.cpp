@@ -255,7 +255,7 @@ TEST_CASE("a file of gpt2, whose matrices are (out, in), loads as (in, out)") {
 Llama config_of(const GgufBytes& file) {
   const TemporaryDirectory directory;
   put(directory / "m.gguf", file.bytes());
-  return std::get<Llama>(read_backbone_config(directory / "m.gguf"));
+  return read_backbone_config<Llama>(directory / "m.gguf");
 }
 template <class E = ConfigError>
 std::string config_error(const GgufBytes& file) {
@@ -359,6 +359,8 @@ TEST_CASE("a directory of several GGUF files is an error that names them; safete
   CHECK(contains(error, "holds 2 GGUF files (\"a.gguf\", \"b.gguf\"), expected one"));
   put(directory / "model.safetensors", "");
   CHECK_FALSE(find_gguf(directory.path()));
+  CHECK(contains(error_of<ConfigError>([&] { read_backbone_config<Gpt2>(directory / "a.gguf"); }),
+                 "a.gguf: holds the backbone llama, expected gpt2"));
 }
 
 TEST_CASE("weights of other settings, missing tensors and rows for no whole heads are refused") {

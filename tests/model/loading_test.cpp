@@ -10,6 +10,7 @@
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/linear_head.hpp"
+#include "merit/infer/score.hpp"
 #include "merit/io/write_safetensors.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/checkpoint.hpp"
@@ -33,6 +34,25 @@ std::vector<double> values_of(const Model& model) {
 void write_base(const std::filesystem::path& directory, const std::vector<float>& embedding) {
   const std::vector<TensorSource> tensors{{"embedding.weight", {5, 3}, embedding.data()}};
   write_safetensors_directory(directory, tensors);
+}
+
+TEST_CASE("a model is moved with all it holds, and gives working memory back") {
+  const std::vector<Sequence> sequences{{.tokens = {0, 1, 2}}, {.tokens = {3, 4}}};
+  Model first({.backbone = bag, .head = {.init_deviation = 1}, .seed = 4});
+  const std::vector<double> scores = merit::score(first, sequences);
+  std::vector<Model> models;
+  models.push_back(std::move(first));
+  models.emplace_back(Model::Config{.backbone = bag, .head = {.init_deviation = 1}, .seed = 5});
+  CHECK(merit::score(models[0], sequences) == scores);
+  CHECK(merit::score(models[1], sequences) != scores);
+  models[1] = std::move(models[0]);
+  CHECK(merit::score(models[1], sequences) == scores);
+
+  CHECK(models[1].tape().bytes() > 0);
+  models[1].trim();
+  CHECK(models[1].tape().bytes() == 0);
+  CHECK_THROWS_AS(models[1].loss_of_scored({}, {}), UsageError);
+  CHECK(merit::score(models[1], sequences) == scores);
 }
 
 TEST_CASE("a model made for a file draws nothing, and then only what the file lacks") {

@@ -221,7 +221,7 @@ void check_scores(const std::string& name, const fs::path& folder, const Json& d
   CHECK(relative_error(published, expected) < Tolerance<typename Model::Score>::value);
   CHECK(relative_error(given, expected_rows) < Tolerance<typename Model::Score>::value);
   if constexpr (Head::meaning == ScoreMeaning::per_completion) {  // the same by the short way
-    const auto merged = score_completions(model, std::span<const Sequence>(sequences));
+    const auto merged = score(model, std::span<const Sequence>(sequences));
     for (Index i = 0; i < sequences.size(); ++i) {
       const double number = published_numbers(head, settings, rows[i])[0];
       CHECK((head.score == "log_odds" ? sigmoid(merged[i]) : merged[i]) == number);
@@ -328,7 +328,7 @@ TEST_CASE("a published tensor that the model's head has no place for is an error
   const TemporaryDirectory directory;
   publish("mistral_grm", document, directory / "m");
   using Model = RewardModel<Llama, ScalarHead, RegressionLoss<>, ReferenceBackend<float>>;
-  Model model({.backbone = std::get<Llama>(read_backbone_config(directory / "m"))});
+  Model model({.backbone = read_backbone_config<Llama>(directory / "m")});
   CHECK_THROWS_WITH_AS(
       load_model_parameters(
           directory / "m", model,

@@ -2,10 +2,9 @@
 #include <cstdio>
 
 #include "abi_name.hpp"
-#include "all_headers.hpp"
 
 int main() {
-  const UnitReport first{MERIT_TEST_TEXT(MERIT_ABI), merit::Rng(7).next()};
+  const UnitReport first = report_of_this_unit();
   const UnitReport second = report_of_second_unit();
   const UnitReport third = report_of_unit_without_openmp();
 
@@ -18,6 +17,8 @@ int main() {
   check(first.abi_name == second.abi_name, "units built alike share one inline namespace");
   check(first.abi_name != third.abi_name, "a unit without OpenMP has an inline namespace of its own");
   check(first.number == second.number && first.number == third.number, "all units draw the same number");
-  std::printf("%d passed, %d failed\n", 3 - failed, failed);
+  check(first.threads == 2 && second.threads == 2 && third.threads == 1,
+        "a unit without OpenMP has one thread");
+  std::printf("%d passed, %d failed\n", 4 - failed, failed);
   return failed == 0 ? 0 : 1;
 }

@@ -17,6 +17,6 @@ int main() {
             << ", a random number: " << merit::Rng(1).uniform() << '\n';
   merit::RewardModel<merit::BagOfTokens> model({.backbone = {.width = 8}});
   const merit::Sequence sequences[] = {merit::embedded_sequence("Is merit here? ", "Yes.")};
-  std::cout << "a score: " << merit::score_sequences<decltype(model)>(model, sequences)[0] << '\n';
+  std::cout << "a score: " << merit::score(model, sequences)[0] << '\n';
   return 0;
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs merit and builds a small project for each way of using it. Usage: run.sh [cmake [compiler]]
+# Installs merit and builds a small project for each way of using it. Usage: run.sh [cmake [compiler [build]]]
+# `build`: a folder in which merit is built with merit::compiled, to be installed from; else it is built here.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 source_tree=$(cd "$here/../.." && pwd)
 cmake=${1:-cmake}
 export CXX=${2:-${CXX:-c++}}
+built=${3:-}
 command -v ninja >/dev/null && export CMAKE_GENERATOR=Ninja
 unset CXXFLAGS CPLUS_INCLUDE_PATH CMAKE_PREFIX_PATH
 export OMP_WAIT_POLICY=passive # other tests run beside this one
@@ -54,7 +56,11 @@ consume() {
 version=$(sed -n 's/^#define MERIT_VERSION "\(.*\)"/\1/p' "$source_tree/include/merit/core/version.hpp")
 plain="merit $version on Eigen"
 
-check "install" install_to "$work/prefix"
+if [ -n "$built" ]; then
+  check "install" bash -c '"$1" --install "$2" --prefix "$3" && mv "$3" "$4"' - "$cmake" "$built" "$work/before" "$work/prefix"
+else
+  check "install" install_to "$work/prefix"
+fi
 check "the installed tree names no path of the build" bash -c '! grep -rnIF -e "$1" -e "$2" "$3"' - "$source_tree/include" "$work" "$work/prefix"
 check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix"
 check "find_package runs" says "$plain" "$work/find_package/consumer"

@@ -7,7 +7,7 @@
 
 #include "merit/core/value.hpp"
 #include "merit/io/json.hpp"
-#include "merit/text/chat_template.hpp"
+#include "merit/templates/chat_template.hpp"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "merit/io/json.hpp"
-#include "merit/text/pretrained_tokenizer.hpp"
+#include "merit/tokenizer/pretrained_tokenizer.hpp"
 
 namespace {
 

@@ -10,7 +10,7 @@
 
 #include "merit/puzzle/embedded_examples.hpp"
 #include "merit/records/jsonl.hpp"
-#include "merit/text/byte_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
 
 namespace embedded_examples_test {

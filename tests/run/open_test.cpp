@@ -14,6 +14,7 @@
 #include "merit/io/file.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/run/scorer.hpp"
+#include "merit/run/typed_model.hpp"
 
 namespace open_test {
 
@@ -21,8 +22,6 @@ using merit::DataError;
 using merit::Json;
 using merit::Message;
 using merit::SavedModel;
-/// The one backbone of these tests: the programs open the others.
-using Backbones = std::variant<merit::Llama>;
 using Model =
     merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, merit::EigenBackend<float>>;
 
@@ -72,7 +71,7 @@ struct Published {
   /// The score of token ids, without any of what is tested.
   double score_of(std::vector<merit::Token> tokens) {
     const std::vector<merit::Sequence> sequences{{.tokens = std::move(tokens)}};
-    return static_cast<double>(merit::score_sequences(model, std::span<const merit::Sequence>(sequences))[0]);
+    return static_cast<double>(merit::score(model, std::span<const merit::Sequence>(sequences))[0]);
   }
 
   merit_test::TemporaryDirectory temporary;
@@ -83,7 +82,7 @@ struct Published {
 /// open() for this one kind of model: the whole compiled set takes long to build.
 merit::Scorer open_scalar(const std::filesystem::path& place, const merit::OpenOptions& options = {}) {
   SavedModel saved = merit::read_saved_model(place, options);
-  using Typed = merit::TypedScoring<Model>;
+  using Typed = merit::TypedModel<Model>;
   auto model = std::make_unique<Typed>(Model::Config{.backbone = std::get<merit::Llama>(saved.backbone),
                                                      .head = std::get<merit::ScalarHead>(saved.head),
                                                      .initial = merit::Initial::from_file});
@@ -115,6 +114,22 @@ TEST_CASE("a published folder scores text as its tokens, by its template and as 
   CHECK(order[0].score >= order[1].score);
   CHECK(order[1].score >= order[2].score);
   CHECK(order[0].score == scores[order[0].index]);
+  CHECK(order[0].text == answers[order[0].index]);
+
+  // Texts may be of any type, and a list of any.
+  const char* const literals[] = {"it is", "dry", "wet wet"};
+  CHECK(as_chat.score("is water wet", literals) == scores);
+  CHECK(as_chat.rank("is water wet", std::vector<std::string_view>{"dry", "it is"}).size() == 2);
+}
+
+TEST_CASE("sequences of the model's own tokens are scored by the same verb") {
+  Published published;
+  merit::Scorer scorer = open_scalar(published.folder);
+  const std::vector<merit::Sequence> sequences{{.tokens = {0, 3, 5, 9}}, {.tokens = {9, 6, 7}}};
+  const std::vector<double> scores = scorer.score(sequences);
+  REQUIRE(scores.size() == 2);
+  CHECK(scores[0] == doctest::Approx(published.score_of({0, 3, 5, 9})).epsilon(1e-6));
+  CHECK(scores[1] == doctest::Approx(published.score_of({9, 6, 7})).epsilon(1e-6));
 }
 
 TEST_CASE("records are answered in their order, with a reason where there is no score") {
@@ -128,7 +143,7 @@ TEST_CASE("records are answered in their order, with a reason where there is no 
   records[1].form = merit::RecordForm::ids;
   records[2].form = merit::RecordForm::ids;
   records[2].prompt_ids = std::vector<merit::Token>{5};
-  const auto scores = scorer.score_records(std::span<const merit::CompletionRecord>(records));
+  const auto scores = scorer.score(records);
   REQUIRE(scores.size() == 3);
   CHECK(scores[0].completions.at(0).score ==
         doctest::Approx(published.score_of({9, 6, 7, 10, 9, 1})).epsilon(1e-5));

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/text/byte_tokenizer.hpp"
-#include "merit/text/word_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
+#include "merit/tokenizer/word_tokenizer.hpp"
 #include "merit/tokens/record_files.hpp"
 #include "stored.hpp"
 

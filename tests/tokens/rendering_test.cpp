@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/text/any_tokenizer.hpp"
-#include "merit/text/byte_tokenizer.hpp"
-#include "merit/text/conversation_template.hpp"
+#include "merit/templates/conversation_template.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
 
 namespace rendering_test {

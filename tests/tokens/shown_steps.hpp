@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/text/byte_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
 
 namespace merit_test {

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/text/byte_tokenizer.hpp"
-#include "merit/text/conversation_template.hpp"
-#include "merit/text/message.hpp"
+#include "merit/templates/conversation_template.hpp"
+#include "merit/templates/message.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
 #include "shown_steps.hpp"
 

@@ -12,8 +12,8 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/rng.hpp"
-#include "merit/text/byte_tokenizer.hpp"
-#include "merit/text/word_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
+#include "merit/tokenizer/word_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
 #include "shown_steps.hpp"
 

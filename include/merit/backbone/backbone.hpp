@@ -24,7 +24,7 @@ inline namespace MERIT_ABI {
 template <class Backbone, class B>
 concept backbone = std::copyable<Backbone> && requires(const Backbone& settings) {
   // "llama", "gpt2", …: the name in a configuration file.
-  { Backbone::name() } -> std::convertible_to<std::string_view>;
+  { settings.name() } -> std::convertible_to<std::string_view>;
   // Tokens at or above this number are refused; 0 for a backbone that reads no tokens.
   { settings.token_limit() } -> std::convertible_to<Index>;
   // Positions at or above this number are refused; 0 for no limit.
@@ -78,6 +78,16 @@ template <class Backbone>
 inline constexpr bool reads_features = requires {
   requires Backbone::reads_features;
 };
+
+/// The same for one whose settings alone tell.
+template <class Backbone>
+bool wants_features(const Backbone& settings) {
+  if constexpr (requires { settings.wants_features(); }) {
+    return settings.wants_features();
+  } else {
+    return reads_features<Backbone>;
+  }
+}
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "merit/batch/targets.hpp"
@@ -32,7 +33,7 @@ inline Index shared_tokens_of(std::span<const Sequence* const> sequences) {
       ++vectors;
     }
   }
-  return vectors + shared_token_count(tokens);
+  return vectors + shared_token_count(std::move(tokens));
 }
 
 /// A forest of sequences and the rows that a head reads in them: what BatchBuilder does for every model
@@ -124,6 +125,40 @@ class SequenceRows {
 
 }  // namespace detail
 
+/// Appends the positions that a head reads in a sequence; to `second` those of a JointHead's second part.
+template <class Head>
+void read_rows(const Head& head, const SequenceShape& sequence, std::vector<Index>& first,
+               std::vector<Index>& second) {
+  if constexpr (is_joint_head<Head>) {
+    append_rows_of(head.first, sequence, first);
+    append_rows_of(head.second, sequence, second);
+  } else {
+    append_rows_of(head, sequence, first);
+  }
+}
+
+/// Whether the second of two losses reads rows of its own.
+template <class Head>
+bool reads_second_rows(const Head&) {
+  return is_joint_head<Head>;
+}
+
+/// Targets for a model's batches, empty.
+template <class Model>
+typename Model::Targets targets_for(const Model&) {
+  return {};
+}
+
+/// What targets must know of the head: how many scores a row has, of a JointHead's second part `second`.
+template <class Targets>
+void prepare_targets(Targets& targets, Index outputs, Index second) {
+  if constexpr (requires { targets.columns; }) targets.columns = outputs;
+  if constexpr (requires { targets.first.columns; }) targets.first.columns = outputs;
+  if constexpr (requires { targets.classes; }) targets.classes = outputs;
+  if constexpr (requires { targets.first.classes; }) targets.first.classes = outputs;
+  if constexpr (requires { targets.second.classes; }) targets.second.classes = second;
+}
+
 /// Tokens an example costs once its sequences share what they agree on.
 template <class Example>
 Index shared_tokens(const Example& example) {
@@ -147,7 +182,9 @@ class BatchBuilder {
   using Targets = typename Model::Targets;
 
   explicit BatchBuilder(const Model& model, Sharing sharing = Sharing::yes)
-      : model_(&model), rows_(&model.head(), read, model.wants_features(), sharing) {}
+      : model_(&model),
+        rows_(&model.head(), read, model.wants_features(), sharing),
+        targets_(targets_for(model)) {}
 
   void clear() {
     rows_.clear();
@@ -180,11 +217,10 @@ class BatchBuilder {
   void finish() {
     rows_.finish();
     view_ = rows_.forest().view();
-    prepare();
+    prepare_targets(targets_, model_->outputs(), model_->second_outputs());
+    const RowTable& second = reads_second_rows(model_->head()) ? rows_.second() : rows_.first();
     for (const Pending& pending : pending_) {
-      pending.append(
-          targets_, pending.example,
-          ExampleRows(rows_.first(), is_joint_head<Head> ? rows_.second() : rows_.first(), pending.first));
+      pending.append(targets_, pending.example, ExampleRows(rows_.first(), second, pending.first));
     }
   }
 
@@ -210,22 +246,7 @@ class BatchBuilder {
   /// Of a detail::SequenceRows::Read.
   static void read(const void* head, const SequenceShape& sequence, std::vector<Index>& first,
                    std::vector<Index>& second) {
-    const auto& settings = *static_cast<const Head*>(head);
-    if constexpr (is_joint_head<Head>) {
-      append_rows_of(settings.first, sequence, first);
-      append_rows_of(settings.second, sequence, second);
-    } else {
-      append_rows_of(settings, sequence, first);
-    }
-  }
-
-  /// What targets must know of the head.
-  void prepare() {
-    if constexpr (requires { targets_.columns; }) targets_.columns = model_->outputs();
-    if constexpr (requires { targets_.first.columns; }) targets_.first.columns = model_->outputs();
-    if constexpr (requires { targets_.classes; }) targets_.classes = model_->outputs();
-    if constexpr (requires { targets_.first.classes; }) targets_.first.classes = model_->outputs();
-    if constexpr (requires { targets_.second.classes; }) targets_.second.classes = model_->second_outputs();
+    read_rows(*static_cast<const Head*>(head), sequence, first, second);
   }
 
   const Model* model_;

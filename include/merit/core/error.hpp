@@ -41,8 +41,6 @@ class UsageError : public Error {
   using Error::Error;
 };
 
-namespace detail {
-
 /// Joins its arguments as text: `concat("line ", 3, ": ", what)`.
 template <class... Parts>
 std::string concat(const Parts&... parts) {
@@ -51,6 +49,9 @@ std::string concat(const Parts&... parts) {
   return std::move(out).str();
 }
 
+namespace detail {
+using merit::concat;
 }  // namespace detail
+
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -105,7 +105,7 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
 template <class Model>
 PairReport evaluate_pairs(Model& model, std::span<const PreferenceExample> examples,
                           Index token_budget = 8192, const OnProgress& on_progress = {}) {
-  return report_pairs(score_pairs(model, examples, token_budget, on_progress), examples);
+  return report_pairs(score(model, examples, token_budget, on_progress), examples);
 }
 
 }  // namespace MERIT_ABI

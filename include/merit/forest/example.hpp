@@ -11,9 +11,9 @@ inline namespace MERIT_ABI {
 
 /// A prompt and one completion of it.
 struct Sequence {
-  std::vector<Token> tokens = {};  // the prompt's, then the completion's
-  Index completion_begin = 0;      // the first completion token
-  std::vector<float> features = {};  // the completion's vector, for the Features backbone, without tokens
+  std::vector<Token> tokens = {};     // the prompt's, then the completion's
+  Index completion_begin = 0;         // the first completion token
+  std::vector<float> features = {};   // the completion's vector, for the Features backbone, without tokens
   std::vector<Index> step_ends = {};  // the last token of each reasoning step, ascending; empty: no steps
 };
 

@@ -311,12 +311,20 @@ class ForestBuilder {
   bool finished_ = false;
 };
 
-/// How many tokens these sequences take in one forest group, counted without building it, in time
-/// proportional to their total length.
-inline Index shared_token_count(std::span<const std::span<const Token>> sequences) {
-  detail::TokenTrie trie;
-  for (const std::span<const Token> sequence : sequences) trie.insert(sequence);
-  return trie.token_count();
+/// How many tokens these sequences take in one forest group, counted without building its trie: in order,
+/// what a sequence shares with any before it it shares with the one just before it.
+inline Index shared_token_count(std::vector<std::span<const Token>> sequences) {
+  std::sort(sequences.begin(), sequences.end(), [](std::span<const Token> a, std::span<const Token> b) {
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+  });
+  Index count = 0;
+  std::span<const Token> before;
+  for (const std::span<const Token> tokens : sequences) {
+    const auto [end, ignored] = std::mismatch(tokens.begin(), tokens.end(), before.begin(), before.end());
+    count += static_cast<Index>(tokens.end() - end);
+    before = tokens;
+  }
+  return count;
 }
 
 }  // namespace MERIT_ABI

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <ranges>
 #include <span>
 #include <vector>
 
@@ -80,8 +81,8 @@ inline double completion_probability(const RowScores& scores, Aggregation aggreg
 
 /// The probabilities of every row of every sequence of every example, in order: of tokens for an outcome
 /// model, of steps for a process model, of the answer (one a completion) for a model of whole answers.
-template <class Model, class Example>
-std::vector<std::vector<double>> score_probabilities(Model& model, std::span<const Example> examples,
+template <class Model, std::ranges::contiguous_range Examples>
+std::vector<std::vector<double>> score_probabilities(Model& model, const Examples& examples,
                                                      const ProbabilityOptions& options = {},
                                                      Index token_budget = 8192,
                                                      const OnProgress& on_progress = {}) {

@@ -40,7 +40,7 @@ std::vector<std::vector<double>> score_candidates(Model& model, std::span<const 
                                                   const OnProgress& on_progress = {}) {
   std::vector<double> scores;
   if constexpr (Model::HeadType::meaning == ScoreMeaning::per_completion) {
-    scores = score_completions(model, prompts, options.token_budget, on_progress);
+    scores = score(model, prompts, options.token_budget, on_progress);
   } else {
     for (const auto& probabilities :
          score_probabilities(model, prompts, options.probabilities, options.token_budget, on_progress)) {

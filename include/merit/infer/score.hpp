@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <ranges>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,12 +22,13 @@ using OnProgress = std::function<void(Index done, Index total)>;
 /// Runs `visit(i, builder, number, scores)` for every example, in order, in batches of at most `token_budget`
 /// tokens after sharing. `builder.rows(number)` gives the rows, in `scores`, of the example's first sequence;
 /// others follow.
-template <class Model, class Example, class Visit>
-void for_each_scored(Model& model, std::span<const Example> examples, Index token_budget, Visit visit,
+template <class Model, std::ranges::contiguous_range Examples, class Visit>
+void for_each_scored(Model& model, const Examples& list, Index token_budget, Visit visit,
                      const OnProgress& on_progress = {}) {
+  const std::span examples(list);
   BatchBuilder<Model> builder(model);
   std::vector<Index> costs;
-  for (const Example& example : examples) costs.push_back(shared_tokens(example));
+  for (const auto& example : examples) costs.push_back(shared_tokens(example));
   const std::vector<Index> cuts = pack_by_budget(costs, token_budget);
   std::vector<Index> numbers;
   for (Index g = 0; g + 1 < cuts.size(); ++g) {
@@ -89,16 +92,22 @@ double completion_score(const Model& model, const Scores& scores, std::span<cons
 
 }  // namespace detail
 
-/// The scores of every sequence of every example, in order, for any head: rows are its completions' ends,
-/// tokens, steps or states; of a JointHead the first part.
-template <class Model, class Example>
-std::vector<RowScores> score_rows(Model& model, std::span<const Example> examples, Index token_budget = 8192,
+/// The scores of both sides of a pair.
+struct PairScores {
+  double chosen = 0;
+  double rejected = 0;
+};
+
+/// The rows of every sequence of every example, in order, for any head: its completions' ends, tokens, steps or
+/// states; of a JointHead the first part.
+template <class Model, std::ranges::contiguous_range Examples>
+std::vector<RowScores> score_rows(Model& model, const Examples& examples, Index token_budget = 8192,
                                   const OnProgress& on_progress = {}) {
   std::vector<RowScores> result;
   for_each_scored(
       model, examples, token_budget,
       [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
-        for_each_sequence(examples[i], [&](const Sequence&) {
+        for_each_sequence(std::ranges::data(examples)[i], [&](const Sequence&) {
           RowScores rows{{}, model.outputs()};
           for (const std::uint32_t row : builder.rows(number)) {
             detail::append_row(model, scores, row, rows.values);
@@ -111,63 +120,36 @@ std::vector<RowScores> score_rows(Model& model, std::span<const Example> example
   return result;
 }
 
-/// One score for every sequence of every example, in order, for a head that scores completions; with several
-/// attributes, merged.
-template <class Model, class Example>
-std::vector<double> score_completions(Model& model, std::span<const Example> examples,
-                                      Index token_budget = 8192, const OnProgress& on_progress = {}) {
-  static_assert(
-      Model::HeadType::meaning == ScoreMeaning::per_completion,
-      "merit: score_completions gives one score a completion, but this model's head scores tokens or steps: "
-      "aggregate what score_rows gives.");
-  std::vector<double> result;
-  for_each_scored(
-      model, examples, token_budget,
-      [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
-        for_each_sequence(examples[i], [&](const Sequence&) {
-          result.push_back(detail::completion_score(model, scores, builder.rows(number)));
-          ++number;
-        });
-      },
-      on_progress);
-  return result;
-}
-
-/// One score a sequence, as the model computes it, for a head that gives one a completion.
-template <class Model>
-std::vector<typename Model::Score> score_sequences(Model& model, std::span<const Sequence> sequences,
-                                                   Index token_budget = 8192) {
-  static_assert(
-      Model::HeadType::meaning == ScoreMeaning::per_completion,
-      "merit: score_sequences gives one score a completion, but this model's head scores tokens or steps.");
-  std::vector<typename Model::Score> result(sequences.size());
-  for_each_scored(model, sequences, token_budget,
-                  [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
-                    result[i] = static_cast<typename Model::Score>(
-                        detail::completion_score(model, scores, builder.rows(number)));
-                  });
-  return result;
-}
-
-/// The scores of both sides of a pair.
-struct PairScores {
-  double chosen = 0;
-  double rejected = 0;
-};
-
-/// The scores of every pair, in order.
-template <class Model>
-std::vector<PairScores> score_pairs(Model& model, std::span<const PreferenceExample> examples,
-                                    Index token_budget = 8192, const OnProgress& on_progress = {}) {
-  std::vector<PairScores> result(examples.size());
-  for_each_scored(
-      model, examples, token_budget,
-      [&](Index i, const BatchBuilder<Model>& builder, Index number, auto scores) {
-        result[i] = {detail::completion_score(model, scores, builder.rows(number)),
-                     detail::completion_score(model, scores, builder.rows(number + 1))};
-      },
-      on_progress);
-  return result;
+/// The scores of sequences or of any examples, which are a vector, a span, an array.
+///
+/// - A head of completions gives one number for every sequence of every example, in order; several attributes
+///   are merged. Of pairs they come as PairScores.
+/// - A head of tokens, steps or states gives its rows, as score_rows() does: infer/aggregate.hpp makes one
+///   number of them.
+template <class Model, std::ranges::contiguous_range Examples>
+auto score(Model& model, const Examples& examples, Index token_budget = 8192,
+           const OnProgress& on_progress = {}) {
+  if constexpr (Model::HeadType::meaning != ScoreMeaning::per_completion) {
+    return score_rows(model, examples, token_budget, on_progress);
+  } else {
+    std::vector<double> scores;
+    for_each_scored(
+        model, examples, token_budget,
+        [&](Index i, const BatchBuilder<Model>& builder, Index number, auto values) {
+          for_each_sequence(std::ranges::data(examples)[i], [&](const Sequence&) {
+            scores.push_back(detail::completion_score(model, values, builder.rows(number)));
+            ++number;
+          });
+        },
+        on_progress);
+    if constexpr (std::is_same_v<std::ranges::range_value_t<Examples>, PreferenceExample>) {
+      std::vector<PairScores> pairs;
+      for (Index i = 0; i + 1 < scores.size(); i += 2) pairs.push_back({scores[i], scores[i + 1]});
+      return pairs;
+    } else {
+      return scores;
+    }
+  }
 }
 
 }  // namespace MERIT_ABI

@@ -303,6 +303,9 @@ struct JsonReader<std::map<std::string, T>> {
 
 }  // namespace detail
 
+// A value in a few words, for errors of programs too.
+using detail::describe;
+
 /// Parses JSON text. `where` names the source in errors: a file, or file and line of a record. Throws
 /// DataError with line (unless there is but one), column (in bytes) and cause: a syntax error, text that is
 /// not UTF-8, a key that occurs twice in one object, a number out of range, or nesting deeper than

@@ -38,7 +38,7 @@ inline namespace MERIT_ABI {
 template <class Model>
 ModelCard described(const Model& model, ModelCard card = {}) {
   card.merit_version = MERIT_VERSION;
-  card.backbone = std::string_view(Model::BackboneType::name());
+  card.backbone = std::string_view(model.config().backbone.name());
   card.head = detail::policy_json(model.config().head);
   card.loss = detail::policy_json(model.config().loss);
   return card;
@@ -46,17 +46,37 @@ ModelCard described(const Model& model, ModelCard card = {}) {
 
 namespace detail {
 
-/// The weights of a model under the names that its class in transformers gives them, and the files that a
-/// checkpoint keeps beside them. `gate_attributes`: of a gated head, whose class reads constants; else 0.
+/// What the files of a checkpoint say beside the weights. They are written by functions that know a model by
+/// this alone, so that they are compiled once, not once for each model.
+struct ModelFiles {
+  bool head_is_classifier = false;  // as its class in transformers calls it
+  Index gate_attributes = 0;        // of a gated head, whose class reads constants; else 0
+  Json config = {};
+  Json card = {};
+};
+template <class Model>
+ModelFiles files_of(const Model& model, const ModelCard& card, const SaveOptions& options) {
+  const bool gpt2 = model.config().backbone.name() == Gpt2::name();
+  const HeadFacts head = facts_of(model.config().head, gpt2);
+  const Dtype dtype = options.dtype.value_or(dtype_of<typename Model::BackendType::Stat>());
+  // GPT2ForTokenClassification is the one class that calls its head otherwise.
+  return {.head_is_classifier = gpt2 && head.meaning != ScoreMeaning::per_completion,
+          .gate_attributes = head.gated != nullptr ? head.gated->attributes : 0,
+          .config = config_json(model, card.reading, card.labels, dtype),
+          .card = to_json(described(model, card))};
+}
+
+/// Writes the weights, under the names that the model's class in transformers gives them, and the files beside
+/// them.
 template <class Backend>
-void write_weights(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
-                   bool head_is_classifier, Index gate_attributes, const SaveOptions& options) {
+void write_files(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
+                 const ModelFiles& files, const SaveOptions& options) {
   using T = typename Backend::Stat;
   std::vector<Buffer<T>> copies;  // of what is not in host memory
   std::vector<TensorSource> tensors;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     std::string name = parameters.spec(i).name;
-    if (head_is_classifier && name.starts_with("score.")) name.replace(0, 5, "classifier");
+    if (files.head_is_classifier && name.starts_with("score.")) name.replace(0, 5, "classifier");
     TensorSource& tensor = tensors.emplace_back();
     tensor.name = std::move(name);
     tensor.shape = parameters.spec(i).shape;
@@ -68,11 +88,11 @@ void write_weights(const std::filesystem::path& directory, const Parameters<Back
       tensor.data = std::as_const(copies.back()).data();
     }
   }
-  const GateConstants constants(gate_attributes);
-  if (gate_attributes != 0) {
+  const GateConstants constants(files.gate_attributes);
+  if (files.gate_attributes != 0) {
     tensors.push_back({std::string(constants.scale_name), {1}, &constants.scale});
     tensors.push_back({std::string(constants.transform_name),
-                       {gate_attributes, gate_attributes},
+                       {files.gate_attributes, files.gate_attributes},
                        constants.transform.data()});
   }
   SafetensorsOptions file_options;
@@ -83,6 +103,16 @@ void write_weights(const std::filesystem::path& directory, const Parameters<Back
     std::filesystem::create_directories((directory / file.name).parent_path());
     write_file_atomically(directory / file.name, file.bytes);
   }
+  write_json(directory / "config.json", files.config);
+  write_json(directory / "merit.json", files.card);
+}
+
+template <class Backend>
+void save_files(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
+                const ModelFiles& files, const SaveOptions& options) {
+  AtomicDirectory atomic(directory, "merit.json");
+  write_files(atomic.staging(), parameters, files, options);
+  atomic.commit();
 }
 
 }  // namespace detail
@@ -96,16 +126,7 @@ void write_weights(const std::filesystem::path& directory, const Parameters<Back
 template <class Model>
 void write_model(const std::filesystem::path& directory, Model& model, const ModelCard& card = {},
                  const SaveOptions& options = {}) {
-  // GPT2ForTokenClassification is the one class that calls its head otherwise.
-  constexpr bool classifier = std::is_same_v<typename Model::BackboneType, Gpt2> &&
-                              Model::HeadType::meaning != ScoreMeaning::per_completion;
-  Index gate_attributes = 0;
-  if constexpr (std::is_same_v<typename Model::HeadType, GatedRegressionHead>)
-    gate_attributes = model.head().attributes;
-  detail::write_weights(directory, model.parameters(), classifier, gate_attributes, options);
-  const Dtype dtype = options.dtype.value_or(dtype_of<typename Model::BackendType::Stat>());
-  write_json(directory / "config.json", detail::config_json(model, card.reading, card.labels, dtype));
-  write_json(directory / "merit.json", to_json(described(model, card)));
+  detail::write_files(directory, model.parameters(), detail::files_of(model, card, options), options);
 }
 
 /// Replaces the checkpoint `directory` as a whole: killed at any moment, the old one or the new one is there,
@@ -113,9 +134,7 @@ void write_model(const std::filesystem::path& directory, Model& model, const Mod
 template <class Model>
 void save_model(const std::filesystem::path& directory, Model& model, const ModelCard& card = {},
                 const SaveOptions& options = {}) {
-  AtomicDirectory atomic(directory, "merit.json");
-  write_model(atomic.staging(), model, card, options);
-  atomic.commit();
+  detail::save_files(directory, model.parameters(), detail::files_of(model, card, options), options);
 }
 
 // --- reading ---
@@ -166,8 +185,7 @@ Backbone with_harmless_of(Backbone found, const Backbone& expected) {
   return found;
 }
 
-/// What a checkpoint must agree with to be loaded into a model. Files are read and written by functions that
-/// know a model by this alone, so that they are compiled once, not once for each model.
+/// What a checkpoint must agree with to be loaded into a model.
 struct SavedSettings {
   std::optional<BackboneConfig> backbone;  // nothing: one of a user's own
   std::string head_name;
@@ -175,8 +193,9 @@ struct SavedSettings {
 };
 template <class Model>
 SavedSettings settings_of(const Model& model) {
-  SavedSettings settings{{}, std::string(Model::HeadType::name()), policy_json(model.config().head)};
-  if constexpr (is_alternative<typename Model::BackboneType, BackboneConfig>)
+  SavedSettings settings{{}, "", policy_json(model.config().head)};
+  settings.head_name = settings.head.at("name").template get<std::string>();
+  if constexpr (std::is_convertible_v<const typename Model::BackboneType&, BackboneConfig>)
     settings.backbone = model.config().backbone;
   return settings;
 }

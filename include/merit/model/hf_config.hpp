@@ -32,15 +32,6 @@ inline namespace MERIT_ABI {
 /// A backbone chosen at run time.
 using BackboneConfig = std::variant<Llama, Gpt2, BagOfTokens, Features>;
 
-namespace detail {
-
-template <class T, class Variant>
-inline constexpr bool is_alternative = false;
-template <class T, class... Ts>
-inline constexpr bool is_alternative<T, std::variant<Ts...>> = (std::is_same_v<T, Ts> || ...);
-
-}  // namespace detail
-
 /// The part of config.json that the backbone does not decide: the ending of the class in transformers, the
 /// numbers of a score, and the type of the weights in the file.
 struct HfTask {
@@ -385,6 +376,17 @@ inline BackboneConfig read_backbone_config(const std::filesystem::path& path) {
   }
   if (!is_file) file /= "config.json";
   return read_backbone_config(read_json(file), file.string());
+}
+
+/// The same where the kind of backbone is known: `read_backbone_config<Llama>(path)`. Throws ConfigError that
+/// names both kinds for another.
+template <class Backbone>
+Backbone read_backbone_config(const std::filesystem::path& path) {
+  const BackboneConfig config = read_backbone_config(path);
+  if (const auto* backbone = std::get_if<Backbone>(&config)) return *backbone;
+  throw ConfigError(path.string() + ": holds the backbone " +
+                    std::visit([](const auto& other) { return std::string(other.name()); }, config) +
+                    ", expected " + std::string(Backbone::name()));
 }
 
 /// config.json for a backbone. Llama becomes qwen2 where it has qkv_bias, qwen3 where it has head_norm, else

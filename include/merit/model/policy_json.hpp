@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "merit/core/enum_names.hpp"
@@ -23,14 +24,16 @@ namespace detail {
 
 /// What the type of a policy says beside its name and settings.
 template <class Policy>
-void add_constants(const Policy&, Json&) {}
+Json constants_of(const Policy&) {
+  return Json::object();
+}
 template <Index Classes>
-void add_constants(const LinearHead<ScoreMeaning::per_step, Classes>&, Json& json) {
-  json["classes"] = Classes;
+Json constants_of(const LinearHead<ScoreMeaning::per_step, Classes>&) {
+  return {{"classes", Classes}};
 }
 template <ScoreMeaning Meaning, Index Count>
-void add_constants(const TokenLogitHead<Meaning, Count>&, Json& json) {
-  json["meaning"] = name_of(Meaning);
+Json constants_of(const TokenLogitHead<Meaning, Count>&) {
+  return {{"meaning", name_of(Meaning)}};
 }
 
 /// A policy by its name and all its settings.
@@ -51,9 +54,14 @@ Json policy_json(const Policy& policy) {
       }
     });
   }
-  add_constants(policy, json);
+  json.update(constants_of(policy));
   json["name"] = std::string_view(Policy::name());
   return json;
+}
+
+template <class... Policies>
+Json policy_json(const std::variant<Policies...>& any) {
+  return std::visit([](const auto& policy) { return policy_json(policy); }, any);
 }
 
 }  // namespace detail
@@ -100,6 +108,12 @@ void read_value(const Json& json, const std::string& where, const std::string& f
 /// says.
 template <class Policy>
 void read_settings(const Json& json, const std::string& where, Policy& policy) {
+  for (const auto& [name, value] : detail::constants_of(policy).items()) {
+    if (json.contains(name) && json[name] != value) {
+      throw DataError(detail::concat(where, ": field ", detail::quote(name), " is ", json[name].dump(),
+                                     ", expected ", value.dump(), ", what a ", Policy::name(), " has"));
+    }
+  }
   if constexpr (has_fields<Policy>) {
     const Json start = optional<Json>(json, detail::start_fields, where).value_or(Json::object());
     const std::string where_start = detail::concat(where, ".", detail::start_fields);

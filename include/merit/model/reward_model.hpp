@@ -135,8 +135,9 @@ inline void check_tokens(std::span<const Token> tokens, Index token_limit, Index
 ///
 ///   RewardModel<Llama, ScalarHead, PairwiseLoss, EigenBackend<float>> model({.backbone = {.layers = 4}});
 ///
-/// It owns its parameters, gradients and working memory; it is neither copied nor moved. One thread at a time
-/// may use it; the backend's own threads work inside each call.
+/// It owns its parameters, gradients and working memory. It is moved, not copied: what refers to it, such as a
+/// Trainer, is made after the move, and one that was moved from may only be assigned to or destroyed. One
+/// thread at a time may use it; the backend's own threads work inside each call.
 template <class Backbone, class Head, class Loss, class Backend>
 class RewardModel {
   static_assert(detail::CheckPolicies<Backbone, Head, Loss, Backend>::value);
@@ -163,135 +164,153 @@ class RewardModel {
   };
 
   /// Builds the model with fresh parameters. Throws ConfigError about the first number that cannot be.
-  explicit RewardModel(const Config& config = {})
-      : config_(validated(config)),
-        handle_(config_.backend),
-        parameters_(handle_),
-        backbone_(config_.backbone, parameters_),
-        objective_(config_.head, config_.loss, backbone_.hidden_width(), parameters_, unembedding()),
-        tape_(handle_, parameters_),
-        batch_(Backend::prepare(handle_, Forest{})) {
-    if (config_.scores_only) parameters_.freeze();
-    parameters_.allocate(Rng(config_.seed), config_.initial);
-    if constexpr (reads_unembedding<Head>)
-      static_cast<void>(backbone_.unembedding());  // throws if it is not held
-    if (head_width<Head> != 0 && outputs() != head_width<Head>) {
-      throw UsageError(detail::concat("the head ", Head::name(), " gives ", outputs(),
-                                      " scores a row, expected ", head_width<Head>,
-                                      " as its `width` says (1 where it says nothing)"));
-    }
-  }
-  RewardModel(const RewardModel&) = delete;
-  RewardModel& operator=(const RewardModel&) = delete;
+  explicit RewardModel(const Config& config = {}) : state_(std::make_unique<State>(config)) {}
+  RewardModel(RewardModel&&) noexcept = default;
+  RewardModel& operator=(RewardModel&&) noexcept = default;
 
   /// The scores of a forest's rows, (R, k) row by row. Valid until the next call on this model.
   std::span<const Score> score(const Forest& forest) {
     check(forest);
-    tape_.reset();
-    tape_.set_recording(false);
-    batch_ = Backend::prepare(handle_, forest);
-    hidden_ = backbone_.forward(tape_, batch_);  // (R, d)
-    return objective_.score(tape_, hidden_);
+    state_->tape.reset();
+    state_->tape.set_recording(false);
+    state_->batch = Backend::prepare(state_->handle, forest);
+    state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
+    return state_->objective.score(state_->tape, state_->hidden);
   }
 
   /// A new optimizer step: gradients count as unwritten. Throws UsageError where the model only scores.
   void begin_step() {
-    if (config_.scores_only) {
+    if (state_->config.scores_only) {
       throw UsageError("the model was made with scores_only: expected one without it to be trained");
     }
-    parameters_.begin_gradients();
+    state_->parameters.begin_gradients();
   }
 
   /// Scores a micro-batch, adds its share of the step's gradient, returns its share of the step's loss.
-  /// `normaliser` is the sum of loss().normaliser(targets) over all micro-batches of the step, so the step's
+  /// `normaliser` is the sum of normaliser(targets) over all micro-batches of the step, so the step's
   /// loss and gradient do not depend on how it is cut. Call begin_step() before the first and end_step()
   /// after the last.
   double accumulate(const Forest& forest, const Targets& targets, const Normaliser& normaliser) {
     check(forest);
-    tape_.reset();
-    tape_.set_recording(true);
-    batch_ = Backend::prepare(handle_, forest);
-    hidden_ = backbone_.forward(tape_, batch_);  // (R, d)
-    const double loss = objective_.accumulate(tape_, hidden_, targets, normaliser, 1);
-    tape_.backward();
+    state_->tape.reset();
+    state_->tape.set_recording(true);
+    state_->batch = Backend::prepare(state_->handle, forest);
+    state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
+    const double loss = state_->objective.accumulate(state_->tape, state_->hidden, targets, normaliser, 1);
+    state_->tape.backward();
     return loss;
   }
   void end_step() {
-    parameters_.end_gradients();
-    hidden_ = {};
-    tape_.reset();  // joins the memory of this step, so that the next one asks for none
+    state_->parameters.end_gradients();
+    state_->hidden = {};
+    state_->tape.reset();  // joins the memory of this step, so that the next one asks for none
   }
 
   /// The scores of the last accumulate() or score(), (R, k): none after accumulate() where the reward is a
   /// language model's logits, which are then never all there.
-  std::span<const Score> scores() const { return objective_.scores(); }
+  std::span<const Score> scores() const { return state_->objective.scores(); }
 
   /// The loss of a forest alone, without gradients: 0 where nothing in it counts.
   double loss_value(const Forest& forest, const Targets& targets) {
     score(forest);
-    return loss_of_scored(targets, config_.loss.normaliser(targets));
+    return loss_of_scored(targets, normaliser(targets));
   }
   /// The share that the forest of the last score() has in a loss divided by `normaliser`.
   double loss_of_scored(const Targets& targets, const Normaliser& normaliser) {
-    if (!hidden_.present())
+    if (!state_->hidden.present())
       throw UsageError("there are no scores yet: expected score() before loss_of_scored()");
-    return objective_.loss(tape_, hidden_, targets, normaliser);
+    return state_->objective.loss(state_->tape, state_->hidden, targets, normaliser);
   }
 
-  const Config& config() const { return config_; }
-  const Head& head() const { return config_.head; }
-  const Loss& loss() const { return config_.loss; }
+  const Config& config() const { return state_->config; }
+  const Head& head() const { return state_->config.head; }
+  const Loss& loss() const { return state_->config.loss; }
+  /// What accumulate() divides by, of one micro-batch.
+  Normaliser normaliser(const Targets& targets) const { return state_->config.loss.normaliser(targets); }
   /// Scores of a row: of a JointHead those of its first part, which is the reward.
-  Index outputs() const { return objective_.outputs(); }
+  Index outputs() const { return state_->objective.outputs(); }
   /// What the second of two losses reads of a row: scores of a JointHead's second part, or the same.
   Index second_outputs() const {
     if constexpr (is_joint_head<Head>) {
-      return objective_.second_outputs();
+      return state_->objective.second_outputs();
     } else {
       return outputs();
     }
   }
   /// Whether it scores feature vectors and no tokens.
-  bool wants_features() const { return reads_features<Backbone>; }
-  Parameters<Backend>& parameters() { return parameters_; }
-  const Parameters<Backend>& parameters() const { return parameters_; }
-  typename Backend::Handle& handle() { return handle_; }
-  Tape<Backend>& tape() { return tape_; }
+  bool wants_features() const { return merit::wants_features(state_->config.backbone); }
+  Parameters<Backend>& parameters() { return state_->parameters; }
+  const Parameters<Backend>& parameters() const { return state_->parameters; }
+  typename Backend::Handle& handle() { return state_->handle; }
+  Tape<Backend>& tape() { return state_->tape; }
   /// The backbone bound to this model, for uses beyond scores (its unembedding, its hidden rows).
-  typename Backbone::template Bound<Backend>& backbone() { return backbone_; }
+  typename Backbone::template Bound<Backend>& backbone() { return state_->backbone; }
+
+  /// Gives back the working memory that the largest batch so far has left; what is asked for next is allocated
+  /// again. Scores and targets of the last call are gone.
+  void trim() {
+    state_->hidden = {};
+    state_->tape.trim();
+  }
 
  private:
-  static const Config& validated(const Config& config) {
-    validate(config.backbone);
-    validate(config.head);
-    validate(config.loss);
-    return config;
-  }
-
-  Unembedding unembedding() {
-    if constexpr (unembedding_backbone<Backbone, Backend>) {
-      return [this] { return backbone_.unembedding(); };
-    } else {
-      return {};
+  /// Behind a pointer, as tape and backbone point to what stands beside them.
+  struct State {
+    explicit State(const Config& numbers)
+        : config(validated(numbers)),
+          handle(config.backend),
+          parameters(handle),
+          backbone(config.backbone, parameters),
+          objective(config.head, config.loss, backbone.hidden_width(), parameters, unembedding()),
+          tape(handle, parameters),
+          batch(Backend::prepare(handle, Forest{})) {
+      if (config.scores_only) parameters.freeze();
+      parameters.allocate(Rng(config.seed), config.initial);
+      if constexpr (reads_unembedding<Head>)
+        static_cast<void>(backbone.unembedding());  // throws if it is not held
+      if (head_width<Head> != 0 && objective.outputs() != head_width<Head>) {
+        throw UsageError(detail::concat("the head ", Head::name(), " gives ", objective.outputs(),
+                                        " scores a row, expected ", head_width<Head>,
+                                        " as its `width` says (1 where it says nothing)"));
+      }
     }
-  }
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+
+    static const Config& validated(const Config& numbers) {
+      validate(numbers.backbone);
+      validate(numbers.head);
+      validate(numbers.loss);
+      return numbers;
+    }
+
+    Unembedding unembedding() {
+      if constexpr (unembedding_backbone<Backbone, Backend>) {
+        return [this] { return backbone.unembedding(); };
+      } else {
+        return {};
+      }
+    }
+
+    Config config;
+    typename Backend::Handle handle;
+    Parameters<Backend> parameters;
+    typename Backbone::template Bound<Backend> backbone;
+    detail::Objective<Head, Loss, Backend> objective;
+    Tape<Backend> tape;
+    typename Backend::Batch batch;  // of the last forest: the tape's nodes point to it
+    Var hidden;                     // its hidden rows
+  };
 
   void check(const Forest& forest) const {
     if (forest.row_count() == 0) throw UsageError("the forest has no rows: nothing to score");
-    if constexpr (!reads_features<Backbone>) {
-      detail::check_tokens(forest.tokens, config_.backbone.token_limit(), forest.depth,
-                           config_.backbone.position_limit());
+    if (!wants_features()) {
+      detail::check_tokens(forest.tokens, state_->config.backbone.token_limit(), forest.depth,
+                           state_->config.backbone.position_limit());
     }
   }
 
-  Config config_;
-  typename Backend::Handle handle_;
-  Parameters<Backend> parameters_;
-  typename Backbone::template Bound<Backend> backbone_;
-  detail::Objective<Head, Loss, Backend> objective_;
-  Tape<Backend> tape_;
-  typename Backend::Batch batch_;  // of the last forest: the tape's nodes point to it
-  Var hidden_;                     // its hidden rows
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace MERIT_ABI

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "merit/core/score_meaning.hpp"
@@ -62,22 +63,38 @@ inline void add_reading(Json& config, const std::string& reading, const std::vec
   }
 }
 
+/// What the files of a checkpoint must know of a head.
+struct HeadFacts {
+  ScoreMeaning meaning = ScoreMeaning::per_completion;
+  std::string_view class_ending;               // of its class in transformers
+  const GatedRegressionHead* gated = nullptr;  // it itself, where it is one
+};
+template <class Head>
+HeadFacts facts_of(const Head& head, bool gpt2) {
+  HeadFacts facts{Head::meaning, class_ending<Head>(gpt2), nullptr};
+  if constexpr (std::is_same_v<Head, GatedRegressionHead>) facts.gated = &head;
+  return facts;
+}
+template <class... Heads>
+HeadFacts facts_of(const std::variant<Heads...>& any, bool gpt2) {
+  return std::visit([&](const auto& head) { return facts_of(head, gpt2); }, any);
+}
+
 /// config.json of a model, with what its card says of reading and labels, and the type of the weights beside
 /// it.
 template <class Model>
 Json config_json(const Model& model, const std::string& reading, const std::vector<std::string>& names,
                  Dtype dtype = Dtype::f32) {
-  using Head = typename Model::HeadType;
-  constexpr bool gpt2 = std::is_same_v<typename Model::BackboneType, Gpt2>;
-  Json config =
-      backbone_config_json(model.config().backbone, HfTask{class_ending<Head>(gpt2), model.outputs(), dtype});
+  const auto& backbone = model.config().backbone;
+  const HeadFacts head = facts_of(model.config().head, backbone.name() == Gpt2::name());
+  Json config = backbone_config_json(backbone, HfTask{head.class_ending, model.outputs(), dtype});
   add_reading(config, reading, names, model.outputs());
-  if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
-    const GatedRegressionHead& head = model.head();
-    config.update({{"num_objectives", head.attributes},
-                   {"gating_temperature", head.temperature},
-                   {"gating_n_hidden", head.gate_widths.size()},
-                   {"gating_hidden_dim", head.gate_widths.empty() ? 0 : head.gate_widths[0]}});
+  if (head.gated != nullptr) {
+    const std::vector<Index>& widths = head.gated->gate_widths;
+    config.update({{"num_objectives", head.gated->attributes},
+                   {"gating_temperature", head.gated->temperature},
+                   {"gating_n_hidden", widths.size()},
+                   {"gating_hidden_dim", widths.empty() ? 0 : widths[0]}});
   }
   return config;
 }

@@ -11,7 +11,7 @@
 #include "merit/forest/example.hpp"
 #include "merit/puzzle/embedded_records.hpp"
 #include "merit/puzzle/embedded_task.hpp"
-#include "merit/text/byte_tokenizer.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -13,7 +13,7 @@
 #include "merit/core/view.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/forest/record_kind.hpp"
-#include "merit/text/message.hpp"
+#include "merit/templates/message.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

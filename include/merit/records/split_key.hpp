@@ -11,7 +11,7 @@
 #include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
-#include "merit/text/plain_template.hpp"
+#include "merit/templates/plain_template.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

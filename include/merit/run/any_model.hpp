@@ -3,19 +3,24 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "merit/batch/targets.hpp"
 #include "merit/forest/example.hpp"
+#include "merit/fwd.hpp"
 #include "merit/infer/score.hpp"
+#include "merit/model/load_options.hpp"
 #include "merit/model/model_card.hpp"
+#include "merit/run/any_backbone.hpp"
+#include "merit/run/any_targets.hpp"
 #include "merit/run/model_set.hpp"
-#include "merit/run/scoring_model.hpp"
-#include "merit/train/trainer.hpp"
+#include "merit/tape/parameters.hpp"
+#include "merit/train/train_options.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -31,33 +36,19 @@ inline Index size_of(const Examples& examples) {
   return std::visit([](const auto& list) { return list.size(); }, examples);
 }
 
+/// Sequences to be scored together as one tree, so that what they share is computed once.
+struct Family {
+  std::vector<const Sequence*> members;
+};
+template <class F>
+void for_each_sequence(const Family& family, const F& f) {
+  for (const Sequence* sequence : family.members) f(*sequence);
+}
+
 /// What a model says of a set.
 struct ScoredSet {
   std::vector<RowScores> rows;  // of every sequence of every example, in order
   std::optional<double> loss;   // the model's own, if it learns from this kind
-};
-
-/// One run of training. It holds on to its model and examples.
-class AnyRun {
- public:
-  virtual ~AnyRun() = default;
-  virtual Index steps() const = 0;
-  virtual Index steps_done() const = 0;
-  bool finished() const { return steps_done() >= steps(); }
-  virtual StopReason run(const TrainHooks& hooks) = 0;
-  virtual void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
-                    const SaveOptions& options) = 0;
-  virtual void resume(const std::filesystem::path& directory) = 0;
-};
-
-/// A model that can also be trained, measured and saved.
-class AnyModel : public ScoringModel {
- public:
-  virtual ModelCard described(const ModelCard& card) const = 0;
-  virtual void save(const std::filesystem::path& directory, const ModelCard& card,
-                    const SaveOptions& options) = 0;
-  virtual std::unique_ptr<AnyRun> train(const Examples& examples, const TrainOptions& options) = 0;
-  virtual ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress) = 0;
 };
 
 /// What a model is made of besides its backbone.
@@ -70,5 +61,93 @@ struct ModelSettings {
   bool scores_only = false;
 };
 
+/// One run of training. Its model and examples must outlive it.
+class AnyRun {
+ public:
+  virtual ~AnyRun() = default;
+  virtual Index steps() const = 0;
+  virtual Index steps_done() const = 0;
+  bool finished() const { return steps_done() >= steps(); }
+  virtual StopReason run(const TrainHooks& hooks) = 0;
+  virtual void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
+                    const SaveOptions& options) = 0;
+  virtual void resume(const std::filesystem::path& directory) = 0;
+};
+
+// ---- The model ---
+
+/// A model whose backbone, head and loss are chosen at run time, made by make_model(). The library's own
+/// batches, trainer, scoring and checkpoints take it as they take a RewardModel, and are compiled once for all
+/// of them; a head and a loss have the few functions at the end to themselves.
+class AnyModel {
+ public:
+  using BackboneType = AnyBackbone;
+  using HeadType = AnyHead;
+  using LossType = AnyLoss;
+  using BackendType = EigenBackend<float>;
+  using Score = float;
+  using Targets = AnyTargets;
+  using Normaliser = AnyNormaliser;
+  using Forest = ForestView<HostSpace>;
+
+  struct Config {
+    AnyBackbone backbone;
+    AnyHead head;
+    AnyLoss loss;
+  };
+
+  virtual ~AnyModel() = default;
+
+  Index parameter_count() const;
+  ScoreMeaning meaning() const { return meaning_of(config_.head); }
+  /// One number of a completion's rows, which are one but for a head that says otherwise: the score, or what
+  /// the head merges of its scores.
+  double merged(std::span<const double> rows) const;
+
+  /// See load_model_parameters() and save_model(). `described`: the card with head, loss and backbone in it.
+  LoadReport load(const std::filesystem::path& from, const LoadOptions& options);
+  void save(const std::filesystem::path& directory, const ModelCard& card, const SaveOptions& options);
+  ModelCard described(const ModelCard& card) const;
+
+  /// The rows of every sequence of every family, in order.
+  std::vector<RowScores> score_families(std::span<const Family> families, Index token_budget,
+                                        const OnProgress& on_progress = {});
+  /// The rows of every sequence of a set, and the loss where the model learns from its kind.
+  ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress = {});
+  /// Throws ConfigError for examples from which the model does not learn.
+  std::unique_ptr<AnyRun> train(const Examples& examples, const TrainOptions& options);
+
+  const Config& config() const { return config_; }
+  const AnyHead& head() const { return config_.head; }
+  const AnyLoss& loss() const { return config_.loss; }
+  bool wants_features() const { return config_.backbone.wants_features(); }
+  Normaliser normaliser(const Targets& targets) const;
+
+  // As of RewardModel.
+  virtual std::span<const float> score(const Forest& forest) = 0;
+  virtual void begin_step() = 0;
+  virtual double accumulate(const Forest& forest, const Targets& targets, const Normaliser& normaliser) = 0;
+  virtual void end_step() = 0;
+  virtual std::span<const float> scores() const = 0;
+  virtual double loss_of_scored(const Targets& targets, const Normaliser& normaliser) = 0;
+  virtual Index outputs() const = 0;
+  virtual Index second_outputs() const = 0;
+  virtual Parameters<BackendType>& parameters() = 0;
+  virtual const Parameters<BackendType>& parameters() const = 0;
+
+ protected:
+  explicit AnyModel(Config config) : config_(std::move(config)) {}
+
+ private:
+  Config config_;
+};
+
+/// Targets of the loss's own kind, empty.
+AnyTargets targets_for(const AnyModel& model);
+
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED)
+#include "merit/run/any_model_body.hpp"
+#endif

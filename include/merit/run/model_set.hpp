@@ -13,17 +13,19 @@
 #include "merit/core/error.hpp"
 #include "merit/core/score_meaning.hpp"
 #include "merit/io/json.hpp"
+#include "merit/model/hf_config.hpp"
 #include "merit/model/policy_json.hpp"
 #include "merit/model/policy_set.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// Whether a backbone can carry a head: vectors have no tokens to score, and a bag of tokens no unembedding.
-template <class Backbone, class Head>
-inline constexpr bool carries = std::is_same_v<Backbone, Llama> || std::is_same_v<Backbone, Gpt2> ||
-                                (!reads_unembedding<Head> && (!std::is_same_v<Backbone, Features> ||
-                                                              Head::meaning == ScoreMeaning::per_completion));
+inline bool is_features(const BackboneConfig& backbone) {
+  return std::holds_alternative<Features>(backbone);
+}
+inline std::string_view name_of_backbone(const BackboneConfig& backbone) {
+  return std::visit([](const auto& one) { return std::string_view(one.name()); }, backbone);
+}
 
 /// "scalar", "token", …; "verifier" for the joint head.
 inline std::string name_of(const AnyHead& head) {
@@ -37,6 +39,19 @@ inline std::string name_of(const AnyLoss& loss) {
 
 inline ScoreMeaning meaning_of(const AnyHead& head) {
   return std::visit([](const auto& one) { return one.meaning; }, head);
+}
+
+/// Throws ConfigError where a backbone cannot carry a head: vectors have no tokens to score, and a bag of
+/// tokens no unembedding.
+inline void check_carried(const BackboneConfig& backbone, const AnyHead& head) {
+  if (std::holds_alternative<Llama>(backbone) || std::holds_alternative<Gpt2>(backbone)) return;
+  const bool logits = std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; }, head);
+  const bool vectors = is_features(backbone);
+  if (!logits && (!vectors || meaning_of(head) == ScoreMeaning::per_completion)) return;
+  throw ConfigError(
+      detail::concat("the backbone ", name_of_backbone(backbone), " cannot carry the head ", name_of(head),
+                     vectors ? ": it reads one vector a completion; use scalar, two_layer or attributes"
+                             : ": that reads the logits of a language model; use llama or gpt2"));
 }
 
 /// Whether a loss learns from pairs of completions, which may have margins.

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "merit/model/model_card.hpp"
-#include "merit/text/any_tokenizer.hpp"
-#include "merit/text/conversation_template.hpp"
+#include "merit/templates/conversation_template.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -14,7 +14,7 @@
 #include "merit/infer/score.hpp"
 #include "merit/loss/numerics.hpp"
 #include "merit/model/model_card.hpp"
-#include "merit/run/scoring_model.hpp"
+#include "merit/run/any_model.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -92,7 +92,7 @@ inline std::vector<double> row_values(const RowScores& rows, const Reading& read
 }
 
 /// One number for a completion: its reward, or its rows aggregated.
-inline double completion_score(const RowScores& rows, const ScoringModel& model, const Reading& reading) {
+inline double completion_score(const RowScores& rows, const AnyModel& model, const Reading& reading) {
   if (!reading.has_rows()) return model.merged(rows.values);
   return aggregate(row_values(rows, reading), reading.aggregation, reading.options);
 }

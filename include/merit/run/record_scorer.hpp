@@ -13,10 +13,10 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
+#include "merit/run/any_model.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/saved_model.hpp"
-#include "merit/run/scoring_model.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize.hpp"
@@ -54,7 +54,7 @@ struct RecordScores {
 class RecordScorer {
  public:
   /// All three must outlive the scorer. `batch_tokens` bounds what is computed at once.
-  RecordScorer(ScoringModel& model, const SavedModel& saved, const Reading& reading, Index batch_tokens)
+  RecordScorer(AnyModel& model, const SavedModel& saved, const Reading& reading, Index batch_tokens)
       : model_(model), saved_(saved), reading_(reading), batch_tokens_(batch_tokens) {}
 
   void add(const CompletionRecord& record) {
@@ -132,7 +132,7 @@ class RecordScorer {
       Family& family = families.emplace_back();
       for (const Sequence& sequence : sequences) family.members.push_back(&sequence);
     }
-    const auto rows = model_.score(families, batch_tokens_, {});
+    const auto rows = model_.score_families(families, batch_tokens_);
     Index next = 0;
     for (RecordScores& entry : entries_) {
       if (!entry.dropped.empty()) continue;
@@ -219,7 +219,7 @@ class RecordScorer {
     add_family(std::move(entry), std::move(sequences));
   }
 
-  ScoringModel& model_;
+  AnyModel& model_;
   const SavedModel& saved_;
   const Reading& reading_;
   Index batch_tokens_;

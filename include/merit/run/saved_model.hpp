@@ -20,8 +20,8 @@
 #include "merit/model/model_card.hpp"
 #include "merit/run/model_set.hpp"
 #include "merit/run/model_text.hpp"
-#include "merit/text/any_tokenizer.hpp"
-#include "merit/text/conversation_template.hpp"
+#include "merit/templates/conversation_template.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 
 namespace merit {
@@ -59,13 +59,6 @@ struct OpenOptions {
   int threads = 0;                                                            // 0: all
   std::function<void(Index bytes_done, Index bytes_total)> on_progress = {};  // of loading
 };
-
-inline bool is_features(const BackboneConfig& backbone) {
-  return std::holds_alternative<Features>(backbone);
-}
-inline std::string_view name_of_backbone(const BackboneConfig& backbone) {
-  return std::visit([](const auto& b) { return std::string_view(b.name()); }, backbone);
-}
 
 /// What loading the weights of a checkpoint needs to know.
 inline LoadOptions load_options(const SavedModel& saved) {
@@ -147,6 +140,15 @@ inline std::set<std::string> kept_files(const std::filesystem::path& directory) 
   } catch (const Error&) {
     return {};
   }
+}
+
+/// The one token that a text is. `option` says where the text stands. Throws ConfigError.
+inline Token token_of(const std::string& text, const AnyTokenizer& tokenizer, const char* option) {
+  std::vector<Token> tokens;
+  tokenizer.encode(text, tokens);
+  if (tokens.size() == 1) return tokens[0];
+  throw ConfigError(detail::concat(option, " is ", detail::quote(text), ", which is ", tokens.size(),
+                                   " tokens of ", tokenizer.name(), ", expected one"));
 }
 
 /// A sequence may not be longer than the model's positions, and its ids must be in the vocabulary. Throws

@@ -1,9 +1,12 @@
 // A model folder opened to score text: prompts with answers, conversations, records.
 #pragma once
 
+#include <algorithm>
+#include <concepts>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,13 +16,13 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
+#include "merit/run/any_model.hpp"
+#include "merit/run/load_saved_model.hpp"
 #include "merit/run/read_saved_model.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/saved_model.hpp"
-#include "merit/run/scoring_model.hpp"
-#include "merit/run/typed_scoring.hpp"
-#include "merit/text/message.hpp"
+#include "merit/templates/message.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -28,13 +31,19 @@ inline namespace MERIT_ABI {
 struct RankedAnswer {
   Index index = 0;  // among those given
   double score = 0;
+  std::string text = {};
 };
+
+/// A list of texts: of std::string, of std::string_view, of char*.
+template <class Range>
+concept texts = std::ranges::input_range<Range> &&
+    std::convertible_to<std::ranges::range_reference_t<Range>, std::string_view>;
 
 /// A reward model with all that it takes to score text: weights, tokenizer, chat template, the place where a
 /// score is read. Made by open(). One thread at a time may use it.
 class Scorer {
  public:
-  Scorer(SavedModel saved, std::unique_ptr<ScoringModel> model)
+  Scorer(SavedModel saved, std::unique_ptr<AnyModel> model)
       : saved_(std::make_unique<const SavedModel>(std::move(saved))),
         reading_(std::make_unique<Reading>(reading_of(saved_->about, model->meaning(), false))),
         model_(std::move(model)) {}
@@ -48,10 +57,11 @@ class Scorer {
   }
 
   /// The scores of several answers to one prompt, which is computed once.
-  std::vector<double> score(std::string_view prompt, std::span<const std::string> completions) {
+  template <texts Completions>
+  std::vector<double> score(std::string_view prompt, const Completions& completions) {
     CompletionsRecord record;
     record.prompt = std::string(prompt);
-    record.completions.assign(completions.begin(), completions.end());
+    for (const std::string_view one : completions) record.completions.emplace_back(std::string(one));
     return scores_of(record);
   }
 
@@ -71,15 +81,19 @@ class Scorer {
     return std::move(scores.completions.front());
   }
 
-  /// The scores of each record's completions, in their order. A record that cannot be scored says why.
-  template <class Record>
-  std::vector<RecordScores> score_records(std::span<const Record> records, Index batch_tokens = 8192) {
+  /// The scores of each record's completions, in their order, for records of any kind. A record that cannot be
+  /// scored says why.
+  template <std::ranges::input_range Records>
+  requires requires(RecordScorer scorer, const std::ranges::range_value_t<Records>& record) {
+    scorer.add(record);
+  }
+  std::vector<RecordScores> score(const Records& records, Index batch_tokens = 8192) {
     RecordScorer scorer(*model_, *saved_, *reading_, batch_tokens);
     std::vector<RecordScores> all;
     const auto take = [&] {
       for (RecordScores& scores : scorer.flush()) all.push_back(std::move(scores));
     };
-    for (const Record& record : records) {
+    for (const auto& record : records) {
       scorer.add(record);
       if (scorer.full()) take();
     }
@@ -87,11 +101,26 @@ class Scorer {
     return all;
   }
 
+  /// The scores of sequences of the model's tokens, in their order, each by itself: what they share is computed
+  /// for each.
+  std::vector<double> score(std::span<const Sequence> sequences, Index batch_tokens = 8192) {
+    std::vector<Family> families;
+    for (const Sequence& sequence : sequences) families.push_back({{&sequence}});
+    std::vector<double> scores;
+    for (const RowScores& rows : model_->score_families(families, batch_tokens)) {
+      scores.push_back(shown_score(completion_score(rows, *model_, *reading_), *reading_));
+    }
+    return scores;
+  }
+
   /// The answers to a prompt, best first; equal ones in the order given.
-  std::vector<RankedAnswer> rank(std::string_view prompt, std::span<const std::string> completions) {
-    const std::vector<double> scores = score(prompt, completions);
+  template <texts Answers>
+  std::vector<RankedAnswer> rank(std::string_view prompt, const Answers& answers) {
+    const std::vector<double> scores = score(prompt, answers);
     std::vector<RankedAnswer> order;
-    for (Index i = 0; i < scores.size(); ++i) order.push_back({i, scores[i]});
+    for (const std::string_view answer : answers) {
+      order.push_back({order.size(), scores[order.size()], std::string(answer)});
+    }
     std::stable_sort(order.begin(), order.end(),
                      [](const RankedAnswer& a, const RankedAnswer& b) { return a.score > b.score; });
     return order;
@@ -100,13 +129,13 @@ class Scorer {
   /// What the folder says of itself, and how its scores are read.
   const SavedModel& about() const { return *saved_; }
   const Reading& reading() const { return *reading_; }
-  ScoringModel& model() { return *model_; }
+  AnyModel& model() { return *model_; }
 
  private:
   template <class Record>
   RecordScores one(Record record) {
     if (record.source.file.empty()) record.source = {"the text to score", 1};
-    std::vector<RecordScores> scores = score_records(std::span<const Record>(&record, 1));
+    std::vector<RecordScores> scores = score(std::span<const Record>(&record, 1));
     return std::move(scores.front());
   }
   [[noreturn]] static void refuse(const std::string& what, const std::string& reason) {
@@ -135,7 +164,7 @@ class Scorer {
   // Behind pointers, so that a Scorer can be moved.
   std::unique_ptr<const SavedModel> saved_;
   std::unique_ptr<Reading> reading_;
-  std::unique_ptr<ScoringModel> model_;
+  std::unique_ptr<AnyModel> model_;
 };
 
 /// Opens a reward model: a directory as transformers or merit writes it, or a GGUF file. Throws IoError,
@@ -143,11 +172,7 @@ class Scorer {
 ///
 ///   merit::Scorer scorer = merit::open("Skywork-Reward-V2-Qwen3-0.6B");
 ///   scorer.score(conversation);
-///
-/// `Backbones` is a std::variant of the backbones to compile, of all by default:
-/// open<std::variant<merit::Llama>> compiles the heads on one of them alone, and refuses a model on another.
-template <class Backbones = BackboneConfig>
-Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
+inline Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
   SavedModel saved = read_saved_model(place, options);
   if (!saved.has_head) {
     throw DataError(
@@ -155,11 +180,7 @@ Scorer open(const std::filesystem::path& place, const OpenOptions& options = {})
         ": holds a language model without a head, expected a reward model; merit_train --from makes one of "
         "it, or name the tokens whose logits say good and bad");
   }
-  std::unique_ptr<ScoringModel> model =
-      make_scoring_model<Backbones>(saved.backbone, saved.head, options.threads);
-  LoadOptions load = load_options(saved);
-  load.on_progress = options.on_progress;
-  model->load(place, load);
+  std::unique_ptr<AnyModel> model = load_saved_model(saved, options.threads, options.on_progress).model;
   return Scorer(std::move(saved), std::move(model));
 }
 

@@ -57,6 +57,12 @@ class Arena {
     grow(total);
   }
 
+  /// Forgets everything and gives the memory back.
+  void trim() {
+    at_ = {};
+    release();
+  }
+
   /// Bytes held.
   Index capacity() const {
     Index total = 0;

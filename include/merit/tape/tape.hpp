@@ -186,6 +186,13 @@ class Tape {
     gradient_arena_.reset();
   }
 
+  /// Forgets everything, as reset() does, and gives the memory back.
+  void trim() {
+    reset();
+    value_arena_.trim();
+    gradient_arena_.trim();
+  }
+
   /// Nodes recorded since reset().
   Index node_count() const { return node_count_; }
   /// Bytes held in the arenas for values and gradients.

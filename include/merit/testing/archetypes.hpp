@@ -1,6 +1,6 @@
 // The least that a backbone, a head and a loss can be. A template that compiles with these asks for no more
 // than the concepts; a new policy of one's own can start from a copy. (The least tokenizer lies beside its
-// concept, in text/tokenizer.hpp.)
+// concept, in tokenizer/tokenizer.hpp.)
 #pragma once
 
 #include <string_view>

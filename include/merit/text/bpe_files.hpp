@@ -10,8 +10,8 @@
 
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
-#include "merit/text/description.hpp"
-#include "merit/text/split_rules.hpp"
+#include "merit/tokenizer/description.hpp"
+#include "merit/tokenizer/split_rules.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -17,11 +17,11 @@
 #include "merit/core/view.hpp"
 #include "merit/io/gguf.hpp"
 #include "merit/io/json.hpp"
-#include "merit/text/description.hpp"
 #include "merit/text/sentencepiece_description.hpp"
 #include "merit/text/sentencepiece_model.hpp"
-#include "merit/text/split_rules.hpp"
 #include "merit/text/wordpiece_file.hpp"
+#include "merit/tokenizer/description.hpp"
+#include "merit/tokenizer/split_rules.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

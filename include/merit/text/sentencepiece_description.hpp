@@ -13,8 +13,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
-#include "merit/text/description.hpp"
 #include "merit/text/sentencepiece_model.hpp"
+#include "merit/tokenizer/description.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

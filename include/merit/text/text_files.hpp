@@ -17,11 +17,11 @@
 #include "merit/io/file.hpp"
 #include "merit/io/gguf.hpp"
 #include "merit/io/json.hpp"
-#include "merit/text/description.hpp"
 #include "merit/text/gguf_vocabulary.hpp"
-#include "merit/text/pretrained_tokenizer.hpp"
 #include "merit/text/text_settings.hpp"
 #include "merit/text/text_sources.hpp"
+#include "merit/tokenizer/description.hpp"
+#include "merit/tokenizer/pretrained_tokenizer.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -16,7 +16,7 @@
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
-#include "merit/text/description.hpp"
+#include "merit/tokenizer/description.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

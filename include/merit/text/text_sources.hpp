@@ -16,12 +16,12 @@
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 #include "merit/text/bpe_files.hpp"
-#include "merit/text/description.hpp"
 #include "merit/text/llama2c_vocabulary.hpp"
 #include "merit/text/sentencepiece_description.hpp"
 #include "merit/text/text_settings.hpp"
 #include "merit/text/tiktoken_file.hpp"
 #include "merit/text/wordpiece_file.hpp"
+#include "merit/tokenizer/description.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

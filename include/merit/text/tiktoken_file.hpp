@@ -16,9 +16,9 @@
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 #include "merit/text/bpe_files.hpp"
-#include "merit/text/description.hpp"
-#include "merit/text/precompiled_charsmap.hpp"
-#include "merit/text/split_rules.hpp"
+#include "merit/tokenizer/description.hpp"
+#include "merit/tokenizer/precompiled_charsmap.hpp"
+#include "merit/tokenizer/split_rules.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -10,7 +10,7 @@
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
 #include "merit/text/bpe_files.hpp"
-#include "merit/text/description.hpp"
+#include "merit/tokenizer/description.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -15,7 +15,7 @@
 #include "merit/records/jsonl.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/record_fields.hpp"
-#include "merit/text/tokenizer.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/tokenize.hpp"
 #include "merit/tokens/tokenize_options.hpp"

@@ -11,8 +11,8 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
-#include "merit/text/conversation_template.hpp"
-#include "merit/text/plain_template.hpp"
+#include "merit/templates/conversation_template.hpp"
+#include "merit/templates/plain_template.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 
 namespace merit {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -17,7 +18,7 @@
 #include "merit/forest/apply_reading.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/records/record.hpp"
-#include "merit/text/tokenizer.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/rendering.hpp"
 #include "merit/tokens/tokenize_options.hpp"
@@ -51,30 +52,58 @@ inline void apply_reading(const TokenizeOptions& options, Sequence& sequence, co
   }
 }
 
+/// The prompt that the completions of a record share, encoded once for all of them: its tokens, and where its
+/// text can be cut so that only what stands behind is encoded again with each completion.
+struct EncodedPrompt {
+  std::optional<std::string> text;  // nothing: none yet
+  bool conversation = false;
+  std::vector<Token> tokens;  // with those that the tokenizer puts before a plain text
+  Index settled_bytes = 0;
+  Index settled_tokens = 0;
+  Sequence sequence;  // of the last completion; room for the next
+
+  template <tokenizer Tokenizer>
+  void encode(std::string_view prompt, bool is_conversation, const Tokenizer& tokenizer) {
+    // A template may write the prompt otherwise for another completion.
+    if (text == prompt && conversation == is_conversation) return;
+    text = prompt;
+    conversation = is_conversation;
+    tokens = conversation ? std::vector<Token>{} : tokens_before(tokenizer);
+    settled_bytes = merit::settled_bytes(tokenizer, prompt);
+    tokenizer.encode(prompt.substr(0, settled_bytes), tokens);
+    settled_tokens = tokens.size();
+    tokenizer.encode(prompt.substr(settled_bytes), tokens);
+  }
+};
+
 /// One side of a record in text. Prompt and completion are tokenized together, for that is what a model
 /// reads; the border in tokens is where that first differs from the prompt tokenized alone. A plain text gets
 /// the special tokens that the tokenizer puts around one; a conversation has those that its template writes.
+/// `shared` is one object for all sides of a record.
 template <tokenizer Tokenizer>
 Sequence sequence_of_text(const std::optional<TextOrMessages>& prompt, const TextOrMessages& completion,
                           const TemplateInputs& inputs, const Tokenizer& tokenizer,
-                          const TokenizeOptions& options, const SourcePosition& at) {
+                          const TokenizeOptions& options, const SourcePosition& at, EncodedPrompt& shared) {
   const auto [rendered, conversation] = render(prompt, completion, inputs, options, at);
-  Sequence sequence;
-  if (!conversation) sequence.tokens = tokens_before(tokenizer);
-  std::vector<Token> alone = sequence.tokens;
-  tokenizer.encode(rendered.text, sequence.tokens);
-  check_beginning(sequence.tokens, tokenizer, at);
-  if (rendered.completion_begin != 0) {
-    tokenizer.encode(std::string_view(rendered.text).substr(0, rendered.completion_begin), alone);
-    sequence.completion_begin = common_prefix(alone, sequence.tokens);
-  }
+  const std::string_view text = rendered.text;
+  const std::string_view prompt_text = text.substr(0, rendered.completion_begin);
+  shared.encode(prompt_text, conversation, tokenizer);
+  Sequence& sequence = shared.sequence;
+  std::vector<Token>& tokens = sequence.tokens;
+  const auto settled = shared.tokens.begin() + static_cast<std::ptrdiff_t>(shared.settled_tokens);
+  tokens.assign(shared.tokens.begin(), settled);
+  tokenizer.encode(text.substr(shared.settled_bytes), tokens);
+  check_beginning(tokens, tokenizer, at);
+  sequence.completion_begin = prompt_text.empty() ? 0 : common_prefix(shared.tokens, tokens);
+  sequence.step_ends.clear();
   if (!conversation) {
-    for (const Token token : tokens_after(tokenizer)) sequence.tokens.push_back(token);
-    const bool ended = !sequence.tokens.empty() && sequence.tokens.back() == tokenizer.eos();
-    if (options.append_eos && !ended) sequence.tokens.push_back(tokenizer.eos());
+    for (const Token token : tokens_after(tokenizer)) tokens.push_back(token);
+    if (options.append_eos && (tokens.empty() || tokens.back() != tokenizer.eos())) {
+      tokens.push_back(tokenizer.eos());
+    }
   }
   apply_reading(options, sequence, at);
-  return sequence;
+  return sequence;  // a copy, no larger than its tokens
 }
 
 /// Throws DataError for an id outside the vocabulary.
@@ -210,16 +239,21 @@ inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOpt
   return {.kept = true, .cut = cut};
 }
 
+/// Counts sequences that are kept, and gives back the room that their vectors grew to and no longer need.
 inline void count_kept(std::span<Sequence* const> sequences, bool cut, const TokenizeOptions& options,
                        DataCounts& counts) {
   ++counts.kept;
   if (cut) count_cut(options.truncation, counts);
-  for (const Sequence* s : sequences) counts.tokens += s->tokens.size();
+  for (Sequence* s : sequences) {
+    counts.tokens += s->tokens.size();
+    s->tokens.shrink_to_fit();
+    s->step_ends.shrink_to_fit();
+  }
 }
 
 /// Both. Gives whether the record is kept.
 inline bool enforce_limit(std::span<Sequence* const> sequences, const TokenizeOptions& options,
-                const SourcePosition& at, DataCounts& counts) {
+                          const SourcePosition& at, DataCounts& counts) {
   const auto [kept, cut] = shorten(sequences, options, at, counts);
   if (kept) count_kept(sequences, cut, options, counts);
   return kept;

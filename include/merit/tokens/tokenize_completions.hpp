@@ -13,7 +13,7 @@
 #include "merit/core/view.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/records/record.hpp"
-#include "merit/text/tokenizer.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/sequences.hpp"
 #include "merit/tokens/tokenize_options.hpp"
@@ -38,7 +38,9 @@ Sequence sequence_of_completion(const CompletionRecord& record, const Tokenizer&
     return sequence_of_ids(record.prompt_ids, record.completion_ids, "completion_ids", tokenizer, options,
                            record.source);
   }
-  return sequence_of_text(record.prompt, record.completion, record.inputs, tokenizer, options, record.source);
+  EncodedPrompt prompt;
+  return sequence_of_text(record.prompt, record.completion, record.inputs, tokenizer, options, record.source,
+                          prompt);
 }
 
 /// G_t = r_t + γ·G_{t+1} without values. With them, generalised advantage estimation (Schulman et al. 2016):

@@ -13,7 +13,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/forest/reading_rule.hpp"
-#include "merit/text/conversation_template.hpp"
+#include "merit/templates/conversation_template.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -11,7 +11,7 @@
 #include "merit/core/view.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/records/record.hpp"
-#include "merit/text/tokenizer.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/sequences.hpp"
 #include "merit/tokens/tokenize_options.hpp"
@@ -46,11 +46,12 @@ bool tokenize_pair(const Record& record, const PairSide& better, const PairSide&
     return !equal;
   }
 
+  EncodedPrompt prompt;
   const auto sequence_of = [&](const PairSide& side) {
-    return record.form == RecordForm::ids
-               ? sequence_of_ids(record.prompt_ids, side.ids, side.ids_field, tokenizer, options,
-                                 record.source)
-               : sequence_of_text(record.prompt, side.text, record.inputs, tokenizer, options, record.source);
+    return record.form == RecordForm::ids ? sequence_of_ids(record.prompt_ids, side.ids, side.ids_field,
+                                                            tokenizer, options, record.source)
+                                          : sequence_of_text(record.prompt, side.text, record.inputs,
+                                                             tokenizer, options, record.source, prompt);
   };
   chosen = sequence_of(better);
   rejected = sequence_of(worse);

@@ -15,7 +15,7 @@
 #include "merit/core/view.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/records/record.hpp"
-#include "merit/text/tokenizer.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/sequences.hpp"
 #include "merit/tokens/tokenize_options.hpp"
@@ -94,13 +94,14 @@ bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tok
   group.weight = record.weight.value_or(1);
   group.completions.resize(size);
   std::vector<Sequence*> sequences;
+  EncodedPrompt prompt;
   for (Index i = 0; i < size; ++i) {
     Sequence& sequence = group.completions[i];
     sequences.push_back(&sequence);
     switch (record.form) {
       case RecordForm::text:
         sequence = sequence_of_text(record.prompt, record.completions[i], record.inputs, tokenizer, options,
-                                    record.source);
+                                    record.source, prompt);
         break;
       case RecordForm::ids:
         sequence = sequence_of_ids(record.prompt_ids, record.completions_ids[i],

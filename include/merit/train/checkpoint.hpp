@@ -91,19 +91,36 @@ inline Json identity_of(const RunParts& parts, const TrainOptions& options) {
   return json;
 }
 
+/// 0 for a backbone that has no layers to freeze.
+template <class Backbone>
+Index frozen_layers_of(const Backbone& backbone) {
+  const auto own = [](const auto& one) -> Index {
+    if constexpr (requires { one.frozen_layers; }) {
+      return one.frozen_layers;
+    } else {
+      return 0;
+    }
+  };
+  if constexpr (std::is_convertible_v<const Backbone&, BackboneConfig>) {
+    const BackboneConfig& any = backbone;
+    return std::visit(own, any);
+  } else {
+    return own(backbone);
+  }
+}
+
 /// Everything that must be the same for a run to go on.
 template <class Model, class Example>
 Json run_identity(const Trainer<Model, Example>& trainer) {
   const auto& model = trainer.model().config();
-  RunParts parts{.backbone = backbone_config_json(model.backbone),
-                 .head = policy_json(model.head),
-                 .loss = policy_json(model.loss),
-                 .examples = trainer.examples().size(),
-                 .fingerprint = fingerprint(trainer.examples()),
-                 .precision = name_of(dtype_of<typename Model::BackendType::Stat>()),
-                 .backend = Model::BackendType::name()};
-  if constexpr (requires { model.backbone.frozen_layers; })
-    parts.frozen_layers = model.backbone.frozen_layers;
+  const RunParts parts{.backbone = backbone_config_json(model.backbone),
+                       .head = policy_json(model.head),
+                       .loss = policy_json(model.loss),
+                       .frozen_layers = frozen_layers_of(model.backbone),
+                       .examples = trainer.examples().size(),
+                       .fingerprint = fingerprint(trainer.examples()),
+                       .precision = name_of(dtype_of<typename Model::BackendType::Stat>()),
+                       .backend = Model::BackendType::name()};
   return identity_of(parts, trainer.options());
 }
 
@@ -124,6 +141,17 @@ void write_run(const std::filesystem::path& directory, const Parameters<Backend>
   Backend::wait(parameters.handle());
   write_safetensors(directory / optimizer_file, tensors);
   write_json(directory / run_file, state);
+}
+
+template <class Backend>
+void save_run_files(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
+                    const ModelFiles& files, BoundOptimizer<Backend>& optimizer, Index steps,
+                    const Json& identity, const Json& notes, const SaveOptions& options) {
+  AtomicDirectory atomic(directory, "merit.json");
+  write_files(atomic.staging(), parameters, files, options);
+  write_run(atomic.staging(), parameters, optimizer,
+            {{"step", optimizer.steps()}, {"steps", steps}, {"run", identity}, {"notes", notes}});
+  atomic.commit();
 }
 
 /// The steps that the run in `directory` has made. Throws ConfigError that lists where it is another run than
@@ -182,14 +210,8 @@ class SavedOptimizer {
 template <class Model, class Example>
 void save_run(const std::filesystem::path& directory, Model& model, Trainer<Model, Example>& trainer,
               const ModelCard& card, const Json& notes = Json::object(), const SaveOptions& options = {}) {
-  AtomicDirectory atomic(directory, "merit.json");
-  write_model(atomic.staging(), model, card, options);
-  detail::write_run(atomic.staging(), model.parameters(), trainer.optimizer(),
-                    {{"step", trainer.steps_done()},
-                     {"steps", trainer.steps()},
-                     {"run", detail::run_identity(trainer)},
-                     {"notes", notes}});
-  atomic.commit();
+  detail::save_run_files(directory, model.parameters(), detail::files_of(model, card, options),
+                         trainer.optimizer(), trainer.steps(), detail::run_identity(trainer), notes, options);
 }
 
 /// True if `directory` holds a run that has not ended.
@@ -214,7 +236,7 @@ Index resume_run(const std::filesystem::path& directory, Model& model, Trainer<M
   const Index step = detail::read_run(directory, detail::run_identity(trainer), trainer.steps());
   const detail::SavedOptimizer optimizer(directory, trainer.optimizer());
   load_model_parameters(directory, model);
-  optimizer.set(model.handle());
+  optimizer.set(model.parameters().handle());
   trainer.optimizer().set_steps(step);
   return step;
 }

@@ -1,0 +1,93 @@
+// The options of a program that uses a saved model, and opening it.
+#include "open_flags.hpp"
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "merit/run/load_saved_model.hpp"
+#include "merit/run/read_saved_model.hpp"
+#include "merit/train/progress.hpp"
+
+namespace programs {
+
+namespace {
+
+/// ", scalar, token, …"
+std::string linear_heads() {
+  std::string list;
+  merit::for_each_type<merit::AnyHead>([&]<class Head>(const Head&) {
+    if (merit::is_linear_head<Head>) list.append(", ").append(Head::name());
+  });
+  return list;
+}
+
+}  // namespace
+
+void declare(CLI::App& app, OpenFlags& flags) {
+  const auto text = [&](const char* option, auto& value, const char* type, const std::string& what) {
+    return app.add_option(option, value, wrapped(what))->type_name(type);
+  };
+  text("--tokenizer", flags.tokenizer, "NAME|DIR",
+       "bytes, words:N, ids:N or a folder with a tokenizer; for a model that names none");
+  text("--head", flags.head, "NAME",
+       "how a published model is to be read whose head is not recognised or is another: attributes" +
+           linear_heads() + "; or logits of the language model's: answer_logits, token_logits");
+  text("--head-tokens", flags.head_tokens, "TEXT,TEXT",
+       "the tokens whose logits a head of logits reads, bad before good, such as no,yes")
+      ->delimiter(',')
+      ->default_str("");
+  text("--reading", flags.reading, "RULE",
+       "which token a published model is read at: last, last_not_pad:ID, before_first_pad:ID, appended:ID, "
+       "tag:ID, before_tag:ID; empty: as its config.json says");
+  text("--step-separator", flags.step_separator, "TEXT",
+       "what ends each step for a model that names none; \\n is a line feed");
+  text("--step-layout", flags.step_layout, "NAME",
+       "how prompt and steps are put together for a model that does not say so: separated, trl, chat_turns");
+  app.add_flag(
+      "--strings-as-chat", flags.strings_as_chat,
+      wrapped(
+          "a prompt and a completion that are strings are a user's message and the assistant's answer, and "
+          "go through the model's chat template"));
+}
+
+merit::OpenOptions open_options(const CLI::App& app, const OpenFlags& flags) {
+  merit::OpenOptions options{.tokenizer = flags.tokenizer,
+                             .head = flags.head,
+                             .head_tokens = flags.head_tokens,
+                             .reading = flags.reading,
+                             .step_separator = unescaped(flags.step_separator),
+                             .step_layout = flags.step_layout};
+  if (app.count("--strings-as-chat") != 0) options.strings_as_chat = flags.strings_as_chat;
+  return options;
+}
+
+merit::SavedModel read_usable(const std::filesystem::path& directory, const merit::OpenOptions& options,
+                              const char* program) {
+  merit::SavedModel saved = merit::read_saved_model(directory, options);
+  for (const std::string& remark : saved.remarks) std::fprintf(stderr, "%s: %s\n", program, remark.c_str());
+  return saved;
+}
+
+std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, int threads,
+                                             const char* program) {
+  if (!saved.has_head) {
+    throw merit::DataError(
+        saved.place.string() +
+        ": holds a language model without a head, expected a reward model; merit_train --from makes one of it, "
+        "and --head answer_logits --head-tokens no,yes reads the language model's own logits");
+  }
+  std::optional<merit::Progress> progress;
+  merit::LoadProgress shown([&](merit::Index total) { progress.emplace("loading", total); },
+                            [&](merit::Index done) { progress->update(done, "MB"); });
+  merit::LoadedModel loaded = merit::load_saved_model(saved, threads, std::ref(shown));
+  if (progress) progress->finish();
+  for (const std::string& remark : loaded.remarks) std::fprintf(stderr, "%s: %s\n", program, remark.c_str());
+  return std::move(loaded.model);
+}
+
+}  // namespace programs

@@ -1,0 +1,31 @@
+// The options of a program that uses a saved model as it is, and what it says of one on stderr.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "merit/run/any_model.hpp"
+#include "merit/run/saved_model.hpp"
+#include "program.hpp"
+
+namespace programs {
+
+struct OpenFlags {
+  std::string tokenizer, head, reading, step_separator, step_layout;
+  std::vector<std::string> head_tokens;
+  bool strings_as_chat = false;
+};
+void declare(CLI::App& app, OpenFlags& flags);
+merit::OpenOptions open_options(const CLI::App& app, const OpenFlags& flags);
+
+/// The description of a checkpoint that is to be used as it is; its remarks are said on stderr.
+merit::SavedModel read_usable(const std::filesystem::path& directory, const merit::OpenOptions& options,
+                              const char* program);
+
+/// The model of a checkpoint with its weights, with progress on stderr; what loading did not do is said there.
+std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, int threads,
+                                             const char* program);
+
+}  // namespace programs

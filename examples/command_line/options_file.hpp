@@ -1,0 +1,51 @@
+// A file of options: JSON whose names are those of the command line, which wins over it.
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "merit/io/json.hpp"
+#include "program.hpp"
+
+namespace programs {
+
+/// The text that the command line would hold for a value.
+inline std::string option_text(const merit::Json& value, const std::string& where) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number() || value.is_boolean()) return value.dump();
+  throw merit::ConfigError(where + ": found " + merit::describe(value) +
+                           ", expected a string, a number, true or false");
+}
+
+/// Gives each option that the command line left out its value from `file`: {"hidden-size": 64, "train":
+/// ["a.jsonl"]}.
+/// `_` in a name counts as `-`. Fields named in `handled` are passed over. Throws ConfigError for a name that
+/// is no option or a value that it does not take.
+inline merit::Json read_options_file(CLI::App& app, const std::string& file, const std::string& handled) {
+  const merit::Json json = merit::read_json(file);
+  if (!json.is_object()) {
+    throw merit::ConfigError(file + ": found " + merit::describe(json) + ", expected an object of options");
+  }
+  for (const auto& [field, value] : json.items()) {
+    if (field == handled && value.is_object()) continue;
+    const std::string where = file + ": field \"" + field + '"';
+    std::string name = field;
+    std::replace(name.begin(), name.end(), '_', '-');
+    CLI::Option* option = name == "config" || name == "help" ? nullptr : app.get_option_no_throw("--" + name);
+    if (option == nullptr) throw merit::ConfigError(where + ": there is no option --" + name);
+    if (option->count() != 0 || value.is_null()) continue;
+    try {
+      if (value.is_array()) {
+        for (const merit::Json& item : value) option->add_result(option_text(item, where));
+      } else {
+        option->add_result(option_text(value, where));
+      }
+      if (option->count() != 0) option->run_callback();
+    } catch (const CLI::ParseError& error) {
+      throw merit::ConfigError(where + ": " + one_line(error.what()));
+    }
+  }
+  return json;
+}
+
+}  // namespace programs

@@ -1,0 +1,218 @@
+// The settings of heads, losses and optimizers as options of the command line, made of their fields().
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "merit/core/field.hpp"
+#include "merit/optim/any_optimizer.hpp"
+#include "merit/run/model_set.hpp"
+#include "program.hpp"
+
+namespace programs {
+
+/// An option, and the kinds, heads, losses or optimizers that have it.
+struct OptionOf {
+  std::string option;
+  std::vector<std::string> owners;
+};
+
+inline std::string joined(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list.append(list.empty() ? "" : ", ").append(name);
+  return list;
+}
+
+/// The value of an enumeration that an option names. Throws ConfigError that lists the known ones.
+template <class E>
+E named_by(const std::string& option, const std::string& name) {
+  if (const auto value = merit::value_named<E>(name)) return *value;
+  throw merit::ConfigError(option + " is \"" + name + "\", expected one of: " + merit::list_of_names<E>());
+}
+
+/// A setting of heads, losses or optimizers as an option, and what the command line says of it.
+struct PolicyOption : OptionOf {
+  std::vector<OptionOf> meanings;  // what it means to which of its owners
+  std::string type;                // "X", "N", "NAME" or "X,X"; empty: a flag
+  bool is_list = false;
+  std::string (*check)(const std::string&) = nullptr;  // what is wrong with a text; null: not checked here
+
+  bool flag = false;
+  std::string text;               // the default until it is given
+  std::vector<std::string> list;  // of a list
+
+  /// "share of … (pairwise); share of … (cross_entropy, joint)"
+  std::string help() const {
+    std::string result;
+    for (const auto& [meaning, of] : meanings)
+      result += (result.empty() ? "" : "; ") + meaning + " (" + joined(of) + ")";
+    return result;
+  }
+};
+
+template <class T>
+struct NumberOf {
+  using type = T;
+};
+template <class T>
+requires merit::number_list<T>
+struct NumberOf<T> {
+  using type = typename T::value_type;
+};
+
+/// What a field means, and what it may be.
+template <class Policy, class T>
+std::string meaning_of(const merit::Field<Policy, T>& field) {
+  std::string text(field.meaning);
+  if constexpr (std::is_enum_v<T>) {
+    text += ": " + merit::list_of_names<T>();
+  } else if (field.range.lowest > -1e300 && !std::is_same_v<T, bool>) {
+    using Number = typename NumberOf<T>::type;
+    text += "; " + field.range.text(std::is_integral_v<Number>);
+  }
+  return text;
+}
+
+/// Whether the defaults of all owners are the same, so that one is told, or each owner's is told.
+enum class Usual { shared, of_each };
+
+/// The settings of a policy with its defaults, and of those in it.
+template <class Policy>
+void add_options(const std::string& owner, const Policy& usual, std::vector<PolicyOption>& options,
+                 Usual told = Usual::shared) {
+  if constexpr (merit::has_fields<Policy>) {
+    Policy::fields([&]<class T>(const merit::Field<Policy, T>& field) {
+      const T& value = usual.*field.member;
+      if constexpr (merit::nested_policy<T>) {
+        add_options(owner, value, options, told);
+      } else {
+        const std::string option = field.command_line();
+        if constexpr (std::is_same_v<T, bool>) {
+          if (value) return;  // a flag can only turn it on
+        }
+        if (option.empty()) return;
+        auto at = std::ranges::find(options, option, &PolicyOption::option);
+        if (at == options.end()) {
+          PolicyOption fresh;
+          fresh.option = option;
+          using Number = typename NumberOf<T>::type;
+          fresh.is_list = merit::number_list<T>;
+          if constexpr (std::is_enum_v<T>) {
+            fresh.type = "NAME";
+            fresh.text = merit::name_of(value);
+          } else if constexpr (!std::is_same_v<T, bool>) {
+            fresh.type = std::is_integral_v<Number> ? "N" : "X";
+            fresh.check = is_number<Number>;
+            if constexpr (merit::number_list<T>) {
+              fresh.type += "," + fresh.type;
+            } else {
+              if (told == Usual::shared) fresh.text = sentence(value);
+            }
+          }
+          at = options.insert(options.end(), std::move(fresh));
+        }
+        if (std::ranges::find(at->owners, owner) != at->owners.end()) return;  // of another meaning of scores
+        at->owners.push_back(owner);
+        const std::string meaning = meaning_of(field);
+        auto known = std::ranges::find(at->meanings, meaning, &OptionOf::option);
+        if (known == at->meanings.end()) known = at->meanings.insert(known, OptionOf{meaning, {}});
+        std::string label = owner;
+        if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
+          if (told == Usual::of_each) label += sentence(" ", value);
+        }
+        known->owners.push_back(label);
+      }
+    });
+  }
+}
+
+template <class T>
+void set_number(const std::string& text, T& value) {
+  value = *number_from<T>(text);  // which the command line has checked
+}
+
+/// The options of the heads that are trained, or of the losses.
+inline std::vector<PolicyOption> head_settings() {
+  std::vector<PolicyOption> options;
+  merit::for_each_type<merit::AnyHead>([&]<class Head>(const Head& head) {
+    constexpr std::string_view name = merit::name_in_set<Head>();
+    for (const merit::PolicyPair& pair : merit::policy_pairs) {
+      if (pair.head == name && pair.is_trained()) return add_options(std::string(name), head, options);
+    }
+  });
+  return options;
+}
+inline std::vector<PolicyOption> loss_settings() {
+  std::vector<PolicyOption> options;
+  merit::for_each_type<merit::AnyLoss>(
+      [&](const auto& loss) { add_options(std::string(loss.name()), loss, options); });
+  return options;
+}
+
+inline std::vector<PolicyOption> optimizer_settings() {
+  std::vector<PolicyOption> options;
+  merit::for_each_type<merit::AnyOptimizer>([&](const auto& optimizer) {
+    add_options(std::string(optimizer.name()), optimizer, options, Usual::of_each);
+  });
+  return options;
+}
+
+/// Declares them. They must stay where they are.
+inline void declare(CLI::App& app, const char* group, std::vector<PolicyOption>& options) {
+  for (PolicyOption& option : options) {
+    const std::string help = wrapped(option.help());
+    if (option.type.empty()) {
+      app.add_flag(option.option, option.flag, help)->group(group);
+      continue;
+    }
+    CLI::Option* declared =
+        option.is_list ? app.add_option(option.option, option.list, help)->delimiter(',')->default_str("")
+                       : app.add_option(option.option, option.text, help);
+    declared->group(group)->type_name(option.type);
+    if (option.check != nullptr) declared->check(option.check, "");
+  }
+}
+
+/// Sets what was given among the options. Throws ConfigError for a name that is none.
+template <class Policy, class Given>
+void set_from(std::span<const PolicyOption> options, Given given, Policy& policy) {
+  if constexpr (merit::has_fields<Policy>) {
+    Policy::fields([&]<class T>(const merit::Field<Policy, T>& field) {
+      T& value = policy.*field.member;
+      if constexpr (merit::nested_policy<T>) {
+        set_from(options, given, value);
+      } else {
+        const auto at = std::ranges::find(options, field.command_line(), &PolicyOption::option);
+        if (at == options.end() || !given(at->option)) return;
+        if constexpr (std::is_same_v<T, bool>) {
+          value = at->flag;
+        } else if constexpr (std::is_enum_v<T>) {
+          value = named_by<T>(at->option, at->text);
+        } else if constexpr (std::is_arithmetic_v<T>) {
+          set_number(at->text, value);
+        } else if constexpr (requires { value.resize(0); }) {
+          value.resize(at->list.size());
+          for (std::size_t i = 0; i < value.size(); ++i) set_number(at->list[i], value[i]);
+        }
+      }
+    });
+  }
+}
+
+/// Options of another kind, head, loss or optimizer may not be given. `what` is one of these words, `name`
+/// which.
+template <class Options, class Given>
+void check_owners(const Options& options, const std::string& what, const std::string& name, Given given) {
+  for (const OptionOf& one : options) {
+    if (!given(one.option) || std::ranges::find(one.owners, name) != one.owners.end()) continue;
+    throw merit::ConfigError(one.option + " is given, but the " + what + " is " + name +
+                             "; it is an option of: " + joined(one.owners));
+  }
+}
+
+}  // namespace programs

@@ -1,0 +1,190 @@
+// What every program here does alike: reading the command line, one sentence for an error, exit codes, and
+// output that ends quietly when its reader goes away.
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <new>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <vector>
+
+#include "merit/core/error.hpp"
+
+namespace programs {
+
+/// Exit codes besides 0.
+inline constexpr int failed = 1;         // data, files or the system
+inline constexpr int misused = 2;        // options that are unknown, malformed or contradict each other
+inline constexpr int interrupted = 130;  // by Ctrl-C or a request to terminate
+
+/// The reader of our output has gone: nothing is left to do, and nothing is wrong.
+struct ReaderGone {};
+
+/// The command line asked for help, which has been printed.
+struct HelpShown {};
+
+/// Its arguments as text, one behind the other.
+template <class... Parts>
+std::string sentence(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+/// `text` on one line.
+inline std::string one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  for (char& c : text) c = c == '\n' ? ' ' : c;
+  return text;
+}
+
+/// Runs `body` and turns what it throws into one line on stderr and an exit code.
+inline int run(const char* name, const std::function<int()>& body) {
+  const auto say = [name](std::string_view what) {
+    std::fprintf(stderr, "%s: %s\n", name, one_line(std::string(what)).c_str());
+  };
+  try {
+    return body();
+  } catch (const HelpShown&) {
+    return 0;
+  } catch (const ReaderGone&) {
+    return 0;
+  } catch (const merit::ConfigError& error) {
+    say(error.what());
+    return misused;
+  } catch (const std::bad_alloc&) {
+    say("there is not enough memory");
+  } catch (const std::exception& error) {
+    say(error.what());
+  }
+  return failed;
+}
+
+/// Options show their defaults; the help is as wide as a terminal.
+inline void prepare(CLI::App& app) {
+  app.option_defaults()->always_capture_default();
+  app.get_formatter()->column_width(34);
+}
+
+/// The number that all of `text` spells; nothing when it spells none.
+template <class T>
+std::optional<T> number_from(std::string_view text) {
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  T value{};
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return stop == text.data() + text.size() && error == std::errc{} ? std::optional(value) : std::nullopt;
+}
+
+/// Checks of the text of an option that is a number: what is wrong with it, or nothing.
+template <class T>
+std::string is_number(const std::string& text) {
+  if (number_from<T>(text)) return "";
+  if constexpr (std::is_floating_point_v<T>) {
+    return "found " + text + ", expected a number";
+  } else {
+    return "found " + text + ", expected a whole number from 0 to " +
+           std::to_string(std::numeric_limits<T>::max());
+  }
+}
+inline std::string is_probability(const std::string& text) {
+  const std::optional<double> value = number_from<double>(text);
+  return value && *value >= 0 && *value <= 1 ? "" : "found " + text + ", expected a probability from 0 to 1";
+}
+
+/// The description of an option, in lines that fit beside the options' names.
+inline std::string wrapped(std::string_view text) {
+  constexpr std::size_t width = 76;
+  std::string result;
+  std::size_t used = 0;
+  while (!text.empty()) {
+    const std::size_t space = std::min(text.find(' '), text.size());
+    if (used != 0) {
+      const bool fits = used + 1 + space <= width;
+      result += fits ? ' ' : '\n';
+      used = fits ? used + 1 : 0;
+    }
+    result += text.substr(0, space);
+    used += space;
+    text.remove_prefix(std::min(space + 1, text.size()));
+  }
+  return result;
+}
+
+/// Reads the command line. Throws merit::ConfigError with one sentence, or HelpShown.
+inline void parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    app.exit(success);
+    throw HelpShown{};
+  } catch (const CLI::ParseError& error) {
+    throw merit::ConfigError(one_line(error.what()) + " (--help lists the options)");
+  }
+}
+
+/// The standard output. Throws ReaderGone when nobody reads it any more, IoError when it cannot be written.
+class Output {
+ public:
+  Output() {
+    std::signal(SIGPIPE, SIG_IGN);
+  }  // a write to a closed pipe is an error and not the end of the process
+
+  void line(const std::string& text) {
+    check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fputc('\n', stdout) != EOF);
+  }
+  void flush() { check(std::fflush(stdout) == 0); }
+
+ private:
+  static void check(bool good) {
+    if (good) return;
+    if (errno == EPIPE) throw ReaderGone{};
+    throw merit::IoError("cannot write the standard output: " + std::generic_category().message(errno));
+  }
+};
+
+/// `arguments` as a shell reads them back.
+inline std::string shell_text(const std::vector<std::string>& arguments) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
+  std::string text;
+  for (const std::string& argument : arguments) {
+    if (!text.empty()) text += ' ';
+    if (!argument.empty() && argument.find_first_not_of(plain) == argument.npos) {
+      text += argument;
+      continue;
+    }
+    text += '\'';
+    for (const char c : argument) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    text += '\'';
+  }
+  return text;
+}
+
+/// Text in which \n, \t and \\ stand for a line feed, a tab and a backslash.
+inline std::string unescaped(const std::string& text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    if (next != 'n' && next != 't' && next != '\\') {
+      result += text[i];
+      continue;
+    }
+    result += next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+    ++i;
+  }
+  return result;
+}
+
+}  // namespace programs

@@ -1,0 +1,170 @@
+// What a model of the compiled set does by the library's batches, trainer, scoring and checkpoints.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/core/error.hpp"
+#include "merit/infer/score.hpp"
+#include "merit/model/checkpoint.hpp"
+#include "merit/run/any_model.hpp"
+#include "merit/train/checkpoint.hpp"
+#include "merit/train/trainer.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
+
+/// Whether the labels of an example are about what the head scores.
+template <class Example>
+bool is_about(ScoreMeaning meaning) {
+  if (std::is_same_v<Example, StepsExample>) return meaning == ScoreMeaning::per_step;
+  if (std::is_same_v<Example, RolloutExample>) return meaning == ScoreMeaning::per_state;
+  if (std::is_same_v<Example, OutcomeExample> && meaning == ScoreMeaning::per_token) return true;
+  return meaning == ScoreMeaning::per_completion;
+}
+
+/// Whether a model learns from such examples. A head with a gate reads two rows of a completion and learns
+/// from none.
+template <class Example>
+bool learns(const AnyModel& model) {
+  return is_about<Example>(model.meaning()) && !std::holds_alternative<GatedRegressionHead>(model.head()) &&
+         std::visit([]<class Loss>(const Loss&) { return learns_from<typename Loss::Targets, Example>; },
+                    model.loss());
+}
+
+template <class Example>
+class TypedRun final : public AnyRun {
+ public:
+  TypedRun(AnyModel& model, const std::vector<Example>& examples, const TrainOptions& options)
+      : model_(model), trainer_(model, examples, options) {}
+  Index steps() const override { return trainer_.steps(); }
+  Index steps_done() const override { return trainer_.steps_done(); }
+  StopReason run(const TrainHooks& hooks) override { return trainer_.run(hooks); }
+  void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
+            const SaveOptions& options) override {
+    save_run(directory, model_, trainer_, card, notes, options);
+  }
+  void resume(const std::filesystem::path& directory) override { resume_run(directory, model_, trainer_); }
+
+ private:
+  AnyModel& model_;
+  Trainer<AnyModel, Example> trainer_;
+};
+
+/// The rows of every sequence, and the loss, of examples from which the model learns.
+template <class Example>
+ScoredSet measure_learned(AnyModel& model, const std::vector<Example>& examples, Index token_budget,
+                          const OnProgress& on_progress) {
+  // What the loss divides by is counted first, as in training.
+  BatchBuilder<AnyModel> counter(model);
+  AnyNormaliser normaliser;
+  for (const Example& example : examples) {
+    counter.clear();
+    counter.add(example);
+    counter.finish();
+    normaliser += model.normaliser(counter.targets());
+  }
+  ScoredSet set;
+  double loss = 0;
+  for_each_scored(
+      model, std::span<const Example>(examples), token_budget,
+      [&](Index i, const BatchBuilder<AnyModel>& builder, Index number, auto scores) {
+        const bool first_of_batch = number == 0;
+        for_each_sequence(examples[i], [&](const Sequence&) {
+          RowScores& rows = set.rows.emplace_back(RowScores{{}, model.outputs()});
+          for (const std::uint32_t row : builder.rows(number)) append_row(model, scores, row, rows.values);
+          ++number;
+        });
+        if (first_of_batch) loss += model.loss_of_scored(builder.targets(), normaliser);
+      },
+      on_progress);
+  set.loss = loss;
+  return set;
+}
+
+}  // namespace detail
+
+MERIT_INLINE Index AnyModel::parameter_count() const {
+  return parameters().elements();
+}
+
+MERIT_INLINE double AnyModel::merged(std::span<const double> rows) const {
+  return std::visit(
+      [&](const auto& head) {
+        if constexpr (requires { head.merge(rows); }) {
+          return head.merge(rows);
+        } else {
+          return rows[0];
+        }
+      },
+      config_.head);
+}
+
+MERIT_INLINE LoadReport AnyModel::load(const std::filesystem::path& from, const LoadOptions& options) {
+  return load_model_parameters(from, *this, options);
+}
+
+MERIT_INLINE void AnyModel::save(const std::filesystem::path& directory, const ModelCard& card,
+                                 const SaveOptions& options) {
+  save_model(directory, *this, card, options);
+}
+
+MERIT_INLINE ModelCard AnyModel::described(const ModelCard& card) const {
+  return merit::described(*this, card);
+}
+
+MERIT_INLINE std::vector<RowScores> AnyModel::score_families(std::span<const Family> families,
+                                                             Index token_budget,
+                                                             const OnProgress& on_progress) {
+  return score_rows(*this, families, token_budget, on_progress);
+}
+
+MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_budget,
+                                         const OnProgress& on_progress) {
+  return std::visit(
+      [&]<class Example>(const std::vector<Example>& list) -> ScoredSet {
+        if (detail::learns<Example>(*this)) {
+          return detail::measure_learned(*this, list, token_budget, on_progress);
+        }
+        std::vector<Family> families;
+        for (const Example& example : list) {
+          Family& family = families.emplace_back();
+          for_each_sequence(example, [&](const Sequence& sequence) { family.members.push_back(&sequence); });
+        }
+        return {.rows = score_families(families, token_budget, on_progress), .loss = {}};
+      },
+      examples);
+}
+
+MERIT_INLINE std::unique_ptr<AnyRun> AnyModel::train(const Examples& examples, const TrainOptions& options) {
+  return std::visit(
+      [&]<class Example>(const std::vector<Example>& list) -> std::unique_ptr<AnyRun> {
+        if (!detail::learns<Example>(*this)) {
+          throw ConfigError("the loss " + name_of(config_.loss) + " does not learn from this kind of record");
+        }
+        return std::make_unique<detail::TypedRun<Example>>(*this, list, options);
+      },
+      examples);
+}
+
+MERIT_INLINE AnyNormaliser AnyModel::normaliser(const AnyTargets& targets) const {
+  return std::visit(
+      [&]<class Loss>(const Loss& loss) -> AnyNormaliser {
+        return loss.normaliser(std::get<typename Loss::Targets>(targets.held));
+      },
+      config_.loss);
+}
+
+MERIT_INLINE AnyTargets targets_for(const AnyModel& model) {
+  return std::visit([]<class Loss>(const Loss&) { return AnyTargets{typename Loss::Targets{}}; },
+                    model.loss());
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,315 @@
+// From scores to the reports of every kind.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/records/stated_answer.hpp"
+#include "merit/run/evaluation.hpp"
+#include "merit/run/reading.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::evaluation {
+
+// ---- From scores to reports ---
+
+inline Index completion_length(const Sequence& sequence) {
+  return sequence.tokens.size() - std::min(sequence.completion_begin, sequence.tokens.size());
+}
+
+/// The lines of an example's completion that are not blank; nothing where its text is not known, as of ids
+/// and vectors.
+inline std::optional<Index> lines_of(const RecordSet& set, Index example, Index completion) {
+  if (set.notes.empty() || completion >= set.notes[example].texts.size()) return std::nullopt;
+  return count_lines(set.notes[example].texts[completion]);
+}
+
+/// The number of each example's prompt: examples of one prompt have one number.
+inline std::vector<Index> prompt_numbers(const RecordSet& set, std::span<const Index> numbers) {
+  std::vector<std::string> prompts;
+  for (const Index i : numbers) {
+    prompts.push_back(set.notes.empty() ? std::to_string(i) : set.notes[i].prompt);
+  }
+  return merit::detail::answer_numbers(prompts);
+}
+
+/// What the report of one kind is made of: the examples in question, and where their sequences begin in
+/// rows and scores.
+struct Part {
+  const AnyModel& model;
+  const RecordSet& set;
+  const Evaluation& all;
+  const Reading& reading;
+  double threshold;
+  std::vector<Index> numbers;  // of the examples
+  std::vector<Index> first;    // (all examples) the number of an example's first sequence
+};
+
+inline void report(const Part& part, const std::vector<PreferenceExample>& examples, Evaluation& out) {
+  std::vector<PairScores> scores;
+  std::vector<PreferenceExample> own;
+  std::vector<PairLines> lines;
+  for (const Index i : part.numbers) {
+    scores.push_back({part.all.scores[part.first[i]], part.all.scores[part.first[i] + 1]});
+    own.push_back(examples[i]);
+    const auto chosen = lines_of(part.set, i, 0);
+    const auto rejected = lines_of(part.set, i, 1);
+    if (chosen && rejected) lines.push_back({*chosen, *rejected});
+  }
+  const bool any = std::any_of(lines.begin(), lines.end(), [](const PairLines& pair) {
+    return pair.chosen + pair.rejected > 0;  // ids have no text
+  });
+  if (!any || lines.size() != scores.size()) lines.clear();
+  out.pairs = report_pairs(scores, own, lines);
+}
+
+inline void report_ranks(const Part& part, const std::vector<RankingExample>& examples, Evaluation& out) {
+  std::vector<ScoredRanking> rankings;
+  for (const Index i : part.numbers) {
+    Index next = part.first[i];
+    Index text = 0;
+    for (const RankedGroup& group : examples[i].groups) {
+      ScoredRanking& ranking = rankings.emplace_back();
+      ranking.ranks = group.ranks;
+      for (const Sequence& sequence : group.completions) {
+        ranking.scores.push_back(part.all.scores[next++]);
+        ranking.lengths.push_back(completion_length(sequence));
+        if (const auto lines = lines_of(part.set, i, text++)) ranking.lines.push_back(*lines);
+      }
+    }
+  }
+  out.rankings = report_rankings(rankings);
+}
+
+inline void report_numbers(const Part& part, const std::vector<RankingExample>& examples, Evaluation& out) {
+  const std::vector<Index> prompts = prompt_numbers(part.set, part.numbers);
+  Index attributes = 1;
+  std::vector<RatedCompletion> merged;
+  std::vector<std::vector<RatedCompletion>> each;
+  for (Index p = 0; p < part.numbers.size(); ++p) {
+    const Index i = part.numbers[p];
+    Index next = part.first[i];
+    for (const RankedGroup& group : examples[i].groups) {
+      attributes = group.attributes;
+      each.resize(attributes);
+      for (Index k = 0; k < group.completions.size(); ++k, ++next) {
+        const std::span<const double> ratings = std::span(group.ratings).subspan(k * attributes, attributes);
+        // Merged as the model merges its own attributes, where it has as many.
+        const bool alike = part.all.rows[next].width == attributes && part.all.rows[next].rows() == 1;
+        const double rating =
+            alike ? part.model.merged(ratings) : std::accumulate(ratings.begin(), ratings.end(), 0.0);
+        const Index length = completion_length(group.completions[k]);
+        const Index lines = lines_of(part.set, i, next - part.first[i]).value_or(0);
+        merged.push_back({part.all.scores[next], rating, prompts[p], length, lines});
+        for (Index a = 0; alike && a < attributes; ++a) {
+          each[a].push_back({part.all.rows[next].row(0)[a], ratings[a], prompts[p], length, lines});
+        }
+      }
+    }
+  }
+  out.ratings = report_ratings(merged);
+  for (const auto& one : each) {
+    if (attributes > 1 && !one.empty()) out.attributes.push_back(report_ratings(one));
+  }
+}
+
+inline void report(const Part& part, const std::vector<RankingExample>& examples, Evaluation& out) {
+  if (part.set.kind == RecordKind::ratings) {
+    report_numbers(part, examples, out);
+  } else {
+    report_ranks(part, examples, out);
+  }
+}
+
+inline void report(const Part& part, const std::vector<OutcomeExample>& examples, Evaluation& out) {
+  const std::vector<Index> problems = prompt_numbers(part.set, part.numbers);
+  std::vector<ScoredCompletion> completions;
+  for (Index p = 0; p < part.numbers.size(); ++p) {
+    const Index i = part.numbers[p];
+    ScoredCompletion& one = completions.emplace_back();
+    one.score = part.all.scores[part.first[i]];
+    one.probability = completion_probability(one.score, part.reading);
+    one.label = examples[i].label;
+    one.problem = problems[p];
+    one.length = completion_length(examples[i].sequence);
+    if (part.set.notes.empty()) continue;
+    const std::string& text = part.set.notes[i].texts[0];
+    one.lines = count_lines(text);
+    const auto answer = stated_answer(text);
+    one.states_answer = answer.has_value();
+    one.answer = answer.value_or("");
+  }
+  OutcomeOptions options;
+  options.threshold = part.threshold;
+  out.outcomes = report_outcomes(completions, options);
+}
+
+inline void report(const Part& part, const std::vector<StepsExample>&, Evaluation& out) {
+  const auto all = scored_solutions(part.set, part.all.rows, part.reading);
+  std::vector<ScoredSolution> some;
+  for (const Index i : part.numbers) some.push_back(all[i]);
+  out.steps = report_steps(some, part.threshold);
+}
+
+inline void report(const Part& part, const std::vector<RolloutExample>& examples, Evaluation& out) {
+  std::vector<PredictedReturn> states;
+  for (const Index i : part.numbers) {
+    const RowScores& rows = part.all.rows[part.first[i]];
+    const std::vector<double>& returns = examples[i].returns;
+    const Index skipped = returns.size() - rows.rows();  // 1 where the first token has nothing before it
+    for (Index t = 0; t < rows.rows(); ++t) states.push_back({rows.row(t)[0], returns[skipped + t], i});
+  }
+  out.values = report_values(states);
+}
+
+/// Fills the report of `out` for the examples of these numbers.
+inline void report_on(const AnyModel& model, const RecordSet& set, const Evaluation& all,
+                      std::vector<Index> numbers, const Reading& reading, double threshold, Evaluation& out) {
+  Part part{model, set, all, reading, threshold, std::move(numbers), {}};
+  std::visit(
+      [&](const auto& examples) {
+        Index sequences = 0;
+        for (const auto& example : examples) {
+          part.first.push_back(sequences);
+          for_each_sequence(example, [&](const Sequence&) { ++sequences; });
+        }
+        report(part, examples, out);
+      },
+      set.examples);
+}
+
+/// The step is good, as far as its label says.
+inline std::optional<bool> is_good(const std::optional<StepLabel>& label, const Reading& reading) {
+  if (!label) return std::nullopt;
+  return label->good + (reading.neutral_is_good ? label->neutral : 0.0) >= 0.5;
+}
+
+}  // namespace detail::evaluation
+
+MERIT_INLINE double Evaluation::headline() const {
+  const auto or_nothing = [](const std::optional<Estimate>& estimate) {
+    return estimate ? estimate->value : 0.0;
+  };
+  if (pairs) return pairs->accuracy.value;
+  if (rankings) return rankings->model.pair_accuracy.value;
+  if (ratings) return or_nothing(ratings->model.spearman);
+  if (outcomes)
+    return outcomes->area_under_curve ? outcomes->area_under_curve->value : outcomes->accuracy.value;
+  if (steps) return steps->first_errors ? steps->first_errors->f1 : steps->step_accuracy.value;
+  if (values) return or_nothing(values->explained_variance);
+  return 0;
+}
+
+MERIT_INLINE const char* Evaluation::headline_name() const {
+  if (pairs) return "accuracy";
+  if (rankings) return "pair accuracy";
+  if (ratings) return "spearman";
+  if (outcomes) return outcomes->area_under_curve ? "area under the curve" : "accuracy";
+  if (steps) return steps->first_errors ? "first-error F1" : "step accuracy";
+  return "explained variance";
+}
+
+MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Reading& reading,
+                                 double threshold, Index token_budget, const OnProgress& on_progress) {
+  Evaluation result;
+  result.kind = set.kind;
+  ScoredSet scored = model.measure(set.examples, token_budget, on_progress);
+  result.rows = std::move(scored.rows);
+  result.loss = scored.loss;
+  for (const RowScores& rows : result.rows) result.scores.push_back(completion_score(rows, model, reading));
+  std::vector<Index> numbers(size_of(set.examples));
+  std::iota(numbers.begin(), numbers.end(), Index{0});
+  detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
+  return result;
+}
+
+MERIT_INLINE Evaluation evaluate_some(const AnyModel& model, const RecordSet& set, const Evaluation& all,
+                                      const std::vector<Index>& numbers, const Reading& reading,
+                                      double threshold) {
+  Evaluation result;
+  result.kind = set.kind;
+  detail::evaluation::report_on(model, set, all, numbers, reading, threshold, result);
+  return result;
+}
+
+MERIT_INLINE std::vector<ScoredSolution> scored_solutions(const RecordSet& set,
+                                                          const std::vector<RowScores>& rows,
+                                                          const Reading& reading) {
+  const auto& examples = std::get<std::vector<StepsExample>>(set.examples);
+  std::vector<Index> numbers(examples.size());
+  std::iota(numbers.begin(), numbers.end(), Index{0});
+  const std::vector<Index> problems = detail::evaluation::prompt_numbers(set, numbers);
+  std::vector<ScoredSolution> solutions;
+  for (Index i = 0; i < examples.size(); ++i) {
+    ScoredSolution& solution = solutions.emplace_back();
+    solution.scores = row_values(rows[i], reading);
+    for (const auto& label : examples[i].labels)
+      solution.good.push_back(detail::evaluation::is_good(label, reading));
+    solution.problem = problems[i];
+  }
+  return solutions;
+}
+
+MERIT_INLINE LabelledLogits labelled_logits(const RecordSet& set, const Evaluation& evaluation,
+                                            const Reading& reading) {
+  LabelledLogits result;
+  const auto add = [&](double logit, double label) {
+    result.logits.push_back(logit);
+    result.labels.push_back(label);
+  };
+  std::visit(
+      [&]<class Example>(const std::vector<Example>& examples) {
+        Index next = 0;
+        for (const Example& example : examples) {
+          if constexpr (std::is_same_v<Example, PreferenceExample>) {
+            add(evaluation.scores[next] - evaluation.scores[next + 1], example.soft_label);
+            next += 2;
+          } else if constexpr (std::is_same_v<Example, RankingExample>) {
+            for (const RankedGroup& group : example.groups) {
+              for (Index i = 0; i < group.ranks.size(); ++i) {
+                for (Index j = i + 1; j < group.ranks.size(); ++j) {
+                  if (group.ranks[i] == group.ranks[j]) continue;
+                  add(evaluation.scores[next + i] - evaluation.scores[next + j],
+                      group.ranks[i] < group.ranks[j] ? 1 : 0);
+                }
+              }
+              next += group.ranks.size();
+            }
+          } else if constexpr (std::is_same_v<Example, OutcomeExample>) {
+            add(completion_logit(evaluation.scores[next], reading), example.label);
+            ++next;
+          } else if constexpr (std::is_same_v<Example, StepsExample>) {
+            for (Index k = 0; k < example.labels.size(); ++k) {
+              const auto& label = example.labels[k];
+              if (!label) continue;
+              const double good = label->good + (reading.neutral_is_good ? label->neutral : 0.0);
+              add(logit_of_row(evaluation.rows[next].row(k), reading), std::clamp(good, 0.0, 1.0));
+            }
+            ++next;
+          } else {
+            throw ConfigError(
+                "a value function gives returns, expected a model whose scores are logits to "
+                "calibrate");
+          }
+        }
+      },
+      set.examples);
+  if (set.kind == RecordKind::ratings) {
+    throw ConfigError(
+        "ratings are numbers of their own scale, expected a model whose scores are logits to "
+        "calibrate");
+  }
+  return result;
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,269 @@
+// How a checkpoint is described: by its card, or its config.json and its tensors.
+#pragma once
+
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/forest/reading_rule.hpp"
+#include "merit/infer/aggregate.hpp"
+#include "merit/io/file.hpp"
+#include "merit/io/gguf.hpp"
+#include "merit/io/json.hpp"
+#include "merit/io/weight_source.hpp"
+#include "merit/model/gguf_config.hpp"
+#include "merit/model/gguf_weights.hpp"
+#include "merit/model/head_tensors.hpp"
+#include "merit/model/hf_config.hpp"
+#include "merit/model/policy_json.hpp"
+#include "merit/model/published_head.hpp"
+#include "merit/run/kind_names.hpp"
+#include "merit/run/model_set.hpp"
+#include "merit/run/read_model_text.hpp"
+#include "merit/run/read_saved_model.hpp"
+#include "merit/run/saved_model.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
+#include "merit/tokens/tokenize_options.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
+
+/// The tokenization options that a card holds.
+inline TokenizeOptions tokenize_options_of(const ModelCard& card) {
+  TokenizeOptions options;
+  if (card.max_tokens != 0) options.max_tokens = card.max_tokens;
+  if (!card.truncation.empty()) options.truncation = truncation_from_name(card.truncation);
+  options.without_prompt = card.without_prompt;
+  options.append_eos = card.append_eos;
+  options.strings_as_chat = card.strings_as_chat;
+  if (!card.step_separator.empty()) options.step_separator = card.step_separator;
+  if (!card.step_layout.empty()) options.step_layout = step_layout_from_name(card.step_layout);
+  options.step_split = optional<std::string>(card.other, "step_split", "merit.json").value_or("");
+  if (!card.reading.empty()) options.reading = reading_rule_from_name(card.reading);
+  return options;
+}
+
+/// The loss that a card describes; nothing for one that is not of the compiled set.
+inline std::optional<AnyLoss> loss_from(const Json& card_loss, const std::string& where,
+                                        const AnyHead& head) {
+  std::optional<AnyLoss> loss =
+      loss_named(optional<std::string>(card_loss, "name", where).value_or(""), head);
+  if (!loss) return loss;
+  std::visit(
+      [&](auto& one) {
+        read_settings(card_loss, where, one);
+        validate(one);
+      },
+      *loss);
+  return loss;
+}
+
+/// Whether a tokenizer of this name is made of files.
+inline bool has_files(std::string_view name) {
+  return name.starts_with("pretrained:");
+}
+
+/// The tokenizer and the template of the place, its card and its user.
+inline void set_text(SavedModel& saved, const OpenOptions& options) {
+  const std::string where = saved.place.string();
+  const std::string carded = saved.card ? saved.card->tokenizer : "";
+  std::optional<ModelText> own;
+  if (carded.empty() || has_files(carded)) own = read_model_text(saved.place);
+  if (has_files(carded)) {
+    if (!own) {
+      throw DataError(concat(where, ": the card names the tokenizer ", carded,
+                             ", but its files are not there: expected tokenizer.json beside the weights"));
+    }
+    if (own->tokenizer.name() != carded) {
+      throw ConfigError(concat(where, ": a different tokenizer: found ", own->tokenizer.name(),
+                               " in the files, expected ", carded, ", with which the model was trained"));
+    }
+  } else if (!carded.empty()) {
+    read_card((saved.place / "merit.json").string(),
+              [&] { own = ModelText{.tokenizer = make_tokenizer(carded)}; });
+  }
+  if (!options.tokenizer.empty()) {
+    const ModelText given = text_named(options.tokenizer);
+    if (own && own->tokenizer.name() != given.tokenizer.name()) {
+      throw ConfigError(concat("--tokenizer ", options.tokenizer, " contradicts ", where,
+                               ", whose tokenizer is ", own->tokenizer.name()));
+    }
+    if (!own) own = given;
+    // Ids have no words of their own, so any vocabulary that holds them will do.
+    const std::string name = given.tokenizer.name();
+    if (carded.empty() && !is_features(saved.backbone) && !name.starts_with("ids:") && !has_files(name) &&
+        given.tokenizer.vocabulary_size() != vocabulary_of(saved.backbone)) {
+      throw ConfigError(concat("--tokenizer ", options.tokenizer, " has ", given.tokenizer.vocabulary_size(),
+                               " ids, but ", where, " was trained with a vocabulary of ",
+                               vocabulary_of(saved.backbone),
+                               ": its scores would mean nothing; expected its own tokenizer"));
+    }
+  }
+  if (!own && is_features(saved.backbone)) own = ModelText{};
+  if (!own) {
+    throw ConfigError(
+        concat(where,
+               ": neither files of a tokenizer (tokenizer.json, vocab.json with merges.txt, vocab.txt, "
+               "tokenizer.model) nor a card (merit.json) say how text becomes tokens for this model; "
+               "give a tokenizer with --tokenizer"));
+  }
+  saved.tokenizer = own->tokenizer;
+  saved.files = std::move(own->files);
+  saved.tokenize.conversation = own->conversation;
+  if (options.strings_as_chat) saved.tokenize.strings_as_chat = *options.strings_as_chat;
+
+  const TemplateIdentity found = identity_of(own->conversation.get());
+  if (!saved.card || saved.card->template_name.empty()) return;
+  if (saved.card->template_name == "plain") {
+    saved.tokenize.conversation.reset();
+  } else if (found.name != saved.card->template_name || found.hash != saved.card->template_hash) {
+    throw ConfigError(concat(where, ": a different chat template: found ",
+                             own->conversation ? own->conversation->name() : std::string("none"),
+                             ", expected ", saved.card->template_name, ":", saved.card->template_hash,
+                             ", with which the model was trained"));
+  }
+}
+
+/// One number of a small tensor.
+inline double number_in(const WeightSource& weights, const std::string& name) {
+  const TensorInfo* tensor = weights.find(name);
+  if (tensor == nullptr || tensor->elements != 1) {
+    throw DataError(concat(weights.path().string(), ": tensor ", quote(name), " holds no single number"));
+  }
+  double value = 0;
+  weights.read(name, VectorView<double>(&value, 1));
+  return value;
+}
+
+/// The head of a model that no card describes: as its config.json and its tensors say, or its user.
+inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
+  HeadRequest request{.name = options.head};
+  for (const std::string& text : options.head_tokens) {
+    request.tokens.push_back(token_of(text, *saved.tokenizer, "--head-tokens"));
+  }
+  if (!options.reading.empty()) request.reading = reading_rule_from_name(options.reading);
+  const std::filesystem::path file = saved.place / "config.json";
+  std::error_code ignored;
+  const std::optional<std::filesystem::path> gguf = find_gguf(saved.place);
+  const Json config = gguf ? gguf_config_json(GgufFile(*gguf)) : read_json(file);
+  const std::unique_ptr<WeightSource> weights = open_weights(saved.place);
+  const std::vector<PublishedTensor> tensors = tensors_of(*weights);
+  std::optional<PublishedHead> head;
+  try {
+    head = recognise_head(config, tensors, saved.place.string(), request);
+  } catch (const DataError&) {
+    if (!options.makes_head) throw;
+  }
+  if (!head) {
+    saved.has_head = false;
+    return;
+  }
+  saved.head = head->settings;
+  saved.published_head = name_of(saved.head);
+  saved.head_names = head->names;
+  saved.head_computed = head->computed;
+  saved.tokenize.reading = head->reading;
+  saved.tokenize.step_split = head->step_split;
+  if (!head->step_separator.empty()) saved.tokenize.step_separator = head->step_separator;
+  if (head->steps_as_trl) saved.tokenize.step_layout = StepLayout::trl;
+  saved.about.labels = head->labels;
+  saved.about.step_separator = head->step_separator;
+  if (!head->mean.empty()) {
+    saved.about.reward_mean = number_in(*weights, head->mean);
+    saved.about.reward_deviation = std::sqrt(number_in(*weights, head->variance));
+  }
+  if (!head->note.empty()) saved.remarks.push_back(head->note);
+  std::visit(
+      [&]<class Head>(const Head&) {
+        auto* llama = std::get_if<Llama>(&saved.backbone);
+        if (reads_unembedding<Head> && llama != nullptr && !llama->tied_embedding) llama->unembedding = true;
+      },
+      saved.head);
+}
+
+/// Throws ConfigError where its user says of a model what its card says otherwise.
+inline void check_said(std::string_view option, const std::string& said, const std::string& carded,
+                       const SavedModel& saved) {
+  if (said.empty() || carded.empty() || said == carded) return;
+  throw ConfigError(concat(option, ' ', quote(said), " contradicts the card of ", saved.place.string(),
+                           ", which says ", quote(carded)));
+}
+
+/// What its user says of how steps are put together.
+inline void set_steps(SavedModel& saved, const OpenOptions& options) {
+  if (options.step_separator.empty() && options.step_layout.empty()) return;
+  if (saved.has_head && meaning_of(saved.head) != ScoreMeaning::per_step) {
+    throw ConfigError(concat("--step-separator and --step-layout are for models that score steps, but ",
+                             saved.place.string(), " has the head ", name_of(saved.head)));
+  }
+  if (!options.step_layout.empty()) saved.tokenize.step_layout = step_layout_from_name(options.step_layout);
+  if (!options.step_separator.empty()) {
+    saved.tokenize.step_separator = options.step_separator;
+    saved.tokenize.step_split.clear();  // a text is cut at the separator that is said
+  }
+  if (!saved.card) return;
+  check_said("--step-separator", options.step_separator, saved.card->step_separator, saved);
+  check_said("--step-layout", options.step_layout, saved.card->step_layout, saved);
+}
+
+}  // namespace detail
+
+MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, const OpenOptions& options) {
+  std::error_code ignored;
+  const bool directory = std::filesystem::is_directory(place, ignored);
+  recover_directory(place);
+  if (!directory && !std::filesystem::is_directory(place, ignored) &&
+      !std::filesystem::exists(place, ignored)) {
+    throw IoError(place.string() + ": there is no such directory, expected one with a model");
+  }
+  SavedModel saved;
+  saved.place = place;
+  saved.card = read_model_card(place);
+  saved.backbone = read_backbone_config(place);
+  if (saved.card) {
+    const ModelCard& card = *saved.card;
+    const std::string where = (place / "merit.json").string();
+    detail::read_card(where, [&] {
+      if (!card.head.empty()) saved.head = head_from(card.head, where + ": head");
+      if (!card.loss.empty()) saved.loss = detail::loss_from(card.loss, where + ": loss", saved.head);
+      saved.tokenize = detail::tokenize_options_of(card);
+      if (!card.kind.empty()) kind_named(card.kind, "field \"kind\"");
+      if (!card.aggregation.empty()) aggregation_from_name(card.aggregation);
+      if (card.calibration != "temperature" && card.calibration != "platt" && !card.calibration.empty()) {
+        throw DataError("field \"calibration\" is " + detail::quote(card.calibration) +
+                        ", expected temperature or platt");
+      }
+    });
+  }
+  detail::set_text(saved, options);
+  saved.about = saved.card.value_or(ModelCard{});
+  if (!saved.card || saved.card->head.empty()) {
+    detail::set_published_head(saved, options);
+  } else {
+    detail::check_said("--head", options.head, std::string(name_of(saved.head)), saved);
+    const std::string reading =
+        options.reading.empty() ? "" : name_of(reading_rule_from_name(options.reading));
+    detail::check_said("--reading", reading, name_of(saved.tokenize.reading), saved);
+  }
+  detail::set_steps(saved, options);
+  if (!saved.card && saved.tokenize.conversation && !options.strings_as_chat &&
+      saved.tokenize.step_layout != StepLayout::chat_turns) {
+    saved.note_on_strings =
+        "a prompt and a completion that are strings are read as plain text, as they stand; strings_as_chat "
+        "makes them a user's message and the assistant's answer in the model's chat template";
+  }
+  fit_to_backbone(saved.backbone, *saved.tokenizer, saved.tokenize);
+  return saved;
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,76 @@
+// Files of records of any kind to the examples of a set.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "merit/records/record.hpp"
+#include "merit/run/any_model.hpp"
+#include "merit/run/kind_names.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
+#include "merit/tokens/data_counts.hpp"
+#include "merit/tokens/tokenize_options.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// What an evaluation wants to know of an example besides its tokens.
+struct ExampleNote {
+  std::string prompt;
+  std::vector<std::string> texts;  // the completions, chosen before rejected; of a steps record its steps
+  std::string subset;
+  SourcePosition source;
+};
+
+/// The examples of one or more files of one kind.
+struct RecordSet {
+  RecordKind kind = RecordKind::preference;
+  Examples examples;
+  std::vector<ExampleNote> notes;  // one an example, if they were asked for
+  DataCounts counts;
+  std::string files;  // their names, for errors and reports
+};
+
+/// How records are read for a model.
+struct RecordSetOptions {
+  RecordKind kind = RecordKind::preference;
+  TokenizeOptions tokenize;
+  bool wants_features = false;
+  bool wants_steps = false;  // the model scores steps: completions are split at its separator
+  bool notes = false;
+  std::string subset_field = {};
+  Index attributes = 0;  // how many ratings a completion must have; 0: any number
+};
+
+/// Throws DataError for a pipe among files that are read more than once.
+void require_no_pipe(const std::vector<std::string>& files);
+
+/// Reads files, one record at a time. Throws DataError also when nothing is left to use.
+RecordSet read_record_set(const std::vector<std::string>& files, const AnyTokenizer& tokenizer,
+                          const RecordSetOptions& options);
+
+/// Throws DataError when no record of a set prefers a completion, so that there is nothing to learn or to
+/// judge. `what` says for what they were to be used.
+void require_preferences(const RecordSet& set, const std::string& what);
+
+/// The margin function of rankings or ratings, by name; nothing for none. Throws ConfigError.
+RankingMargin ranking_margin(const std::string& name, RecordKind kind);
+
+/// Sets every margin of a preference set to 0.
+void remove_margins(RecordSet& set);
+/// Makes the turns of each conversation with ranked replies one example.
+void join_conversations(RecordSet& set);
+
+/// The width of the vectors in the first record of a file, which must have some.
+Index feature_width_in(const std::string& file, RecordKind kind);
+
+/// A string, or a conversation as text.
+std::string plain_text(const std::optional<TextOrMessages>& text);
+
+}  // namespace MERIT_ABI
+}  // namespace merit
+
+#if !defined(MERIT_COMPILED)
+#include "merit/run/record_set_body.hpp"
+#endif

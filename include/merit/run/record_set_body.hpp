@@ -1,0 +1,242 @@
+// Reading records of any kind.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/forest/join_conversations.hpp"
+#include "merit/loss/margin.hpp"
+#include "merit/records/jsonl.hpp"
+#include "merit/run/kind_names.hpp"
+#include "merit/run/record_set.hpp"
+#include "merit/tokens/record_files.hpp"
+#include "merit/tokens/steps_of_text.hpp"
+#include "merit/tokens/tokenize.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::record_set {
+
+// ---- What a note keeps of each kind of record ---
+
+inline void fill(const PreferenceRecord& record, ExampleNote& note) {
+  note.texts = {plain_text(record.chosen), plain_text(record.rejected)};
+}
+inline void fill(const JudgeRecord& record, ExampleNote& note) {
+  note.texts = {plain_text(record.response_a), plain_text(record.response_b)};
+  if (share_for_a(record.votes) < 0.5) std::swap(note.texts[0], note.texts[1]);  // as tokenize() does
+}
+inline void fill(const CompletionsRecord& record, ExampleNote& note) {
+  for (const auto& completion : record.completions) note.texts.push_back(plain_text(completion));
+}
+inline void fill(const CompletionRecord& record, ExampleNote& note) {
+  note.texts = {plain_text(record.completion)};
+}
+inline void fill(const StepsRecord& record, ExampleNote& note) {
+  note.texts = record.completions;
+}
+
+/// What is the same for the records of one prompt alone. Vectors have no prompt: each record is its own.
+template <class Record>
+std::string prompt_key(const Record& record) {
+  if (record.prompt) return plain_text(record.prompt);
+  if (!record.prompt_ids) return record.source.text();
+  std::string key;
+  for (const Token token : *record.prompt_ids) {
+    key += std::to_string(token);
+    key += ' ';
+  }
+  return key;
+}
+
+/// The subset of records that say nothing of one.
+inline constexpr const char* no_subset = "(none)";
+
+/// What a record says of its subset: a string or number as text.
+inline std::string subset_of(const Json& object, const std::string& field, const SourcePosition& at) {
+  if (field.empty()) return "";
+  const auto value = object.find(field);
+  if (value == object.end() || value->is_null()) return no_subset;
+  if (value->is_string()) return value->get<std::string>();
+  if (value->is_primitive()) return value->dump();
+  throw DataError(at.text() + ": field '" + field +
+                  "': found a list or an object, expected the name of a subset");
+}
+
+/// Calls f(Record{}) for the records of a kind.
+template <class F>
+auto with_record(RecordKind kind, const F& f) {
+  switch (kind) {
+    case RecordKind::preference: return f(PreferenceRecord{});
+    case RecordKind::ranking: return f(RankingRecord{});
+    case RecordKind::ratings: return f(RatingsRecord{});
+    case RecordKind::outcome: return f(OutcomeRecord{});
+    case RecordKind::steps: return f(StepsRecord{});
+    case RecordKind::judge: return f(JudgeRecord{});
+    case RecordKind::rollout: break;
+  }
+  return f(RolloutRecord{});
+}
+
+/// Tokenizes one record; an outcome in steps where the model scores those.
+template <class Record>
+std::optional<ExampleOf<Record>> example_of(const Record& record, const AnyTokenizer& tokenizer,
+                                            const RecordSetOptions& options, DataCounts& counts) {
+  if (options.wants_steps && !std::is_same_v<Record, StepsRecord>) {
+    if constexpr (std::is_same_v<Record, OutcomeRecord>) {
+      auto steps = tokenize(as_steps(record, options.tokenize), tokenizer, options.tokenize, counts);
+      if (!steps) return std::nullopt;
+      return OutcomeExample{std::move(steps->sequence), record.label, record.weight.value_or(1)};
+    }
+  }
+  return tokenize(record, tokenizer, options.tokenize, counts);
+}
+
+/// Reads one file into the set.
+template <class Record>
+void read_file(const std::string& file, const AnyTokenizer& tokenizer, const RecordSetOptions& options,
+               RecordSet& set, Index& width) {
+  auto& examples = std::get<std::vector<ExampleOf<Record>>>(set.examples);
+  JsonLinesReader reader{std::filesystem::path(file)};
+  while (const auto object = reader.next()) {
+    Record record;
+    record.source = reader.position();
+    merit::detail::parse_record(*object, record);
+    check_form(record.form, options.wants_features, record.source);
+    const Index own_width = merit::detail::feature_width(record);
+    if (width == 0) width = own_width;
+    if (own_width != width) {
+      throw DataError(merit::detail::concat(record.source.text(), ": found ", own_width,
+                                            " features, expected ", width, " as in the records before"));
+    }
+    if constexpr (requires { record.attributes; }) {
+      if (options.attributes != 0 && record.attributes != options.attributes) {
+        throw DataError(merit::detail::concat(
+            record.source.text(), ": field 'scores': found ratings of ", record.attributes,
+            record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
+            ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
+      }
+    }
+    ExampleNote note;
+    if (options.notes) {
+      note.source = record.source;
+      note.subset = subset_of(*object, options.subset_field, record.source);
+      note.prompt = prompt_key(record);
+      fill(record, note);
+    }
+    if (auto example = example_of(record, tokenizer, options, set.counts)) {
+      examples.push_back(std::move(*example));
+      if (options.notes) set.notes.push_back(std::move(note));
+    }
+  }
+}
+
+}  // namespace detail::record_set
+
+MERIT_INLINE void require_no_pipe(const std::vector<std::string>& files) {
+  std::error_code ignored;
+  for (const std::string& file : files) {
+    if (!std::filesystem::is_fifo(file, ignored)) continue;
+    throw DataError(file + ": found a pipe, expected a file, as its records are read more than once");
+  }
+}
+
+MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, const AnyTokenizer& tokenizer,
+                                       const RecordSetOptions& asked) {
+  RecordSet set;
+  set.kind = asked.kind;
+  RecordSetOptions options = asked;
+  if (options.wants_steps && options.kind != RecordKind::steps && options.kind != RecordKind::outcome) {
+    throw ConfigError("the model scores steps, which records of the kind " + name_of_kind(options.kind) +
+                      " do not have; it is evaluated on those of: steps, outcome");
+  }
+  if (options.kind == RecordKind::steps && options.tokenize.step_scale == StepScale::automatic) {
+    require_no_pipe(files);
+    std::vector<std::filesystem::path> paths(files.begin(), files.end());
+    options.tokenize.step_scale = detect_step_scale(paths);
+  }
+  Index width = 0;
+  detail::record_set::with_record(options.kind, [&]<class Record>(Record) {
+    set.examples.emplace<std::vector<ExampleOf<Record>>>();
+    for (const std::string& file : files) {
+      set.files += (set.files.empty() ? "" : ", ") + file;
+      detail::record_set::read_file<Record>(file, tokenizer, options, set, width);
+    }
+  });
+  if (size_of(set.examples) == 0) {
+    throw DataError(set.files + ": no record to use. " + set.counts.sentence());
+  }
+  const auto in_none = [](const ExampleNote& note) { return note.subset == detail::record_set::no_subset; };
+  if (!options.subset_field.empty() && std::all_of(set.notes.begin(), set.notes.end(), in_none)) {
+    throw DataError(set.files + ": no record has the field '" + options.subset_field +
+                    "', which names the subsets to report by");
+  }
+  return set;
+}
+
+MERIT_INLINE void require_preferences(const RecordSet& set, const std::string& what) {
+  const Index kept = set.counts.kept;
+  if (kept == 0 || set.counts.all_tied < kept) return;
+  throw DataError(detail::concat(set.files, ": found ", kept,
+                                 kept == 1 ? " record that ties" : " records that tie",
+                                 " all completions, expected at least one in which one is better, ", what));
+}
+
+MERIT_INLINE RankingMargin ranking_margin(const std::string& name, RecordKind kind) {
+  const auto strength = [](const StrengthMargin& table) -> RankingMargin {
+    return [table](double, double, Index by) { return table({.strength = by}); };
+  };
+  if (name.empty() || name == "none") return {};
+  if (name == "strength:llama2_small") return strength(StrengthMargin::llama2_small());
+  if (name == "strength:llama2_large") return strength(StrengthMargin::llama2_large());
+  if (name.starts_with("rating:")) {
+    if (kind != RecordKind::ratings) {
+      throw ConfigError("--margin is " + name + ", but records of the kind " + name_of_kind(kind) +
+                        " have no ratings");
+    }
+    double scale = 0;
+    const std::string number = name.substr(7);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), scale);
+    if (error == std::errc{} && end == number.data() + number.size()) {
+      return [margin = RatingMargin{scale}](double better, double worse, Index) {
+        return margin({.chosen_rating = better, .rejected_rating = worse});
+      };
+    }
+  }
+  throw ConfigError("--margin is \"" + name + "\", expected for records of the kind " + name_of_kind(kind) +
+                    " one of: none, rating:SCALE, strength:llama2_small, strength:llama2_large");
+}
+
+MERIT_INLINE void remove_margins(RecordSet& set) {
+  for (auto& example : std::get<std::vector<PreferenceExample>>(set.examples)) example.margin = 0;
+}
+
+MERIT_INLINE void join_conversations(RecordSet& set) {
+  join_conversations(std::get<std::vector<RankingExample>>(set.examples));
+}
+
+MERIT_INLINE Index feature_width_in(const std::string& file, RecordKind kind) {
+  return detail::record_set::with_record(kind, [&]<class Record>(Record) {
+    RecordReader<Record> reader{std::filesystem::path(file)};
+    const auto record = reader.next();
+    if (!record) throw DataError(file + ": there is no record");
+    check_form(record->form, true, record->source);
+    return detail::feature_width(*record);
+  });
+}
+
+MERIT_INLINE std::string plain_text(const std::optional<TextOrMessages>& text) {
+  if (!text) return "";
+  const auto* messages = std::get_if<std::vector<Message>>(&*text);
+  return messages != nullptr ? render_plain(*messages) : std::get<std::string>(*text);
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

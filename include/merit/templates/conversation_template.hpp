@@ -1,0 +1,102 @@
+// What turns a conversation into text: the interface that chat templates and the plain template share.
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/value.hpp"
+#include "merit/core/view.hpp"
+#include "merit/templates/message.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// How a conversation is to be rendered, beside its messages. The names are those of transformers'
+/// apply_chat_template.
+struct RenderOptions {
+  bool add_generation_prompt = false;   // end with the header of the assistant's next message
+  bool continue_final_message = false;  // leave the last message open, as a text to go on with
+  Value tools = {};                     // a list of tools as JSON schemas; none: no tools
+  Value variables = {};                 // fields: further variables of the template, such as enable_thinking
+};
+
+/// A template of conversations. Several threads may use one object at once.
+class ConversationTemplate {
+ public:
+  virtual ~ConversationTemplate() = default;
+  /// Throws DataError where the template cannot render the conversation.
+  virtual std::string render(std::span<const Message> messages, const RenderOptions& options) const = 0;
+  /// "plain", or "chat:" and a hash of the template's text: two templates of one name render alike.
+  virtual std::string name() const = 0;
+};
+
+/// A text and where in it the completion begins.
+struct RenderedText {
+  std::string text;
+  Index completion_begin = 0;  // bytes; text before it is the prompt
+};
+
+namespace detail {
+
+/// `text` for an error message: its last bytes, with what would break a line made visible.
+inline std::string tail_of(std::string_view text) {
+  constexpr Index limit = 160;
+  std::string shown = text.size() > limit ? "\"..." : "\"";
+  Index begin = text.size() > limit ? text.size() - limit : 0;
+  while (begin < text.size() && (static_cast<unsigned char>(text[begin]) & 0xC0u) == 0x80u) ++begin;
+  for (const char c : text.substr(begin)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      shown += "\\n";
+    } else if (byte >= 0x20 && byte != 0x7F) {
+      shown += c;
+    } else {
+      shown += '?';
+    }
+  }
+  return shown + '"';
+}
+
+}  // namespace detail
+
+/// A conversation given as prompt and completion apart, rendered together and cut where the prompt's own
+/// rendering ends. Where the completion begins with the assistant, the prompt ends in what a generating model
+/// would be given, the header of the assistant's message, if the template begins the whole so; else before
+/// that header. Throws DataError with both texts where the template renders the prompt alone as something
+/// that does not begin the whole.
+inline RenderedText render_apart(const ConversationTemplate& with, std::span<const Message> prompt,
+                                 std::span<const Message> completion, RenderOptions options = {}) {
+  std::vector<Message> all(prompt.begin(), prompt.end());
+  all.insert(all.end(), completion.begin(), completion.end());
+  options.add_generation_prompt = false;
+  RenderedText rendered{with.render(all, options), 0};
+  if (prompt.empty()) return rendered;
+  std::string alone;
+  for (const bool header : {true, false}) {
+    if (header && (completion.empty() || completion.front().role != "assistant")) continue;
+    options.add_generation_prompt = header;
+    alone = with.render(prompt, options);
+    if (!rendered.text.starts_with(alone)) continue;
+    rendered.completion_begin = alone.size();
+    return rendered;
+  }
+  const auto differs = static_cast<Index>(
+      std::mismatch(alone.begin(), alone.end(), rendered.text.begin(), rendered.text.end()).first -
+      alone.begin());
+  const auto from = [&](const std::string& text) {
+    return detail::tail_of(std::string_view(text).substr(std::min(differs, text.size())).substr(0, 160));
+  };
+  throw DataError(
+      detail::concat("the chat template does not begin a conversation as it renders its prompt alone: after ",
+                     differs, " equal bytes, ", detail::tail_of(std::string_view(alone).substr(0, differs)),
+                     ", the prompt goes on with ", from(alone), " and the whole with ", from(rendered.text),
+                     "; expected a template that keeps what came before"));
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,78 @@
+// Words hashed into a fixed number of ids: a bag-of-words vocabulary without a vocabulary file.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/hash.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// The hashing trick (Weinberger et al., "Feature hashing for large scale multitask learning", 2009): the id
+/// of a word is fnv1a(word) mod `buckets`, so words that collide share an id. Made for bag-of-tokens floors;
+/// it cannot be decoded.
+///
+/// A word is a longest run of ASCII letters, digits, apostrophes and bytes above 127 (so that a word of any
+/// script stays whole); ASCII capitals are lowered. Every other printable ASCII character is a word by
+/// itself. White space and control characters separate and give nothing.
+class WordHashTokenizer {
+ public:
+  /// Throws ConfigError for no bucket, or more than ids can name.
+  explicit WordHashTokenizer(Index buckets) : buckets_(buckets) {
+    if (buckets == 0 || buckets >= std::numeric_limits<Token>::max()) {
+      throw ConfigError(
+          detail::concat("tokenizer words: found ", buckets, " buckets, expected 1 to 4294967294"));
+    }
+  }
+
+  /// Appends one id per word of `text`.
+  void encode(std::string_view text, std::vector<Token>& out) const {
+    std::string word;
+    const auto end_word = [&] {
+      if (!word.empty()) out.push_back(id_of(word));
+      word.clear();
+    };
+    for (const char c : text) {
+      if (is_in_word(c)) {
+        word.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c);
+      } else {
+        end_word();
+        if (c > ' ' && c < 127) out.push_back(id_of(std::string_view(&c, 1)));
+      }
+    }
+    end_word();
+  }
+
+  /// Up to the word that the text ends in.
+  Index settled(std::string_view text) const {
+    Index place = text.size();
+    while (place > 0 && is_in_word(text[place - 1])) --place;
+    return place;
+  }
+
+  /// The id of one word that is already lowered.
+  constexpr Token id_of(std::string_view word) const { return static_cast<Token>(fnv1a(word) % buckets_); }
+
+  constexpr Index buckets() const { return buckets_; }
+  constexpr Token eos() const { return static_cast<Token>(buckets_); }
+  constexpr Index vocabulary_size() const { return buckets_ + 1; }
+  std::string name() const { return detail::concat("words:", buckets_); }
+
+ private:
+  static bool is_in_word(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '\'' ||
+           byte > 127;
+  }
+
+  Index buckets_;
+};
+
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,171 @@
+// The optimizer loop of every model and kind of example: compiled once for a backend.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "merit/forest/pack_by_budget.hpp"
+#include "merit/tape/parameters.hpp"
+#include "merit/train/sampling.hpp"
+#include "merit/train/step_accuracy.hpp"
+#include "merit/train/train_options.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
+
+/// Throws DataError that names the first tensor whose gradient is not finite, or else the loss.
+template <class Backend>
+[[noreturn]] void refuse_step(const Parameters<Backend>& parameters, const StepReport& report) {
+  std::vector<typename Backend::Stat> tensor;
+  for (const Index i : parameters.trained()) {
+    tensor.resize(parameters.element_count(i));
+    Backend::to_host(parameters.handle(), parameters.gradients().data + parameters.offset(i), tensor.data(),
+                     tensor.size());
+    Backend::wait(parameters.handle());
+    for (const auto value : tensor) {
+      if (std::isfinite(value)) continue;
+      throw DataError(concat("step ", report.step, ": the gradient of '", parameters.spec(i).name, "' holds ",
+                             value,
+                             ", expected finite numbers; the model is unchanged. A lower learning rate "
+                             "may help"));
+    }
+  }
+  throw DataError(concat("step ", report.step, ": the loss is ", report.loss, " and the gradient's norm ",
+                         report.gradient_norm, ", expected finite numbers; the model is unchanged"));
+}
+
+/// What a step asks of a model and its examples.
+class StepWork {
+ public:
+  /// Whether what a step's losses are divided by is finite, and above 0.
+  struct Weight {
+    bool finite = true;
+    bool positive = false;
+  };
+
+  virtual ~StepWork() = default;
+  /// The step's weight is 0 from here on.
+  virtual void begin_batches() = 0;
+  /// Makes micro-batch number `batch` of these examples, adds to the weight, and counts tokens in `report`.
+  virtual void build(Index batch, std::span<const Index> examples, StepReport& report) = 0;
+  virtual Weight weight() const = 0;
+  virtual void begin_step() = 0;
+  /// Adds the gradient of a micro-batch; its share of the loss, and in `right` what it gets right.
+  virtual double accumulate(Index batch, RightCount& right) = 0;
+  virtual void end_step() = 0;
+};
+
+/// Shuffled records, one optimizer step at a time, each cut into micro-batches under a budget of tokens.
+template <class Backend>
+class TrainLoop {
+ public:
+  /// `costs`: tokens after sharing of each example. The parameters must outlive the loop.
+  TrainLoop(Parameters<Backend>& parameters, const TrainOptions& options, std::vector<Index> costs)
+      : parameters_(&parameters),
+        options_(options),
+        optimizer_(bind_optimizer(options.optimizer, parameters)),
+        costs_(std::move(costs)) {
+    options.validate();
+    if (costs_.empty()) throw DataError("there are no records to train on");
+    steps_per_epoch_ = (costs_.size() + options.batch_size - 1) / options.batch_size;
+  }
+
+  Index steps() const { return steps_per_epoch_ * options_.epochs; }
+  Index steps_done() const { return optimizer_->steps(); }
+  bool finished() const { return steps_done() >= steps(); }
+  BoundOptimizer<Backend>& optimizer() { return *optimizer_; }
+  const TrainOptions& options() const { return options_; }
+
+  StepReport step(StepWork& work) {
+    const auto start = std::chrono::steady_clock::now();
+    StepReport report;
+    report.step = steps_done() + 1;
+    report.steps = steps();
+    report.epoch = steps_done() / steps_per_epoch_ + 1;
+    report.learning_rate = options_.schedule.rate(steps_done(), steps());
+
+    build_batches(work, report);
+    require_weight(work.weight(), report.step);
+    work.begin_step();
+    RightCount right;
+    for (Index m = 0; m < report.micro_batches; ++m) report.loss += work.accumulate(m, right);
+    work.end_step();
+    report.accuracy = right.share();
+    report.judged = right.counted;
+
+    report.gradient_norm =
+        std::sqrt(Backend::sum_of_squares(parameters_->handle(), std::as_const(*parameters_).gradients()));
+    if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
+      refuse_step(*parameters_, report);
+    const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;
+    optimizer_->update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
+    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return report;
+  }
+
+  StopReason run(StepWork& work, const TrainHooks& hooks) {
+    while (!finished()) {
+      if (hooks.stop != nullptr && hooks.stop->load()) return StopReason::requested;
+      const StepReport report = step(work);
+      if (hooks.on_step) hooks.on_step(report);
+      const auto due = [&](Index every) { return every != 0 && report.step % every == 0; };
+      if (hooks.on_evaluate && (due(hooks.evaluate_every) || finished()) && !hooks.on_evaluate(report.step)) {
+        return StopReason::requested;
+      }
+      // After the evaluation, so that a run that goes on from the checkpoint has not missed one.
+      if (hooks.on_checkpoint && due(hooks.checkpoint_every) && !finished()) hooks.on_checkpoint(report.step);
+    }
+    return StopReason::finished;
+  }
+
+ private:
+  void build_batches(StepWork& work, StepReport& report) {
+    const Index epoch = report.epoch - 1;
+    if (order_.empty() || order_epoch_ != epoch) {
+      order_ = epoch_order(costs_.size(), options_.seed, epoch);
+      order_epoch_ = epoch;
+    }
+    const Index begin = (steps_done() % steps_per_epoch_) * options_.batch_size;
+    report.records = std::min(options_.batch_size, costs_.size() - begin);
+    const std::span<const Index> examples = std::span<const Index>(order_).subspan(begin, report.records);
+    step_costs_.clear();
+    for (const Index example : examples) step_costs_.push_back(costs_[example]);
+    pack_by_budget(step_costs_, options_.micro_batch_tokens, cuts_);
+    report.micro_batches = cuts_.size() - 1;
+    work.begin_batches();
+    for (Index m = 0; m < report.micro_batches; ++m) {
+      work.build(m, examples.subspan(cuts_[m], cuts_[m + 1] - cuts_[m]), report);
+    }
+  }
+
+  /// A step without anything to learn from, such as one of ties alone, has no gradient. A whole epoch of them
+  /// is an error.
+  void require_weight(const StepWork::Weight& weight, Index step) {
+    if (!weight.finite) throw DataError(concat("step ", step, ": the weights of its records are not finite"));
+    empty_steps_ = weight.positive ? 0 : empty_steps_ + 1;
+    if (empty_steps_ == steps_per_epoch_) {
+      throw DataError(concat("step ", step, ": the weights of the last ", empty_steps_ * options_.batch_size,
+                             " records, a whole epoch, sum to 0, expected more: there is nothing to learn"));
+    }
+  }
+
+  Parameters<Backend>* parameters_;
+  TrainOptions options_;
+  std::unique_ptr<BoundOptimizer<Backend>> optimizer_;
+  std::vector<Index> costs_;
+  Index steps_per_epoch_ = 0;
+  std::vector<Index> order_;
+  Index order_epoch_ = 0;
+  Index empty_steps_ = 0;
+  std::vector<Index> step_costs_;
+  std::vector<Index> cuts_;
+};
+
+}  // namespace detail
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,144 @@
+// Evaluations of every kind against numbers that a hand computes.
+#include "merit/run/evaluation.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "io/temporary.hpp"
+#include "letter_model.hpp"
+#include "merit/core/error.hpp"
+#include "merit/run/evaluation_choice.hpp"
+
+namespace evaluation_test {
+
+using merit::Evaluation;
+using merit::RecordKind;
+using merit::RecordSet;
+using merit::ScoreMeaning;
+using merit_test::contains;
+using merit_test::error_of;
+using merit_test::LetterModel;
+using merit_test::read_lines;
+
+Evaluation evaluate(LetterModel& model, const RecordSet& set) {
+  return merit::evaluate(model, set, merit::reading_of({}, model.meaning(), false), 0.5, 8192);
+}
+LetterModel scalar(merit::AnyLoss loss) {
+  return {merit::ScalarHead{}, std::move(loss)};
+}
+
+TEST_CASE("pairs: accuracy, margins and the model's own loss") {
+  LetterModel model = scalar(merit::PairwiseLoss{});
+  const RecordSet set = read_lines(RecordKind::preference,
+                                   "{\"prompt\": \"p\", \"chosen\": \"z\", \"rejected\": \"a\"}\n"
+                                   "{\"prompt\": \"q\", \"chosen\": \"b\", \"rejected\": \"y\"}\n");
+  const Evaluation evaluation = evaluate(model, set);
+  CHECK(evaluation.scores == std::vector<double>{13, -12, -11, 12});
+  REQUIRE(evaluation.pairs);
+  CHECK(evaluation.pairs->accuracy.value == 0.5);
+  CHECK(evaluation.pairs->mean_margin == doctest::Approx((25 - 23) / 2.0));
+  CHECK(evaluation.pairs->min_score == -12);
+  CHECK(evaluation.headline() == 0.5);
+  CHECK(std::string(evaluation.headline_name()) == "accuracy");
+  CHECK(evaluation.loss == 0.25);
+  CHECK(contains(merit::text_of(evaluation), "accuracy      0.500 (95% interval"));
+  CHECK(merit::to_json(evaluation).at("kind") == "preference");
+  CHECK(merit::to_json(evaluation).at("pairs") == 2);
+
+  const Evaluation second = merit::evaluate_some(model, set, evaluation, {1}, {}, 0.5);
+  CHECK(second.pairs->accuracy.value == 0);
+  const merit::LabelledLogits logits = merit::labelled_logits(set, evaluation, {});
+  CHECK(logits.logits == std::vector<double>{25, -23});
+  CHECK(logits.labels == std::vector<double>{1, 1});
+}
+
+TEST_CASE("rankings and ratings: pairs in order, correlation") {
+  LetterModel model = scalar(merit::PlackettLuceLoss{});
+  const Evaluation ranks = evaluate(
+      model,
+      read_lines(RecordKind::ranking,
+                 "{\"prompt\": \"p\", \"completions\": [\"a\", \"z\", \"m\"], \"ranks\": [1, 0, 2]}\n"));
+  REQUIRE(ranks.rankings);
+  CHECK(ranks.rankings->pairs == 3);
+  CHECK(ranks.rankings->model.pair_accuracy.value == doctest::Approx(2.0 / 3));  // a is not above m
+  CHECK(ranks.rankings->model.top.value == 1);
+  CHECK(std::string(ranks.headline_name()) == "pair accuracy");
+
+  LetterModel regression = scalar(merit::RegressionLoss<>{});
+  const RecordSet rated =
+      read_lines(RecordKind::ratings,
+                 "{\"prompt\": \"p\", \"completions\": [\"k\", \"m\", \"o\"], \"scores\": [-2, 0, 5]}\n");
+  const Evaluation ratings = evaluate(regression, rated);
+  REQUIRE(ratings.ratings);
+  CHECK(ratings.ratings->model.spearman->value == doctest::Approx(1));
+  CHECK(ratings.ratings->mean_squared_error.value == doctest::Approx(3.0));  // (0 + 0 + 9) / 3
+  CHECK(error_of<merit::ConfigError>([&] { merit::labelled_logits(rated, ratings, {}); }) ==
+        "ratings are numbers of their own scale, expected a model whose scores are logits to calibrate");
+}
+
+TEST_CASE("outcomes, steps and values by what their heads score") {
+  LetterModel verifier(merit::TokenHead{}, merit::BinaryCrossEntropyLoss<ScoreMeaning::per_token>{});
+  const Evaluation outcomes =
+      evaluate(verifier, read_lines(RecordKind::outcome,
+                                    "{\"prompt\": \"p\", \"completion\": \"zz\", \"label\": 1}\n"
+                                    "{\"prompt\": \"p\", \"completion\": \"yy\", \"label\": 0}\n"
+                                    "{\"prompt\": \"p\", \"completion\": \"aa\", \"label\": 0}\n"));
+  REQUIRE(outcomes.outcomes);
+  CHECK(outcomes.outcomes->accuracy.value == doctest::Approx(2.0 / 3));  // yy is taken for right
+  CHECK(outcomes.outcomes->area_under_curve->value == doctest::Approx(1));
+  CHECK(outcomes.outcomes->problems == 1);
+  CHECK(outcomes.rows[0].values == std::vector<double>{13, 13});
+
+  LetterModel process(merit::StepHead<1>{}, merit::BinaryCrossEntropyLoss<ScoreMeaning::per_step>{});
+  const RecordSet solved = read_lines(
+      RecordKind::steps,
+      "{\"prompt\": \"p\", \"completions\": [\"z\", \"z\", \"a\"], \"labels\": [true, false, false]}\n");
+  const Evaluation steps = evaluate(process, solved);
+  REQUIRE(steps.steps);
+  CHECK(steps.steps->steps == 3);
+  CHECK(steps.steps->step_accuracy.value == doctest::Approx(2.0 / 3));
+  CHECK(steps.rows[0].values == std::vector<double>{13, 13, -12});
+  CHECK(merit::labelled_logits(solved, steps, merit::reading_of({}, ScoreMeaning::per_step, false)).labels ==
+        std::vector<double>{1, 0, 0});
+
+  LetterModel value(merit::ValueHead{}, merit::ValueLoss{});
+  const RecordSet rollouts = read_lines(RecordKind::rollout,
+                                        "{\"prompt\": \"p\", \"completion\": \"ab\", \"reward\": 1}\n"
+                                        "{\"prompt\": \"p\", \"completion\": \"cd\", \"reward\": 0}\n");
+  const Evaluation values = evaluate(value, rollouts);
+  REQUIRE(values.values);
+  CHECK(values.values->states == 4);
+  // p and a are 3 and −12 for returns of 1, p and c 3 and −10 for returns of 0.
+  CHECK(values.values->mean_squared_error.value == doctest::Approx((4 + 169 + 9 + 100) / 4.0));
+  CHECK(contains(error_of<merit::ConfigError>([&] { merit::labelled_logits(rollouts, values, {}); }),
+                 "a value function gives returns"));
+}
+
+TEST_CASE("a kind from which the model does not learn is scored without a loss") {
+  LetterModel model = scalar(merit::PairwiseLoss{});
+  const Evaluation evaluation = evaluate(
+      model, read_lines(RecordKind::outcome, "{\"prompt\": \"p\", \"completion\": \"z\", \"label\": 1}\n"));
+  CHECK_FALSE(evaluation.loss);
+  CHECK(evaluation.scores == std::vector<double>{13});
+}
+
+TEST_CASE("which kinds a model is evaluated on, and its threshold") {
+  merit::SavedModel saved;
+  saved.head = merit::StepHead<1>{};
+  merit::check_meaning(RecordKind::outcome, saved);
+  CHECK(error_of<merit::ConfigError>([&] { merit::check_meaning(RecordKind::ranking, saved); }) ==
+        "the head of the model is step_logit, which says nothing about records of the kind ranking; it is "
+        "evaluated on those of: steps, outcome");
+  merit::Reading reading = merit::reading_of({}, ScoreMeaning::per_step, false);
+  CHECK(merit::fitted_threshold(saved, reading) == 0.5);
+  saved.card.emplace();
+  saved.card->other["step_threshold"] = 0.25;
+  CHECK(merit::fitted_threshold(saved, reading) == 0.25);
+  reading.calibrated = true;
+  reading.scale = 2;  // odds of a third, squared
+  CHECK(merit::fitted_threshold(saved, reading) == doctest::Approx(0.1));
+}
+
+}  // namespace evaluation_test

@@ -1,0 +1,63 @@
+// A model whose scores are known by hand: that of a letter is its distance from 'm'.
+#pragma once
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/temporary.hpp"
+#include "merit/core/error.hpp"
+#include "merit/run/any_model.hpp"
+#include "merit/run/record_set.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
+
+namespace merit_test {
+
+/// Scores the bytes of a text: 'm' is 0, 'n' 1, 'l' −1, and so on. A step is scored by the letter before its
+/// separator. The loss of anything is a quarter.
+class LetterModel final : public merit::AnyModel {
+ public:
+  LetterModel(merit::AnyHead head, merit::AnyLoss loss)
+      : AnyModel({{merit::BagOfTokens{}}, std::move(head), std::move(loss)}),
+        back_(meaning() == merit::ScoreMeaning::per_step ? 1 : 0) {}
+
+  std::span<const float> score(const Forest& forest) override {
+    scores_.clear();
+    for (const std::uint32_t row : forest.rows) {
+      scores_.push_back(static_cast<float>(forest.tokens[row - back_]) - static_cast<float>('m'));
+    }
+    return scores_;
+  }
+  std::span<const float> scores() const override { return scores_; }
+  double loss_of_scored(const merit::AnyTargets&, const merit::AnyNormaliser&) override { return 0.25; }
+  merit::Index outputs() const override { return 1; }
+  merit::Index second_outputs() const override { return 1; }
+  void begin_step() override { refuse(); }
+  double accumulate(const Forest&, const merit::AnyTargets&, const merit::AnyNormaliser&) override {
+    refuse();
+  }
+  void end_step() override { refuse(); }
+  merit::Parameters<BackendType>& parameters() override { refuse(); }
+  const merit::Parameters<BackendType>& parameters() const override { refuse(); }
+
+ private:
+  [[noreturn]] static void refuse() { throw merit::UsageError("letters have no parameters"); }
+
+  std::uint32_t back_;
+  std::vector<float> scores_;
+};
+
+/// Lines as records of a kind, read as bytes without an end of sequence.
+inline merit::RecordSet read_lines(merit::RecordKind kind, const std::string& lines,
+                                   merit::RecordSetOptions options = {}) {
+  const TemporaryDirectory folder;
+  put(folder / "records.jsonl", lines);
+  options.kind = kind;
+  options.tokenize.append_eos = false;
+  options.notes = true;
+  return merit::read_record_set({(folder / "records.jsonl").string()}, merit::make_tokenizer("bytes"),
+                                options);
+}
+
+}  // namespace merit_test

@@ -1,0 +1,143 @@
+// Files of every kind of record to the examples of a set, and what is refused.
+#include "merit/run/record_set.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>  // mkfifo
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "io/temporary.hpp"
+#include "letter_model.hpp"
+#include "merit/core/error.hpp"
+
+namespace record_set_test {
+
+using merit::ConfigError;
+using merit::DataError;
+using merit::Index;
+using merit::RecordKind;
+using merit::RecordSet;
+using merit_test::contains;
+using merit_test::error_of;
+using merit_test::read_lines;
+
+/// The only examples of a set, which must be of this type.
+template <class Example>
+const std::vector<Example>& examples_of(const RecordSet& set) {
+  REQUIRE(std::holds_alternative<std::vector<Example>>(set.examples));
+  return std::get<std::vector<Example>>(set.examples);
+}
+
+TEST_CASE("records of each kind become its examples, with counts and notes") {
+  const RecordSet pairs =
+      read_lines(RecordKind::preference,
+                 "{\"prompt\": \"p\", \"chosen\": \"ab\", \"rejected\": \"c\", \"margin\": 2}\n"
+                 "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"a\"}\n");
+  REQUIRE(examples_of<merit::PreferenceExample>(pairs).size() == 1);
+  CHECK(examples_of<merit::PreferenceExample>(pairs)[0].margin == 2);
+  CHECK(pairs.counts.records == 2);
+  CHECK(pairs.counts.kept == 1);
+  CHECK(pairs.counts.dropped_equal == 1);
+  REQUIRE(pairs.notes.size() == 1);
+  CHECK(pairs.notes[0].prompt == "p");
+  CHECK(pairs.notes[0].texts == std::vector<std::string>{"ab", "c"});
+  CHECK(pairs.notes[0].source.line == 1);
+
+  const RecordSet judged = read_lines(
+      RecordKind::judge,
+      "{\"prompt\": \"p\", \"response_a\": \"a\", \"response_b\": \"b\", \"votes\": [\"b\", \"b\", \"a\"]}\n");
+  // The winner first.
+  CHECK(judged.notes[0].texts == std::vector<std::string>{"b", "a"});
+  CHECK(examples_of<merit::PreferenceExample>(judged)[0].chosen.tokens ==
+        std::vector<merit::Token>{'p', 'b'});
+
+  const RecordSet ranking = read_lines(
+      RecordKind::ranking, "{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"ranks\": [1, 0]}\n");
+  CHECK(examples_of<merit::RankingExample>(ranking)[0].groups[0].ranks == std::vector<Index>{1, 0});
+
+  const RecordSet ratings = read_lines(
+      RecordKind::ratings, "{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"scores\": [1.5, 4]}\n");
+  CHECK(examples_of<merit::RankingExample>(ratings)[0].groups[0].ratings == std::vector<double>{1.5, 4});
+
+  const RecordSet outcomes =
+      read_lines(RecordKind::outcome, "{\"prompt\": \"p\", \"completion\": \"a\", \"label\": true}\n");
+  CHECK(examples_of<merit::OutcomeExample>(outcomes)[0].label == 1);
+
+  const RecordSet steps = read_lines(
+      RecordKind::steps, "{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"labels\": [1, -1]}\n");
+  CHECK(examples_of<merit::StepsExample>(steps)[0].labels.size() == 2);
+  CHECK(examples_of<merit::StepsExample>(steps)[0].labels[1]->bad == 1);
+  CHECK(steps.notes[0].texts == std::vector<std::string>{"a", "b"});
+
+  const RecordSet rollouts =
+      read_lines(RecordKind::rollout, "{\"prompt\": \"p\", \"completion\": \"ab\", \"reward\": 3}\n");
+  CHECK(examples_of<merit::RolloutExample>(rollouts)[0].returns == std::vector<double>{3, 3});
+}
+
+TEST_CASE("outcomes are cut into steps for a model that scores those, and other kinds are refused") {
+  const RecordSet steps = read_lines(
+      RecordKind::outcome, "{\"prompt\": \"p\", \"completion\": \"a\\nb\", \"label\": 1, \"weight\": 2}\n",
+      {.wants_steps = true});
+  CHECK(examples_of<merit::OutcomeExample>(steps)[0].sequence.step_ends.size() == 2);
+  CHECK(examples_of<merit::OutcomeExample>(steps)[0].weight == 2);
+  CHECK(
+      error_of<ConfigError>([] {
+        read_lines(RecordKind::preference, "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"b\"}\n",
+                   {.wants_steps = true});
+      }) ==
+      "the model scores steps, which records of the kind preference do not have; it is evaluated on those of: "
+      "steps, outcome");
+}
+
+TEST_CASE("what a set cannot be made of is one sentence") {
+  CHECK(contains(error_of<DataError>([] { read_lines(RecordKind::preference, ""); }),
+                 "records.jsonl: no record to use. Of 0 records"));
+  const std::string line = "{\"prompt\": \"p\", \"completion\": \"a\", \"label\": 1, \"topic\": 7}\n";
+  CHECK(
+      contains(error_of<DataError>([&] { read_lines(RecordKind::outcome, line, {.subset_field = "level"}); }),
+               "no record has the field 'level', which names the subsets to report by"));
+  CHECK(read_lines(RecordKind::outcome, line, {.subset_field = "topic"}).notes[0].subset == "7");
+  CHECK(
+      contains(error_of<DataError>([&] { read_lines(RecordKind::outcome, line, {.wants_features = true}); }),
+               "records.jsonl:1: found text or ids, expected feature vectors"));
+  const std::string vectors =
+      "{\"completion_features\": [1, 2], \"label\": 1}\n{\"completion_features\": [1], \"label\": 1}\n";
+  CHECK(contains(
+      error_of<DataError>([&] { read_lines(RecordKind::outcome, vectors, {.wants_features = true}); }),
+      "records.jsonl:2: found 1 features, expected 2 as in the records before"));
+  const std::string rated =
+      "{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"scores\": [[1, 2], [3, 4]]}\n";
+  CHECK(contains(error_of<DataError>([&] { read_lines(RecordKind::ratings, rated, {.attributes = 3}); }),
+                 "field 'scores': found ratings of 2 attributes, expected 3"));
+
+  const merit_test::TemporaryDirectory folder;
+  const std::string pipe = (folder / "pipe").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(error_of<DataError>([&] { merit::require_no_pipe({pipe}); }) ==
+        pipe + ": found a pipe, expected a file, as its records are read more than once");
+
+  const RecordSet tied = read_lines(
+      RecordKind::ranking, "{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"ranks\": [0, 0]}\n");
+  CHECK(contains(error_of<DataError>([&] { merit::require_preferences(tied, "to evaluate on"); }),
+                 "found 1 record that ties all completions, expected at least one in which one is better, to "
+                 "evaluate on"));
+}
+
+TEST_CASE("margins by name, and taken away") {
+  CHECK_FALSE(merit::ranking_margin("none", RecordKind::ranking));
+  CHECK(merit::ranking_margin("rating:0.5", RecordKind::ratings)(4, 2, 1) == doctest::Approx(1));
+  CHECK(merit::ranking_margin("strength:llama2_small", RecordKind::ranking)(0, 0, 3) == 1);
+  CHECK(contains(error_of<ConfigError>([] { merit::ranking_margin("rating:1", RecordKind::ranking); }),
+                 "records of the kind ranking have no ratings"));
+  CHECK(contains(
+      error_of<ConfigError>([] { merit::ranking_margin("rating:x", RecordKind::ratings); }),
+      "--margin is \"rating:x\", expected for records of the kind ratings one of: none, rating:SCALE"));
+  RecordSet set = read_lines(RecordKind::preference,
+                             "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"b\", \"margin\": 2}\n");
+  merit::remove_margins(set);
+  CHECK(examples_of<merit::PreferenceExample>(set)[0].margin == 0);
+}
+
+}  // namespace record_set_test

@@ -1,0 +1,198 @@
+// Runs: what they leave, going on after an interruption, the best model, an end that has come, foreign files.
+#include "merit/run/training_run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/temporary.hpp"
+#include "letter_model.hpp"
+#include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/io/file.hpp"
+#include "merit/model/reward_model.hpp"
+#include "merit/records/jsonl.hpp"
+#include "merit/run/training_choice.hpp"
+#include "merit/run/typed_model.hpp"
+#include "merit/train/checkpoint.hpp"
+
+namespace training_run_test {
+
+using merit::Index;
+using merit::RunResult;
+using merit::RunStart;
+using merit_test::contains;
+namespace fs = std::filesystem;
+
+using Model = merit::RewardModel<merit::AnyBackbone, merit::ScalarHead, merit::PairwiseLoss,
+                                 merit::EigenBackend<float>>;
+constexpr merit::BagOfTokens backbone{.vocabulary_size = 257, .width = 8};
+
+/// Pairs in which `better` is chosen over `worse`.
+merit::RecordSet pairs(int count, const std::string& better, const std::string& worse) {
+  std::string lines;
+  for (int i = 0; i < count; ++i) {
+    lines += "{\"prompt\": \"" + std::to_string(i) + "\", \"chosen\": \"" + better + "\", \"rejected\": \"" +
+             worse + "\"}\n";
+  }
+  return merit_test::read_lines(merit::RecordKind::preference, lines);
+}
+
+/// Remembers what it is told, and asks to stop after a step.
+class Listener final : public merit::RunListener {
+ public:
+  explicit Listener(Index stop_after = 0) : stop_after_(stop_after) {}
+
+  void remark(const std::string& sentence) override { remarks.push_back(sentence); }
+  void begin(const std::string& what, Index, Index) override { begun.push_back(what); }
+  void progress(Index done, const std::string&) override {
+    if (trains_ && done == stop_after_) stop = true;
+  }
+  void say(const std::string& line) override { lines.push_back(line); }
+  void training(bool goes_on) override { trains_ = goes_on; }
+
+  std::vector<std::string> remarks, begun, lines;
+  std::atomic<bool> stop = false;
+
+ private:
+  Index stop_after_;
+  bool trains_ = false;
+};
+
+struct Place {
+  merit_test::TemporaryDirectory temporary;
+  fs::path out = temporary / "model";
+  std::string metrics = (temporary / "model.metrics.jsonl").string();
+  merit::RecordSet train = pairs(8, "a", "b");
+  merit::RecordSet eval = pairs(3, "a", "b");
+  merit::RunOptions options{
+      .out = out,
+      .metrics = metrics,
+      .training = {.epochs = 2, .batch_size = 2, .schedule = {.peak = 0.1, .warmup = 0}}};
+
+  RunResult run(RunStart start, Listener& listener) {
+    merit::SavedModel saved;
+    saved.backbone = backbone;
+    saved.head = merit::ScalarHead{};
+    saved.tokenizer = merit::make_tokenizer("bytes");
+    const merit::AnyLoss loss = merit::PairwiseLoss{};
+    const merit::ModelCard card =
+        merit::training_card(saved, merit::RecordKind::preference, train.examples, "", "");
+    merit::TypedModel<Model> model({.backbone = {backbone}, .seed = 5});
+    options.stop = &listener.stop;
+    return merit::run_training(
+        model, {.start = start, .saved = saved, .loss = loss, .card = card, .train = train, .eval = &eval},
+        options, listener);
+  }
+  std::vector<merit::Json> events() const {
+    std::vector<merit::Json> list;
+    merit::JsonLinesReader reader{fs::path(metrics)};
+    while (const auto event = reader.next()) list.push_back(merit::Json::parse(event->dump()));
+    return list;
+  }
+  std::string weights() const { return merit::read_file(out / "model.safetensors"); }
+};
+
+TEST_CASE("a run leaves a model with its card, figures, and metrics of each event") {
+  Place place;
+  Listener listener;
+  const RunResult result = place.run(RunStart::fresh, listener);
+  CHECK_FALSE(result.interrupted);
+  CHECK(result.step == 8);
+  CHECK(result.steps == 8);
+  REQUIRE(result.evaluation);
+  CHECK(result.evaluation->pairs->accuracy.value == 1);
+  CHECK(result.card.reward_mean.has_value());
+  CHECK(result.json.at("evaluation").at("accuracy").at("value") == 1);
+  CHECK(result.json.at("train").at("kept") == 8);
+  CHECK_FALSE(merit::has_run(place.out));
+  CHECK(merit::read_model_card(place.out)->kind == "preference");
+  const auto events = place.events();
+  CHECK(events.front().at("event") == "start");
+  CHECK(events.front().at("parameters") == 257 * 8 + 8);
+  CHECK(events.back().at("event") == "end");
+  Index steps = 0;
+  for (const merit::Json& event : events) steps += event.at("event") == "step" ? 1 : 0;
+  CHECK(steps == 8);
+  CHECK(listener.begun == std::vector<std::string>{"training", "measuring rewards", "evaluating"});
+  CHECK(listener.remarks.empty());
+}
+
+TEST_CASE("a run that was stopped and goes on makes the same bytes, and each step's metrics once") {
+  Place whole, cut;
+  Listener quiet;
+  whole.run(RunStart::fresh, quiet);
+
+  Listener impatient(3);
+  const RunResult left = cut.run(RunStart::fresh, impatient);
+  CHECK(left.interrupted);
+  CHECK(left.step == 3);
+  CHECK_FALSE(left.evaluation);
+  CHECK(merit::has_run(cut.out));
+  Listener patient;
+  const RunResult result = cut.run(RunStart::interrupted, patient);
+  CHECK(patient.remarks == std::vector<std::string>{"going on after step 3 of 8"});
+  CHECK(result.totals.tokens == 8 * 2 * 3);  // of both parts: a prompt and two answers, twice each
+  CHECK(cut.weights() == whole.weights());
+  std::vector<Index> steps;
+  for (const merit::Json& event : cut.events()) {
+    if (event.at("event") == "step") steps.push_back(event.at("step").get<Index>());
+  }
+  CHECK(steps == std::vector<Index>{1, 2, 3, 4, 5, 6, 7, 8});
+}
+
+TEST_CASE("with patience the best model is saved, and nothing is left beside it") {
+  Place place;
+  place.eval = pairs(3, "b", "a");  // what is learned makes these worse
+  place.options.evaluate_every = 1;
+  place.options.patience = 2;
+  Listener listener;
+  const RunResult result = place.run(RunStart::fresh, listener);
+  CHECK(result.stopped_early);
+  REQUIRE(result.evaluation);
+  CHECK(result.evaluation->headline() == result.totals.best);
+  CHECK(result.totals.best_step + 2 == result.step);
+  CHECK(listener.lines.size() == result.step);
+  CHECK(contains(listener.lines.front(), "step 1: held-out accuracy"));
+  CHECK_FALSE(fs::exists(merit::best_directory(place.out)));
+}
+
+TEST_CASE("a run that has ended is evaluated and not trained") {
+  Place place;
+  Listener first, again;
+  place.run(RunStart::fresh, first);
+  const std::string weights = place.weights();
+  const RunResult result = place.run(RunStart::finished, again);
+  CHECK(again.remarks == std::vector<std::string>{"the run in " + place.out.string() +
+                                                  " has ended; nothing is left to train"});
+  CHECK(result.step == 0);
+  CHECK(result.evaluation->pairs->accuracy.value == 1);
+  CHECK(place.weights() == weights);
+  CHECK(place.events().back().at("event") == "end");
+}
+
+TEST_CASE("files of others are moved and not lost") {
+  Place place;
+  fs::create_directory(place.out);
+  merit_test::put(place.out / "merit.json", "{}");
+  merit_test::put(place.out / "diary.txt", "dear");
+  Listener listener;
+  place.run(RunStart::fresh, listener);
+  CHECK(merit::read_file(place.out.string() + ".others/diary.txt") == "dear");
+  REQUIRE(listener.remarks.size() == 1);
+  CHECK(listener.remarks[0] == "moved " + (place.out / "diary.txt").string() + ", which would be lost, to " +
+                                   place.out.string() + ".others/diary.txt");
+}
+
+TEST_CASE("a kept best model is known by its card") {
+  Place place;
+  Listener listener;
+  place.run(RunStart::fresh, listener);
+  CHECK_FALSE(merit::is_kept_best(place.out));
+  CHECK_FALSE(merit::is_kept_best(place.temporary / "nowhere"));
+}
+
+}  // namespace training_run_test
