@@ -16,6 +16,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -34,6 +35,9 @@ struct Simd {
   using Packet = typename Traits::type;
 
   static constexpr Index width = static_cast<Index>(Eigen::internal::unpacket_traits<Packet>::size);
+  /// Whether there are instructions that load and store some elements of a packet.
+  static constexpr bool masked = Eigen::internal::unpacket_traits<Packet>::masked_load_available &&
+                                 Eigen::internal::unpacket_traits<Packet>::masked_store_available;
   /// A register tile is tile_rows x panel: two packets wide, and as high as leaves room for the operands.
   static constexpr Index panel = 2 * width;
   static constexpr Index tile_rows = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 12 : 6;
@@ -132,20 +136,35 @@ struct PartLane {
   Index count;
   template <class Stored>
   Packet<T> load(const Stored* from) const {
-    alignas(64) T values[Simd<T>::width] = {};
-    for (Index i = 0; i < count; ++i) values[i] = number<T>(from[i]);
-    return Simd<T>::load(static_cast<const T*>(values));
+    if constexpr (Simd<T>::masked && std::is_same_v<Stored, T>) {
+      return Eigen::internal::ploadu<Packet<T>>(from, mask());
+    } else {
+      alignas(64) T values[Simd<T>::width] = {};
+      for (Index i = 0; i < count; ++i) values[i] = number<T>(from[i]);
+      return Simd<T>::load(static_cast<const T*>(values));
+    }
   }
   void store(T* to, const Packet<T>& value) const {
-    alignas(64) T values[Simd<T>::width];
-    Simd<T>::store(values, value);
-    for (Index i = 0; i < count; ++i) to[i] = values[i];
+    if constexpr (Simd<T>::masked) {
+      Eigen::internal::pstoreu(to, value, mask());
+    } else {
+      alignas(64) T values[Simd<T>::width];
+      Simd<T>::store(values, value);
+      for (Index i = 0; i < count; ++i) to[i] = values[i];
+    }
   }
   /// The value with zeros in place of the missing elements.
   Packet<T> kept(const Packet<T>& value) const {
     alignas(64) T values[Simd<T>::width] = {};
     store(values, value);
     return Simd<T>::load(static_cast<const T*>(values));
+  }
+
+ private:
+  /// A bit for each element.
+  auto mask() const {
+    using Bits = std::conditional_t<(Simd<T>::width > 8), std::uint16_t, std::uint8_t>;
+    return static_cast<Bits>((1u << count) - 1);
   }
 };
 
