@@ -86,6 +86,16 @@ void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, co
     __builtin_prefetch(to.out + i * to.stride, 1);
     __builtin_prefetch(to.out + i * to.stride + cols - 1, 1);
   }
+  // Rows are addressed in threes, by a pointer to the first and one distance, for there are not registers for
+  // a pointer to each; the empty instruction keeps the compiler from making that of it again.
+  constexpr Index base_count = (H + 2) / 3;
+  const T* bases[base_count] = {};
+  if (order == Order::rows) {
+    unroll<base_count>([&](auto i) __attribute__((always_inline)) {
+      bases[i] = a + i * 3 * lda;
+      asm("" : "+r"(bases[i]));
+    });
+  }
   for (Index k = 0; k < depth; ++k) {
     // Both come from the second-level cache or behind it, sooner than the processor would ask by itself.
     if (order == Order::columns) __builtin_prefetch(a + 16 * lda);
@@ -93,10 +103,14 @@ void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, co
     Packet<T> right[V];
     unroll<V>([&](auto j) __attribute__((always_inline)) { right[j] = S::load(b + j * width); });
     unroll<H>([&](auto i) __attribute__((always_inline)) {
-      const Packet<T> left = S::set(order == Order::rows ? a[i * lda] : a[i]);
+      const Packet<T> left = S::set(order == Order::rows ? bases[i / 3][i % 3 * lda] : a[i]);
       unroll<V>([&](auto j) __attribute__((always_inline)) { sums[i][j] = fma(left, right[j], sums[i][j]); });
     });
-    a += order == Order::rows ? 1 : lda;
+    if (order == Order::rows) {
+      unroll<base_count>([&](auto i) __attribute__((always_inline)) { ++bases[i]; });
+    } else {
+      a += lda;
+    }
     b += ldb;
   }
   // A whole tile without an epilogue, by far the most common, is stored without a question for each packet.
