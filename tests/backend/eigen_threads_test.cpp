@@ -17,7 +17,7 @@ TEST_CASE_TEMPLATE("products have the same bits with any number of threads", T, 
   };
   // Few rows, so that columns are divided; several blocks of k and of columns, the last ones smaller.
   for (const Shape shape :
-       {Shape{13, 132, 1541}, {30, 1100, 792}, {30, 323, 792}, {400, 70, 600}, {700, 300, 90}}) {
+       {Shape{13, 132, 1541}, {30, 3100, 792}, {30, 323, 792}, {400, 70, 600}, {700, 300, 90}}) {
     for (const Transpose flip_a : {Transpose::no, Transpose::yes}) {
       for (const Transpose flip_b : {Transpose::no, Transpose::yes}) {
         const auto values = [&](Index count) {

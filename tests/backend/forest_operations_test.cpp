@@ -209,6 +209,35 @@ TEST_CASE_TEMPLATE("attention over long runs is the masked softmax", B, MERIT_TE
   }
 }
 
+TEST_CASE_TEMPLATE(
+    "a long tree, taken in parts, has the gradient of the masked softmax on any number of threads", T, float,
+    double) {
+  // A tree of 1,200 tokens with two branches behind 700, and a short one; its queries are two parts.
+  std::vector<std::vector<Token>> sequences(2, std::vector<Token>(700, 1));
+  for (Index s = 0; s < 2; ++s) sequences[s].resize(950, static_cast<Token>(2 + s));
+  const std::vector<std::span<const Token>> spans(sequences.begin(), sequences.end());
+  const std::vector<Token> brief(30, 5);
+  const std::span<const Token> brief_span(brief);
+  ForestBuilder builder;
+  builder.add_tree(spans);
+  builder.add_tree({&brief_span, 1});
+  const Forest forest = builder.finish();
+  REQUIRE(detail::eigen::query_part(forest.view(), 0, 1).begin == 840);
+  REQUIRE(detail::eigen::query_part(forest.view(), 1, 1).begin == forest.token_count());
+  Rng rng(43);
+  for (const Ids& queries : {Ids{}, Ids{3, 699, 839, 840, 1199, 1229}}) {
+    const Attention attention{&forest, {3, 1, 5, 0.4}, queries};
+    const Numbers x = random_numbers(rng, attention.inputs());
+    const Numbers dy = random_numbers(rng, attention.q_size());
+    for (const Write write : {Write::assign, Write::add}) {
+      const Numbers expected = attention.template backward<Arbiter>(x, dy, write, 0.5);
+      const Numbers found = attention.template backward<EigenBackend<T>>(x, dy, write, 0.5);
+      CHECK(relative_error(found, expected) <= Tolerance<T>::gradient);
+      check_threads<T>([&]<class B>() { return attention.template backward<B>(x, dy, write, 0.5); });
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("attention agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
   Rng rng(32);
   ForestBuilder builder;

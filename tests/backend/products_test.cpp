@@ -194,6 +194,40 @@ TEST_CASE_TEMPLATE("products are right for sizes past any block", B, MERIT_TEST_
   check_product<B>({70, 130, 513, Transpose::yes, Transpose::no, Write::add, false, false}, rng);
 }
 
+TEST_CASE_TEMPLATE("one row times a matrix is right, past a block of k and in odd numbers of packets", B,
+                   MERIT_TEST_BACKENDS) {
+  Rng rng(30);
+  for (const Index n : {64, 208, 131}) {
+    for (const Write write : {Write::assign, Write::add}) {
+      check_product<B>({1, n, 801, Transpose::no, Transpose::no, write, true, true}, rng);
+      check_product<B>({1, n, 801, Transpose::no, Transpose::yes, write, true, true}, rng);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("a row times a matrix has the same bits alone and beside others", T, float, double) {
+  using B = EigenBackend<T>;
+  Rng rng(31);
+  const Index n = 208, k = 801;
+  const auto values = [&](Index count) {
+    const Numbers numbers = random_numbers(rng, count);
+    return std::vector<T>(numbers.begin(), numbers.end());
+  };
+  const std::vector<T> x = values(40 * k);
+  const std::vector<T> weight = values(k * n);
+  const auto product = [&](Index rows) {
+    typename B::Handle handle(B{.threads = 1});
+    std::vector<T> out(rows * n);
+    B::linear(handle, {.x = MatrixView<const T>{x.data(), rows, k},
+                       .weight = MatrixView<const T>{weight.data(), k, n},
+                       .out = MatrixView<T>{out.data(), rows, n}});
+    return out;
+  };
+  const std::vector<T> alone = product(1);
+  const std::vector<T> beside = product(40);
+  CHECK(std::equal(alone.begin(), alone.end(), beside.begin()));
+}
+
 TEST_CASE_TEMPLATE("an assigned product does not read its target", B, MERIT_TEST_BACKENDS) {
   Machine<B> m;
   const Array<B> a(m, 3, 4, 1.0), b(m, 4, 5, 1.0);

@@ -3,6 +3,10 @@
 
 #include "merit/merit.hpp"
 
+#if defined(MERIT_COMPILED) && defined(EIGEN_WORLD_VERSION)
+#error "with the library a unit includes no Eigen, whose functions depend on its flags"
+#endif
+
 int main() {
 #ifdef EIGEN_USE_BLAS
   const char* arithmetic = "BLAS";

@@ -49,6 +49,15 @@ struct TileTarget {
     if (residual != nullptr) tile.residual += row * residual_stride + col;
     return tile;
   }
+
+  /// The target of the given block of k: the first brings what is added once, the others add to it.
+  TileTarget of_step(Index step) const {
+    if (step == 0) return *this;
+    TileTarget later = *this;
+    later.add = true;
+    later.bias = later.residual = nullptr;
+    return later;
+  }
 };
 
 /// Stores one row of a tile.
@@ -72,22 +81,47 @@ void register_tile(Index depth, const T* a, Index lda, const T* b, Index ldb, co
   unroll<H>([&](auto i) __attribute__((always_inline)) {
     unroll<V>([&](auto j) __attribute__((always_inline)) { sums[i][j] = S::set(T{0}); });
   });
-  // What is there is added after the last k; it is fetched meanwhile.
-  if (to.add) {
-    for (Index i = 0; i < rows; ++i) {
-      __builtin_prefetch(to.out + i * to.stride, 1);
-      __builtin_prefetch(to.out + i * to.stride + cols - 1, 1);
-    }
+  // The place of the result is fetched meanwhile.
+  for (Index i = 0; i < rows; ++i) {
+    __builtin_prefetch(to.out + i * to.stride, 1);
+    __builtin_prefetch(to.out + i * to.stride + cols - 1, 1);
+  }
+  // Rows are addressed in threes, by a pointer to the first and one distance, for there are not registers for
+  // a pointer to each; the empty instruction keeps the compiler from making that of it again.
+  constexpr Index base_count = (H + 2) / 3;
+  const T* bases[base_count] = {};
+  if (order == Order::rows) {
+    unroll<base_count>([&](auto i) __attribute__((always_inline)) {
+      bases[i] = a + i * 3 * lda;
+      asm("" : "+r"(bases[i]));
+    });
   }
   for (Index k = 0; k < depth; ++k) {
+    // Both come from the second-level cache or behind it, sooner than the processor would ask by itself.
+    if (order == Order::columns) __builtin_prefetch(a + 16 * lda);
+    unroll<V>([&](auto j) __attribute__((always_inline)) { __builtin_prefetch(b + 8 * ldb + j * width); });
     Packet<T> right[V];
     unroll<V>([&](auto j) __attribute__((always_inline)) { right[j] = S::load(b + j * width); });
     unroll<H>([&](auto i) __attribute__((always_inline)) {
-      const Packet<T> left = S::set(order == Order::rows ? a[i * lda] : a[i]);
+      const Packet<T> left = S::set(order == Order::rows ? bases[i / 3][i % 3 * lda] : a[i]);
       unroll<V>([&](auto j) __attribute__((always_inline)) { sums[i][j] = fma(left, right[j], sums[i][j]); });
     });
-    a += order == Order::rows ? 1 : lda;
+    if (order == Order::rows) {
+      unroll<base_count>([&](auto i) __attribute__((always_inline)) { ++bases[i]; });
+    } else {
+      a += lda;
+    }
     b += ldb;
+  }
+  // A whole tile without an epilogue, by far the most common, is stored without a question for each packet.
+  if (rows == H && cols == V * width && to.bias == nullptr && to.residual == nullptr) {
+    unroll<H>([&](auto i) __attribute__((always_inline)) {
+      unroll<V>([&](auto j) __attribute__((always_inline)) {
+        T* const place = to.out + i * to.stride + j * width;
+        S::store(place, to.add ? add(sums[i][j], S::load(place)) : sums[i][j]);
+      });
+    });
+    return;
   }
   unroll<H>([&](auto i) __attribute__((always_inline)) {
     if (i >= rows) return;
@@ -154,21 +188,43 @@ void block_product(Index rows, Index cols, Index depth, const BlockOperands<T>& 
 template <class T>
 struct GemmSpace {
   // A block of the left operand (row_block x depth_block) stays in the second-level cache, while a panel of
-  // the right one (depth_block x panel) is read from the first or second, out of a block (depth_block x
-  // col_block) in the third.
+  // the right one (depth_block x panel) is read from the first or second, out of blocks (depth_block x
+  // columns, together at most depth_block x col_block) in the third. So the left operand is packed once where
+  // the product has no more than col_block columns.
   static constexpr Index depth_block = 1536 / sizeof(T);
   static constexpr Index row_block = 144;  // whole register tiles
-  static constexpr Index col_block = 1024;
+  static constexpr Index col_block = 3072;
   static_assert(row_block % Simd<T>::tile_rows == 0 && col_block % Simd<T>::panel == 0);
 
+  static constexpr Index left_block = aligned_count<T>(row_block * depth_block + packing_overrun<T>);
+  static constexpr Index right_block = depth_block * col_block;
+
   /// How many elements it is laid out in.
-  static Index size(Index threads) { return threads * row_block * depth_block + 2 * depth_block * col_block; }
+  static Index size(Index threads) { return threads * left_block + 2 * right_block; }
 
   GemmSpace(Index threads, T* working_space)
-      : left(working_space), right(working_space + threads * row_block * depth_block) {}
+      : left(working_space), right(working_space + threads * left_block) {}
 
   T* left;   // one block for each thread
   T* right;  // two blocks shared by all, filled in turn so that one barrier for each block is enough
+};
+
+/// A product's k in blocks of equal size, at most `largest`.
+struct DepthBlocks {
+  DepthBlocks(Index whole, Index largest)
+      : depth(whole),
+        count(std::max<Index>(1, (depth + largest - 1) / largest)),
+        step((depth + count - 1) / count) {}
+
+  struct Block {
+    Index begin, size;
+  };
+  Block operator[](Index i) const {
+    const Index begin = std::min(depth, i * step);
+    return {begin, std::min(step, depth - begin)};
+  }
+
+  Index depth, count, step;
 };
 
 /// out = op(a) · op(b) through packed blocks.
@@ -178,13 +234,12 @@ void blocked_product(const GemmSpace<T>& space, Index threads, Transpose transpo
                      Index cols, Index depth) {
   using Space = GemmSpace<T>;
   constexpr Index height = Simd<T>::tile_rows, panel = Simd<T>::panel;
-  const Index depth_blocks = std::max<Index>(1, (depth + Space::depth_block - 1) / Space::depth_block);
-  const Index depth_step = (depth + depth_blocks - 1) / depth_blocks;
+  const DepthBlocks blocks(depth, Space::depth_block);
   const bool a_transposed = transpose_a == Transpose::yes, b_transposed = transpose_b == Transpose::yes;
 
   // The left operand can be read where it lies; packing pays only where it is read for many columns, or where
   // its rows are pages apart and so compete for the same lines of the first-level cache.
-  const bool direct_left = cols <= 256 && a.stride * sizeof(T) % 4096 != 0;
+  const bool direct_left = cols <= 128 && a.stride * sizeof(T) % 4096 != 0;
   // The other way round: a right operand that lies in order is read in place if there are few rows to read it
   // for.
   const bool direct_right =
@@ -197,62 +252,75 @@ void blocked_product(const GemmSpace<T>& space, Index threads, Transpose transpo
     const bool by_rows = row_tiles >= 2 * team;
     const Index row_begin = by_rows ? row_tiles * id / team * height : 0;
     const Index row_end = by_rows ? std::min(rows, row_tiles * (id + 1) / team * height) : rows;
-    T* const left = space.left + id * Space::row_block * Space::depth_block;
+    T* const left = space.left + id * Space::left_block;
     Index turn = 0;
     for (Index j = 0; j < cols; j += Space::col_block) {
       const Index block_cols = std::min(Space::col_block, cols - j);
       const Index panels = (block_cols + panel - 1) / panel;
       const Index panel_begin = panels * id / team, panel_end = panels * (id + 1) / team;
-      for (Index step = 0; step < depth_blocks; ++step, turn ^= 1) {
-        const Index k = std::min(depth, step * depth_step);
-        const Index block_depth = std::min(depth_step, depth - k);
-        T* const right = space.right + turn * Space::depth_block * Space::col_block;
+      const Index first_panel = by_rows ? 0 : panel_begin, last_panel = by_rows ? panels : panel_end;
+      const Index first_col = first_panel * panel;
+      const Index part_cols = std::min(block_cols, last_panel * panel) - std::min(block_cols, first_col);
+      // As many blocks of k at a time as find room, so that the threads seldom wait for each other; in the
+      // second-level cache where each is read once for all rows.
+      const Index block_size = panels * panel * blocks.step;
+      const Index room = a_transposed ? Space::right_block / 4 : Space::right_block;
+      const Index group = std::max<Index>(1, room / std::max<Index>(1, block_size));
+      for (Index first_step = 0; first_step < blocks.count; first_step += group, turn ^= 1) {
+        const Index last_step = std::min(blocks.count, first_step + group);
+        T* const right = space.right + turn * Space::right_block;
         if (!direct_right && panel_begin < panel_end) {
           const Index col = j + panel_begin * panel;
           const Index count = std::min(cols, j + panel_end * panel) - col;
-          T* const to = right + panel_begin * panel * block_depth;
-          pack_right(b, b_transposed, k, col, block_depth, count, to);
+          for (Index step = first_step; step < last_step; ++step) {
+            const auto [k, block_depth] = blocks[step];
+            T* const to = right + (step - first_step) * block_size + panel_begin * panel * block_depth;
+            pack_right(b, b_transposed, k, col, block_depth, count, to);
+          }
         }
         // Also where each thread reads only the panels it packed itself: their places in the block change
         // with its size, so a thread must not be two steps ahead of another.
         if (team > 1) barrier();
-        const Index first_panel = by_rows ? 0 : panel_begin, last_panel = by_rows ? panels : panel_end;
-        const Index first_col = first_panel * panel;
-        const Index part_cols = std::min(block_cols, last_panel * panel) - first_col;
-        if (first_panel == last_panel) continue;
-        const T* const panels_begin =
-            direct_right ? right_data + k * b.stride + j + first_col : right + first_col * block_depth;
-        const Index ldb = direct_right ? b.stride : panel;
-        const Index panel_step = direct_right ? panel : panel * block_depth;
-        TileTarget<T> to = target;
-        if (step > 0) {
-          to.add = true;
-          to.bias = to.residual = nullptr;
-        }
-        for (Index i = row_begin; i < row_end; i += Space::row_block) {
-          const Index block_rows = std::min(Space::row_block, row_end - i);
+        if (part_cols == 0) continue;
+        const auto block = [&](Index i, Index step) {
+          const auto [k, block_depth] = blocks[step];
+          BlockOperands<T> operands{};
+          operands.b = direct_right ? right_data + k * b.stride + j + first_col
+                                    : right + (step - first_step) * block_size + first_col * block_depth;
+          operands.ldb = direct_right ? b.stride : panel;
+          operands.panel_step = direct_right ? panel : panel * block_depth;
+          const TileTarget<T> to = target.at(i, j + first_col).of_step(step);
           // The whole tiles of the block are read where they are, or all of it is packed.
+          const Index block_rows = std::min(Space::row_block, row_end - i);
           const Index direct_rows = direct_left ? block_rows / height * height : 0;
-          if (a_transposed) {
-            block_product<T, Order::columns>(direct_rows, part_cols, block_depth,
-                                             {a.row(k) + i, a.stride, height, panels_begin, ldb, panel_step},
-                                             to.at(i, j + first_col));
-          } else {
-            block_product<T, Order::rows>(
-                direct_rows, part_cols, block_depth,
-                {a.row(i) + k, a.stride, height * a.stride, panels_begin, ldb, panel_step},
-                to.at(i, j + first_col));
-          }
           const Index packed_rows = block_rows - direct_rows;
+          operands.lda = a.stride;
           if (a_transposed) {
-            pack_straight<height>(packed_rows, block_depth, a.row(k) + i + direct_rows, a.stride, left);
+            operands.a = a.row(k) + i;
+            operands.tile_step = height;
+            block_product<T, Order::columns>(direct_rows, part_cols, block_depth, operands, to);
+            pack_straight<height>(packed_rows, block_depth, operands.a + direct_rows, a.stride, left);
           } else {
+            operands.a = a.row(i) + k;
+            operands.tile_step = height * a.stride;
+            block_product<T, Order::rows>(direct_rows, part_cols, block_depth, operands, to);
             pack_transposed<height>(packed_rows, block_depth, a.row(i + direct_rows) + k, a.stride, left);
           }
-          block_product<T, Order::columns>(
-              block_rows - direct_rows, part_cols, block_depth,
-              {left, height, height * block_depth, panels_begin, ldb, panel_step},
-              to.at(i + direct_rows, j + first_col));
+          operands.a = left;
+          operands.lda = height;
+          operands.tile_step = height * block_depth;
+          block_product<T, Order::columns>(packed_rows, part_cols, block_depth, operands,
+                                           to.at(direct_rows, 0));
+        };
+        // What lies together of the left operand is read together: rows of it, or of its transpose.
+        if (a_transposed) {
+          for (Index step = first_step; step < last_step; ++step) {
+            for (Index i = row_begin; i < row_end; i += Space::row_block) block(i, step);
+          }
+        } else {
+          for (Index i = row_begin; i < row_end; i += Space::row_block) {
+            for (Index step = first_step; step < last_step; ++step) block(i, step);
+          }
         }
       }
     }
@@ -264,8 +332,7 @@ void blocked_product(const GemmSpace<T>& space, Index threads, Transpose transpo
 template <class T, class Stored>
 void dot_product(Index threads, MatrixView<const T> a, MatrixView<const Stored> b, const TileTarget<T>& to,
                  Index rows, Index cols, Index depth) {
-  const auto one = [&](Index i, Index j) {
-    T value = dot(depth, a.row(i), b.row(j));
+  const auto put = [&](Index i, Index j, T value) {
     if (to.bias != nullptr) value += to.bias[j];
     if (to.residual != nullptr) value += to.residual[i * to.residual_stride + j];
     T& place = to.out[i * to.stride + j];
@@ -275,16 +342,51 @@ void dot_product(Index threads, MatrixView<const T> a, MatrixView<const Stored> 
   if (rows >= cols) {
     parallel_ranges(threads, rows, 16, work, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
-        for (Index j = 0; j < cols; ++j) one(i, j);
+        for (Index j = 0; j < cols; ++j) put(i, j, dot(depth, a.row(i), b.row(j)));
       }
     });
   } else {
+    constexpr Index together = Simd<T>::many_registers ? 4 : 2;
     parallel_ranges(threads, cols, 16, work, [&](Index begin, Index end) {
-      for (Index j = begin; j < end; ++j) {
-        for (Index i = 0; i < rows; ++i) one(i, j);
+      Index j = begin;
+      for (; j + together <= end; j += together) {
+        for (Index i = 0; i < rows; ++i) {
+          T values[together];
+          dots<together>(depth, a.row(i), b.row(j), b.stride, values);
+          for (Index r = 0; r < together; ++r) put(i, j + r, values[r]);
+        }
+      }
+      for (; j < end; ++j) {
+        for (Index i = 0; i < rows; ++i) put(i, j, dot(depth, a.row(i), b.row(j)));
       }
     });
   }
+}
+
+/// One row times a matrix (depth, cols) that lies in order, cols in whole packets, read as it lies. Summed as
+/// blocked_product does.
+template <class T>
+void row_product(Index threads, const T* a, MatrixView<const T> b, const TileTarget<T>& target, Index cols,
+                 Index depth) {
+  constexpr Index width = Simd<T>::width, wide = 8;
+  const DepthBlocks blocks(depth, GemmSpace<T>::depth_block);
+  parallel_ranges(threads, cols, wide * width, cols * depth, [&](Index begin, Index end) {
+    for (Index j = begin; j < end; j += wide * width) {
+      for (Index step = 0; step < blocks.count; ++step) {
+        const auto [k, size] = blocks[step];
+        const TileTarget<T> to = target.at(0, j).of_step(step);
+        const T* const right = b.row(k) + j;
+        if (j + wide * width <= end) {
+          register_tile<T, 1, wide, Order::rows>(size, a + k, 0, right, b.stride, to, 1, wide * width);
+          continue;
+        }
+        for (Index rest = 0; j + rest < end; rest += width) {
+          register_tile<T, 1, 1, Order::rows>(size, a + k, 0, right + rest, b.stride, to.at(0, rest), 1,
+                                              width);
+        }
+      }
+    }
+  });
 }
 
 #ifdef EIGEN_USE_BLAS
@@ -338,6 +440,11 @@ void gemm(const GemmSpace<T>& space, Index threads, Transpose transpose_a, Matri
   if (transpose_a == Transpose::no && transpose_b == Transpose::yes && (out.rows <= few || out.cols <= few)) {
     return visit_stored(
         b, [&](auto stored) { dot_product<T>(threads, a, stored, to, out.rows, out.cols, depth); });
+  }
+  if (transpose_a == Transpose::no && transpose_b == Transpose::no && out.rows == 1 &&
+      b.dtype == dtype_of<T>() && out.cols % Simd<T>::width == 0) {
+    const MatrixView<const T> right{static_cast<const T*>(b.data), b.rows, b.cols, b.stride};
+    return row_product(threads, a.data, right, to, out.cols, depth);
   }
 #ifdef EIGEN_USE_BLAS
   if (b.dtype == dtype_of<T>()) {  // BLAS knows no other

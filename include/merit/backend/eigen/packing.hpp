@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
 
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/core/dtype.hpp"
@@ -12,33 +14,55 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::eigen {
 
-/// to = the transpose of a square of packets. `first` is its first row: the packet type is deduced from it,
-/// because g++ warns when a vector type is written as a template argument.
-template <class T, class P, class Stored>
+/// to = the transpose of a square of packets of which `rows` are there; the others count as zero. `first` is
+/// its first row: the packet type is deduced from it, because g++ warns when a vector type is written as a
+/// template argument.
+template <Index rows, class T, class P, class Stored>
 inline void transpose_square(const P& first, const Stored* from, Index stride, T* to, Index to_stride) {
   constexpr Index side = Simd<T>::width;
   Eigen::internal::PacketBlock<P, static_cast<int>(side)> block;
   block.packet[0] = first;
-  for (Index r = 1; r < side; ++r) block.packet[r] = Simd<T>::load(from + r * stride);
+  unroll<side - 1>([&](auto r) __attribute__((always_inline)) {
+    block.packet[r + 1] = r + 1 < rows ? Simd<T>::load(from + (r + 1) * stride) : Simd<T>::set(T{0});
+  });
   Eigen::internal::ptranspose(block);
   for (Index r = 0; r < side; ++r) Simd<T>::store(to + r * to_stride, block.packet[r]);
+}
+
+/// A block of packed tiles may be written this far past its end.
+template <class T>
+inline constexpr Index packing_overrun = Simd<T>::width;
+
+/// Columns [column, column + rows) of to (depth, unit) = the transpose of the rows from `column` on of from.
+/// Where they are fewer than a packet, what stands behind them in `to` is overwritten, too.
+template <Index unit, Index rows, class T, class Stored>
+void pack_transposed_rows(Index column, Index depth, const Stored* from, Index stride, T* to) {
+  constexpr Index side = Simd<T>::width;
+  from += column * stride;
+  to += column;
+  Index k = 0;
+  for (; k + side <= depth; k += side) {
+    transpose_square<rows>(Simd<T>::load(from + k), from + k, stride, to + k * unit, unit);
+  }
+  for (; k < depth; ++k) {
+    for (Index r = 0; r < rows; ++r) to[k * unit + r] = number<T>(from[r * stride + k]);
+  }
 }
 
 /// to (depth, unit) = the transpose of from (count <= unit, depth); missing columns become zero.
 template <Index unit, class T, class Stored>
 void pack_transposed_tile(Index count, Index depth, const Stored* from, Index stride, T* to) {
-  constexpr Index side = Simd<T>::width;
-  Index i = 0;
-  for (; i + side <= count; i += side) {
-    Index k = 0;
-    for (; k + side <= depth; k += side) {
-      const Stored* const corner = from + i * stride + k;
-      transpose_square<T>(Simd<T>::load(corner), corner, stride, to + k * unit + i, unit);
+  constexpr Index side = Simd<T>::width, rest = unit % side;
+  if (count == unit) {
+    // The last columns first: what they overwrite of the next row is written after them.
+    if constexpr (rest != 0) pack_transposed_rows<unit, rest>(unit - rest, depth, from, stride, to);
+    for (Index i = 0; i + side <= unit; i += side) {
+      pack_transposed_rows<unit, side>(i, depth, from, stride, to);
     }
-    for (; k < depth; ++k) {
-      for (Index r = 0; r < side; ++r) to[k * unit + i + r] = number<T>(from[(i + r) * stride + k]);
-    }
+    return;
   }
+  Index i = 0;
+  for (; i + side <= count; i += side) pack_transposed_rows<unit, side>(i, depth, from, stride, to);
   for (; i < count; ++i) {
     for (Index k = 0; k < depth; ++k) to[k * unit + i] = number<T>(from[i * stride + k]);
   }
@@ -55,7 +79,11 @@ void pack_straight(Index count, Index depth, const Stored* from, Index stride, T
   for (Index k = 0; k < depth; ++k, from += stride, to += unit) {
     T* tile = to;
     for (Index i = 0; i < whole; i += unit, tile += unit * depth) {
-      for (Index j = 0; j < unit; ++j) tile[j] = number<T>(from[i + j]);
+      if constexpr (std::is_same_v<T, Stored>) {
+        std::memcpy(tile, from + i, unit * sizeof(T));  // g++ makes no vector instructions of the loop
+      } else {
+        for (Index j = 0; j < unit; ++j) tile[j] = number<T>(from[i + j]);
+      }
     }
     if (whole == count) continue;
     for (Index j = 0; j < unit; ++j) tile[j] = whole + j < count ? number<T>(from[whole + j]) : T{0};

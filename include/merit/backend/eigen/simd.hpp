@@ -16,6 +16,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -34,9 +35,13 @@ struct Simd {
   using Packet = typename Traits::type;
 
   static constexpr Index width = static_cast<Index>(Eigen::internal::unpacket_traits<Packet>::size);
+  /// Whether there are instructions that load and store some elements of a packet.
+  static constexpr bool masked = Eigen::internal::unpacket_traits<Packet>::masked_load_available &&
+                                 Eigen::internal::unpacket_traits<Packet>::masked_store_available;
   /// A register tile is tile_rows x panel: two packets wide, and as high as leaves room for the operands.
   static constexpr Index panel = 2 * width;
-  static constexpr Index tile_rows = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 12 : 6;
+  static constexpr bool many_registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32;
+  static constexpr Index tile_rows = many_registers ? 12 : 6;
 
   static Packet set(T value) { return Eigen::internal::pset1<Packet>(value); }
   static Packet load(const T* from) { return Eigen::internal::ploadu<Packet>(from); }
@@ -132,20 +137,35 @@ struct PartLane {
   Index count;
   template <class Stored>
   Packet<T> load(const Stored* from) const {
-    alignas(64) T values[Simd<T>::width] = {};
-    for (Index i = 0; i < count; ++i) values[i] = number<T>(from[i]);
-    return Simd<T>::load(static_cast<const T*>(values));
+    if constexpr (Simd<T>::masked && std::is_same_v<Stored, T>) {
+      return Eigen::internal::ploadu<Packet<T>>(from, mask());
+    } else {
+      alignas(64) T values[Simd<T>::width] = {};
+      for (Index i = 0; i < count; ++i) values[i] = number<T>(from[i]);
+      return Simd<T>::load(static_cast<const T*>(values));
+    }
   }
   void store(T* to, const Packet<T>& value) const {
-    alignas(64) T values[Simd<T>::width];
-    Simd<T>::store(values, value);
-    for (Index i = 0; i < count; ++i) to[i] = values[i];
+    if constexpr (Simd<T>::masked) {
+      Eigen::internal::pstoreu(to, value, mask());
+    } else {
+      alignas(64) T values[Simd<T>::width];
+      Simd<T>::store(values, value);
+      for (Index i = 0; i < count; ++i) to[i] = values[i];
+    }
   }
   /// The value with zeros in place of the missing elements.
   Packet<T> kept(const Packet<T>& value) const {
     alignas(64) T values[Simd<T>::width] = {};
     store(values, value);
     return Simd<T>::load(static_cast<const T*>(values));
+  }
+
+ private:
+  /// A bit for each element.
+  auto mask() const {
+    using Bits = std::conditional_t<(Simd<T>::width > 8), std::uint16_t, std::uint8_t>;
+    return static_cast<Bits>((1u << count) - 1);
   }
 };
 
@@ -173,24 +193,6 @@ inline T sweep_total(Index n, F&& f) {
   return total<T>(sum);
 }
 
-/// a · b
-template <class T, class Stored>
-inline T dot(Index n, const T* a, const Stored* b) {
-  constexpr Index width = Simd<T>::width;
-  using S = Simd<T>;
-  // Four sums, so that one multiplication need not wait for the one before it.
-  Packet<T> sum0 = S::set(T{0}), sum1 = sum0, sum2 = sum0, sum3 = sum0;
-  Index i = 0;
-  for (; i + 4 * width <= n; i += 4 * width) {
-    sum0 = fma(S::load(a + i), S::load(b + i), sum0);
-    sum1 = fma(S::load(a + i + width), S::load(b + i + width), sum1);
-    sum2 = fma(S::load(a + i + 2 * width), S::load(b + i + 2 * width), sum2);
-    sum3 = fma(S::load(a + i + 3 * width), S::load(b + i + 3 * width), sum3);
-  }
-  sweep<T>(n - i, [&](Index j, auto lane) { sum0 = fma(lane.load(a + i + j), lane.load(b + i + j), sum0); });
-  return total<T>(add(add(sum0, sum1), add(sum2, sum3)));
-}
-
 /// Calls f(std::integral_constant<Index, i>) for i = 0 .. n-1, unrolled by the compiler at any optimisation
 /// level.
 template <Index n, class F>
@@ -199,6 +201,45 @@ __attribute__((always_inline)) inline void unroll(F&& f) {
     (f(std::integral_constant<Index, i>{}), ...);
   }
   (std::make_index_sequence<n>{});
+}
+
+/// out[r] = a · row r of b, for rows that are read together; each is summed in the same order whatever `rows`.
+template <Index rows, class T, class Stored>
+inline void dots(Index n, const T* a, const Stored* b, Index stride, T* out) {
+  using S = Simd<T>;
+  constexpr Index width = S::width;
+  // Four sums a row, so that one multiplication need not wait for the one before it.
+  constexpr Index lanes = 4;
+  Packet<T> sums[rows][lanes];
+  unroll<rows>([&](auto r) __attribute__((always_inline)) {
+    unroll<lanes>([&](auto l) __attribute__((always_inline)) { sums[r][l] = S::set(T{0}); });
+  });
+  Index i = 0;
+  for (; i + lanes * width <= n; i += lanes * width) {
+    unroll<lanes>([&](auto l) __attribute__((always_inline)) {
+      const Packet<T> left = S::load(a + i + l * width);
+      unroll<rows>([&](auto r) __attribute__((always_inline)) {
+        sums[r][l] = fma(left, S::load(b + r * stride + i + l * width), sums[r][l]);
+      });
+    });
+  }
+  sweep<T>(n - i, [&](Index j, auto lane) {
+    const Packet<T> left = lane.load(a + i + j);
+    unroll<rows>([&](auto r) __attribute__((always_inline)) {
+      sums[r][0] = fma(left, lane.load(b + r * stride + i + j), sums[r][0]);
+    });
+  });
+  unroll<rows>([&](auto r) __attribute__((always_inline)) {
+    out[r] = total<T>(add(add(sums[r][0], sums[r][1]), add(sums[r][2], sums[r][3])));
+  });
+}
+
+/// a · b
+template <class T, class Stored>
+inline T dot(Index n, const T* a, const Stored* b) {
+  T result;
+  dots<1>(n, a, b, 0, &result);
+  return result;
 }
 
 }  // namespace detail::eigen
