@@ -10,7 +10,6 @@
 #include "merit/run/read_model_text.hpp"
 #include "merit/run/record_set.hpp"
 #include "merit/run/training_choice.hpp"
-#include "merit/tokens/record_files.hpp"
 #include "open_flags.hpp"
 #include "train_options.hpp"
 
@@ -217,9 +216,7 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
   // Steps are labelled good or bad, or neutral too: that decides the usual head.
   merit::StepScale scale = merit::step_scale_from_name(o.step_scale);
   if (choice.kind == merit::RecordKind::steps && scale == merit::StepScale::automatic) {
-    merit::require_no_pipe(o.train);
-    std::vector<std::filesystem::path> paths(o.train.begin(), o.train.end());
-    scale = merit::detect_step_scale(paths);
+    scale = merit::step_scale_in(o.train);
   }
   std::string usual_head = scale == merit::StepScale::ternary ? "step_ternary" : "";
   std::optional<merit::SavedModel> from;
@@ -253,9 +250,7 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
   if (changed) {
     merit::Index attributes = 1;
     if (choice.kind == merit::RecordKind::ratings && head_name == "attributes") {
-      merit::require_no_pipe(o.train);
-      merit::RatingsReader reader{std::filesystem::path(o.train.front())};
-      if (const auto record = reader.next()) attributes = record->attributes;
+      attributes = merit::attributes_in(o.train.front());
     }
     set_head(o, given, merit::compares(choice.loss), *choice.model.tokenizer, attributes, head);
   }

@@ -125,6 +125,18 @@ TEST_CASE("what a set cannot be made of is one sentence") {
                  "evaluate on"));
 }
 
+TEST_CASE("what the first records of files say") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string file = (folder / "f.jsonl").string();
+  merit_test::put(file,
+                  "{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"scores\": [[1, 2], [3, 4]]}\n");
+  CHECK(merit::attributes_in(file) == 2);
+  merit_test::put(file, "{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"labels\": [1, -1]}\n");
+  CHECK(merit::step_scale_in({file}) == merit::StepScale::ternary);
+  merit_test::put(file, "{\"completion_features\": [1, 2, 3], \"label\": 1}\n");
+  CHECK(merit::feature_width_in(file, RecordKind::outcome) == 3);
+}
+
 TEST_CASE("margins by name, and taken away") {
   CHECK_FALSE(merit::ranking_margin("none", RecordKind::ranking));
   CHECK(merit::ranking_margin("rating:0.5", RecordKind::ratings)(4, 2, 1) == doctest::Approx(1));

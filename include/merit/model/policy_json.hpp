@@ -108,7 +108,8 @@ void read_value(const Json& json, const std::string& where, const std::string& f
 /// says.
 template <class Policy>
 void read_settings(const Json& json, const std::string& where, Policy& policy) {
-  for (const auto& [name, value] : detail::constants_of(policy).items()) {
+  const Json constants = detail::constants_of(policy);  // which must outlive its items
+  for (const auto& [name, value] : constants.items()) {
     if (json.contains(name) && json[name] != value) {
       throw DataError(detail::concat(where, ": field ", detail::quote(name), " is ", json[name].dump(),
                                      ", expected ", value.dump(), ", what a ", Policy::name(), " has"));

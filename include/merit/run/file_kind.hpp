@@ -1,20 +1,13 @@
 // What files are, by their first record: records of a kind, or a published benchmark.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "merit/benchmarks/benchmark_files.hpp"
 #include "merit/core/enum_names.hpp"
-#include "merit/core/error.hpp"
-#include "merit/io/json.hpp"
-#include "merit/records/jsonl.hpp"
 #include "merit/run/kind_names.hpp"
-#include "merit/run/record_set.hpp"
-#include "merit/tokens/record_files.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -30,52 +23,15 @@ struct FileKind {
   }
 };
 
-namespace detail {
-
-/// The first object of a file: of JSON lines, or of a table as benchmarks are published.
-inline Json first_object(const std::string& file) {
-  const std::filesystem::path path(file);
-  std::optional<std::string> error;
-  try {
-    JsonLinesReader reader(path);
-    auto object = reader.next();
-    if (!object) throw DataError(file + ": there is no record");
-    return *std::move(object);
-  } catch (const DataError& found) {
-    error = found.what();
-  }
-  try {
-    return read_benchmark_rows(path).at(0).object;
-  } catch (const DataError&) {
-    throw DataError(*error);  // about the first line, which says more than about the whole
-  }
-}
-
-}  // namespace detail
-
 /// What the first record of a file is. Throws DataError for one of no kind.
-inline FileKind kind_of_file(const std::string& file) {
-  const Json object = detail::first_object(file);
-  if (const auto layout = detect_benchmark(object)) return {layout, RecordKind::preference};
-  if (const auto kind = kind_of(object)) return {std::nullopt, *kind};
-  throw DataError(
-      file +
-      ": found a first record of no kind, expected one of: preference, ranking, ratings, outcome, "
-      "steps, value, judge; or one of the layouts " +
-      list_of_names<BenchmarkLayout>());
-}
+FileKind kind_of_file(const std::string& file);
 
 /// The same of several files, which must be alike.
-inline FileKind kind_of_files(const std::vector<std::string>& files) {
-  require_no_pipe(files);
-  const FileKind what = kind_of_file(files.at(0));
-  for (const std::string& file : files) {
-    if (const FileKind other = kind_of_file(file); !(other == what)) {
-      throw DataError(file + ": found " + other.text() + ", expected " + what.text() + " as in " + files[0]);
-    }
-  }
-  return what;
-}
+FileKind kind_of_files(const std::vector<std::string>& files);
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED)
+#include "merit/run/file_kind_body.hpp"
+#endif

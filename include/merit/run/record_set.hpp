@@ -35,7 +35,7 @@ struct RecordSet {
 /// How records are read for a model.
 struct RecordSetOptions {
   RecordKind kind = RecordKind::preference;
-  TokenizeOptions tokenize;
+  TokenizeOptions tokenize = {};
   bool wants_features = false;
   bool wants_steps = false;  // the model scores steps: completions are split at its separator
   bool notes = false;
@@ -64,6 +64,12 @@ void join_conversations(RecordSet& set);
 
 /// The width of the vectors in the first record of a file, which must have some.
 Index feature_width_in(const std::string& file, RecordKind kind);
+
+/// How many ratings the first record of a file of ratings gives each completion; 1 where there is none.
+Index attributes_in(const std::string& file);
+
+/// What numbers among the step labels of these files mean.
+StepScale step_scale_in(const std::vector<std::string>& files);
 
 /// A string, or a conversation as text.
 std::string plain_text(const std::optional<TextOrMessages>& text);

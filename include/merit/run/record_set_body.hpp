@@ -158,9 +158,7 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
                       " do not have; it is evaluated on those of: steps, outcome");
   }
   if (options.kind == RecordKind::steps && options.tokenize.step_scale == StepScale::automatic) {
-    require_no_pipe(files);
-    std::vector<std::filesystem::path> paths(files.begin(), files.end());
-    options.tokenize.step_scale = detect_step_scale(paths);
+    options.tokenize.step_scale = step_scale_in(files);
   }
   Index width = 0;
   detail::record_set::with_record(options.kind, [&]<class Record>(Record) {
@@ -230,6 +228,19 @@ MERIT_INLINE Index feature_width_in(const std::string& file, RecordKind kind) {
     check_form(record->form, true, record->source);
     return detail::feature_width(*record);
   });
+}
+
+MERIT_INLINE Index attributes_in(const std::string& file) {
+  require_no_pipe({file});
+  RatingsReader reader{std::filesystem::path(file)};
+  const auto record = reader.next();
+  return record ? record->attributes : 1;
+}
+
+MERIT_INLINE StepScale step_scale_in(const std::vector<std::string>& files) {
+  require_no_pipe(files);
+  const std::vector<std::filesystem::path> paths(files.begin(), files.end());
+  return detect_step_scale(paths);
 }
 
 MERIT_INLINE std::string plain_text(const std::optional<TextOrMessages>& text) {

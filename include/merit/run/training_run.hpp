@@ -21,8 +21,8 @@ inline namespace MERIT_ABI {
 
 /// What a run does, beside how its steps are made.
 struct RunOptions {
-  std::filesystem::path out;  // the model's folder, which is replaced; until the run ends also its state
-  std::string metrics;        // file of JSON lines, one an event
+  std::filesystem::path out = {};  // the model's folder, which is replaced; until the run ends also its state
+  std::string metrics = {};        // file of JSON lines, one an event
   std::filesystem::path from = {};  // a checkpoint whose weights it starts with; empty: the model's own
   std::string note = {};            // told once those weights are there; empty: nothing
   TrainOptions training = {};
