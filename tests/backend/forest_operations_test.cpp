@@ -6,6 +6,7 @@
 #include "backend/backends.hpp"
 #include "backend/threads.hpp"
 #include "backend/witness.hpp"
+#include "merit/backend/eigen/attention.hpp"
 #include "merit/forest/forest.hpp"
 #include "merit/testing/random_forest.hpp"
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "merit/forest/reading_rule.hpp"
-#include "merit/text/byte_tokenizer.hpp"
-#include "merit/text/message.hpp"
+#include "merit/templates/message.hpp"
+#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
 #include "merit/tokens/tokenize_pairs.hpp"
 #include "merit/tokens/tokenize_rankings.hpp"
