@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "merit/merit.hpp"
+#include "merit/tokens/tokenize.hpp"
 
 int main() {
   const std::vector<merit::PreferenceRecord> mine = {

@@ -48,6 +48,5 @@
 #include "merit/puzzle/embedded_task.hpp"
 #include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokenizer/word_tokenizer.hpp"
-#include "merit/tokens/tokenize.hpp"
 #include "merit/train/progress.hpp"
 #include "merit/train/trainer.hpp"

@@ -197,7 +197,7 @@ TEST_CASE_TEMPLATE("products are right for sizes past any block", B, MERIT_TEST_
 TEST_CASE_TEMPLATE("one row times a matrix is right, past a block of k and in odd numbers of packets", B,
                    MERIT_TEST_BACKENDS) {
   Rng rng(30);
-  for (const Index n : {64, 208, 131}) {
+  for (const Index n : {Index{64}, Index{208}, Index{131}}) {
     for (const Write write : {Write::assign, Write::add}) {
       check_product<B>({1, n, 801, Transpose::no, Transpose::no, write, true, true}, rng);
       check_product<B>({1, n, 801, Transpose::no, Transpose::yes, write, true, true}, rng);

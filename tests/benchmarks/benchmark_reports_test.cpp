@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "eval/stored_reports.hpp"
 #include "merit/benchmarks/benchmark_scores.hpp"
-#include "stored_reports.hpp"
 
 namespace benchmark_reports_test {
 

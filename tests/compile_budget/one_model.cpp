@@ -1,4 +1,4 @@
-// budget: 14 x yardstick, 600 MB
+// budget: 14 x yardstick, 650 MB
 // A unit that holds one model and trains it.
 #include <span>
 

@@ -43,7 +43,7 @@ std::string show(const std::vector<RankingExample>& examples) {
       const merit::Sequence& s = group.completions[0];
       text += &group == &e.groups[0] ? "" : " ";
       text.append(s.tokens.begin(), s.tokens.begin() + static_cast<std::ptrdiff_t>(s.completion_begin));
-      text += merit::detail::concat(':', group.weight);
+      text += merit::concat(':', group.weight);
     }
   }
   return text;

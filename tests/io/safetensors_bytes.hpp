@@ -33,8 +33,7 @@ inline std::string file_of(std::string_view header, std::string_view data) {
 inline std::string file_of_x(std::string_view dtype, std::string_view shape, std::string_view offsets,
                              std::string_view data) {
   return file_of(
-      detail::concat(R"({"x":{"dtype":)", dtype, R"(,"shape":)", shape, R"(,"data_offsets":)", offsets, "}}"),
-      data);
+      concat(R"({"x":{"dtype":)", dtype, R"(,"shape":)", shape, R"(,"data_offsets":)", offsets, "}}"), data);
 }
 
 inline std::vector<double> random_numbers(Index count, std::uint64_t seed) {

@@ -185,8 +185,8 @@ TEST_CASE("malformed files are errors that name the file and the cause") {
   const std::string data(16, '\1');
   const std::string one = R"("shape":[4],"data_offsets":[0,16])";
   const auto two = [&](std::string_view a, std::string_view b) {
-    return file_of(detail::concat(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":)", a,
-                                  R"(},"b":{"dtype":"F32","shape":[2],"data_offsets":)", b, "}}"),
+    return file_of(concat(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":)", a,
+                          R"(},"b":{"dtype":"F32","shape":[2],"data_offsets":)", b, "}}"),
                    data);
   };
   const std::string good = file_of_x("\"F32\"", "[4]", "[0,16]", data);

@@ -121,7 +121,7 @@ GgufBytes as_gguf(const Model& model, const std::string& kind) {
   if (llama.unembedding && !llama.tied_embedding) add("output.weight", "lm_head.weight");
   add("cls.output.weight", "score.weight");
   for (Index i = 0; i < llama.layers; ++i) {
-    const std::string ours = detail::concat("blk.", i, "."), theirs = detail::concat("model.layers.", i, ".");
+    const std::string ours = concat("blk.", i, "."), theirs = concat("model.layers.", i, ".");
     add(ours + "attn_norm.weight", theirs + "input_layernorm.weight");
     add(ours + "ffn_norm.weight", theirs + "post_attention_layernorm.weight");
     for (const char* part : {"q", "k", "v"}) {

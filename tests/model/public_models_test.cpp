@@ -146,7 +146,7 @@ TEST_CASE("stories260K tells its story word for word") {
     for (Index i = 0; i < llama.layers; ++i) {
       std::vector<float> weight = file.floats(rows * cols);
       if (rotated) weight = split_in_halves(weight, llama.head_width(), cols);
-      set_parameter(model, detail::concat("model.layers.", i, ".", name, ".weight"), weight);
+      set_parameter(model, concat("model.layers.", i, ".", name, ".weight"), weight);
     }
   };
   each_layer("input_layernorm", 1, d);

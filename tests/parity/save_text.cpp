@@ -17,8 +17,7 @@ int main(int argc, char** argv) {
         from.extension() == ".gguf" ? std::optional(merit::text_files_of_gguf(merit::GgufFile(from)))
                                     : merit::read_text_files(from);
     if (!text) {
-      throw merit::DataError(
-          merit::detail::concat(from.string(), ": found none of ", merit::text_files_looked_for));
+      throw merit::DataError(merit::concat(from.string(), ": found none of ", merit::text_files_looked_for));
     }
     for (const std::string& name : merit::save_text_files(*text, argv[2])) std::printf("%s\n", name.c_str());
   } catch (const std::exception& error) {

@@ -61,7 +61,7 @@ void run(const std::filesystem::path& path, Backbone backbone, Index words) {
   const Index vocabulary = backbone.vocabulary_size;
   std::string line;
   for (Index number = 1; std::getline(std::cin, line); ++number) {
-    const std::string where = detail::concat("line ", number);
+    const std::string where = concat("line ", number);
     auto tokens = detail::JsonReader<std::vector<Token>>::read(parse_json(line, where), where, "ids");
     Json out = {{"log_probs", Json::array()}, {"greedy", Json::array()}};
     std::span<const float> logits = logits_of(model, tokens);

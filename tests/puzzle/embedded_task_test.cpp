@@ -183,7 +183,7 @@ TEST_CASE("what is right under one rule is wrong under the others") {
   const std::string text = "13|24\n123|4\n1234|\nA: 1234\n";
   CHECK(check_embedded_solution("Q: sort 1324 up\n", text).correct);
   for (const char* rule : {"down", "even first", "odd first"}) {
-    CHECK(!check_embedded_solution(detail::concat("Q: sort 1324 ", rule, "\n"), text).correct);
+    CHECK(!check_embedded_solution(concat("Q: sort 1324 ", rule, "\n"), text).correct);
   }
 }
 

@@ -249,7 +249,7 @@ TEST_CASE("bytes that a byte-level vocabulary lacks") {
     std::vector<merit::TokenSpan> spans;
     tokenizer.encode(text, spans);
     std::string all;
-    for (const auto& span : spans) all += merit::detail::concat(span.id, ':', span.begin, '-', span.end, ' ');
+    for (const auto& span : spans) all += merit::concat(span.id, ':', span.begin, '-', span.end, ' ');
     return all;
   };
   CHECK(shown("\x04]\x1b") == "0:0-1 1:0-2 ");

@@ -61,7 +61,7 @@ inline std::string show(const std::vector<std::optional<StepLabel>>& labels) {
     } else if (*label == StepLabel{0, 0, 1}) {
       text += '+';
     } else {
-      text += merit::detail::concat('(', label->bad, ' ', label->neutral, ' ', label->good, ')');
+      text += merit::concat('(', label->bad, ' ', label->neutral, ' ', label->good, ')');
     }
   }
   return text;

@@ -38,8 +38,8 @@ class Features::Bound {
     const MatrixView<const float, typename B::Space> features = forest.features;  // (R, d)
     detail::check_extent("features", "the number of vectors", features.rows, forest.row_count());
     if (features.cols != settings_.width) {
-      throw DataError(detail::concat("a feature vector has ", features.cols, " numbers, expected ",
-                                     settings_.width, ", the model's width"));
+      throw DataError(concat("a feature vector has ", features.cols, " numbers, expected ", settings_.width,
+                             ", the model's width"));
     }
     const Var out = tape.make(features.rows, features.cols, false);
     B::gather_rows(tape.handle(), features, {}, Write::assign, tape.value(out));  // all rows, converted

@@ -63,11 +63,11 @@ struct Gpt2 {
     size_product(4, hidden_size, "gpt2: four times hidden_size");
     if (hidden_size % heads != 0) {
       throw ConfigError(
-          detail::concat("gpt2: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
+          concat("gpt2: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
     }
     if (frozen_layers > layers) {
       throw ConfigError(
-          detail::concat("gpt2: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
+          concat("gpt2: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
     }
   }
 
@@ -100,7 +100,7 @@ class Gpt2::Bound {
                                      false,
                                      train_embedding});
     for (Index i = 0; i < settings.layers; ++i) {
-      const std::string at = detail::concat("transformer.h.", i, ".");
+      const std::string at = concat("transformer.h.", i, ".");
       const bool train = i >= settings.frozen_layers;
       const auto weight = [&](const char* name, Index in, Index out, double scale) {
         Init init = initial_weight(settings.init_deviation, in);

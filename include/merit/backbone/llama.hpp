@@ -83,31 +83,30 @@ struct Llama {
   void validate() const {
     check_fields(*this);
     if (heads % kv_heads != 0) {
-      throw ConfigError(
-          detail::concat("llama: kv_heads is ", kv_heads, ", expected a divisor of heads, ", heads));
+      throw ConfigError(concat("llama: kv_heads is ", kv_heads, ", expected a divisor of heads, ", heads));
     }
     if (head_dim == 0 && hidden_size % heads != 0) {
       throw ConfigError(
-          detail::concat("llama: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
+          concat("llama: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
     }
     constexpr Index widest = 65536;
     if (head_width() > widest) {
-      throw ConfigError(detail::concat("llama: head_dim is ", head_width(), ", expected at most ", widest));
+      throw ConfigError(concat("llama: head_dim is ", head_width(), ", expected at most ", widest));
     }
     size_product(heads, head_width(), "llama: heads times head_dim");
     if (head_width() % 2 != 0) {
-      throw ConfigError(detail::concat("llama: head_dim is ", head_width(),
-                                       ", expected an even number for rotary positions"));
+      throw ConfigError(
+          concat("llama: head_dim is ", head_width(), ", expected an even number for rotary positions"));
     }
     if (!(rope_scaling.factor >= 1)) {
       throw ConfigError(
-          detail::concat("llama: rope_scaling.factor is ", rope_scaling.factor, ", expected at least 1"));
+          concat("llama: rope_scaling.factor is ", rope_scaling.factor, ", expected at least 1"));
     }
     detail::check_finite("llama: rope_scaling.factor", rope_scaling.factor);
     validate_rope_scaling();
     if (frozen_layers > layers) {
       throw ConfigError(
-          detail::concat("llama: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
+          concat("llama: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
     }
   }
 
@@ -119,14 +118,12 @@ struct Llama {
     const RotaryScaling& scaling = rope_scaling;
     const auto above = [](const char* field, double value, double bound) {
       if (!(value > bound && std::isfinite(value))) {
-        throw ConfigError(
-            detail::concat("llama: ", field, " is ", value, ", expected a number above ", bound));
+        throw ConfigError(concat("llama: ", field, " is ", value, ", expected a number above ", bound));
       }
     };
     if (const std::string_view field = unused_field(scaling); !field.empty()) {
-      throw ConfigError(detail::concat("llama: rope_scaling.", field,
-                                       " is not as by default, expected it so: ", "the kind ",
-                                       name_of(scaling.kind), " does not use it"));
+      throw ConfigError(concat("llama: rope_scaling.", field, " is not as by default, expected it so: ",
+                               "the kind ", name_of(scaling.kind), " does not use it"));
     }
     if (scaling.kind == Kind::dynamic && max_positions == 0) {
       throw ConfigError("llama: max_positions is 0, expected at least 1 for dynamic rope_scaling");
@@ -134,8 +131,8 @@ struct Llama {
     if (scaling.kind == Kind::llama3 || scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
       above("rope_scaling.original_positions", scaling.original_positions, 1);
       if (scaling.original_positions != std::floor(scaling.original_positions)) {
-        throw ConfigError(detail::concat("llama: rope_scaling.original_positions is ",
-                                         scaling.original_positions, ", expected a whole number"));
+        throw ConfigError(concat("llama: rope_scaling.original_positions is ", scaling.original_positions,
+                                 ", expected a whole number"));
       }
     }
     if (scaling.kind == Kind::llama3) {
@@ -147,8 +144,8 @@ struct Llama {
       above("rope_scaling.beta_fast", scaling.beta_fast, 0);
       above("rope_scaling.beta_slow", scaling.beta_slow, 0);
       if (scaling.beta_fast < scaling.beta_slow) {
-        throw ConfigError(detail::concat("llama: rope_scaling.beta_fast is ", scaling.beta_fast,
-                                         ", expected at least beta_slow, ", scaling.beta_slow));
+        throw ConfigError(concat("llama: rope_scaling.beta_fast is ", scaling.beta_fast,
+                                 ", expected at least beta_slow, ", scaling.beta_slow));
       }
     }
     detail::check_not_negative("llama: rope_scaling.attention_factor", scaling.attention_factor);
@@ -156,8 +153,8 @@ struct Llama {
     detail::check_not_negative("llama: rope_scaling.mscale_all_dim", scaling.mscale_all_dim);
     if (scaling.kind == Kind::longrope) {
       if (scaling.short_factors.size() != head_width() / 2) {
-        throw ConfigError(detail::concat("llama: rope_scaling has ", scaling.short_factors.size(),
-                                         " short factors, expected head_dim / 2 = ", head_width() / 2));
+        throw ConfigError(concat("llama: rope_scaling has ", scaling.short_factors.size(),
+                                 " short factors, expected head_dim / 2 = ", head_width() / 2));
       }
       for (const double factor : scaling.short_factors) above("a short factor of rope_scaling", factor, 0);
     }
@@ -192,7 +189,7 @@ class Llama::Bound {
                                      false,
                                      train_embedding});
     for (Index i = 0; i < settings.layers; ++i) {
-      const std::string at = detail::concat("model.layers.", i, ".");
+      const std::string at = concat("model.layers.", i, ".");
       const bool train = i >= settings.frozen_layers;
       const auto weight = [&](const char* name, Index rows, Index cols, bool adjacent = false,
                               double scale = 1) {

@@ -121,8 +121,8 @@ inline void append_targets(RegressionTargets& targets, const RankingExample& exa
       throw DataError("a ranking has ranks alone, expected ratings for a loss that predicts them");
     }
     if (targets.columns != 0 && targets.columns != group.attributes) {
-      throw DataError(detail::concat("ratings have ", group.attributes, " attributes, expected ",
-                                     targets.columns, ", one for each of the head's scores"));
+      throw DataError(concat("ratings have ", group.attributes, " attributes, expected ", targets.columns,
+                             ", one for each of the head's scores"));
     }
     for (Index i = 0; i < group.completions.size(); ++i) {
       for (Index a = 0; a < group.attributes; ++a) {
@@ -168,8 +168,8 @@ inline void append_targets(RegressionTargets& targets, const RolloutExample& exa
 inline void append_targets(ValueTargets& targets, const RolloutExample& example, const ExampleRows& rows) {
   const bool old = !example.old_values.empty();
   if (old && example.old_values.size() != example.returns.size()) {
-    throw DataError(detail::concat("a rollout has ", example.returns.size(), " returns and ",
-                                   example.old_values.size(), " old values, expected as many or none"));
+    throw DataError(concat("a rollout has ", example.returns.size(), " returns and ",
+                           example.old_values.size(), " old values, expected as many or none"));
   }
   constexpr double unknown = std::numeric_limits<double>::quiet_NaN();  // which a loss that clips refuses
   detail::for_each_state(example, rows, [&](std::uint32_t row, Index i) {
@@ -215,7 +215,7 @@ inline void append_targets(BinaryTargets& targets, const StepsExample& example, 
 inline void append_targets(ClassTargets& targets, const OutcomeExample& example, const ExampleRows& rows) {
   if (targets.classes != 2) {
     throw UsageError(
-        detail::concat("outcomes have labels of 2 classes, wrong and right; the head has ", targets.classes));
+        concat("outcomes have labels of 2 classes, wrong and right; the head has ", targets.classes));
   }
   const double both[2] = {1 - example.label, example.label};
   targets.begin_sequence(example.weight);
@@ -225,7 +225,7 @@ inline void append_targets(ClassTargets& targets, const OutcomeExample& example,
 /// Three classes: bad, neutral, good. Two: bad, and good with neutral.
 inline void append_targets(ClassTargets& targets, const StepsExample& example, const ExampleRows& rows) {
   if (targets.classes != 2 && targets.classes != 3) {
-    throw UsageError(detail::concat("steps have labels of 2 or 3 classes, the head has ", targets.classes));
+    throw UsageError(concat("steps have labels of 2 or 3 classes, the head has ", targets.classes));
   }
   targets.begin_sequence(example.weight);
   detail::for_each_labelled_step(example, rows, [&](std::uint32_t row, const StepLabel& label) {

@@ -121,9 +121,9 @@ inline BenchmarkRows parse_benchmark(std::span<const BenchmarkRow> rows,
   if (!layout) {
     std::string fields;
     for (const auto& [name, value] : rows[0].object.items()) fields += (fields.empty() ? "" : ", ") + name;
-    throw DataError(detail::concat(rows[0].where(), ": found the fields ",
-                                   fields.empty() ? "of an empty object" : fields,
-                                   ", expected those of a known layout: ", list_of_names<BenchmarkLayout>()));
+    throw DataError(concat(rows[0].where(), ": found the fields ",
+                           fields.empty() ? "of an empty object" : fields,
+                           ", expected those of a known layout: ", list_of_names<BenchmarkLayout>()));
   }
   return detail::parse_layout_number(static_cast<Index>(*layout), rows);
 }

@@ -30,10 +30,10 @@ struct BenchmarkRow {
   Index number = 0;       // of the row, from 1
 
   /// "file:line: row N".
-  std::string where() const { return detail::concat(source.text(), ": row ", number); }
+  std::string where() const { return concat(source.text(), ": row ", number); }
 
   [[noreturn]] void fail(std::string_view field, std::string_view found, std::string_view expected) const {
-    throw DataError(detail::concat(where(), ": field '", field, "': found ", found, ", expected ", expected));
+    throw DataError(concat(where(), ": field '", field, "': found ", found, ", expected ", expected));
   }
 
   /// Is the field there and not null?
@@ -69,8 +69,7 @@ struct BenchmarkRow {
   std::vector<std::string> texts(std::string_view field, Index at_least = 1) const {
     std::vector<std::string> result;
     for (const Json& item : list(field, "a list of strings", at_least)) {
-      if (!item.is_string())
-        fail(detail::concat(field, '[', result.size(), ']'), detail::describe(item), "a string");
+      if (!item.is_string()) fail(concat(field, '[', result.size(), ']'), detail::describe(item), "a string");
       result.push_back(item.get<std::string>());
     }
     return result;
@@ -85,7 +84,7 @@ struct BenchmarkRow {
   std::vector<Index> indices(std::string_view field, std::int64_t low) const {
     std::vector<Index> result;
     for (const Json& item : list(field, "a list of whole numbers", 0)) {
-      result.push_back(static_cast<Index>(whole(item, detail::concat(field, '[', result.size(), ']'), low)));
+      result.push_back(static_cast<Index>(whole(item, concat(field, '[', result.size(), ']'), low)));
     }
     return result;
   }
@@ -97,9 +96,7 @@ struct BenchmarkRow {
   }
 
  private:
-  static std::string no_less_than(std::int64_t low) {
-    return detail::concat("a whole number of at least ", low);
-  }
+  static std::string no_less_than(std::int64_t low) { return concat("a whole number of at least ", low); }
 
   std::int64_t whole(const Json& value, std::string_view field, std::int64_t low) const {
     // Tables with a gap in a column write its whole numbers as 3.0.
@@ -113,7 +110,7 @@ struct BenchmarkRow {
     const Json& value = need(field, expected);
     if (!value.is_array()) fail(field, detail::describe(value), expected);
     if (value.size() < at_least)
-      fail(field, detail::describe(value), detail::concat(expected, ", at least ", at_least, " of them"));
+      fail(field, detail::describe(value), concat(expected, ", at least ", at_least, " of them"));
     return value;
   }
 };
@@ -235,11 +232,10 @@ inline std::vector<BenchmarkRow> parse_benchmark_rows(std::string_view text, con
   detail::refuse_binary(text, name);
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   const Index begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-  if (begin == text.size()) throw DataError(detail::concat(name, ": found no rows, expected at least one"));
+  if (begin == text.size()) throw DataError(concat(name, ": found no rows, expected at least one"));
   if (text[begin] != '[' && text[begin] != '{') {
-    throw DataError(detail::concat(name, ": found text that begins with ",
-                                   detail::quote(text.substr(begin, 12)),
-                                   ", expected JSON lines or a JSON array of rows"));
+    throw DataError(concat(name, ": found text that begins with ", detail::quote(text.substr(begin, 12)),
+                           ", expected JSON lines or a JSON array of rows"));
   }
   std::vector<BenchmarkRow> rows;
   const bool whole =
@@ -251,8 +247,8 @@ inline std::vector<BenchmarkRow> parse_benchmark_rows(std::string_view text, con
       for (Json& row : value) {
         const Index number = rows.size() + 1;
         if (!row.is_object()) {
-          throw DataError(detail::concat(name, ": row ", number, ": found ", detail::describe(row),
-                                         ", expected one JSON object"));
+          throw DataError(concat(name, ": row ", number, ": found ", detail::describe(row),
+                                 ", expected one JSON object"));
         }
         rows.push_back({std::move(row), {name, lines[number - 1]}, number});
       }
@@ -272,13 +268,12 @@ inline std::vector<BenchmarkRow> parse_benchmark_rows(std::string_view text, con
       if (detail::is_blank(line)) continue;
       Json row = parse_json(line, at.text());
       if (!row.is_object()) {
-        throw DataError(
-            detail::concat(at.text(), ": found ", detail::describe(row), ", expected one JSON object"));
+        throw DataError(concat(at.text(), ": found ", detail::describe(row), ", expected one JSON object"));
       }
       rows.push_back({std::move(row), at, rows.size() + 1});
     }
   }
-  if (rows.empty()) throw DataError(detail::concat(name, ": found no rows, expected at least one"));
+  if (rows.empty()) throw DataError(concat(name, ": found no rows, expected at least one"));
   return rows;
 }
 

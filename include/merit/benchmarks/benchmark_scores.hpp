@@ -40,8 +40,7 @@ struct SubsetsReport {
 inline SubsetsReport report_subsets(std::span<const std::string> names, std::span<const double> credits) {
   if (credits.empty()) throw DataError("report_subsets: there is nothing to average");
   if (names.size() != credits.size()) {
-    throw UsageError(
-        detail::concat("report_subsets: found ", names.size(), " names, expected ", credits.size()));
+    throw UsageError(concat("report_subsets: found ", names.size(), " names, expected ", credits.size()));
   }
   SubsetsReport report;
   report.mean = bootstrap_mean(credits);
@@ -140,8 +139,8 @@ inline RewardBenchReport report_reward_bench(std::span<const std::string> names,
   for (Index i = 0; i < names.size(); ++i) {
     const RewardBenchSubset* found = find_reward_bench_subset(names[i]);
     if (found == nullptr) {
-      throw DataError(detail::concat("report_reward_bench: found the subset \"", names[i],
-                                     "\", expected one of the 23 of RewardBench"));
+      throw DataError(concat("report_reward_bench: found the subset \"", names[i],
+                             "\", expected one of the 23 of RewardBench"));
     }
     subset.push_back(static_cast<Index>(found - reward_bench_subsets.data()));
     credits.push_back(chosen[i] > rejected[i] ? 1 : 0);
@@ -216,9 +215,9 @@ inline TiesReport report_ties(std::span<const TiesProblem> problems) {
     const double gap_reference = gap(problem.reference);
     const double gap_tied = gap(problem.tied);
     if (problem.reference.correct.size() != 1 || problem.tied.correct.size() < 2) {
-      throw DataError(detail::concat(
-          "report_ties: found ", problem.reference.correct.size(), " and ", problem.tied.correct.size(),
-          " correct answers, expected 1 for the reference and at least 2 for ties"));
+      throw DataError(concat("report_ties: found ", problem.reference.correct.size(), " and ",
+                             problem.tied.correct.size(),
+                             " correct answers, expected 1 for the reference and at least 2 for ties"));
     }
     const auto [low, high] = std::minmax_element(problem.tied.correct.begin(), problem.tied.correct.end());
     const double spread = *high - *low;
@@ -333,7 +332,7 @@ inline RmBenchReport report_rm_bench(std::span<const std::string> domains,
                                      std::span<const StyleScores> prompts) {
   if (domains.size() != prompts.size()) {
     throw UsageError(
-        detail::concat("report_rm_bench: found ", domains.size(), " domains, expected ", prompts.size()));
+        concat("report_rm_bench: found ", domains.size(), " domains, expected ", prompts.size()));
   }
   RmBenchReport report;
   report.styles = report_styles(prompts);
@@ -372,8 +371,7 @@ inline RmBenchReport report_rm_bench(std::span<const std::string> domains,
 /// A label of ProcessBench: −1 when all steps are right, else the place of the first wrong one. Throws
 /// DataError for anything lower.
 inline FirstError process_bench_label(long label) {
-  if (label < -1)
-    throw DataError(detail::concat("found the label ", label, ", expected -1 or the place of a step"));
+  if (label < -1) throw DataError(concat("found the label ", label, ", expected -1 or the place of a step"));
   return label == -1 ? FirstError{} : FirstError{static_cast<Index>(label)};
 }
 
@@ -443,8 +441,8 @@ inline std::vector<StepClass> count_steps_by_class(std::span<const std::string> 
     one.name = classes[members.front()];
     for (const Index i : members) {
       if (scores[i].size() != good[i].size()) {
-        throw UsageError(detail::concat("count_steps_by_class: found ", good[i].size(), " labels, expected ",
-                                        scores[i].size(), ", one a step"));
+        throw UsageError(concat("count_steps_by_class: found ", good[i].size(), " labels, expected ",
+                                scores[i].size(), ", one a step"));
       }
       for (Index step = 0; step < scores[i].size(); ++step)
         one.steps.add(scores[i][step] >= threshold, good[i][step]);

@@ -71,8 +71,8 @@ inline std::vector<std::pair<Index, Index>> ties_pairs(std::span<const RewardBen
     if (!rows[i].ties) continue;
     std::optional<Index>& place = found[rows[i].ties->number][rows[i].ties->reference ? 0 : 1];
     if (place) {
-      throw DataError(detail::concat(rows[i].source.text(), ": field 'id': found ", detail::quote(rows[i].id),
-                                     " again, expected it once (", rows[*place].source.text(), ')'));
+      throw DataError(concat(rows[i].source.text(), ": field 'id': found ", detail::quote(rows[i].id),
+                             " again, expected it once (", rows[*place].source.text(), ')'));
     }
     place = i;
   }
@@ -81,9 +81,8 @@ inline std::vector<std::pair<Index, Index>> ties_pairs(std::span<const RewardBen
     const auto& [reference, tied] = both;
     if (!reference || !tied) {
       const RewardBench2Row& row = rows[reference ? *reference : *tied];
-      throw DataError(detail::concat(row.source.text(), ": field 'id': found ", detail::quote(row.id),
-                                     " but no ", reference ? "\"tied:" : "\"ref:", number,
-                                     "\", expected both"));
+      throw DataError(concat(row.source.text(), ": field 'id': found ", detail::quote(row.id), " but no ",
+                             reference ? "\"tied:" : "\"ref:", number, "\", expected both"));
     }
     pairs.emplace_back(*reference, *tied);
   }

@@ -53,7 +53,7 @@ std::string list_of_names() {
 template <named_enum E>
 E value_from_name(std::string_view what, std::string_view name) {
   if (const auto value = value_named<E>(name)) return *value;
-  throw ConfigError(detail::concat("found ", what, " \"", name, "\", expected one of: ", list_of_names<E>()));
+  throw ConfigError(concat("found ", what, " \"", name, "\", expected one of: ", list_of_names<E>()));
 }
 
 }  // namespace MERIT_ABI

@@ -49,9 +49,5 @@ std::string concat(const Parts&... parts) {
   return std::move(out).str();
 }
 
-namespace detail {
-using merit::concat;
-}  // namespace detail
-
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -49,11 +49,11 @@ struct ValueRange {
   /// "0 to 0.5", "at least 0 and below 1", "at least 1", "a number above 0", … of a whole number or another.
   std::string text(bool whole) const {
     constexpr double infinity = std::numeric_limits<double>::infinity();
-    if (below_highest) return detail::concat("at least ", lowest, " and below ", highest);
-    if (highest != infinity) return detail::concat(lowest, " to ", highest);
+    if (below_highest) return concat("at least ", lowest, " and below ", highest);
+    if (highest != infinity) return concat(lowest, " to ", highest);
     if (lowest == -infinity) return "a finite number";
-    if (above_lowest) return detail::concat("a number above ", lowest);
-    return detail::concat(whole ? "at least " : "a number of at least ", lowest);
+    if (above_lowest) return concat("a number above ", lowest);
+    return concat(whole ? "at least " : "a number of at least ", lowest);
   }
   /// The same for a list of `least` to `greatest` numbers.
   constexpr ValueRange counted(Index least, Index greatest = std::numeric_limits<Index>::max()) const {
@@ -170,16 +170,16 @@ void check_fields(const Policy& policy) {
       const std::string_view name = field.name;
       if constexpr (std::is_enum_v<T>) {
         if (!name_of(value).empty()) return;
-        throw ConfigError(detail::concat(policy_name, ": ", name, " is ", static_cast<std::uint64_t>(value),
-                                         ", expected one of: ", list_of_names<T>()));
+        throw ConfigError(concat(policy_name, ": ", name, " is ", static_cast<std::uint64_t>(value),
+                                 ", expected one of: ", list_of_names<T>()));
       } else if constexpr (number_list<T>) {
         const Index count = value.size();
         if (count < field.range.fewest || count > field.range.most) {
-          throw ConfigError(detail::concat(policy_name, ": ", name, " has ", count, " numbers, expected ",
-                                           detail::count_text(field.range)));
+          throw ConfigError(concat(policy_name, ": ", name, " has ", count, " numbers, expected ",
+                                   detail::count_text(field.range)));
         }
         for (Index i = 0; i < count; ++i) {
-          detail::check_number(policy_name, detail::concat(name, "[", i, "]"), value[i], field.range);
+          detail::check_number(policy_name, concat(name, "[", i, "]"), value[i], field.range);
         }
       } else if constexpr (nested_policy<T>) {
         validate(value);

@@ -21,7 +21,7 @@ template <class... What>
 Index size_product(Index a, Index b, const What&... what) {
   const std::optional<Index> product = checked_product(a, b);
   if (!product) {
-    throw ConfigError(detail::concat(what..., ": ", a, " times ", b, " is more than a machine can address"));
+    throw ConfigError(concat(what..., ": ", a, " times ", b, " is more than a machine can address"));
   }
   return *product;
 }
@@ -30,7 +30,7 @@ Index size_product(Index a, Index b, const What&... what) {
 template <class... What>
 Index size_sum(Index a, Index b, const What&... what) {
   if (b > ~Index{0} - a) {
-    throw ConfigError(detail::concat(what..., ": ", a, " and ", b, " are more than a machine can address"));
+    throw ConfigError(concat(what..., ": ", a, " and ", b, " are more than a machine can address"));
   }
   return a + b;
 }

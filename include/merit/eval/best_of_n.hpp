@@ -50,8 +50,8 @@ inline BestOfNReport report_best_of_n(std::span<const Candidates> problems) {
     double correct = 0;
     for (Index i = 0; i < problem.scores.size(); ++i) {
       if (!std::isfinite(problem.scores[i])) {
-        throw DataError(detail::concat("problem ", credits.size(), " of ", problems.size(), " has the score ",
-                                       problem.scores[i], ", expected finite numbers"));
+        throw DataError(concat("problem ", credits.size(), " of ", problems.size(), " has the score ",
+                               problem.scores[i], ", expected finite numbers"));
       }
       correct += problem.correct[i];
       if (problem.scores[i] != top) continue;
@@ -153,7 +153,7 @@ inline double expected_majority(const Candidates& problem, Index n) {
   const std::vector<Index> numbers = detail::require_answers("expected_majority", problem);
   const Index size = numbers.size();
   if (size > 1000) {
-    throw UsageError(detail::concat("expected_majority: found ", size, " candidates, expected at most 1000"));
+    throw UsageError(concat("expected_majority: found ", size, " candidates, expected at most 1000"));
   }
   const std::vector<double> credits = detail::answer_credits(numbers, problem.correct);
   std::vector<Index> votes(credits.size(), 0);
@@ -207,8 +207,8 @@ inline double expected_weighted_majority(const Candidates& problem, Index n) {
   double subsets = 1;
   for (Index i = 0; i < n; ++i) subsets *= static_cast<double>(size - i) / static_cast<double>(i + 1);
   if (subsets > limit * (1 + 1e-9)) {
-    throw UsageError(detail::concat("expected_weighted_majority: found ", subsets, " subsets of ", n, " of ",
-                                    size, " candidates, expected at most 2 million"));
+    throw UsageError(concat("expected_weighted_majority: found ", subsets, " subsets of ", n, " of ", size,
+                            " candidates, expected at most 2 million"));
   }
   const std::vector<double> credits = detail::answer_credits(numbers, problem.correct);
   const std::vector<Index> order = detail::by_weight(problem.scores);

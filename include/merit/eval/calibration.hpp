@@ -61,8 +61,7 @@ inline CalibrationReport report_calibration(std::span<const double> probabilitie
     const double p = probabilities[i];
     const double y = outcomes[i];
     if (p < 0 || p > 1)
-      throw DataError(
-          detail::concat("report_calibration: found the probability ", p, ", expected one from 0 to 1"));
+      throw DataError(concat("report_calibration: found the probability ", p, ", expected one from 0 to 1"));
     ReliabilityBin& bin = report.bins[detail::bin_of(p, bins)];
     ++bin.count;
     bin.mean_probability += p;

@@ -72,14 +72,14 @@ inline std::optional<Estimate> area_by_groups(std::span<const double> scores,
 inline double area_under_curve(std::span<const double> scores, std::span<const std::uint8_t> positive) {
   if (scores.size() != positive.size()) {
     throw UsageError(
-        detail::concat("area_under_curve: found ", positive.size(), " labels, expected ", scores.size()));
+        concat("area_under_curve: found ", positive.size(), " labels, expected ", scores.size()));
   }
   detail::require_scores("area_under_curve", scores);
   const auto positives = scores.size() - static_cast<Index>(std::count(positive.begin(), positive.end(), 0));
   const Index negatives = scores.size() - positives;
   if (positives == 0 || negatives == 0) {
-    throw DataError(detail::concat("area_under_curve: found ", positives, " positives and ", negatives,
-                                   " negatives, expected at least one of each"));
+    throw DataError(concat("area_under_curve: found ", positives, " positives and ", negatives,
+                           " negatives, expected at least one of each"));
   }
   const std::vector<Index> one_group(scores.size(), 0);
   return detail::weighted_area(detail::area_items(scores, positive, one_group), std::vector{1.0});
@@ -126,8 +126,8 @@ struct BinaryCounts {
 inline BinaryCounts count_predictions(std::span<const std::uint8_t> predicted,
                                       std::span<const std::uint8_t> actual) {
   if (predicted.size() != actual.size()) {
-    throw UsageError(detail::concat("count_predictions: found ", predicted.size(), " predictions, expected ",
-                                    actual.size()));
+    throw UsageError(
+        concat("count_predictions: found ", predicted.size(), " predictions, expected ", actual.size()));
   }
   BinaryCounts counts;
   for (Index i = 0; i < actual.size(); ++i) counts.add(predicted[i] != 0, actual[i] != 0);
@@ -152,15 +152,15 @@ struct FirstErrorReport {
 inline FirstErrorReport report_first_errors(std::span<const FirstError> predicted,
                                             std::span<const FirstError> actual) {
   if (predicted.size() != actual.size()) {
-    throw UsageError(detail::concat("report_first_errors: found ", predicted.size(),
-                                    " predictions, expected ", actual.size()));
+    throw UsageError(
+        concat("report_first_errors: found ", predicted.size(), " predictions, expected ", actual.size()));
   }
   std::vector<double> found, accepted;
   for (Index i = 0; i < actual.size(); ++i)
     (actual[i] ? found : accepted).push_back(predicted[i] == actual[i] ? 1 : 0);
   if (found.empty() || accepted.empty()) {
-    throw DataError(detail::concat("report_first_errors: found ", found.size(), " erroneous and ",
-                                   accepted.size(), " correct solutions, expected at least one of each"));
+    throw DataError(concat("report_first_errors: found ", found.size(), " erroneous and ", accepted.size(),
+                           " correct solutions, expected at least one of each"));
   }
   FirstErrorReport report;
   report.erroneous = found.size();

@@ -65,8 +65,8 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
   for (Index i = 0; i < scores.size(); ++i) {
     const auto [chosen, rejected] = scores[i];
     if (!std::isfinite(chosen) || !std::isfinite(rejected)) {
-      throw DataError(detail::concat("pair ", i, " of ", scores.size(), " has the scores ", chosen, " and ",
-                                     rejected, ", expected finite numbers"));
+      throw DataError(concat("pair ", i, " of ", scores.size(), " has the scores ", chosen, " and ", rejected,
+                             ", expected finite numbers"));
     }
     const double p = examples[i].soft_label;
     report.loss += (p * softplus(rejected - chosen) + (1 - p) * softplus(chosen - rejected)) / n;
@@ -93,8 +93,7 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
     report.length_ties += a == b ? 1 : 0;
   }
   if (credits.empty())
-    throw DataError(
-        detail::concat("all ", scores.size(), " pairs were judged even: there is no better side"));
+    throw DataError(concat("all ", scores.size(), " pairs were judged even: there is no better side"));
   report.accuracy = bootstrap_mean(credits);
   report.longer_wins = bootstrap_mean(length_credits);
   if (!lines.empty()) report.more_lines_win = bootstrap_mean(line_credits);

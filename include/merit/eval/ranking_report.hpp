@@ -112,13 +112,13 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
   for (const ScoredRanking& group : rankings) {
     detail::require_scores("report_rankings", group.scores);
     if (group.ranks.size() != group.scores.size() || group.lengths.size() != group.scores.size()) {
-      throw UsageError(detail::concat("report_rankings: found ", group.ranks.size(), " ranks and ",
-                                      group.lengths.size(), " lengths, expected ", group.scores.size(),
-                                      ", one a completion"));
+      throw UsageError(concat("report_rankings: found ", group.ranks.size(), " ranks and ",
+                              group.lengths.size(), " lengths, expected ", group.scores.size(),
+                              ", one a completion"));
     }
     if (!group.lines.empty() && group.lines.size() != group.scores.size()) {
-      throw UsageError(detail::concat("report_rankings: found lines of ", group.lines.size(),
-                                      " completions, expected ", group.scores.size(), " or none"));
+      throw UsageError(concat("report_rankings: found lines of ", group.lines.size(),
+                              " completions, expected ", group.scores.size(), " or none"));
     }
     const auto [low, high] = std::minmax_element(group.ranks.begin(), group.ranks.end());
     if (*low == *high) {
@@ -128,9 +128,9 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
     }
   }
   if (groups.empty()) {
-    throw DataError(detail::concat("found ", rankings.size(), rankings.size() == 1 ? " group" : " groups",
-                                   " of completions, all of them tied, expected at least one with two "
-                                   "different ranks"));
+    throw DataError(concat("found ", rankings.size(), rankings.size() == 1 ? " group" : " groups",
+                           " of completions, all of them tied, expected at least one with two "
+                           "different ranks"));
   }
   report.groups = groups.size();
   std::vector<double> kendalls, spearmans;

@@ -114,8 +114,8 @@ class ForestBuilder {
     if (forest_.feature_width == 0 && !forest_.tokens.empty()) throw UsageError(mixed);
     if (vector.empty()) throw DataError("forest: a feature vector has no numbers, expected at least one.");
     if (forest_.feature_width != 0 && vector.size() != forest_.feature_width)
-      throw DataError(detail::concat("forest: feature vector ", forest_.rows.size(), " has ", vector.size(),
-                                     " numbers, expected ", forest_.feature_width, " like the first."));
+      throw DataError(concat("forest: feature vector ", forest_.rows.size(), " has ", vector.size(),
+                             " numbers, expected ", forest_.feature_width, " like the first."));
     const Token zero = 0;
     const std::span<const Token> sequence(&zero, 1);
     const Index group = add_group({&sequence, 1});
@@ -128,23 +128,23 @@ class ForestBuilder {
   /// Where a token of an added sequence lies in the forest. Shared tokens have one place.
   std::uint32_t index(Index group, Index sequence, Index position) const {
     if (group >= group_count() || sequence >= group_begin_[group + 1] - group_begin_[group])
-      throw UsageError(detail::concat("forest: there is no sequence ", sequence, " in group ", group, "."));
+      throw UsageError(concat("forest: there is no sequence ", sequence, " in group ", group, "."));
     const Index path = group_begin_[group] + sequence;
     Index rest = position;
     for (Index r = sequence_run_begin_[path]; r < sequence_run_begin_[path + 1]; ++r) {
       if (rest < runs_[r].count) return runs_[r].begin + static_cast<std::uint32_t>(rest);
       rest -= runs_[r].count;
     }
-    throw UsageError(detail::concat("forest: sequence ", sequence, " of group ", group, " has ",
-                                    position - rest, " tokens, there is no position ", position, "."));
+    throw UsageError(concat("forest: sequence ", sequence, " of group ", group, " has ", position - rest,
+                            " tokens, there is no position ", position, "."));
   }
 
   /// Asks for the hidden row of a token. Asking twice is the same as once.
   void want_row(std::uint32_t token_index) {
     check_open("want_row");
     if (token_index >= forest_.tokens.size())
-      throw UsageError(detail::concat("forest: a row is wanted for token ", token_index, " of ",
-                                      forest_.tokens.size(), "."));
+      throw UsageError(
+          concat("forest: a row is wanted for token ", token_index, " of ", forest_.tokens.size(), "."));
     forest_.rows.push_back(token_index);
   }
 
@@ -164,7 +164,7 @@ class ForestBuilder {
     if (!finished_) throw UsageError("forest: row_of() was called before finish().");
     const auto place = std::lower_bound(forest_.rows.begin(), forest_.rows.end(), token_index);
     if (place == forest_.rows.end() || *place != token_index)
-      throw UsageError(detail::concat("forest: no row was wanted for token ", token_index, "."));
+      throw UsageError(concat("forest: no row was wanted for token ", token_index, "."));
     return static_cast<std::uint32_t>(place - forest_.rows.begin());
   }
 
@@ -190,15 +190,14 @@ class ForestBuilder {
   static constexpr const char* mixed = "forest: token sequences and feature vectors cannot be in one forest.";
 
   void check_open(const char* call) const {
-    if (finished_) throw UsageError(detail::concat("forest: ", call, "() was called after finish()."));
+    if (finished_) throw UsageError(concat("forest: ", call, "() was called after finish()."));
   }
 
   Index add_group(std::span<const std::span<const Token>> sequences) {
     trie_.clear();
     for (Index s = 0; s < sequences.size(); ++s) {
       if (sequences[s].empty())
-        throw UsageError(
-            detail::concat("forest: sequence ", s, " of group ", group_count(), " has no tokens."));
+        throw UsageError(concat("forest: sequence ", s, " of group ", group_count(), " has no tokens."));
       if (sharing_ == Sharing::yes) {
         trie_.insert(sequences[s]);
       } else {

@@ -85,9 +85,9 @@ inline std::string name_of(const ReadingRule& rule) {
 /// The rule of that name. Throws ConfigError that lists the known ones.
 inline ReadingRule reading_rule_from_name(std::string_view name) {
   const auto fail = [&] {
-    return ConfigError(detail::concat("found reading rule \"", name,
-                                      "\", expected one of: last, last_not_pad:ID, before_first_pad:ID, "
-                                      "appended:ID, tag:ID,…, before_tag:ID,…, and ;gate:ID,… behind it"));
+    return ConfigError(concat("found reading rule \"", name,
+                              "\", expected one of: last, last_not_pad:ID, before_first_pad:ID, "
+                              "appended:ID, tag:ID,…, before_tag:ID,…, and ;gate:ID,… behind it"));
   };
   ReadingRule rule;
   std::string_view rest = name;
@@ -121,11 +121,11 @@ inline std::optional<std::string> note_about(const ReadingRule& rule, std::span<
   const Token pad = rule.tokens.at(0);
   for (const Token token : eos) {
     if (token != pad) continue;
-    return detail::concat(
-        "token ", pad, " is both the pad and the end of sequence: as in transformers the score is read at ",
-        rule.kind == Kind::last_not_pad ? "the last token that is not it"
-                                        : "the token before the first of it",
-        ", so an answer's own end is not read; the reading rule \"last\" reads it");
+    return concat("token ", pad,
+                  " is both the pad and the end of sequence: as in transformers the score is read at ",
+                  rule.kind == Kind::last_not_pad ? "the last token that is not it"
+                                                  : "the token before the first of it",
+                  ", so an answer's own end is not read; the reading rule \"last\" reads it");
   }
   return std::nullopt;
 }

@@ -41,7 +41,7 @@ struct GatedRegressionHead {
   /// The gate's row, then the last. Throws DataError where the sequence does not say where the answer begins.
   void rows(const SequenceShape& sequence, std::vector<Index>& out) const {
     if (sequence.step_ends.size() != 1) {
-      throw DataError(detail::concat(
+      throw DataError(concat(
           "gated_regression: a sequence names ", sequence.step_ends.size(),
           " places for the gate, expected one, where the assistant's last turn begins and which is not cut "
           "off: the reading rule needs its ;gate:ID,…"));
@@ -53,8 +53,8 @@ struct GatedRegressionHead {
   /// The score from both rows, the gate's first: (2, outputs).
   double merge(std::span<const double> rows) const {
     if (rows.size() != 4 * attributes) {
-      throw UsageError(detail::concat("gated_regression: merge has ", rows.size(), " scores, expected ",
-                                      4 * attributes, ", those of both rows"));
+      throw UsageError(concat("gated_regression: merge has ", rows.size(), " scores, expected ",
+                              4 * attributes, ", those of both rows"));
     }
     const auto logits = rows.subspan(attributes, attributes);
     const auto ratings = rows.subspan(2 * attributes, attributes);

@@ -48,8 +48,7 @@ class LmGainBiasHead::Bound {
   Var forward(Tape<B>& tape, Var hidden) {
     const ParameterSlice table = unembedding_();  // (V, d)
     if (token_ >= table.rows) {
-      throw ConfigError(
-          detail::concat("lm_gain_bias: token ", token_, " is outside the vocabulary of ", table.rows));
+      throw ConfigError(concat("lm_gain_bias: token ", token_, " is outside the vocabulary of ", table.rows));
     }
     const Var logit = linear(tape, hidden, table.row(token_));  // (R, 1)
     return linear(tape, logit, parameters_->slice(gain_), parameters_->slice(bias_));

@@ -67,8 +67,7 @@ class TokenLogitHead<Meaning, Count>::Bound {
     Var logits;
     for (const Token token : tokens_) {
       if (token >= table.rows) {
-        throw ConfigError(
-            detail::concat(name(), ": token ", token, " is outside the vocabulary of ", table.rows));
+        throw ConfigError(concat(name(), ": token ", token, " is outside the vocabulary of ", table.rows));
       }
       const Var logit = linear(tape, hidden, table.row(token));
       logits = logits.present() ? concatenate(tape, logits, logit) : logit;

@@ -60,7 +60,7 @@ inline std::vector<double> terminal_rewards(double score, Index tokens, Index wi
                                             TerminalPlace place = TerminalPlace::last_token) {
   if (tokens == 0 || tokens > width) {
     throw UsageError(
-        detail::concat("terminal_rewards: found ", tokens, " tokens, expected from 1 to the width ", width));
+        concat("terminal_rewards: found ", tokens, " tokens, expected from 1 to the width ", width));
   }
   std::vector<double> rewards(width, 0.0);
   rewards[place == TerminalPlace::one_past && tokens < width ? tokens : tokens - 1] = score;
@@ -78,13 +78,13 @@ enum class StepReward {
 inline std::vector<double> step_rewards(std::span<const double> scores, std::span<const Index> ends,
                                         Index width, StepReward worth = StepReward::score) {
   if (scores.size() != ends.size())
-    throw UsageError(detail::concat("step_rewards: found ", scores.size(), " scores, expected ", ends.size(),
-                                    ", one a step"));
+    throw UsageError(
+        concat("step_rewards: found ", scores.size(), " scores, expected ", ends.size(), ", one a step"));
   std::vector<double> rewards(width, 0.0);
   for (Index k = 0; k < ends.size(); ++k) {
     if (ends[k] >= width || (k > 0 && ends[k] <= ends[k - 1])) {
-      throw UsageError(detail::concat("step_rewards: step ", k, " ends at token ", ends[k],
-                                      ", expected ascending positions under ", width));
+      throw UsageError(concat("step_rewards: step ", k, " ends at token ", ends[k],
+                              ", expected ascending positions under ", width));
     }
     rewards[ends[k]] = scores[k] - (worth == StepReward::change && k > 0 ? scores[k - 1] : 0.0);
   }
@@ -113,8 +113,8 @@ inline Advantages generalised_advantages(std::span<const double> rewards, std::s
                                          double gamma, double lambda, std::span<const std::uint8_t> mask = {},
                                          MaskedTokens masked = MaskedTokens::skip) {
   if (rewards.size() != values.size()) {
-    throw UsageError(detail::concat("generalised_advantages: found ", values.size(), " values, expected ",
-                                    rewards.size(), " as rewards"));
+    throw UsageError(concat("generalised_advantages: found ", values.size(), " values, expected ",
+                            rewards.size(), " as rewards"));
   }
   detail::require_mask("generalised_advantages", mask, rewards.size());
   Advantages result{std::vector<double>(rewards.size(), 0.0), std::vector<double>(rewards.size(), 0.0)};
@@ -155,12 +155,11 @@ inline std::vector<double> whiten(std::span<const double> values, Centre centre 
   for (Index i = 0; i < values.size(); ++i) {
     if (!counts(i)) continue;
     if (!std::isfinite(values[i]))
-      throw DataError(detail::concat("whiten: entry ", i, " is ", values[i], ", expected finite numbers"));
+      throw DataError(concat("whiten: entry ", i, " is ", values[i], ", expected finite numbers"));
     n += 1;
     mean += values[i];
   }
-  if (n < 2)
-    throw DataError(detail::concat("whiten: found ", n, " numbers, expected at least 2 for a variance"));
+  if (n < 2) throw DataError(concat("whiten: found ", n, " numbers, expected at least 2 for a variance"));
   mean /= n;
   double squares = 0;
   for (Index i = 0; i < values.size(); ++i) {

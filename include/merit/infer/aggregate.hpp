@@ -88,7 +88,7 @@ inline double aggregate(std::span<const double> scores, Aggregation aggregation,
       for (const double p : scores) {
         if (p < 0 || p > 1) {
           throw DataError(
-              detail::concat("aggregate: found ", p, ", expected probabilities from 0 to 1 for the product"));
+              concat("aggregate: found ", p, ", expected probabilities from 0 to 1 for the product"));
         }
         sum += std::log(std::max(p, std::numeric_limits<double>::min()));
       }

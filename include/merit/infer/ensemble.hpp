@@ -58,8 +58,8 @@ inline std::vector<double> combine_models(std::span<const std::vector<double>> m
   std::vector<double> scores(models.size());
   for (Index m = 0; m < models.size(); ++m) {
     if (models[m].size() != models[0].size()) {
-      throw UsageError(detail::concat("combine_models: model ", m, " has ", models[m].size(),
-                                      " scores, expected ", models[0].size(), " like the first"));
+      throw UsageError(concat("combine_models: model ", m, " has ", models[m].size(), " scores, expected ",
+                              models[0].size(), " like the first"));
     }
   }
   for (Index i = 0; i < models[0].size(); ++i) {

@@ -34,8 +34,8 @@ inline Normalisation fit_normalisation(std::span<const double> scores) {
   for (const double score : scores) squares += (score - fitted.mean) * (score - fitted.mean);
   const auto [low, high] = std::minmax_element(scores.begin(), scores.end());
   if (*low == *high) {
-    throw DataError(detail::concat("fit_normalisation: all ", scores.size(), " scores are ", *low,
-                                   ", expected at least two that differ"));
+    throw DataError(concat("fit_normalisation: all ", scores.size(), " scores are ", *low,
+                           ", expected at least two that differ"));
   }
   fitted.deviation = std::sqrt(squares / (n - 1));
   return fitted;
@@ -150,8 +150,8 @@ inline PlattScaling fit_platt(std::span<const double> scores, std::span<const do
   const Normalisation unit = fit_normalisation(scores);  // also refuses equal scores
   const auto [least, most] = std::minmax_element(labels.begin(), labels.end());
   if (*least == *most) {
-    throw DataError(detail::concat("fit_platt: all ", labels.size(), " labels are ", *least,
-                                   ", expected at least two that differ"));
+    throw DataError(concat("fit_platt: all ", labels.size(), " labels are ", *least,
+                           ", expected at least two that differ"));
   }
   constexpr double infinity = std::numeric_limits<double>::infinity();
   double good = 0;

@@ -45,8 +45,8 @@ struct ProbabilityOptions {
 /// UsageError for another number of scores, DataError when one is not finite.
 inline double good_logit(std::span<const double> row, NeutralCountsAs neutral = NeutralCountsAs::good) {
   if (row.empty() || row.size() > 3) {
-    throw UsageError(detail::concat("good_logit: found ", row.size(),
-                                    " scores a row, expected 1, 2 (bad, good) or 3 (bad, neutral, good)"));
+    throw UsageError(concat("good_logit: found ", row.size(),
+                            " scores a row, expected 1, 2 (bad, good) or 3 (bad, neutral, good)"));
   }
   detail::require_scores("good_logit", row);
   const auto either = [](double a, double b) {  // log(e^a + e^b)

@@ -65,8 +65,8 @@ inline StepReward step_reward_from_name(std::string_view name) {
 inline std::vector<double> token_rewards(std::span<const double> scores, Index width,
                                          StepReward worth = StepReward::score) {
   if (scores.size() > width) {
-    throw UsageError(detail::concat("token_rewards: found ", scores.size(),
-                                    " scores, expected at most the width ", width));
+    throw UsageError(
+        concat("token_rewards: found ", scores.size(), " scores, expected at most the width ", width));
   }
   std::vector<Index> ends(scores.size());
   std::iota(ends.begin(), ends.end(), Index{0});

@@ -38,7 +38,7 @@ struct StepSearchOptions {
   /// Throws ConfigError naming the first option out of its range.
   void validate() const {
     const auto positive = [](const char* field, Index value) {
-      if (value == 0) throw ConfigError(detail::concat("step search: ", field, " is 0, expected at least 1"));
+      if (value == 0) throw ConfigError(concat("step search: ", field, " is 0, expected at least 1"));
     };
     positive("beam_width", beam_width);
     positive("proposals", proposals);
@@ -151,8 +151,8 @@ requires std::equality_comparable<Step> && step_proposer<Propose, Step> && step_
 
     const NewestStepScores newest = score(std::span<const Branch>(grown));
     if (newest.scores.size() != grown.size()) {
-      throw UsageError(detail::concat("search_steps: the scorer gave ", newest.scores.size(),
-                                      " scores, expected ", grown.size(), ", one a branch"));
+      throw UsageError(concat("search_steps: the scorer gave ", newest.scores.size(), " scores, expected ",
+                              grown.size(), ", one a branch"));
     }
     detail::require_scores("search_steps", newest.scores);
     result.tokens += newest.tokens;
@@ -205,8 +205,8 @@ class ModelStepScorer {
     for (const StepBranch<Step>& branch : branches) {
       sequences.push_back(to_sequence_(std::span<const Step>(branch.steps)));
       if (sequences.back().step_ends.size() != branch.steps.size()) {
-        throw UsageError(detail::concat("step search: a sequence of ", branch.steps.size(), " steps has ",
-                                        sequences.back().step_ends.size(), " step ends, expected one each"));
+        throw UsageError(concat("step search: a sequence of ", branch.steps.size(), " steps has ",
+                                sequences.back().step_ends.size(), " step ends, expected one each"));
       }
     }
     const PromptCompletions tree{sequences};

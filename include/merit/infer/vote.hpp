@@ -82,7 +82,7 @@ template <std::ranges::random_access_range Answers>
 Vote weighted_majority(const Answers& answers, std::span<const double> weights) {
   const std::vector<Index> numbers = detail::answer_numbers(answers);
   if (numbers.size() != weights.size())
-    throw UsageError(detail::concat("vote: found ", weights.size(), " weights, expected ", numbers.size()));
+    throw UsageError(concat("vote: found ", weights.size(), " weights, expected ", numbers.size()));
   detail::require_vote_weights(weights);
   std::vector<double> sums(*std::max_element(numbers.begin(), numbers.end()) + 1, 0.0);
   for (const Index i : detail::by_weight(weights)) sums[numbers[i]] += weights[i];

@@ -149,7 +149,7 @@ class InputFile {
     if (!file_.is_open()) detail::throw_io("open", path_, errno);
     struct stat status {};
     if (::fstat(file_.get(), &status) != 0) detail::throw_io("examine", path_, errno);
-    if (!S_ISREG(status.st_mode)) throw IoError(detail::concat(path_.string(), ": not a regular file"));
+    if (!S_ISREG(status.st_mode)) throw IoError(concat(path_.string(), ": not a regular file"));
     size_ = static_cast<Index>(status.st_size);
   }
 
@@ -167,8 +167,8 @@ class InputFile {
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) detail::throw_io("read", path_, errno);
       if (got == 0) {
-        throw IoError(detail::concat(path_.string(), ": the file ends at byte ", offset + done,
-                                     ", expected to read up to byte ", offset + count));
+        throw IoError(concat(path_.string(), ": the file ends at byte ", offset + done,
+                             ", expected to read up to byte ", offset + count));
       }
       done += static_cast<Index>(got);
     }
@@ -219,7 +219,7 @@ class AtomicFile {
     struct stat old {};
     const bool exists = ::stat(path_.c_str(), &old) == 0;
     if (exists && !S_ISREG(old.st_mode)) {
-      throw IoError(detail::concat("cannot write ", path.string(), ": it exists and is not a regular file"));
+      throw IoError(concat("cannot write ", path.string(), ": it exists and is not a regular file"));
     }
     detail::remove_stale_temporaries(path_);
     do {
@@ -364,11 +364,11 @@ class AtomicDirectory {
     recover_directory(path_);
     const bool exists = fs::exists(path_, error);
     if (exists && !fs::is_directory(path_, error)) {
-      throw IoError(detail::concat("cannot write ", path.string(), ": it exists and is not a directory"));
+      throw IoError(concat("cannot write ", path.string(), ": it exists and is not a directory"));
     }
     if (exists && !mark.empty() && !fs::is_empty(path_, error) && !fs::exists(path_ / mark, error)) {
-      throw IoError(detail::concat("will not replace ", path.string(), ": it holds files but no ", mark,
-                                   ", so it is not a directory of ours"));
+      throw IoError(concat("will not replace ", path.string(), ": it holds files but no ", mark,
+                           ", so it is not a directory of ours"));
     }
     detail::remove_stale_temporaries(path_);
     detail::remove_stale_temporaries(detail::set_aside_name(path_));

@@ -253,8 +253,8 @@ class GgufFile {
     if (value == nullptr) return std::nullopt;
     T result{};
     if (!std::visit([&](const auto& held) { return detail::convert_gguf(held, result); }, value->held)) {
-      fail(detail::concat("metadata ", detail::quote(key), ": expected ", detail::gguf_expectation<T>(),
-                          ", found ", detail::describe(*value)));
+      fail(concat("metadata ", detail::quote(key), ": expected ", detail::gguf_expectation<T>(), ", found ",
+                  detail::describe(*value)));
     }
     return result;
   }
@@ -263,7 +263,7 @@ class GgufFile {
   template <class T>
   T require(std::string_view key) const {
     std::optional<T> value = optional<T>(key);
-    if (!value) fail(detail::concat("the metadata has no ", detail::quote(key)));
+    if (!value) fail(concat("the metadata has no ", detail::quote(key)));
     return *std::move(value);
   }
 
@@ -276,7 +276,7 @@ class GgufFile {
     const std::optional<Dtype> dtype = tensor.type->dtype();
     if (!dtype) return std::nullopt;
     return mapped_.at(file_, *dtype, tensor.begin, tensor.elements, [&](Index element, double number) {
-      fail(tensor, detail::concat("element ", element, " is ", number, ", expected a finite number"));
+      fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
     });
   }
 
@@ -292,7 +292,7 @@ class GgufFile {
   /// The tensor called `name`; DataError when there is none.
   const GgufTensor& tensor(std::string_view name) const {
     const GgufTensor* found = find_tensor(name);
-    if (found == nullptr) fail(detail::concat("there is no tensor ", detail::quote(name)));
+    if (found == nullptr) fail(concat("there is no tensor ", detail::quote(name)));
     return *found;
   }
 
@@ -305,13 +305,12 @@ class GgufFile {
     const GgufTensor& tensor = this->tensor(name);
     const GgmlType& type = *tensor.type;
     if (!type.is_read()) {
-      fail(tensor, detail::concat("has the type ", type.name, ", which is not read, expected one of ",
-                                  detail::readable_ggml_types()));
+      fail(tensor, concat("has the type ", type.name, ", which is not read, expected one of ",
+                          detail::readable_ggml_types()));
     }
     if (tensor.elements != out.size) {
-      throw UsageError(detail::concat(path().string(), ": tensor ", detail::quote(name), " has ",
-                                      tensor.elements, " elements, the place to read it into has ",
-                                      out.size));
+      throw UsageError(concat(path().string(), ": tensor ", detail::quote(name), " has ", tensor.elements,
+                              " elements, the place to read it into has ", out.size));
     }
     // All blocks divide this, so every part begins with a whole one.
     constexpr Index part = detail::conversion_block;
@@ -324,8 +323,7 @@ class GgufFile {
       if (non_finite == NonFinite::reject) {
         const Index bad = detail::first_non_finite(out.data + done, count);
         if (bad < count) {
-          fail(tensor,
-               detail::concat("element ", done + bad, " is ", out[done + bad], ", expected a finite number"));
+          fail(tensor, concat("element ", done + bad, " is ", out[done + bad], ", expected a finite number"));
         }
       }
       done += count;
@@ -334,30 +332,30 @@ class GgufFile {
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw DataError(detail::concat(path().string(), ": ", what));
+    throw DataError(concat(path().string(), ": ", what));
   }
   [[noreturn]] void fail(const GgufTensor& tensor, const std::string& what) const {
-    fail(detail::concat("tensor ", detail::quote(tensor.name), ": ", what));
+    fail(concat("tensor ", detail::quote(tensor.name), ": ", what));
   }
 
   void parse(detail::GgufCursor& cursor) {
     if (file_.size() < 8) {
-      fail(detail::concat("not a GGUF file: ", file_.size(), " bytes, expected at least 24"));
+      fail(concat("not a GGUF file: ", file_.size(), " bytes, expected at least 24"));
     }
     const auto magic = cursor.number<std::array<char, 4>>();
     if (const std::string_view text(magic.data(), magic.size()); text != "GGUF") {
-      fail(detail::concat("not a GGUF file: it begins with ", detail::quote(text), ", expected \"GGUF\""));
+      fail(concat("not a GGUF file: it begins with ", detail::quote(text), ", expected \"GGUF\""));
     }
     const auto version = cursor.number<std::uint32_t>();
     if (version != 0 && version % 65536 == 0) fail("a big-endian GGUF file, expected a little-endian one");
     if (version != 2 && version != 3) {
-      fail(detail::concat("a GGUF file of version ", version, ", expected 2 or 3"));
+      fail(concat("a GGUF file of version ", version, ", expected 2 or 3"));
     }
     version_ = version;
     const auto tensors = cursor.number<std::uint64_t>();
     const Index entries = cursor.count("metadata entries", 13);  // an empty key, a type, one byte
     if (tensors > cursor.remaining() / 24) {                     // an empty name, no dimensions
-      fail(detail::concat("says ", tensors, " tensors, but only ", cursor.remaining(), " bytes follow"));
+      fail(concat("says ", tensors, " tensors, but only ", cursor.remaining(), " bytes follow"));
     }
     for (Index i = 0; i < entries; ++i) {
       cursor.enter("metadata entry", i);
@@ -365,19 +363,18 @@ class GgufFile {
       const auto type = cursor.number<std::uint32_t>();
       GgufValue value = detail::read_gguf_value(cursor, type);
       const auto [entry, fresh] = metadata_.emplace(std::move(key), std::move(value));
-      if (!fresh) cursor.fail(detail::concat("the key ", detail::quote(entry->first), " occurs twice"));
+      if (!fresh) cursor.fail(concat("the key ", detail::quote(entry->first), " occurs twice"));
     }
     alignment_ = optional<std::uint32_t>("general.alignment").value_or(32);
     if (!std::has_single_bit(alignment_)) {
-      fail(detail::concat("metadata \"general.alignment\": expected a power of two, found ", alignment_));
+      fail(concat("metadata \"general.alignment\": expected a power of two, found ", alignment_));
     }
     tensors_.reserve(static_cast<Index>(tensors));
     for (Index i = 0; i < tensors; ++i) {
       cursor.enter("tensor", i);
       tensors_.push_back(parse_tensor(cursor));
       if (!by_name_.emplace(tensors_.back().name, i).second) {
-        cursor.fail(
-            detail::concat("the name ", detail::quote(tensors_.back().name), " is that of another before"));
+        cursor.fail(concat("the name ", detail::quote(tensors_.back().name), " is that of another before"));
       }
     }
     place_tensors(cursor.at());
@@ -388,31 +385,31 @@ class GgufFile {
     GgufTensor tensor;
     tensor.name = cursor.string();
     const auto dimensions = cursor.number<std::uint32_t>();
-    if (dimensions > 4) fail(tensor, detail::concat("has ", dimensions, " dimensions, expected at most 4"));
+    if (dimensions > 4) fail(tensor, concat("has ", dimensions, " dimensions, expected at most 4"));
     for (std::uint32_t i = 0; i < dimensions; ++i) {
       tensor.shape.insert(tensor.shape.begin(), cursor.number<std::uint64_t>());
     }
     const auto number = cursor.number<std::uint32_t>();
     tensor.type = find_ggml_type(number);
-    if (tensor.type == nullptr) fail(tensor, detail::concat("has the unknown type ", number));
+    if (tensor.type == nullptr) fail(tensor, concat("has the unknown type ", number));
     const auto offset = cursor.number<std::uint64_t>();
     const GgmlType& type = *tensor.type;
 
     const Index row = tensor.shape.empty() ? 1 : tensor.shape.back();
     if (row % type.block_elements != 0) {
-      fail(tensor, detail::concat("has rows of ", row, " elements, expected a multiple of ",
-                                  type.block_elements, ", the block of ", type.name));
+      fail(tensor, concat("has rows of ", row, " elements, expected a multiple of ", type.block_elements,
+                          ", the block of ", type.name));
     }
     const auto elements = detail::element_count(tensor.shape);
     const auto bytes =
         elements ? checked_product(*elements / type.block_elements, type.block_bytes) : std::nullopt;
     if (!bytes || offset > std::numeric_limits<Index>::max() - *bytes) {
-      fail(tensor, detail::concat("the shape ", detail::shape_text(tensor.shape), " at byte ", offset,
-                                  " of the data overflows"));
+      fail(tensor, concat("the shape ", detail::shape_text(tensor.shape), " at byte ", offset,
+                          " of the data overflows"));
     }
     if (offset % alignment_ != 0) {
-      fail(tensor, detail::concat("begins at byte ", offset, " of the data, expected a multiple of ",
-                                  alignment_, ", the alignment"));
+      fail(tensor, concat("begins at byte ", offset, " of the data, expected a multiple of ", alignment_,
+                          ", the alignment"));
     }
     tensor.elements = *elements;
     tensor.begin = offset;
@@ -429,8 +426,8 @@ class GgufFile {
     order.reserve(tensors_.size());
     for (const GgufTensor& tensor : tensors_) {
       if (tensor.end > available) {
-        fail(tensor, detail::concat("truncated: ends at byte ", tensor.end,
-                                    " of the data, but the file has only ", available, " bytes of it"));
+        fail(tensor, concat("truncated: ends at byte ", tensor.end, " of the data, but the file has only ",
+                            available, " bytes of it"));
       }
       order.push_back(&tensor);
     }
@@ -439,7 +436,7 @@ class GgufFile {
     });
     for (Index i = 1; i < order.size(); ++i) {
       if (order[i]->begin < order[i - 1]->end) {
-        fail(*order[i], detail::concat("overlaps the tensor ", detail::quote(order[i - 1]->name)));
+        fail(*order[i], concat("overlaps the tensor ", detail::quote(order[i - 1]->name)));
       }
     }
     for (GgufTensor& tensor : tensors_) {

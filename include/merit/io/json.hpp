@@ -357,7 +357,7 @@ inline std::string json_text(const Json& value, std::string_view where, int inde
   try {
     return value.dump(indent);
   } catch (const Json::exception&) {
-    throw DataError(detail::concat(where, ": cannot be written as JSON: a string in it is not UTF-8"));
+    throw DataError(concat(where, ": cannot be written as JSON: a string in it is not UTF-8"));
   }
 }
 
@@ -373,8 +373,8 @@ inline void write_json(const std::filesystem::path& path, const Json& value) {
 template <class T>
 std::optional<T> optional(const Json& object, std::string_view name, std::string_view where) {
   if (!object.is_object()) {
-    throw DataError(detail::concat(where, ": expected an object with the field ", detail::quote(name),
-                                   ", found ", detail::describe(object)));
+    throw DataError(concat(where, ": expected an object with the field ", detail::quote(name), ", found ",
+                           detail::describe(object)));
   }
   const auto entry = object.find(name);
   if (entry == object.end() || entry->is_null()) return std::nullopt;
@@ -386,8 +386,8 @@ template <class T>
 T require(const Json& object, std::string_view name, std::string_view where) {
   std::optional<T> value = optional<T>(object, name, where);
   if (!value) {
-    throw DataError(detail::concat(where, ": the field ", detail::quote(name), " is ",
-                                   object.contains(name) ? "null" : "missing"));
+    throw DataError(concat(where, ": the field ", detail::quote(name), " is ",
+                           object.contains(name) ? "null" : "missing"));
   }
   return *std::move(value);
 }

@@ -97,7 +97,7 @@ class SafetensorsFile {
   /// The tensor called `name`; DataError when there is none.
   const TensorInfo& at(std::string_view name) const {
     const TensorInfo* tensor = find(name);
-    if (tensor == nullptr) fail(detail::concat("there is no tensor ", detail::quote(name)));
+    if (tensor == nullptr) fail(concat("there is no tensor ", detail::quote(name)));
     return *tensor;
   }
 
@@ -109,13 +109,11 @@ class SafetensorsFile {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
     const TensorInfo& tensor = at(name);
     if (!tensor.dtype) {
-      fail(tensor,
-           detail::concat("has the type ", tensor.dtype_name, ", expected one of F64, F32, F16, BF16"));
+      fail(tensor, concat("has the type ", tensor.dtype_name, ", expected one of F64, F32, F16, BF16"));
     }
     if (tensor.elements != out.size) {
-      throw UsageError(detail::concat(path().string(), ": tensor ", detail::quote(name), " has ",
-                                      tensor.elements, " elements, the place to read it into has ",
-                                      out.size));
+      throw UsageError(concat(path().string(), ": tensor ", detail::quote(name), " has ", tensor.elements,
+                              " elements, the place to read it into has ", out.size));
     }
     const Index size = size_of(*tensor.dtype);
     std::vector<std::byte> block(std::min(out.size, detail::conversion_block) * size);
@@ -126,8 +124,7 @@ class SafetensorsFile {
       if (non_finite == NonFinite::reject) {
         const Index bad = detail::first_non_finite(out.data + done, count);
         if (bad < count) {
-          fail(tensor,
-               detail::concat("element ", done + bad, " is ", out[done + bad], ", expected a finite number"));
+          fail(tensor, concat("element ", done + bad, " is ", out[done + bad], ", expected a finite number"));
         }
       }
       done += count;
@@ -140,38 +137,38 @@ class SafetensorsFile {
     const TensorInfo& tensor = at(name);
     if (!tensor.dtype) return std::nullopt;
     return mapped_.at(file_, *tensor.dtype, tensor.begin, tensor.elements, [&](Index element, double number) {
-      fail(tensor, detail::concat("element ", element, " is ", number, ", expected a finite number"));
+      fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
     });
   }
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw DataError(detail::concat(path().string(), ": ", what));
+    throw DataError(concat(path().string(), ": ", what));
   }
   [[noreturn]] void fail(const TensorInfo& tensor, const std::string& what) const {
-    fail(detail::concat("tensor ", detail::quote(tensor.name), ": ", what));
+    fail(concat("tensor ", detail::quote(tensor.name), ": ", what));
   }
 
   void parse_header() {
     constexpr Index prefix = 8;
     if (file_.size() < prefix) {
-      fail(detail::concat("not a safetensors file: ", file_.size(), " bytes, expected at least 8"));
+      fail(concat("not a safetensors file: ", file_.size(), " bytes, expected at least 8"));
     }
     std::uint64_t length = 0;
     file_.read_at(0, &length, prefix);
     if (length > detail::safetensors_header_limit) {
-      fail(detail::concat("not a safetensors file: the header length is ", length, ", expected at most ",
-                          detail::safetensors_header_limit));
+      fail(concat("not a safetensors file: the header length is ", length, ", expected at most ",
+                  detail::safetensors_header_limit));
     }
     if (length > file_.size() - prefix) {
-      fail(detail::concat("truncated: the header length is ", length, ", but only ", file_.size() - prefix,
-                          " bytes follow"));
+      fail(concat("truncated: the header length is ", length, ", but only ", file_.size() - prefix,
+                  " bytes follow"));
     }
     std::string text(length, '\0');
     file_.read_at(prefix, text.data(), length);
     if (text.empty() || text.front() != '{') {
-      fail(detail::concat("not a safetensors file: the header must begin with '{', found ",
-                          text.empty() ? "nothing" : detail::quote(text.substr(0, 1))));
+      fail(concat("not a safetensors file: the header must begin with '{', found ",
+                  text.empty() ? "nothing" : detail::quote(text.substr(0, 1))));
     }
     const Json header = parse_json(text, path().string() + ": header");
     const Index data = prefix + length;
@@ -190,39 +187,38 @@ class SafetensorsFile {
   TensorInfo parse_tensor(const std::string& name, const Json& entry, Index data) const {
     TensorInfo tensor;
     tensor.name = name;
-    const std::string where = detail::concat(path().string(), ": tensor ", detail::quote(name));
+    const std::string where = concat(path().string(), ": tensor ", detail::quote(name));
     tensor.dtype_name = require<std::string>(entry, "dtype", where);
     tensor.dtype = detail::dtype_from_name(tensor.dtype_name);
     tensor.shape = require<std::vector<Index>>(entry, "shape", where);
     const auto offsets = require<std::vector<Index>>(entry, "data_offsets", where);
 
     const Index bits = detail::safetensors_bits(tensor.dtype_name);
-    if (bits == 0) fail(tensor, detail::concat("unknown dtype ", detail::quote(tensor.dtype_name)));
+    if (bits == 0) fail(tensor, concat("unknown dtype ", detail::quote(tensor.dtype_name)));
     const auto elements = detail::element_count(tensor.shape);
     const auto total_bits = elements ? checked_product(*elements, bits) : std::nullopt;
-    if (!total_bits)
-      fail(tensor, detail::concat("the shape ", detail::shape_text(tensor.shape), " overflows"));
+    if (!total_bits) fail(tensor, concat("the shape ", detail::shape_text(tensor.shape), " overflows"));
     if (*total_bits % 8 != 0) {
-      fail(tensor, detail::concat("the shape ", detail::shape_text(tensor.shape), " of ", tensor.dtype_name,
-                                  " does not fill whole bytes"));
+      fail(tensor, concat("the shape ", detail::shape_text(tensor.shape), " of ", tensor.dtype_name,
+                          " does not fill whole bytes"));
     }
     tensor.elements = *elements;
 
     if (offsets.size() != 2) {
-      fail(tensor, detail::concat("data_offsets has ", offsets.size(), " numbers, expected 2"));
+      fail(tensor, concat("data_offsets has ", offsets.size(), " numbers, expected 2"));
     }
     const Index available = file_.size() - data;
     if (offsets[0] > offsets[1]) {
-      fail(tensor, detail::concat("data_offsets [", offsets[0], ", ", offsets[1], "] run backwards"));
+      fail(tensor, concat("data_offsets [", offsets[0], ", ", offsets[1], "] run backwards"));
     }
     if (offsets[1] > available) {
-      fail(tensor, detail::concat("data_offsets end at byte ", offsets[1], ", but the file has only ",
-                                  available, " bytes of data"));
+      fail(tensor, concat("data_offsets end at byte ", offsets[1], ", but the file has only ", available,
+                          " bytes of data"));
     }
     if (offsets[1] - offsets[0] != *total_bits / 8) {
-      fail(tensor, detail::concat("data_offsets span ", offsets[1] - offsets[0], " bytes, but the shape ",
-                                  detail::shape_text(tensor.shape), " of ", tensor.dtype_name, " takes ",
-                                  *total_bits / 8));
+      fail(tensor,
+           concat("data_offsets span ", offsets[1] - offsets[0], " bytes, but the shape ",
+                  detail::shape_text(tensor.shape), " of ", tensor.dtype_name, " takes ", *total_bits / 8));
     }
     tensor.begin = data + offsets[0];
     tensor.end = data + offsets[1];
@@ -237,16 +233,16 @@ class SafetensorsFile {
     Index covered = data;
     for (const TensorInfo& tensor : tensors_) {
       if (tensor.begin != covered) {
-        fail(tensor, detail::concat("data_offsets begin at byte ", tensor.begin - data,
-                                    tensor.begin < covered ? ", which overlaps the tensor before, expected "
-                                                           : ", which leaves a hole, expected ",
-                                    covered - data));
+        fail(tensor, concat("data_offsets begin at byte ", tensor.begin - data,
+                            tensor.begin < covered ? ", which overlaps the tensor before, expected "
+                                                   : ", which leaves a hole, expected ",
+                            covered - data));
       }
       covered = tensor.end;
     }
     if (covered != file_.size()) {
-      fail(detail::concat("the tensors end at byte ", covered, ", but ", file_.size() - covered,
-                          " more bytes follow"));
+      fail(concat("the tensors end at byte ", covered, ", but ", file_.size() - covered,
+                  " more bytes follow"));
     }
   }
 
@@ -263,8 +259,8 @@ class SafetensorsDirectory {
  public:
   explicit SafetensorsDirectory(const std::filesystem::path& directory, std::string_view stem = "model") {
     namespace fs = std::filesystem;
-    const fs::path single = directory / detail::concat(stem, ".safetensors");
-    const fs::path index = directory / detail::concat(stem, ".safetensors.index.json");
+    const fs::path single = directory / concat(stem, ".safetensors");
+    const fs::path index = directory / concat(stem, ".safetensors.index.json");
     std::error_code ignored;
     if (fs::exists(single, ignored)) {
       files_.emplace_back(single);
@@ -274,8 +270,8 @@ class SafetensorsDirectory {
       open_shards(directory, index);
       path_ = index;
     } else {
-      throw IoError(detail::concat(directory.string(), ": neither ", single.filename().string(), " nor ",
-                                   index.filename().string(), " is there"));
+      throw IoError(concat(directory.string(), ": neither ", single.filename().string(), " nor ",
+                           index.filename().string(), " is there"));
     }
   }
 
@@ -324,7 +320,7 @@ class SafetensorsDirectory {
   const SafetensorsFile& file_of(std::string_view name) const {
     const auto entry = shard_of_.find(name);
     if (entry == shard_of_.end()) {
-      throw DataError(detail::concat(path_.string(), ": there is no tensor ", detail::quote(name)));
+      throw DataError(concat(path_.string(), ": there is no tensor ", detail::quote(name)));
     }
     return files_[entry->second];
   }
@@ -332,7 +328,7 @@ class SafetensorsDirectory {
   void open_shards(const std::filesystem::path& directory, const std::filesystem::path& index) {
     const auto weight_map =
         require<std::map<std::string, std::string>>(read_json(index), "weight_map", index.string());
-    if (weight_map.empty()) throw DataError(detail::concat(index.string(), ": \"weight_map\" is empty"));
+    if (weight_map.empty()) throw DataError(concat(index.string(), ": \"weight_map\" is empty"));
     std::map<std::string, Index> number_of;  // shard name to place in files_
     for (const auto& [name, shard] : weight_map) {
       auto [entry, fresh] = number_of.emplace(shard, files_.size());
@@ -340,19 +336,18 @@ class SafetensorsDirectory {
         // A shard lies beside its index: a downloaded index must not reach for other files.
         if (shard.empty() || std::filesystem::path(shard).filename() != shard || shard == "." ||
             shard == "..") {
-          throw DataError(detail::concat(index.string(), ": the shard of tensor ", detail::quote(name),
-                                         " is ", detail::quote(shard),
-                                         ", expected the name of a file beside it"));
+          throw DataError(concat(index.string(), ": the shard of tensor ", detail::quote(name), " is ",
+                                 detail::quote(shard), ", expected the name of a file beside it"));
         }
         std::error_code ignored;
         if (!std::filesystem::exists(directory / shard, ignored)) {
-          throw IoError(detail::concat(index.string(), ": the shard ", detail::quote(shard), " is missing"));
+          throw IoError(concat(index.string(), ": the shard ", detail::quote(shard), " is missing"));
         }
         files_.emplace_back(directory / shard);
       }
       if (files_[entry->second].find(name) == nullptr) {
-        throw DataError(detail::concat(index.string(), ": says that tensor ", detail::quote(name), " is in ",
-                                       detail::quote(shard), ", but it is not there"));
+        throw DataError(concat(index.string(), ": says that tensor ", detail::quote(name), " is in ",
+                               detail::quote(shard), ", but it is not there"));
       }
       shard_of_.emplace(name, entry->second);
     }
@@ -360,7 +355,7 @@ class SafetensorsDirectory {
       for (const TensorInfo& tensor : files_[shard].tensors()) {
         const auto entry = shard_of_.find(tensor.name);
         if (entry == shard_of_.end() || entry->second != shard) {
-          unindexed_.push_back(detail::concat(files_[shard].path().filename().string(), ": ", tensor.name));
+          unindexed_.push_back(concat(files_[shard].path().filename().string(), ": ", tensor.name));
         }
       }
     }

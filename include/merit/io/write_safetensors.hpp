@@ -138,8 +138,8 @@ inline void write_safetensors(const std::filesystem::path& path, std::span<const
   header += "}";
   header.append((8 - header.size() % 8) % 8, ' ');
   if (header.size() > detail::safetensors_header_limit) {
-    throw UsageError(detail::concat(path.string(), ": the header would be ", header.size(),
-                                    " bytes, more than readers accept"));
+    throw UsageError(
+        concat(path.string(), ": the header would be ", header.size(), " bytes, more than readers accept"));
   }
 
   AtomicFile file(path);
@@ -184,8 +184,8 @@ inline void write_safetensors_directory(const std::filesystem::path& directory,
     total += bytes;
   }
 
-  const std::filesystem::path single = directory / detail::concat(stem, ".safetensors");
-  const std::filesystem::path index = directory / detail::concat(stem, ".safetensors.index.json");
+  const std::filesystem::path single = directory / concat(stem, ".safetensors");
+  const std::filesystem::path index = directory / concat(stem, ".safetensors.index.json");
   // A reader prefers the single file, so the one that is not written now must not stay from earlier.
   if (shards.size() == 1) {
     write_safetensors(single, tensors, options);
@@ -196,7 +196,7 @@ inline void write_safetensors_directory(const std::filesystem::path& directory,
   for (Index s = 0; s < shards.size(); ++s) {
     std::array<char, 64> number{};
     std::snprintf(number.data(), number.size(), "-%05zu-of-%05zu.safetensors", s + 1, shards.size());
-    const std::string name = detail::concat(stem, number.data());
+    const std::string name = concat(stem, number.data());
     const auto part = tensors.subspan(shards[s].begin, shards[s].end - shards[s].begin);
     write_safetensors(directory / name, part, options);
     for (const TensorSource& tensor : part) weight_map[tensor.name] = name;

@@ -25,7 +25,7 @@ struct BinaryLabel {
 struct BinaryTargets : LabelTargets<BinaryLabel> {
   void add(std::uint32_t row, double label, double weight = 1) {
     if (!(label >= 0 && label <= 1)) {
-      throw DataError(detail::concat("a label is ", label, ", expected 0 to 1"));
+      throw DataError(concat("a label is ", label, ", expected 0 to 1"));
     }
     append({row, label, weight});
   }

@@ -20,7 +20,7 @@ inline namespace MERIT_ABI {
 /// The class of a step's label: −1 (bad), 0 (neutral), +1 (good) are 0, 1, 2 (Lightman et al. 2023).
 inline Index ternary_class(int label) {
   if (label < -1 || label > 1) {
-    throw DataError(detail::concat("a step's label is ", label, ", expected -1, 0 or 1"));
+    throw DataError(concat("a step's label is ", label, ", expected -1, 0 or 1"));
   }
   return static_cast<Index>(label + 1);
 }
@@ -62,7 +62,7 @@ struct ClassTargets : LabelTargets<ClassLabel> {
 
   void add(std::uint32_t row, Index label, double weight = 1) {
     if (label >= classes) {
-      throw DataError(detail::concat("a label is class ", label, ", expected less than ", classes));
+      throw DataError(concat("a label is class ", label, ", expected less than ", classes));
     }
     append({row, weight});
     for (Index c = 0; c < classes; ++c) probabilities.push_back(c == label ? 1 : 0);
@@ -71,18 +71,17 @@ struct ClassTargets : LabelTargets<ClassLabel> {
   /// A soft label: numbers of at least 0 whose sum is 1.
   void add(std::uint32_t row, std::span<const double> distribution, double weight = 1) {
     if (distribution.size() != classes) {
-      throw DataError(
-          detail::concat("a soft label has ", distribution.size(), " probabilities, expected ", classes));
+      throw DataError(concat("a soft label has ", distribution.size(), " probabilities, expected ", classes));
     }
     double sum = 0;
     for (const double p : distribution) {
       if (!(p >= 0)) {
-        throw DataError(detail::concat("a soft label has the probability ", p, ", expected at least 0"));
+        throw DataError(concat("a soft label has the probability ", p, ", expected at least 0"));
       }
       sum += p;
     }
     if (!(std::abs(sum - 1) <= 1e-6)) {
-      throw DataError(detail::concat("the probabilities of a soft label sum to ", sum, ", expected 1"));
+      throw DataError(concat("the probabilities of a soft label sum to ", sum, ", expected 1"));
     }
     append({row, weight});
     probabilities.insert(probabilities.end(), distribution.begin(), distribution.end());
@@ -162,13 +161,13 @@ struct CategoricalCrossEntropyLoss {
   /// Throws UsageError where the scores of a row are not one for each class of the targets and weights.
   void check_columns(const Targets& targets, Index columns) const {
     if (columns != targets.classes) {
-      throw UsageError(detail::concat("cross_entropy: the labels have ", targets.classes,
-                                      " classes and the scores ", columns, ", expected as many"));
+      throw UsageError(concat("cross_entropy: the labels have ", targets.classes, " classes and the scores ",
+                              columns, ", expected as many"));
     }
     if (!class_weights.empty() && class_weights.size() != columns) {
-      throw UsageError(detail::concat("cross_entropy: there are ", class_weights.size(),
-                                      " class_weights and scores of ", columns,
-                                      " classes, expected as many or none"));
+      throw UsageError(concat("cross_entropy: there are ", class_weights.size(),
+                              " class_weights and scores of ", columns,
+                              " classes, expected as many or none"));
     }
   }
 

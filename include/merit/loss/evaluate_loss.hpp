@@ -53,8 +53,8 @@ double evaluate_loss(const Loss& loss, const typename Loss::Targets& targets,
       const Index size = unit.size();
       if (size == 0) continue;
       if (arrays.scratch.size < size * (2 + scratch_per_score<Loss>)) {
-        throw UsageError(detail::concat("a loss has scratch for ", arrays.scratch.size, " numbers, expected ",
-                                        scratch_size(loss, targets), " as scratch_size() says"));
+        throw UsageError(concat("a loss has scratch for ", arrays.scratch.size, " numbers, expected ",
+                                scratch_size(loss, targets), " as scratch_size() says"));
       }
       double* const scores = arrays.scratch.data;
       double* const slopes = scores + size;

@@ -48,8 +48,7 @@ struct LanguageModelLoss {
     double total = 0;
     for (const NextTokenTargets::Next& next : targets.next) {
       if (next.token >= scores.cols) {
-        throw UsageError(
-            detail::concat("language_model: token ", next.token, " has no score among ", scores.cols));
+        throw UsageError(concat("language_model: token ", next.token, " has no score among ", scores.cols));
       }
       const double share = next.weight / normaliser;
       Index largest = 0;

@@ -53,9 +53,8 @@ struct StrengthMargin {
 
   double operator()(const MarginInput& input) const {
     if (input.strength >= table.size()) {
-      throw DataError(detail::concat("the strength of a preference is ", input.strength,
-                                     ", expected less than ", table.size(),
-                                     ", the size of the table of margins"));
+      throw DataError(concat("the strength of a preference is ", input.strength, ", expected less than ",
+                             table.size(), ", the size of the table of margins"));
     }
     return table[input.strength];
   }

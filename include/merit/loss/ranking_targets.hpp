@@ -82,8 +82,8 @@ struct RankingTargets {
   /// The same of whole lists.
   void add(std::span<const std::uint32_t> rows, std::span<const Index> ranks, double weight = 1) {
     if (ranks.size() != rows.size()) {
-      throw DataError(detail::concat("a ranking has ", rows.size(), " completions and ", ranks.size(),
-                                     " ranks, expected as many"));
+      throw DataError(concat("a ranking has ", rows.size(), " completions and ", ranks.size(),
+                             " ranks, expected as many"));
     }
     begin_group(weight);
     for (Index i = 0; i < rows.size(); ++i) append({rows[i], ranks[i]});

@@ -40,8 +40,8 @@ struct RegressionTargets {
   void check_columns(Index width) const {
     for (const Value& value : values) {
       if (value.column >= width) {
-        throw UsageError(detail::concat("regression: a target is for score ", value.column,
-                                        " of a row, which has ", width));
+        throw UsageError(
+            concat("regression: a target is for score ", value.column, " of a row, which has ", width));
       }
     }
   }

@@ -48,8 +48,8 @@ inline std::optional<std::filesystem::path> find_gguf(const std::filesystem::pat
     for (const fs::path& file : found) {
       names += (names.empty() ? "" : ", ") + detail::quote(file.filename().string());
     }
-    throw DataError(detail::concat(path.string(), ": holds ", found.size(), " GGUF files (", names,
-                                   "), expected one: name the file itself"));
+    throw DataError(concat(path.string(), ": holds ", found.size(), " GGUF files (", names,
+                           "), expected one: name the file itself"));
   }
   return found.front();
 }
@@ -293,14 +293,14 @@ inline Json gguf_config_json(const GgufFile& file) {
   const detail::GgufFields fields(file);
   const std::string& kind = fields.architecture();
   if (kind != "llama" && kind != "qwen2" && kind != "qwen3" && kind != "gpt2") {
-    throw ConfigError(detail::concat(file.path().string(),
-                                     ": metadata \"general.architecture\": expected one of llama, qwen2, "
-                                     "qwen3, gpt2, found ",
-                                     detail::quote(kind)));
+    throw ConfigError(concat(file.path().string(),
+                             ": metadata \"general.architecture\": expected one of llama, qwen2, "
+                             "qwen3, gpt2, found ",
+                             detail::quote(kind)));
   }
   if (const auto parts = file.optional<Index>("split.count"); parts && *parts > 1) {
-    throw ConfigError(detail::concat(file.path().string(), ": one of ", *parts,
-                                     " files of a split model, expected a whole one: join them first"));
+    throw ConfigError(concat(file.path().string(), ": one of ", *parts,
+                             " files of a split model, expected a whole one: join them first"));
   }
   detail::check_gguf_fields(fields);
   return kind == "gpt2" ? detail::gguf_gpt2_json(fields) : detail::gguf_llama_json(fields);

@@ -147,9 +147,9 @@ class GgufWeights final : public WeightSource {
       }
       const Index rows = tensor.shape.empty() ? 1 : tensor.shape[0];
       if (entry.heads != 0 && (rows % entry.heads != 0 || rows / entry.heads % 2 != 0)) {
-        throw DataError(detail::concat(where, ": tensor ", detail::quote(tensor.name), " has shape ",
-                                       detail::shape_text(tensor.shape), ", expected rows for ", entry.heads,
-                                       " heads of even width"));
+        throw DataError(concat(where, ": tensor ", detail::quote(tensor.name), " has shape ",
+                               detail::shape_text(tensor.shape), ", expected rows for ", entry.heads,
+                               " heads of even width"));
       }
       if (gpt2 && tensor.shape.size() == 2 && name.find(".c_") != name.npos) {
         entry.transposed = true;
@@ -157,8 +157,8 @@ class GgufWeights final : public WeightSource {
       }
       std::string key = entry.info.name;
       if (!entries_.emplace(std::move(key), std::move(entry)).second) {
-        throw DataError(detail::concat(where, ": two tensors are ", detail::quote(tensor.name),
-                                       " under its published name"));
+        throw DataError(
+            concat(where, ": two tensors are ", detail::quote(tensor.name), " under its published name"));
       }
     }
   }
@@ -197,7 +197,7 @@ class GgufWeights final : public WeightSource {
   void read_as(std::string_view name, VectorView<T> out) const {
     const auto found = entries_.find(name);
     if (found == entries_.end()) {
-      throw DataError(detail::concat(path().string(), ": there is no tensor ", detail::quote(name)));
+      throw DataError(concat(path().string(), ": there is no tensor ", detail::quote(name)));
     }
     const Entry& entry = found->second;
     const GgufTensor& stored = *entry.stored;

@@ -355,7 +355,7 @@ inline BackboneConfig read_backbone_config(const Json& json, const std::string& 
     try {
       std::visit([](const auto& backbone) { backbone.validate(); }, config);
     } catch (const ConfigError& error) {
-      throw ConfigError(detail::concat(where, ": ", error.what()));
+      throw ConfigError(concat(where, ": ", error.what()));
     }
     return config;
   } catch (const DataError& error) {  // a field of the wrong type

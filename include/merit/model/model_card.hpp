@@ -101,7 +101,7 @@ inline std::string joined(const std::vector<std::string>& differences) {
 inline Json to_json(const ModelCard& card) {
   const auto finite = [](const char* field, double value) {
     if (!std::isfinite(value)) {
-      throw ConfigError(detail::concat("merit.json: ", field, " is ", value, ", expected a finite number"));
+      throw ConfigError(concat("merit.json: ", field, " is ", value, ", expected a finite number"));
     }
   };
   finite("calibration_scale", card.calibration_scale);
@@ -136,8 +136,8 @@ inline Json to_json(const ModelCard& card) {
   if (card.reward_deviation) json["reward_deviation"] = *card.reward_deviation;
   for (const auto& [name, value] : card.other.items()) {
     if (json.contains(name)) {
-      throw ConfigError(detail::concat("merit.json: other has a field ", detail::quote(name),
-                                       ", expected none with the name of one of the card's own"));
+      throw ConfigError(concat("merit.json: other has a field ", detail::quote(name),
+                               ", expected none with the name of one of the card's own"));
     }
     json[name] = value;
   }
@@ -209,7 +209,7 @@ inline std::vector<std::string> differences(const ModelCard& found, const ModelC
 inline void require_same(const ModelCard& found, const ModelCard& expected,
                          const std::filesystem::path& where) {
   const std::string text = detail::joined(differences(found, expected));
-  if (!text.empty()) throw ConfigError(detail::concat(where.string(), ": a different model: ", text));
+  if (!text.empty()) throw ConfigError(concat(where.string(), ": a different model: ", text));
 }
 
 /// A file that a checkpoint keeps beside its weights, such as tokenizer.json.

@@ -111,13 +111,13 @@ void read_settings(const Json& json, const std::string& where, Policy& policy) {
   const Json constants = detail::constants_of(policy);  // which must outlive its items
   for (const auto& [name, value] : constants.items()) {
     if (json.contains(name) && json[name] != value) {
-      throw DataError(detail::concat(where, ": field ", detail::quote(name), " is ", json[name].dump(),
-                                     ", expected ", value.dump(), ", what a ", Policy::name(), " has"));
+      throw DataError(concat(where, ": field ", detail::quote(name), " is ", json[name].dump(), ", expected ",
+                             value.dump(), ", what a ", Policy::name(), " has"));
     }
   }
   if constexpr (has_fields<Policy>) {
     const Json start = optional<Json>(json, detail::start_fields, where).value_or(Json::object());
-    const std::string where_start = detail::concat(where, ".", detail::start_fields);
+    const std::string where_start = concat(where, ".", detail::start_fields);
     Policy::fields([&]<class T>(const Field<Policy, T>& field) {
       const bool at_start = field.use == FieldUse::start;
       const Json& place = at_start ? start : json;

@@ -269,9 +269,9 @@ class RewardModel {
       if constexpr (reads_unembedding<Head>)
         static_cast<void>(backbone.unembedding());  // throws if it is not held
       if (head_width<Head> != 0 && objective.outputs() != head_width<Head>) {
-        throw UsageError(detail::concat("the head ", Head::name(), " gives ", objective.outputs(),
-                                        " scores a row, expected ", head_width<Head>,
-                                        " as its `width` says (1 where it says nothing)"));
+        throw UsageError(concat("the head ", Head::name(), " gives ", objective.outputs(),
+                                " scores a row, expected ", head_width<Head>,
+                                " as its `width` says (1 where it says nothing)"));
       }
     }
     State(const State&) = delete;

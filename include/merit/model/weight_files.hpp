@@ -19,9 +19,9 @@ inline void check_weight_files(const std::filesystem::path& folder) {
   if (!std::filesystem::is_directory(folder, failed)) return;
   if (std::filesystem::exists(folder / "adapter_config.json", failed)) {
     throw DataError(
-        detail::concat(folder.string(),
-                       ": holds an adapter (adapter_config.json), expected whole weights: an adapter is a "
-                       "difference to its base model; merge the two and save them first"));
+        concat(folder.string(),
+               ": holds an adapter (adapter_config.json), expected whole weights: an adapter is a "
+               "difference to its base model; merge the two and save them first"));
   }
   std::vector<std::string> pickles;
   for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
@@ -35,10 +35,10 @@ inline void check_weight_files(const std::filesystem::path& folder) {
   }
   if (pickles.empty()) return;  // whoever reads says what is missing
   std::sort(pickles.begin(), pickles.end());
-  throw DataError(detail::concat(
-      folder.string(), ": holds weights as pickles only (", pickles.front(), pickles.size() > 1 ? ", …" : "",
-      "), which may run code and are not read, expected model.safetensors: save the "
-      "model again in that format"));
+  throw DataError(concat(folder.string(), ": holds weights as pickles only (", pickles.front(),
+                         pickles.size() > 1 ? ", …" : "",
+                         "), which may run code and are not read, expected model.safetensors: save the "
+                         "model again in that format"));
 }
 
 }  // namespace MERIT_ABI

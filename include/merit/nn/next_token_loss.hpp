@@ -39,7 +39,7 @@ double next_token_loss(Tape<B>& tape, Var hidden, const ParameterSlice& unembedd
   for (const Token token : targets.tokens) {
     if (token >= vocabulary) {
       throw UsageError(
-          detail::concat("next_token_loss: token ", token, " is outside the vocabulary of ", vocabulary));
+          concat("next_token_loss: token ", token, " is outside the vocabulary of ", vocabulary));
     }
   }
   if (count == 0) return 0;

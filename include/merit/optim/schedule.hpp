@@ -26,16 +26,13 @@ struct Schedule {
 
   void validate() const {
     if (!(peak > 0 && std::isfinite(peak))) {
-      throw ConfigError(
-          detail::concat("schedule: the learning rate is ", peak, ", expected a number above 0"));
+      throw ConfigError(concat("schedule: the learning rate is ", peak, ", expected a number above 0"));
     }
     if (!(warmup >= 0 && warmup <= 1)) {
-      throw ConfigError(
-          detail::concat("schedule: warmup is ", warmup, ", expected a share of the steps, 0 to 1"));
+      throw ConfigError(concat("schedule: warmup is ", warmup, ", expected a share of the steps, 0 to 1"));
     }
     if (!(floor >= 0 && floor <= 1)) {
-      throw ConfigError(
-          detail::concat("schedule: floor is ", floor, ", expected a share of the peak, 0 to 1"));
+      throw ConfigError(concat("schedule: floor is ", floor, ", expected a share of the peak, 0 to 1"));
     }
   }
 

@@ -170,10 +170,10 @@ inline Drawing draw(const LineChart& chart) {
     if (series.x.size() != series.y.size() || series.low.size() != series.high.size() ||
         (band && series.low.size() != series.x.size()) ||
         (!series.counts.empty() && series.counts.size() != series.x.size())) {
-      throw UsageError(detail::concat("chart: series \"", series.name, "\" has ", series.x.size(), " x, ",
-                                      series.y.size(), " y and ", series.low.size(), " to ",
-                                      series.high.size(), " ends of intervals and ", series.counts.size(),
-                                      " counts, expected as many of each"));
+      throw UsageError(concat("chart: series \"", series.name, "\" has ", series.x.size(), " x, ",
+                              series.y.size(), " y and ", series.low.size(), " to ", series.high.size(),
+                              " ends of intervals and ", series.counts.size(),
+                              " counts, expected as many of each"));
     }
     bands = bands || band;
     counted = counted || !series.counts.empty();
@@ -212,7 +212,7 @@ inline Drawing draw(const LineChart& chart) {
       back = plane.point(series.x[i], series.low[i]) + (back.empty() ? "" : " ") + back;
     }
     if (!there.empty()) {
-      svg += detail::concat("<polygon class=\"band c", s % 6, "\" points=\"", there, " ", back, "\"/>\n");
+      svg += concat("<polygon class=\"band c", s % 6, "\" points=\"", there, " ", back, "\"/>\n");
     }
   }
   for (Index s = 0; s < chart.series.size(); ++s) {
@@ -225,15 +225,14 @@ inline Drawing draw(const LineChart& chart) {
       // The area of a mark grows with the observations behind it.
       const double share = most > 0 && series.counts[i] > 0 ? series.counts[i] / most : 0;
       const double radius = most > 0 ? 2 + 5 * std::sqrt(share) : 3.5;
-      svg += detail::concat("<circle class=\"dot c", s % 6, "\" cx=\"", plane.place(plane.x(series.x[i])),
-                            "\" cy=\"", plane.place(plane.y(series.y[i])), "\" r=\"", plane.place(radius),
-                            "\"/>\n");
+      svg += concat("<circle class=\"dot c", s % 6, "\" cx=\"", plane.place(plane.x(series.x[i])), "\" cy=\"",
+                    plane.place(plane.y(series.y[i])), "\" r=\"", plane.place(radius), "\"/>\n");
     };
     const auto end_run = [&](Index end) {
       if (points == 1 && !series.dots) dot(end - 1);  // no line leads to it
       if (points >= 2) {
-        svg += detail::concat("<polyline class=\"line c", s % 6, series.dashed ? " dashed" : "",
-                              "\" points=\"", run, "\"/>\n");
+        svg += concat("<polyline class=\"line c", s % 6, series.dashed ? " dashed" : "", "\" points=\"", run,
+                      "\"/>\n");
       }
       run.clear();
       points = 0;
@@ -313,7 +312,7 @@ inline Drawing draw(const HistogramChart& chart) {
                      plane.point(from + step, shares[c][b]));
     }
     detail::append(outline, " ", plane.point(high, 0));
-    drawing.svg += detail::concat("<polygon class=\"bars c", c % 6, "\" points=\"", outline, "\"/>\n");
+    drawing.svg += concat("<polygon class=\"bars c", c % 6, "\" points=\"", outline, "\"/>\n");
   }
   drawing.svg += "</svg>\n";
   return drawing;

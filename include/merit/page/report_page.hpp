@@ -46,8 +46,8 @@ struct TellingRecords {
 inline TellingRecords telling_records(std::span<const double> probabilities, std::span<const double> labels,
                                       Index count) {
   if (probabilities.size() != labels.size()) {
-    throw UsageError(detail::concat("telling_records: found ", probabilities.size(), " probabilities and ",
-                                    labels.size(), " labels, expected as many"));
+    throw UsageError(concat("telling_records: found ", probabilities.size(), " probabilities and ",
+                            labels.size(), " labels, expected as many"));
   }
   TellingRecords telling;
   std::vector<Index> order;
@@ -214,10 +214,9 @@ svg .band { stroke: none; }
     }
     body_ += "<figure>\n<ul class=\"legend\">";
     for (Index i = 0; i < drawing.names.size(); ++i) {
-      body_ +=
-          detail::concat("<li><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\"><line class=\"line c", i % 6,
-                         dashed[i] ? " dashed" : "", "\" x1=\"2\" x2=\"24\" y1=\"5\" y2=\"5\"/></svg>",
-                         escaped(drawing.names[i]), "</li>");
+      body_ += concat("<li><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\"><line class=\"line c", i % 6,
+                      dashed[i] ? " dashed" : "", "\" x1=\"2\" x2=\"24\" y1=\"5\" y2=\"5\"/></svg>",
+                      escaped(drawing.names[i]), "</li>");
     }
     detail::append(body_, "</ul>\n", scroll(title), "\n", drawing.svg,
                    "</div>\n<details><summary>The numbers</summary>", scroll(title + ": the numbers"),
@@ -245,7 +244,7 @@ svg .band { stroke: none; }
   }
 
   static std::string cut_note(Index bytes) {
-    return detail::concat("<p class=\"cut\">", bytes, " more bytes are not shown.</p>\n");
+    return concat("<p class=\"cut\">", bytes, " more bytes are not shown.</p>\n");
   }
 
   void write(const ScoredRecord& record, Index limit) {

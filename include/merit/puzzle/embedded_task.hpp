@@ -67,8 +67,7 @@ struct EmbeddedTaskOptions {
 inline void EmbeddedTaskOptions::validate() const {
   const auto check = [](bool good, std::string_view name, auto found, const auto&... expected) {
     if (good) return;
-    throw ConfigError(
-        detail::concat("embedded task: ", name, " is ", found, ", expected ", detail::concat(expected...)));
+    throw ConfigError(concat("embedded task: ", name, " is ", found, ", expected ", concat(expected...)));
   };
   check(items >= 3 && items <= 10, "items", items, "3 to 10");
   check(rules >= 1 && rules <= 4, "rules", rules, "1 to 4");
@@ -88,8 +87,7 @@ inline EmbeddedTaskOptions EmbeddedTaskOptions::of_difficulty(int level) {
     case 3: break;
     case 4: options.items = 8, options.near_miss_share = 0.9, options.max_errors = 1; break;
     case 5: options.items = 10, options.near_miss_share = 1, options.max_errors = 1; break;
-    default:
-      throw ConfigError(detail::concat("embedded task: the difficulty is ", level, ", expected 1 to 5"));
+    default: throw ConfigError(concat("embedded task: the difficulty is ", level, ", expected 1 to 5"));
   }
   return options;
 }
@@ -432,8 +430,8 @@ inline std::string propose_embedded_line(const EmbeddedTaskOptions& options, std
     std::sort(digits.begin(), digits.end());
     std::sort(expected.begin(), expected.end());
     if (bar == last.npos || bar == 0 || digits != expected) {
-      throw DataError(detail::concat("embedded task: the line is \"", last.substr(0, 80),
-                                     "\", expected the digits of ", puzzle.items, " around one bar"));
+      throw DataError(concat("embedded task: the line is \"", last.substr(0, 80),
+                             "\", expected the digits of ", puzzle.items, " around one bar"));
     }
     state = {last.substr(0, bar), last.substr(bar + 1)};
   }

@@ -39,12 +39,11 @@ class JsonLinesReader {
   explicit JsonLinesReader(const std::filesystem::path& path, JsonLinesOptions options = {})
       : position_{path.string(), 0}, options_(options) {
     if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
-      throw IoError(detail::concat(path.string(), ": found a directory, expected a file of JSON lines"));
+      throw IoError(concat(path.string(), ": found a directory, expected a file of JSON lines"));
     }
     file_ = std::make_unique<std::ifstream>(path, std::ios::binary);
     if (!*file_) {
-      throw IoError(
-          detail::concat(path.string(), ": cannot be opened: ", std::generic_category().message(errno)));
+      throw IoError(concat(path.string(), ": cannot be opened: ", std::generic_category().message(errno)));
     }
     in_ = file_.get();
   }
@@ -96,13 +95,13 @@ class JsonLinesReader {
         if (line_.size() == options_.max_line_bytes) {
           rest_of_long_line_ = true;  // not read now: it may have no end
           detail::throw_found(position_, "record",
-                              detail::concat("a line of more than ", options_.max_line_bytes, " bytes"),
+                              concat("a line of more than ", options_.max_line_bytes, " bytes"),
                               "a shorter one");
         }
         line_.push_back(Traits::to_char_type(c));
       }
     } catch (const std::ios_base::failure&) {
-      throw IoError(detail::concat(position_.file, ": reading failed after line ", position_.line));
+      throw IoError(concat(position_.file, ": reading failed after line ", position_.line));
     }
     return true;
   }
@@ -154,10 +153,9 @@ class RecordReader {
     }
     if (width == width_) return;
     const auto words = [](Index n) {
-      return n == 0 ? std::string("a record without features") : detail::concat(n, " features");
+      return n == 0 ? std::string("a record without features") : concat(n, " features");
     };
-    detail::throw_found(at, "record", words(width),
-                        detail::concat(words(width_), " as in line ", first_line_));
+    detail::throw_found(at, "record", words(width), concat(words(width_), " as in line ", first_line_));
   }
 
   JsonLinesReader lines_;

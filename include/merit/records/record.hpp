@@ -24,7 +24,7 @@ struct SourcePosition {
   Index line = 0;  // from 1
 
   /// "file:line".
-  std::string text() const { return detail::concat(file, ':', line); }
+  std::string text() const { return concat(file, ':', line); }
 };
 
 /// Plain text, or a conversation.

@@ -74,7 +74,7 @@ class AnyBackbone::Bound {
       if constexpr (unembedding_backbone<Backbone, B>) {
         return bound.unembedding();
       } else {
-        throw ConfigError(detail::concat("the backbone ", Backbone::name(), " has no unembedding"));
+        throw ConfigError(concat("the backbone ", Backbone::name(), " has no unembedding"));
       }
     }
 

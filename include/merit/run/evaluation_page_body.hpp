@@ -183,7 +183,7 @@ inline std::string text_between(const AnyTokenizer& tokenizer, const std::vector
     text = whole->starts_with(*before) ? whole->substr(before->size())
                                        : *tokenizer.decode({tokens.data() + begin, last - begin});
   } else {
-    for (Index i = begin; i < last; ++i) text += merit::detail::concat('#', tokens[i], ' ');
+    for (Index i = begin; i < last; ++i) text += merit::concat('#', tokens[i], ' ');
   }
   return ends ? text + " ⟨end⟩" : text;
 }

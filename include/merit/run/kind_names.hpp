@@ -27,10 +27,10 @@ inline std::string name_of_kind(RecordKind kind) {
 inline void check_form(RecordForm form, bool wants_features, const SourcePosition& at) {
   const bool has_features = form == RecordForm::features;
   if (has_features == wants_features) return;
-  throw DataError(
-      detail::concat(at.text(), ": found ", has_features ? "feature vectors" : "text or ids", ", expected ",
-                     has_features ? "text or ids: feature vectors are for the backbone features"
-                                  : "feature vectors, which is what the backbone features reads"));
+  throw DataError(concat(at.text(), ": found ", has_features ? "feature vectors" : "text or ids",
+                         ", expected ",
+                         has_features ? "text or ids: feature vectors are for the backbone features"
+                                      : "feature vectors, which is what the backbone features reads"));
 }
 
 }  // namespace MERIT_ABI

@@ -20,14 +20,14 @@ inline std::vector<std::string> remarks_of(const LoadReport& report, const AnyHe
                                            const std::filesystem::path& from) {
   std::vector<std::string> remarks;
   if (!report.other_head.empty()) {
-    remarks.push_back(detail::concat("the head of ", from.string(), " is ", report.other_head,
-                                     ", the model's is ", name_of(head), " and starts anew"));
+    remarks.push_back(concat("the head of ", from.string(), " is ", report.other_head, ", the model's is ",
+                             name_of(head), " and starts anew"));
   }
   const auto list = [&](const std::vector<std::string>& names, const char* what) {
     if (names.empty()) return;
     std::string text;
     for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-    remarks.push_back(detail::concat(what, ": ", text));
+    remarks.push_back(concat(what, ": ", text));
   };
   list(report.fresh, "not taken from the checkpoint, so they start anew");
   list(report.unexpected, "in the checkpoint but of no use to this model");

@@ -48,10 +48,10 @@ inline void check_carried(const BackboneConfig& backbone, const AnyHead& head) {
   const bool logits = std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; }, head);
   const bool vectors = is_features(backbone);
   if (!logits && (!vectors || meaning_of(head) == ScoreMeaning::per_completion)) return;
-  throw ConfigError(
-      detail::concat("the backbone ", name_of_backbone(backbone), " cannot carry the head ", name_of(head),
-                     vectors ? ": it reads one vector a completion; use scalar, two_layer or attributes"
-                             : ": that reads the logits of a language model; use llama or gpt2"));
+  throw ConfigError(concat("the backbone ", name_of_backbone(backbone), " cannot carry the head ",
+                           name_of(head),
+                           vectors ? ": it reads one vector a completion; use scalar, two_layer or attributes"
+                                   : ": that reads the logits of a language model; use llama or gpt2"));
 }
 
 /// Whether a loss learns from pairs of completions, which may have margins.

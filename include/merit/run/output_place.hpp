@@ -105,8 +105,7 @@ inline std::vector<std::string> move_foreign_files(const std::filesystem::path& 
       throw IoError("will not replace " + folder.string() + ": it holds " + file +
                     ", which cannot be moved to " + others.string() + ": " + error.message());
     }
-    said.push_back(
-        detail::concat("moved ", (folder / file).string(), ", which would be lost, to ", target.string()));
+    said.push_back(concat("moved ", (folder / file).string(), ", which would be lost, to ", target.string()));
   }
   return said;
 }

@@ -121,8 +121,8 @@ MERIT_INLINE void RecordScorer::add_family(RecordScores entry, std::vector<Seque
   if (const auto* features = std::get_if<Features>(&saved_.backbone)) {
     for (const Sequence& sequence : sequences) {
       if (sequence.features.size() == features->width) continue;
-      throw DataError(detail::concat(entry.source.text(), ": found ", sequence.features.size(),
-                                     " features, expected ", features->width, ", the width of the model"));
+      throw DataError(concat(entry.source.text(), ": found ", sequence.features.size(),
+                             " features, expected ", features->width, ", the width of the model"));
     }
   }
   for (const Sequence& sequence : sequences) waiting_tokens_ += sequence.tokens.size();

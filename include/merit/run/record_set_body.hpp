@@ -113,12 +113,12 @@ void read_file(const std::string& file, const AnyTokenizer& tokenizer, const Rec
     const Index own_width = merit::detail::feature_width(record);
     if (width == 0) width = own_width;
     if (own_width != width) {
-      throw DataError(merit::detail::concat(record.source.text(), ": found ", own_width,
-                                            " features, expected ", width, " as in the records before"));
+      throw DataError(merit::concat(record.source.text(), ": found ", own_width, " features, expected ",
+                                    width, " as in the records before"));
     }
     if constexpr (requires { record.attributes; }) {
       if (options.attributes != 0 && record.attributes != options.attributes) {
-        throw DataError(merit::detail::concat(
+        throw DataError(merit::concat(
             record.source.text(), ": field 'scores': found ratings of ", record.attributes,
             record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
             ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
@@ -182,9 +182,8 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
 MERIT_INLINE void require_preferences(const RecordSet& set, const std::string& what) {
   const Index kept = set.counts.kept;
   if (kept == 0 || set.counts.all_tied < kept) return;
-  throw DataError(detail::concat(set.files, ": found ", kept,
-                                 kept == 1 ? " record that ties" : " records that tie",
-                                 " all completions, expected at least one in which one is better, ", what));
+  throw DataError(concat(set.files, ": found ", kept, kept == 1 ? " record that ties" : " records that tie",
+                         " all completions, expected at least one in which one is better, ", what));
 }
 
 MERIT_INLINE RankingMargin ranking_margin(const std::string& name, RecordKind kind) {

@@ -147,8 +147,8 @@ inline Token token_of(const std::string& text, const AnyTokenizer& tokenizer, co
   std::vector<Token> tokens;
   tokenizer.encode(text, tokens);
   if (tokens.size() == 1) return tokens[0];
-  throw ConfigError(detail::concat(option, " is ", detail::quote(text), ", which is ", tokens.size(),
-                                   " tokens of ", tokenizer.name(), ", expected one"));
+  throw ConfigError(concat(option, " is ", detail::quote(text), ", which is ", tokens.size(), " tokens of ",
+                           tokenizer.name(), ", expected one"));
 }
 
 /// A sequence may not be longer than the model's positions, and its ids must be in the vocabulary. Throws
@@ -157,9 +157,9 @@ inline void fit_to_backbone(const BackboneConfig& backbone, const AnyTokenizer& 
                             TokenizeOptions& options) {
   if (is_features(backbone)) return;
   if (tokenizer.vocabulary_size() > detail::vocabulary_of(backbone)) {
-    throw ConfigError(detail::concat("the tokenizer ", tokenizer.name(), " has ", tokenizer.vocabulary_size(),
-                                     " ids, expected at most ", detail::vocabulary_of(backbone),
-                                     ", the vocabulary of the model"));
+    throw ConfigError(concat("the tokenizer ", tokenizer.name(), " has ", tokenizer.vocabulary_size(),
+                             " ids, expected at most ", detail::vocabulary_of(backbone),
+                             ", the vocabulary of the model"));
   }
   const Index positions = detail::positions_of(backbone);
   if (positions != 0 && options.max_tokens > positions) options.max_tokens = positions;

@@ -157,7 +157,7 @@ class Scorer {
       alone.inputs = record.inputs;
       alone.completion = record.completions[i];
       const RecordScores scores = one(alone);
-      if (!scores.dropped.empty()) refuse(detail::concat("answer ", i + 1), scores.dropped);
+      if (!scores.dropped.empty()) refuse(concat("answer ", i + 1), scores.dropped);
     }
   }
 

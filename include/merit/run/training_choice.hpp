@@ -34,7 +34,7 @@ inline PolicyPair choose_policies(RecordKind kind, const std::string& head, cons
   }
   std::string list;
   for (const PolicyPair& one : fitting) {
-    list += detail::concat(list.empty() ? "" : ", ", one.head, " with ", one.loss);
+    list += concat(list.empty() ? "" : ", ", one.head, " with ", one.loss);
   }
   std::string asked;
   if (!head.empty()) asked += " --head " + head;

@@ -66,7 +66,7 @@ class Parameters {
     }
     size_product(tensor.count, sizeof(double), "the bytes of parameter '", spec.name, "'");
     if (!number_of_.emplace(spec.name, static_cast<std::uint32_t>(tensors_.size())).second) {
-      throw UsageError(detail::concat("parameter '", spec.name, "' is declared twice"));
+      throw UsageError(concat("parameter '", spec.name, "' is declared twice"));
     }
     tensor.spec = std::move(spec);
     tensors_.push_back(std::move(tensor));
@@ -170,7 +170,7 @@ class Parameters {
   /// Tensor i as it is stored, row-major, in the backend's memory: one row of all its elements. UsageError
   /// where there is none, or a file has still to bring its values.
   typename Types::Weight stored(Index i) const {
-    if (i >= tensors_.size()) throw UsageError(detail::concat("there is no parameter ", i));
+    if (i >= tensors_.size()) throw UsageError(concat("there is no parameter ", i));
     const Tensor& tensor = tensors_[i];
     require_set(tensor);
     return {tensor.data, tensor.dtype, 1, tensor.count, tensor.count};
@@ -192,7 +192,7 @@ class Parameters {
   ParameterSlice slice(std::uint32_t first, std::uint32_t count = 1) const {
     if (count == 0 || first + count > tensors_.size()) {
       throw UsageError(
-          detail::concat("there are no parameters ", first, " to ", first + count, " of ", tensors_.size()));
+          concat("there are no parameters ", first, " to ", first + count, " of ", tensors_.size()));
     }
     ParameterSlice slice{first, count, 0, 0, tensors_[first].spec.shape.back(), 0};
     Index elements = 0;
@@ -200,7 +200,7 @@ class Parameters {
     for (std::uint32_t i = first; i < first + count; ++i) {
       const ParameterSpec& spec = tensors_[i].spec;
       if (i != first && !spec.adjacent) {
-        throw UsageError(detail::concat("parameter '", spec.name, "' is not adjacent to the one before"));
+        throw UsageError(concat("parameter '", spec.name, "' is not adjacent to the one before"));
       }
       elements += tensors_[i].count;
       vectors = vectors && spec.shape.size() == 1;
@@ -218,8 +218,8 @@ class Parameters {
     typename Types::Weight whole;
     for_each_part(slice, [&](const typename Types::Weight& part, Index row) {
       if (row != 0) {
-        throw UsageError(detail::concat("parameter '", tensors_[slice.first].spec.name,
-                                        "' and those adjacent do not lie in one piece"));
+        throw UsageError(concat("parameter '", tensors_[slice.first].spec.name,
+                                "' and those adjacent do not lie in one piece"));
       }
       whole = part;
     });
@@ -229,8 +229,8 @@ class Parameters {
   typename Types::ConstStatVector value_vector(const ParameterSlice& slice) const {
     const typename Types::Weight vector = value(slice);
     if (vector.dtype != dtype_of<T>()) {
-      throw UsageError(detail::concat("parameter '", tensors_[slice.first].spec.name, "' is held as ",
-                                      name_of(vector.dtype), ": expected a vector, or its use as a matrix"));
+      throw UsageError(concat("parameter '", tensors_[slice.first].spec.name, "' is held as ",
+                              name_of(vector.dtype), ": expected a vector, or its use as a matrix"));
     }
     return {static_cast<const T*>(vector.data), slice.size()};
   }
@@ -253,8 +253,8 @@ class Parameters {
       }
       const bool one_piece = row == 0 && i == last;
       if (!one_piece && slice.size() != whole) {
-        throw UsageError(detail::concat("parameter '", tensor.spec.name,
-                                        "' and those adjacent lie apart: expected all of them, not a part"));
+        throw UsageError(concat("parameter '", tensor.spec.name,
+                                "' and those adjacent lie apart: expected all of them, not a part"));
       }
       const Index rows = one_piece ? slice.rows : elements / slice.cols;
       f(typename Types::Weight{data + slice.begin * size, tensor.dtype, rows, slice.cols, slice.stride}, row);
@@ -328,7 +328,7 @@ class Parameters {
   Index offset(Index i) const {
     if (!tensors_[i].spec.trainable) {
       throw UsageError(
-          detail::concat("parameter '", tensors_[i].spec.name, "' is frozen: it has no place in a block"));
+          concat("parameter '", tensors_[i].spec.name, "' is frozen: it has no place in a block"));
     }
     return tensors_[i].offset;
   }
@@ -382,21 +382,21 @@ class Parameters {
     try {
       return B::template allocate<Element>(*handle_, count);
     } catch (const std::bad_alloc&) {
-      throw ConfigError(detail::concat("the parameters need ", count * sizeof(Element),
-                                       " bytes at once, more than there is memory"));
+      throw ConfigError(concat("the parameters need ", count * sizeof(Element),
+                               " bytes at once, more than there is memory"));
     }
   }
 
   static void require_set(const Tensor& tensor) {
     if (tensor.is_set) return;
-    throw UsageError(detail::concat("parameter '", tensor.spec.name,
-                                    "' has no values yet: expected a checkpoint to be loaded"));
+    throw UsageError(
+        concat("parameter '", tensor.spec.name, "' has no values yet: expected a checkpoint to be loaded"));
   }
 
   void check(const ParameterSpec& spec) const {
     const Index dimensions = spec.shape.size();
     const auto refuse = [&](const char* why) {
-      throw UsageError(detail::concat("parameter '", spec.name, "' ", why));
+      throw UsageError(concat("parameter '", spec.name, "' ", why));
     };
     if (dimensions != 1 && dimensions != 2) refuse("has no shape of one or two dimensions");
     if (spec.hidden && dimensions != 2) refuse("is no matrix, but declared as a linear map");

@@ -185,7 +185,7 @@ class ChatTemplate final : public ConversationTemplate {
     parsed->names_content = source.find("content") != source.npos;
     if (source.size() > max_source) {
       throw DataError(
-          detail::concat(where, ": a chat template of ", source.size(), " bytes, the most are ", max_source));
+          concat(where, ": a chat template of ", source.size(), " bytes, the most are ", max_source));
     }
     if (const Index bad = first_invalid_utf8(source); bad != source.size()) {
       throw DataError(detail::jinja::place_in(where, source, bad) + "bytes that are not UTF-8");

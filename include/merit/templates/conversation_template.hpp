@@ -92,10 +92,10 @@ inline RenderedText render_apart(const ConversationTemplate& with, std::span<con
     return detail::tail_of(std::string_view(text).substr(std::min(differs, text.size())).substr(0, 160));
   };
   throw DataError(
-      detail::concat("the chat template does not begin a conversation as it renders its prompt alone: after ",
-                     differs, " equal bytes, ", detail::tail_of(std::string_view(alone).substr(0, differs)),
-                     ", the prompt goes on with ", from(alone), " and the whole with ", from(rendered.text),
-                     "; expected a template that keeps what came before"));
+      concat("the chat template does not begin a conversation as it renders its prompt alone: after ",
+             differs, " equal bytes, ", detail::tail_of(std::string_view(alone).substr(0, differs)),
+             ", the prompt goes on with ", from(alone), " and the whole with ", from(rendered.text),
+             "; expected a template that keeps what came before"));
 }
 
 }  // namespace MERIT_ABI

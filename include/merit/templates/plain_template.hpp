@@ -37,8 +37,7 @@ class PlainTemplate final : public ConversationTemplate {
         const bool read =
             field.name == "role" || (field.name == "content" && field.value.string() != nullptr);
         if (!read && !is_empty(field.value)) {
-          refuse(
-              detail::concat("the field '", field.name, "' of a message of the role '", message.role, '\''));
+          refuse(concat("the field '", field.name, "' of a message of the role '", message.role, '\''));
         }
       }
     }

@@ -12,7 +12,7 @@ inline namespace MERIT_ABI {
 /// The values of tensor i, row-major.
 template <class B>
 std::vector<typename B::Stat> values_of(const Parameters<B>& parameters, Index i) {
-  if (i >= parameters.tensor_count()) throw UsageError(detail::concat("there is no parameter ", i));
+  if (i >= parameters.tensor_count()) throw UsageError(concat("there is no parameter ", i));
   std::vector<typename B::Stat> values(parameters.element_count(i));
   parameters.get(i, values.data());
   return values;

@@ -73,23 +73,22 @@ inline Json describe_bpe_files(const std::filesystem::path& vocabulary_file,
   const std::string where = vocabulary_file.string();
   const Json pieces = parse_json(detail::read_text_file(vocabulary_file), where);
   if (!pieces.is_object()) {
-    throw DataError(detail::concat(where, ": expected an object of pieces and their ids, found ",
-                                   detail::describe(pieces)));
+    throw DataError(
+        concat(where, ": expected an object of pieces and their ids, found ", detail::describe(pieces)));
   }
   detail::VocabularyJson vocabulary(where);
   std::unordered_set<Token> ids;
   for (const auto& [piece, id] : pieces.items()) {
     if (piece.size() > 4 && piece.ends_with("</w>")) {
-      throw DataError(
-          detail::concat(where, ": found the piece ", detail::quote(piece),
-                         "; vocabularies that mark the ends of words (CLIP, GPT-1) are read from a "
-                         "tokenizer.json only"));
+      throw DataError(concat(where, ": found the piece ", detail::quote(piece),
+                             "; vocabularies that mark the ends of words (CLIP, GPT-1) are read from a "
+                             "tokenizer.json only"));
     }
     const Token number = detail::JsonReader<Token>::read(id, where, piece);
     vocabulary.add(piece, number);
     if (!ids.insert(number).second) {
-      throw DataError(detail::concat(where, ": the id ", number, " of the piece ", detail::quote(piece),
-                                     " is another piece's as well"));
+      throw DataError(concat(where, ": the id ", number, " of the piece ", detail::quote(piece),
+                             " is another piece's as well"));
     }
   }
   const std::vector<MergePair> merges =

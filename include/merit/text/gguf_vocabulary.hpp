@@ -55,8 +55,8 @@ inline GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
   vocabulary.architecture = file.optional<std::string>("general.architecture").value_or("");
   vocabulary.name = file.optional<std::string>("general.name").value_or("");
   if (vocabulary.model == "no_vocab" || vocabulary.model == "none") {
-    throw DataError(detail::concat(where, ": the file has no vocabulary (tokenizer.ggml.model is ",
-                                   detail::quote(vocabulary.model), ")"));
+    throw DataError(concat(where, ": the file has no vocabulary (tokenizer.ggml.model is ",
+                           detail::quote(vocabulary.model), ")"));
   }
   vocabulary.tokens = file.require<std::vector<std::string>>(key("tokens"));
   using Floats = std::vector<float>;
@@ -89,15 +89,14 @@ inline GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
     *value = file.optional<Token>(key(name));
     if (*value == std::numeric_limits<Token>::max()) *value = std::nullopt;  // some files write -1 so
     if (*value && **value >= size) {
-      throw DataError(
-          detail::concat(where, ": ", key(name), " is ", **value, ", expected an id below ", size));
+      throw DataError(concat(where, ": ", key(name), " is ", **value, ", expected an id below ", size));
     }
   }
   for (const auto& [name, count] : {std::pair(key("scores"), vocabulary.scores.size()),
                                     std::pair(key("token_type"), vocabulary.types.size())}) {
     if (count != 0 && count != size) {
-      throw DataError(detail::concat(where, ": ", name, " has ", count, " entries, expected one for each of ",
-                                     size, " tokens"));
+      throw DataError(
+          concat(where, ": ", name, " has ", count, " entries, expected one for each of ", size, " tokens"));
     }
   }
   if (const auto text = file.optional<std::string>("tokenizer.chat_template")) {
@@ -308,8 +307,8 @@ inline Json describe_gguf(const GgufVocabulary& vocabulary, const std::string& w
     return detail::describe_gguf_sentencepiece(vocabulary, where);
   }
   if (vocabulary.model == "bert") return detail::describe_gguf_bert(vocabulary, where);
-  throw DataError(detail::concat(where, ": found the vocabulary model ", detail::quote(vocabulary.model),
-                                 " (tokenizer.ggml.model), expected one of: gpt2, llama, bert, t5, gemma4"));
+  throw DataError(concat(where, ": found the vocabulary model ", detail::quote(vocabulary.model),
+                         " (tokenizer.ggml.model), expected one of: gpt2, llama, bert, t5, gemma4"));
 }
 
 }  // namespace MERIT_ABI

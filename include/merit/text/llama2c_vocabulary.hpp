@@ -23,7 +23,6 @@ inline namespace MERIT_ABI {
 /// a text gets one before it. Throws DataError: a file that ends within a piece, a length below 1 or beyond
 /// the longest, fewer than 259 pieces, other pieces where the bytes are expected.
 inline SentencePieceModel parse_llama2c_vocabulary(std::string_view bytes, const std::string& where) {
-  using detail::concat;
   Index at = 0;
   const auto number = [&](const char* what) {
     if (bytes.size() - at < 4) {

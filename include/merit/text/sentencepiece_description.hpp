@@ -193,14 +193,14 @@ inline Json describe_sentencepiece(const SentencePieceModel& model, const std::s
                                    const SentencePieceOptions& options = {}) {
   using Kind = SentencePieceModel::Kind;
   if (model.kind != Kind::unigram && model.kind != Kind::bpe) {
-    throw DataError(detail::concat(where, ": a SentencePiece model of ",
-                                   model.kind == Kind::word ? "words" : "characters",
-                                   ", expected one of the kinds Unigram and BPE"));
+    throw DataError(concat(where, ": a SentencePiece model of ",
+                           model.kind == Kind::word ? "words" : "characters",
+                           ", expected one of the kinds Unigram and BPE"));
   }
   if (model.treat_whitespace_as_suffix) {
-    throw DataError(detail::concat(where,
-                                   ": a SentencePiece model with the space at the end of words "
-                                   "(treat_whitespace_as_suffix), expected it at the beginning"));
+    throw DataError(concat(where,
+                           ": a SentencePiece model with the space at the end of words "
+                           "(treat_whitespace_as_suffix), expected it at the beginning"));
   }
   std::optional<Index> unknown;
   detail::DescriptionParts parts;
@@ -210,14 +210,14 @@ inline Json describe_sentencepiece(const SentencePieceModel& model, const std::s
     if (piece.type == PieceType::unknown && !unknown) {
       unknown = id;
     } else if (piece.type == PieceType::unknown) {
-      throw DataError(detail::concat(where, ": pieces ", *unknown, " and ", id,
-                                     " are both unknown, expected one such piece"));
+      throw DataError(
+          concat(where, ": pieces ", *unknown, " and ", id, " are both unknown, expected one such piece"));
     } else if (piece.type != PieceType::control) {
       continue;
     }
     parts.whole.push_back({.content = piece.text, .id = static_cast<Token>(id)});
   }
-  if (!unknown) throw DataError(detail::concat(where, ": no piece is of the type unknown, expected one"));
+  if (!unknown) throw DataError(concat(where, ": no piece is of the type unknown, expected one"));
   parts.model = model.kind == Kind::bpe ? detail::bpe_of_scores(model, *unknown, where)
                                         : detail::unigram_model(model, *unknown, where);
   parts.normalizer = detail::sentencepiece_normalizer(model, options);
@@ -237,7 +237,7 @@ inline Json describe_sentencepiece(const SentencePieceModel& model, const std::s
   parts.decoder = detail::sentencepiece_decoder(model);
   const auto named = [&](bool wanted, std::optional<Token> id, const char* what) {
     if (wanted && !id)
-      throw DataError(detail::concat(where, ": a token that ", what, " is asked for; there is none"));
+      throw DataError(concat(where, ": a token that ", what, " is asked for; there is none"));
     return wanted ? std::optional(detail::NamedToken(model.pieces[*id].text, *id)) : std::nullopt;
   };
   if (options.add_bos || options.add_eos) {

@@ -179,7 +179,7 @@ inline SentencePieceModel parse_sentencepiece(std::string_view bytes, std::strin
         switch (trainer.field()) {
           case 3: {
             const std::int32_t kind = trainer.integer();
-            if (kind < 1 || kind > 4) trainer.fail(detail::concat("model type ", kind, ", expected 1 to 4,"));
+            if (kind < 1 || kind > 4) trainer.fail(concat("model type ", kind, ", expected 1 to 4,"));
             model.kind = static_cast<SentencePieceModel::Kind>(kind);
             break;
           }
@@ -208,8 +208,7 @@ inline SentencePieceModel parse_sentencepiece(std::string_view bytes, std::strin
     }
   }
   if (model.pieces.empty()) {
-    throw DataError(
-        detail::concat(where, ": not a SentencePiece model: no piece in ", bytes.size(), " bytes"));
+    throw DataError(concat(where, ": not a SentencePiece model: no piece in ", bytes.size(), " bytes"));
   }
   // The package looks for these tokens by their text; the ids say only whether there are any.
   const auto find = [&](std::int32_t id, const std::string& text) -> std::optional<Token> {

@@ -189,8 +189,8 @@ inline std::optional<TextFiles> read_text_files(const std::filesystem::path& fol
     if (const auto piece = settings.token(use)) {
       if (const auto id = text.tokenizer.find(piece->content)) return id;
       if (!needed) return std::nullopt;
-      throw DataError(detail::concat(where, ": there is no piece ", detail::quote(piece->content),
-                                     ", which the configuration names as the ", use));
+      throw DataError(concat(where, ": there is no piece ", detail::quote(piece->content),
+                             ", which the configuration names as the ", use));
     }
     const std::vector<Token> ids = settings.token_ids(std::string(use) + "_id");
     if (!ids.empty() && ids.front() < size) return ids.front();

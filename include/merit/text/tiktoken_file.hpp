@@ -123,7 +123,7 @@ inline Json describe_tiktoken(std::string_view text, const std::string& where,
   }
   for (Index byte = 0; byte < 256; ++byte) {
     if (vocabulary.contains(detail::byte_level_text(std::string(1, static_cast<char>(byte))))) continue;
-    throw DataError(detail::concat(where, ": no rank for the single byte ", byte, ", expected one for each"));
+    throw DataError(concat(where, ": no rank for the single byte ", byte, ", expected one for each"));
   }
   detail::SplitRule rule = detail::split_rule(
       options.split_rule.empty() ? detail::tiktoken_rule(ranks.size(), where) : options.split_rule, false,
@@ -131,8 +131,8 @@ inline Json describe_tiktoken(std::string_view text, const std::string& where,
   detail::DescriptionParts parts;
   for (const WholePiece& special : options.specials) {
     if (!ids.insert(special.id).second) {
-      throw DataError(detail::concat(where, ": the special token ", detail::quote(special.content),
-                                     " has the id ", special.id, ", which is another's as well"));
+      throw DataError(concat(where, ": the special token ", detail::quote(special.content), " has the id ",
+                             special.id, ", which is another's as well"));
     }
     vocabulary.add(special.content, special.id);  // ids of added tokens alone could have no gaps
     parts.whole.push_back(special);

@@ -36,8 +36,8 @@ inline Json describe_wordpiece(const std::vector<std::string>& pieces, const std
   const auto token = [&](const std::string& text) {
     const auto id = vocabulary.find(text);
     if (!id) {
-      throw DataError(detail::concat(where, ": there is no piece ", detail::quote(text),
-                                     ", expected a WordPiece vocabulary with [UNK], [CLS] and [SEP]"));
+      throw DataError(concat(where, ": there is no piece ", detail::quote(text),
+                             ", expected a WordPiece vocabulary with [UNK], [CLS] and [SEP]"));
     }
     return detail::NamedToken(text, *id);
   };
@@ -73,7 +73,7 @@ inline Json describe_wordpiece_file(std::string_view text, const std::string& wh
                                     const WordPieceOptions& options = {}) {
   std::vector<std::string> pieces;
   detail::for_each_line(text, [&](std::string_view line, Index) { pieces.emplace_back(line); });
-  if (pieces.empty()) throw DataError(detail::concat(where, ": no piece, expected one a line"));
+  if (pieces.empty()) throw DataError(concat(where, ": no piece, expected one a line"));
   return describe_wordpiece(pieces, where, options);
 }
 

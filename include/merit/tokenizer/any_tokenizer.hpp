@@ -114,10 +114,9 @@ inline AnyTokenizer make_tokenizer(std::string_view name) {
   if (name == "bytes") return AnyTokenizer{ByteTokenizer{}};
   if (name.starts_with("words:")) return AnyTokenizer{WordHashTokenizer{detail::number_of(name, "words:")}};
   if (name.starts_with("ids:")) return AnyTokenizer{NoTokenizer{detail::number_of(name, "ids:")}};
-  throw ConfigError(
-      detail::concat("found tokenizer \"", name,
-                     "\", expected one of: bytes, words:N (N buckets, such as words:65536), ids:N "
-                     "(records of token ids below N)"));
+  throw ConfigError(concat("found tokenizer \"", name,
+                           "\", expected one of: bytes, words:N (N buckets, such as words:65536), ids:N "
+                           "(records of token ids below N)"));
 }
 
 }  // namespace MERIT_ABI

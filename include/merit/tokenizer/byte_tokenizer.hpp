@@ -30,7 +30,7 @@ class ByteTokenizer {
     text.reserve(tokens.size);
     for (const Token token : tokens) {
       if (token > eos()) {
-        throw DataError(detail::concat("found token ", token, ", expected a byte token of 0 to 256"));
+        throw DataError(concat("found token ", token, ", expected a byte token of 0 to 256"));
       }
       if (token != eos()) text.push_back(static_cast<char>(static_cast<unsigned char>(token)));
     }

@@ -18,20 +18,19 @@ class NoTokenizer {
   /// Throws ConfigError for a vocabulary of 0 or more than 32 bits hold.
   explicit NoTokenizer(Index vocabulary_size) : vocabulary_size_(vocabulary_size) {
     if (vocabulary_size == 0 || vocabulary_size > std::numeric_limits<Token>::max()) {
-      throw ConfigError(detail::concat("tokenizer \"ids:", vocabulary_size,
-                                       "\": expected a vocabulary of 1 to ",
-                                       std::numeric_limits<Token>::max(), " ids"));
+      throw ConfigError(concat("tokenizer \"ids:", vocabulary_size, "\": expected a vocabulary of 1 to ",
+                               std::numeric_limits<Token>::max(), " ids"));
     }
   }
 
   /// Always throws DataError.
   void encode(std::string_view, std::vector<Token>&) const {
-    throw DataError(detail::concat("found text, expected token ids: the tokenizer is \"", name(), "\""));
+    throw DataError(concat("found text, expected token ids: the tokenizer is \"", name(), "\""));
   }
   /// The last id. Records of ids end as they are, so nothing appends it.
   Token eos() const { return static_cast<Token>(vocabulary_size_ - 1); }
   Index vocabulary_size() const { return vocabulary_size_; }
-  std::string name() const { return detail::concat("ids:", vocabulary_size_); }
+  std::string name() const { return concat("ids:", vocabulary_size_); }
 
  private:
   Index vocabulary_size_;

@@ -143,8 +143,8 @@ class PretrainedTokenizer {
  private:
   Token checked(Token id) const {
     if (id >= vocabulary_size()) {
-      throw ConfigError(detail::concat(shared_->where, ": found the id ", id, ", expected one below ",
-                                       vocabulary_size(), ", the size of the vocabulary"));
+      throw ConfigError(concat(shared_->where, ": found the id ", id, ", expected one below ",
+                               vocabulary_size(), ", the size of the vocabulary"));
     }
     return id;
   }

@@ -26,8 +26,7 @@ class WordHashTokenizer {
   /// Throws ConfigError for no bucket, or more than ids can name.
   explicit WordHashTokenizer(Index buckets) : buckets_(buckets) {
     if (buckets == 0 || buckets >= std::numeric_limits<Token>::max()) {
-      throw ConfigError(
-          detail::concat("tokenizer words: found ", buckets, " buckets, expected 1 to 4294967294"));
+      throw ConfigError(concat("tokenizer words: found ", buckets, " buckets, expected 1 to 4294967294"));
     }
   }
 
@@ -62,7 +61,7 @@ class WordHashTokenizer {
   constexpr Index buckets() const { return buckets_; }
   constexpr Token eos() const { return static_cast<Token>(buckets_); }
   constexpr Index vocabulary_size() const { return buckets_ + 1; }
-  std::string name() const { return detail::concat("words:", buckets_); }
+  std::string name() const { return concat("words:", buckets_); }
 
  private:
   static bool is_in_word(char c) {

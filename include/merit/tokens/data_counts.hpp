@@ -64,10 +64,10 @@ struct DataCounts {
 
   /// One plain sentence. What did not happen is left out.
   std::string sentence() const {
-    std::string text = detail::concat("Of ", records, records == 1 ? " record, " : " records, ", kept,
-                                      kept == 1 ? " was kept" : " were kept");
+    std::string text = concat("Of ", records, records == 1 ? " record, " : " records, ", kept,
+                              kept == 1 ? " was kept" : " were kept");
     const auto add = [&](Index count, std::string_view what) {
-      if (count != 0) text += detail::concat(", ", count, ' ', what);
+      if (count != 0) text += concat(", ", count, ' ', what);
     };
     add(cut_left, "of them cut on the left");
     add(cut_right, "of them cut on the right");
@@ -79,11 +79,11 @@ struct DataCounts {
     add(dropped_single, "dropped as rankings of one completion");
     add(dropped_unlabelled, "dropped as no step had a label");
     if (equal_completions != 0) {
-      text += detail::concat("; ", equal_completions, equal_completions == 1 ? " completion" : " completions",
-                             " equal to another of the same ranking");
+      text += concat("; ", equal_completions, equal_completions == 1 ? " completion" : " completions",
+                     " equal to another of the same ranking");
     }
     if (labels + labels_lost + unlabelled != 0) {
-      text += detail::concat("; ", labels, labels == 1 ? " step has a label" : " steps have a label");
+      text += concat("; ", labels, labels == 1 ? " step has a label" : " steps have a label");
       add(unlabelled, "have none");
       add(labels_lost, labels_lost == 1 ? "label was lost by cutting or dropping"
                                         : "labels were lost by cutting or dropping");
@@ -91,8 +91,7 @@ struct DataCounts {
       add(steps_with_separator,
           steps_with_separator == 1 ? "step holds the separator inside" : "steps hold the separator inside");
     }
-    return text +
-           detail::concat("; the longest sequence had ", longest, longest == 1 ? " token." : " tokens.");
+    return text + concat("; the longest sequence had ", longest, longest == 1 ? " token." : " tokens.");
   }
 
   /// Counts of two parts together.

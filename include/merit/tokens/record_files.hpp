@@ -56,10 +56,9 @@ inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths)
       }
       if (minus_one && fraction) {
         detail::throw_found(
-            minus_one->source, detail::concat("field 'labels[", minus_one->step, "]'"),
-            "-1, of step scale ternary",
-            detail::concat("numbers of one scale, but ", fraction->source.text(), " has ", fraction->number,
-                           " in 'labels[", fraction->step, "]', of step scale binary"));
+            minus_one->source, concat("field 'labels[", minus_one->step, "]'"), "-1, of step scale ternary",
+            concat("numbers of one scale, but ", fraction->source.text(), " has ", fraction->number,
+                   " in 'labels[", fraction->step, "]', of step scale binary"));
       }
     }
   }

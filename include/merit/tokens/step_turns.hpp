@@ -116,10 +116,9 @@ Sequence sequence_of_turns(const TextOrMessages& prompt, const TemplateInputs& i
     const std::vector<Token> before = tokens_of(std::string_view(turns.text).substr(0, answer));
     const Index count = detail::common_prefix(before, sequence.tokens);
     if (count == 0 || (!sequence.step_ends.empty() && count - 1 <= sequence.step_ends.back())) {
-      throw DataError(detail::concat(at.text(), ": step ", sequence.step_ends.size() + 1, " of ",
-                                     steps.size(),
-                                     " adds no token before the answer to it, where its score "
-                                     "is read, expected one or more"));
+      throw DataError(concat(at.text(), ": step ", sequence.step_ends.size() + 1, " of ", steps.size(),
+                             " adds no token before the answer to it, where its score "
+                             "is read, expected one or more"));
     }
     sequence.step_ends.push_back(count - 1);
   }

@@ -117,10 +117,10 @@ std::optional<RolloutExample> tokenize(const RolloutRecord& record, const Tokeni
   const Index tokens = sequence.tokens.size() - sequence.completion_begin;
   const auto check = [&](const std::vector<double>& numbers, std::string_view field) {
     if (numbers.size() == tokens) return;
-    throw DataError(detail::concat(record.source.text(), ": field '", field, "': found ", numbers.size(),
-                                   numbers.size() == 1 ? " number" : " numbers", ", expected ", tokens,
-                                   ", one for each token of the completion",
-                                   record.form == RecordForm::text ? " and its end of sequence" : ""));
+    throw DataError(concat(record.source.text(), ": field '", field, "': found ", numbers.size(),
+                           numbers.size() == 1 ? " number" : " numbers", ", expected ", tokens,
+                           ", one for each token of the completion",
+                           record.form == RecordForm::text ? " and its end of sequence" : ""));
   };
   std::vector<double> rewards = record.rewards;
   if (record.reward) {

@@ -48,10 +48,10 @@ Sequence sequence_of_steps(const TextOrMessages& prompt, const TemplateInputs& i
   std::vector<Token> separator_tokens;
   tokenizer.encode(separator, separator_tokens);
   if (separator_tokens.empty()) {
-    throw ConfigError(detail::concat(
-        "steps without separators: found ", separator.empty() ? "an empty" : "a",
-        " step_separator that tokenizer ", tokenizer.name(),
-        " gives no tokens, expected one with at least one token, where the step's score is read"));
+    throw ConfigError(
+        concat("steps without separators: found ", separator.empty() ? "an empty" : "a",
+               " step_separator that tokenizer ", tokenizer.name(),
+               " gives no tokens, expected one with at least one token, where the step's score is read"));
   }
   Sequence sequence;
   const auto append_separator = [&] {

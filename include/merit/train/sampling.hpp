@@ -41,7 +41,7 @@ inline std::vector<Index> epoch_order(Index n, std::uint64_t seed, std::uint64_t
 /// Throws ConfigError for a fraction outside [0, 1].
 inline bool held_out(std::string_view key, double fraction, std::uint64_t seed = 0) {
   if (!(fraction >= 0 && fraction <= 1)) {
-    throw ConfigError(detail::concat("held-out fraction: found ", fraction, ", expected a number of 0 to 1"));
+    throw ConfigError(concat("held-out fraction: found ", fraction, ", expected a number of 0 to 1"));
   }
   return Rng(seed ^ detail::split_stream, fnv1a(key)).uniform() < fraction;
 }

@@ -27,14 +27,14 @@ struct TrainOptions {
 
   void validate() const {
     const auto positive = [](const char* field, Index value) {
-      if (value == 0) throw ConfigError(detail::concat("training: ", field, " is 0, expected at least 1"));
+      if (value == 0) throw ConfigError(concat("training: ", field, " is 0, expected at least 1"));
     };
     positive("epochs", epochs);
     positive("batch_size", batch_size);
     positive("micro_batch_tokens", micro_batch_tokens);
     if (!(max_gradient_norm >= 0)) {
       throw ConfigError(
-          detail::concat("training: max_gradient_norm is ", max_gradient_norm, ", expected at least 0"));
+          concat("training: max_gradient_norm is ", max_gradient_norm, ", expected at least 0"));
     }
     merit::validate(optimizer);
     schedule.validate();
