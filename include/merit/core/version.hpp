@@ -22,8 +22,8 @@
 #endif
 
 // Before a function whose body stands in a file of its own. That file is included with the declaration, unless
-// the library merit::compiled is linked, which holds the body and defines MERIT_COMPILED.
-#if defined(MERIT_COMPILED)
+// the library merit::compiled_run is linked, which holds the body and defines MERIT_COMPILED_RUN.
+#if defined(MERIT_COMPILED_RUN)
 #define MERIT_INLINE
 #else
 #define MERIT_INLINE inline

@@ -148,6 +148,6 @@ AnyTargets targets_for(const AnyModel& model);
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/any_model_body.hpp"
 #endif

@@ -38,6 +38,6 @@ BenchmarkScores benchmark_scores(const BenchmarkSet& benchmark, const Evaluation
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/benchmark_evaluation_body.hpp"
 #endif

@@ -71,7 +71,7 @@ std::vector<ScoredSolution> scored_solutions(const RecordSet& set, const std::ve
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/evaluation_body.hpp"
 #include "merit/run/evaluation_text_body.hpp"
 #endif

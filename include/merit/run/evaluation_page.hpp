@@ -29,6 +29,6 @@ void write_evaluation_page(const std::string& path, const EvaluationPage& input)
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/evaluation_page_body.hpp"
 #endif

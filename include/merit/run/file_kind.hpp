@@ -32,6 +32,6 @@ FileKind kind_of_files(const std::vector<std::string>& files);
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/file_kind_body.hpp"
 #endif

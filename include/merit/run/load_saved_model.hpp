@@ -68,6 +68,6 @@ LoadedModel load_saved_model(
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/load_saved_model_body.hpp"
 #endif

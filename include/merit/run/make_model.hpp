@@ -25,7 +25,7 @@ std::unique_ptr<AnyModel> make_row_model(const BackboneConfig& backbone, const M
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/make_completion_model_body.hpp"
 #include "merit/run/make_model_body.hpp"
 #include "merit/run/make_row_model_body.hpp"

@@ -21,6 +21,6 @@ ModelText text_named(const std::string& name);
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/read_model_text_body.hpp"
 #endif

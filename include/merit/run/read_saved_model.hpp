@@ -15,6 +15,6 @@ SavedModel read_saved_model(const std::filesystem::path& place, const OpenOption
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/read_saved_model_body.hpp"
 #endif

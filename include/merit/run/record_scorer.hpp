@@ -97,6 +97,6 @@ class RecordScorer {
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/record_scorer_body.hpp"
 #endif

@@ -77,6 +77,6 @@ std::string plain_text(const std::optional<TextOrMessages>& text);
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/record_set_body.hpp"
 #endif

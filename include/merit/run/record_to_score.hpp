@@ -33,6 +33,6 @@ ConversationToRender parse_conversation(const OrderedJson& object, const SourceP
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/record_to_score_body.hpp"
 #endif

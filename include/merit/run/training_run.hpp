@@ -101,6 +101,6 @@ bool is_kept_best(const std::filesystem::path& best);
 }  // namespace MERIT_ABI
 }  // namespace merit
 
-#if !defined(MERIT_COMPILED)
+#if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/training_run_body.hpp"
 #endif
