@@ -37,11 +37,12 @@ says() {
   output=$("$@") && printf '%s\n' "$output" && grep -qF "$text" <<<"$output"
 }
 
-# install_to FOLDER OPTIONS...: builds what is to be built, installs elsewhere and then moves the tree to FOLDER.
+# install_to FOLDER OPTIONS...: builds what is to be built, by make, which quickstart.sh uses; installs elsewhere and then
+# moves the tree to FOLDER.
 install_to() {
   local folder=$1
   shift
-  "$cmake" -S "$source_tree" -B "$folder-build" -DMERIT_BUILD_TESTS=OFF -DMERIT_BUILD_EXAMPLES=OFF \
+  "$cmake" -G "Unix Makefiles" -S "$source_tree" -B "$folder-build" -DMERIT_BUILD_TESTS=OFF -DMERIT_BUILD_EXAMPLES=OFF \
     -DMERIT_BUILD_BENCH=OFF -DCMAKE_INSTALL_PREFIX="$folder-before" "$@" &&
     "$cmake" --build "$folder-build" --parallel && "$cmake" --install "$folder-build" && mv "$folder-before" "$folder"
 }
