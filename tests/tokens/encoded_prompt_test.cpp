@@ -12,6 +12,7 @@
 #include "merit/tokens/tokenize.hpp"
 #include "merit/tokens/tokenize_pairs.hpp"
 #include "merit/tokens/tokenize_rankings.hpp"
+#include "shown_pairs.hpp"
 
 namespace encoded_prompt_test {
 
@@ -24,29 +25,9 @@ using merit::TokenizeOptions;
 using merit::Truncation;
 using Messages = std::vector<merit::Message>;
 
-const merit::ByteTokenizer bytes;
-constexpr Token eos = 256;
-
-PreferenceRecord text_record(std::optional<std::string> prompt, std::string chosen, std::string rejected) {
-  PreferenceRecord record;
-  if (prompt) record.prompt = *prompt;
-  record.chosen = std::move(chosen);
-  record.rejected = std::move(rejected);
-  record.source = {"here.jsonl", 3};
-  return record;
-}
-
-/// The tokens as text, with $ for the end of sequence and | where the completion begins.
-std::string show(const Sequence& sequence) {
-  std::string text;
-  for (Index i = 0; i <= sequence.tokens.size(); ++i) {
-    if (i == sequence.completion_begin) text.push_back('|');
-    if (i < sequence.tokens.size()) {
-      text.push_back(sequence.tokens[i] == eos ? '$' : static_cast<char>(sequence.tokens[i]));
-    }
-  }
-  return text;
-}
+using merit_test::bytes;
+using merit_test::show;
+using merit_test::text_record;
 
 /// A tokenizer of bytes that counts what it is given; without `Settled` it does not say where it can be cut.
 struct CountedBytes {
