@@ -80,7 +80,7 @@ TEST_CASE("a prompt without text has the special tokens of each side's form, not
   record.rejected = Messages{{"assistant", "no"}};
   const auto example = merit::tokenize(record, Surrounding{}, {}, counts).value();
   CHECK(show(example.chosen) == "|<yes$");
-  CHECK(show(example.rejected) == "|assistant: no\n\n");
+  CHECK(show(example.rejected) == "|assistant: no//");
 }
 
 TEST_CASE("sequences take no more room than their tokens") {

@@ -1,7 +1,6 @@
-// Steps and their tokens as text, for tests.
+// Records of steps to write tests with, and labels as text.
 #pragma once
 
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,8 +8,8 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
+#include "shown_sequence.hpp"
 
 namespace merit_test {
 
@@ -21,8 +20,6 @@ using merit::StepsRecord;
 using merit::Token;
 using Written = merit::WrittenStepLabel;
 
-inline const merit::ByteTokenizer bytes;
-inline constexpr Token eos = 256;
 inline constexpr std::monostate null;
 
 inline StepsRecord steps_record(const std::string& prompt, std::vector<std::string> steps,
@@ -33,19 +30,6 @@ inline StepsRecord steps_record(const std::string& prompt, std::vector<std::stri
   record.labels = std::move(labels);
   record.source = {"here.jsonl", 3};
   return record;
-}
-
-/// The tokens as text: $ the end of sequence, | where the completion begins, ' after the end of a step, / an
-/// end of line.
-inline std::string show(const Sequence& sequence) {
-  std::string text;
-  for (Index i = 0; i < sequence.tokens.size(); ++i) {
-    if (i == sequence.completion_begin) text.push_back('|');
-    const Token token = sequence.tokens[i];
-    text.push_back(token == eos ? '$' : token == '\n' ? '/' : static_cast<char>(token));
-    if (std::count(sequence.step_ends.begin(), sequence.step_ends.end(), i) != 0) text.push_back('\'');
-  }
-  return text;
 }
 
 /// Labels as - bad, 0 neutral, + good, . none, or the numbers.

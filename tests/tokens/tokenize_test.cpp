@@ -107,14 +107,14 @@ TEST_CASE("a conversation is rendered, and ends as its template ends it") {
   record.prompt = Messages{{"user", "Hi"}};
   record.chosen = Messages{{"assistant", "Yo"}};
   record.rejected = Messages{{"assistant", "No"}, {"user", "?"}};
-  CHECK(show(record) == "user: Hi\n\nassistant: |Yo\n\n / user: Hi\n\nassistant: |No\n\nuser: ?\n\n");
+  CHECK(show(record) == "user: Hi//assistant: |Yo// / user: Hi//assistant: |No//user: ?//");
   record.chosen = std::string("Yo");
   record.rejected = std::string("No");
-  CHECK(show(record) == "user: Hi\n\nassistant: |Yo\n\n / user: Hi\n\nassistant: |No\n\n");
+  CHECK(show(record) == "user: Hi//assistant: |Yo// / user: Hi//assistant: |No//");
   record.prompt.reset();
   record.chosen = Messages{{"user", "Hi"}, {"assistant", "Yo"}};
   record.rejected = Messages{{"user", "Hi"}, {"assistant", "No"}};
-  CHECK(show(record) == "user: Hi\n\nassistant: |Yo\n\n / user: Hi\n\nassistant: |No\n\n");
+  CHECK(show(record) == "user: Hi//assistant: |Yo// / user: Hi//assistant: |No//");
 }
 
 TEST_CASE("without_prompt leaves the completions alone") {
