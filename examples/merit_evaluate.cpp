@@ -153,7 +153,7 @@ int run(int argc, char** argv) {
   } else {
     merit::check_meaning(what.kind, saved);
     merit::TokenizeOptions tokenize = merit::labels_as_trained(saved, what.kind);
-    tokenize.keep_single_ratings = true;
+    tokenize.keep_single_ratings = tokenize.to_judge = true;
     records = merit::read_record_set(options.files, *saved.tokenizer,
                                      {.kind = what.kind,
                                       .tokenize = tokenize,

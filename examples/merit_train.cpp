@@ -189,7 +189,10 @@ int run(int argc, char** argv) {
   const auto read = [&](const std::vector<std::string>& files, const char* purpose) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
-    if (held_out) tokenize.last_step_only = tokenize.stop_at_first_error = false;  // all labels are judged
+    if (held_out) {  // all labels are judged
+      tokenize.to_judge = true;
+      tokenize.last_step_only = tokenize.stop_at_first_error = false;
+    }
     merit::RecordSet set =
         merit::read_record_set(files, *saved.tokenizer,
                                {.kind = chosen.kind,

@@ -147,30 +147,48 @@ struct FirstErrorReport {
   double f1 = 0;        // harmonic mean of the two, 0 when either is
 };
 
-/// Compares predicted first errors with actual ones. Throws DataError when there are no erroneous or no
-/// correct solutions, because the harmonic mean needs both, and UsageError when the numbers differ.
-inline FirstErrorReport report_first_errors(std::span<const FirstError> predicted,
-                                            std::span<const FirstError> actual) {
+/// The same of solutions that may be all erroneous or all correct: what is not defined then is missing.
+struct FirstErrorFigures {
+  Index erroneous = 0;
+  Index correct = 0;
+  std::optional<Estimate> found;
+  std::optional<Estimate> accepted;
+  std::optional<double> f1;
+};
+
+/// Compares predicted first errors with actual ones. Throws UsageError when the numbers differ.
+inline FirstErrorFigures first_error_figures(std::span<const FirstError> predicted,
+                                             std::span<const FirstError> actual) {
   if (predicted.size() != actual.size()) {
     throw UsageError(
-        concat("report_first_errors: found ", predicted.size(), " predictions, expected ", actual.size()));
+        concat("first_error_figures: found ", predicted.size(), " predictions, expected ", actual.size()));
   }
   std::vector<double> found, accepted;
   for (Index i = 0; i < actual.size(); ++i)
     (actual[i] ? found : accepted).push_back(predicted[i] == actual[i] ? 1 : 0);
-  if (found.empty() || accepted.empty()) {
-    throw DataError(concat("report_first_errors: found ", found.size(), " erroneous and ", accepted.size(),
+  FirstErrorFigures figures;
+  figures.erroneous = found.size();
+  figures.correct = accepted.size();
+  if (!found.empty()) figures.found = bootstrap_mean(found);
+  if (!accepted.empty()) figures.accepted = bootstrap_mean(accepted);
+  if (figures.found && figures.accepted) {
+    const double a = figures.found->value;
+    const double b = figures.accepted->value;
+    figures.f1 = a + b > 0 ? 2 * a * b / (a + b) : 0;
+  }
+  return figures;
+}
+
+/// The same where all of it is needed. Throws DataError when there are no erroneous or no correct solutions,
+/// because the harmonic mean needs both.
+inline FirstErrorReport report_first_errors(std::span<const FirstError> predicted,
+                                            std::span<const FirstError> actual) {
+  const FirstErrorFigures figures = first_error_figures(predicted, actual);
+  if (!figures.f1) {
+    throw DataError(concat("found ", figures.erroneous, " erroneous and ", figures.correct,
                            " correct solutions, expected at least one of each"));
   }
-  FirstErrorReport report;
-  report.erroneous = found.size();
-  report.correct = accepted.size();
-  report.found = bootstrap_mean(found);
-  report.accepted = bootstrap_mean(accepted);
-  const double a = report.found.value;
-  const double b = report.accepted.value;
-  report.f1 = a + b > 0 ? 2 * a * b / (a + b) : 0;
-  return report;
+  return {figures.erroneous, figures.correct, *figures.found, *figures.accepted, *figures.f1};
 }
 
 }  // namespace MERIT_ABI

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -225,7 +226,12 @@ MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Re
   ScoredSet scored = model.measure(set.examples, token_budget, on_progress);
   result.rows = std::move(scored.rows);
   result.loss = scored.loss;
-  for (const RowScores& rows : result.rows) result.scores.push_back(completion_score(rows, model, reading));
+  if (result.loss && !std::isfinite(*result.loss)) result.loss.reset();  // of labels of which none was seen
+  for (const RowScores& rows : result.rows) {
+    result.scores.push_back(rows.rows() == 0 ? 0.0 : completion_score(rows, model, reading));
+  }
+  result.read = set.counts.records;
+  result.left_out = set.counts.records - set.counts.kept;
   std::vector<Index> numbers(size_of(set.examples));
   std::iota(numbers.begin(), numbers.end(), Index{0});
   detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
@@ -251,10 +257,14 @@ MERIT_INLINE std::vector<ScoredSolution> scored_solutions(const RecordSet& set,
   std::vector<ScoredSolution> solutions;
   for (Index i = 0; i < examples.size(); ++i) {
     ScoredSolution& solution = solutions.emplace_back();
+    const StepsExample& example = examples[i];
     solution.scores = row_values(rows[i], reading);
-    for (const auto& label : examples[i].labels)
-      solution.good.push_back(detail::evaluation::is_good(label, reading));
+    for (const auto* labels : {&example.labels_before, &example.labels, &example.labels_behind}) {
+      for (const auto& label : *labels) solution.good.push_back(detail::evaluation::is_good(label, reading));
+    }
     solution.problem = problems[i];
+    solution.unseen_before = example.labels_before.size();
+    solution.unseen_behind = example.labels_behind.size();
   }
   return solutions;
 }

@@ -91,7 +91,9 @@ std::optional<ExampleOf<Record>> example_of(const Record& record, const AnyToken
                                             const RecordSetOptions& options, DataCounts& counts) {
   if (options.wants_steps && !std::is_same_v<Record, StepsRecord>) {
     if constexpr (std::is_same_v<Record, OutcomeRecord>) {
-      auto steps = tokenize(as_steps(record, options.tokenize), tokenizer, options.tokenize, counts);
+      TokenizeOptions tokenize_options = options.tokenize;
+      tokenize_options.to_judge = false;  // without a step there is no score
+      auto steps = tokenize(as_steps(record, options.tokenize), tokenizer, tokenize_options, counts);
       if (!steps) return std::nullopt;
       return OutcomeExample{std::move(steps->sequence), record.label, record.weight.value_or(1)};
     }

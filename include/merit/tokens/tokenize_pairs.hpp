@@ -41,9 +41,11 @@ bool tokenize_pair(const Record& record, const PairSide& better, const PairSide&
     chosen.features = better.features;
     rejected.features = worse.features;
     const bool equal = chosen.features == rejected.features;
+    const bool kept = !equal || options.to_judge;
     ++counts.records;
-    ++(equal ? counts.dropped_equal : counts.kept);
-    return !equal;
+    ++(kept ? counts.kept : counts.dropped_equal);
+    counts.kept_equal += kept && equal ? 1 : 0;
+    return kept;
   }
 
   EncodedPrompt prompt;
@@ -67,7 +69,8 @@ bool tokenize_pair(const Record& record, const PairSide& better, const PairSide&
 
 }  // namespace detail
 
-/// Tokenizes one pair and adds what became of it to `counts`. Gives nothing when the pair is dropped.
+/// Tokenizes one pair and adds what became of it to `counts`. Gives nothing when the pair is dropped:
+/// too long, a side without a token, or equal sides but for options.to_judge.
 ///
 /// - Without a prompt, the common prefix in tokens is the prompt, though each side keeps at least its last
 ///   token as the completion.

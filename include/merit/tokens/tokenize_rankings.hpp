@@ -114,13 +114,12 @@ bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tok
     return a.tokens == b.tokens && a.features == b.features;
   };
   if (record.form == RecordForm::features) {
-    const auto as_first = [&](const Sequence& s) { return same(s, group.completions[0]); };
+    const bool equal = all_equal(sequences);
+    const bool kept = !equal || options.to_judge;
     ++counts.records;
-    if (size > 1 && std::all_of(group.completions.begin() + 1, group.completions.end(), as_first)) {
-      ++counts.dropped_equal;
-      return false;
-    }
-    ++counts.kept;
+    ++(kept ? counts.kept : counts.dropped_equal);
+    counts.kept_equal += kept && equal ? 1 : 0;
+    if (!kept) return false;
   } else if (!enforce_limit(sequences, options, record.source, counts)) {
     return false;
   }
