@@ -90,10 +90,8 @@ struct Collector {
         add(record, row, std::move(note));
         continue;
       }
-      // By the policies of training: without a step there is no score.
       const DataCounts before = out.set.counts;
-      auto steps =
-          tokenize(as_steps(record, saved.tokenize), *saved.tokenizer, saved.tokenize, out.set.counts);
+      auto steps = tokenize_as_steps(record, *saved.tokenizer, saved.tokenize, out.set.counts);
       if (!steps) {
         leave_out(before, row, note);
         continue;

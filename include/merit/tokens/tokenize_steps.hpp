@@ -106,10 +106,6 @@ Sequence sequence_of_step_ids(const StepsRecord& record, const Tokenizer& tokeni
   sequence.completion_begin = sequence.tokens.size();
   for (Index i = 0; i < record.completions_ids.size(); ++i) {
     const std::string field = concat("completions_ids[", i, ']');
-    if (record.completions_ids[i].empty()) {
-      throw DataError(concat(record.source.text(), ": field '", field,
-                             "': found an empty list, expected at least one token id"));
-    }
     append(record.completions_ids[i], field);
     sequence.step_ends.push_back(sequence.tokens.size() - 1);
   }
@@ -206,7 +202,7 @@ inline Index label_count(std::span<const std::optional<StepLabel>> labels) {
 }  // namespace detail
 
 /// Tokenizes one completion in steps with its labels. Gives nothing when it is dropped: too long, no token
-/// left, or no label left. Labels of steps whose last token was cut off are lost to training, and stand in
+/// left, in ids a step without any, or no label left. Labels of steps whose last token was cut off are lost to training, and stand in
 /// labels_before and labels_behind; a step that lost only its first tokens keeps its label. With
 /// options.to_judge a solution that a cut left without a label stays too, and without a step: it is to be
 /// judged by what was not seen. Both are counted, as are steps that hold the separator inside: they are one
@@ -227,6 +223,13 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
                     ": field 'completions': found an empty list, expected at least one step");
   }
   detail::check_one_each("labels", record.labels.size(), steps, record.source);
+  const auto is_empty = [](const std::vector<Token>& step) { return step.empty(); };
+  if (std::any_of(record.completions_ids.begin(), record.completions_ids.end(), is_empty)) {
+    ++counts.records;
+    ++counts.dropped_empty;  // in ids a step without any has no separator to be read at, either
+    counts.labels_lost += detail::label_count(detail::step_labels(record, options));
+    return std::nullopt;
+  }
 
   StepsExample example;
   Sequence& sequence = example.sequence;
