@@ -21,17 +21,19 @@ struct AreaItem {
   Index group = 0;
   bool positive = false;
   bool ends_tie = false;  // the next one scores higher
+  double weight = 1;
 };
 
 /// Items by ascending score. They lie in a row, because a bootstrap goes over them thousands of times.
 inline std::vector<AreaItem> area_items(std::span<const double> scores,
-                                        std::span<const std::uint8_t> positive,
-                                        std::span<const Index> groups) {
+                                        std::span<const std::uint8_t> positive, std::span<const Index> groups,
+                                        std::span<const double> weights = {}) {
   const std::vector<Index> order = by_weight(scores);
   std::vector<AreaItem> items;
   for (Index i = 0; i < order.size(); ++i) {
     items.push_back({groups[order[i]], positive[order[i]] != 0,
-                     i + 1 == order.size() || scores[order[i + 1]] != scores[order[i]]});
+                     i + 1 == order.size() || scores[order[i + 1]] != scores[order[i]],
+                     weights.empty() ? 1.0 : weights[order[i]]});
   }
   return items;
 }
@@ -44,7 +46,7 @@ inline double weighted_area(std::span<const AreaItem> items, std::span<const dou
   double up = 0;         // in the tie
   double down = 0;
   for (const AreaItem& item : items) {
-    (item.positive ? up : down) += weights[item.group];
+    (item.positive ? up : down) += item.weight * weights[item.group];
     if (!item.ends_tie) continue;
     won += up * (negatives + down / 2);
     positives += up;
@@ -57,10 +59,11 @@ inline double weighted_area(std::span<const AreaItem> items, std::span<const dou
 /// The area with its interval over groups (numbered from 0); nothing when either kind is missing.
 inline std::optional<Estimate> area_by_groups(std::span<const double> scores,
                                               std::span<const std::uint8_t> positive,
-                                              std::span<const Index> groups, Index number_of_groups) {
+                                              std::span<const Index> groups, Index number_of_groups,
+                                              std::span<const double> item_weights = {}) {
   const auto ones = std::count_if(positive.begin(), positive.end(), [](std::uint8_t p) { return p != 0; });
   if (ones == 0 || static_cast<Index>(ones) == positive.size()) return std::nullopt;
-  const std::vector<AreaItem> items = area_items(scores, positive, groups);
+  const std::vector<AreaItem> items = area_items(scores, positive, groups, item_weights);
   return bootstrap_groups(number_of_groups,
                           [&](std::span<const double> weights) { return weighted_area(items, weights); });
 }

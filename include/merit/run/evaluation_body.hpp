@@ -91,6 +91,7 @@ inline void report_ranks(const Part& part, const std::vector<RankingExample>& ex
     for (const RankedGroup& group : examples[i].groups) {
       ScoredRanking& ranking = rankings.emplace_back();
       ranking.ranks = group.ranks;
+      ranking.weight = group.weight;
       for (const Sequence& sequence : group.completions) {
         ranking.scores.push_back(part.all.scores[next++]);
         ranking.lengths.push_back(completion_length(sequence));
@@ -173,6 +174,8 @@ inline void report(const Part& part, const std::vector<OutcomeExample>& examples
     one.probability = completion_probability(one.score, part.reading);
     one.label = examples[i].label;
     one.problem = problems[p];
+    one.weight = examples[i].weight;
+    one.cut = examples[i].sequence.cut;
     one.length = completion_length(examples[i].sequence);
     if (part.set.notes.empty()) continue;
     const std::string& text = part.set.notes[i].texts[0];
@@ -303,6 +306,7 @@ MERIT_INLINE std::vector<ScoredSolution> scored_solutions(const RecordSet& set,
     solution.problem = problems[i];
     solution.unseen_before = example.labels_before.size();
     solution.unseen_behind = example.labels_behind.size();
+    solution.weight = example.weight;
   }
   return solutions;
 }

@@ -197,7 +197,8 @@ inline std::string text_of(const PairReport& report) {
        line("more lines", report.more_lines_win
                               ? merit::text_of(*report.more_lines_win) + ": what the format alone gives"
                               : "not known: the completions are not text"),
-       line("loss", fixed(report.loss, 4) + " (0.6931 is a coin's)"),
+       line("loss", fixed(report.loss, 4) +
+                        " (0.6931 is a coin's): by soft labels and weights, without margins or smoothing"),
        line("mean margin", fixed(report.mean_margin, 4)),
        line("scores", fixed(report.min_score, 4) + " to " + fixed(report.max_score, 4) + ", mean " +
                           fixed(report.mean_score, 4))});
