@@ -38,7 +38,8 @@ TEST_CASE("events are framed and encoded as TensorBoard writes them") {
   }
   CHECK(path.filename() == "events.out.tfevents.1700000000.merit");
   std::string expected;
-  for (const char* name : {"start", "loss", "rate", "restart"}) expected += events_of[name].get<std::string>();
+  for (const char* name : {"start", "loss", "rate", "restart"})
+    expected += events_of[name].get<std::string>();
   CHECK(hexadecimal(read_file(path)) == expected);
 }
 
