@@ -205,15 +205,20 @@ int run(int argc, char** argv) {
   const auto read = [&](const std::vector<std::string>& files, const char* purpose) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
-    if (held_out) tokenize.last_step_only = tokenize.stop_at_first_error = false;  // all labels are judged
-    merit::RecordSet set =
-        merit::read_record_set(files, *saved.tokenizer,
-                               {.kind = chosen.kind,
-                                .tokenize = tokenize,
-                                .wants_features = merit::is_features(saved.backbone),
-                                .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
-                                .notes = held_out,
-                                .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss)});
+    if (held_out) {  // all labels are judged
+      tokenize.to_judge = true;
+      tokenize.last_step_only = tokenize.stop_at_first_error = false;
+    }
+    merit::RecordSet set = merit::read_record_set(
+        files, *saved.tokenizer,
+        {.kind = chosen.kind,
+         .tokenize = tokenize,
+         .wants_features = merit::is_features(saved.backbone),
+         .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
+         .notes = held_out,
+         .on_error = programs::named_by<merit::OnError>("--on-error", options.on_error),
+         .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss)});
+    for (const std::string& line : set.unread.lines()) std::fprintf(stderr, "%s: %s\n", name, line.c_str());
     if (held_out && chosen.kind != RecordKind::ratings) merit::require_preferences(set, purpose);
     return set;
   };

@@ -37,7 +37,7 @@ struct TrainingOptions {
   std::string head, verifier_token, bad_token = "-", good_token = "+", aggregation;
   std::vector<PolicyOption> head_settings = programs::head_settings();
 
-  std::string tokenizer = "bytes", truncation = "drop";
+  std::string tokenizer = "bytes", truncation = "drop", on_error = "stop";
   Index max_tokens = 2048;
   bool without_prompt = false, strings_as_chat = false;
 
@@ -185,8 +185,11 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "a prompt and a completion that are strings are a user's message and the assistant's answer, and go "
        "through the chat template");
   number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
+  text("--on-error", o.on_error, "NAME",
+       "what a record that cannot be read does: stop, or skip, which counts it by its reason");
   text("--truncation", o.truncation, "NAME",
-       "what is done with longer ones: drop, cut_left, cut_right, keep_completion, error");
+       "what is done with longer ones: drop, cut_left (each by itself), cut_left_together, cut_right, "
+       "keep_completion, error");
   flag("--without-prompt", o.without_prompt, "ablation: the model sees completions only");
 
   group = "Loss";

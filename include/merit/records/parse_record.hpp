@@ -92,13 +92,13 @@ inline void check_feature_count(const Fields& fields, std::string_view name, Ind
   fields.fail(name, concat(count, " numbers"), concat(first, " as in '", first_name, "'"));
 }
 
-/// One completion of a record: the field it is read from and where it goes.
+/// One completion of a record: the field it is read from and where it goes. It may be empty: whether there is
+/// a token to score is known with the tokenizer.
 struct Side {
   std::string_view name;  // "chosen"; its ids are in "chosen_ids", its features in "chosen_features"
   TextOrMessages* text;
   std::vector<Token>* ids;
   std::vector<float>* features;
-  bool may_be_empty = false;  // as text
 };
 
 /// Reads the prompt and the completions of a record with a field for each, in whichever form it has.
@@ -112,10 +112,10 @@ void parse_sides(const Fields& fields, std::span<const Side> sides, PromptField 
   for (const Side& side : sides) {
     switch (record.form) {
       case RecordForm::text:
-        *side.text = fields.text(side.name, side.may_be_empty);
+        *side.text = fields.text(side.name, true);
         check_sort(fields, record, side.name, *side.text, first.name, *first.text);
         break;
-      case RecordForm::ids: *side.ids = fields.ids(concat(side.name, "_ids"), false); break;
+      case RecordForm::ids: *side.ids = fields.ids(concat(side.name, "_ids"), true); break;
       case RecordForm::features:
         *side.features = fields.features(concat(side.name, "_features"));
         check_feature_count(fields, concat(side.name, "_features"), side.features->size(),
@@ -139,13 +139,13 @@ inline void parse_completions(const Fields& fields, CompletionsRecord& record) {
   switch (record.form) {
     case RecordForm::text:
       each("completions", "completions", [&](const OrderedJson& item, const std::string& where) {
-        record.completions.push_back(fields.text_at(item, where, false));
+        record.completions.push_back(fields.text_at(item, where, true));
         check_sort(fields, record, where, record.completions.back(), "completions[0]", record.completions[0]);
       });
       break;
     case RecordForm::ids:
       each("completions_ids", "lists of token ids", [&](const OrderedJson& item, const std::string& where) {
-        record.completions_ids.push_back(fields.ids_at(item, where, false));
+        record.completions_ids.push_back(fields.ids_at(item, where, true));
       });
       break;
     case RecordForm::features:
@@ -186,8 +186,8 @@ inline void parse_record(const OrderedJson& object, PreferenceRecord& record) {
 inline void parse_record(const OrderedJson& object, JudgeRecord& record) {
   const Fields fields(object, record.source, RecordKind::judge);
   const std::array<Side, 2> sides{
-      {{"response_a", &record.response_a, &record.response_a_ids, &record.response_a_features, true},
-       {"response_b", &record.response_b, &record.response_b_ids, &record.response_b_features, true}}};
+      {{"response_a", &record.response_a, &record.response_a_ids, &record.response_a_features},
+       {"response_b", &record.response_b, &record.response_b_ids, &record.response_b_features}}};
   parse_sides(fields, sides, PromptField::needed, record);
   const OrderedJson& votes = fields.need_list("votes", "votes: a, b or tie");
   if (votes.empty()) fields.fail("votes", "an empty list", "at least one vote: a, b or tie");
@@ -328,9 +328,9 @@ inline void parse_record(const OrderedJson& object, StepsRecord& record) {
   for (const OrderedJson& step : steps) {
     const std::string where = concat(name, '[', i++, ']');
     if (text) {
-      record.completions.push_back(fields.string_at(step, where, false));
+      record.completions.push_back(fields.string_at(step, where, true));
     } else {
-      record.completions_ids.push_back(fields.ids_at(step, where, false));
+      record.completions_ids.push_back(fields.ids_at(step, where, true));
     }
   }
   for (const OrderedJson& label : need_one_each(fields, "labels", steps.size(), "step")) {

@@ -38,9 +38,25 @@ inline Json first_object(const std::string& file) {
   }
 }
 
+/// What the first line is that is of any kind; nothing where none is.
+inline std::optional<FileKind> first_kind(const std::string& file) {
+  JsonLinesReader reader{std::filesystem::path(file)};
+  while (true) {
+    try {
+      const auto object = reader.next();
+      if (!object) return std::nullopt;
+      const Json plain = *object;
+      if (const auto layout = detect_benchmark(plain)) return FileKind{layout, RecordKind::preference};
+      if (const auto kind = kind_of(*object)) return FileKind{std::nullopt, *kind};
+    } catch (const DataError&) {  // the next one may say
+    }
+  }
+}
+
 }  // namespace detail
 
-MERIT_INLINE FileKind kind_of_file(const std::string& file) {
+MERIT_INLINE FileKind kind_of_file(const std::string& file, OnError on_error) {
+  if (const auto kind = on_error == OnError::skip ? detail::first_kind(file) : std::nullopt) return *kind;
   const Json object = detail::first_object(file);
   if (const auto layout = detect_benchmark(object)) return {layout, RecordKind::preference};
   if (const auto kind = kind_of(object)) return {std::nullopt, *kind};
@@ -51,11 +67,11 @@ MERIT_INLINE FileKind kind_of_file(const std::string& file) {
       list_of_names<BenchmarkLayout>());
 }
 
-MERIT_INLINE FileKind kind_of_files(const std::vector<std::string>& files) {
+MERIT_INLINE FileKind kind_of_files(const std::vector<std::string>& files, OnError on_error) {
   require_no_pipe(files);
-  const FileKind what = kind_of_file(files.at(0));
+  const FileKind what = kind_of_file(files.at(0), on_error);
   for (const std::string& file : files) {
-    if (const FileKind other = kind_of_file(file); !(other == what)) {
+    if (const FileKind other = kind_of_file(file, on_error); !(other == what)) {
       throw DataError(file + ": found " + other.text() + ", expected " + what.text() + " as in " + files[0]);
     }
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "merit/records/on_error.hpp"
 #include "merit/records/record.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/kind_names.hpp"
@@ -29,7 +30,8 @@ struct RecordSet {
   Examples examples;
   std::vector<ExampleNote> notes;  // one an example, if they were asked for
   DataCounts counts;
-  std::string files;  // their names, for errors and reports
+  UnreadRecords unread;  // those that could not be read, where they do not end the reading
+  std::string files;     // their names, for errors and reports
 };
 
 /// How records are read for a model.
@@ -40,7 +42,8 @@ struct RecordSetOptions {
   bool wants_steps = false;  // the model scores steps: completions are split at its separator
   bool notes = false;
   std::string subset_field = {};
-  Index attributes = 0;  // how many ratings a completion must have; 0: any number
+  OnError on_error = OnError::stop;  // what a record that cannot be read does
+  Index attributes = 0;              // how many ratings a completion must have; 0: any number
 };
 
 /// Throws DataError for a pipe among files that are read more than once.
@@ -69,7 +72,7 @@ Index feature_width_in(const std::string& file, RecordKind kind);
 Index attributes_in(const std::string& file);
 
 /// What numbers among the step labels of these files mean.
-StepScale step_scale_in(const std::vector<std::string>& files);
+StepScale step_scale_in(const std::vector<std::string>& files, OnError on_error = OnError::stop);
 
 /// A string, or a conversation as text.
 std::string plain_text(const std::optional<TextOrMessages>& text);

@@ -91,7 +91,7 @@ std::optional<ExampleOf<Record>> example_of(const Record& record, const AnyToken
                                             const RecordSetOptions& options, DataCounts& counts) {
   if (options.wants_steps && !std::is_same_v<Record, StepsRecord>) {
     if constexpr (std::is_same_v<Record, OutcomeRecord>) {
-      auto steps = tokenize(as_steps(record, options.tokenize), tokenizer, options.tokenize, counts);
+      auto steps = tokenize_as_steps(record, tokenizer, options.tokenize, counts);
       if (!steps) return std::nullopt;
       return OutcomeExample{std::move(steps->sequence), record.label, record.weight.value_or(1)};
     }
@@ -99,41 +99,54 @@ std::optional<ExampleOf<Record>> example_of(const Record& record, const AnyToken
   return tokenize(record, tokenizer, options.tokenize, counts);
 }
 
+/// Reads one record into the set.
+template <class Record>
+void read_one(const OrderedJson& object, const SourcePosition& at, const AnyTokenizer& tokenizer,
+              const RecordSetOptions& options, RecordSet& set, Index& width) {
+  Record record;
+  record.source = at;
+  merit::detail::parse_record(object, record);
+  check_form(record.form, options.wants_features, record.source);
+  const Index own_width = merit::detail::feature_width(record);
+  if (width == 0) width = own_width;
+  if (own_width != width) {
+    throw DataError(merit::concat(record.source.text(), ": found ", own_width, " features, expected ", width,
+                                  " as in the records before"));
+  }
+  if constexpr (requires { record.attributes; }) {
+    if (options.attributes != 0 && record.attributes != options.attributes) {
+      throw DataError(merit::concat(
+          record.source.text(), ": field 'scores': found ratings of ", record.attributes,
+          record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
+          ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
+    }
+  }
+  ExampleNote note;
+  if (options.notes) {
+    note.source = record.source;
+    note.subset = subset_of(object, options.subset_field, record.source);
+    note.prompt = prompt_key(record);
+    fill(record, note);
+  }
+  if (auto example = example_of(record, tokenizer, options, set.counts)) {
+    std::get<std::vector<ExampleOf<Record>>>(set.examples).push_back(std::move(*example));
+    if (options.notes) set.notes.push_back(std::move(note));
+  }
+}
+
 /// Reads one file into the set.
 template <class Record>
 void read_file(const std::string& file, const AnyTokenizer& tokenizer, const RecordSetOptions& options,
                RecordSet& set, Index& width) {
-  auto& examples = std::get<std::vector<ExampleOf<Record>>>(set.examples);
   JsonLinesReader reader{std::filesystem::path(file)};
-  while (const auto object = reader.next()) {
-    Record record;
-    record.source = reader.position();
-    merit::detail::parse_record(*object, record);
-    check_form(record.form, options.wants_features, record.source);
-    const Index own_width = merit::detail::feature_width(record);
-    if (width == 0) width = own_width;
-    if (own_width != width) {
-      throw DataError(merit::concat(record.source.text(), ": found ", own_width, " features, expected ",
-                                    width, " as in the records before"));
-    }
-    if constexpr (requires { record.attributes; }) {
-      if (options.attributes != 0 && record.attributes != options.attributes) {
-        throw DataError(merit::concat(
-            record.source.text(), ": field 'scores': found ratings of ", record.attributes,
-            record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
-            ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
-      }
-    }
-    ExampleNote note;
-    if (options.notes) {
-      note.source = record.source;
-      note.subset = subset_of(*object, options.subset_field, record.source);
-      note.prompt = prompt_key(record);
-      fill(record, note);
-    }
-    if (auto example = example_of(record, tokenizer, options, set.counts)) {
-      examples.push_back(std::move(*example));
-      if (options.notes) set.notes.push_back(std::move(note));
+  while (true) {
+    try {
+      const auto object = reader.next();
+      if (!object) return;
+      read_one<Record>(*object, reader.position(), tokenizer, options, set, width);
+    } catch (const DataError& error) {
+      if (options.on_error == OnError::stop) throw;
+      set.unread.add(reader.position(), error.what());
     }
   }
 }
@@ -158,7 +171,7 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
                       " do not have; it is evaluated on those of: steps, outcome");
   }
   if (options.kind == RecordKind::steps && options.tokenize.step_scale == StepScale::automatic) {
-    options.tokenize.step_scale = step_scale_in(files);
+    options.tokenize.step_scale = step_scale_in(files, options.on_error);
   }
   Index width = 0;
   detail::record_set::with_record(options.kind, [&]<class Record>(Record) {
@@ -169,7 +182,9 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
     }
   });
   if (size_of(set.examples) == 0) {
-    throw DataError(set.files + ": no record to use. " + set.counts.sentence());
+    const std::vector<std::string> unread = set.unread.lines();
+    throw DataError(set.files + ": no record to use. " + set.counts.sentence() +
+                    (unread.empty() ? "" : " " + unread.front()));
   }
   const auto in_none = [](const ExampleNote& note) { return note.subset == detail::record_set::no_subset; };
   if (!options.subset_field.empty() && std::all_of(set.notes.begin(), set.notes.end(), in_none)) {
@@ -236,10 +251,10 @@ MERIT_INLINE Index attributes_in(const std::string& file) {
   return record ? record->attributes : 1;
 }
 
-MERIT_INLINE StepScale step_scale_in(const std::vector<std::string>& files) {
+MERIT_INLINE StepScale step_scale_in(const std::vector<std::string>& files, OnError on_error) {
   require_no_pipe(files);
   const std::vector<std::filesystem::path> paths(files.begin(), files.end());
-  return detect_step_scale(paths);
+  return detect_step_scale(paths, on_error);
 }
 
 MERIT_INLINE std::string plain_text(const std::optional<TextOrMessages>& text) {

@@ -399,6 +399,7 @@ class Run {
             {"tokens", totals_.tokens},
             {"tokens_before_sharing", totals_.tokens_before_sharing},
             {"train", merit::to_json(job_.train.counts)}};
+    json["train"]["unread"] = job_.train.unread.count();
     if (keeps_best() && totals_.best_step != 0) json["best_step"] = totals_.best_step;
     if (!saved_.calibration.empty()) {
       json["calibration"] = {{"name", saved_.calibration},
@@ -408,6 +409,7 @@ class Run {
     }
     if (job_.eval != nullptr) {
       json["eval"] = merit::to_json(job_.eval->counts);
+      json["eval"]["unread"] = job_.eval->unread.count();
       json["evaluation"] = merit::to_json(*report_);
     }
     Json event = json;

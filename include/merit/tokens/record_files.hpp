@@ -13,6 +13,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/records/jsonl.hpp"
+#include "merit/records/on_error.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/record_fields.hpp"
 #include "merit/tokenizer/tokenizer.hpp"
@@ -36,8 +37,10 @@ inline RecordKind detect_record_kind(const std::filesystem::path& path) {
 
 /// What the numbers among the step labels of these files mean, which a record by itself does not say:
 /// ternary when one of them is -1; binary when one is a fraction, and when all are 0 or 1. Throws DataError
-/// that names both places when there is a -1 and a fraction.
-inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths) {
+/// that names both places when there is a -1 and a fraction. With OnError::skip, by the records that can be
+/// read.
+inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths,
+                                   OnError on_error = OnError::stop) {
   struct Place {
     SourcePosition source;
     Index step = 0;
@@ -47,7 +50,16 @@ inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths)
   std::optional<Place> fraction;
   for (const std::filesystem::path& path : paths) {
     StepsReader reader(path);
-    while (const auto record = reader.next()) {
+    const auto next = [&]() -> std::optional<StepsRecord> {
+      while (true) {
+        try {
+          return reader.next();
+        } catch (const DataError&) {
+          if (on_error == OnError::stop) throw;
+        }
+      }
+    };
+    while (const auto record = next()) {
       for (Index i = 0; i < record->labels.size(); ++i) {
         const auto* number = std::get_if<double>(&record->labels[i]);
         if (number == nullptr) continue;
@@ -64,8 +76,8 @@ inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths)
   }
   return minus_one ? StepScale::ternary : StepScale::binary;
 }
-inline StepScale detect_step_scale(const std::filesystem::path& path) {
-  return detect_step_scale(std::span(&path, 1));
+inline StepScale detect_step_scale(const std::filesystem::path& path, OnError on_error = OnError::stop) {
+  return detect_step_scale(std::span(&path, 1), on_error);
 }
 
 /// Reads a file of records of one kind, say read_examples<RankingRecord>("train.jsonl", …). Steps with
