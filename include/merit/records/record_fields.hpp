@@ -245,6 +245,9 @@ class Fields {
       fail(where + ".content", describe(*content), "a string, a list of parts, or null");
     }
     if (!text || item.size() > 2) message.whole = value_of(item);
+    if (content != item.end() && content->is_array()) {
+      message.content = text_of_parts(*message.whole.find("content")).value_or("");
+    }
     return message;
   }
 
