@@ -16,6 +16,7 @@
 #include "merit/io/json.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/record_fields.hpp"
+#include "merit/records/repeated_prompt.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -113,6 +114,7 @@ void parse_sides(const Fields& fields, std::span<const Side> sides, PromptField 
     switch (record.form) {
       case RecordForm::text:
         *side.text = fields.text(side.name, side.may_be_empty);
+        take_out_prompt(record.prompt, *side.text);
         check_sort(fields, record, side.name, *side.text, first.name, *first.text);
         break;
       case RecordForm::ids: *side.ids = fields.ids(concat(side.name, "_ids"), false); break;
@@ -140,6 +142,7 @@ inline void parse_completions(const Fields& fields, CompletionsRecord& record) {
     case RecordForm::text:
       each("completions", "completions", [&](const OrderedJson& item, const std::string& where) {
         record.completions.push_back(fields.text_at(item, where, false));
+        take_out_prompt(record.prompt, record.completions.back());
         check_sort(fields, record, where, record.completions.back(), "completions[0]", record.completions[0]);
       });
       break;
