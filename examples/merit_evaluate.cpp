@@ -9,6 +9,7 @@
 
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
+#include "command_line/source_flags.hpp"
 #include "merit/page/report_page.hpp"
 #include "merit/run/benchmark_evaluation.hpp"
 #include "merit/run/evaluation.hpp"
@@ -35,6 +36,7 @@ struct Options {
   std::string layout;
   std::string subset_field;
   programs::OpenFlags open;
+  programs::SourceFlags source;
   std::string aggregation;
   std::string neutral = "good";
   std::string report;
@@ -80,7 +82,7 @@ void check_report(const Options& options) {
 
 int run(int argc, char** argv) {
   CLI::App app(
-      "Evaluates a saved reward model on held-out records or a published benchmark.\n\n"
+      "Evaluates a saved reward model on held-out records, a published set or a published benchmark.\n\n"
       "Reports the figures of the records' kind (pairs, rankings, ratings, outcomes, steps, values) with "
       "95%\n"
       "bootstrap intervals over prompts, and beside them what needs no model: length, chance, one label for\n"
@@ -124,6 +126,7 @@ int run(int argc, char** argv) {
       ->check(programs::is_probability, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   programs::declare(app, options.open);
+  programs::declare(app, options.source);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
   programs::parse(app, argc, argv);
@@ -131,6 +134,7 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to evaluate on");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
+  for (const std::string& file : options.files) merit::weighted_file(file);  // throws for an empty path
   if (!options.report.empty()) check_report(options);
 
   const merit::SavedModel saved =
@@ -139,11 +143,12 @@ int run(int argc, char** argv) {
   const double threshold =
       app.count("--threshold") != 0 ? options.threshold : merit::fitted_threshold(saved, reading);
 
+  const merit::RecordSourceOptions source = programs::source_options(options.source);
   merit::FileKind what;
   if (!options.layout.empty()) {
     what.layout = merit::benchmark_layout_from_name(options.layout);
   } else {
-    what = merit::kind_of_files(options.files);
+    what = merit::kind_of_files(options.files, source);
   }
 
   std::optional<merit::BenchmarkSet> benchmark;
@@ -160,7 +165,9 @@ int run(int argc, char** argv) {
                                       .wants_features = merit::is_features(saved.backbone),
                                       .wants_steps = reading.meaning == ScoreMeaning::per_step,
                                       .notes = true,
-                                      .subset_field = options.subset_field});
+                                      .subset_field = options.subset_field,
+                                      .source = source});
+    programs::say_remarks(records.remarks, name);
     if (what.kind != RecordKind::ratings) merit::require_preferences(records, "to evaluate on");
   }
   const merit::RecordSet& set = benchmark ? benchmark->set : records;

@@ -9,7 +9,8 @@
 #include "command_line/line_input.hpp"
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
-#include "merit/records/jsonl.hpp"
+#include "command_line/source_flags.hpp"
+#include "merit/records/record_source.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/record_to_score.hpp"
@@ -29,6 +30,7 @@ struct Options {
   std::string prompt;
   std::string completion;
   programs::OpenFlags open;
+  programs::SourceFlags source;
   std::string aggregation;
   std::string neutral = "good";
   Index last = 4;
@@ -148,7 +150,7 @@ class Scorer {
 // ---- Reading ---
 
 /// Reads one record and gives it to the scorer; false at the end of the input.
-bool read_record(merit::JsonLinesReader& reader, const Options& options, Scorer& scorer) {
+bool read_record(merit::RecordSource& reader, const Options& options, Scorer& scorer) {
   const auto object = reader.next();
   if (!object) return false;
   std::visit([&](const auto& record) { scorer.add(record); },
@@ -173,7 +175,7 @@ Index count_lines(int descriptor) {
 
 void score_stream(Scorer& scorer, const Options& options) {
   programs::LineFile input(options.file);
-  merit::JsonLinesReader reader(input.stream, input.name);
+  merit::RecordSource reader(input.stream, input.name, programs::source_options(options.source));
 
   // Shown where it does not mix with the scores.
   const bool shown = input.file.is_open() && ::isatty(STDOUT_FILENO) != 1;
@@ -267,6 +269,7 @@ int run(int argc, char** argv) {
       ->check(programs::is_number<double>, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   programs::declare(app, options.open);
+  programs::declare(app, options.source);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
   programs::parse(app, argc, argv);

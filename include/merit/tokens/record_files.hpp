@@ -25,8 +25,9 @@ inline namespace MERIT_ABI {
 
 /// The kind of the first record of a file. Throws DataError when the file has no record or the first is of no
 /// kind.
-inline RecordKind detect_record_kind(const std::filesystem::path& path) {
-  JsonLinesReader lines(path);
+inline RecordKind detect_record_kind(const std::filesystem::path& path,
+                                     const RecordSourceOptions& source = {}) {
+  RecordSource lines(path.string(), source);
   const std::optional<OrderedJson> object = lines.next();
   if (!object) throw DataError(path.string() + ": found no record, expected at least one");
   if (const auto kind = kind_of(*object)) return *kind;
@@ -37,7 +38,8 @@ inline RecordKind detect_record_kind(const std::filesystem::path& path) {
 /// What the numbers among the step labels of these files mean, which a record by itself does not say:
 /// ternary when one of them is -1; binary when one is a fraction, and when all are 0 or 1. Throws DataError
 /// that names both places when there is a -1 and a fraction.
-inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths) {
+inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths,
+                                   const RecordSourceOptions& source = {}) {
   struct Place {
     SourcePosition source;
     Index step = 0;
@@ -46,7 +48,7 @@ inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths)
   std::optional<Place> minus_one;
   std::optional<Place> fraction;
   for (const std::filesystem::path& path : paths) {
-    StepsReader reader(path);
+    StepsReader reader(path, {}, source);
     while (const auto record = reader.next()) {
       for (Index i = 0; i < record->labels.size(); ++i) {
         const auto* number = std::get_if<double>(&record->labels[i]);
