@@ -186,6 +186,7 @@ int run(int argc, char** argv) {
            ", as usual for a model that is trained already; --learning-rate sets another";
   }
   const merit::SavedModel& saved = chosen.model;
+  std::vector<std::string> remarks;
   merit::RecordSourceOptions source = programs::source_options(options.source);
   source.margin_of_scores = options.margin == "scores";
   const auto read = [&](const std::vector<std::string>& files, const char* purpose, merit::SplitSide side) {
@@ -204,7 +205,8 @@ int run(int argc, char** argv) {
                                 .side = side,
                                 .held_out = options.validation_split,
                                 .split_seed = options.training.seed});
-    if (side != merit::SplitSide::held_out) programs::say_remarks(set.remarks, name);
+    if (side != merit::SplitSide::held_out)
+      remarks.insert(remarks.end(), set.remarks.begin(), set.remarks.end());
     if (held_out && chosen.kind != RecordKind::ratings) merit::require_preferences(set, purpose);
     return set;
   };
@@ -222,6 +224,8 @@ int run(int argc, char** argv) {
   if (!options.eval.empty()) eval = read(options.eval, "to evaluate on", SplitSide::all);
   if (split) eval = read(options.train, "to evaluate on", SplitSide::held_out);
   if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on", SplitSide::all);
+
+  programs::say_remarks(remarks, name);
 
   const merit::RunStart start = finished                    ? merit::RunStart::finished
                                 : has_run && options.resume ? merit::RunStart::interrupted

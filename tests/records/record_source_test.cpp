@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "merit/records/jsonl.hpp"
 #include "merit/records/record_source.hpp"
 #include "merit/records/unread_fields.hpp"
 
@@ -142,6 +143,38 @@ TEST_CASE("a table that is not one says where and why") {
         ":2: column \"b\": found bytes that are not UTF-8, expected text in UTF-8");
   CHECK(read_file(File("h.csv", "a,b\n")).empty());
   CHECK(read_file(File("i.csv", "")).empty());
+}
+
+TEST_CASE("numbers too large to compute with are refused, and whole ones may be written as 1.0") {
+  const auto error = [](const std::string& line, auto record) -> std::string {
+    std::istringstream in(line);
+    merit::RecordReader<decltype(record)> reader(in, "in");
+    try {
+      reader.next();
+    } catch (const merit::DataError& found) {
+      return found.what();
+    }
+    return "no error";
+  };
+  const std::string two = R"({"prompt":"p","completions":["a","b"],)";
+  CHECK(error(two + R"("scores":[1e160,2]})", merit::RatingsRecord{}) ==
+        "in:1: field 'scores[0]': found 1e+160, expected a number of at most 1e15 in size");
+  CHECK(error(two + R"("scores":[[1,-1e16],[2,3]]})", merit::RatingsRecord{}) ==
+        "in:1: field 'scores[0][1]': found -1e+16, expected a number of at most 1e15 in size");
+  CHECK(error(R"({"prompt":"p","chosen":"a","rejected":"b","margin":1e99})", merit::PreferenceRecord{}) ==
+        "in:1: field 'margin': found 1e+99, expected a number of at most 1e15 in size");
+  CHECK(error(two + R"("scores":[1e15,2]})", merit::RatingsRecord{}) == "no error");
+  CHECK(error(two + R"("ranks":[1.0,0.0]})", merit::RankingRecord{}) == "no error");
+  CHECK(error(two + R"("ranks":[1.5,0]})", merit::RankingRecord{})
+            .starts_with("in:1: field 'ranks[0]': found 1.5"));
+  CHECK(error(two + R"("ranks":[-1.0,0]})", merit::RankingRecord{})
+            .starts_with("in:1: field 'ranks[0]': found -1"));
+  CHECK(error(R"({"prompt_ids":[1.0],"chosen_ids":[2.0],"rejected_ids":[3]})", merit::PreferenceRecord{}) ==
+        "no error");
+  CHECK(merit::require<std::size_t>({{"n", 3.0}}, "n", "in") == 3);
+  CHECK(merit::require<int>({{"n", -3.0}}, "n", "in") == -3);
+  CHECK_THROWS_AS(merit::require<std::size_t>({{"n", -3.0}}, "n", "in"), merit::DataError);
+  CHECK_THROWS_AS(merit::require<int>({{"n", 3.5}}, "n", "in"), merit::DataError);
 }
 
 TEST_CASE("fields that are not read are counted, and records without a prompt") {

@@ -93,6 +93,10 @@ MERIT_INLINE double Fields::number_at(const OrderedJson& value, std::string_view
                                       double high, std::string_view expected) const {
   if (!value.is_number()) fail(where, describe(value), expected);
   const double number = value.get<double>();
+  constexpr double largest = 1e15;  // what is computed with in 32 bits must have room for squares and sums
+  if (high > largest && !(std::abs(number) <= largest)) {
+    fail(where, describe(value), "a number of at most 1e15 in size");
+  }
   if (!(number >= low && number <= high)) fail(where, describe(value), expected);
   return number;
 }

@@ -60,7 +60,7 @@ class RecordSource {
   explicit RecordSource(const std::string& file, RecordSourceOptions options = {},
                         JsonLinesOptions lines = {});
 
-  /// Reads JSON lines from `in`, which must outlive this; `name` stands for the file in errors.
+  /// Reads `in`, which must outlive this; `name` stands for the file in errors, and says whether it is a table.
   RecordSource(std::istream& in, std::string name, RecordSourceOptions options = {},
                JsonLinesOptions lines = {});
 
@@ -82,6 +82,7 @@ class RecordSource {
   Index not_selected() const { return not_selected_; }
 
  private:
+  void read_table(std::istream& in, char separator);
   std::optional<OrderedJson> next_row();
   void rename(OrderedJson& row);
   bool is_selected(const OrderedJson& row) const;

@@ -87,20 +87,25 @@ MERIT_INLINE RecordSource::RecordSource(const std::string& file, RecordSourceOpt
   if (!*file_) {
     throw IoError(concat(weighted.path, ": cannot be opened: ", std::generic_category().message(errno)));
   }
-  std::streambuf* bytes = file_->rdbuf();
+  read_table(*file_, *separator);
+}
+
+MERIT_INLINE void RecordSource::read_table(std::istream& in, char separator) {
+  std::streambuf* bytes = in.rdbuf();
   if (bytes->sgetc() == int{gzip_first_byte}) {
-    unpacked_ = gunzip(*bytes, weighted.path);
+    unpacked_ = gunzip(*bytes, position_.file);
     bytes = unpacked_.get();
   }
-  table_ = std::make_unique<TableReader>(*bytes, weighted.path, *separator);
+  table_ = std::make_unique<TableReader>(*bytes, position_.file, separator);
 }
 
 MERIT_INLINE RecordSource::RecordSource(std::istream& in, std::string name, RecordSourceOptions options,
                                         JsonLinesOptions lines)
-    : options_(std::move(options)),
-      position_{name, 0},
-      lines_(std::make_unique<JsonLinesReader>(in, std::move(name), lines)),
-      renamed_(options_.rename.size()) {}
+    : options_(std::move(options)), position_{std::move(name), 0}, renamed_(options_.rename.size()) {
+  if (const std::optional<char> separator = table_separator(position_.file))
+    return read_table(in, *separator);
+  lines_ = std::make_unique<JsonLinesReader>(in, position_.file, lines);
+}
 
 MERIT_INLINE std::optional<OrderedJson> RecordSource::next_row() {
   try {

@@ -124,10 +124,10 @@ inline FileReport report_on(const std::string& file, const RecordSourceOptions& 
   Keys records;
   UnreadFields unread;
   while (true) {
+    ++report.records;
     try {
       const std::optional<OrderedJson> object = source.next();
       if (!object) break;
-      ++report.records;
       unread.add(*object, report.kind);
       if (!records.insert(key_of(object->dump())).second) ++report.duplicates;
       add_record(report.kind, *object, source.position(), report, prompts);
@@ -139,6 +139,7 @@ inline FileReport report_on(const std::string& file, const RecordSourceOptions& 
       if (report.bad >= hopeless) throw;
     }
   }
+  --report.records;  // the end of the file is none
   report.prompts = prompts.size();
   if (const auto layout = source.layout()) report.layout = name_of(*layout);
   report.left_out = source.left_out();
