@@ -11,6 +11,7 @@
 #include "command_line/program.hpp"
 #include "command_line/source_flags.hpp"
 #include "merit/records/record_source.hpp"
+#include "merit/records/unread_fields.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/record_to_score.hpp"
@@ -150,9 +151,11 @@ class Scorer {
 // ---- Reading ---
 
 /// Reads one record and gives it to the scorer; false at the end of the input.
-bool read_record(merit::RecordSource& reader, const Options& options, Scorer& scorer) {
+bool read_record(merit::RecordSource& reader, const Options& options, Scorer& scorer,
+                 merit::UnreadFields& unread) {
   const auto object = reader.next();
   if (!object) return false;
+  unread.add_to_score(*object);
   std::visit([&](const auto& record) { scorer.add(record); },
              merit::parse_record_to_score(*object, reader.position(), options.rerank));
   return true;
@@ -177,6 +180,8 @@ void score_stream(Scorer& scorer, const Options& options) {
   programs::LineFile input(options.file);
   merit::RecordSource reader(input.stream, input.name, programs::source_options(options.source));
 
+  merit::UnreadFields unread;
+
   // Shown where it does not mix with the scores.
   const bool shown = input.file.is_open() && ::isatty(STDOUT_FILENO) != 1;
   const Index lines = shown ? count_lines(input.descriptor()) : 0;
@@ -188,7 +193,7 @@ void score_stream(Scorer& scorer, const Options& options) {
         scorer.flush();
         if (progress) progress->update(std::min(scorer.read(), lines - 2), "");
       }
-      if (!read_record(reader, options, scorer)) break;
+      if (!read_record(reader, options, scorer, unread)) break;
     }
   } catch (const merit::DataError&) {
     if (progress) progress->finish();
@@ -197,6 +202,7 @@ void score_stream(Scorer& scorer, const Options& options) {
   }
   scorer.flush();
   if (progress) progress->update(lines - 1);
+  programs::say_remarks(unread.sentences(), name);
 }
 
 /// How scores are read: as the card says, and as the options say otherwise.

@@ -428,7 +428,7 @@ def test_forms_of_files():
         result = run("merit_train", "--train", form, "--out", "forms", "--overwrite", "--json", "--rename", "question=prompt",
                      "--margin", "scores", *BAG)
         check(result.returncode == 0, result.stderr)
-        check('fields that are not read: "score_chosen" (in 8)' in result.stderr, result.stderr)
+        check('field that is not read: "source" (in 8)' in result.stderr, result.stderr)
         check("have no prompt" not in result.stderr, result.stderr)
         weights.add(content("forms", "model.safetensors"))
     check(len(weights) == 1, "the same records in other forms train another model")

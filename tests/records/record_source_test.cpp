@@ -196,6 +196,16 @@ TEST_CASE("fields that are not read are counted, and records without a prompt") 
         "2 of 5 records have no prompt; --rename question=prompt reads 'question' as it, which 2 have");
   CHECK(said[1] == "fields that are not read: \"margins\" (in 1), \"question\" (in 2)");
   CHECK(merit::UnreadFields().sentences().empty());
+
+  merit::UnreadFields scored;
+  for (const char* text :
+       {R"({"completion":"whole"})", R"({"messages":[]})", R"({"prompt":"p","completions":["a"]})",
+        R"({"prompt":"p","completions":["a"],"labels":[1]})", R"({"question":"q","completion":"a"})"}) {
+    scored.add_to_score(merit::parse_ordered_json(text, "in"));
+  }
+  CHECK(scored.records() == 5);
+  CHECK(scored.without_prompt() == 1);
+  CHECK(scored.fields() == std::map<std::string, Index>{{"question", 1}});
 }
 
 }  // namespace record_source_test

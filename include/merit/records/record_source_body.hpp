@@ -102,9 +102,11 @@ MERIT_INLINE void RecordSource::read_table(std::istream& in, char separator) {
 MERIT_INLINE RecordSource::RecordSource(std::istream& in, std::string name, RecordSourceOptions options,
                                         JsonLinesOptions lines)
     : options_(std::move(options)), position_{std::move(name), 0}, renamed_(options_.rename.size()) {
-  if (const std::optional<char> separator = table_separator(position_.file))
-    return read_table(in, *separator);
-  lines_ = std::make_unique<JsonLinesReader>(in, position_.file, lines);
+  if (const std::optional<char> separator = table_separator(position_.file)) {
+    read_table(in, *separator);
+  } else {
+    lines_ = std::make_unique<JsonLinesReader>(in, position_.file, lines);
+  }
 }
 
 MERIT_INLINE std::optional<OrderedJson> RecordSource::next_row() {
@@ -188,8 +190,11 @@ MERIT_INLINE OrderedJson RecordSource::finished(OrderedJson record) {
     const auto strength = number("preference_strength");
     if (chosen && rejected) {
       record["margin"] = *chosen - *rejected;
+      record.erase("score_chosen");  // they are read
+      record.erase("score_rejected");
     } else if (strength) {
       record["margin"] = std::abs(*strength);
+      record.erase("preference_strength");
     }
   }
   if (weight_ != 1) {

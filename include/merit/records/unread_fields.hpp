@@ -23,6 +23,10 @@ class UnreadFields {
   /// Counts one record. `also_read` is a field that is read besides those of the kind; empty: none.
   void add(const OrderedJson& record, RecordKind kind, std::string_view also_read = {});
 
+  /// The same of a record to be scored, of whichever kind its fields are; it may well have no prompt, so that
+  /// counts only where another field looks like one.
+  void add_to_score(const OrderedJson& record);
+
   /// Fields that are not read, with the number of records that have them (and not as null).
   const std::map<std::string, Index>& fields() const { return fields_; }
   Index records() const { return records_; }

@@ -61,6 +61,26 @@ MERIT_INLINE void UnreadFields::add(const OrderedJson& record, RecordKind kind, 
   if (!other.empty()) ++prompts_[other];
 }
 
+MERIT_INLINE void UnreadFields::add_to_score(const OrderedJson& record) {
+  const auto has = [&](std::string_view name) {
+    const auto in = [&](const std::string& field) {
+      return record.contains(field) && !record.at(field).is_null();
+    };
+    return in(std::string(name)) || in(concat(name, "_ids")) || in(concat(name, "_features"));
+  };
+  RecordKind kind = RecordKind::outcome;
+  if (has("chosen")) {
+    kind = RecordKind::preference;
+  } else if (has("response_a")) {
+    kind = RecordKind::judge;
+  } else if (has("completions")) {
+    kind = has("labels") ? RecordKind::steps : has("scores") ? RecordKind::ratings : RecordKind::ranking;
+  }
+  const Index before = without_prompt_;
+  add(record, kind, "messages");
+  if (detail::prompt_by_another_name(record).empty()) without_prompt_ = before;
+}
+
 MERIT_INLINE std::vector<std::string> UnreadFields::sentences() const {
   std::vector<std::string> said;
   if (without_prompt_ != 0) {
