@@ -190,7 +190,7 @@ int run(int argc, char** argv) {
   merit::OutputInputs inputs{.files = {options.config},
                              .folders = {out.string(), best.string(), options.from}};
   for (const auto& files : {options.train, options.eval, options.calibrate})
-    inputs.files.insert(inputs.files.end(), files.begin(), files.end());
+    for (const std::string& file : files) inputs.files.push_back(merit::weighted_file(file).path);
   merit::check_output("--metrics", options.metrics, inputs);
   merit::check_metrics(options.metrics);
 
@@ -202,27 +202,38 @@ int run(int argc, char** argv) {
            ", as usual for a model that is trained already; --learning-rate sets another";
   }
   const merit::SavedModel& saved = chosen.model;
-  const auto read = [&](const std::vector<std::string>& files, const char* purpose) {
+  std::vector<std::string> remarks;
+  merit::RecordSourceOptions source = programs::source_options(options.source);
+  source.margin_of_scores = options.margin == "scores";
+  source.on_error = programs::named_by<merit::OnError>("--on-error", options.on_error);
+  const auto read = [&](const std::vector<std::string>& files, const char* purpose, merit::SplitSide side) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
     if (held_out) {  // all labels are judged
       tokenize.to_judge = true;
       tokenize.last_step_only = tokenize.stop_at_first_error = false;
     }
-    merit::RecordSet set = merit::read_record_set(
-        files, *saved.tokenizer,
-        {.kind = chosen.kind,
-         .tokenize = tokenize,
-         .wants_features = merit::is_features(saved.backbone),
-         .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
-         .notes = held_out,
-         .on_error = programs::named_by<merit::OnError>("--on-error", options.on_error),
-         .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss)});
-    for (const std::string& line : set.unread.lines()) std::fprintf(stderr, "%s: %s\n", name, line.c_str());
+    merit::RecordSet set =
+        merit::read_record_set(files, *saved.tokenizer,
+                               {.kind = chosen.kind,
+                                .tokenize = tokenize,
+                                .wants_features = merit::is_features(saved.backbone),
+                                .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
+                                .notes = held_out,
+                                .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss),
+                                .source = source,
+                                .side = side,
+                                .held_out = options.validation_split,
+                                .split_seed = options.training.seed});
+    if (side != merit::SplitSide::held_out)
+      remarks.insert(remarks.end(), set.remarks.begin(), set.remarks.end());
     if (held_out && chosen.kind != RecordKind::ratings) merit::require_preferences(set, purpose);
     return set;
   };
-  merit::RecordSet train = read(options.train, nullptr);
+  using merit::SplitSide;
+  const bool split = options.validation_split != 0;
+  if (split) merit::require_no_pipe(options.train);
+  merit::RecordSet train = read(options.train, nullptr, split ? SplitSide::kept : SplitSide::all);
   if (merit::reads_pairs(chosen.loss) &&
       (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
     merit::require_preferences(train,
@@ -230,8 +241,11 @@ int run(int argc, char** argv) {
   if (chosen.kind == RecordKind::preference && options.margin == "none") merit::remove_margins(train);
   if (options.join_conversations) merit::join_conversations(train);
   std::optional<merit::RecordSet> eval, calibrate;
-  if (!options.eval.empty()) eval = read(options.eval, "to evaluate on");
-  if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on");
+  if (!options.eval.empty()) eval = read(options.eval, "to evaluate on", SplitSide::all);
+  if (split) eval = read(options.train, "to evaluate on", SplitSide::held_out);
+  if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on", SplitSide::all);
+
+  programs::say_remarks(remarks, name);
 
   const merit::RunStart start = finished                    ? merit::RunStart::finished
                                 : has_run && options.resume ? merit::RunStart::interrupted

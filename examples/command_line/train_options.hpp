@@ -13,6 +13,7 @@
 #include "merit/train/trainer.hpp"
 #include "policy_options.hpp"
 #include "program.hpp"
+#include "source_flags.hpp"
 
 namespace programs {
 
@@ -32,6 +33,8 @@ struct TrainingOptions {
   std::string kind = "preference", step_separator = "\\n", step_layout = "separated",
               step_scale = "automatic", neutral = "keep", after_first_error = "keep";
   bool join_conversations = false, last_step_only = false;
+  SourceFlags source;
+  double validation_split = 0;
   double gamma = 1, lambda = 0.95;
 
   std::string head, verifier_token, bad_token = "-", good_token = "+", aggregation;
@@ -102,7 +105,11 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
     return app.add_flag(option, value, programs::wrapped(what))->group(group);
   };
 
-  text("--train", o.train, "FILE", "records to train on, JSON lines")->default_str("");
+  text(
+      "--train", o.train, "FILE",
+      "records to train on: JSON lines, a JSON array, CSV or TSV, also packed by gzip; or a published set as it is. "
+      "FILE:0.3 makes every record of it weigh 0.3")
+      ->default_str("");
   text("--eval", o.eval, "FILE", "records to evaluate on")->default_str("");
   text("--calibrate", o.calibrate, "FILE",
        "records, not trained on, to fit the calibration of scores to, and for steps the threshold of errors")
@@ -149,6 +156,9 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   group = "Records";
   text("--kind", o.kind, "KIND",
        "of the records: preference, ranking, ratings, outcome, steps, value, judge");
+  declare(app, o.source, group);
+  real("--validation-split", o.validation_split,
+       "the share of the prompts of --train that is held out and evaluated on, in place of --eval");
   flag("--join-conversations", o.join_conversations,
        "turns of one conversation with ranked replies become one example (ranking)");
   text("--step-separator", o.step_separator, "TEXT",
@@ -196,7 +206,8 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   text("--loss", o.loss, "NAME", trained(&merit::PolicyPair::loss) + "; empty: what is usual for the head");
   declare(app, group, o.loss_settings);
   text("--margin", o.margin, "NAME",
-       "by how much the better one should win: none; record, what the record says; rating:SCALE, by the "
+       "by how much the better one should win: none; record, what the record says; scores, score_chosen less "
+       "score_rejected, or preference_strength; rating:SCALE, by the "
        "difference of ratings; strength:llama2_small or strength:llama2_large, by how many ranks it is "
        "better; empty: record for preferences, none for others (pairwise)");
   text("--calibration", o.calibration, "NAME",
@@ -242,9 +253,16 @@ void check_combinations(const TrainingOptions& o, Given given) {
   if (o.train.empty()) refuse("--train is missing: the files of records to train on");
   if (o.out.empty()) refuse("--out is missing: the directory in which the model is saved");
   if (o.resume && o.overwrite) refuse("--resume and --overwrite contradict each other: give one of them");
+  for (const auto* files : {&o.train, &o.eval, &o.calibrate})
+    for (const std::string& file : *files) merit::weighted_file(file);  // throws for an empty path
+  if (!(o.validation_split >= 0 && o.validation_split < 1))
+    refuse(sentence("--validation-split is ", o.validation_split, ", expected a share of 0 to 1"));
+  if (o.validation_split != 0 && !o.eval.empty())
+    refuse("--validation-split and --eval contradict each other: give one of them");
+  const bool holds_out = !o.eval.empty() || o.validation_split != 0;
   const bool evaluates = o.evaluate_every != "0";
-  if (o.eval.empty() && evaluates) refuse("--evaluate-every is given without --eval");
-  if (o.eval.empty() && o.evaluate_at_start) refuse("--evaluate-at-start is given without --eval");
+  if (!holds_out && evaluates) refuse("--evaluate-every is given without --eval");
+  if (!holds_out && o.evaluate_at_start) refuse("--evaluate-at-start is given without --eval");
   if (o.patience != 0 && !evaluates) refuse("--patience is given without --evaluate-every");
   if (o.keep_best && !evaluates) refuse("--keep-best is given without --evaluate-every");
   if (o.calibrate.empty() && given("--calibration")) refuse("--calibration is given without --calibrate");

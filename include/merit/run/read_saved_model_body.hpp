@@ -25,6 +25,7 @@
 #include "merit/model/hf_config.hpp"
 #include "merit/model/policy_json.hpp"
 #include "merit/model/published_head.hpp"
+#include "merit/model/weight_files.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/model_set.hpp"
 #include "merit/run/read_model_text.hpp"
@@ -225,6 +226,7 @@ MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, con
       !std::filesystem::exists(place, ignored)) {
     throw IoError(place.string() + ": there is no such directory, expected one with a model");
   }
+  check_weight_files(place);
   SavedModel saved;
   saved.place = place;
   saved.card = read_model_card(place);

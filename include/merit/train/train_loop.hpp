@@ -152,8 +152,9 @@ class TrainLoop {
     if (!weight.finite) throw DataError(concat("step ", step, ": the weights of its records are not finite"));
     empty_steps_ = weight.positive ? 0 : empty_steps_ + 1;
     if (empty_steps_ == steps_per_epoch_) {
-      throw DataError(concat("step ", step, ": the weights of the last ", empty_steps_ * options_.batch_size,
-                             " records, a whole epoch, sum to 0, expected more: there is nothing to learn"));
+      throw DataError(concat("step ", step, ": the weights of all ", costs_.size(),
+                             costs_.size() == 1 ? " record" : " records",
+                             ", a whole epoch, sum to 0, expected more: there is nothing to learn"));
     }
   }
 
