@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/io/file.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -17,7 +18,7 @@ inline namespace MERIT_ABI {
 inline void check_weight_files(const std::filesystem::path& folder) {
   std::error_code failed;
   if (!std::filesystem::is_directory(folder, failed)) return;
-  if (std::filesystem::exists(folder / "adapter_config.json", failed)) {
+  if (file_exists(folder / "adapter_config.json")) {
     throw DataError(
         concat(folder.string(),
                ": holds an adapter (adapter_config.json), expected whole weights: an adapter is a "

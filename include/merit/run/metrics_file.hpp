@@ -59,7 +59,7 @@ class MetricsFile {
 
  private:
   void keep_until(Index last_step) const {
-    const std::string text = read_file(path_);
+    const std::string text = read_file(path_, ~Index{0} / 4);
     std::string kept;
     for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
       const std::string_view line = std::string_view(text).substr(begin, end + 1 - begin);

@@ -95,6 +95,7 @@ MERIT_INLINE std::vector<RecordScores> RecordScorer::flush() {
       if (own.rows() == 0) entry.dropped = "no token that the model scores";
       if (!entry.dropped.empty()) continue;
       one = {shown_score(completion_score(own, model_, reading_), reading_), row_values(own, reading_)};
+      if (!std::isfinite(one.score)) entry.dropped = "the score is not finite";
     }
     if (!entry.dropped.empty()) entry.completions.clear();
   }

@@ -258,6 +258,7 @@ class Run {
       const Normalisation fitted = fit_normalisation(rewards);
       card.reward_mean = fitted.mean;
       card.reward_deviation = fitted.deviation;
+      if (!number_fault(card).empty()) card.reward_mean = card.reward_deviation = std::nullopt;
     } catch (const DataError&) {  // they are all equal: there is nothing to divide by
     }
   }
@@ -277,8 +278,17 @@ class Run {
         card.calibration_scale = 1 / fit_temperature(logits.logits, logits.labels).value;
       } else {
         const PlattScaling platt = fit_platt(logits.logits, logits.labels);
+        if (!(platt.slope > 0)) {
+          throw DataError(concat("the slope that fits best is ", platt.slope,
+                                 ", which would turn the order of the scores round, expected one above 0"));
+        }
         card.calibration_scale = platt.slope;
         card.calibration_offset = platt.intercept;
+      }
+      if (const std::string fault = number_fault(card); !fault.empty()) {
+        card.calibration_scale = 1;
+        card.calibration_offset = 0;
+        throw DataError(fault);
       }
       card.calibration = name;
       if (evaluation.steps) {

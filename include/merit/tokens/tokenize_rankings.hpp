@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -124,10 +125,13 @@ bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tok
   } else if (!enforce_limit(sequences, options, record.source, counts)) {
     return false;
   }
+  // Sorted, so that equal ones are neighbours: looking at every pair takes minutes where they are many.
+  const auto before = [](const Sequence* a, const Sequence* b) {
+    return std::tie(a->tokens, a->features) < std::tie(b->tokens, b->features);
+  };
+  std::sort(sequences.begin(), sequences.end(), before);
   for (Index i = 1; i < size; ++i) {
-    const auto end = group.completions.begin() + static_cast<std::ptrdiff_t>(i);
-    const auto as_this = [&](const Sequence& s) { return same(s, *end); };
-    if (std::any_of(group.completions.begin(), end, as_this)) ++counts.equal_completions;
+    if (same(*sequences[i - 1], *sequences[i])) ++counts.equal_completions;
   }
   return true;
 }

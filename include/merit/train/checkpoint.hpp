@@ -217,8 +217,7 @@ void save_run(const std::filesystem::path& directory, Model& model, Trainer<Mode
 /// True if `directory` holds a run that has not ended.
 inline bool has_run(const std::filesystem::path& directory) {
   recover_directory(directory);
-  std::error_code ignored;
-  return std::filesystem::exists(directory / detail::run_file, ignored);
+  return file_exists(directory / detail::run_file);
 }
 
 /// The `notes` of the run that save_run left in `directory`.
