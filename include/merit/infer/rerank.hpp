@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "merit/core/temporary.hpp"
 #include "merit/infer/probabilities.hpp"
 #include "merit/infer/vote.hpp"
 
@@ -16,6 +17,11 @@ inline namespace MERIT_ABI {
 /// sequences stay where they are.
 struct PromptCompletions {
   std::span<const Sequence> completions;
+
+  PromptCompletions() = default;
+  PromptCompletions(std::span<const Sequence> sequences) : completions(sequences) {}
+  template <ends_with_the_call Sequences>
+  PromptCompletions(Sequences&& sequences) = delete;
 };
 
 template <class F>

@@ -28,9 +28,11 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/core/visible.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -197,6 +199,25 @@ inline bool file_exists(const std::filesystem::path& path) {
   if (::lstat(path.c_str(), &status) == 0) return true;
   if (errno == ENOENT || errno == ENOTDIR) return false;
   detail::throw_io("examine", path, errno);
+}
+
+/// What a folder holds, for "found …": the first names and how many more there are.
+inline std::string folder_content(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    names.push_back(entry->path().filename().string() + (entry->is_directory(ignored) ? "/" : ""));
+  }
+  if (error) return "it cannot be listed";
+  if (names.empty()) return "it is empty";
+  std::sort(names.begin(), names.end());
+  constexpr Index shown = 8;
+  std::string text = "it holds ";
+  for (Index i = 0; i < std::min(shown, names.size()); ++i) text += (i == 0 ? "" : ", ") + visible(names[i]);
+  if (names.size() > shown) text += concat(" and ", names.size() - shown, " more");
+  return text;
 }
 
 namespace detail {

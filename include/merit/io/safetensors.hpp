@@ -270,7 +270,8 @@ class SafetensorsDirectory {
       path_ = index;
     } else {
       throw IoError(concat(directory.string(), ": neither ", single.filename().string(), " nor ",
-                           index.filename().string(), " is there"));
+                           index.filename().string(), " is there, expected the weights under one of these names; ",
+                           folder_content(directory)));
     }
   }
 

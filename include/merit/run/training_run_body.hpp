@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +69,7 @@ class Run {
       if (stopped) return leave();
       if (keeps_best()) restore_best();
       saved_ = finished_card();
+      saved_.other["run"] = run_->identity();  // by which it is known when it is asked for again
       save_model(options_.out, saved_);
       if (keeps_best()) forget_best();
     }
@@ -87,11 +87,13 @@ class Run {
       if (const auto card = read_model_card(out)) {
         require_same(*card, model_.described(job_.card), out);
         const std::string where = (out / "merit.json").string();
+        require_same_run(*card, where);
         threshold_ = optional<double>(card->other, "step_threshold", where).value_or(threshold_);
         saved_ = *card;
       }
       model_.load(out, {});
       listener_.remark(concat("the run in ", out.string(), " has ended; nothing is left to train"));
+      forget_best();  // a kill after the last save leaves it
     } else if (resumes()) {
       run_->resume(out);
       totals_ = totals_from(read_run_notes(out), (out / "training.json: notes").string());
@@ -107,16 +109,30 @@ class Run {
     }
     // Of a run that is not there any more.
     if (keeps_best() && !resumes() && !finished()) forget_best();
-    constexpr Index all = std::numeric_limits<Index>::max();
-    metrics_.emplace(options_.metrics, finished()  ? std::optional(all)
-                                       : resumes() ? std::optional(run_->steps_done())
-                                                   : std::nullopt);
-    metrics_->write({{"event", finished() || resumes() ? "resume" : "start"},
-                     {"step", run_->steps_done()},
-                     {"steps", run_->steps()},
-                     {"kind", name_of_kind(job_.kind)},
-                     {"parameters", model_.parameter_count()},
-                     {"records", merit::to_json(job_.train.counts)}});
+    if (finished()) return;  // its metrics say all of it
+    metrics_.emplace(options_.metrics, resumes() ? std::optional(run_->steps_done()) : std::nullopt);
+    record({{"event", resumes() ? "resume" : "start"},
+            {"step", run_->steps_done()},
+            {"steps", run_->steps()},
+            {"kind", name_of_kind(job_.kind)},
+            {"parameters", model_.parameter_count()},
+            {"records", merit::to_json(job_.train.counts)}});
+  }
+
+  void record(const Json& event) {
+    if (metrics_) metrics_->write(event);
+  }
+
+  /// Throws ConfigError where the run that has ended was made from other data or with other options. What was
+  /// written before cards said so is taken as it is.
+  void require_same_run(const ModelCard& card, const std::string& where) const {
+    const auto found = card.other.find("run");
+    if (found == card.other.end()) return;
+    const std::vector<std::string> differences = run_differences(*found, run_->identity());
+    if (differences.empty()) return;
+    throw ConfigError(concat(where, ": the run has ended, and it was another: ", joined(differences),
+                             ". To train on from its weights, give --from ", options_.out.string(),
+                             " and another --out"));
   }
 
   /// The weights of the checkpoint it starts with.
@@ -148,7 +164,7 @@ class Run {
       totals_.tokens_before_sharing += report.tokens_before_sharing;
       totals_.seconds += report.seconds;
       report_.reset();
-      metrics_->write(event_of(report));
+      record(event_of(report));
       // A running mean: over all steps at first, later over about the last fifty.
       const double share = 1.0 / static_cast<double>(std::min<Index>(++seen, 50));
       smooth_loss += share * (report.loss - smooth_loss);
@@ -159,7 +175,7 @@ class Run {
     };
     hooks.on_checkpoint = [&](Index step) {
       save();
-      metrics_->write({{"event", "checkpoint"}, {"step", step}});
+      record({{"event", "checkpoint"}, {"step", step}});
     };
     if (job_.eval != nullptr) {
       hooks.on_evaluate = [&](Index step) {
@@ -317,7 +333,7 @@ class Run {
                   {"step", run_->steps_done()},
                   {"headline", report_->headline()},
                   {"headline_name", report_->headline_name()}});
-    metrics_->write(event);
+    record(event);
   }
 
   // ---- How it ends ---
@@ -333,7 +349,7 @@ class Run {
   /// Interrupted: everything is kept.
   RunResult leave() {
     save();
-    metrics_->write({{"event", "interrupted"}, {"step", run_->steps_done()}});
+    record({{"event", "interrupted"}, {"step", run_->steps_done()}});
     RunResult left = result();
     left.interrupted = true;
     return left;
@@ -370,7 +386,7 @@ class Run {
     }
     Json event = json;
     event["event"] = "end";
-    metrics_->write(event);
+    record(event);
     return done;
   }
 

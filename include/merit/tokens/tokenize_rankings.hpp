@@ -171,6 +171,11 @@ std::optional<RankingExample> tokenize(const RatingsRecord& record, const Tokeni
     return std::nullopt;
   }
   const std::vector<double> totals = detail::total_ratings(record.scores, record.attributes);
+  for (Index i = 0; i < totals.size(); ++i) {
+    if (std::isfinite(totals[i])) continue;
+    throw DataError(concat(record.source.text(), ": field 'scores': the ratings of completion ", i,
+                           " sum to ", totals[i], ", expected a finite number"));
+  }
   group.ranks = detail::ranks_of_ratings(totals);
   counts.all_tied += detail::all_tied(group.ranks) ? 1 : 0;
   group.ratings = record.scores;
