@@ -23,31 +23,31 @@ inline namespace MERIT_ABI {
 /// from the model when it is written.
 struct ModelCard {
   std::string merit_version = MERIT_VERSION;  // that wrote it
-  std::string backbone;                       // "llama", …
+  std::string backbone = {};                  // "llama", …
   Json head = Json::object();                 // {"name": "scalar", …settings}
   Json loss = Json::object();                 // {"name": "pairwise", …settings}
 
-  std::string tokenizer;      // as its name() says; empty: not known
-  std::string template_name;  // of conversations: "plain" or "chat"; empty: not known
-  std::string template_hash;  // of a chat template's text
+  std::string tokenizer = {};      // as its name() says; empty: not known
+  std::string template_name = {};  // of conversations: "plain" or "chat"; empty: not known
+  std::string template_hash = {};  // of a chat template's text
   bool strings_as_chat =
-      false;               // a prompt and a completion that are strings are a user's message and its answer
-  std::string truncation;  // policy by name; empty: not known
-  Index max_tokens = 0;    // of a sequence; 0: no limit
+      false;  // a prompt and a completion that are strings are a user's message and its answer
+  std::string truncation = {};  // policy by name; empty: not known
+  Index max_tokens = 0;         // of a sequence; 0: no limit
   bool without_prompt = false;
   bool append_eos = true;
-  bool raw_scores = true;           // false: squashed or standardised
-  std::string kind;                 // of the records it was trained on: "preference", "steps", …
-  std::string step_separator;       // what ends each step; empty: it scores no steps
-  std::string step_layout;          // how prompt and steps are put together, by name; empty: not known
-  std::vector<std::string> labels;  // what each score of a row stands for: {"bad", "neutral", "good"}
-  std::string reading;              // which token is read, as name_of(ReadingRule) says; empty: the last
-  std::string aggregation;          // how the scores of tokens or steps become one; empty: not known
-  std::string calibration;          // "temperature" or "platt"; empty: none was fitted
-  double calibration_scale = 1;     // a calibrated logit is scale · logit + offset
+  bool raw_scores = true;                // false: squashed or standardised
+  std::string kind = {};                 // of the records it was trained on: "preference", "steps", …
+  std::string step_separator = {};       // what ends each step; empty: it scores no steps
+  std::string step_layout = {};          // how prompt and steps are put together, by name; empty: not known
+  std::vector<std::string> labels = {};  // what each score of a row stands for: {"bad", "neutral", "good"}
+  std::string reading = {};              // which token is read, as name_of(ReadingRule) says; empty: the last
+  std::string aggregation = {};          // how the scores of tokens or steps become one; empty: not known
+  std::string calibration = {};          // "temperature" or "platt"; empty: none was fitted
+  double calibration_scale = 1;          // a calibrated logit is scale · logit + offset
   double calibration_offset = 0;
-  std::optional<double> reward_mean;  // over the training set
-  std::optional<double> reward_deviation;
+  std::optional<double> reward_mean = {};  // over the training set
+  std::optional<double> reward_deviation = {};
 
   Json other = Json::object();  // fields this version does not know, kept
 
@@ -227,8 +227,8 @@ inline void require_same(const ModelCard& found, const ModelCard& expected,
 
 /// A file that a checkpoint keeps beside its weights, such as tokenizer.json.
 struct SavedFile {
-  std::string name;  // in the checkpoint's directory
-  std::string bytes;
+  std::string name = {};  // in the checkpoint's directory
+  std::string bytes = {};
 };
 
 struct SaveOptions {
