@@ -106,6 +106,7 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
   }
   if (job.eval != nullptr) {
     say("held-out data ", job.eval->counts.sentence());
+    if (const std::string seen = result.overlap.sentence(); !seen.empty()) say("overlap       ", seen);
     output.line(merit::text_of(*result.evaluation));
   }
   const merit::ModelCard& card = result.card;

@@ -121,6 +121,29 @@ TEST_CASE("a run leaves a model with its card, figures, and metrics of each even
   CHECK(listener.remarks.empty());
 }
 
+TEST_CASE("held-out records that were trained on are counted beside the figures") {
+  const auto overlap = [](const std::string& train, const std::string& held_out) {
+    return merit::overlap_of(merit_test::read_lines(merit::RecordKind::preference, train).examples,
+                             merit_test::read_lines(merit::RecordKind::preference, held_out).examples);
+  };
+  const std::string a = "{\"prompt\": \"a \", \"chosen\": \"x\", \"rejected\": \"y\"}\n";
+  const std::string b = "{\"prompt\": \"a \", \"chosen\": \"z\", \"rejected\": \"y\"}\n";
+  const std::string c = "{\"prompt\": \"c \", \"chosen\": \"x\", \"rejected\": \"y\"}\n";
+  const merit::Overlap found = overlap(a + a, a + b + c);
+  CHECK(found.records == 3);
+  CHECK(found.prompts == 2);
+  CHECK(found.same == 1);
+  CHECK(found.sentence() ==
+        "2 of 3 held-out records have a prompt that was trained on, 1 of them is a record that was, too: the "
+        "figures say less of what is new");
+  CHECK(overlap(c, a + b).sentence().empty());
+  Place place;  // whose held-out records are some of those trained on
+  Listener listener;
+  const RunResult result = place.run(RunStart::fresh, listener);
+  CHECK(result.overlap.same == 3);
+  CHECK(result.json.at("overlap").at("prompts") == 3);
+}
+
 TEST_CASE("a run that was stopped and goes on makes the same bytes, and each step's metrics once") {
   Place whole, cut;
   Listener quiet;

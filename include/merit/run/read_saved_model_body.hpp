@@ -225,8 +225,9 @@ inline void check_place(const std::filesystem::path& place) {
     if (place.extension() == ".gguf") return;
     const fs::path folder = place.has_parent_path() ? place.parent_path() : fs::path(".");
     throw IoError(concat(place.string(), ": is a file, expected the folder of a model or a .gguf file",
-                         fs::exists(folder / "config.json", ignored) ? "; its folder, " + folder.string() + ", holds one"
-                                                                     : std::string()));
+                         fs::exists(folder / "config.json", ignored)
+                             ? "; its folder, " + folder.string() + ", holds one"
+                             : std::string()));
   }
   if (file_exists(place / "config.json") || find_gguf(place)) return;
   std::vector<std::string> inside;

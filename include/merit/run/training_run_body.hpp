@@ -63,6 +63,7 @@ class Run {
         best_directory_(best_directory(options.out)) {}
 
   RunResult operator()() {
+    if (job_.eval != nullptr) overlap_ = overlap_of(job_.train.examples, job_.eval->examples);
     start();
     if (!finished()) {
       const bool stopped = train();
@@ -232,6 +233,8 @@ class Run {
   void forget_best() const {
     std::error_code ignored;
     if (is_kept_best(best_directory_)) std::filesystem::remove_all(best_directory_, ignored);
+    // What a disk that failed for a moment kept of earlier ones.
+    remove_stale_temporaries(resolved(best_directory_));
   }
 
   // ---- Saving ---
@@ -357,6 +360,7 @@ class Run {
 
   RunResult finish() {
     RunResult done = result();
+    done.overlap = overlap_;
     done.card = saved_;
     done.evaluation = report_;
     Json& json = done.json;
@@ -383,6 +387,7 @@ class Run {
     if (job_.eval != nullptr) {
       json["eval"] = merit::to_json(job_.eval->counts);
       json["evaluation"] = merit::to_json(*report_);
+      json["overlap"] = {{"prompts", overlap_.prompts}, {"same", overlap_.same}};
     }
     Json event = json;
     event["event"] = "end";
@@ -400,6 +405,7 @@ class Run {
   RunTotals totals_;
   std::optional<Evaluation> report_;  // of the parameters as they are
   ModelCard saved_;                   // of the model that has ended, with what was fitted to it
+  Overlap overlap_;                   // of what is held out with what is trained on
   double threshold_ = 0.5;            // under which a step counts as wrong; fitted with the calibration
   bool stopped_early_ = false;
 };
