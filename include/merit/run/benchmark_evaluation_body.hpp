@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/run/benchmark_evaluation.hpp"
 #include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize.hpp"

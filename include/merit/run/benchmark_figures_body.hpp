@@ -11,6 +11,7 @@
 
 #include "merit/benchmarks/benchmark_scores.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/run/benchmark_evaluation.hpp"
 #include "merit/run/spelled_number.hpp"
 
@@ -35,7 +36,8 @@ inline std::vector<std::vector<double>> scores_by_example(const BenchmarkSet& be
 }
 
 inline std::string line(const std::string& name, const std::string& what) {
-  return "\n" + name + std::string(name.size() < 24 ? 24 - name.size() : 1, ' ') + what;
+  const std::string shown = visible(name);  // it may be a subset of a file of others
+  return "\n" + shown + std::string(shown.size() < 24 ? 24 - shown.size() : 1, ' ') + what;
 }
 
 /// How many rows of a subset, or of all for an empty name, have no score, and why the first of them has none.
