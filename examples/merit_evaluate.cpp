@@ -9,13 +9,14 @@
 
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
+#include "command_line/source_flags.hpp"
+#include "merit/jobs/benchmark_evaluation.hpp"
+#include "merit/jobs/evaluation_page.hpp"
+#include "merit/jobs/output_place.hpp"
 #include "merit/page/report_page.hpp"
-#include "merit/run/benchmark_evaluation.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/evaluation_choice.hpp"
-#include "merit/run/evaluation_page.hpp"
 #include "merit/run/file_kind.hpp"
-#include "merit/run/output_place.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_set.hpp"
 #include "merit/train/progress.hpp"
@@ -35,6 +36,7 @@ struct Options {
   std::string layout;
   std::string subset_field;
   programs::OpenFlags open;
+  programs::SourceFlags source;
   std::string aggregation;
   std::string neutral = "good";
   std::string report;
@@ -81,7 +83,7 @@ void check_report(const Options& options) {
 
 int run(int argc, char** argv) {
   CLI::App app(
-      "Evaluates a saved reward model on held-out records or a published benchmark.\n\n"
+      "Evaluates a saved reward model on held-out records, a published set or a published benchmark.\n\n"
       "Reports the figures of the records' kind (pairs, rankings, ratings, outcomes, steps, values) with "
       "95%\n"
       "bootstrap intervals over prompts, and beside them what needs no model: length, chance, one label for\n"
@@ -127,6 +129,7 @@ int run(int argc, char** argv) {
       ->check(programs::is_probability, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   programs::declare(app, options.open);
+  programs::declare(app, options.source);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
   programs::parse(app, argc, argv);
@@ -134,6 +137,7 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to evaluate on");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
+  for (const std::string& file : options.files) merit::weighted_file(file);  // throws for an empty path
   if (!options.report.empty()) check_report(options);
 
   const merit::SavedModel saved =
@@ -142,12 +146,13 @@ int run(int argc, char** argv) {
   const double threshold =
       app.count("--threshold") != 0 ? options.threshold : merit::fitted_threshold(saved, reading);
 
-  const auto on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
+  merit::RecordSourceOptions source = programs::source_options(options.source);
+  source.on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
   merit::FileKind what;
   if (!options.layout.empty()) {
     what.layout = merit::benchmark_layout_from_name(options.layout);
   } else {
-    what = merit::kind_of_files(options.files, on_error);
+    what = merit::kind_of_files(options.files, source);
   }
 
   std::optional<merit::BenchmarkSet> benchmark;
@@ -165,9 +170,8 @@ int run(int argc, char** argv) {
                                       .wants_steps = reading.meaning == ScoreMeaning::per_step,
                                       .notes = true,
                                       .subset_field = options.subset_field,
-                                      .on_error = on_error});
-    for (const std::string& line : records.unread.lines())
-      std::fprintf(stderr, "%s: %s\n", name, line.c_str());
+                                      .source = source});
+    programs::say_remarks(records.remarks, name);
     if (what.kind != RecordKind::ratings) merit::require_preferences(records, "to evaluate on");
   }
   const merit::RecordSet& set = benchmark ? benchmark->set : records;
@@ -230,5 +234,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return programs::run(name, [&] { return run(argc, argv); });
+  return programs::run(name, argv, [&] { return run(argc, argv); });
 }

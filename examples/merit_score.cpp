@@ -11,8 +11,10 @@
 #include "command_line/line_input.hpp"
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
-#include "merit/records/jsonl.hpp"
+#include "command_line/source_flags.hpp"
 #include "merit/records/on_error.hpp"
+#include "merit/records/record_source.hpp"
+#include "merit/records/unread_fields.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/record_to_score.hpp"
@@ -33,6 +35,7 @@ struct Options {
   std::string prompt;
   std::string completion;
   programs::OpenFlags open;
+  programs::SourceFlags source;
   std::string aggregation;
   std::string neutral = "good";
   Index last = 4;
@@ -86,7 +89,7 @@ class Scorer {
  private:
   /// Said once, where there are strings.
   void note_strings() {
-    if (!note_.empty()) std::fprintf(stderr, "%s: %s\n", name, note_.c_str());
+    if (!note_.empty()) std::fprintf(stderr, "%s: %s\n", name, merit::visible(note_).c_str());
     note_.clear();
   }
 
@@ -199,11 +202,12 @@ class Scorer {
 // ---- Reading ---
 
 /// Reads one record and gives it to the scorer; false at the end of the input.
-bool read_record(merit::JsonLinesReader& reader, const Options& options, merit::OnError on_error,
-                 Scorer& scorer) {
+bool read_record(merit::RecordSource& reader, const Options& options, merit::OnError on_error, Scorer& scorer,
+                 merit::UnreadFields& unread) {
   try {
     const auto object = reader.next();
     if (!object) return false;
+    unread.add_to_score(*object);
     std::visit([&](const auto& record) { scorer.add(record); },
                merit::parse_record_to_score(*object, reader.position(), options.rerank));
   } catch (const merit::DataError& error) {
@@ -231,7 +235,9 @@ Index count_lines(int descriptor) {
 void score_stream(Scorer& scorer, const Options& options) {
   const auto on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
   programs::LineFile input(options.file);
-  merit::JsonLinesReader reader(input.stream, input.name);
+  merit::RecordSource reader(input.stream, input.name, programs::source_options(options.source));
+
+  merit::UnreadFields unread;
 
   // Shown where it does not mix with the scores.
   const bool shown = input.file.is_open() && ::isatty(STDOUT_FILENO) != 1;
@@ -244,7 +250,7 @@ void score_stream(Scorer& scorer, const Options& options) {
         scorer.flush();
         if (progress) progress->update(std::min(scorer.read(), lines - 2), "");
       }
-      if (!read_record(reader, options, on_error, scorer)) break;
+      if (!read_record(reader, options, on_error, scorer, unread)) break;
     }
   } catch (const merit::DataError&) {
     if (progress) progress->finish();
@@ -253,6 +259,7 @@ void score_stream(Scorer& scorer, const Options& options) {
   }
   scorer.flush();
   if (progress) progress->update(lines - 1);
+  programs::say_remarks(unread.sentences(), name);
 }
 
 /// How scores are read: as the card says, and as the options say otherwise.
@@ -334,6 +341,7 @@ int run(int argc, char** argv) {
       ->check(programs::is_number<double>, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   programs::declare(app, options.open);
+  programs::declare(app, options.source);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
   programs::parse(app, argc, argv);
@@ -376,5 +384,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return programs::run(name, [&] { return run(argc, argv); });
+  return programs::run(name, argv, [&] { return run(argc, argv); });
 }

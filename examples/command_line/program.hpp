@@ -2,12 +2,16 @@
 // output that ends quietly when its reader goes away.
 #pragma once
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <limits>
@@ -21,6 +25,9 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/nearest_name.hpp"
+#include "merit/core/version.hpp"
+#include "merit/core/visible.hpp"
 
 namespace programs {
 
@@ -50,10 +57,33 @@ inline std::string one_line(std::string text) {
   return text;
 }
 
+/// The descriptors 0 to 2, where they are closed at the start, lead nowhere: otherwise the next file to be opened
+/// would take their number, and messages would be written into it.
+inline void open_standard_streams() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(number, F_GETFD) != -1 || errno != EBADF) continue;
+    (void)!::open("/dev/null",
+                  number == STDIN_FILENO ? O_RDONLY : O_WRONLY);  // takes the lowest number: this one
+  }
+}
+
+/// Threads that have nothing to do sleep: spinning, as is usual, they take the processor from whatever else runs
+/// and wait for each other many times as long. OpenMP reads its environment when it is loaded, so the program
+/// begins anew, once; what the user has set stays.
+inline void let_threads_sleep(char** argv) {
+  for (const char* set : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"}) {
+    if (std::getenv(set) != nullptr) return;
+  }
+  if (::setenv("OMP_WAIT_POLICY", "passive", 1) == 0) ::execv("/proc/self/exe", argv);  // where there is one
+}
+
 /// Runs `body` and turns what it throws into one line on stderr and an exit code.
-inline int run(const char* name, const std::function<int()>& body) {
+inline int run(const char* name, char** argv, const std::function<int()>& body) {
+  open_standard_streams();
+  let_threads_sleep(argv);
+  std::signal(SIGPIPE, SIG_IGN);  // a write to a closed pipe is an error and not the end of the process
   const auto say = [name](std::string_view what) {
-    std::fprintf(stderr, "%s: %s\n", name, one_line(std::string(what)).c_str());
+    std::fprintf(stderr, "%s: %s\n", name, merit::visible(one_line(std::string(what))).c_str());
   };
   try {
     return body();
@@ -72,10 +102,11 @@ inline int run(const char* name, const std::function<int()>& body) {
   return failed;
 }
 
-/// Options show their defaults; the help is as wide as a terminal.
+/// Options show their defaults; the help is as wide as a terminal; --version says which merit this is.
 inline void prepare(CLI::App& app) {
   app.option_defaults()->always_capture_default();
   app.get_formatter()->column_width(34);
+  app.set_version_flag("--version", app.get_name() + ' ' + MERIT_VERSION, "Print the version and exit");
 }
 
 /// The number that all of `text` spells; nothing when it spells none.
@@ -122,6 +153,17 @@ inline std::string wrapped(std::string_view text) {
   return result;
 }
 
+/// "--name", and the option that was probably meant by it.
+inline std::string with_meant(const CLI::App& app, std::string_view name) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& one : option->get_lnames()) names.push_back(one);
+  }
+  const std::size_t begin = std::min(name.find_first_not_of('-'), name.size());
+  const std::string meant = merit::nearest_name(name.substr(begin, name.find('=') - begin), names);
+  return std::string(name) + (meant.empty() ? "" : ", did you mean --" + meant + "?");
+}
+
 /// Reads the command line. Throws merit::ConfigError with one sentence, or HelpShown.
 inline void parse(CLI::App& app, int argc, char** argv) {
   try {
@@ -129,6 +171,11 @@ inline void parse(CLI::App& app, int argc, char** argv) {
   } catch (const CLI::Success& success) {
     app.exit(success);
     throw HelpShown{};
+  } catch (const CLI::ExtrasError&) {
+    const std::string extra = app.remaining().front();
+    throw merit::ConfigError((extra.starts_with('-') ? "there is no option " + with_meant(app, extra)
+                                                     : "unexpected argument \"" + extra + '"') +
+                             " (--help lists the options)");
   } catch (const CLI::ParseError& error) {
     throw merit::ConfigError(one_line(error.what()) + " (--help lists the options)");
   }
@@ -137,10 +184,6 @@ inline void parse(CLI::App& app, int argc, char** argv) {
 /// The standard output. Throws ReaderGone when nobody reads it any more, IoError when it cannot be written.
 class Output {
  public:
-  Output() {
-    std::signal(SIGPIPE, SIG_IGN);
-  }  // a write to a closed pipe is an error and not the end of the process
-
   void line(const std::string& text) {
     check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fputc('\n', stdout) != EOF);
   }

@@ -65,7 +65,7 @@ TEST_CASE("what is read of every kind under every policy is kept, or counted wit
         std::string lines = line_of(kind, rng);
         for (int i = 0; i < 30; ++i) lines += i % 10 == 9 ? "{broken\n" : line_of(kind, rng);
         merit::RecordSetOptions options;
-        options.on_error = merit::OnError::skip;
+        options.source.on_error = merit::OnError::skip;
         options.tokenize.max_tokens = 7;
         options.tokenize.truncation = policy;
         options.tokenize.to_judge = to_judge;

@@ -11,9 +11,9 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/rng.hpp"
-#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokenizer/word_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
+#include "shown_sequence.hpp"
 
 namespace tokenize_labelled_test {
 
@@ -24,22 +24,10 @@ using merit::Sequence;
 using merit::Token;
 using merit::TokenizeOptions;
 using merit::Truncation;
+using merit_test::bytes;
+using merit_test::eos;
+using merit_test::show;
 using Numbers = std::vector<double>;
-
-const merit::ByteTokenizer bytes;
-constexpr Token eos = 256;
-
-/// The tokens as text, with $ for the end of sequence and | where the completion begins.
-std::string show(const Sequence& sequence) {
-  std::string text;
-  for (Index i = 0; i <= sequence.tokens.size(); ++i) {
-    if (i == sequence.completion_begin) text.push_back('|');
-    if (i < sequence.tokens.size()) {
-      text.push_back(sequence.tokens[i] == eos ? '$' : static_cast<char>(sequence.tokens[i]));
-    }
-  }
-  return text;
-}
 
 std::string show(const merit::RankedGroup& group) {
   std::string text;
@@ -273,6 +261,22 @@ TEST_CASE("ratings give ranks, ties where they are equal, and are kept") {
   CHECK(several.groups[0].ranks == std::vector<Index>{1, 1, 0});
   CHECK(several.groups[0].attributes == 3);
   CHECK(several.groups[0].ratings.size() == 9);
+}
+
+TEST_CASE("ratings whose sum overflows are refused, and are no ties") {
+  DataCounts counts;
+  const auto refused = [&](Numbers scores) {
+    try {
+      merit::tokenize(ratings({"a", "b"}, std::move(scores), 2), bytes, {}, counts);
+    } catch (const merit::DataError& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  CHECK(refused({1, 1, 1e308, 1e308})
+            .ends_with("field 'scores': the ratings of completion 1 sum to inf, expected a finite number"));
+  CHECK(refused({-1e308, -1e308, 1e308, 1e308}).find("completion 0 sum to -inf") != std::string::npos);
+  CHECK(refused({8e307, 8e307, -8e307, -8e307}) == "accepted");
 }
 
 TEST_CASE("margins are of the pairs in order, and ties have none") {

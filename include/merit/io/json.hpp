@@ -23,6 +23,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/utf8.hpp"
 
@@ -39,22 +40,12 @@ inline constexpr Index json_depth_limit = 128;
 
 namespace detail {
 
-/// `text` in quotes for an error message: control characters as \xNN, at most 100 bytes.
+/// `text` in quotes for an error message: visible(), at most 100 of its bytes.
 inline std::string quote(std::string_view text) {
   constexpr Index limit = 100;
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string result = "\"";
   Index used = std::min(text.size(), limit);
   while (used < text.size() && used > 0 && (static_cast<unsigned char>(text[used]) & 0xC0u) == 0x80u) --used;
-  for (const char c : text.substr(0, used)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7F) {
-      result += c;
-    } else {
-      result += {'\\', 'x', digits[byte >> 4], digits[byte & 15u]};
-    }
-  }
-  return result += used < text.size() ? "...\"" : "\"";
+  return concat('"', visible(text.substr(0, used)), used < text.size() ? "...\"" : "\"");
 }
 
 /// A value in a few words, for "found …".
@@ -66,6 +57,23 @@ std::string describe(const Tree& value) {
   if (value.is_number_float() && !std::isfinite(value.template get<double>()))
     return concat(value.template get<double>());
   return value.dump();
+}
+
+/// The number if it is whole, also when it is written as 1.0, as tables with a gap in a column do; nothing for all
+/// else and for what does not fit.
+template <class Tree>
+std::optional<std::int64_t> whole_number(const Tree& value) {
+  if (value.is_number_unsigned()) {
+    const auto number = value.template get<std::uint64_t>();
+    return std::in_range<std::int64_t>(number) ? std::optional(static_cast<std::int64_t>(number))
+                                               : std::nullopt;
+  }
+  if (value.is_number_integer()) return value.template get<std::int64_t>();
+  if (!value.is_number()) return std::nullopt;
+  const double number = value.template get<double>();
+  constexpr double exact = 9007199254740992.0;  // 2^53, to which doubles hold every whole number
+  if (!(std::abs(number) <= exact) || number != std::floor(number)) return std::nullopt;
+  return static_cast<std::int64_t>(number);
 }
 
 [[noreturn]] void throw_field(std::string_view where, std::string_view field, std::string_view expected,
@@ -81,16 +89,15 @@ struct JsonReader {
       return value.get<bool>();
     } else if constexpr (std::is_integral_v<T>) {
       using Limits = std::numeric_limits<T>;
-      const bool fits = value.is_number_unsigned()  ? std::in_range<T>(value.get<std::uint64_t>())
-                        : value.is_number_integer() ? std::in_range<T>(value.get<std::int64_t>())
-                                                    : false;
-      if (!fits) {
+      if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>())) {
+        return static_cast<T>(value.get<std::uint64_t>());  // also what is beyond 63 bits
+      }
+      const std::optional<std::int64_t> whole = whole_number(value);
+      if (!whole || !std::in_range<T>(*whole)) {
         throw_field(where, field, concat("a whole number from ", +Limits::min(), " to ", +Limits::max()),
                     value);
       }
-      return static_cast<T>(value.is_number_unsigned()
-                                ? value.get<std::uint64_t>()
-                                : static_cast<std::uint64_t>(value.get<std::int64_t>()));
+      return static_cast<T>(*whole);
     } else {
       if (!value.is_number()) throw_field(where, field, "a number", value);
       const double number = value.get<double>();
@@ -145,6 +152,7 @@ struct JsonReader<std::map<std::string, T>> {
 
 // A value in a few words, for errors of programs too.
 using detail::describe;
+using detail::whole_number;
 
 /// Parses JSON text. `where` names the source in errors: a file, or file and line of a record. Throws
 /// DataError with line (unless there is but one), column (in bytes) and cause: a syntax error, text that is

@@ -46,6 +46,7 @@ class TypedRun final : public AnyRun {
   TypedRun(AnyModel& model, const std::vector<Example>& examples, const TrainOptions& options)
       : model_(model), trainer_(model, examples, options) {}
   Index steps() const override { return trainer_.steps(); }
+  Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }
   Index steps_done() const override { return trainer_.steps_done(); }
   StopReason run(const TrainHooks& hooks) override { return trainer_.run(hooks); }
   void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
@@ -53,6 +54,7 @@ class TypedRun final : public AnyRun {
     save_run(directory, model_, trainer_, card, notes, options);
   }
   void resume(const std::filesystem::path& directory) override { resume_run(directory, model_, trainer_); }
+  Json identity() const override { return run_identity(trainer_); }
 
  private:
   AnyModel& model_;

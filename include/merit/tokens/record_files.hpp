@@ -16,6 +16,7 @@
 #include "merit/records/on_error.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/record_fields.hpp"
+#include "merit/records/record_source.hpp"
 #include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/tokenize.hpp"
@@ -26,8 +27,9 @@ inline namespace MERIT_ABI {
 
 /// The kind of the first record of a file. Throws DataError when the file has no record or the first is of no
 /// kind.
-inline RecordKind detect_record_kind(const std::filesystem::path& path) {
-  JsonLinesReader lines(path);
+inline RecordKind detect_record_kind(const std::filesystem::path& path,
+                                     const RecordSourceOptions& source = {}) {
+  RecordSource lines(path.string(), source);
   const std::optional<OrderedJson> object = lines.next();
   if (!object) throw DataError(path.string() + ": found no record, expected at least one");
   if (const auto kind = kind_of(*object)) return *kind;
@@ -40,7 +42,7 @@ inline RecordKind detect_record_kind(const std::filesystem::path& path) {
 /// that names both places when there is a -1 and a fraction. With OnError::skip, by the records that can be
 /// read.
 inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths,
-                                   OnError on_error = OnError::stop) {
+                                   const RecordSourceOptions& source = {}) {
   struct Place {
     SourcePosition source;
     Index step = 0;
@@ -49,13 +51,13 @@ inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths,
   std::optional<Place> minus_one;
   std::optional<Place> fraction;
   for (const std::filesystem::path& path : paths) {
-    StepsReader reader(path);
+    StepsReader reader(path, {}, source);
     const auto next = [&]() -> std::optional<StepsRecord> {
       while (true) {
         try {
           return reader.next();
         } catch (const DataError&) {
-          if (on_error == OnError::stop) throw;
+          if (source.on_error == OnError::stop) throw;
         }
       }
     };
@@ -76,8 +78,9 @@ inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths,
   }
   return minus_one ? StepScale::ternary : StepScale::binary;
 }
-inline StepScale detect_step_scale(const std::filesystem::path& path, OnError on_error = OnError::stop) {
-  return detect_step_scale(std::span(&path, 1), on_error);
+inline StepScale detect_step_scale(const std::filesystem::path& path,
+                                   const RecordSourceOptions& source = {}) {
+  return detect_step_scale(std::span(&path, 1), source);
 }
 
 /// Reads a file of records of one kind, say read_examples<RankingRecord>("train.jsonl", …). Steps with

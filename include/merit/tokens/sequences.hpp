@@ -69,7 +69,7 @@ struct EncodedPrompt {
     text = prompt;
     conversation = is_conversation;
     tokens = conversation ? std::vector<Token>{} : tokens_before(tokenizer);
-    settled_bytes = merit::settled_bytes(tokenizer, prompt);
+    settled_bytes = prompt_ends_word(tokenizer) ? prompt.size() : merit::settled_bytes(tokenizer, prompt);
     tokenizer.encode(prompt.substr(0, settled_bytes), tokens);
     settled_tokens = tokens.size();
     tokenizer.encode(prompt.substr(settled_bytes), tokens);
@@ -77,7 +77,8 @@ struct EncodedPrompt {
 };
 
 /// One side of a record in text. Prompt and completion are tokenized together, for that is what a model
-/// reads; the border in tokens is where that first differs from the prompt tokenized alone. A plain text gets
+/// reads; the border in tokens is where that first differs from the prompt tokenized alone. (A tokenizer of words
+/// has them tokenized apart, for else the last word of one and the first of the other would be one.) A plain text gets
 /// the special tokens that the tokenizer puts around one; a conversation has those that its template writes.
 /// `shared` is one object for all sides of a record.
 template <tokenizer Tokenizer>

@@ -8,28 +8,16 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
 #include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
+#include "merit/tokens/step_text.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 #include "merit/tokens/tokenize_steps.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
-
-/// A completion cut into the steps that a step model scores: at each separator, which is left out; empty
-/// parts are no steps.
-inline std::vector<std::string> split_steps(std::string_view text, std::string_view separator) {
-  std::vector<std::string> steps;
-  while (!text.empty()) {
-    const auto at = separator.empty() ? text.npos : text.find(separator);
-    const std::string_view step = text.substr(0, at);
-    if (!step.empty()) steps.emplace_back(step);
-    if (at == text.npos) break;
-    text.remove_prefix(at + separator.size());
-  }
-  return steps;
-}
 
 /// A completion in text as a record of steps, all labelled as if good, for a model that scores steps; a text
 /// without a step has none. Throws DataError for a record in another form.

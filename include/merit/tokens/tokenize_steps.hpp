@@ -21,6 +21,7 @@
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/rendering.hpp"
 #include "merit/tokens/sequences.hpp"
+#include "merit/tokens/step_text.hpp"
 #include "merit/tokens/step_turns.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 
@@ -29,7 +30,7 @@ inline namespace MERIT_ABI {
 
 /// The tokens of a prompt and steps, before any cut. Each step is tokenized by itself and the tokens of the
 /// separator are appended to it, so that the place of a step, the last of them, never depends on how text
-/// merges across a border.
+/// merges across a border. A separator that the step has itself is not repeated (bare_step).
 ///
 /// A prompt that is not empty and does not end in the separator gets its tokens too, as part of the prompt:
 /// the first step then begins as all others do; options.step_layout has other ways. A conversation as the
@@ -76,7 +77,7 @@ Sequence sequence_of_steps(const TextOrMessages& prompt, const TemplateInputs& i
   if (!as_trl) detail::check_beginning(sequence.tokens, tokenizer, at);
   sequence.completion_begin = sequence.tokens.size();
   for (const std::string& step : steps) {
-    tokenizer.encode(step, sequence.tokens);
+    tokenizer.encode(bare_step(step, separator), sequence.tokens);
     append_separator();
     sequence.step_ends.push_back(sequence.tokens.size() - 1);
   }

@@ -1,0 +1,186 @@
+// Benchmarks to sets.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/visible.hpp"
+#include "merit/jobs/benchmark_evaluation.hpp"
+#include "merit/tokens/steps_of_text.hpp"
+#include "merit/tokens/tokenize.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::benchmark_evaluation {
+
+// ---- Rows to examples ---
+
+/// Collects the examples of a benchmark.
+struct Collector {
+  BenchmarkSet& out;
+  const SavedModel& saved;
+  TokenizeOptions tokenize_options = saved.tokenize;
+
+  void leave_out(const DataCounts& before, Index row, const ExampleNote& note) {
+    out.unscored.push_back({row, note.subset, std::string(reason_since(before, out.set.counts))});
+  }
+
+  template <class Record>
+  void add(const Record& record, Index row, ExampleNote note) {
+    const DataCounts before = out.set.counts;
+    auto example = tokenize(record, *saved.tokenizer, tokenize_options, out.set.counts);
+    if (!example) return leave_out(before, row, note);
+    using Example = ExampleOf<Record>;
+    if (!std::holds_alternative<std::vector<Example>>(out.set.examples)) {
+      out.set.examples.emplace<std::vector<Example>>();
+    }
+    std::get<std::vector<Example>>(out.set.examples).push_back(std::move(*example));
+    out.set.notes.push_back(std::move(note));
+    out.row_of.push_back(row);
+  }
+
+  void add_pair(const PreferenceRecord& record, Index row, const std::string& subset) {
+    add(record, row,
+        {plain_text(record.prompt),
+         {plain_text(record.chosen), plain_text(record.rejected)},
+         subset,
+         record.source});
+  }
+
+  /// Right completions before wrong ones, as a ranking of two ranks.
+  void add_group(const LabelledCompletions& from, Index row, const std::string& subset) {
+    RankingRecord record;
+    record.source = from.source;
+    record.prompt = from.prompt;
+    for (Index i = 0; i < from.completions.size(); ++i) {
+      record.completions.emplace_back(from.completions[i]);
+      record.ranks.push_back(from.correct[i] ? 0 : 1);
+    }
+    add(record, row, {from.prompt, from.completions, subset, from.source});
+  }
+
+  void add_steps(const LabelledSteps& from, Index row, const std::string& subset) {
+    StepsRecord record;
+    record.source = from.source;
+    record.prompt = from.prompt;
+    record.completions = from.steps;
+    for (const auto& label : from.labels) {
+      if (label) {
+        record.labels.emplace_back(*label > 0);
+      } else {
+        record.labels.emplace_back(std::monostate{});
+      }
+    }
+    ExampleNote note{from.prompt, from.steps, subset, from.source};
+    if (!from.steps.empty()) return add(record, row, std::move(note));
+    const DataCounts before = out.set.counts;
+    ++out.set.counts.records;
+    ++out.set.counts.dropped_empty;
+    leave_out(before, row, note);
+  }
+
+  void add_outcomes(const LabelledCompletions& from, Index row) {
+    for (Index i = 0; i < from.completions.size(); ++i) {
+      OutcomeRecord record;
+      record.source = from.source;
+      record.prompt = from.prompt;
+      record.completion = from.completions[i];
+      record.label = from.correct[i] ? 1 : 0;
+      ExampleNote note{from.prompt, {from.completions[i]}, "", from.source};
+      if (meaning_of(saved.head) != ScoreMeaning::per_step) {
+        add(record, row, std::move(note));
+        continue;
+      }
+      const DataCounts before = out.set.counts;
+      auto steps = tokenize_as_steps(record, *saved.tokenizer, saved.tokenize, out.set.counts);
+      if (!steps) {
+        leave_out(before, row, note);
+        continue;
+      }
+      if (!std::holds_alternative<std::vector<OutcomeExample>>(out.set.examples)) {
+        out.set.examples.emplace<std::vector<OutcomeExample>>();
+      }
+      std::get<std::vector<OutcomeExample>>(out.set.examples)
+          .push_back({std::move(steps->sequence), record.label, 1});
+      out.set.notes.push_back(std::move(note));
+      out.row_of.push_back(row);
+    }
+  }
+
+  void operator()(const RewardBenchRow& row, Index i) { add_pair(to_preference(row), i, row.subset); }
+  void operator()(const JudgeBenchRow& row, Index i) {
+    const std::string_view category = judge_bench_category(row.origin);
+    add_pair(to_preference(row), i, category.empty() ? row.origin : std::string(category));
+  }
+  void operator()(const LlmBarRow& row, Index i) { add_pair(to_preference(row), i, "all"); }
+  void operator()(const RewardBench2Row& row, Index i) { add_group(to_completions(row), i, row.subset); }
+  void operator()(const RmBenchRow& row, Index i) { add_group(to_completions(row), i, row.domain); }
+  void operator()(const ProcessBenchRow& row, Index i) { add_steps(to_steps(row), i, row.subset()); }
+  void operator()(const PrmBenchRow& row, Index i) { add_steps(to_steps(row), i, row.classification); }
+  void operator()(const Gsm8kRow& row, Index i) { add_outcomes(to_completions(row), i); }
+};
+
+/// The kind of record that the rows of a layout become.
+inline RecordKind kind_of_layout(BenchmarkLayout layout) {
+  using Layout = BenchmarkLayout;
+  switch (layout) {
+    case Layout::reward_bench:
+    case Layout::judge_bench:
+    case Layout::llm_bar: return RecordKind::preference;
+    case Layout::reward_bench_2:
+    case Layout::rm_bench: return RecordKind::ranking;
+    case Layout::process_bench:
+    case Layout::prm_bench: return RecordKind::steps;
+    case Layout::gsm8k_solutions: break;
+  }
+  return RecordKind::outcome;
+}
+
+}  // namespace detail::benchmark_evaluation
+
+MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& files, BenchmarkLayout layout,
+                                             const SavedModel& saved) {
+  BenchmarkSet benchmark;
+  benchmark.layout = layout;
+  benchmark.set.kind = detail::benchmark_evaluation::kind_of_layout(layout);
+  if (is_features(saved.backbone)) {
+    throw ConfigError("the layout " + std::string(name_of(layout)) +
+                      " is text, which the backbone features does not read");
+  }
+  const ScoreMeaning meaning = meaning_of(saved.head);
+  const bool steps = benchmark.set.kind == RecordKind::steps;
+  const bool completions = benchmark.set.kind == RecordKind::outcome;
+  if (meaning == ScoreMeaning::per_state || (steps != (meaning == ScoreMeaning::per_step) && !completions)) {
+    throw ConfigError("the layout " + std::string(name_of(layout)) + " asks for a model that scores " +
+                      (steps         ? "steps"
+                       : completions ? "steps, tokens or completions"
+                                     : "tokens or completions") +
+                      ", but the head of this one is " + name_of(saved.head));
+  }
+  std::vector<BenchmarkRow> rows;
+  for (const std::string& file : files) {
+    benchmark.set.files += (benchmark.set.files.empty() ? "" : ", ") + file;
+    for (BenchmarkRow& row : read_benchmark_rows(file)) rows.push_back(std::move(row));
+  }
+  benchmark.rows = parse_benchmark(rows, layout);
+  if (auto* prm = std::get_if<std::vector<PrmBenchRow>>(&benchmark.rows)) *prm = without_repeats(*prm);
+  detail::benchmark_evaluation::Collector collect{benchmark, saved};
+  collect.tokenize_options.to_judge = true;
+  std::visit(
+      [&](const auto& list) {
+        for (Index i = 0; i < list.size(); ++i) collect(list[i], i);
+      },
+      benchmark.rows);
+  if (size_of(benchmark.set.examples) == 0) {
+    throw DataError(benchmark.set.files + ": no row to use. " + benchmark.set.counts.sentence());
+  }
+  return benchmark;
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit
