@@ -40,6 +40,7 @@ struct Options {
   std::string aggregation;
   std::string neutral = "good";
   std::string report;
+  std::string on_error = "stop";
   Index last = 4;
   double threshold = 0;
   Index batch_tokens = 8192;
@@ -108,6 +109,8 @@ int run(int argc, char** argv) {
        "llm_bar, gsm8k_solutions; empty: as the fields say");
   text("--subset-field", options.subset_field, "NAME",
        "report also by the value of this field of the records");
+  text("--on-error", options.on_error, "NAME",
+       "what a record that cannot be read does: stop, or skip, which counts it by its reason");
   text("--report", options.report, "FILE", "also write one HTML page that needs no network");
   app.add_flag("--json", options.json, "write one JSON object");
   app.add_flag("--normalised", options.normalised,
@@ -143,7 +146,8 @@ int run(int argc, char** argv) {
   const double threshold =
       app.count("--threshold") != 0 ? options.threshold : merit::fitted_threshold(saved, reading);
 
-  const merit::RecordSourceOptions source = programs::source_options(options.source);
+  merit::RecordSourceOptions source = programs::source_options(options.source);
+  source.on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
   merit::FileKind what;
   if (!options.layout.empty()) {
     what.layout = merit::benchmark_layout_from_name(options.layout);
@@ -158,7 +162,7 @@ int run(int argc, char** argv) {
   } else {
     merit::check_meaning(what.kind, saved);
     merit::TokenizeOptions tokenize = merit::labels_as_trained(saved, what.kind);
-    tokenize.keep_single_ratings = true;
+    tokenize.keep_single_ratings = tokenize.to_judge = true;
     records = merit::read_record_set(options.files, *saved.tokenizer,
                                      {.kind = what.kind,
                                       .tokenize = tokenize,
@@ -181,6 +185,7 @@ int run(int argc, char** argv) {
 
   Json json = merit::to_json(evaluation);
   json["records"] = merit::to_json(set.counts);
+  json["records"]["unread"] = set.unread.count();
   std::string said = set.counts.sentence() + '\n' + merit::text_of(evaluation);
   if (benchmark) {
     const merit::BenchmarkScores scores = merit::benchmark_scores(*benchmark, evaluation, reading, threshold);

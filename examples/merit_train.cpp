@@ -16,6 +16,7 @@
 #include "merit/run/record_set.hpp"
 #include "merit/run/spelled_number.hpp"
 #include "merit/run/training_choice.hpp"
+#include "merit/run/training_plan.hpp"
 #include "merit/run/training_run.hpp"
 #include "merit/train/checkpoint.hpp"
 #include "merit/train/progress.hpp"
@@ -38,20 +39,20 @@ std::string resume_command(int argc, char** argv) {
   return programs::shell_text(arguments);
 }
 
-/// Throws when what --patience keeps in `best` would replace something that is not this run's.
+/// Throws when the best model, kept in `best` while the run goes on, would replace something that is not this run's.
 void check_best(const std::filesystem::path& best, const programs::TrainingOptions& options) {
   if (std::filesystem::exists(best)) {
     const bool kept = options.resume && merit::is_kept_best(best);
     if (!kept && !options.overwrite) {
       throw merit::ConfigError(best.string() +
-                               " is there, where --patience keeps the best model until the run ends: move it "
+                               " is there, where the best model is kept until the run ends: move it "
                                "elsewhere to keep it, or give --overwrite to replace it");
     }
     if (merit::read_model_card(best)) merit::require_only_a_model(best);
   }
   if (!options.from.empty() && merit::place_of(options.from) == merit::place_of(best.string())) {
     throw merit::ConfigError("--from is " + options.from +
-                             ", where --patience keeps the best model until the run ends, expected another "
+                             ", where the best model is kept until the run ends, expected another "
                              "folder");
   }
   merit::AtomicDirectory writable(best, "merit.json");
@@ -93,7 +94,7 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
     say("steps         ", result.step, " of ", result.steps,
         result.stopped_early ? ", stopped early as the evaluation did not get better" : "", ", in ",
         merit::spell_seconds(totals.seconds));
-    if (options.patience != 0 && totals.best_step != 0) {
+    if ((options.patience != 0 || options.keep_best) && totals.best_step != 0) {
       say("best          step ", totals.best_step, ", which is the model saved");
     }
     if (totals.tokens_before_sharing != 0 && !merit::is_features(job.saved.backbone)) {
@@ -116,6 +117,21 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
             : std::string());
   }
   say("saved in      ", options.out);
+  output.flush();
+}
+
+void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions& options,
+               const merit::RecordSet& train) {
+  programs::Output output;
+  if (options.json) {
+    merit::Json json = merit::to_json(plan);
+    json["train"] = merit::to_json(train.counts);
+    output.line(merit::json_text(json, "the plan"));
+  } else {
+    output.line("training data " + train.counts.sentence());
+    output.line(merit::text_of(plan));
+    output.line("nothing was written; without --dry-run the model goes to " + options.out);
+  }
   output.flush();
 }
 
@@ -170,7 +186,7 @@ int run(int argc, char** argv) {
   const std::filesystem::path best = merit::best_directory(options.out);
   if ((has_run || has_model) && !finished) merit::require_only_a_model(out);
   { merit::AtomicDirectory writable(out, "merit.json"); }
-  if (options.patience != 0 && !finished) check_best(best, options);
+  if ((options.patience != 0 || options.keep_best) && !finished) check_best(best, options);
   merit::OutputInputs inputs{.files = {options.config},
                              .folders = {out.string(), best.string(), options.from}};
   for (const auto& files : {options.train, options.eval, options.calibrate})
@@ -189,10 +205,14 @@ int run(int argc, char** argv) {
   std::vector<std::string> remarks;
   merit::RecordSourceOptions source = programs::source_options(options.source);
   source.margin_of_scores = options.margin == "scores";
+  source.on_error = programs::named_by<merit::OnError>("--on-error", options.on_error);
   const auto read = [&](const std::vector<std::string>& files, const char* purpose, merit::SplitSide side) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
-    if (held_out) tokenize.last_step_only = tokenize.stop_at_first_error = false;  // all labels are judged
+    if (held_out) {  // all labels are judged
+      tokenize.to_judge = true;
+      tokenize.last_step_only = tokenize.stop_at_first_error = false;
+    }
     merit::RecordSet set =
         merit::read_record_set(files, *saved.tokenizer,
                                {.kind = chosen.kind,
@@ -240,27 +260,37 @@ int run(int argc, char** argv) {
                           .train = train,
                           .eval = eval ? &*eval : nullptr,
                           .calibrate = calibrate ? &*calibrate : nullptr};
-  const bool reads_file = !options.from.empty() || start != merit::RunStart::fresh;
+  // A dry run measures with weights of any kind.
+  const bool reads_file = !options.dry_run && (!options.from.empty() || start != merit::RunStart::fresh);
   const auto model = merit::make_model(
       saved.backbone, {.head = saved.head,
                        .loss = chosen.loss,
                        .threads = options.threads,
                        .seed = options.training.seed,
                        .initial = reads_file ? merit::Initial::from_file : merit::Initial::drawn});
+  if (options.dry_run) {
+    tell_plan(merit::plan_training(*model, train, *saved.tokenizer, options.training), options, train);
+    return 0;
+  }
   programs::RunConsole console(name);
-  const merit::RunResult result = merit::run_training(*model, job,
-                                                      {.out = out,
-                                                       .metrics = options.metrics,
-                                                       .from = options.from,
-                                                       .note = note,
-                                                       .training = options.training,
-                                                       .evaluate_every = options.evaluate_every,
-                                                       .patience = options.patience,
-                                                       .checkpoint_every = options.checkpoint_every,
-                                                       .calibration = options.calibration,
-                                                       .reward_statistics = !options.no_reward_statistics,
-                                                       .stop = &programs::stop_requested},
-                                                      console);
+  const merit::RunResult result =
+      merit::run_training(*model, job,
+                          {.out = out,
+                           .metrics = options.metrics,
+                           .from = options.from,
+                           .note = note,
+                           .tensorboard = options.tensorboard,
+                           .training = options.training,
+                           .evaluate_every = programs::number_from<Index>(options.evaluate_every).value_or(0),
+                           .evaluate_every_epoch = options.evaluate_every == "epoch",
+                           .evaluate_at_start = options.evaluate_at_start,
+                           .keep_best = options.keep_best,
+                           .patience = options.patience,
+                           .checkpoint_every = options.checkpoint_every,
+                           .calibration = options.calibration,
+                           .reward_statistics = !options.no_reward_statistics,
+                           .stop = &programs::stop_requested},
+                          console);
   if (result.interrupted) return tell_interrupted(result, options, resume_command(argc, argv));
   tell_finished(result, options, job);
   return 0;

@@ -35,7 +35,8 @@ inline merit::Json read_options_file(CLI::App& app, const std::string& file, con
     std::string name = field;
     std::replace(name.begin(), name.end(), '_', '-');
     CLI::Option* option = name == "config" || name == "help" ? nullptr : app.get_option_no_throw("--" + name);
-    if (option == nullptr) throw merit::ConfigError(where + ": there is no option --" + name);
+    if (option == nullptr)
+      throw merit::ConfigError(where + ": there is no option " + with_meant(app, "--" + name));
     if (value.is_null()) continue;
     if (const auto [other, is_new] = fields.emplace(option, field); !is_new) {
       throw merit::ConfigError(where + " means the same as \"" + other->second + "\": give one of them");

@@ -40,7 +40,7 @@ struct TrainingOptions {
   std::string head, verifier_token, bad_token = "-", good_token = "+", aggregation;
   std::vector<PolicyOption> head_settings = programs::head_settings();
 
-  std::string tokenizer = "bytes", truncation = "drop";
+  std::string tokenizer = "bytes", truncation = "drop", on_error = "stop";
   Index max_tokens = 2048;
   bool without_prompt = false, strings_as_chat = false;
 
@@ -54,7 +54,9 @@ struct TrainingOptions {
   bool no_sharing = false;
   bool no_reward_statistics = false;
 
-  Index evaluate_every = 0, patience = 0, checkpoint_every = 1000;
+  std::string evaluate_every = "0", tensorboard;
+  bool evaluate_at_start = false, keep_best = false, dry_run = false;
+  Index patience = 0, checkpoint_every = 1000;
   std::uint16_t threads = 0;
 };
 
@@ -124,6 +126,10 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "beginning where there is none");
   flag("--overwrite", o.overwrite, "replace what --out holds");
   text("--metrics", o.metrics, "FILE", "JSON lines, one an event; a resumed run appends [DIR.metrics.jsonl]");
+  text("--tensorboard", o.tensorboard, "DIR", "write the same numbers as events that TensorBoard reads");
+  flag("--dry-run", o.dry_run,
+       "read everything, say what a run would be (lengths, steps, time and memory by a step of the longest "
+       "records, how the first record is seen) and write nothing");
   flag("--json", o.json, "write the result as one JSON object on stdout");
 
   group = "Backbone";
@@ -189,8 +195,11 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "a prompt and a completion that are strings are a user's message and the assistant's answer, and go "
        "through the chat template");
   number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
+  text("--on-error", o.on_error, "NAME",
+       "what a record that cannot be read does: stop, or skip, which counts it by its reason");
   text("--truncation", o.truncation, "NAME",
-       "what is done with longer ones: drop, cut_left, cut_right, keep_completion, error");
+       "what is done with longer ones: drop, cut_left (each by itself), cut_left_together, cut_right, "
+       "keep_completion, error");
   flag("--without-prompt", o.without_prompt, "ablation: the model sees completions only");
 
   group = "Loss";
@@ -206,6 +215,8 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
 
   group = "Training";
   number("--epochs", o.training.epochs, "passes over the records");
+  number("--max-steps", o.training.max_steps,
+         "so many steps, whatever --epochs says; 0: those of the epochs");
   number("--batch-size", o.training.batch_size, "records in a step");
   number("--micro-batch-tokens", o.training.micro_batch_tokens,
          "tokens computed at once, after sharing; bounds the memory and changes no gradient");
@@ -223,7 +234,11 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
       "third of an epoch for; without them merit_score has no --normalised scores");
   flag("--no-sharing", o.no_sharing,
        "compute the common prefix of a pair twice, to measure what sharing saves");
-  number("--evaluate-every", o.evaluate_every, "steps between evaluations; 0: only at the end");
+  text("--evaluate-every", o.evaluate_every, "N|epoch",
+       "steps between evaluations, or epoch; 0: only at the end")
+      ->check([](const std::string& text) { return text == "epoch" ? "" : is_number<Index>(text); }, "");
+  flag("--evaluate-at-start", o.evaluate_at_start, "evaluate also before the first step");
+  flag("--keep-best", o.keep_best, "save the best model of all evaluations, not the last");
   number("--patience", o.patience,
          "stop after this many evaluations in a row that are no better, and save the best model; 0: never "
          "stop, and save the last");
@@ -244,9 +259,12 @@ void check_combinations(const TrainingOptions& o, Given given) {
     refuse(sentence("--validation-split is ", o.validation_split, ", expected a share of 0 to 1"));
   if (o.validation_split != 0 && !o.eval.empty())
     refuse("--validation-split and --eval contradict each other: give one of them");
-  if (o.eval.empty() && o.validation_split == 0 && o.evaluate_every != 0)
-    refuse("--evaluate-every is given without --eval");
-  if (o.patience != 0 && o.evaluate_every == 0) refuse("--patience is given without --evaluate-every");
+  const bool holds_out = !o.eval.empty() || o.validation_split != 0;
+  const bool evaluates = o.evaluate_every != "0";
+  if (!holds_out && evaluates) refuse("--evaluate-every is given without --eval");
+  if (!holds_out && o.evaluate_at_start) refuse("--evaluate-at-start is given without --eval");
+  if (o.patience != 0 && !evaluates) refuse("--patience is given without --evaluate-every");
+  if (o.keep_best && !evaluates) refuse("--keep-best is given without --evaluate-every");
   if (o.calibrate.empty() && given("--calibration")) refuse("--calibration is given without --calibrate");
   if (!o.from.empty() && given("--backbone"))
     refuse("--from and --backbone contradict each other: give one of them");

@@ -64,12 +64,14 @@ struct SectionScore {
 };
 
 struct RewardBenchReport {
-  Index pairs = 0;
+  Index pairs = 0;                     // those without a score among them
   Index ties = 0;                      // equal scores; they count as lost
+  Index unscored = 0;                  // without a score; they count as lost
   std::vector<SubsetMean> subsets;     // in the published order
   std::vector<SectionScore> sections;  // Chat, Chat Hard, Safety, Reasoning: those with any pair
   Estimate score;                      // the mean of the sections
-  Estimate longer_wins;                // the same of preferring the longer completion, its ties lost too
+  Estimate longer_wins;                // the same of preferring the longer completion, its ties lost too, of
+                                       // the pairs with a score
 };
 
 namespace detail {
@@ -118,13 +120,14 @@ struct RewardBenchSections {
 
 /// RewardBench's sections and score. A section's accuracy is the mean over its subsets, weighted by
 /// reward_bench_subsets, of the share of pairs whose chosen side scores higher; subsets without pairs are
-/// left out, as the published code does. `lengths` are chosen and rejected, in tokens. Intervals are over
-/// pairs. Throws DataError when there are no pairs, a subset is unknown, or a score is not finite; UsageError
+/// left out, as the published code does. `lengths` are chosen and rejected, in tokens. `unscored`: the subsets
+/// of further pairs, which have no score and are lost. Intervals are over pairs. Throws DataError when there are no pairs, a subset is unknown, or a score is not finite; UsageError
 /// when the numbers differ.
 inline RewardBenchReport report_reward_bench(std::span<const std::string> names,
                                              std::span<const double> chosen, std::span<const double> rejected,
                                              std::span<const Index> chosen_lengths,
-                                             std::span<const Index> rejected_lengths) {
+                                             std::span<const Index> rejected_lengths,
+                                             std::span<const std::string> unscored = {}) {
   detail::require_scores("report_reward_bench", chosen);
   detail::require_scores("report_reward_bench", rejected);
   if (names.size() != chosen.size() || rejected.size() != chosen.size() ||
@@ -133,19 +136,27 @@ inline RewardBenchReport report_reward_bench(std::span<const std::string> names,
         "report_reward_bench: the names, scores and lengths differ in number, expected one a pair");
   }
   RewardBenchReport report;
-  report.pairs = chosen.size();
+  report.pairs = chosen.size() + unscored.size();
+  report.unscored = unscored.size();
   std::vector<Index> subset;
   std::vector<double> credits, longer;
-  for (Index i = 0; i < names.size(); ++i) {
-    const RewardBenchSubset* found = find_reward_bench_subset(names[i]);
+  const auto place_of = [](const std::string& name) {
+    const RewardBenchSubset* found = find_reward_bench_subset(name);
     if (found == nullptr) {
-      throw DataError(concat("report_reward_bench: found the subset \"", names[i],
-                             "\", expected one of the 23 of RewardBench"));
+      throw DataError(concat("found the subset \"", name, "\", expected one of the 23 of RewardBench"));
     }
-    subset.push_back(static_cast<Index>(found - reward_bench_subsets.data()));
+    return static_cast<Index>(found - reward_bench_subsets.data());
+  };
+  for (Index i = 0; i < names.size(); ++i) {
+    subset.push_back(place_of(names[i]));
     credits.push_back(chosen[i] > rejected[i] ? 1 : 0);
     longer.push_back(chosen_lengths[i] > rejected_lengths[i] ? 1 : 0);
     report.ties += chosen[i] == rejected[i] ? 1 : 0;
+  }
+  report.longer_wins = detail::RewardBenchSections{subset, longer}.estimate({});
+  for (const std::string& name : unscored) {
+    subset.push_back(place_of(name));
+    credits.push_back(0);
   }
   const detail::RewardBenchSections sections{subset, credits};
   for (Index s = 0; s < reward_bench_subsets.size(); ++s) {
@@ -161,7 +172,6 @@ inline RewardBenchReport report_reward_bench(std::span<const std::string> names,
     report.sections.back().weight += static_cast<double>(from.weight);
   }
   report.score = sections.estimate({});
-  report.longer_wins = detail::RewardBenchSections{subset, longer}.estimate({});
   return report;
 }
 

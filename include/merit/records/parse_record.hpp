@@ -56,13 +56,13 @@ void check_sort(const Fields& fields, const Record& record, std::string_view nam
 void check_feature_count(const Fields& fields, std::string_view name, Index count,
                          std::string_view first_name, Index first);
 
-/// One completion of a record: the field it is read from and where it goes.
+/// One completion of a record: the field it is read from and where it goes. It may be empty: whether there is
+/// a token to score is known with the tokenizer.
 struct Side {
   std::string_view name;  // "chosen"; its ids are in "chosen_ids", its features in "chosen_features"
   TextOrMessages* text;
   std::vector<Token>* ids;
   std::vector<float>* features;
-  bool may_be_empty = false;  // as text
 };
 
 /// Reads the prompt and the completions of a record with a field for each, in whichever form it has.
@@ -76,11 +76,11 @@ void parse_sides(const Fields& fields, std::span<const Side> sides, PromptField 
   for (const Side& side : sides) {
     switch (record.form) {
       case RecordForm::text:
-        *side.text = fields.text(side.name, side.may_be_empty);
+        *side.text = fields.text(side.name, true);
         take_out_prompt(record.prompt, *side.text);
         check_sort(fields, record, side.name, *side.text, first.name, *first.text);
         break;
-      case RecordForm::ids: *side.ids = fields.ids(concat(side.name, "_ids"), false); break;
+      case RecordForm::ids: *side.ids = fields.ids(concat(side.name, "_ids"), true); break;
       case RecordForm::features:
         *side.features = fields.features(concat(side.name, "_features"));
         check_feature_count(fields, concat(side.name, "_features"), side.features->size(),

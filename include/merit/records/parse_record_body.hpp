@@ -73,14 +73,14 @@ MERIT_INLINE void parse_completions(const Fields& fields, CompletionsRecord& rec
   switch (record.form) {
     case RecordForm::text:
       each("completions", "completions", [&](const OrderedJson& item, const std::string& where) {
-        record.completions.push_back(fields.text_at(item, where, false));
+        record.completions.push_back(fields.text_at(item, where, true));
         take_out_prompt(record.prompt, record.completions.back());
         check_sort(fields, record, where, record.completions.back(), "completions[0]", record.completions[0]);
       });
       break;
     case RecordForm::ids:
       each("completions_ids", "lists of token ids", [&](const OrderedJson& item, const std::string& where) {
-        record.completions_ids.push_back(fields.ids_at(item, where, false));
+        record.completions_ids.push_back(fields.ids_at(item, where, true));
       });
       break;
     case RecordForm::features:
@@ -110,8 +110,8 @@ MERIT_INLINE void parse_record(const OrderedJson& object, PreferenceRecord& reco
 MERIT_INLINE void parse_record(const OrderedJson& object, JudgeRecord& record) {
   const Fields fields(object, record.source, RecordKind::judge);
   const std::array<Side, 2> sides{
-      {{"response_a", &record.response_a, &record.response_a_ids, &record.response_a_features, true},
-       {"response_b", &record.response_b, &record.response_b_ids, &record.response_b_features, true}}};
+      {{"response_a", &record.response_a, &record.response_a_ids, &record.response_a_features},
+       {"response_b", &record.response_b, &record.response_b_ids, &record.response_b_features}}};
   parse_sides(fields, sides, PromptField::needed, record);
   const OrderedJson& votes = fields.need_list("votes", "votes: a, b or tie");
   if (votes.empty()) fields.fail("votes", "an empty list", "at least one vote: a, b or tie");
@@ -249,9 +249,9 @@ MERIT_INLINE void parse_record(const OrderedJson& object, StepsRecord& record) {
   for (const OrderedJson& step : steps) {
     const std::string where = concat(name, '[', i++, ']');
     if (text) {
-      record.completions.push_back(fields.string_at(step, where, false));
+      record.completions.push_back(fields.string_at(step, where, true));
     } else {
-      record.completions_ids.push_back(fields.ids_at(step, where, false));
+      record.completions_ids.push_back(fields.ids_at(step, where, true));
     }
   }
   for (const OrderedJson& label : need_one_each(fields, "labels", steps.size(), "step")) {

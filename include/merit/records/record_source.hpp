@@ -18,6 +18,7 @@
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/json_lines.hpp"
+#include "merit/records/on_error.hpp"
 #include "merit/records/published_sets.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/table_reader.hpp"
@@ -39,7 +40,8 @@ struct RecordSourceOptions {
   std::vector<NamePair> select =
       {};           // only rows in which each of these fields has one of the values given for it
   Index limit = 0;  // only so many records, the first; 0: all
-  bool margin_of_scores = false;  // score_chosen − score_rejected, or preference_strength, is the margin
+  bool margin_of_scores = false;     // score_chosen − score_rejected, or preference_strength, is the margin
+  OnError on_error = OnError::stop;  // what whoever reads does after an error: it ends there, or goes on
   std::vector<std::string> ratings = {};  // which ratings of a published set count; empty: as its layout says
 };
 

@@ -10,7 +10,8 @@
 #include "merit/benchmarks/benchmark_files.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
-#include "merit/records/jsonl.hpp"
+#include "merit/records/json_lines.hpp"
+#include "merit/records/on_error.hpp"
 #include "merit/records/record_source.hpp"
 #include "merit/run/file_kind.hpp"
 #include "merit/run/record_set.hpp"
@@ -39,9 +40,26 @@ inline Json first_object(const std::string& file) {
   }
 }
 
+/// What the first line is that is of any kind; nothing where none is.
+inline std::optional<FileKind> first_kind(const std::string& file, const RecordSourceOptions& source) {
+  RecordSource reader(file, source);
+  while (true) {
+    try {
+      const auto object = reader.next();
+      if (!object) return std::nullopt;
+      const Json plain = *object;
+      if (const auto layout = detect_benchmark(plain)) return FileKind{layout, RecordKind::preference};
+      if (const auto kind = kind_of(*object)) return FileKind{std::nullopt, *kind};
+    } catch (const DataError&) {  // the next one may say
+    }
+  }
+}
+
 }  // namespace detail
 
 MERIT_INLINE FileKind kind_of_file(const std::string& file, const RecordSourceOptions& source) {
+  if (const auto kind = source.on_error == OnError::skip ? detail::first_kind(file, source) : std::nullopt)
+    return *kind;
   const std::string path = weighted_file(file).path;
   if (!table_separator(path)) {
     if (const auto layout = detect_benchmark(detail::first_object(path)))

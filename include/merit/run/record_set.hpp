@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "merit/records/on_error.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/record_source.hpp"
 #include "merit/run/any_model.hpp"
@@ -31,9 +32,11 @@ struct RecordSet {
   Examples examples;
   std::vector<ExampleNote> notes;  // one an example, if they were asked for
   DataCounts counts;
-  std::string files;  // their names, for errors and reports
+  UnreadRecords unread;  // those that could not be read, where they do not end the reading
+  std::string files;     // their names, for errors and reports
   std::vector<std::string>
-      remarks;  // what a user should know of the files: layouts, rows left out, fields not read
+      remarks;  // what a user should know of the files: layouts, rows left out, fields and
+                // records not read
 };
 
 /// Which side of a split by prompts is read.

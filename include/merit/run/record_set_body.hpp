@@ -95,7 +95,7 @@ std::optional<ExampleOf<Record>> example_of(const Record& record, const AnyToken
                                             const RecordSetOptions& options, DataCounts& counts) {
   if (options.wants_steps && !std::is_same_v<Record, StepsRecord>) {
     if constexpr (std::is_same_v<Record, OutcomeRecord>) {
-      auto steps = tokenize(as_steps(record, options.tokenize), tokenizer, options.tokenize, counts);
+      auto steps = tokenize_as_steps(record, tokenizer, options.tokenize, counts);
       if (!steps) return std::nullopt;
       return OutcomeExample{std::move(steps->sequence), record.label, record.weight.value_or(1)};
     }
@@ -125,46 +125,59 @@ struct FileRemarks {
   }
 };
 
+/// Reads one record into the set.
+template <class Record>
+void read_one(const OrderedJson& object, const SourcePosition& at, const AnyTokenizer& tokenizer,
+              const RecordSetOptions& options, RecordSet& set, Index& width) {
+  Record record;
+  record.source = at;
+  merit::detail::parse_record(object, record);
+  if (options.side != SplitSide::all && held_out(split_key(record), options.held_out, options.split_seed) !=
+                                            (options.side == SplitSide::held_out)) {
+    return;
+  }
+  check_form(record.form, options.wants_features, record.source);
+  const Index own_width = merit::detail::feature_width(record);
+  if (width == 0) width = own_width;
+  if (own_width != width) {
+    throw DataError(merit::concat(record.source.text(), ": found ", own_width, " features, expected ", width,
+                                  " as in the records before"));
+  }
+  if constexpr (requires { record.attributes; }) {
+    if (options.attributes != 0 && record.attributes != options.attributes) {
+      throw DataError(merit::concat(
+          record.source.text(), ": field 'scores': found ratings of ", record.attributes,
+          record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
+          ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
+    }
+  }
+  ExampleNote note;
+  if (options.notes) {
+    note.source = record.source;
+    note.subset = subset_of(object, options.subset_field, record.source);
+    note.prompt = prompt_key(record);
+    fill(record, note);
+  }
+  if (auto example = example_of(record, tokenizer, options, set.counts)) {
+    std::get<std::vector<ExampleOf<Record>>>(set.examples).push_back(std::move(*example));
+    if (options.notes) set.notes.push_back(std::move(note));
+  }
+}
+
 /// Reads one file into the set.
 template <class Record>
 void read_file(const std::string& file, const AnyTokenizer& tokenizer, const RecordSetOptions& options,
                RecordSet& set, Index& width, FileRemarks& remarks) {
-  auto& examples = std::get<std::vector<ExampleOf<Record>>>(set.examples);
   RecordSource reader(file, options.source);
-  while (const auto object = reader.next()) {
-    Record record;
-    record.source = reader.position();
-    remarks.unread.add(*object, options.kind, options.subset_field);
-    merit::detail::parse_record(*object, record);
-    if (options.side != SplitSide::all && held_out(split_key(record), options.held_out, options.split_seed) !=
-                                              (options.side == SplitSide::held_out)) {
-      continue;
-    }
-    check_form(record.form, options.wants_features, record.source);
-    const Index own_width = merit::detail::feature_width(record);
-    if (width == 0) width = own_width;
-    if (own_width != width) {
-      throw DataError(merit::concat(record.source.text(), ": found ", own_width, " features, expected ",
-                                    width, " as in the records before"));
-    }
-    if constexpr (requires { record.attributes; }) {
-      if (options.attributes != 0 && record.attributes != options.attributes) {
-        throw DataError(merit::concat(
-            record.source.text(), ": field 'scores': found ratings of ", record.attributes,
-            record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
-            ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
-      }
-    }
-    ExampleNote note;
-    if (options.notes) {
-      note.source = record.source;
-      note.subset = subset_of(*object, options.subset_field, record.source);
-      note.prompt = prompt_key(record);
-      fill(record, note);
-    }
-    if (auto example = example_of(record, tokenizer, options, set.counts)) {
-      examples.push_back(std::move(*example));
-      if (options.notes) set.notes.push_back(std::move(note));
+  while (true) {
+    try {
+      const auto object = reader.next();
+      if (!object) break;
+      remarks.unread.add(*object, options.kind, options.subset_field);
+      read_one<Record>(*object, reader.position(), tokenizer, options, set, width);
+    } catch (const DataError& error) {
+      if (options.source.on_error == OnError::stop) throw;
+      set.unread.add(reader.position(), error.what());
     }
   }
   remarks.add(reader);
@@ -211,6 +224,7 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
   set.remarks = std::move(remarks.of_files);
   for (const std::string& sentence : remarks.unread.sentences())
     set.remarks.push_back(set.files + ": " + sentence);
+  for (const std::string& line : set.unread.lines()) set.remarks.push_back(line);
   if (size_of(set.examples) == 0) {
     std::string why = set.counts.sentence();
     if (remarks.not_selected != 0) why += concat(" --select left out ", remarks.not_selected, '.');

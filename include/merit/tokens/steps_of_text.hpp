@@ -1,6 +1,7 @@
 // A completion that is one text, cut into the steps that a step model scores.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -9,7 +10,10 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
+#include "merit/tokenizer/tokenizer.hpp"
+#include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/tokenize_options.hpp"
+#include "merit/tokens/tokenize_steps.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -52,8 +56,8 @@ inline std::vector<std::string> split_steps(std::string_view text, std::string_v
   return steps;
 }
 
-/// A completion in text as a record of steps, all labelled as if good, for a model that scores steps. Throws
-/// DataError for a record in another form, or without a step.
+/// A completion in text as a record of steps, all labelled as if good, for a model that scores steps; a text
+/// without a step has none. Throws DataError for a record in another form.
 inline StepsRecord as_steps(const CompletionRecord& record, const TokenizeOptions& options) {
   StepsRecord steps;
   steps.source = record.source;
@@ -67,11 +71,24 @@ inline StepsRecord as_steps(const CompletionRecord& record, const TokenizeOption
   }
   steps.completions =
       split_steps(*text, options.step_split.empty() ? options.step_separator : options.step_split);
-  if (steps.completions.empty()) {
-    throw DataError(record.source.text() + ": field 'completion': found no step, expected at least one");
-  }
   steps.labels.assign(steps.completions.size(), true);  // a record without labels would be left out
   return steps;
+}
+
+/// Tokenizes a completion in text for a model that scores steps. Gives nothing where it is dropped: also for
+/// a text without a step, and for one of which a cut leaves no step.
+template <tokenizer Tokenizer>
+std::optional<StepsExample> tokenize_as_steps(const CompletionRecord& record, const Tokenizer& tokenizer,
+                                              const TokenizeOptions& options, DataCounts& counts) {
+  const StepsRecord steps = as_steps(record, options);
+  if (steps.completions.empty()) {
+    ++counts.records;
+    ++counts.dropped_empty;
+    return std::nullopt;
+  }
+  TokenizeOptions to_score = options;
+  to_score.to_judge = false;
+  return tokenize(steps, tokenizer, to_score, counts);
 }
 
 }  // namespace MERIT_ABI

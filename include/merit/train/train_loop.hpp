@@ -75,7 +75,10 @@ class TrainLoop {
     steps_per_epoch_ = (costs_.size() + options.batch_size - 1) / options.batch_size;
   }
 
-  Index steps() const { return steps_per_epoch_ * options_.epochs; }
+  Index steps() const {
+    return options_.max_steps != 0 ? options_.max_steps : steps_per_epoch_ * options_.epochs;
+  }
+  Index steps_per_epoch() const { return steps_per_epoch_; }
   Index steps_done() const { return optimizer_->steps(); }
   bool finished() const { return steps_done() >= steps(); }
   BoundOptimizer<Backend>& optimizer() { return *optimizer_; }

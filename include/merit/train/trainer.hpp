@@ -34,6 +34,7 @@ class Trainer : private detail::StepWork {
       : model_(&model), examples_(examples), loop_(model.parameters(), options, costs_of(examples)) {}
 
   Index steps() const { return loop_.steps(); }
+  Index steps_per_epoch() const { return loop_.steps_per_epoch(); }
   Index steps_done() const { return loop_.steps_done(); }
   bool finished() const { return loop_.finished(); }
 
