@@ -89,7 +89,7 @@ class Scorer {
  private:
   /// Said once, where there are strings.
   void note_strings() {
-    if (!note_.empty()) std::fprintf(stderr, "%s: %s\n", name, note_.c_str());
+    if (!note_.empty()) std::fprintf(stderr, "%s: %s\n", name, merit::visible(note_).c_str());
     note_.clear();
   }
 
@@ -384,5 +384,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return programs::run(name, [&] { return run(argc, argv); });
+  return programs::run(name, argv, [&] { return run(argc, argv); });
 }

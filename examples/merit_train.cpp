@@ -12,6 +12,7 @@
 #include "command_line/train_options.hpp"
 #include "merit/run/make_model.hpp"
 #include "merit/run/metrics_file.hpp"
+#include "merit/run/output_lock.hpp"
 #include "merit/run/output_place.hpp"
 #include "merit/run/record_set.hpp"
 #include "merit/run/spelled_number.hpp"
@@ -106,6 +107,7 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
   }
   if (job.eval != nullptr) {
     say("held-out data ", job.eval->counts.sentence());
+    if (const std::string seen = result.overlap.sentence(); !seen.empty()) say("overlap       ", seen);
     output.line(merit::text_of(*result.evaluation));
   }
   const merit::ModelCard& card = result.card;
@@ -173,6 +175,7 @@ int run(int argc, char** argv) {
                              ", expected a folder of its own, which a run replaces");
   }
   options.out = out.string();
+  const merit::OutputLock lock(out);  // before anybody looks at what is there
   if (options.metrics.empty()) options.metrics = out.string() + ".metrics.jsonl";
   const bool has_run = merit::has_run(out);
   const bool has_model = !has_run && merit::read_model_card(out).has_value();
@@ -299,5 +302,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return programs::run(name, [&] { return run(argc, argv); });
+  return programs::run(name, argv, [&] { return run(argc, argv); });
 }

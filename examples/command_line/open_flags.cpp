@@ -69,7 +69,8 @@ merit::OpenOptions open_options(const CLI::App& app, const OpenFlags& flags) {
 merit::SavedModel read_usable(const std::filesystem::path& directory, const merit::OpenOptions& options,
                               const char* program) {
   merit::SavedModel saved = merit::read_saved_model(directory, options);
-  for (const std::string& remark : saved.remarks) std::fprintf(stderr, "%s: %s\n", program, remark.c_str());
+  for (const std::string& remark : saved.remarks)
+    std::fprintf(stderr, "%s: %s\n", program, merit::visible(remark).c_str());
   return saved;
 }
 
@@ -86,7 +87,8 @@ std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, int
                             [&](merit::Index done) { progress->update(done, "MB"); });
   merit::LoadedModel loaded = merit::load_saved_model(saved, threads, std::ref(shown));
   if (progress) progress->finish();
-  for (const std::string& remark : loaded.remarks) std::fprintf(stderr, "%s: %s\n", program, remark.c_str());
+  for (const std::string& remark : loaded.remarks)
+    std::fprintf(stderr, "%s: %s\n", program, merit::visible(remark).c_str());
   return std::move(loaded.model);
 }
 

@@ -2,12 +2,16 @@
 // output that ends quietly when its reader goes away.
 #pragma once
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <limits>
@@ -23,6 +27,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/nearest_name.hpp"
 #include "merit/core/version.hpp"
+#include "merit/core/visible.hpp"
 
 namespace programs {
 
@@ -52,10 +57,33 @@ inline std::string one_line(std::string text) {
   return text;
 }
 
+/// The descriptors 0 to 2, where they are closed at the start, lead nowhere: otherwise the next file to be opened
+/// would take their number, and messages would be written into it.
+inline void open_standard_streams() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(number, F_GETFD) != -1 || errno != EBADF) continue;
+    (void)!::open("/dev/null",
+                  number == STDIN_FILENO ? O_RDONLY : O_WRONLY);  // takes the lowest number: this one
+  }
+}
+
+/// Threads that have nothing to do sleep: spinning, as is usual, they take the processor from whatever else runs
+/// and wait for each other many times as long. OpenMP reads its environment when it is loaded, so the program
+/// begins anew, once; what the user has set stays.
+inline void let_threads_sleep(char** argv) {
+  for (const char* set : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"}) {
+    if (std::getenv(set) != nullptr) return;
+  }
+  if (::setenv("OMP_WAIT_POLICY", "passive", 1) == 0) ::execv("/proc/self/exe", argv);  // where there is one
+}
+
 /// Runs `body` and turns what it throws into one line on stderr and an exit code.
-inline int run(const char* name, const std::function<int()>& body) {
+inline int run(const char* name, char** argv, const std::function<int()>& body) {
+  open_standard_streams();
+  let_threads_sleep(argv);
+  std::signal(SIGPIPE, SIG_IGN);  // a write to a closed pipe is an error and not the end of the process
   const auto say = [name](std::string_view what) {
-    std::fprintf(stderr, "%s: %s\n", name, one_line(std::string(what)).c_str());
+    std::fprintf(stderr, "%s: %s\n", name, merit::visible(one_line(std::string(what))).c_str());
   };
   try {
     return body();
@@ -156,10 +184,6 @@ inline void parse(CLI::App& app, int argc, char** argv) {
 /// The standard output. Throws ReaderGone when nobody reads it any more, IoError when it cannot be written.
 class Output {
  public:
-  Output() {
-    std::signal(SIGPIPE, SIG_IGN);
-  }  // a write to a closed pipe is an error and not the end of the process
-
   void line(const std::string& text) {
     check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fputc('\n', stdout) != EOF);
   }

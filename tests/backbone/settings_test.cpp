@@ -35,6 +35,7 @@ TEST_CASE("the Llama settings that cannot be are named") {
   CHECK(llama([](Llama& s) { s.hidden_size = 0; }) == "llama: hidden_size is 0, expected at least 1");
   CHECK(llama([](Llama& s) { s.intermediate_size = 0; }) ==
         "llama: intermediate_size is 0, expected at least 1");
+  CHECK(llama([](Llama& s) { s.max_positions = 0; }) == "llama: max_positions is 0, expected at least 1");
   CHECK(llama([](Llama& s) { s.layers = 0; }) == "llama: layers is 0, expected 1 to 10000");
   CHECK(llama([](Llama& s) { s.heads = 0; }) == "llama: heads is 0, expected at least 1");
   CHECK(llama([](Llama& s) { s.kv_heads = 0; }) == "llama: kv_heads is 0, expected at least 1");
@@ -66,10 +67,6 @@ TEST_CASE("the rotary scalings that cannot be are named") {
   CHECK(llama([](Llama& s) {
           s.rope_scaling = {.kind = Kind::llama3, .low_frequency_factor = 4, .high_frequency_factor = 4};
         }) == "llama: rope_scaling.high_frequency_factor is 4, expected a number above 4");
-  CHECK(llama([](Llama& s) {
-          s.max_positions = 0;
-          s.rope_scaling.kind = Kind::dynamic;
-        }) == "llama: max_positions is 0, expected at least 1 for dynamic rope_scaling");
   for (const Kind kind : {Kind::none, Kind::linear, Kind::dynamic, Kind::yarn, Kind::llama3}) {
     CHECK(llama([&](Llama& s) { s.rope_scaling.kind = kind; }) == "accepted");
   }

@@ -33,6 +33,12 @@
 #define LLVMFuzzerTestOneInput records_fuzz
 #include "records_fuzz.cpp"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput model_fuzz
+#include "model_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput card_fuzz
+#include "card_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
 
 namespace {
 
@@ -87,7 +93,8 @@ int main(int count, char** arguments) {
   const std::map<std::string, int (*)(const std::uint8_t*, std::size_t)> targets = {
       {"gguf", gguf_fuzz},           {"safetensors", safetensors_fuzz},
       {"tokenizer", tokenizer_fuzz}, {"vocabulary", vocabulary_fuzz},
-      {"template", template_fuzz},   {"records", records_fuzz}};
+      {"template", template_fuzz},   {"records", records_fuzz},
+      {"model", model_fuzz},         {"card", card_fuzz}};
   const auto target = count < 4 ? targets.end() : targets.find(arguments[1]);
   if (target == targets.end()) {
     std::fprintf(stderr, "usage: %s TARGET SECONDS FILE_OR_FOLDER...\n", arguments[0]);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "merit/backbone/llama.hpp"
@@ -37,6 +38,10 @@ std::vector<Sequence> completions() {
           {.tokens = {1, 2, 3, 8}, .completion_begin = 3, .step_ends = {3}},
           {.tokens = {1, 2, 3, 4, 5, 6}, .completion_begin = 3, .step_ends = {4, 5}}};
 }
+
+// Completions are looked at where they are: what ends with the call does not compile.
+static_assert(std::is_constructible_v<PromptCompletions, const std::vector<Sequence>&>);
+static_assert(!std::is_constructible_v<PromptCompletions, std::vector<Sequence>>);
 
 TEST_CASE("completions are ordered by descending score, equal ones by position") {
   CHECK(order_by_score(std::vector<double>{1, 3, 2, 3, 1}) == std::vector<Index>{1, 3, 2, 0, 4});

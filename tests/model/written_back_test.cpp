@@ -115,7 +115,7 @@ TEST_CASE("every value of every field of a Llama reads back") {
        {"norm_epsilon 1/3", [](Llama& l) { l.norm_epsilon = 1.0 / 3; }},
        {"rope_base 1.5", [](Llama& l) { l.rope_base = 1.5; }},
        {"rope_base 5e6", [](Llama& l) { l.rope_base = 5e6; }},
-       {"max_positions 0", [](Llama& l) { l.max_positions = 0; }},
+       {"max_positions 1", [](Llama& l) { l.max_positions = 1; }},
        {"max_positions 2^40", [](Llama& l) { l.max_positions = Index{1} << 40; }},
        {"qkv_bias", [](Llama& l) { l.qkv_bias = true; }},
        {"head_norm", [](Llama& l) { l.head_norm = true; }},
@@ -293,11 +293,11 @@ TEST_CASE("every value of every field of the card reads back") {
       {"aggregation", [](ModelCard& c) { c.aggregation = "minimum"; }},
       {"calibration", [](ModelCard& c) { c.calibration = "platt"; }},
       {"calibration_scale", [](ModelCard& c) { c.calibration_scale = 1.0 / 3; }},
-      {"calibration_scale 0", [](ModelCard& c) { c.calibration_scale = 0; }},
+      {"calibration_scale, least", [](ModelCard& c) { c.calibration_scale = 1e-100; }},
       {"calibration_offset", [](ModelCard& c) { c.calibration_offset = -1e-300; }},
       {"reward_mean 0", [](ModelCard& c) { c.reward_mean = 0; }},
-      {"reward_mean", [](ModelCard& c) { c.reward_mean = -1e308; }},
-      {"reward_deviation", [](ModelCard& c) { c.reward_deviation = 5e-324; }},
+      {"reward_mean", [](ModelCard& c) { c.reward_mean = -1e100; }},
+      {"reward_deviation", [](ModelCard& c) { c.reward_deviation = 1e100; }},
       {"other", [](ModelCard& c) {
          c.other = {{"from_the_future", {1, nullptr, "a"}}};
        }}};
@@ -325,9 +325,16 @@ TEST_CASE("every value of every field of the card reads back") {
 TEST_CASE("a card that could not be read back is refused, and nothing is written") {
   const std::vector<Value<ModelCard>> values{
       {"calibration_scale", [](ModelCard& c) { c.calibration_scale = infinity; }},
+      {"calibration_scale 0", [](ModelCard& c) { c.calibration_scale = 0; }},
+      {"calibration_scale -1", [](ModelCard& c) { c.calibration_scale = -1; }},
+      {"calibration_scale 1e308", [](ModelCard& c) { c.calibration_scale = 1e308; }},
       {"calibration_offset", [](ModelCard& c) { c.calibration_offset = not_a_number; }},
       {"reward_mean", [](ModelCard& c) { c.reward_mean = not_a_number; }},
+      {"reward_mean -1e308", [](ModelCard& c) { c.reward_mean = -1e308; }},
       {"reward_deviation", [](ModelCard& c) { c.reward_deviation = infinity; }},
+      {"reward_deviation 0", [](ModelCard& c) { c.reward_deviation = 0; }},
+      {"reward_deviation -1", [](ModelCard& c) { c.reward_deviation = -1; }},
+      {"reward_deviation 5e-324", [](ModelCard& c) { c.reward_deviation = 5e-324; }},
       {"other", [](ModelCard& c) {
          c.other = {{"kind", "steps"}};
        }}};

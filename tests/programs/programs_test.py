@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import hostile
 import kinds
 import trust
 from helpers import BIN, ENVIRONMENT, SMALL, check, content, fails, program, succeeds, whole, write_pairs
@@ -429,7 +430,7 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        everything = {name: test for part in (globals(), vars(kinds), vars(trust)) for name, test in part.items()
+        everything = {name: test for part in (globals(), vars(kinds), vars(trust), vars(hostile)) for name, test in part.items()
                       if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None
         of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS

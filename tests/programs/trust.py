@@ -107,7 +107,7 @@ def test_a_folder_with_more_than_a_model_is_not_replaced():
     with open("noted/notes.txt", "w", encoding="utf-8") as file:
         file.write("what I found out\n")
 
-    arguments = ["merit_train", "--train", "train.jsonl", "--out", "noted", *SMALL]
+    arguments = ["merit_train", "--train", "train.jsonl", "--out", "noted", *SMALL, "--epochs", "4"]
 
     def refusals():
         fails(1, ["noted", "notes.txt", "lost"], *arguments, "--overwrite")
@@ -154,7 +154,7 @@ def test_files_that_come_during_a_run_are_moved():
 
 def test_a_best_model_of_another_hand_stays():
     watched = ["--eval", "eval.jsonl", "--evaluate-every", "5"]
-    patient = ["merit_train", "--train", "train.jsonl", *SMALL, *watched, "--patience", "2", "--out"]
+    patient = ["merit_train", "--train", "train.jsonl", *SMALL, "--epochs", "4", *watched, "--patience", "2", "--out"]
     long_run = ["merit_train", "--train", "train.jsonl", *SMALL, "--epochs", "200", *watched, "--out", "watched"]
     for name in ("ended", "never", "watched"):
         shutil.copytree("model", name + ".best")

@@ -5,6 +5,8 @@
 
 #include <filesystem>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "io/temporary.hpp"
@@ -14,6 +16,7 @@
 #include "merit/io/file.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/reward_model.hpp"
+#include "merit/run/record_scorer.hpp"
 #include "merit/run/training_choice.hpp"
 #include "merit/run/typed_model.hpp"
 #include "merit/train/checkpoint.hpp"
@@ -45,6 +48,19 @@ merit::RecordSet pairs() {
                                 "{\"prompt\": \"p\", \"chosen\": \"ab\", \"rejected\": \"c\"}\n"
                                 "{\"prompt\": \"q\", \"chosen\": \"d\", \"rejected\": \"ee\"}\n");
 }
+
+// What a run or a scorer looks at is someone else's: what ends with the call does not compile.
+template <class Argument>
+concept trains_on = requires(merit::AnyModel& model, Argument&& examples) {
+  model.train(std::forward<Argument>(examples), merit::TrainOptions{});
+};
+static_assert(trains_on<const merit::Examples&> && !trains_on<merit::Examples>);
+template <class Saved, class Reads>
+constexpr bool scores_with =
+    std::is_constructible_v<merit::RecordScorer, merit::AnyModel&, Saved, Reads, Index>;
+static_assert(scores_with<const merit::SavedModel&, const merit::Reading&>);
+static_assert(!scores_with<merit::SavedModel, const merit::Reading&>);
+static_assert(!scores_with<const merit::SavedModel&, merit::Reading>);
 
 TEST_CASE("a model of any backbone scores, trains and saves as one of that backbone alone") {
   Plain plain({.backbone = backbone, .head = {.init_deviation = 0.5}, .seed = 3});

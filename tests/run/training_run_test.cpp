@@ -121,6 +121,29 @@ TEST_CASE("a run leaves a model with its card, figures, and metrics of each even
   CHECK(listener.remarks.empty());
 }
 
+TEST_CASE("held-out records that were trained on are counted beside the figures") {
+  const auto overlap = [](const std::string& train, const std::string& held_out) {
+    return merit::overlap_of(merit_test::read_lines(merit::RecordKind::preference, train).examples,
+                             merit_test::read_lines(merit::RecordKind::preference, held_out).examples);
+  };
+  const std::string a = "{\"prompt\": \"a \", \"chosen\": \"x\", \"rejected\": \"y\"}\n";
+  const std::string b = "{\"prompt\": \"a \", \"chosen\": \"z\", \"rejected\": \"y\"}\n";
+  const std::string c = "{\"prompt\": \"c \", \"chosen\": \"x\", \"rejected\": \"y\"}\n";
+  const merit::Overlap found = overlap(a + a, a + b + c);
+  CHECK(found.records == 3);
+  CHECK(found.prompts == 2);
+  CHECK(found.same == 1);
+  CHECK(found.sentence() ==
+        "2 of 3 held-out records have a prompt that was trained on, 1 of them is a record that was, too: the "
+        "figures say less of what is new");
+  CHECK(overlap(c, a + b).sentence().empty());
+  Place place;  // whose held-out records are some of those trained on
+  Listener listener;
+  const RunResult result = place.run(RunStart::fresh, listener);
+  CHECK(result.overlap.same == 3);
+  CHECK(result.json.at("overlap").at("prompts") == 3);
+}
+
 TEST_CASE("a run that was stopped and goes on makes the same bytes, and each step's metrics once") {
   Place whole, cut;
   Listener quiet;
@@ -238,6 +261,63 @@ TEST_CASE("a run that has ended is evaluated and not trained") {
   CHECK(result.evaluation->pairs->accuracy.value == 1);
   CHECK(place.weights() == weights);
   CHECK(place.events().back().at("event") == "end");
+}
+
+TEST_CASE("a run that has ended is not taken for one of other options or data") {
+  const auto again = [](Place& place) {
+    Listener listener;
+    try {
+      place.run(RunStart::finished, listener);
+    } catch (const merit::ConfigError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  Place place;
+  Listener first;
+  place.run(RunStart::fresh, first);
+  const std::string weights = place.weights();
+  const std::string metrics = merit::read_file(place.metrics);
+
+  place.options.training.micro_batch_tokens = 17;  // moves no gradient
+  CHECK(again(place).empty());
+  place.options.training.epochs = 3;
+  CHECK(again(place) ==
+        (place.out / "merit.json").string() +
+            ": the run has ended, and it was another: run.epochs is 2, expected 3. To train on "
+            "from its weights, give --from " +
+            place.out.string() + " and another --out");
+  place.options.training.epochs = 2;
+  place.options.training.seed = 1;
+  place.options.training.schedule.peak = 0.2;
+  CHECK(contains(again(place), "run.learning_rate is 0.1, expected 0.2; run.seed is 0, expected 1."));
+  place.options.training.seed = 0;
+  place.options.training.schedule.peak = 0.1;
+  place.options.training.optimizer = merit::Sgd{};
+  CHECK(contains(again(place), "run.optimizer is \"adamw\", expected \"sgd\""));
+  place.options.training.optimizer = merit::AdamW{};
+  place.train = pairs(8, "a", "c");
+  CHECK(contains(again(place), "run.fingerprint is "));
+  place.train = pairs(9, "a", "b");
+  CHECK(contains(again(place), "run.examples is 8, expected 9"));
+  CHECK(place.weights() == weights);
+  CHECK(merit::read_file(place.metrics) == metrics);
+}
+
+TEST_CASE("what a kill after the last save leaves is cleared when the run is asked for again") {
+  Place place;
+  Listener first, again;
+  place.run(RunStart::fresh, first);
+  const fs::path best = merit::best_directory(place.out);
+  fs::copy(place.out, best, fs::copy_options::recursive);
+  merit::Json card = merit::read_json(best / "merit.json");
+  card["best_so_far"] = 3;
+  merit::write_json(best / "merit.json", card);
+  place.run(RunStart::finished, again);
+  CHECK_FALSE(fs::exists(best));
+  fs::create_directory(best);  // of others
+  place.run(RunStart::finished, again);
+  CHECK(fs::exists(best));
 }
 
 TEST_CASE("files of others are moved and not lost") {

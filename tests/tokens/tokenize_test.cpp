@@ -159,53 +159,6 @@ TEST_CASE(
   CHECK(cut(1) == "equal");  // both are the end of sequence
 }
 
-TEST_CASE("cut_left cuts each by itself, so that what a completion loses depends on no other") {
-  const auto cut = [](Index limit) {
-    return show(text_record("123", "abc", "d"), {.max_tokens = limit, .truncation = Truncation::cut_left});
-  };
-  CHECK(cut(6) == "23|abc$ / 123|d$");
-  CHECK(cut(5) == "3|abc$ / 123|d$");
-  CHECK(cut(3) == "|bc$ / 3|d$");
-  CHECK(cut(1) == "equal");
-  DataCounts counts;
-  merit::tokenize(text_record("123", "abc", "d"), bytes,
-                  {.max_tokens = 5, .truncation = Truncation::cut_left}, counts);
-  CHECK(counts.sharing_lost == 1);
-  CHECK(counts.sentence() ==
-        "Of 1 record, 1 was kept, 1 of them cut on the left, 1 of them cut each completion by itself, so "
-        "that they share no prompt; the longest sequence had 7 tokens.");
-}
-
-TEST_CASE("a cut is noted on the sequences that lost tokens alone") {
-  DataCounts counts;
-  const auto example = merit::tokenize(text_record("123", "abc", "d"), bytes,
-                                       {.max_tokens = 5, .truncation = Truncation::cut_right}, counts)
-                           .value();
-  CHECK(example.chosen.cut);
-  CHECK_FALSE(example.rejected.cut);
-  const auto bare = merit::tokenize(text_record("123", "abc", "d"), bytes, {.without_prompt = true}, counts);
-  CHECK_FALSE(bare.value().chosen.cut);
-}
-
-TEST_CASE("sides that are equal, or that a cut made equal, are kept as ties where they are judged") {
-  const auto kept = [](const PreferenceRecord& record, TokenizeOptions options) {
-    DataCounts counts;
-    options.to_judge = true;
-    const auto example = merit::tokenize(record, bytes, options, counts);
-    CHECK(counts.dropped_equal == 0);
-    if (!example) return std::string(merit::reason_since({}, counts));
-    CHECK(counts.kept_equal == (example->chosen.tokens == example->rejected.tokens ? 1 : 0));
-    return show(example->chosen) + " / " + show(example->rejected);
-  };
-  CHECK(kept(text_record("1", "a", "a"), {}) == "1|a$ / 1|a$");
-  CHECK(kept(text_record("123", "abx", "aby"), {.max_tokens = 5, .truncation = Truncation::cut_right}) ==
-        "123|ab / 123|ab");
-  // Of the completions nothing is left: the last token is read in their place.
-  CHECK(kept(text_record("123", "a", "b"), {.max_tokens = 2, .truncation = Truncation::cut_right}) ==
-        "1|2 / 1|2");
-  CHECK(kept(text_record("1", "", ""), {.append_eos = false}) == "no tokens in a completion");
-}
-
 TEST_CASE("cut_right takes the end of each that is too long") {
   const auto cut = [](Index limit) {
     return show(text_record("123", "abc", "d"), {.max_tokens = limit, .truncation = Truncation::cut_right});

@@ -150,6 +150,12 @@ TEST_CASE("a run goes on with the same options and data only, and the error name
   CHECK(contains(text, "learning_rate is 0.01, expected 0.5"));
   CHECK_FALSE(contains(text, "seed"));
 
+  // How many tokens are computed at once moves no gradient.
+  merit::TrainOptions smaller = options();
+  smaller.micro_batch_tokens = 7;
+  merit::Trainer cut(model, examples, smaller);
+  CHECK(merit::resume_run(directory / "run", model, cut) == 1);
+
   auto other_data = examples;
   other_data[7].rejected.tokens.back() ^= 1;
   CHECK(contains(refusal(model, other_data, options()), "fingerprint"));
@@ -202,6 +208,31 @@ TEST_CASE("a damaged run is refused and the model stays as it was") {
     std::filesystem::resize_file(run / "optimizer.safetensors",
                                  std::filesystem::file_size(run / "optimizer.safetensors") - 8);
     refuse(static_cast<merit::DataError*>(nullptr), "optimizer.safetensors");
+  }
+  SUBCASE("the optimizer keeps a mean of squares below 0, or of another shape") {
+    const auto file = run / "optimizer.safetensors";
+    std::vector<merit::TensorSource> tensors;
+    std::vector<std::vector<double>> values;
+    const merit::SafetensorsFile whole(file);
+    for (const merit::TensorInfo& tensor : whole.tensors()) {
+      const std::string& name = tensor.name;
+      auto& own = values.emplace_back(tensor.elements);
+      whole.read(name, merit::VectorView<double>(own.data(), own.size()));
+      if (name == "second_moment.score.weight") own[1] = -1e-30;
+    }
+    for (Index i = 0; i < values.size(); ++i) {
+      const merit::TensorInfo& info = whole.tensors()[i];
+      tensors.push_back({info.name, info.shape, std::as_const(values[i]).data()});
+    }
+    merit::write_safetensors(file, tensors);
+    refuse(
+        static_cast<merit::DataError*>(nullptr),
+        "tensor \"second_moment.score.weight\" holds -1e-30, a mean of squares, expected numbers of at least 0");
+    for (merit::TensorSource& tensor : tensors) {
+      if (tensor.name == "second_moment.score.weight") std::swap(tensor.shape[0], tensor.shape[1]);
+    }
+    merit::write_safetensors(file, tensors);
+    refuse(static_cast<merit::DataError*>(nullptr), "tensor \"second_moment.score.weight\" has shape ");
   }
   SUBCASE("the weights are missing") {
     std::filesystem::remove(run / "model.safetensors");

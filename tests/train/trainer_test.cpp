@@ -1,7 +1,10 @@
 // The trainer: what a step means, and how a run ends.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <limits>
+#include <type_traits>
+#include <vector>
 
 #include "../io/temporary.hpp"
 #include "fixtures.hpp"
@@ -53,6 +56,34 @@ TEST_CASE("a step does not depend on how it is cut into micro-batches") {
   cut.micro_batch_tokens = 50;
   CHECK(training::largest_difference(a, trained(examples, cut, 2)) < 1e-12);
 }
+
+TEST_CASE("numbers of steps that would wrap round are refused, and no run ends untrained") {
+  const auto examples = training::sorted_pairs(9);
+  Double model({.backbone = training::small_llama()});
+  merit::TrainOptions huge = options();
+  huge.batch_size = ~Index{0};  // all of them in one step
+  merit::Trainer whole(model, examples, huge);
+  CHECK(whole.steps() == 1);
+  CHECK_FALSE(whole.finished());
+  CHECK(whole.step().records == 9);
+  huge.epochs = ~Index{0};
+  CHECK(merit::Trainer(model, examples, huge).steps() == ~Index{0});
+  huge.batch_size = 8;
+  CHECK(contains(
+      error_of<merit::ConfigError>([&] { merit::Trainer(model, examples, huge); }),
+      "training: steps of an epoch and epochs: 2 times 18446744073709551615 is more than a machine"));
+}
+
+// A trainer looks at examples that someone else owns: what would be gone after the call does not compile.
+using Trainer = merit::Trainer<Double, merit::PreferenceExample>;
+using Owned = std::vector<merit::PreferenceExample>;
+using Options = const merit::TrainOptions&;
+static_assert(std::is_constructible_v<Trainer, Double&, Owned&, Options>);
+static_assert(std::is_constructible_v<Trainer, Double&, const Owned&, Options>);
+static_assert(std::is_constructible_v<Trainer, Double&, Examples, Options>);
+static_assert(!std::is_constructible_v<Trainer, Double&, Owned, Options>);
+static_assert(!std::is_constructible_v<Trainer, Double&, const Owned, Options>);
+static_assert(!std::is_constructible_v<Trainer, Double&, std::array<merit::PreferenceExample, 2>, Options>);
 
 TEST_CASE("sharing the prompt saves tokens and changes no gradient") {
   const auto examples = training::sorted_pairs(8);

@@ -68,7 +68,7 @@ struct Llama {
     visit(Field{"norm_epsilon", &Llama::norm_epsilon, above(0), "of RMSNorm"});
     visit(Field{"rope_base", &Llama::rope_base, above(1), "of rotary positions"});
     visit(Field{"rope_scaling", &Llama::rope_scaling, {}, "of rotary positions"});
-    visit(Field{"max_positions", &Llama::max_positions, any_value(), "tokens a sequence is meant to have"});
+    visit(Field{"max_positions", &Llama::max_positions, at_least(1), "tokens a sequence is meant to have"});
     visit(Field{"qkv_bias", &Llama::qkv_bias, {}, "biases on queries, keys and values, as Qwen2"});
     visit(Field{"head_norm", &Llama::head_norm, {}, "a norm on each head's queries and keys, as Qwen3"});
     visit(Field{"tied_embedding", &Llama::tied_embedding, {}, "the unembedding is the embedding"});
@@ -124,9 +124,6 @@ struct Llama {
     if (const std::string_view field = unused_field(scaling); !field.empty()) {
       throw ConfigError(concat("llama: rope_scaling.", field, " is not as by default, expected it so: ",
                                "the kind ", name_of(scaling.kind), " does not use it"));
-    }
-    if (scaling.kind == Kind::dynamic && max_positions == 0) {
-      throw ConfigError("llama: max_positions is 0, expected at least 1 for dynamic rope_scaling");
     }
     if (scaling.kind == Kind::llama3 || scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
       above("rope_scaling.original_positions", scaling.original_positions, 1);

@@ -260,7 +260,7 @@ inline std::vector<BenchmarkRow> parse_benchmark_rows(std::string_view text, con
 
 /// The rows of the file at `path`, as parse_benchmark_rows. Throws IoError when it cannot be read.
 inline std::vector<BenchmarkRow> read_benchmark_rows(const std::filesystem::path& path) {
-  return parse_benchmark_rows(read_file(path), path.string());
+  return parse_benchmark_rows(read_file_or_pipe(path), path.string());
 }
 
 // ---- What the layouts are turned into, beside PreferenceRecord

@@ -38,7 +38,7 @@ struct SubsetsReport {
 /// Mean credits by subset; a credit is 1 for right, 0 for wrong, or a share. Throws DataError when there are
 /// none, UsageError when there are not as many names.
 inline SubsetsReport report_subsets(std::span<const std::string> names, std::span<const double> credits) {
-  if (credits.empty()) throw DataError("report_subsets: there is nothing to average");
+  if (credits.empty()) throw DataError("there is no score to average");
   if (names.size() != credits.size()) {
     throw UsageError(concat("report_subsets: found ", names.size(), " names, expected ", credits.size()));
   }
@@ -211,7 +211,7 @@ struct TiesReport {
 /// prompt lacks correct or incorrect answers, a reference has not one correct answer, or a tied prompt less
 /// than two.
 inline TiesReport report_ties(std::span<const TiesProblem> problems) {
-  if (problems.empty()) throw DataError("report_ties: there are no problems");
+  if (problems.empty()) throw DataError("there are no problems of Ties");
   const auto n = static_cast<double>(problems.size());
   const auto gap = [](const TiesScores& scores) {
     detail::require_scores("report_ties", scores.correct);
@@ -225,8 +225,7 @@ inline TiesReport report_ties(std::span<const TiesProblem> problems) {
     const double gap_reference = gap(problem.reference);
     const double gap_tied = gap(problem.tied);
     if (problem.reference.correct.size() != 1 || problem.tied.correct.size() < 2) {
-      throw DataError(concat("report_ties: found ", problem.reference.correct.size(), " and ",
-                             problem.tied.correct.size(),
+      throw DataError(concat("found ", problem.reference.correct.size(), " and ", problem.tied.correct.size(),
                              " correct answers, expected 1 for the reference and at least 2 for ties"));
     }
     const auto [low, high] = std::minmax_element(problem.tied.correct.begin(), problem.tied.correct.end());
@@ -297,7 +296,7 @@ struct StyleReport {
 
 /// RM-Bench's matrix of styles. Throws DataError when there are no prompts or a score is not finite.
 inline StyleReport report_styles(std::span<const StyleScores> prompts) {
-  if (prompts.empty()) throw DataError("report_styles: there are no prompts");
+  if (prompts.empty()) throw DataError("there are no prompts to compare styles of");
   StyleReport report;
   report.prompts = prompts.size();
   for (const StyleScores& prompt : prompts) {
@@ -398,7 +397,7 @@ struct FirstErrorSubset {
 
 /// F1 by subset, and their mean. Throws as report_first_errors does.
 inline ProcessBenchReport report_process_bench(std::span<const FirstErrorSubset> subsets) {
-  if (subsets.empty()) throw DataError("report_process_bench: there are no subsets");
+  if (subsets.empty()) throw DataError("there are no subsets of ProcessBench");
   ProcessBenchReport report;
   for (const FirstErrorSubset& subset : subsets) {
     report.subsets.push_back(report_first_errors(subset.predicted, subset.actual));
@@ -425,7 +424,7 @@ struct PrmBenchReport {
 /// alone. Solutions without errors that PRMBench adds as controls (`correct`) are not to be given. An F1 of
 /// nothing is 0 here, where the published code writes −1.
 inline PrmBenchReport report_prm_bench(std::span<const StepClass> classes) {
-  if (classes.empty()) throw DataError("report_prm_bench: there are no classes");
+  if (classes.empty()) throw DataError("there are no classes of PRMBench");
   const auto both = [](const BinaryCounts& steps) { return (steps.f1() + steps.flipped().f1()) / 2; };
   PrmBenchReport report;
   BinaryCounts all;

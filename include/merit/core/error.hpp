@@ -4,16 +4,19 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "merit/core/version.hpp"
+#include "merit/core/visible.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// The base of every exception merit throws on purpose.
+/// The base of every exception merit throws on purpose. Its sentence is one line of visible() text, whatever
+/// bytes of others it quotes.
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Error(std::string_view sentence) : std::runtime_error(visible(sentence)) {}
 };
 
 /// A number or name in a configuration that cannot be used: a width that heads do not divide, a negative

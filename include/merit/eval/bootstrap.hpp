@@ -56,8 +56,7 @@ Estimate bootstrap_groups(Index groups, const Statistic& statistic, std::uint64_
   const auto value_of = [&] { return statistic(std::span<const double>(weights)); };
   Estimate result;
   result.value = value_of();
-  if (!std::isfinite(result.value))
-    throw DataError("bootstrap_groups: the statistic of all groups is not a finite number");
+  if (!std::isfinite(result.value)) throw DataError("a figure over all groups is not a finite number");
   Rng rng(seed, 0xB007);
   std::vector<double> values;
   for (Index r = 0; r < resamples; ++r) {

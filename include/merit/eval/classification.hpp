@@ -81,7 +81,7 @@ inline double area_under_curve(std::span<const double> scores, std::span<const s
   const auto positives = scores.size() - static_cast<Index>(std::count(positive.begin(), positive.end(), 0));
   const Index negatives = scores.size() - positives;
   if (positives == 0 || negatives == 0) {
-    throw DataError(concat("area_under_curve: found ", positives, " positives and ", negatives,
+    throw DataError(concat("found ", positives, " positives and ", negatives,
                            " negatives, expected at least one of each"));
   }
   const std::vector<Index> one_group(scores.size(), 0);

@@ -5,9 +5,11 @@
 #include <limits>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/pair_order.hpp"
 #include "merit/core/view.hpp"
 #include "merit/infer/aggregate.hpp"
 #include "merit/infer/vote.hpp"
@@ -77,18 +79,13 @@ inline double require_correlation(std::string_view who, double found) {
 
 /// Kendall's τ-b, NaN when all pairs of a side are ties.
 inline double kendall_or_nan(std::span<const double> a, std::span<const double> b) {
-  double agree = 0;
-  double untied_a = 0;
-  double untied_b = 0;
-  for (Index i = 0; i < a.size(); ++i) {
-    for (Index j = i + 1; j < a.size(); ++j) {
-      const double up_a = a[i] < a[j] ? 1 : a[i] > a[j] ? -1 : 0;
-      const double up_b = b[i] < b[j] ? 1 : b[i] > b[j] ? -1 : 0;
-      agree += up_a * up_b;
-      untied_a += up_a * up_a;
-      untied_b += up_b * up_b;
-    }
-  }
+  std::vector<std::pair<double, double>> items;
+  items.reserve(a.size());
+  for (Index i = 0; i < a.size(); ++i) items.emplace_back(a[i], b[i]);
+  const PairOrder order = pair_order(std::move(items));
+  const double agree = static_cast<double>(order.agree) - static_cast<double>(order.disagree);
+  const auto untied_a = static_cast<double>(order.agree + order.disagree + order.tied_second);
+  const auto untied_b = static_cast<double>(order.agree + order.disagree + order.tied_first);
   if (untied_a == 0 || untied_b == 0) return std::numeric_limits<double>::quiet_NaN();
   return agree / (std::sqrt(untied_a) * std::sqrt(untied_b));
 }
@@ -115,7 +112,7 @@ inline double spearman_correlation(std::span<const double> a, std::span<const do
 }
 
 /// Kendall's τ-b: pairs in the same order less pairs in the other, over the geometric mean of the pairs that
-/// are no ties on either side. Looks at every pair.
+/// are no ties on either side.
 inline double kendall_correlation(std::span<const double> a, std::span<const double> b) {
   detail::require_both("kendall_correlation", a, b);
   return detail::require_correlation("kendall_correlation", detail::kendall_or_nan(a, b));

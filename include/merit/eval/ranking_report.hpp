@@ -6,9 +6,11 @@
 #include <cmath>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/pair_order.hpp"
 #include "merit/core/view.hpp"
 #include "merit/eval/bootstrap.hpp"
 #include "merit/eval/correlation.hpp"
@@ -62,20 +64,15 @@ struct PairCredits {
 };
 
 inline PairCredits pair_credits(std::span<const double> scores, std::span<const Index> ranks) {
+  std::vector<std::pair<double, double>> items;
+  items.reserve(ranks.size());
+  for (Index i = 0; i < ranks.size(); ++i) items.emplace_back(scores[i], -static_cast<double>(ranks[i]));
+  const PairOrder order = pair_order(std::move(items));
   PairCredits result;
-  for (Index i = 0; i < ranks.size(); ++i) {
-    for (Index j = i + 1; j < ranks.size(); ++j) {
-      if (ranks[i] == ranks[j]) {
-        ++result.rank_ties;
-        continue;
-      }
-      const double better = ranks[i] < ranks[j] ? scores[i] : scores[j];
-      const double worse = ranks[i] < ranks[j] ? scores[j] : scores[i];
-      result.pairs += 1;
-      result.credit += better > worse ? 1.0 : better < worse ? 0.0 : 0.5;
-      result.score_ties += better == worse ? 1 : 0;
-    }
-  }
+  result.rank_ties = order.tied_second + order.tied_both;
+  result.score_ties = order.tied_first;
+  result.pairs = static_cast<double>(order.agree + order.disagree + order.tied_first);
+  result.credit = static_cast<double>(order.agree) + 0.5 * static_cast<double>(order.tied_first);
   return result;
 }
 

@@ -10,6 +10,7 @@
 
 #include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/temporary.hpp"
 #include "merit/infer/probabilities.hpp"
 #include "merit/infer/vote.hpp"
 
@@ -20,6 +21,11 @@ inline namespace MERIT_ABI {
 /// sequences stay where they are.
 struct PromptCompletions {
   std::span<const Sequence> completions;
+
+  PromptCompletions() = default;
+  PromptCompletions(std::span<const Sequence> sequences) : completions(sequences) {}
+  template <ends_with_the_call Sequences>
+  PromptCompletions(Sequences&& sequences) = delete;
 };
 
 template <class F>

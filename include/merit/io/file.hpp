@@ -28,9 +28,11 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/core/visible.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -190,25 +192,83 @@ class InputFile {
   Index size_ = 0;
 };
 
-/// The whole content of a file or pipe. Throws IoError with the path and the system's reason.
-inline std::string read_file(const std::filesystem::path& path) {
-  const detail::FileDescriptor file = detail::open_file(path, O_RDONLY);
-  if (!file.is_open()) detail::throw_io("open", path, errno);
+/// Whether a name is there, a broken link among them. Throws IoError where the system does not let us look: what
+/// cannot be examined is not missing.
+inline bool file_exists(const std::filesystem::path& path) {
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) detail::throw_io("examine", path, errno);
+  if (::lstat(path.c_str(), &status) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  detail::throw_io("examine", path, errno);
+}
+
+/// What a folder holds, for "found …": the first names and how many more there are.
+inline std::string folder_content(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    names.push_back(entry->path().filename().string() + (entry->is_directory(ignored) ? "/" : ""));
+  }
+  if (error) return "it cannot be listed";
+  if (names.empty()) return "it is empty";
+  std::sort(names.begin(), names.end());
+  constexpr Index shown = 8;
+  std::string text = "it holds ";
+  for (Index i = 0; i < std::min(shown, names.size()); ++i) text += (i == 0 ? "" : ", ") + visible(names[i]);
+  if (names.size() > shown) text += concat(" and ", names.size() - shown, " more");
+  return text;
+}
+
+namespace detail {
+
+/// All that an open file gives, at most `largest` bytes.
+inline std::string read_all(const FileDescriptor& file, const std::filesystem::path& path, Index size,
+                            Index largest) {
   // One byte more than the size, so that the end of a regular file is seen without growing the buffer.
-  std::string text(S_ISREG(status.st_mode) ? static_cast<Index>(status.st_size) + 1 : 65536, '\0');
+  std::string text(std::min(size, largest) + 1, '\0');
   Index done = 0;
   while (true) {
+    if (done > largest) {
+      throw IoError(concat(path.string(), ": holds more than ", largest, " bytes, expected a smaller file"));
+    }
     if (done == text.size()) text.resize(2 * text.size());
     const ssize_t got = ::read(file.get(), text.data() + done, text.size() - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) detail::throw_io("read", path, errno);
+    if (got < 0) throw_io("read", path, errno);
     if (got == 0) break;
     done += static_cast<Index>(got);
   }
   text.resize(done);
   return text;
+}
+
+}  // namespace detail
+
+/// What a file may hold that is read whole: more than any configuration, card or vocabulary.
+inline constexpr Index largest_whole_file = Index{1} << 30;
+
+/// The whole content of a regular file. Throws IoError with the path and the system's reason, for a pipe or a
+/// device, which might never end, and for a file of more than `largest` bytes.
+inline std::string read_file(const std::filesystem::path& path, Index largest = largest_whole_file) {
+  // A pipe without a writer is opened without waiting for one.
+  const detail::FileDescriptor file = detail::open_file(path, O_RDONLY | O_NONBLOCK);
+  if (!file.is_open()) detail::throw_io("open", path, errno);
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) detail::throw_io("examine", path, errno);
+  if (!S_ISREG(status.st_mode)) throw IoError(concat(path.string(), ": not a regular file"));
+  return detail::read_all(file, path, static_cast<Index>(status.st_size), largest);
+}
+
+/// The same of data, which may also come from a pipe and be of any size.
+inline std::string read_file_or_pipe(const std::filesystem::path& path) {
+  const detail::FileDescriptor file = detail::open_file(path, O_RDONLY);
+  if (!file.is_open()) detail::throw_io("open", path, errno);
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) detail::throw_io("examine", path, errno);
+  constexpr Index block = 65536;
+  return detail::read_all(file, path, S_ISREG(status.st_mode) ? static_cast<Index>(status.st_size) : block,
+                          ~Index{0} / 4);
 }
 
 /// A file that appears under its name only when it is whole. Write, then commit(); without commit() the old

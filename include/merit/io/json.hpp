@@ -23,6 +23,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/utf8.hpp"
 
@@ -39,22 +40,12 @@ inline constexpr Index json_depth_limit = 128;
 
 namespace detail {
 
-/// `text` in quotes for an error message: control characters as \xNN, at most 100 bytes.
+/// `text` in quotes for an error message: visible(), at most 100 of its bytes.
 inline std::string quote(std::string_view text) {
   constexpr Index limit = 100;
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string result = "\"";
   Index used = std::min(text.size(), limit);
   while (used < text.size() && used > 0 && (static_cast<unsigned char>(text[used]) & 0xC0u) == 0x80u) --used;
-  for (const char c : text.substr(0, used)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7F) {
-      result += c;
-    } else {
-      result += {'\\', 'x', digits[byte >> 4], digits[byte & 15u]};
-    }
-  }
-  return result += used < text.size() ? "...\"" : "\"";
+  return concat('"', visible(text.substr(0, used)), used < text.size() ? "...\"" : "\"");
 }
 
 /// A value in a few words, for "found …".

@@ -261,17 +261,17 @@ class SafetensorsDirectory {
     namespace fs = std::filesystem;
     const fs::path single = directory / concat(stem, ".safetensors");
     const fs::path index = directory / concat(stem, ".safetensors.index.json");
-    std::error_code ignored;
-    if (fs::exists(single, ignored)) {
+    if (file_exists(single)) {
       files_.emplace_back(single);
       for (const TensorInfo& tensor : files_[0].tensors()) shard_of_.emplace(tensor.name, 0);
       path_ = single;
-    } else if (fs::exists(index, ignored)) {
+    } else if (file_exists(index)) {
       open_shards(directory, index);
       path_ = index;
     } else {
       throw IoError(concat(directory.string(), ": neither ", single.filename().string(), " nor ",
-                           index.filename().string(), " is there"));
+                           index.filename().string(), " is there, expected the weights under one of these names; ",
+                           folder_content(directory)));
     }
   }
 
@@ -339,8 +339,7 @@ class SafetensorsDirectory {
           throw DataError(concat(index.string(), ": the shard of tensor ", detail::quote(name), " is ",
                                  detail::quote(shard), ", expected the name of a file beside it"));
         }
-        std::error_code ignored;
-        if (!std::filesystem::exists(directory / shard, ignored)) {
+        if (!file_exists(directory / shard)) {
           throw IoError(concat(index.string(), ": the shard ", detail::quote(shard), " is missing"));
         }
         files_.emplace_back(directory / shard);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -70,8 +71,12 @@ struct RankingTargets {
   void append(const Item& item) { items.push_back(item); }
   void end_group() {
     groups.back().end = items.size();
-    // By insertion: it keeps the order of ties, and groups are small. (std::stable_sort would ask for
-    // memory.)
+    const auto begin = items.begin() + static_cast<std::ptrdiff_t>(groups.back().begin);
+    if (groups.back().size() > 64) {
+      std::stable_sort(begin, items.end(), [](const Item& a, const Item& b) { return a.rank < b.rank; });
+      return;
+    }
+    // By insertion: it keeps the order of ties, and std::stable_sort would ask for memory.
     for (Index i = groups.back().begin + 1; i < items.size(); ++i) {
       for (Index j = i; j > groups.back().begin && items[j].rank < items[j - 1].rank; --j) {
         std::swap(items[j], items[j - 1]);

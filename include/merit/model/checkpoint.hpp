@@ -213,11 +213,10 @@ inline std::string saved_head_name(const std::optional<ModelCard>& card,
 inline void check_settings(const std::filesystem::path& directory, const SavedSettings& settings,
                            const Json& head) {
   std::vector<std::string> found;
-  std::error_code ignored;
   if (settings.backbone) {
     std::optional<BackboneConfig> config;
     try {
-      if (std::filesystem::exists(directory / "config.json", ignored) || find_gguf(directory))
+      if (file_exists(directory / "config.json") || find_gguf(directory))
         config = read_backbone_config(directory);
     } catch (const ConfigError&) {
     }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/io/file.hpp"
 #include "merit/io/gguf.hpp"
 #include "merit/io/json.hpp"
 
@@ -34,7 +35,7 @@ inline std::optional<std::filesystem::path> find_gguf(const std::filesystem::pat
     return path.extension() == ".gguf" ? std::optional(path) : std::nullopt;
   }
   for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
-    if (fs::exists(path / name, ignored)) return std::nullopt;
+    if (file_exists(path / name)) return std::nullopt;
   }
   std::vector<fs::path> found;
   std::error_code error;

@@ -23,31 +23,31 @@ inline namespace MERIT_ABI {
 /// from the model when it is written.
 struct ModelCard {
   std::string merit_version = MERIT_VERSION;  // that wrote it
-  std::string backbone;                       // "llama", …
+  std::string backbone = {};                  // "llama", …
   Json head = Json::object();                 // {"name": "scalar", …settings}
   Json loss = Json::object();                 // {"name": "pairwise", …settings}
 
-  std::string tokenizer;      // as its name() says; empty: not known
-  std::string template_name;  // of conversations: "plain" or "chat"; empty: not known
-  std::string template_hash;  // of a chat template's text
+  std::string tokenizer = {};      // as its name() says; empty: not known
+  std::string template_name = {};  // of conversations: "plain" or "chat"; empty: not known
+  std::string template_hash = {};  // of a chat template's text
   bool strings_as_chat =
-      false;               // a prompt and a completion that are strings are a user's message and its answer
-  std::string truncation;  // policy by name; empty: not known
-  Index max_tokens = 0;    // of a sequence; 0: no limit
+      false;  // a prompt and a completion that are strings are a user's message and its answer
+  std::string truncation = {};  // policy by name; empty: not known
+  Index max_tokens = 0;         // of a sequence; 0: no limit
   bool without_prompt = false;
   bool append_eos = true;
-  bool raw_scores = true;           // false: squashed or standardised
-  std::string kind;                 // of the records it was trained on: "preference", "steps", …
-  std::string step_separator;       // what ends each step; empty: it scores no steps
-  std::string step_layout;          // how prompt and steps are put together, by name; empty: not known
-  std::vector<std::string> labels;  // what each score of a row stands for: {"bad", "neutral", "good"}
-  std::string reading;              // which token is read, as name_of(ReadingRule) says; empty: the last
-  std::string aggregation;          // how the scores of tokens or steps become one; empty: not known
-  std::string calibration;          // "temperature" or "platt"; empty: none was fitted
-  double calibration_scale = 1;     // a calibrated logit is scale · logit + offset
+  bool raw_scores = true;                // false: squashed or standardised
+  std::string kind = {};                 // of the records it was trained on: "preference", "steps", …
+  std::string step_separator = {};       // what ends each step; empty: it scores no steps
+  std::string step_layout = {};          // how prompt and steps are put together, by name; empty: not known
+  std::vector<std::string> labels = {};  // what each score of a row stands for: {"bad", "neutral", "good"}
+  std::string reading = {};              // which token is read, as name_of(ReadingRule) says; empty: the last
+  std::string aggregation = {};          // how the scores of tokens or steps become one; empty: not known
+  std::string calibration = {};          // "temperature" or "platt"; empty: none was fitted
+  double calibration_scale = 1;          // a calibrated logit is scale · logit + offset
   double calibration_offset = 0;
-  std::optional<double> reward_mean;  // over the training set
-  std::optional<double> reward_deviation;
+  std::optional<double> reward_mean = {};  // over the training set
+  std::optional<double> reward_deviation = {};
 
   Json other = Json::object();  // fields this version does not know, kept
 
@@ -96,18 +96,30 @@ inline std::string joined(const std::vector<std::string>& differences) {
 
 }  // namespace detail
 
-/// Throws ConfigError about what JSON could not give back: a number that is not finite, or a field of `other`
-/// that has the name of one of the card's own.
-inline Json to_json(const ModelCard& card) {
-  const auto finite = [](const char* field, double value) {
-    if (!std::isfinite(value)) {
-      throw ConfigError(concat("merit.json: ", field, " is ", value, ", expected a finite number"));
-    }
+/// What is wrong with the numbers that scores are computed with, by field; empty: nothing. Within these bounds
+/// every score that a model can give stays a finite number, and keeps its order, when it is standardised or
+/// calibrated.
+inline std::string number_fault(const ModelCard& card) {
+  constexpr double most = 1e100;
+  std::string fault;
+  const auto check = [&](const char* field, double value, bool divides) {
+    const bool good = divides ? value >= 1 / most && value <= most : std::abs(value) <= most;
+    if (good || !fault.empty()) return;  // a NaN is not good
+    fault = concat("field \"", field, "\" is ", value, ", expected a number from ",
+                   divides ? "1e-100 to 1e100" : "-1e100 to 1e100");
   };
-  finite("calibration_scale", card.calibration_scale);
-  finite("calibration_offset", card.calibration_offset);
-  finite("reward_mean", card.reward_mean.value_or(0));
-  finite("reward_deviation", card.reward_deviation.value_or(0));
+  check("calibration_scale", card.calibration_scale, true);
+  check("calibration_offset", card.calibration_offset, false);
+  check("reward_mean", card.reward_mean.value_or(0), false);
+  check("reward_deviation", card.reward_deviation.value_or(1), true);
+  return fault;
+}
+
+/// Throws ConfigError about what could not be read back: a number that number_fault() names, or a field of
+/// `other` that has the name of one of the card's own.
+inline Json to_json(const ModelCard& card) {
+  if (const std::string fault = number_fault(card); !fault.empty())
+    throw ConfigError(concat("merit.json: ", fault));
   Json json = {{"merit_version", card.merit_version},
                {"backbone", card.backbone},
                {"head", card.head},
@@ -144,7 +156,7 @@ inline Json to_json(const ModelCard& card) {
   return json;
 }
 
-/// Throws DataError about the first field of the wrong type.
+/// Throws DataError about the first field of the wrong type, or a number that no score can be computed with.
 inline ModelCard model_card_from(const Json& json, const std::string& where) {
   ModelCard card;
   card.merit_version = require<std::string>(json, "merit_version", where);
@@ -174,6 +186,8 @@ inline ModelCard model_card_from(const Json& json, const std::string& where) {
   read("calibration_offset", card.calibration_offset);
   card.reward_mean = optional<double>(json, "reward_mean", where);
   card.reward_deviation = optional<double>(json, "reward_deviation", where);
+  if (const std::string fault = number_fault(card); !fault.empty())
+    throw DataError(concat(where, ": ", fault));
   const Json ours = to_json(card);
   for (const auto& [name, value] : json.items()) {
     if (!ours.contains(name)) card.other[name] = value;
@@ -182,12 +196,11 @@ inline ModelCard model_card_from(const Json& json, const std::string& where) {
 }
 
 /// The card of a checkpoint, or nothing for one that has none because another program wrote it. Throws
-/// IoError, or DataError when merit.json is malformed.
+/// IoError also where it cannot be examined, or DataError when merit.json is malformed.
 inline std::optional<ModelCard> read_model_card(const std::filesystem::path& directory) {
   recover_directory(directory);
   const std::filesystem::path path = directory / "merit.json";
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
+  if (!file_exists(path)) return std::nullopt;
   return model_card_from(read_json(path), path.string());
 }
 
@@ -214,8 +227,8 @@ inline void require_same(const ModelCard& found, const ModelCard& expected,
 
 /// A file that a checkpoint keeps beside its weights, such as tokenizer.json.
 struct SavedFile {
-  std::string name;  // in the checkpoint's directory
-  std::string bytes;
+  std::string name = {};  // in the checkpoint's directory
+  std::string bytes = {};
 };
 
 struct SaveOptions {

@@ -11,6 +11,7 @@
 #include "merit/loss/loss.hpp"
 #include "merit/model/fit.hpp"
 #include "merit/model/objective.hpp"
+#include "merit/model/policy_members.hpp"
 #include "merit/tape/tape.hpp"
 
 namespace merit {
@@ -21,23 +22,73 @@ namespace detail {
 // is wrong, what was expected, and what to use instead; tests/compile_fail pins each.
 template <class Backbone, class Head, class Loss, class Backend>
 struct CheckPolicies {
-  static_assert(backend<Backend>,
-                "merit: the 4th argument of RewardModel, Backend, is not a backend: expected a type with "
-                "every operation of merit/backend/operations.hpp. Use EigenBackend<float> or "
-                "ReferenceBackend<double>.");
+  static constexpr PolicyFault fault = policy_fault<Backbone, Head, Loss, Backend>();
   static_assert(
-      !backend<Backend> || backbone<Backbone, Backend>,
-      "merit: the 1st argument of RewardModel, Backbone, is not a backbone: expected the members of "
-      "merit/backbone/backbone.hpp. Use Llama, Gpt2, BagOfTokens or Features.");
-  static_assert(head<Head, Backend>,
-                "merit: the 2nd argument of RewardModel, Head, is not a head: expected the members of "
-                "merit/head/head.hpp. Use ScalarHead for one score a completion.");
-  static_assert(loss<Loss, typename Backend::Score>,
-                "merit: the 3rd argument of RewardModel, Loss, is not a loss: expected the members of "
-                "merit/loss/loss.hpp. Use PairwiseLoss for chosen and rejected completions.");
+      fault != PolicyFault::order,
+      "merit: the arguments of RewardModel are in another order: expected RewardModel<Backbone, Head, Loss, Backend>.");
+  static_assert(
+      fault != PolicyFault::backend_numbers,
+      "merit: the 4th argument of RewardModel, Backend, counts in a type that is none of its: expected float or double, as in EigenBackend<float>.");
+  static_assert(
+      fault != PolicyFault::backend,
+      "merit: the 4th argument of RewardModel, Backend, is not a backend: expected a type with every operation of merit/backend/operations.hpp. Use EigenBackend<float> or ReferenceBackend<double>.");
+  static_assert(
+      fault != PolicyFault::backbone_name,
+      "merit: the 1st argument of RewardModel, Backbone, has no name(): expected static constexpr std::string_view name().");
+  static_assert(
+      fault != PolicyFault::backbone_limits,
+      "merit: the 1st argument of RewardModel, Backbone, lacks a limit: expected Index token_limit() const and Index position_limit() const, 0 for none.");
+  static_assert(
+      fault != PolicyFault::backbone_bound,
+      "merit: the 1st argument of RewardModel, Backbone, has no Bound: expected template <class B> class Bound with Bound(const Backbone&, Parameters<B>&).");
+  static_assert(
+      fault != PolicyFault::backbone_width,
+      "merit: the 1st argument of RewardModel, Backbone, has no hidden_width() in its Bound: expected Index hidden_width() const.");
+  static_assert(
+      fault != PolicyFault::backbone_forward,
+      "merit: the 1st argument of RewardModel, Backbone, has no forward() as it is called: expected Var forward(Tape<B>& tape, const typename BackendTypes<B>::Forest& forest) in its Bound<B>.");
+  static_assert(
+      fault != PolicyFault::backbone,
+      "merit: the 1st argument of RewardModel, Backbone, is not a backbone: expected the members of merit/backbone/backbone.hpp. Use Llama, Gpt2, BagOfTokens or Features.");
+  static_assert(
+      fault != PolicyFault::head_name,
+      "merit: the 2nd argument of RewardModel, Head, has no name(): expected static constexpr std::string_view name().");
+  static_assert(
+      fault != PolicyFault::head_meaning,
+      "merit: the 2nd argument of RewardModel, Head, has no meaning: expected static constexpr ScoreMeaning meaning, such as ScoreMeaning::per_completion.");
+  static_assert(
+      fault != PolicyFault::head_bound,
+      "merit: the 2nd argument of RewardModel, Head, has no Bound: expected template <class B> class Bound with Bound(const Head&, Index hidden_width, Parameters<B>&), and an Unembedding behind them where reads_unembedding is true.");
+  static_assert(
+      fault != PolicyFault::head_forward,
+      "merit: the 2nd argument of RewardModel, Head, has no forward() as it is called: expected Var forward(Tape<B>& tape, Var hidden) in its Bound<B>.");
+  static_assert(
+      fault != PolicyFault::head_rows,
+      "merit: the 2nd argument of RewardModel, Head, has rows() that cannot be called: expected void rows(const SequenceShape& sequence, std::vector<Index>& out) const.");
+  static_assert(
+      fault != PolicyFault::head,
+      "merit: the 2nd argument of RewardModel, Head, is not a head: expected the members of merit/head/head.hpp. Use ScalarHead for one score a completion.");
+  static_assert(
+      fault != PolicyFault::loss_name,
+      "merit: the 3rd argument of RewardModel, Loss, has no name(): expected static constexpr std::string_view name().");
+  static_assert(
+      fault != PolicyFault::loss_reads,
+      "merit: the 3rd argument of RewardModel, Loss, does not say what it reads: expected static constexpr ScoreMeaning reads, such as ScoreMeaning::per_completion.");
+  static_assert(
+      fault != PolicyFault::loss_targets,
+      "merit: the 3rd argument of RewardModel, Loss, has no Targets: expected a type Targets with void clear().");
+  static_assert(
+      fault != PolicyFault::loss_normaliser,
+      "merit: the 3rd argument of RewardModel, Loss, has no normaliser(): expected double normaliser(const Targets& targets) const.");
+  static_assert(
+      fault != PolicyFault::loss_term,
+      "merit: the 3rd argument of RewardModel, Loss, has no term() as it is called: expected UnitLoss term(const Unit& unit, double normaliser, const UnitNumbers& numbers) const for the units of its Targets, or double value_and_gradient(MatrixView<const Score> scores, const Targets&, double normaliser, MatrixView<Score> gradient) const with the Score of the Backend.");
+  static_assert(
+      fault != PolicyFault::loss,
+      "merit: the 3rd argument of RewardModel, Loss, is not a loss: expected the members of merit/loss/loss.hpp. Use PairwiseLoss for chosen and rejected completions.");
   /// A misfit is reported only where both policies are what they should be.
   static constexpr bool misfit(Fit why) {
-    if constexpr (head<Head, Backend> && loss<Loss, typename Backend::Score>) {
+    if constexpr (fault == PolicyFault::none) {
       return merit::fit<Head, Loss> == why;
     } else {
       return false;
@@ -46,7 +97,7 @@ struct CheckPolicies {
   /// Whether the loss, or that of its parts which does not fit, reads this meaning and the head gives
   /// another.
   static constexpr bool misread(ScoreMeaning reads) {
-    if constexpr (head<Head, Backend> && loss<Loss, typename Backend::Score>) {
+    if constexpr (fault == PolicyFault::none) {
       return merit::fit<Head, Loss> == Fit::other_meaning && FitOf<Head, Loss>::reads == reads;
     } else {
       return false;
@@ -89,7 +140,7 @@ struct CheckPolicies {
                 "JointLoss<first Loss, second Loss>.");
 
   static constexpr bool head_reads_vectors() {
-    if constexpr (head<Head, Backend>) {
+    if constexpr (fault == PolicyFault::none) {
       return !reads_features<Backbone> || scores_completions<Head>;
     } else {
       return true;
@@ -101,7 +152,7 @@ struct CheckPolicies {
       "Head that scores completions, but the Head scores tokens, steps or states. Use ScalarHead, or a "
       "Backbone that reads tokens.");
   static constexpr bool has_unembedding() {
-    if constexpr (backend<Backend> && backbone<Backbone, Backend>) {
+    if constexpr (fault == PolicyFault::none) {
       return !reads_unembedding<Head> || unembedding_backbone<Backbone, Backend>;
     } else {
       return true;

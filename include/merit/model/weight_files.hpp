@@ -66,7 +66,7 @@ inline bool is_named_by_wrapper(const std::filesystem::path& file) {
 inline void check_weight_files(const std::filesystem::path& folder) {
   std::error_code failed;
   if (!std::filesystem::is_directory(folder, failed)) return;
-  if (std::filesystem::exists(folder / "adapter_config.json", failed)) {
+  if (file_exists(folder / "adapter_config.json")) {
     throw DataError(
         concat(folder.string(),
                ": holds an adapter (adapter_config.json), expected whole weights: an adapter is a "

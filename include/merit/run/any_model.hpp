@@ -73,6 +73,8 @@ class AnyRun {
   virtual void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
                     const SaveOptions& options) = 0;
   virtual void resume(const std::filesystem::path& directory) = 0;
+  /// What must be the same for a run to go on: data, options, the model's settings.
+  virtual Json identity() const = 0;
 };
 
 // ---- The model ---
@@ -117,6 +119,7 @@ class AnyModel {
   ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress = {});
   /// Throws ConfigError for examples from which the model does not learn.
   std::unique_ptr<AnyRun> train(const Examples& examples, const TrainOptions& options);
+  std::unique_ptr<AnyRun> train(const Examples&& examples, const TrainOptions& options) = delete;
 
   const Config& config() const { return config_; }
   const AnyHead& head() const { return config_.head; }

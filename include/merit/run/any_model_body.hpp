@@ -52,6 +52,7 @@ class TypedRun final : public AnyRun {
     save_run(directory, model_, trainer_, card, notes, options);
   }
   void resume(const std::filesystem::path& directory) override { resume_run(directory, model_, trainer_); }
+  Json identity() const override { return run_identity(trainer_); }
 
  private:
   AnyModel& model_;

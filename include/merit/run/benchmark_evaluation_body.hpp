@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/run/benchmark_evaluation.hpp"
 #include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize.hpp"
@@ -75,7 +76,12 @@ struct Collector {
         record.labels.emplace_back(std::monostate{});
       }
     }
-    add(record, row, {from.prompt, from.steps, subset, from.source});
+    ExampleNote note{from.prompt, from.steps, subset, from.source};
+    if (!from.steps.empty()) return add(record, row, std::move(note));
+    const DataCounts before = out.set.counts;
+    ++out.set.counts.records;
+    ++out.set.counts.dropped_empty;
+    leave_out(before, row, note);
   }
 
   void add_outcomes(const LabelledCompletions& from, Index row) {

@@ -11,6 +11,7 @@
 
 #include "merit/benchmarks/benchmark_scores.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/run/benchmark_evaluation.hpp"
 #include "merit/run/spelled_number.hpp"
 
@@ -35,7 +36,8 @@ inline std::vector<std::vector<double>> scores_by_example(const BenchmarkSet& be
 }
 
 inline std::string line(const std::string& name, const std::string& what) {
-  return "\n" + name + std::string(name.size() < 24 ? 24 - name.size() : 1, ' ') + what;
+  const std::string shown = visible(name);  // it may be a subset of a file of others
+  return "\n" + shown + std::string(shown.size() < 24 ? 24 - shown.size() : 1, ' ') + what;
 }
 
 /// How many rows of a subset, or of all for an empty name, have no score, and why the first of them has none.
@@ -78,6 +80,7 @@ inline void add_subset(const BenchmarkSet& benchmark, const SubsetMean& subset, 
 inline std::vector<std::string> add_empty_subsets(const BenchmarkSet& benchmark, BenchmarkScores& out) {
   std::vector<std::string> empty;
   for (const UnscoredRow& row : benchmark.unscored) {
+    if (row.subset == "Ties" && benchmark.layout == BenchmarkLayout::reward_bench_2) continue;  // by problem
     const auto has_name = [&](const ExampleNote& note) { return note.subset == row.subset; };
     if (std::any_of(benchmark.set.notes.begin(), benchmark.set.notes.end(), has_name)) continue;
     if (std::find(empty.begin(), empty.end(), row.subset) != empty.end()) continue;
@@ -85,8 +88,8 @@ inline std::vector<std::string> add_empty_subsets(const BenchmarkSet& benchmark,
     const Unscored unscored = unscored_of(benchmark, row.subset);
     out.json["subsets"][row.subset] = nullptr;
     out.json["not_defined"][row.subset] = unscored.reason;
-    out.text += line("  " + row.subset, "not defined: none of " + std::to_string(unscored.count) +
-                                            " has a score: " + unscored.reason);
+    out.text += line("  " + row.subset,
+                     concat("not defined: none of ", unscored.count, " has a score: ", unscored.reason));
   }
   return empty;
 }
@@ -169,7 +172,6 @@ inline BenchmarkScores reward_bench_2(const BenchmarkSet& benchmark, const Evalu
   BenchmarkScores out;
   out.json = Json::object();
   std::vector<std::string> empty = add_empty_subsets(benchmark, out);
-  std::erase_if(empty, [](const std::string& name) { return name == "Ties"; });
   if (problems.empty() && without.count != 0) empty.emplace_back("Ties");
   std::string subsets = std::exchange(out.text, {});
   std::optional<RewardBench2Report> report;
@@ -181,9 +183,10 @@ inline BenchmarkScores reward_bench_2(const BenchmarkSet& benchmark, const Evalu
     add_undefined("score", no_score_in(empty), out.json["score"], out);
   }
   out.text += subsets;
-  if (!report) return out;
-  for (const SubsetMean& subset : report->subsets) add_subset(benchmark, subset, out);
-  if (report->ties) {
+  if (report) {
+    for (const SubsetMean& subset : report->subsets) add_subset(benchmark, subset, out);
+  }
+  if (report && report->ties) {
     out.json["ties"] = {{"score", report->ties->score},
                         {"problems", report->ties->problems},
                         {"reference_accuracy", report->ties->reference_accuracy},
@@ -191,7 +194,7 @@ inline BenchmarkScores reward_bench_2(const BenchmarkSet& benchmark, const Evalu
     out.text += line("  Ties",
                      fixed(report->ties->score, 3) + ", of " + denominator(report->ties->problems, without));
   } else if (without.count != 0) {
-    add_undefined("  Ties",
+    add_undefined("Ties",
                   concat("none of ", without.count, without.count == 1 ? " problem" : " problems",
                          " has scores of both prompts: ", without.reason),
                   out.json["ties"], out);
@@ -312,14 +315,14 @@ inline BenchmarkScores process_bench(const BenchmarkSet& benchmark, const Evalua
   }
   out.json = std::move(left.json);
   out.json["cut"] = cut;
-  const std::string at = " at the threshold " + fixed(threshold, 3) + cut_note(cut);
+  const std::string at = concat("at the threshold ", fixed(threshold, 3), cut_note(cut));
   if (undefined.empty()) {
     const double mean = sum / static_cast<double>(names.size());
     out.json["mean_f1"] = mean;
-    out.text = line("mean F1", fixed(mean, 3) + at);
+    out.text = line("mean F1", fixed(mean, 3) + " " + at);
   } else {
     add_undefined("mean F1", undefined, out.json["mean_f1"], out);
-    out.text += at;
+    out.text += "; " + at;
   }
   out.text += left.text;
   return out;

@@ -275,7 +275,11 @@ MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Re
   result.left_out = result.read - set.counts.kept;
   std::vector<Index> numbers(size_of(set.examples));
   std::iota(numbers.begin(), numbers.end(), Index{0});
-  detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
+  try {
+    detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
+  } catch (const DataError& error) {
+    throw set.files.empty() ? error : DataError(concat(set.files, ": ", error.what()));
+  }
   return result;
 }
 

@@ -175,7 +175,8 @@ inline std::string text_of(const std::optional<Estimate>& estimate) {
 
 /// A line of a report: its name in a column, and what it says.
 inline std::string line(const std::string& name, const std::string& what) {
-  return name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + what;
+  const std::string shown = visible(name);  // it may be a subset's, of a file of others
+  return shown + std::string(shown.size() < 14 ? 14 - shown.size() : 1, ' ') + what;
 }
 inline std::string joined(const std::vector<std::string>& lines) {
   std::string text;

@@ -1,6 +1,9 @@
 // The metrics of a run as JSON lines: one object an event, appended as it happens.
 #pragma once
 
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
@@ -43,8 +47,15 @@ class MetricsFile {
     if (last_step && std::filesystem::is_regular_file(path, error)) keep_until(*last_step);
     const auto folder = std::filesystem::path(path).parent_path();
     if (!folder.empty()) std::filesystem::create_directories(folder, error);
-    file_ = std::fopen(path.c_str(), last_step ? "ab" : "wb");
+    file_ = std::fopen(path.c_str(), "ab");
     if (file_ == nullptr) fail();
+    const int number = ::fileno(file_);
+    if (!std::filesystem::is_regular_file(path, error)) return;
+    if (::flock(number, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      std::fclose(std::exchange(file_, nullptr));
+      throw IoError("cannot write the metrics " + path + ": another run writes them");
+    }
+    if (!last_step && ::ftruncate(number, 0) != 0) fail();
   }
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
@@ -59,7 +70,7 @@ class MetricsFile {
 
  private:
   void keep_until(Index last_step) const {
-    const std::string text = read_file(path_);
+    const std::string text = read_file(path_, ~Index{0} / 4);
     std::string kept;
     for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
       const std::string_view line = std::string_view(text).substr(begin, end + 1 - begin);

@@ -216,17 +216,38 @@ inline void set_steps(SavedModel& saved, const OpenOptions& options) {
   check_said("--step-layout", options.step_layout, saved.card->step_layout, saved);
 }
 
+/// Throws where `place` is no model's folder and no GGUF file: what is there, and what would be one.
+inline void check_place(const std::filesystem::path& place) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (!file_exists(place))
+    throw IoError(place.string() + ": there is no such directory, expected one with a model");
+  if (!fs::is_directory(place, ignored)) {
+    if (place.extension() == ".gguf") return;
+    const fs::path folder = place.has_parent_path() ? place.parent_path() : fs::path(".");
+    throw IoError(concat(place.string(), ": is a file, expected the folder of a model or a .gguf file",
+                         fs::exists(folder / "config.json", ignored)
+                             ? "; its folder, " + folder.string() + ", holds one"
+                             : std::string()));
+  }
+  if (file_exists(place / "config.json") || find_gguf(place)) return;
+  std::vector<std::string> inside;
+  for (fs::directory_iterator entry(place, ignored), end; entry != end; entry.increment(ignored)) {
+    std::error_code error;
+    if (fs::exists(entry->path() / "config.json", error)) inside.push_back(entry->path().string());
+  }
+  std::sort(inside.begin(), inside.end());
+  throw IoError(concat(place.string(), ": there is no config.json in it, expected the folder of a model; ",
+                       folder_content(place),
+                       inside.empty() ? std::string() : "; " + inside.back() + " is such a folder"));
+}
+
 }  // namespace detail
 
 MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, const OpenOptions& options) {
-  std::error_code ignored;
-  const bool directory = std::filesystem::is_directory(place, ignored);
   recover_directory(place);
-  if (!directory && !std::filesystem::is_directory(place, ignored) &&
-      !std::filesystem::exists(place, ignored)) {
-    throw IoError(place.string() + ": there is no such directory, expected one with a model");
-  }
   check_weight_files(place);
+  detail::check_place(place);
   SavedModel saved;
   saved.place = place;
   saved.card = read_model_card(place);

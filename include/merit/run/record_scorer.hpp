@@ -58,6 +58,9 @@ class RecordScorer {
   /// All three must outlive the scorer. `batch_tokens` bounds what is computed at once.
   RecordScorer(AnyModel& model, const SavedModel& saved, const Reading& reading, Index batch_tokens)
       : model_(model), saved_(saved), reading_(reading), batch_tokens_(batch_tokens) {}
+  RecordScorer(AnyModel&, const SavedModel&&, const Reading&, Index) = delete;  // it would end with the call
+  RecordScorer(AnyModel&, const SavedModel&, const Reading&&, Index) = delete;
+  RecordScorer(AnyModel&, const SavedModel&&, const Reading&&, Index) = delete;
 
   void add(const CompletionRecord& record);
   void add(StepsRecord record);

@@ -156,6 +156,9 @@ MERIT_INLINE std::vector<RecordScores> RecordScorer::flush() {
       raw.push_back(completion_score(own, model_, reading_));
       one.score = shown_score(raw.back(), reading_);
       one.rows = row_values(own, reading_);
+      if (std::isfinite(one.score)) continue;
+      one.dropped = "the score is not finite";
+      raw.pop_back();
     }
     const bool is_pair = entry.form == RecordScores::Form::pair || entry.form == RecordScores::Form::judged;
     if (is_pair && raw.size() == 2 && reading_.calibrated && reading_.compares) {

@@ -4,7 +4,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <functional>
 #include <numeric>
 #include <string>
@@ -15,6 +14,7 @@
 
 #include "merit/batch/batch.hpp"
 #include "merit/core/version.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/run/spelled_number.hpp"
 #include "merit/run/training_plan.hpp"
 #include "merit/train/progress.hpp"
@@ -37,24 +37,11 @@ std::vector<const Sequence*> sequences_of(const Example& example) {
   return sequences;
 }
 
-/// Control characters as \n, \t or \xNN.
-inline std::string visible(std::string_view text) {
+/// One line, with line feeds and tabs as they are spelled.
+inline std::string on_one_line(std::string_view text) {
   std::string result;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    char number[8];
-    std::snprintf(number, sizeof number, "\\x%02x", byte);
-    if (c == '\n') {
-      result += "\\n";
-    } else if (c == '\t') {
-      result += "\\t";
-    } else if (byte < 0x20 || byte == 0x7F) {
-      result += number;
-    } else {
-      result += c;
-    }
-  }
-  return result;
+  for (const char c : text) result += c == '\n' ? "\\n" : c == '\t' ? "\\t" : std::string(1, c);
+  return visible(result);
 }
 
 }  // namespace detail
@@ -67,7 +54,7 @@ MERIT_INLINE std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHea
   const auto text_between = [&](Index begin, Index end) {
     if (begin == end) return std::string();
     if (auto text = tokenizer.decode(VectorView<const Token>(sequence.tokens.data() + begin, end - begin)))
-      return detail::visible(*text);
+      return detail::on_one_line(*text);
     std::string numbers;
     for (Index i = begin; i < end; ++i)
       numbers += (i == begin ? "" : " ") + std::to_string(sequence.tokens[i]);

@@ -12,6 +12,7 @@
 #include "merit/model/model_card.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/evaluation.hpp"
+#include "merit/run/overlap.hpp"
 #include "merit/run/record_set.hpp"
 #include "merit/run/saved_model.hpp"
 #include "merit/train/train_options.hpp"
@@ -88,6 +89,7 @@ struct RunResult {
   bool stopped_early = false;
   RunTotals totals = {};
   std::optional<Evaluation> evaluation = {};  // of the model saved
+  Overlap overlap = {};                       // of what was held out with what was trained on
   ModelCard card = {};                        // its card, with what was fitted to it
   double threshold = 0.5;                     // a step under it counts as wrong
   Json json = {};                             // all of it, as its metrics end with

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,12 +82,14 @@ class Run {
         best_directory_(best_directory(options.out)) {}
 
   RunResult operator()() {
+    if (job_.eval != nullptr) overlap_ = overlap_of(job_.train.examples, job_.eval->examples);
     start();
     if (!finished()) {
       const bool stopped = train();
       if (stopped) return leave();
       if (keeps_best()) restore_best();
       saved_ = finished_card();
+      saved_.other["run"] = run_->identity();  // by which it is known when it is asked for again
       save_model(options_.out, saved_);
       if (keeps_best()) forget_best();
     }
@@ -106,11 +107,13 @@ class Run {
       if (const auto card = read_model_card(out)) {
         require_same(*card, model_.described(job_.card), out);
         const std::string where = (out / "merit.json").string();
+        require_same_run(*card, where);
         threshold_ = optional<double>(card->other, "step_threshold", where).value_or(threshold_);
         saved_ = *card;
       }
       model_.load(out, {});
       listener_.remark(concat("the run in ", out.string(), " has ended; nothing is left to train"));
+      forget_best();  // a kill after the last save leaves it
     } else if (resumes()) {
       run_->resume(out);
       totals_ = totals_from(read_run_notes(out), (out / "training.json: notes").string());
@@ -126,20 +129,34 @@ class Run {
     }
     // Of a run that is not there any more.
     if (keeps_best() && !resumes() && !finished()) forget_best();
-    constexpr Index all = std::numeric_limits<Index>::max();
-    metrics_.emplace(options_.metrics, finished()  ? std::optional(all)
-                                       : resumes() ? std::optional(run_->steps_done())
-                                                   : std::nullopt);
-    metrics_->write({{"event", finished() || resumes() ? "resume" : "start"},
-                     {"step", run_->steps_done()},
-                     {"steps", run_->steps()},
-                     {"kind", name_of_kind(job_.kind)},
-                     {"parameters", model_.parameter_count()},
-                     {"records", merit::to_json(job_.train.counts)}});
-    if (!options_.tensorboard.empty() && !finished()) {
+    if (finished()) return;  // its metrics say all of it
+    metrics_.emplace(options_.metrics, resumes() ? std::optional(run_->steps_done()) : std::nullopt);
+    record({{"event", resumes() ? "resume" : "start"},
+            {"step", run_->steps_done()},
+            {"steps", run_->steps()},
+            {"kind", name_of_kind(job_.kind)},
+            {"parameters", model_.parameter_count()},
+            {"records", merit::to_json(job_.train.counts)}});
+    if (!options_.tensorboard.empty()) {
       events_.emplace(options_.tensorboard, seconds_since_1970());
       if (resumes()) events_->restart(run_->steps_done() + 1, seconds_since_1970());
     }
+  }
+
+  void record(const Json& event) {
+    if (metrics_) metrics_->write(event);
+  }
+
+  /// Throws ConfigError where the run that has ended was made from other data or with other options. What was
+  /// written before cards said so is taken as it is.
+  void require_same_run(const ModelCard& card, const std::string& where) const {
+    const auto found = card.other.find("run");
+    if (found == card.other.end()) return;
+    const std::vector<std::string> differences = run_differences(*found, run_->identity());
+    if (differences.empty()) return;
+    throw ConfigError(concat(where, ": the run has ended, and it was another: ", joined(differences),
+                             ". To train on from its weights, give --from ", options_.out.string(),
+                             " and another --out"));
   }
 
   /// The weights of the checkpoint it starts with.
@@ -169,7 +186,7 @@ class Run {
       totals_.tokens_before_sharing += report.tokens_before_sharing;
       totals_.seconds += report.seconds;
       report_.reset();
-      metrics_->write(event_of(report));
+      record(event_of(report));
       tell_tensorboard(report);
       loss.add(report.loss);
       accuracy.add(report.accuracy);
@@ -184,7 +201,7 @@ class Run {
     };
     hooks.on_checkpoint = [&](Index step) {
       save();
-      metrics_->write({{"event", "checkpoint"}, {"step", step}});
+      record({{"event", "checkpoint"}, {"step", step}});
     };
     if (job_.eval != nullptr) {
       hooks.on_evaluate = [&](Index step) {
@@ -261,6 +278,8 @@ class Run {
   void forget_best() const {
     std::error_code ignored;
     if (is_kept_best(best_directory_)) std::filesystem::remove_all(best_directory_, ignored);
+    // What a disk that failed for a moment kept of earlier ones.
+    remove_stale_temporaries(resolved(best_directory_));
   }
 
   // ---- Saving ---
@@ -303,6 +322,7 @@ class Run {
       const Normalisation fitted = fit_normalisation(rewards);
       card.reward_mean = fitted.mean;
       card.reward_deviation = fitted.deviation;
+      if (!number_fault(card).empty()) card.reward_mean = card.reward_deviation = std::nullopt;
     } catch (const DataError&) {  // they are all equal: there is nothing to divide by
     }
   }
@@ -322,8 +342,17 @@ class Run {
         card.calibration_scale = 1 / fit_temperature(logits.logits, logits.labels).value;
       } else {
         const PlattScaling platt = fit_platt(logits.logits, logits.labels);
+        if (!(platt.slope > 0)) {
+          throw DataError(concat("the slope that fits best is ", platt.slope,
+                                 ", which would turn the order of the scores round, expected one above 0"));
+        }
         card.calibration_scale = platt.slope;
         card.calibration_offset = platt.intercept;
+      }
+      if (const std::string fault = number_fault(card); !fault.empty()) {
+        card.calibration_scale = 1;
+        card.calibration_offset = 0;
+        throw DataError(fault);
       }
       card.calibration = name;
       if (evaluation.steps) {
@@ -352,7 +381,7 @@ class Run {
                   {"step", run_->steps_done()},
                   {"headline", report_->headline()},
                   {"headline_name", report_->headline_name()}});
-    metrics_->write(event);
+    record(event);
     if (events_) {
       std::string name = report_->headline_name();
       std::replace(name.begin(), name.end(), ' ', '_');
@@ -375,7 +404,7 @@ class Run {
   /// Interrupted: everything is kept.
   RunResult leave() {
     save();
-    metrics_->write({{"event", "interrupted"}, {"step", run_->steps_done()}});
+    record({{"event", "interrupted"}, {"step", run_->steps_done()}});
     RunResult left = result();
     left.interrupted = true;
     return left;
@@ -383,6 +412,7 @@ class Run {
 
   RunResult finish() {
     RunResult done = result();
+    done.overlap = overlap_;
     done.card = saved_;
     done.evaluation = report_;
     Json& json = done.json;
@@ -411,10 +441,11 @@ class Run {
       json["eval"] = merit::to_json(job_.eval->counts);
       json["eval"]["unread"] = job_.eval->unread.count();
       json["evaluation"] = merit::to_json(*report_);
+      json["overlap"] = {{"prompts", overlap_.prompts}, {"same", overlap_.same}};
     }
     Json event = json;
     event["event"] = "end";
-    metrics_->write(event);
+    record(event);
     return done;
   }
 
@@ -429,6 +460,7 @@ class Run {
   RunTotals totals_;
   std::optional<Evaluation> report_;  // of the parameters as they are
   ModelCard saved_;                   // of the model that has ended, with what was fitted to it
+  Overlap overlap_;                   // of what is held out with what is trained on
   double threshold_ = 0.5;            // under which a step counts as wrong; fitted with the calibration
   bool stopped_early_ = false;
 };

@@ -24,8 +24,7 @@ namespace detail {
 
 /// A JSON object in a folder; an empty one where the file is missing.
 inline Json read_optional_object(const std::filesystem::path& path) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return Json::object();
+  if (!file_exists(path)) return Json::object();
   Json object = parse_json(read_text_file(path), path.string());
   if (!object.is_object()) {
     throw DataError(concat(path.string(), ": expected an object, found ", describe(object)));
@@ -172,7 +171,7 @@ inline std::map<std::string, std::string> read_chat_templates(const TextSettings
   std::map<std::string, std::string> templates;
   std::error_code error;
   const fs::path file = settings.folder / "chat_template.jinja";
-  if (fs::exists(file, error)) templates["default"] = read_text_file(file);
+  if (file_exists(file)) templates["default"] = read_text_file(file);
   const fs::path more = settings.folder / "additional_chat_templates";
   if (fs::is_directory(more, error)) {
     for (const auto& entry : fs::directory_iterator(more)) {

@@ -14,6 +14,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/text/bpe_files.hpp"
 #include "merit/text/llama2c_vocabulary.hpp"
@@ -188,10 +189,7 @@ inline constexpr std::array<const char*, 4> sentencepiece_names = {"tokenizer.mo
 /// there is none of them.
 inline std::optional<TextSource> read_text_source(const TextSettings& settings) {
   namespace fs = std::filesystem;
-  const auto has = [&](const char* name) {
-    std::error_code error;
-    return fs::exists(settings.folder / name, error);
-  };
+  const auto has = [&](const char* name) { return file_exists(settings.folder / name); };
   const std::map<std::string, std::string> gpt2_tokens = {
       {"bos_token", "<|endoftext|>"}, {"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}};
   if (has("tokenizer.json")) {

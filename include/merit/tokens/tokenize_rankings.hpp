@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -132,10 +133,13 @@ bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tok
   } else if (!enforce_limit(sequences, options, record.source, counts)) {
     return false;
   }
+  // Sorted, so that equal ones are neighbours: looking at every pair takes minutes where they are many.
+  const auto before = [](const Sequence* a, const Sequence* b) {
+    return std::tie(a->tokens, a->features) < std::tie(b->tokens, b->features);
+  };
+  std::sort(sequences.begin(), sequences.end(), before);
   for (Index i = 1; i < size; ++i) {
-    const auto end = group.completions.begin() + static_cast<std::ptrdiff_t>(i);
-    const auto as_this = [&](const Sequence& s) { return same(s, *end); };
-    if (std::any_of(group.completions.begin(), end, as_this)) ++counts.equal_completions;
+    if (same(*sequences[i - 1], *sequences[i])) ++counts.equal_completions;
   }
   return true;
 }
@@ -175,6 +179,11 @@ std::optional<RankingExample> tokenize(const RatingsRecord& record, const Tokeni
     return std::nullopt;
   }
   const std::vector<double> totals = detail::total_ratings(record.scores, record.attributes);
+  for (Index i = 0; i < totals.size(); ++i) {
+    if (std::isfinite(totals[i])) continue;
+    throw DataError(concat(record.source.text(), ": field 'scores': the ratings of completion ", i,
+                           " sum to ", totals[i], ", expected a finite number"));
+  }
   group.ranks = detail::ranks_of_ratings(totals);
   counts.all_tied += detail::all_tied(group.ranks) ? 1 : 0;
   group.ratings = record.scores;

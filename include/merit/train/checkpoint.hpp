@@ -7,6 +7,7 @@
 #include <span>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -70,7 +71,6 @@ inline Json identity_of(const RunParts& parts, const TrainOptions& options) {
                {"fingerprint", parts.fingerprint},
                {"epochs", options.epochs},
                {"batch_size", options.batch_size},
-               {"micro_batch_tokens", options.micro_batch_tokens},
                {"max_gradient_norm", options.max_gradient_norm},
                {"seed", options.seed},
                {"sharing", options.sharing == Sharing::yes},
@@ -110,7 +110,8 @@ Index frozen_layers_of(const Backbone& backbone) {
   }
 }
 
-/// Everything that must be the same for a run to go on.
+/// Everything that must be the same for a run to go on. Not in it is what moves no gradient: the threads, and
+/// how many tokens are computed at once.
 template <class Model, class Example>
 Json run_identity(const Trainer<Model, Example>& trainer) {
   const auto& model = trainer.model().config();
@@ -155,16 +156,25 @@ void save_run_files(const std::filesystem::path& directory, const Parameters<Bac
   atomic.commit();
 }
 
+/// Where a run is another than `expected`, one sentence each.
+inline std::vector<std::string> run_differences(Json found, const Json& expected) {
+  if (found.is_object()) {
+    // Runs from before there were others do not name it.
+    if (!found.contains("optimizer")) found["optimizer"] = AdamW::name();
+    found.erase("micro_batch_tokens");  // which runs used to hold to
+  }
+  std::vector<std::string> differences;
+  list_differences("run", found, expected, differences);
+  return differences;
+}
+
 /// The steps that the run in `directory` has made. Throws ConfigError that lists where it is another run than
 /// `expected`, DataError where it is further than `steps`.
 inline Index read_run(const std::filesystem::path& directory, const Json& expected, Index steps) {
   const std::filesystem::path file = directory / run_file;
   const Json state = read_json(file);
   Json found = require<Json>(state, "run", file.string());
-  // Runs from before there were others do not name it.
-  if (found.is_object() && !found.contains("optimizer")) found["optimizer"] = AdamW::name();
-  std::vector<std::string> differences;
-  list_differences("run", found, expected, differences);
+  const std::vector<std::string> differences = run_differences(std::move(found), expected);
   if (!differences.empty()) {
     throw ConfigError(concat(file.string(), ": this run was started otherwise: ", joined(differences),
                              ". Give the same data and options to go on with it"));
@@ -191,6 +201,7 @@ class SavedOptimizer {
       }
       values_.emplace_back(tensor.values.size);
       file.read(tensor.name, values_.back().view());
+      if (is_mean_of_squares(tensor.name)) require_not_negative(file, tensor.name);
     }
   }
   void set(typename Backend::Handle& handle) const {
@@ -200,6 +211,21 @@ class SavedOptimizer {
   }
 
  private:
+  /// A mean of squares is no number below 0: its root would be none.
+  static bool is_mean_of_squares(std::string_view name) {
+    for (const std::string_view prefix : {"second_moment.", "row_moment.", "column_moment."}) {
+      if (name.starts_with(prefix)) return true;
+    }
+    return false;
+  }
+  void require_not_negative(const SafetensorsFile& file, const std::string& name) const {
+    for (const auto value : values_.back().view()) {
+      if (value >= 0) continue;
+      throw DataError(concat(file.path().string(), ": tensor ", quote(name), " holds ", value,
+                             ", a mean of squares, expected numbers of at least 0"));
+    }
+  }
+
   std::vector<OptimizerTensor<Backend>> tensors_;
   std::vector<Buffer<typename Backend::Stat>> values_;
 };
@@ -218,8 +244,7 @@ void save_run(const std::filesystem::path& directory, Model& model, Trainer<Mode
 /// True if `directory` holds a run that has not ended.
 inline bool has_run(const std::filesystem::path& directory) {
   recover_directory(directory);
-  std::error_code ignored;
-  return std::filesystem::exists(directory / detail::run_file, ignored);
+  return file_exists(directory / detail::run_file);
 }
 
 /// The `notes` of the run that save_run left in `directory`.

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "merit/batch/targets.hpp"
+#include "merit/core/pair_order.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -26,6 +29,9 @@ namespace detail {
 inline double sign_credit(double difference) {
   return difference > 0 ? 1.0 : difference < 0 ? 0.0 : 0.5;
 }
+
+/// Groups above it are counted without looking at every pair, for which memory is asked.
+inline constexpr Index large_group = 64;
 
 }  // namespace detail
 
@@ -54,11 +60,22 @@ RightCount count_right(const RankingTargets& targets, std::span<const Score> sco
   RightCount count;
   for (const RankingTargets::Group& group : targets.groups) {
     const auto items = targets.items_of(group);
+    const auto score = [&](const RankingTargets::Item& item) {
+      return static_cast<double>(scores[item.row * width]);
+    };
+    if (items.size() > detail::large_group) {
+      std::vector<std::pair<double, double>> all;
+      all.reserve(items.size());
+      for (const auto& item : items) all.emplace_back(score(item), -static_cast<double>(item.rank));
+      const PairOrder order = pair_order(std::move(all));
+      count.right += static_cast<double>(order.agree) + 0.5 * static_cast<double>(order.tied_first);
+      count.counted += order.agree + order.disagree + order.tied_first;
+      continue;
+    }
     for (Index i = 0; i < items.size(); ++i) {
       for (Index j = i + 1; j < items.size(); ++j) {
         if (items[i].rank == items[j].rank) continue;
-        count.right += detail::sign_credit(
-            static_cast<double>(scores[items[i].row * width] - scores[items[j].row * width]));
+        count.right += detail::sign_credit(score(items[i]) - score(items[j]));
         ++count.counted;
       }
     }

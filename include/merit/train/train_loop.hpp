@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/sizes.hpp"
 #include "merit/forest/pack_by_budget.hpp"
 #include "merit/tape/parameters.hpp"
 #include "merit/train/sampling.hpp"
@@ -72,7 +73,8 @@ class TrainLoop {
         costs_(std::move(costs)) {
     options.validate();
     if (costs_.empty()) throw DataError("there are no records to train on");
-    steps_per_epoch_ = (costs_.size() + options.batch_size - 1) / options.batch_size;
+    steps_per_epoch_ = costs_.size() / options.batch_size + (costs_.size() % options.batch_size != 0 ? 1 : 0);
+    size_product(steps_per_epoch_, options.epochs, "training: steps of an epoch and epochs");
   }
 
   Index steps() const {

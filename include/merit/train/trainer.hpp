@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "merit/batch/batch.hpp"
+#include "merit/core/temporary.hpp"
 #include "merit/train/step_accuracy.hpp"
 #include "merit/train/train_loop.hpp"
 #include "merit/train/train_options.hpp"
@@ -32,6 +33,9 @@ class Trainer : private detail::StepWork {
   /// The model and the examples must outlive the trainer. Throws ConfigError, or DataError for an empty set.
   Trainer(Model& model, std::span<const Example> examples, const TrainOptions& options)
       : model_(&model), examples_(examples), loop_(model.parameters(), options, costs_of(examples)) {}
+  /// Examples that end with the call: keep them in a variable that outlives the trainer.
+  template <ends_with_the_call Examples>
+  Trainer(Model& model, Examples&& examples, const TrainOptions& options) = delete;
 
   Index steps() const { return loop_.steps(); }
   Index steps_per_epoch() const { return loop_.steps_per_epoch(); }

@@ -1,0 +1,21 @@
+// expect: the 2nd argument of RewardModel, Head, has rows() that cannot be called: expected void rows(const SequenceShape& sequence, std::vector<Index>& out) const
+#include "merit/backbone/bag_of_tokens.hpp"
+#include "merit/backend/reference/reference_backend.hpp"
+#include "merit/head/linear_head.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+#include "merit/model/reward_model.hpp"
+
+struct Own {
+  template <class B>
+  class Bound {
+   public:
+    Bound(const Own&, merit::Index, merit::Parameters<B>&) {}
+    merit::Var forward(merit::Tape<B>&, merit::Var hidden) { return hidden; }
+  };
+  static constexpr merit::ScoreMeaning meaning = merit::ScoreMeaning::per_completion;
+  static constexpr std::string_view name() { return "own"; }
+  void rows(const merit::SequenceShape& sequence, std::vector<merit::Index>& out) {
+    out.push_back(sequence.length - 1);
+  }
+};
+merit::RewardModel<merit::BagOfTokens, Own, merit::PairwiseLoss, merit::ReferenceBackend<double>> model;

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Compiles every C++ line of the pages, in one unit, as a user's code that includes merit as its own (-Wall -Wextra, every
+warning an error): the programs of README.md, and the fragments of the rooms, each in a function that is given what it
+leaves open."""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# What the fragments of a page leave open, by its folder.
+OPEN = {
+    "io": "const std::filesystem::path& path, const std::vector<merit::TensorSource>& tensors, const merit::Json& card",
+    "model": "const std::filesystem::path& folder",
+    "testing": "TestModel& model, const merit::ForestBuilder& builder, const merit::PairTargets& targets",
+    "train": "merit::BradleyTerryModel<>& model, const std::vector<merit::PreferenceExample>& pairs",
+}
+# A second fragment of a page goes on from the first.
+GOES_ON = {"model": "merit::RewardModel<merit::Llama>& model, "}
+HEAD = """#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "merit/open.hpp"
+#include "merit/testing/gradcheck.hpp"
+
+using TestModel =
+    merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, merit::ReferenceBackend<double>>;
+"""
+
+
+def blocks(page):
+    """(line, text) of each block of C++ of a page."""
+    text = page.read_text()
+    for found in re.finditer(r"^```cpp\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield text.count("\n", 0, found.start(1)) + 1, found.group(1)
+
+
+def unit(root):
+    """One unit with all of them, and how many there are."""
+    pages = [root / "README.md", *sorted(root.glob("include/merit/*/README.md")), *sorted(root.glob("examples/*.md"))]
+    text, count = HEAD, 0
+    for page in pages:
+        room = page.parent.name
+        for number, (line, block) in enumerate(blocks(page)):
+            count += 1
+            includes = [one for one in block.splitlines() if one.startswith("#include")]
+            # Lines keep their places, so that an error names the page's own.
+            body = "\n".join("" if one.startswith("#include") else one for one in block.splitlines()) + "\n"
+            mark = f'#line {line} "{page.relative_to(root)}"\n'
+            text += "\n".join(includes) + f"\nnamespace block_{count} {{\n"
+            if "int main(" in body:
+                text += mark + body.replace("int main(", "int program(")
+            elif body.startswith("struct "):
+                text += mark + body
+            else:
+                given = OPEN.get(room, "")
+                if number > 0 and room in GOES_ON:
+                    given = GOES_ON[room] + given
+                # Not all of a page's fragments use all that it leaves open.
+                given = ", ".join(f"[[maybe_unused]] {one}" for one in re.split(r", (?=const |merit|TestModel)", given) if one)
+                text += f"void fragment({given}) {{\n" + mark + body + "}\n"
+            text += "}\n"
+    return text, count
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--compiler", action="append", required=True)
+    parser.add_argument("--system-include", action="append", default=[])
+    parser.add_argument("root", type=Path)
+    arguments = parser.parse_args()
+
+    text, count = unit(arguments.root)
+    if count < 10:
+        sys.exit(f"found {count} blocks of C++ in the pages, expected more")
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "documented.cpp"
+        source.write_text(text)
+        for compiler in arguments.compiler:
+            command = [compiler, "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
+                       # Of functions made of fragments: a program that was main, what nobody reads.
+                       "-Wno-return-type", "-Wno-unused-variable", "-Wno-unused-but-set-variable",
+                       f"-I{arguments.root / 'include'}"]
+            for system in arguments.system_include:
+                command += ["-isystem", system]
+            result = subprocess.run([*command, str(source)], capture_output=True, text=True)
+            if result.returncode != 0:
+                failed += 1
+                print(f"FAILED: with {compiler}:\n{result.stderr[:4000]}")
+    print(f"{len(arguments.compiler) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
