@@ -3,13 +3,16 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
+#include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
 #include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
-#include "merit/tokens/split_steps.hpp"
+#include "merit/tokens/step_text.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 #include "merit/tokens/tokenize_steps.hpp"
 

@@ -1,10 +1,11 @@
-// Where the steps of a text end, and a step without the separators that it has itself.
+// The text of reasoning steps: where one ends, and what of it a step model reads.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
