@@ -56,5 +56,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return programs::run(name, [&] { return run(argc, argv); });
+  return programs::run(name, argv, [&] { return run(argc, argv); });
 }

@@ -18,7 +18,11 @@ struct SourceFlags {
 inline void declare(CLI::App& app, SourceFlags& flags, const std::string& group = "OPTIONS") {
   const auto list = [&](const char* option, std::vector<std::string>& value, const char* type,
                         const char* what) {
-    app.add_option(option, value, wrapped(what))->type_name(type)->default_str("")->group(group);
+    app.add_option(option, value, wrapped(what))
+        ->type_name(type)
+        ->default_str("")
+        ->group(group)
+        ->allow_extra_args(false);  // one behind each: the next word may be a file
   };
   list("--rename", flags.rename, "FIELD=NAME",
        "read a field under another name, such as question=prompt; of any kind of record, as often as needed");
