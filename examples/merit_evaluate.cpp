@@ -9,6 +9,7 @@
 
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/page/report_page.hpp"
 #include "merit/run/benchmark_evaluation.hpp"
 #include "merit/run/evaluation.hpp"
@@ -192,7 +193,7 @@ int run(int argc, char** argv) {
         json["subsets"][subset] = {{"not_reported", error.what()}};
         report = std::string("not reported: ") + error.what();
       }
-      said += "\n\n" + options.subset_field + " " + subset + '\n' + report;
+      said += "\n\n" + merit::visible(options.subset_field + " " + subset) + '\n' + report;
     }
   }
   // The figures are not lost with a report that cannot be written after all.

@@ -9,6 +9,7 @@
 #include "command_line/line_input.hpp"
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/records/jsonl.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
