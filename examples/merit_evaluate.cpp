@@ -9,6 +9,7 @@
 
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
+#include "command_line/source_flags.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/page/report_page.hpp"
 #include "merit/run/benchmark_evaluation.hpp"
@@ -36,9 +37,11 @@ struct Options {
   std::string layout;
   std::string subset_field;
   programs::OpenFlags open;
+  programs::SourceFlags source;
   std::string aggregation;
   std::string neutral = "good";
   std::string report;
+  std::string on_error = "stop";
   Index last = 4;
   double threshold = 0;
   Index batch_tokens = 8192;
@@ -81,7 +84,7 @@ void check_report(const Options& options) {
 
 int run(int argc, char** argv) {
   CLI::App app(
-      "Evaluates a saved reward model on held-out records or a published benchmark.\n\n"
+      "Evaluates a saved reward model on held-out records, a published set or a published benchmark.\n\n"
       "Reports the figures of the records' kind (pairs, rankings, ratings, outcomes, steps, values) with "
       "95%\n"
       "bootstrap intervals over prompts, and beside them what needs no model: length, chance, one label for\n"
@@ -107,6 +110,8 @@ int run(int argc, char** argv) {
        "llm_bar, gsm8k_solutions; empty: as the fields say");
   text("--subset-field", options.subset_field, "NAME",
        "report also by the value of this field of the records");
+  text("--on-error", options.on_error, "NAME",
+       "what a record that cannot be read does: stop, or skip, which counts it by its reason");
   text("--report", options.report, "FILE", "also write one HTML page that needs no network");
   app.add_flag("--json", options.json, "write one JSON object");
   app.add_flag("--normalised", options.normalised,
@@ -125,6 +130,7 @@ int run(int argc, char** argv) {
       ->check(programs::is_probability, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   programs::declare(app, options.open);
+  programs::declare(app, options.source);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
   programs::parse(app, argc, argv);
@@ -132,6 +138,7 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to evaluate on");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
+  for (const std::string& file : options.files) merit::weighted_file(file);  // throws for an empty path
   if (!options.report.empty()) check_report(options);
 
   const merit::SavedModel saved =
@@ -140,11 +147,13 @@ int run(int argc, char** argv) {
   const double threshold =
       app.count("--threshold") != 0 ? options.threshold : merit::fitted_threshold(saved, reading);
 
+  merit::RecordSourceOptions source = programs::source_options(options.source);
+  source.on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
   merit::FileKind what;
   if (!options.layout.empty()) {
     what.layout = merit::benchmark_layout_from_name(options.layout);
   } else {
-    what = merit::kind_of_files(options.files);
+    what = merit::kind_of_files(options.files, source);
   }
 
   std::optional<merit::BenchmarkSet> benchmark;
@@ -154,14 +163,16 @@ int run(int argc, char** argv) {
   } else {
     merit::check_meaning(what.kind, saved);
     merit::TokenizeOptions tokenize = merit::labels_as_trained(saved, what.kind);
-    tokenize.keep_single_ratings = true;
+    tokenize.keep_single_ratings = tokenize.to_judge = true;
     records = merit::read_record_set(options.files, *saved.tokenizer,
                                      {.kind = what.kind,
                                       .tokenize = tokenize,
                                       .wants_features = merit::is_features(saved.backbone),
                                       .wants_steps = reading.meaning == ScoreMeaning::per_step,
                                       .notes = true,
-                                      .subset_field = options.subset_field});
+                                      .subset_field = options.subset_field,
+                                      .source = source});
+    programs::say_remarks(records.remarks, name);
     if (what.kind != RecordKind::ratings) merit::require_preferences(records, "to evaluate on");
   }
   const merit::RecordSet& set = benchmark ? benchmark->set : records;
@@ -175,6 +186,7 @@ int run(int argc, char** argv) {
 
   Json json = merit::to_json(evaluation);
   json["records"] = merit::to_json(set.counts);
+  json["records"]["unread"] = set.unread.count();
   std::string said = set.counts.sentence() + '\n' + merit::text_of(evaluation);
   if (benchmark) {
     const merit::BenchmarkScores scores = merit::benchmark_scores(*benchmark, evaluation, reading, threshold);

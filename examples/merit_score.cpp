@@ -1,7 +1,9 @@
 // Scores completions with a saved model of any kind: one text from the command line, a file, or a pipe as it
 // comes. Or puts the completions of a prompt in order.
+#include <algorithm>
 #include <cmath>
 #include <istream>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -9,8 +11,11 @@
 #include "command_line/line_input.hpp"
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
+#include "command_line/source_flags.hpp"
 #include "merit/core/visible.hpp"
-#include "merit/records/jsonl.hpp"
+#include "merit/records/on_error.hpp"
+#include "merit/records/record_source.hpp"
+#include "merit/records/unread_fields.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/record_to_score.hpp"
@@ -20,6 +25,7 @@
 namespace {
 
 using merit::Index;
+using merit::Json;
 using programs::Output;
 
 constexpr const char* name = "merit_score";
@@ -30,6 +36,7 @@ struct Options {
   std::string prompt;
   std::string completion;
   programs::OpenFlags open;
+  programs::SourceFlags source;
   std::string aggregation;
   std::string neutral = "good";
   Index last = 4;
@@ -40,6 +47,8 @@ struct Options {
   bool rows = false;
   bool normalised = false;
   bool rerank = false;
+  std::string rank_cut = "last";
+  std::string on_error = "skip";
 };
 
 // ---- Scoring, writing ---
@@ -52,6 +61,7 @@ class Scorer {
       : records_(model, saved, reading, options.batch_tokens),
         reading_(reading),
         options_(options),
+        rank_cut_(merit::value_from_name<merit::RankCut>("--rank-cut", options.rank_cut)),
         note_(saved.note_on_strings) {}
 
   template <class Record>
@@ -59,6 +69,12 @@ class Scorer {
     if (record.prompt && record.prompt->index() == 0) note_strings();
     records_.add(record);
   }
+  /// A record that could not be read keeps its place.
+  void add_error(const merit::SourcePosition& at, const std::string& error) {
+    unread_.add(at, error);
+    records_.add_error(at, error);
+  }
+  const merit::UnreadRecords& unread() const { return unread_; }
   bool full() const { return records_.full(); }
   Index read() const { return written_ + records_.waiting(); }
 
@@ -88,27 +104,38 @@ class Scorer {
   }
 
   std::string plain_line(const merit::RecordScores& record) const {
+    if (!record.error.empty()) return "error: " + record.error;
     if (!record.dropped.empty()) return "dropped: " + record.dropped;
     std::string text;
     const auto put = [&](const std::string& item) { text += (text.empty() ? "" : "\t") + item; };
     if (options_.rerank) {
-      for (const Index i : record.order()) put(std::to_string(i));
+      for (const Index i : record.order(rank_cut_)) put(std::to_string(i));
     } else {
-      for (const Scored& one : record.completions) put(number(one.score));
+      for (const Scored& one : record.completions) {
+        put(one.dropped.empty() ? number(one.score) : "dropped: " + one.dropped);
+      }
+      if (record.first_better) put(merit::shortest(*record.first_better));
     }
     return text;
+  }
+
+  static std::string quoted(const std::string& text) {
+    return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
   }
 
   /// Written by hand so that a score keeps its shortest text.
   std::string json_line(const merit::RecordScores& record) const {
     std::string text =
         "{\"index\": " + std::to_string(written_) + ", \"line\": " + std::to_string(record.source.line);
+    if (!record.error.empty()) return text + ", \"error\": " + quoted(record.error) + '}';
     const auto list = [](const auto& items, const auto& write) {
       std::string inside;
       for (const auto& item : items) inside += (inside.empty() ? "" : ", ") + write(item);
       return "[" + inside + "]";
     };
-    const auto score_of = [&](const Scored& one) { return number(one.score); };
+    const auto score_of = [&](const Scored& one) {
+      return one.dropped.empty() ? number(one.score) : std::string("null");
+    };
     const auto rows_of = [&](const Scored& one) {
       return list(one.rows, [](double value) { return merit::shortest(value); });
     };
@@ -121,7 +148,12 @@ class Scorer {
       put("scores", scores ? list(scored, score_of) : "");
       if (options_.rows) put("rows", scores ? list(scored, rows_of) : "");
       if (options_.rerank) {
-        put("order", scores ? list(record.order(), [](Index i) { return std::to_string(i); }) : "");
+        put("order", scores ? list(record.order(rank_cut_), [](Index i) { return std::to_string(i); }) : "");
+        put("ranks", scores ? list(record.ranks(rank_cut_),
+                                   [](const std::optional<Index>& rank) {
+                                     return rank ? std::to_string(*rank) : std::string("null");
+                                   })
+                            : "");
       }
     } else {
       const bool pair = record.form != Form::one;
@@ -129,18 +161,40 @@ class Scorer {
           record.form == Form::pair     ? std::vector<std::string>{"chosen", "rejected"}
           : record.form == Form::judged ? std::vector<std::string>{"response_a", "response_b"}
                                         : std::vector<std::string>{"score"};
-      for (Index i = 0; i < fields.size(); ++i) put(fields[i], scores ? number(scored[i].score) : "");
+      for (Index i = 0; i < fields.size(); ++i) put(fields[i], scores ? score_of(scored[i]) : "");
+      if (record.first_better) put(fields[0] + "_better", merit::shortest(*record.first_better));
       for (Index i = 0; options_.rows && i < fields.size(); ++i) {
         put(pair ? fields[i] + "_rows" : "rows", scores ? rows_of(scored[i]) : "");
       }
     }
-    if (!scores) text += ", \"dropped\": \"" + record.dropped + '"';
+    if (!scores) return text + ", \"dropped\": " + quoted(record.dropped) + '}';
+    put_each(scored, record.form == Form::one, text);
     return text + '}';
+  }
+
+  /// What is not so of a completion that was read whole: a value, or for several a list of one each.
+  static void put_each(const std::vector<Scored>& scored, bool one, std::string& text) {
+    const auto put = [&](const char* field, const auto& is_so, const auto& write) {
+      if (std::none_of(scored.begin(), scored.end(), is_so)) return;
+      std::string values;
+      for (const Scored& each : scored) values += (values.empty() ? "" : ", ") + std::string(write(each));
+      text += std::string(", \"") + field + "\": " + (one ? values : "[" + values + "]");
+    };
+    const auto is_cut = [](const Scored& each) { return each.cut; };
+    const auto lost_steps = [](const Scored& each) { return each.cut && each.rows_of != 0; };
+    put("cut", is_cut, [](const Scored& each) { return each.cut ? "true" : "false"; });
+    put("rows_judged", lost_steps, [](const Scored& each) { return std::to_string(each.rows.size()); });
+    put("rows_of", lost_steps, [](const Scored& each) { return std::to_string(each.rows_of); });
+    put(
+        "dropped", [](const Scored& each) { return !each.dropped.empty(); },
+        [](const Scored& each) { return each.dropped.empty() ? std::string("null") : quoted(each.dropped); });
   }
 
   merit::RecordScorer records_;
   const merit::Reading& reading_;
   const Options& options_;
+  merit::RankCut rank_cut_;
+  merit::UnreadRecords unread_;
   Output output_;
   std::string note_;
   Index written_ = 0;
@@ -149,11 +203,18 @@ class Scorer {
 // ---- Reading ---
 
 /// Reads one record and gives it to the scorer; false at the end of the input.
-bool read_record(merit::JsonLinesReader& reader, const Options& options, Scorer& scorer) {
-  const auto object = reader.next();
-  if (!object) return false;
-  std::visit([&](const auto& record) { scorer.add(record); },
-             merit::parse_record_to_score(*object, reader.position(), options.rerank));
+bool read_record(merit::RecordSource& reader, const Options& options, merit::OnError on_error, Scorer& scorer,
+                 merit::UnreadFields& unread) {
+  try {
+    const auto object = reader.next();
+    if (!object) return false;
+    unread.add_to_score(*object);
+    std::visit([&](const auto& record) { scorer.add(record); },
+               merit::parse_record_to_score(*object, reader.position(), options.rerank));
+  } catch (const merit::DataError& error) {
+    if (on_error == merit::OnError::stop) throw;
+    scorer.add_error(reader.position(), error.what());
+  }
   return true;
 }
 
@@ -173,8 +234,11 @@ Index count_lines(int descriptor) {
 }
 
 void score_stream(Scorer& scorer, const Options& options) {
+  const auto on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
   programs::LineFile input(options.file);
-  merit::JsonLinesReader reader(input.stream, input.name);
+  merit::RecordSource reader(input.stream, input.name, programs::source_options(options.source));
+
+  merit::UnreadFields unread;
 
   // Shown where it does not mix with the scores.
   const bool shown = input.file.is_open() && ::isatty(STDOUT_FILENO) != 1;
@@ -187,7 +251,7 @@ void score_stream(Scorer& scorer, const Options& options) {
         scorer.flush();
         if (progress) progress->update(std::min(scorer.read(), lines - 2), "");
       }
-      if (!read_record(reader, options, scorer)) break;
+      if (!read_record(reader, options, on_error, scorer, unread)) break;
     }
   } catch (const merit::DataError&) {
     if (progress) progress->finish();
@@ -196,6 +260,7 @@ void score_stream(Scorer& scorer, const Options& options) {
   }
   scorer.flush();
   if (progress) progress->update(lines - 1);
+  programs::say_remarks(unread.sentences(), name);
 }
 
 /// How scores are read: as the card says, and as the options say otherwise.
@@ -230,7 +295,8 @@ int run(int argc, char** argv) {
       "\"rejected\", judged ones with \"response_a\" and \"response_b\", records with \"completions\" of "
       "one\n"
       "prompt, or steps with \"labels\". Writes a line for each, in order: the score; several with tabs\n"
-      "between; or \"dropped: …\" for a record that the model's truncation policy leaves out. A model of\n"
+      "between; \"dropped: …\" in place of one that has none, as it is too long for the model's truncation\n"
+      "policy or empty; or \"error: …\" for a record that cannot be read. A model of\n"
       "tokens or steps gives one number for a completion by the aggregation of its card. Text becomes "
       "tokens\n"
       "as in training. From a pipe, what has come is answered before more is waited for.\n",
@@ -256,9 +322,17 @@ int run(int argc, char** argv) {
   app.add_flag(
       "--rerank", options.rerank,
       programs::wrapped("of records with \"completions\", write their numbers (from 0), best first"));
-  app.add_flag("--normalised", options.normalised,
-               programs::wrapped(
-                   "scores by the calibration of the model's card, or by its reward mean and deviation"));
+  text("--rank-cut", options.rank_cut, "NAME",
+       "where completions stand that were cut to the model's length: last, below those read whole, or "
+       "as_scored; with --rerank");
+  text("--on-error", options.on_error, "NAME",
+       "what a record that cannot be read does: skip, which writes an error in its place and ends with exit "
+       "code 1, or stop");
+  app.add_flag(
+      "--normalised", options.normalised,
+      programs::wrapped(
+          "scores by the calibration of the model's card, or by its reward mean and deviation; of a "
+          "model that compares, a pair's calibration is the probability that its first side is better"));
   text("--aggregation", options.aggregation, "NAME",
        "how tokens, steps or states become one: mean, minimum, product (of logarithms), last, mean_of_last, "
        "weighted, none_below; empty: as the card says");
@@ -268,6 +342,7 @@ int run(int argc, char** argv) {
       ->check(programs::is_number<double>, "");
   text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
   programs::declare(app, options.open);
+  programs::declare(app, options.source);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
   programs::parse(app, argc, argv);
@@ -294,7 +369,9 @@ int run(int argc, char** argv) {
   Scorer scorer(*model, saved, reading, options);
   if (!one_text) {
     score_stream(scorer, options);
-    return 0;
+    for (const std::string& line : scorer.unread().lines())
+      std::fprintf(stderr, "%s: %s\n", name, line.c_str());
+    return scorer.unread().count() == 0 ? 0 : 1;
   }
   merit::CompletionRecord record;
   if (app.count("--prompt") != 0) record.prompt = options.prompt;

@@ -46,7 +46,7 @@ Line read_line(const merit::OrderedJson& value, const merit::ModelText& model,
   static const merit::PlainTemplate plain;
   const merit::ConversationTemplate& with = model.conversation ? *model.conversation : plain;
   try {
-    return {with.render(conversation.messages, conversation.options), true};
+    return {merit::render_all(with, conversation.messages, conversation.options), true};
   } catch (const merit::DataError& error) {
     throw merit::DataError(at.text() + ": " + error.what());
   }

@@ -10,13 +10,14 @@
 #include "command_line/program.hpp"
 #include "command_line/run_console.hpp"
 #include "command_line/train_options.hpp"
+#include "merit/io/output_lock.hpp"
 #include "merit/run/make_model.hpp"
 #include "merit/run/metrics_file.hpp"
-#include "merit/run/output_lock.hpp"
 #include "merit/run/output_place.hpp"
 #include "merit/run/record_set.hpp"
 #include "merit/run/spelled_number.hpp"
 #include "merit/run/training_choice.hpp"
+#include "merit/run/training_plan.hpp"
 #include "merit/run/training_run.hpp"
 #include "merit/train/checkpoint.hpp"
 #include "merit/train/progress.hpp"
@@ -39,20 +40,20 @@ std::string resume_command(int argc, char** argv) {
   return programs::shell_text(arguments);
 }
 
-/// Throws when what --patience keeps in `best` would replace something that is not this run's.
+/// Throws when the best model, kept in `best` while the run goes on, would replace something that is not this run's.
 void check_best(const std::filesystem::path& best, const programs::TrainingOptions& options) {
   if (std::filesystem::exists(best)) {
     const bool kept = options.resume && merit::is_kept_best(best);
     if (!kept && !options.overwrite) {
       throw merit::ConfigError(best.string() +
-                               " is there, where --patience keeps the best model until the run ends: move it "
+                               " is there, where the best model is kept until the run ends: move it "
                                "elsewhere to keep it, or give --overwrite to replace it");
     }
     if (merit::read_model_card(best)) merit::require_only_a_model(best);
   }
   if (!options.from.empty() && merit::place_of(options.from) == merit::place_of(best.string())) {
     throw merit::ConfigError("--from is " + options.from +
-                             ", where --patience keeps the best model until the run ends, expected another "
+                             ", where the best model is kept until the run ends, expected another "
                              "folder");
   }
   merit::AtomicDirectory writable(best, "merit.json");
@@ -94,7 +95,7 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
     say("steps         ", result.step, " of ", result.steps,
         result.stopped_early ? ", stopped early as the evaluation did not get better" : "", ", in ",
         merit::spell_seconds(totals.seconds));
-    if (options.patience != 0 && totals.best_step != 0) {
+    if ((options.patience != 0 || options.keep_best) && totals.best_step != 0) {
       say("best          step ", totals.best_step, ", which is the model saved");
     }
     if (totals.tokens_before_sharing != 0 && !merit::is_features(job.saved.backbone)) {
@@ -118,6 +119,21 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
             : std::string());
   }
   say("saved in      ", options.out);
+  output.flush();
+}
+
+void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions& options,
+               const merit::RecordSet& train) {
+  programs::Output output;
+  if (options.json) {
+    merit::Json json = merit::to_json(plan);
+    json["train"] = merit::to_json(train.counts);
+    output.line(merit::json_text(json, "the plan"));
+  } else {
+    output.line("training data " + train.counts.sentence());
+    output.line(merit::text_of(plan));
+    output.line("nothing was written; without --dry-run the model goes to " + options.out);
+  }
   output.flush();
 }
 
@@ -173,11 +189,11 @@ int run(int argc, char** argv) {
   const std::filesystem::path best = merit::best_directory(options.out);
   if ((has_run || has_model) && !finished) merit::require_only_a_model(out);
   { merit::AtomicDirectory writable(out, "merit.json"); }
-  if (options.patience != 0 && !finished) check_best(best, options);
+  if ((options.patience != 0 || options.keep_best) && !finished) check_best(best, options);
   merit::OutputInputs inputs{.files = {options.config},
                              .folders = {out.string(), best.string(), options.from}};
   for (const auto& files : {options.train, options.eval, options.calibrate})
-    inputs.files.insert(inputs.files.end(), files.begin(), files.end());
+    for (const std::string& file : files) inputs.files.push_back(merit::weighted_file(file).path);
   merit::check_output("--metrics", options.metrics, inputs);
   merit::check_metrics(options.metrics);
 
@@ -189,10 +205,17 @@ int run(int argc, char** argv) {
            ", as usual for a model that is trained already; --learning-rate sets another";
   }
   const merit::SavedModel& saved = chosen.model;
-  const auto read = [&](const std::vector<std::string>& files, const char* purpose) {
+  std::vector<std::string> remarks;
+  merit::RecordSourceOptions source = programs::source_options(options.source);
+  source.margin_of_scores = options.margin == "scores";
+  source.on_error = programs::named_by<merit::OnError>("--on-error", options.on_error);
+  const auto read = [&](const std::vector<std::string>& files, const char* purpose, merit::SplitSide side) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
-    if (held_out) tokenize.last_step_only = tokenize.stop_at_first_error = false;  // all labels are judged
+    if (held_out) {  // all labels are judged
+      tokenize.to_judge = true;
+      tokenize.last_step_only = tokenize.stop_at_first_error = false;
+    }
     merit::RecordSet set =
         merit::read_record_set(files, *saved.tokenizer,
                                {.kind = chosen.kind,
@@ -200,11 +223,20 @@ int run(int argc, char** argv) {
                                 .wants_features = merit::is_features(saved.backbone),
                                 .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
                                 .notes = held_out,
-                                .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss)});
+                                .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss),
+                                .source = source,
+                                .side = side,
+                                .held_out = options.validation_split,
+                                .split_seed = options.training.seed});
+    if (side != merit::SplitSide::held_out)
+      remarks.insert(remarks.end(), set.remarks.begin(), set.remarks.end());
     if (held_out && chosen.kind != RecordKind::ratings) merit::require_preferences(set, purpose);
     return set;
   };
-  merit::RecordSet train = read(options.train, nullptr);
+  using merit::SplitSide;
+  const bool split = options.validation_split != 0;
+  if (split) merit::require_no_pipe(options.train);
+  merit::RecordSet train = read(options.train, nullptr, split ? SplitSide::kept : SplitSide::all);
   if (merit::reads_pairs(chosen.loss) &&
       (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
     merit::require_preferences(train,
@@ -212,8 +244,11 @@ int run(int argc, char** argv) {
   if (chosen.kind == RecordKind::preference && options.margin == "none") merit::remove_margins(train);
   if (options.join_conversations) merit::join_conversations(train);
   std::optional<merit::RecordSet> eval, calibrate;
-  if (!options.eval.empty()) eval = read(options.eval, "to evaluate on");
-  if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on");
+  if (!options.eval.empty()) eval = read(options.eval, "to evaluate on", SplitSide::all);
+  if (split) eval = read(options.train, "to evaluate on", SplitSide::held_out);
+  if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on", SplitSide::all);
+
+  programs::say_remarks(remarks, name);
 
   const merit::RunStart start = finished                    ? merit::RunStart::finished
                                 : has_run && options.resume ? merit::RunStart::interrupted
@@ -228,27 +263,37 @@ int run(int argc, char** argv) {
                           .train = train,
                           .eval = eval ? &*eval : nullptr,
                           .calibrate = calibrate ? &*calibrate : nullptr};
-  const bool reads_file = !options.from.empty() || start != merit::RunStart::fresh;
+  // A dry run measures with weights of any kind.
+  const bool reads_file = !options.dry_run && (!options.from.empty() || start != merit::RunStart::fresh);
   const auto model = merit::make_model(
       saved.backbone, {.head = saved.head,
                        .loss = chosen.loss,
                        .threads = options.threads,
                        .seed = options.training.seed,
                        .initial = reads_file ? merit::Initial::from_file : merit::Initial::drawn});
+  if (options.dry_run) {
+    tell_plan(merit::plan_training(*model, train, *saved.tokenizer, options.training), options, train);
+    return 0;
+  }
   programs::RunConsole console(name);
-  const merit::RunResult result = merit::run_training(*model, job,
-                                                      {.out = out,
-                                                       .metrics = options.metrics,
-                                                       .from = options.from,
-                                                       .note = note,
-                                                       .training = options.training,
-                                                       .evaluate_every = options.evaluate_every,
-                                                       .patience = options.patience,
-                                                       .checkpoint_every = options.checkpoint_every,
-                                                       .calibration = options.calibration,
-                                                       .reward_statistics = !options.no_reward_statistics,
-                                                       .stop = &programs::stop_requested},
-                                                      console);
+  const merit::RunResult result =
+      merit::run_training(*model, job,
+                          {.out = out,
+                           .metrics = options.metrics,
+                           .from = options.from,
+                           .note = note,
+                           .tensorboard = options.tensorboard,
+                           .training = options.training,
+                           .evaluate_every = programs::number_from<Index>(options.evaluate_every).value_or(0),
+                           .evaluate_every_epoch = options.evaluate_every == "epoch",
+                           .evaluate_at_start = options.evaluate_at_start,
+                           .keep_best = options.keep_best,
+                           .patience = options.patience,
+                           .checkpoint_every = options.checkpoint_every,
+                           .calibration = options.calibration,
+                           .reward_statistics = !options.no_reward_statistics,
+                           .stop = &programs::stop_requested},
+                          console);
   if (result.interrupted) return tell_interrupted(result, options, resume_command(argc, argv));
   tell_finished(result, options, job);
   return 0;

@@ -66,9 +66,11 @@ void set_tokenize(const TrainingOptions& o, merit::RecordKind kind, bool regress
   tokenize.keep_single_ratings = regression;
   if (kind == merit::RecordKind::ranking || kind == merit::RecordKind::ratings) {
     tokenize.margin = merit::ranking_margin(o.margin, kind);
-  } else if (!o.margin.empty() && o.margin != "none" && o.margin != "record") {
+  } else if (!o.margin.empty() && o.margin != "none" && o.margin != "record" &&
+             (o.margin != "scores" || kind != merit::RecordKind::preference)) {
     throw merit::ConfigError("--margin is \"" + o.margin + "\", expected for records of the kind " +
-                             merit::name_of_kind(kind) + " one of: none, record");
+                             merit::name_of_kind(kind) + " one of: none, record" +
+                             (kind == merit::RecordKind::preference ? ", scores" : ""));
   }
 }
 
@@ -162,7 +164,7 @@ merit::SavedModel choose_backbone(const TrainingOptions& o, const std::optional<
       if (auto* features = std::get_if<merit::Features>(&chosen.backbone);
           features != nullptr && o.width == 0) {
         merit::require_no_pipe(o.train);
-        features->width = merit::feature_width_in(o.train.front(), kind);
+        features->width = merit::feature_width_in(o.train.front(), kind, source_options(o.source));
       }
     } else {
       std::error_code ignored;
@@ -216,7 +218,7 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
   // Steps are labelled good or bad, or neutral too: that decides the usual head.
   merit::StepScale scale = merit::step_scale_from_name(o.step_scale);
   if (choice.kind == merit::RecordKind::steps && scale == merit::StepScale::automatic) {
-    scale = merit::step_scale_in(o.train);
+    scale = merit::step_scale_in(o.train, source_options(o.source));
   }
   std::string usual_head = scale == merit::StepScale::ternary ? "step_ternary" : "";
   std::optional<merit::SavedModel> from;
@@ -250,7 +252,7 @@ ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Gi
   if (changed) {
     merit::Index attributes = 1;
     if (choice.kind == merit::RecordKind::ratings && head_name == "attributes") {
-      attributes = merit::attributes_in(o.train.front());
+      attributes = merit::attributes_in(o.train.front(), source_options(o.source));
     }
     set_head(o, given, merit::compares(choice.loss), *choice.model.tokenizer, attributes, head);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <string>
 
 #include "merit/io/json.hpp"
@@ -12,6 +13,7 @@ namespace programs {
 /// The text that the command line would hold for a value.
 inline std::string option_text(const merit::Json& value, const std::string& where) {
   if (value.is_string()) return value.get<std::string>();
+  if (const auto whole = merit::whole_number(value)) return std::to_string(*whole);  // 3.0, too
   if (value.is_number() || value.is_boolean()) return value.dump();
   throw merit::ConfigError(where + ": found " + merit::describe(value) +
                            ", expected a string, a number, true or false");
@@ -26,14 +28,20 @@ inline merit::Json read_options_file(CLI::App& app, const std::string& file, con
   if (!json.is_object()) {
     throw merit::ConfigError(file + ": found " + merit::describe(json) + ", expected an object of options");
   }
+  std::map<const CLI::Option*, std::string> fields;  // that gave an option its value
   for (const auto& [field, value] : json.items()) {
     if (field == handled && value.is_object()) continue;
     const std::string where = file + ": field \"" + field + '"';
     std::string name = field;
     std::replace(name.begin(), name.end(), '_', '-');
     CLI::Option* option = name == "config" || name == "help" ? nullptr : app.get_option_no_throw("--" + name);
-    if (option == nullptr) throw merit::ConfigError(where + ": there is no option --" + name);
-    if (option->count() != 0 || value.is_null()) continue;
+    if (option == nullptr)
+      throw merit::ConfigError(where + ": there is no option " + with_meant(app, "--" + name));
+    if (value.is_null()) continue;
+    if (const auto [other, is_new] = fields.emplace(option, field); !is_new) {
+      throw merit::ConfigError(where + " means the same as \"" + other->second + "\": give one of them");
+    }
+    if (option->count() != 0) continue;
     try {
       if (value.is_array()) {
         for (const merit::Json& item : value) option->add_result(option_text(item, where));

@@ -25,6 +25,8 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/nearest_name.hpp"
+#include "merit/core/version.hpp"
 #include "merit/core/visible.hpp"
 
 namespace programs {
@@ -100,10 +102,11 @@ inline int run(const char* name, char** argv, const std::function<int()>& body) 
   return failed;
 }
 
-/// Options show their defaults; the help is as wide as a terminal.
+/// Options show their defaults; the help is as wide as a terminal; --version says which merit this is.
 inline void prepare(CLI::App& app) {
   app.option_defaults()->always_capture_default();
   app.get_formatter()->column_width(34);
+  app.set_version_flag("--version", app.get_name() + ' ' + MERIT_VERSION, "Print the version and exit");
 }
 
 /// The number that all of `text` spells; nothing when it spells none.
@@ -150,6 +153,17 @@ inline std::string wrapped(std::string_view text) {
   return result;
 }
 
+/// "--name", and the option that was probably meant by it.
+inline std::string with_meant(const CLI::App& app, std::string_view name) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& one : option->get_lnames()) names.push_back(one);
+  }
+  const std::size_t begin = std::min(name.find_first_not_of('-'), name.size());
+  const std::string meant = merit::nearest_name(name.substr(begin, name.find('=') - begin), names);
+  return std::string(name) + (meant.empty() ? "" : ", did you mean --" + meant + "?");
+}
+
 /// Reads the command line. Throws merit::ConfigError with one sentence, or HelpShown.
 inline void parse(CLI::App& app, int argc, char** argv) {
   try {
@@ -157,6 +171,11 @@ inline void parse(CLI::App& app, int argc, char** argv) {
   } catch (const CLI::Success& success) {
     app.exit(success);
     throw HelpShown{};
+  } catch (const CLI::ExtrasError&) {
+    const std::string extra = app.remaining().front();
+    throw merit::ConfigError((extra.starts_with('-') ? "there is no option " + with_meant(app, extra)
+                                                     : "unexpected argument \"" + extra + '"') +
+                             " (--help lists the options)");
   } catch (const CLI::ParseError& error) {
     throw merit::ConfigError(one_line(error.what()) + " (--help lists the options)");
   }

@@ -13,6 +13,7 @@
 #include "merit/train/trainer.hpp"
 #include "policy_options.hpp"
 #include "program.hpp"
+#include "source_flags.hpp"
 
 namespace programs {
 
@@ -32,12 +33,14 @@ struct TrainingOptions {
   std::string kind = "preference", step_separator = "\\n", step_layout = "separated",
               step_scale = "automatic", neutral = "keep", after_first_error = "keep";
   bool join_conversations = false, last_step_only = false;
+  SourceFlags source;
+  double validation_split = 0;
   double gamma = 1, lambda = 0.95;
 
   std::string head, verifier_token, bad_token = "-", good_token = "+", aggregation;
   std::vector<PolicyOption> head_settings = programs::head_settings();
 
-  std::string tokenizer = "bytes", truncation = "drop";
+  std::string tokenizer = "bytes", truncation = "drop", on_error = "stop";
   Index max_tokens = 2048;
   bool without_prompt = false, strings_as_chat = false;
 
@@ -51,7 +54,9 @@ struct TrainingOptions {
   bool no_sharing = false;
   bool no_reward_statistics = false;
 
-  Index evaluate_every = 0, patience = 0, checkpoint_every = 1000;
+  std::string evaluate_every = "0", tensorboard;
+  bool evaluate_at_start = false, keep_best = false, dry_run = false;
+  Index patience = 0, checkpoint_every = 1000;
   std::uint16_t threads = 0;
 };
 
@@ -100,7 +105,11 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
     return app.add_flag(option, value, programs::wrapped(what))->group(group);
   };
 
-  text("--train", o.train, "FILE", "records to train on, JSON lines")->default_str("");
+  text(
+      "--train", o.train, "FILE",
+      "records to train on: JSON lines, a JSON array, CSV or TSV, also packed by gzip; or a published set as it is. "
+      "FILE:0.3 makes every record of it weigh 0.3")
+      ->default_str("");
   text("--eval", o.eval, "FILE", "records to evaluate on")->default_str("");
   text("--calibrate", o.calibrate, "FILE",
        "records, not trained on, to fit the calibration of scores to, and for steps the threshold of errors")
@@ -117,6 +126,10 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "beginning where there is none");
   flag("--overwrite", o.overwrite, "replace what --out holds");
   text("--metrics", o.metrics, "FILE", "JSON lines, one an event; a resumed run appends [DIR.metrics.jsonl]");
+  text("--tensorboard", o.tensorboard, "DIR", "write the same numbers as events that TensorBoard reads");
+  flag("--dry-run", o.dry_run,
+       "read everything, say what a run would be (lengths, steps, time and memory by a step of the longest "
+       "records, how the first record is seen) and write nothing");
   flag("--json", o.json, "write the result as one JSON object on stdout");
 
   group = "Backbone";
@@ -143,6 +156,9 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   group = "Records";
   text("--kind", o.kind, "KIND",
        "of the records: preference, ranking, ratings, outcome, steps, value, judge");
+  declare(app, o.source, group);
+  real("--validation-split", o.validation_split,
+       "the share of the prompts of --train that is held out and evaluated on, in place of --eval");
   flag("--join-conversations", o.join_conversations,
        "turns of one conversation with ranked replies become one example (ranking)");
   text("--step-separator", o.step_separator, "TEXT",
@@ -179,15 +195,19 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "a prompt and a completion that are strings are a user's message and the assistant's answer, and go "
        "through the chat template");
   number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
+  text("--on-error", o.on_error, "NAME",
+       "what a record that cannot be read does: stop, or skip, which counts it by its reason");
   text("--truncation", o.truncation, "NAME",
-       "what is done with longer ones: drop, cut_left, cut_right, keep_completion, error");
+       "what is done with longer ones: drop, cut_left (each by itself), cut_left_together, cut_right, "
+       "keep_completion, error");
   flag("--without-prompt", o.without_prompt, "ablation: the model sees completions only");
 
   group = "Loss";
   text("--loss", o.loss, "NAME", trained(&merit::PolicyPair::loss) + "; empty: what is usual for the head");
   declare(app, group, o.loss_settings);
   text("--margin", o.margin, "NAME",
-       "by how much the better one should win: none; record, what the record says; rating:SCALE, by the "
+       "by how much the better one should win: none; record, what the record says; scores, score_chosen less "
+       "score_rejected, or preference_strength; rating:SCALE, by the "
        "difference of ratings; strength:llama2_small or strength:llama2_large, by how many ranks it is "
        "better; empty: record for preferences, none for others (pairwise)");
   text("--calibration", o.calibration, "NAME",
@@ -195,6 +215,8 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
 
   group = "Training";
   number("--epochs", o.training.epochs, "passes over the records");
+  number("--max-steps", o.training.max_steps,
+         "so many steps, whatever --epochs says; 0: those of the epochs");
   number("--batch-size", o.training.batch_size, "records in a step");
   number("--micro-batch-tokens", o.training.micro_batch_tokens,
          "tokens computed at once, after sharing; bounds the memory and changes no gradient");
@@ -212,7 +234,11 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
       "third of an epoch for; without them merit_score has no --normalised scores");
   flag("--no-sharing", o.no_sharing,
        "compute the common prefix of a pair twice, to measure what sharing saves");
-  number("--evaluate-every", o.evaluate_every, "steps between evaluations; 0: only at the end");
+  text("--evaluate-every", o.evaluate_every, "N|epoch",
+       "steps between evaluations, or epoch; 0: only at the end")
+      ->check([](const std::string& text) { return text == "epoch" ? "" : is_number<Index>(text); }, "");
+  flag("--evaluate-at-start", o.evaluate_at_start, "evaluate also before the first step");
+  flag("--keep-best", o.keep_best, "save the best model of all evaluations, not the last");
   number("--patience", o.patience,
          "stop after this many evaluations in a row that are no better, and save the best model; 0: never "
          "stop, and save the last");
@@ -227,8 +253,18 @@ void check_combinations(const TrainingOptions& o, Given given) {
   if (o.train.empty()) refuse("--train is missing: the files of records to train on");
   if (o.out.empty()) refuse("--out is missing: the directory in which the model is saved");
   if (o.resume && o.overwrite) refuse("--resume and --overwrite contradict each other: give one of them");
-  if (o.eval.empty() && o.evaluate_every != 0) refuse("--evaluate-every is given without --eval");
-  if (o.patience != 0 && o.evaluate_every == 0) refuse("--patience is given without --evaluate-every");
+  for (const auto* files : {&o.train, &o.eval, &o.calibrate})
+    for (const std::string& file : *files) merit::weighted_file(file);  // throws for an empty path
+  if (!(o.validation_split >= 0 && o.validation_split < 1))
+    refuse(sentence("--validation-split is ", o.validation_split, ", expected a share of 0 to 1"));
+  if (o.validation_split != 0 && !o.eval.empty())
+    refuse("--validation-split and --eval contradict each other: give one of them");
+  const bool holds_out = !o.eval.empty() || o.validation_split != 0;
+  const bool evaluates = o.evaluate_every != "0";
+  if (!holds_out && evaluates) refuse("--evaluate-every is given without --eval");
+  if (!holds_out && o.evaluate_at_start) refuse("--evaluate-at-start is given without --eval");
+  if (o.patience != 0 && !evaluates) refuse("--patience is given without --evaluate-every");
+  if (o.keep_best && !evaluates) refuse("--keep-best is given without --evaluate-every");
   if (o.calibrate.empty() && given("--calibration")) refuse("--calibration is given without --calibrate");
   if (!o.from.empty() && given("--backbone"))
     refuse("--from and --backbone contradict each other: give one of them");

@@ -48,6 +48,15 @@ TEST_CASE("RewardBench's sections weigh their subsets as published, and leave ou
   const RewardBenchReport reasoning =
       report_reward_bench(two, Numbers{1, 0}, Numbers{0, 0}, lengths, lengths);
   CHECK(reasoning.score.value == doctest::Approx(984.0 / 1148).epsilon(1e-14));  // the tie is lost
+  // Pairs without a score are lost too, and stay in the denominator.
+  const std::vector<std::string> unscored{"math-prm", "hep-go"};
+  const RewardBenchReport lost =
+      report_reward_bench(two, Numbers{1, 1}, Numbers{0, 0}, lengths, lengths, unscored);
+  CHECK(lost.pairs == 4);
+  CHECK(lost.unscored == 2);
+  CHECK(lost.ties == 0);
+  CHECK(lost.score.value == doctest::Approx(0.5).epsilon(1e-14));
+  CHECK(lost.subsets[0].count == 2);
   CHECK_THROWS_AS(
       report_reward_bench(std::vector<std::string>{"a", "b"}, Numbers{1, 0}, Numbers{0, 0}, lengths, lengths),
       DataError);

@@ -125,6 +125,17 @@ TEST_CASE("counts give accuracy, precision, recall and F1, and nothing counts as
   CHECK_THROWS_AS(count_predictions(Bits{1}, Bits{}), UsageError);
 }
 
+TEST_CASE("of solutions of one kind every figure is given that is defined") {
+  const std::vector<FirstError> right{FirstError{}, FirstError{}}, guessed{FirstError{}, 1};
+  const FirstErrorFigures correct = first_error_figures(guessed, right);
+  CHECK(correct.accepted->value == 0.5);
+  CHECK(!correct.found);
+  CHECK(!correct.f1);
+  const FirstErrorFigures erroneous = first_error_figures(guessed, std::vector<FirstError>{1, 1});
+  CHECK(erroneous.found->value == 0.5);
+  CHECK(!erroneous.accepted);
+}
+
 TEST_CASE("ProcessBench's F1 is the stored one, from exact places only") {
   const nlohmann::json json = golden("process_bench");
   const FirstErrorSubset subset{first_errors(json.at("predicted")), first_errors(json.at("actual"))};

@@ -41,6 +41,7 @@ OWNERS = {
     "thrust": "backend/thrust/",
     "cub": "backend/thrust/",
     "nlohmann": "io/",
+    "zlib.h": "io/",
     "pcre2.h": "tokenizer/",
     "utf8proc.h": "unicode/",
     "CLI": None,

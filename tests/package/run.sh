@@ -63,8 +63,9 @@ else
   check "install" install_to "$work/prefix"
 fi
 check "the installed tree names no path of the build" bash -c '! grep -rnIF -e "$1" -e "$2" "$3"' - "$source_tree/include" "$work" "$work/prefix"
-check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix"
+check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix" -DWITH_MODEL=ON
 check "find_package runs" says "$plain" "$work/find_package/consumer"
+check "a model by find_package runs" says "a score: " "$work/find_package/consumer_model"
 check "find_package with io runs" says "{\"merit\":\"$version\"}" "$work/find_package/consumer_io"
 check "find_package without nlohmann_json gives merit::merit and names what io lacks" bash -c '
   "$1" -S "$2" -B "$3" -DCMAKE_PREFIX_PATH="$4" -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON 2>&1 | tee "$3.log"

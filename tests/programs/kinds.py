@@ -2,6 +2,7 @@
 
 Run by programs_test.py, in the folder that its own tests left.
 """
+import gzip
 import json
 import os
 import random
@@ -405,3 +406,72 @@ def test_options_of_other_kinds():
     fails(2, ["--normalised"], "merit_score", "--model", "verifier", "--normalised", stdin="")
     fails(1, ["standard input:1", "completions"], "merit_score", "--model", "model", "--rerank", stdin='{"completion": "a"}\n')
     check(not os.path.exists("never"), "a run that never began left something behind")
+
+
+# ---- Files in other forms ------------------------------------------------------------------------------------------
+
+BAG = ["--backbone", "bag_of_tokens", "--width", "16", "--threads", "1"]
+
+
+def test_forms_of_files():
+    rows = [{"question": f"Say {i}", "chosen": "good", "rejected": "bad", "source": "ab"[i % 2], "score_chosen": 3,
+             "score_rejected": 1} for i in range(8)]
+    with open("array.json", "w", encoding="utf-8") as file:
+        json.dump(rows, file, indent=1)
+    with gzip.open("lines.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    with open("table.csv", "w", encoding="utf-8") as file:
+        file.write("question,chosen,rejected,source,score_chosen,score_rejected\n")
+        file.writelines(f"Say {i},good,bad,{'ab'[i % 2]},3,1\n" for i in range(8))
+    weights = set()
+    for form in ("array.json", "lines.jsonl.gz", "table.csv"):
+        result = run("merit_train", "--train", form, "--out", "forms", "--overwrite", "--json", "--rename", "question=prompt",
+                     "--margin", "scores", *BAG)
+        check(result.returncode == 0, result.stderr)
+        check('field that is not read: "source" (in 8)' in result.stderr, result.stderr)
+        check("have no prompt" not in result.stderr, result.stderr)
+        weights.add(content("forms", "model.safetensors"))
+    check(len(weights) == 1, "the same records in other forms train another model")
+    said = run("merit_train", "--train", "array.json", "--out", "forms", "--overwrite", *BAG).stderr
+    check("8 of 8 records have no prompt; --rename question=prompt reads 'question' as it" in said, said)
+    part = json.loads(succeeds("merit_train", "--train", "array.json:0.5", "--select", "source=a", "--limit", 3, "--out", "forms",
+                               "--overwrite", "--json", *BAG))
+    check(part["train"]["records"] == 3, str(part["train"]))
+    scores = succeeds("merit_score", "--model", "forms", "--rename", "question=prompt", "lines.jsonl.gz")
+    check(len(scores.splitlines()) == 8, scores)
+    report = json.loads(succeeds("merit_evaluate", "--model", "forms", "--json", "--rename", "question=prompt", "table.csv"))
+    check(report["records"]["kept"] == 8, str(report["records"]))
+    fails(2, ["--rename nothing=prompt", "array.json", "nothing"], "merit_train", "--train", "array.json", "--out", "never", "--rename",
+          "nothing=prompt", *BAG)
+    fails(2, ["--rename", "question=prompt"], "merit_train", "--train", "array.json", "--out", "never", "--rename", "question", *BAG)
+    fails(2, ["empty path"], "merit_train", "--train", "", "--out", "never", *BAG)
+    split = json.loads(succeeds("merit_train", "--train", "train.jsonl", "--validation-split", 0.2, "--out", "forms", "--overwrite",
+                                "--json", *BAG))
+    check(split["evaluation"]["kind"] == "preference", str(split))
+    with open("config.json", "w", encoding="utf-8") as file:
+        json.dump({"lr": 0.1, "learning_rate": 0.2, "epochs": 1.0}, file)
+    fails(2, ["lr", "learning_rate", "give one"], "merit_train", "--config", "config.json", "--train", "array.json", "--out", "never",
+          *BAG)
+
+
+def test_data():
+    write_lines("published.jsonl", [{"prompt": "P", "response_0": "a", "response_1": "b", "better_response_id": i % 2}
+                                    for i in range(3)])
+    said = json.loads(succeeds("merit_data", "published.jsonl", "--json", "--out", "own.jsonl"))["files"][0]
+    check(said["layout"] == "pku_safe_rlhf" and said["records"] == 3 and said["duplicates"] == 1, str(said))
+    own = [json.loads(line) for line in content("own.jsonl").splitlines()]
+    check(own[1] == {"prompt": "P", "chosen": "b", "rejected": "a"}, str(own))
+    check("2 prompts of" not in succeeds("merit_data", "published.jsonl", "own.jsonl"), "one prompt is in both")
+    check("1 prompt of published.jsonl also in own.jsonl" in succeeds("merit_data", "published.jsonl", "own.jsonl"), "overlap")
+    fails(2, ["--out is own.jsonl"], "merit_data", "own.jsonl", "--out", "own.jsonl")
+
+
+def test_words_at_the_end_of_a_prompt_learn():
+    for name, ends in (("glued", ""), ("colon", ": ")):
+        for part, names in (("train", "ada ben cy dee eve fay gus hal ira jo kit lou"), ("eval", "sue tom uma vic wes xia yan zed")):
+            write_lines(f"{name}_{part}.jsonl", [{"prompt": f"Write to {who}{ends}", "chosen": "good", "rejected": "bad"}
+                                                 for who in names.split()])
+        result = json.loads(succeeds("merit_train", "--train", f"{name}_train.jsonl", "--eval", f"{name}_eval.jsonl", "--json",
+                                     "--tokenizer", "words:65536", "--epochs", 60, "--lr", 0.05, "--out", "words", "--overwrite",
+                                     *BAG))
+        check(value_of(result["evaluation"], "accuracy") == 1, f"{name}: {result['evaluation']}")

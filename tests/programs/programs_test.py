@@ -165,12 +165,43 @@ def test_every_record_is_answered():
              "", '{"prompt": "p", "chosen": "a", "rejected": "b"}']
     text = "\n".join(lines) + "\n"
     plain = succeeds("merit_score", "--model", "short", stdin=text).splitlines()
-    check(plain[1:4] == ["dropped: too long", "dropped: too long", "dropped: both sides are equal"], str(plain))
+    score, reason = plain[2].split("\t")
+    check(plain[1] == "dropped: too long" and reason == "dropped: too long" and float(score) != 0, str(plain))
+    same = plain[3].split("\t")
+    check(len(same) == 2 and same[0] == same[1] and float(same[0]) != 0, f"equal sides have equal scores: {plain}")
     check(len(plain) == 5 and len(plain[4].split("\t")) == 2, str(plain))
     entries = [json.loads(line) for line in succeeds("merit_score", "--model", "short", "--json", stdin=text).splitlines()]
     check(entries[1] == {"index": 1, "line": 2, "score": None, "dropped": "too long"}, str(entries[1]))
-    check(entries[2]["chosen"] is None and entries[2]["rejected"] is None, str(entries[2]))
+    check(entries[2]["chosen"] is not None and entries[2]["rejected"] is None, str(entries[2]))
+    check(entries[2]["dropped"] == [None, "too long"], str(entries[2]))
     check(entries[4]["line"] == 6 and entries[4]["index"] == 4, str(entries[4]))
+
+
+def test_what_is_cut_equal_or_empty_is_accounted_for():
+    succeeds("merit_train", "--train", "train.jsonl", "--out", "cutting", *SMALL, "--max-tokens", 20, "--truncation", "cut_right")
+    several = {"prompt": "sort a\n", "completions": ["a", "a" * 40, "a", ""]}
+    entry = json.loads(succeeds("merit_score", "--model", "cutting", "--json", "--rerank", stdin=json.dumps(several) + "\n"))
+    check(entry["cut"] == [False, True, False, False], str(entry))
+    check(entry["order"][-1] == 1 and sorted(entry["order"]) == [0, 1, 2, 3], str(entry))
+    check(entry["ranks"][0] == entry["ranks"][2] and None not in entry["scores"], str(entry))
+    scored = json.loads(succeeds("merit_score", "--model", "cutting", "--json", "--rerank", "--rank-cut", "as_scored",
+                                 stdin=json.dumps(several) + "\n"))
+    by_score = sorted(range(4), key=lambda i: -scored["scores"][i])
+    check(scored["order"] == by_score, str(scored))
+    fails(2, ["--rank-cut", "first", "last, as_scored"], "merit_score", "--model", "cutting", "--rank-cut", "first", stdin="")
+
+    # One line that cannot be read does not end a stream; a run of training it does, unless it is told to go on.
+    lines = '{"prompt": "p", "completion": "a"}\n{"prompt": "p", "completion": null}\n{"prompt": "p", "completion": ""}\n'
+    result = fails(1, ["1 record left out", "standard input:2"], "merit_score", "--model", "cutting", "--json", stdin=lines)
+    entries = [json.loads(line) for line in result.stdout.splitlines()]
+    check([entry["index"] for entry in entries] == [0, 1, 2] and "'completion'" in entries[1]["error"], str(entries))
+    check(entries[2]["score"] is not None, "an empty completion has an end of sequence")
+    with open("some.jsonl", "w", encoding="utf-8") as file:
+        file.write(content("train.jsonl").decode() + "{\n" + '{"prompt": "p", "chosen": "a", "rejected": ""}\n')
+    fails(1, ["some.jsonl:"], "merit_train", "--train", "some.jsonl", "--out", "never", *SMALL)
+    trained = json.loads(succeeds("merit_train", "--train", "some.jsonl", "--out", "skipping", *SMALL, "--epochs", 1,
+                                  "--on-error", "skip", "--json"))
+    check(trained["train"]["unread"] == 1 and trained["train"]["dropped_empty"] == 0, str(trained["train"]))
 
 
 # ---- Pipes -------------------------------------------------------------------------------------------------------
@@ -236,6 +267,9 @@ def test_bad_input():
     fails(1, ["bad.jsonl:3"], "merit_evaluate", "--model", "model", "bad.jsonl")
     fails(1, ["directory"], "merit_score", "--model", "model", ".")
     result = fails(1, ["standard input:3"], "merit_score", "--model", "model", stdin=content("bad.jsonl").decode())
+    check(len(result.stdout.splitlines()) == 3, "the bad line has its error in its place")
+    result = fails(1, ["standard input:3"], "merit_score", "--model", "model", "--on-error", "stop",
+                   stdin=content("bad.jsonl").decode())
     check(len(result.stdout.splitlines()) == 2, "what came before the bad line is answered")
 
     # Options: 2.

@@ -124,9 +124,6 @@ TEST_CASE("every malformed line is one sentence with file, line, what was found 
       {"chosen true", R"({"chosen": true, "rejected": "b"})",
        "field 'chosen': found true, expected a string"},
       {"chosen an object", R"({"chosen": {}, "rejected": "b"})", "field 'chosen': found an object, expected"},
-      {"chosen empty", R"({"chosen": "", "rejected": "b"})",
-       "field 'chosen': found an empty string, expected at least one character"},
-      {"rejected empty", R"({"chosen": "a", "rejected": ""})", "field 'rejected': found an empty string"},
       {"prompt a number", R"({"prompt": 1, "chosen": "a", "rejected": "b"})", "field 'prompt': found 1"},
       // Conversations.
       {"no messages", R"({"chosen": [], "rejected": "b"})",

@@ -191,8 +191,6 @@ TEST_CASE("every malformed ranking is one sentence") {
        "field 'completions': found \"a\", expected a list of completions"},
       {R"({"prompt": "p", "completions": [], "ranks": []})",
        "field 'completions': found an empty list, expected at least one completion"},
-      {R"({"prompt": "p", "completions": ["a", ""], "ranks": [0, 1]})",
-       "field 'completions[1]': found an empty string, expected at least one character"},
       {R"({"prompt": "p", "completions": ["a", null], "ranks": [0, 1]})",
        "field 'completions[1]': found null, expected a string or a list of messages"},
       {R"({"prompt": "p", "completions": ["a", [{"role": "user", "content": "b"}]], "ranks": [0, 1]})",
@@ -217,8 +215,6 @@ TEST_CASE("every malformed ranking is one sentence") {
       {two + R"("ranks": ["0", 1]})",
        "field 'ranks[0]': found \"0\", expected an integer of 0 or more, 0 for the best"},
       {two + R"("ranks": [0, 1], "weight": -1})", "field 'weight': found -1, expected a number of 0 or more"},
-      {R"({"prompt_ids": [1], "completions_ids": [[2], []], "ranks": [0, 1]})",
-       "field 'completions_ids[1]': found an empty list, expected at least one token id"},
       {R"({"prompt_ids": [1], "completions_ids": [2, 3], "ranks": [0, 1]})",
        "field 'completions_ids[0]': found 2, expected a list of token ids"},
       {R"({"prompt_ids": [1], "completions_ids": [[2], [3, -4]], "ranks": [0, 1]})",
@@ -259,8 +255,6 @@ TEST_CASE("every malformed outcome is one sentence") {
       {begin + R"("label": "good"})", "field 'label': found \"good\"" + expected},
       {begin + R"("label": -1})", "field 'label': found -1" + expected},
       {begin + R"("label": 1.01})", "field 'label': found 1.01" + expected},
-      {R"({"prompt": "p", "completion": "", "label": true})",
-       "field 'completion': found an empty string, expected at least one character"},
       {R"({"completion": "c", "label": true})",
        "field 'prompt': found no such field, expected a string or a list of messages"},
   });
@@ -284,14 +278,10 @@ TEST_CASE("every malformed record of steps is one sentence") {
        "field 'labels[1][1]': found -0.5, expected a probability of 0 to 1"},
       {R"({"prompt": "p", "completions": [], "labels": []})",
        "field 'completions': found an empty list, expected at least one step"},
-      {R"({"prompt": "p", "completions": ["a", ""], "labels": [1, 1]})",
-       "field 'completions[1]': found an empty string, expected at least one character"},
       {R"({"prompt": "p", "completions": [["a"]], "labels": [1]})",
        "field 'completions[0]': found an array of 1, expected a string"},
       {R"({"prompt": "p", "completions": "a", "labels": [1]})",
        "field 'completions': found \"a\", expected a list of steps, strings"},
-      {R"({"prompt_ids": [1], "completions_ids": [[1], []], "labels": [1, 1]})",
-       "field 'completions_ids[1]': found an empty list, expected at least one token id"},
       {R"({"completions_features": [[1]], "labels": [1]})",
        "field 'completions_features': found features, expected text or ids, for a step's place is a token"},
   });
@@ -308,8 +298,6 @@ TEST_CASE("every malformed record of a judge is one sentence") {
       {begin + R"("votes": ["a", 1]})", "field 'votes[1]': found 1, expected a, b or tie"},
       {R"({"prompt": "p", "response_a": "a", "votes": ["a"]})",
        "field 'response_b': found no such field, expected a string or a list of messages"},
-      {R"({"prompt_ids": [1], "response_a_ids": [], "response_b_ids": [1], "votes": ["a"]})",
-       "field 'response_a_ids': found an empty list, expected at least one token id"},
   });
 }
 

@@ -64,6 +64,98 @@ TEST_CASE("rows of a benchmark, its sections and subsets") {
       "step_logit");
 }
 
+/// The figures of a file as published, by the letters of its texts.
+merit::BenchmarkScores figures(const std::string& text, BenchmarkLayout layout, merit::SavedModel saved) {
+  const merit_test::TemporaryDirectory folder;
+  const std::string file = (folder / "bench.jsonl").string();
+  put(file, text);
+  const bool steps = layout == BenchmarkLayout::process_bench || layout == BenchmarkLayout::prm_bench;
+  if (steps) saved.head = merit::StepHead<1>{};
+  const merit::BenchmarkSet set = merit::read_benchmark_set({file}, layout, saved);
+  merit_test::LetterModel model(
+      saved.head, steps ? merit::AnyLoss(merit::BinaryCrossEntropyLoss<merit::ScoreMeaning::per_step>{})
+                        : merit::AnyLoss(merit::PairwiseLoss{}));
+  merit::Reading reading;
+  reading.meaning = model.meaning();
+  const merit::Evaluation evaluation = merit::evaluate(model, set.set, reading, 0.5, 8192);
+  return merit::benchmark_scores(set, evaluation, reading, 0.5);
+}
+
+TEST_CASE("in RewardBench equal sides, and rows without a score, are lost and stay in the denominator") {
+  const std::string text = row("z", "b", "hep-cpp") + row("y", "y", "hep-cpp") + row("", "b", "hep-cpp") +
+                           row("bbbbbbz", "bbbbbby", "hep-cpp") + row("bbbbbbbbbbbz", "b", "hep-cpp");
+  merit::SavedModel saved = letters();
+  saved.tokenize.max_tokens = 10;
+  merit::BenchmarkScores scores = figures(text, BenchmarkLayout::reward_bench, saved);
+  CHECK(scores.json.at("pairs") == 5);
+  CHECK(scores.json.at("ties") == 1);
+  CHECK(scores.json.at("unscored") == 2);
+  CHECK(scores.json.at("score").at("value") == doctest::Approx(2.0 / 5));
+  CHECK(contains(scores.text, "of 5 pairs, 1 with equal scores lost, 2 without a score lost: no tokens"));
+  // A cut that makes sides equal wins nothing either.
+  saved.tokenize.max_tokens = 4;
+  saved.tokenize.truncation = merit::Truncation::cut_right;
+  scores = figures(text, BenchmarkLayout::reward_bench, saved);
+  CHECK(scores.json.at("pairs") == 5);
+  CHECK(scores.json.at("score").at("value") == doctest::Approx(1.0 / 5));
+}
+
+std::string four(const char* id, const char* right, const char* wrong, const char* subset) {
+  return std::string(R"({"id": ")") + id + R"(", "prompt": "p", "chosen": [)" + right +
+         R"(], "rejected": [)" + wrong + R"(], "subset": ")" + subset + "\"}\n";
+}
+
+TEST_CASE("RewardBench 2 gives equal answers their share, and says which figure is not defined") {
+  merit::SavedModel saved = letters();
+  saved.tokenize.max_tokens = 8;
+  const std::string same = four("1", R"("z")", R"("z", "z", "z")", "Math");
+  CHECK(figures(same, BenchmarkLayout::reward_bench_2, saved).json.at("score") == 0.25);
+
+  const std::string long_tie = same + four("ref:0", R"("z")", R"("b")", "Ties") +
+                               four("tied:0", R"("z", "y")", R"("bbbbbbbbbbbbb", "b")", "Ties");
+  const merit::BenchmarkScores scores = figures(long_tie, BenchmarkLayout::reward_bench_2, saved);
+  CHECK(scores.json.at("subsets").at("Math").at("accuracy").at("value") == 0.25);
+  CHECK(scores.json.at("ties").is_null());
+  CHECK(scores.json.at("score").is_null());
+  CHECK(contains(scores.text, "not defined: no row of Ties has a score"));
+  CHECK(contains(scores.text, "none of 1 problem has scores of both prompts: too long"));
+
+  const std::string one_long = same + four("2", R"("zzzzzzzzzzzz")", R"("b", "c", "d")", "Math");
+  CHECK(contains(figures(one_long, BenchmarkLayout::reward_bench_2, saved).text,
+                 "of 1 of 2; 1 without a score: too long"));
+}
+
+std::string solution(const char* id, const char* steps, int label) {
+  return std::string(R"({"id": ")") + id + R"(", "generator": "x", "problem": "p", "steps": [)" + steps +
+         R"(], "final_answer_correct": true, "label": )" + std::to_string(label) + "}\n";
+}
+
+TEST_CASE("ProcessBench counts an error behind the cut as missed, and gives what is defined of one class") {
+  merit::SavedModel saved = letters();
+  saved.tokenize.max_tokens = 8;
+  saved.tokenize.truncation = merit::Truncation::cut_right;
+  const std::string mixed = solution("gsm8k-0", R"("z", "z", "z", "a")", 3) +
+                            solution("gsm8k-1", R"("z")", -1) + solution("gsm8k-2", R"("z", "a")", 1);
+  const merit::BenchmarkScores cut = figures(mixed, BenchmarkLayout::process_bench, saved);
+  CHECK(cut.json.at("mean_f1") == doctest::Approx(2.0 / 3));
+  CHECK(cut.json.at("cut") == 1);
+  CHECK(contains(cut.text, "of 1 solution a cut took steps"));
+
+  const std::string right = solution("math-0", R"("z")", -1);
+  const merit::BenchmarkScores one = figures(mixed + right, BenchmarkLayout::process_bench, saved);
+  CHECK(one.json.at("mean_f1").is_null());
+  CHECK(one.json.at("subsets").at("gsm8k").at("f1") == doctest::Approx(2.0 / 3));
+  CHECK(one.json.at("subsets").at("math").at("accepted").at("value") == 1);
+  CHECK(one.json.at("subsets").at("math").at("found").is_null());
+  CHECK(contains(one.text, "not defined: math: no solution has an error"));
+
+  // Of a solution whose prompt fills all room nothing is seen: it is missed, and does not go away.
+  saved.tokenize.max_tokens = 2;
+  const merit::BenchmarkScores none = figures(mixed, BenchmarkLayout::process_bench, saved);
+  CHECK(none.json.at("mean_f1") == 0);
+  CHECK(none.json.at("cut") == 3);
+}
+
 TEST_CASE("what files are, and files that are not alike") {
   const merit_test::TemporaryDirectory folder;
   const std::string pairs = (folder / "pairs.jsonl").string(), labels = (folder / "labels.jsonl").string();

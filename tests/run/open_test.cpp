@@ -149,7 +149,7 @@ TEST_CASE("records are answered in their order, with a reason where there is no 
         doctest::Approx(published.score_of({9, 6, 7, 10, 9, 1})).epsilon(1e-5));
   CHECK(scores[1].completions.at(0).score == doctest::Approx(published.score_of({5, 3, 4})).epsilon(1e-5));
   CHECK(scores[2].completions.empty());
-  CHECK(scores[2].dropped == "no tokens in the completion");
+  CHECK(scores[2].dropped == "empty: no tokens in the completion");
 }
 
 TEST_CASE("what is saved keeps tokenizer and template, and opens to the same scores") {

@@ -183,6 +183,72 @@ TEST_CASE("with patience the best model is saved, and nothing is left beside it"
   CHECK_FALSE(fs::exists(merit::best_directory(place.out)));
 }
 
+TEST_CASE("the best model is saved without stopping where that is asked for") {
+  Place place;
+  place.eval = pairs(3, "b", "a");
+  place.options.evaluate_every = 1;
+  place.options.keep_best = true;
+  Listener listener;
+  const RunResult result = place.run(RunStart::fresh, listener);
+  CHECK_FALSE(result.stopped_early);
+  CHECK(result.step == 8);
+  REQUIRE(result.evaluation);
+  CHECK(result.evaluation->headline() == result.totals.best);
+  CHECK(result.json.at("best_step") == result.totals.best_step);
+  CHECK_FALSE(fs::exists(merit::best_directory(place.out)));
+}
+
+TEST_CASE("evaluations before the first step and after each epoch") {
+  Place place;
+  place.options.evaluate_every_epoch = true;
+  place.options.evaluate_at_start = true;
+  Listener listener;
+  place.run(RunStart::fresh, listener);
+  REQUIRE(listener.lines.size() == 2);  // the last is the evaluation of the model saved
+  CHECK(contains(listener.lines[0], "step 0: held-out accuracy"));
+  CHECK(contains(listener.lines[1], "step 4: held-out accuracy"));
+  std::vector<Index> steps;
+  for (const merit::Json& event : place.events()) {
+    if (event.at("event") == "evaluate") steps.push_back(event.at("step").get<Index>());
+  }
+  CHECK(steps == std::vector<Index>{0, 4, 8});
+}
+
+TEST_CASE("so many steps make a run whatever its epochs, and a resumed one is the same run") {
+  Place place;
+  place.options.training.max_steps = 3;
+  Listener listener;
+  CHECK(place.run(RunStart::fresh, listener).step == 3);
+
+  Place longer, cut;
+  longer.options.training.max_steps = cut.options.training.max_steps = 11;  // 2 epochs have 8
+  Listener quiet, impatient(9), patient;
+  CHECK(longer.run(RunStart::fresh, quiet).step == 11);
+  CHECK(cut.run(RunStart::fresh, impatient).interrupted);
+  CHECK(cut.run(RunStart::interrupted, patient).step == 11);
+  CHECK(cut.weights() == longer.weights());
+}
+
+TEST_CASE("TensorBoard gets every step and evaluation, once more where a run went on") {
+  Place place;
+  place.options.tensorboard = place.temporary / "logs";
+  Listener impatient(3), patient;
+  place.run(RunStart::fresh, impatient);
+  place.run(RunStart::interrupted, patient);
+  std::string all;
+  for (const auto& entry : fs::directory_iterator(place.options.tensorboard))
+    all += merit::read_file(entry.path());
+  const auto count = [&](const std::string& text) {
+    Index found = 0;
+    for (std::size_t at = 0; (at = all.find(text, at)) != all.npos; ++at) ++found;
+    return found;
+  };
+  CHECK(count("train/loss") == 8);
+  CHECK(count("train/learning_rate") == 8);
+  CHECK(count("eval/accuracy") == 1);
+  CHECK(count("eval/loss") == 1);
+}
+
 TEST_CASE("a run that has ended is evaluated and not trained") {
   Place place;
   Listener first, again;

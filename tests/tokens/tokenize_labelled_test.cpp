@@ -205,8 +205,9 @@ TEST_CASE("all completions are cut together") {
     return example ? show(example->groups[0]) : counts.dropped_over_long ? "over long" : "equal";
   };
   CHECK(cut(Truncation::drop, 6) == "over long");
-  CHECK(cut(Truncation::cut_left, 6) == "23|abc$ / 23|d$ / 23|ef$");
-  CHECK(cut(Truncation::cut_left, 3) == "|bc$ / |d$ / |ef$");
+  CHECK(cut(Truncation::cut_left_together, 6) == "23|abc$ / 23|d$ / 23|ef$");
+  CHECK(cut(Truncation::cut_left_together, 3) == "|bc$ / |d$ / |ef$");
+  CHECK(cut(Truncation::cut_left, 6) == "23|abc$ / 123|d$ / 123|ef$");
   CHECK(cut(Truncation::cut_right, 5) == "123|ab / 123|d$ / 123|ef");
   CHECK(cut(Truncation::cut_right, 3) == "equal");
   CHECK(cut(Truncation::keep_completion, 5) == "3|abc$ / 3|d$ / 3|ef$");
@@ -220,8 +221,8 @@ TEST_CASE("however they are cut, all completions of a ranking share what is left
     for (char& c : text) c = static_cast<char>('a' + rng.below(3));
     return text;
   };
-  for (const auto policy :
-       {Truncation::drop, Truncation::cut_left, Truncation::cut_right, Truncation::keep_completion}) {
+  for (const auto policy : {Truncation::drop, Truncation::cut_left_together, Truncation::cut_right,
+                            Truncation::keep_completion}) {
     for (Index limit = 1; limit < 20; ++limit) {
       DataCounts counts;
       constexpr Index records = 40;

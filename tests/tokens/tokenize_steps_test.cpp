@@ -319,6 +319,32 @@ TEST_CASE("labels that are cut off are counted, and the others keep their steps"
       "or dropping; the longest sequence had 12 tokens.");
 }
 
+TEST_CASE("the labels of steps that a cut took stay beside those of the steps that have rows") {
+  const auto record = steps_record("Q", {"ab", "cd", "ef"}, {true, null, false});
+  const auto cut = [&](Truncation policy, Index limit, bool to_judge) {
+    DataCounts counts;
+    const auto example = merit::tokenize(
+        record, bytes, {.max_tokens = limit, .truncation = policy, .to_judge = to_judge}, counts);
+    CHECK(counts.records == 1);
+    CHECK(counts.kept + counts.dropped_empty + counts.dropped_unlabelled == 1);
+    if (!example) return std::string(merit::reason_since({}, counts));
+    CHECK(example->labels.size() == example->sequence.step_ends.size());
+    CHECK(example->sequence.cut == (limit < 12));
+    return show(example->labels_before) + "|" + show(example->labels) + "|" + show(example->labels_behind);
+  };
+  CHECK(cut(Truncation::cut_right, 12, false) == "|+.-|");
+  CHECK(cut(Truncation::cut_right, 11, false) == "|+.-|");
+  CHECK(cut(Truncation::cut_right, 10, false) == "|+.|-");
+  CHECK(cut(Truncation::cut_right, 5, false) == "|+|.-");
+  CHECK(cut(Truncation::cut_left, 7, false) == "+|.-|");
+  CHECK(cut(Truncation::cut_left, 3, false) == "+.|-|");
+  // Where nothing labelled is left there is nothing to learn, but a solution to be judged.
+  CHECK(cut(Truncation::cut_right, 4, false) == "no labelled step is left");
+  CHECK(cut(Truncation::cut_right, 4, true) == "||+.-");
+  CHECK(cut(Truncation::cut_right, 2, true) == "||+.-");
+  CHECK(cut(Truncation::cut_left, 1, true) == "+.-||");
+}
+
 TEST_CASE("without the prompt, places move with the tokens") {
   DataCounts counts;
   const auto example = merit::tokenize(steps_record("Question", {"ab", "c"}, {true, false}), bytes,

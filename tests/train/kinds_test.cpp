@@ -115,7 +115,7 @@ TEST_CASE("a step of ties alone changes no weight; a whole epoch of them is an e
   const auto before = training::values_of(model);
   CHECK_THROWS_WITH_AS(
       trainer.step(),
-      "step 4: the weights of the last 4 records, a whole epoch, sum to 0, expected more: there is nothing "
+      "step 4: the weights of all 4 records, a whole epoch, sum to 0, expected more: there is nothing "
       "to learn",
       DataError);
   CHECK(training::values_of(model) == before);

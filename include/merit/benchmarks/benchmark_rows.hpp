@@ -16,6 +16,7 @@
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
+#include "merit/records/json_depth.hpp"
 #include "merit/records/record.hpp"
 
 namespace merit {
@@ -116,26 +117,6 @@ struct BenchmarkRow {
 };
 
 namespace detail {
-
-/// Steps over JSON text and knows how deep it is. Only for text that parse_json takes.
-struct JsonDepth {
-  Index depth = 0;
-  bool in_string = false;
-  bool escaped = false;
-
-  void step(char c) {
-    if (in_string) {
-      in_string = escaped || c != '"';
-      escaped = !escaped && c == '\\';
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      ++depth;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-};
 
 /// One past the first JSON object or array in `text`, which begins with it; the size when it does not end.
 inline Index end_of_value(std::string_view text) {

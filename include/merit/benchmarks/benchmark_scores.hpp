@@ -38,7 +38,7 @@ struct SubsetsReport {
 /// Mean credits by subset; a credit is 1 for right, 0 for wrong, or a share. Throws DataError when there are
 /// none, UsageError when there are not as many names.
 inline SubsetsReport report_subsets(std::span<const std::string> names, std::span<const double> credits) {
-  if (credits.empty()) throw DataError("report_subsets: there is nothing to average");
+  if (credits.empty()) throw DataError("there is no score to average");
   if (names.size() != credits.size()) {
     throw UsageError(concat("report_subsets: found ", names.size(), " names, expected ", credits.size()));
   }
@@ -64,12 +64,14 @@ struct SectionScore {
 };
 
 struct RewardBenchReport {
-  Index pairs = 0;
+  Index pairs = 0;                     // those without a score among them
   Index ties = 0;                      // equal scores; they count as lost
+  Index unscored = 0;                  // without a score; they count as lost
   std::vector<SubsetMean> subsets;     // in the published order
   std::vector<SectionScore> sections;  // Chat, Chat Hard, Safety, Reasoning: those with any pair
   Estimate score;                      // the mean of the sections
-  Estimate longer_wins;                // the same of preferring the longer completion, its ties lost too
+  Estimate longer_wins;                // the same of preferring the longer completion, its ties lost too, of
+                                       // the pairs with a score
 };
 
 namespace detail {
@@ -118,13 +120,14 @@ struct RewardBenchSections {
 
 /// RewardBench's sections and score. A section's accuracy is the mean over its subsets, weighted by
 /// reward_bench_subsets, of the share of pairs whose chosen side scores higher; subsets without pairs are
-/// left out, as the published code does. `lengths` are chosen and rejected, in tokens. Intervals are over
-/// pairs. Throws DataError when there are no pairs, a subset is unknown, or a score is not finite; UsageError
+/// left out, as the published code does. `lengths` are chosen and rejected, in tokens. `unscored`: the subsets
+/// of further pairs, which have no score and are lost. Intervals are over pairs. Throws DataError when there are no pairs, a subset is unknown, or a score is not finite; UsageError
 /// when the numbers differ.
 inline RewardBenchReport report_reward_bench(std::span<const std::string> names,
                                              std::span<const double> chosen, std::span<const double> rejected,
                                              std::span<const Index> chosen_lengths,
-                                             std::span<const Index> rejected_lengths) {
+                                             std::span<const Index> rejected_lengths,
+                                             std::span<const std::string> unscored = {}) {
   detail::require_scores("report_reward_bench", chosen);
   detail::require_scores("report_reward_bench", rejected);
   if (names.size() != chosen.size() || rejected.size() != chosen.size() ||
@@ -133,19 +136,27 @@ inline RewardBenchReport report_reward_bench(std::span<const std::string> names,
         "report_reward_bench: the names, scores and lengths differ in number, expected one a pair");
   }
   RewardBenchReport report;
-  report.pairs = chosen.size();
+  report.pairs = chosen.size() + unscored.size();
+  report.unscored = unscored.size();
   std::vector<Index> subset;
   std::vector<double> credits, longer;
-  for (Index i = 0; i < names.size(); ++i) {
-    const RewardBenchSubset* found = find_reward_bench_subset(names[i]);
+  const auto place_of = [](const std::string& name) {
+    const RewardBenchSubset* found = find_reward_bench_subset(name);
     if (found == nullptr) {
-      throw DataError(concat("report_reward_bench: found the subset \"", names[i],
-                             "\", expected one of the 23 of RewardBench"));
+      throw DataError(concat("found the subset \"", name, "\", expected one of the 23 of RewardBench"));
     }
-    subset.push_back(static_cast<Index>(found - reward_bench_subsets.data()));
+    return static_cast<Index>(found - reward_bench_subsets.data());
+  };
+  for (Index i = 0; i < names.size(); ++i) {
+    subset.push_back(place_of(names[i]));
     credits.push_back(chosen[i] > rejected[i] ? 1 : 0);
     longer.push_back(chosen_lengths[i] > rejected_lengths[i] ? 1 : 0);
     report.ties += chosen[i] == rejected[i] ? 1 : 0;
+  }
+  report.longer_wins = detail::RewardBenchSections{subset, longer}.estimate({});
+  for (const std::string& name : unscored) {
+    subset.push_back(place_of(name));
+    credits.push_back(0);
   }
   const detail::RewardBenchSections sections{subset, credits};
   for (Index s = 0; s < reward_bench_subsets.size(); ++s) {
@@ -161,7 +172,6 @@ inline RewardBenchReport report_reward_bench(std::span<const std::string> names,
     report.sections.back().weight += static_cast<double>(from.weight);
   }
   report.score = sections.estimate({});
-  report.longer_wins = detail::RewardBenchSections{subset, longer}.estimate({});
   return report;
 }
 
@@ -201,7 +211,7 @@ struct TiesReport {
 /// prompt lacks correct or incorrect answers, a reference has not one correct answer, or a tied prompt less
 /// than two.
 inline TiesReport report_ties(std::span<const TiesProblem> problems) {
-  if (problems.empty()) throw DataError("report_ties: there are no problems");
+  if (problems.empty()) throw DataError("there are no problems of Ties");
   const auto n = static_cast<double>(problems.size());
   const auto gap = [](const TiesScores& scores) {
     detail::require_scores("report_ties", scores.correct);
@@ -215,8 +225,7 @@ inline TiesReport report_ties(std::span<const TiesProblem> problems) {
     const double gap_reference = gap(problem.reference);
     const double gap_tied = gap(problem.tied);
     if (problem.reference.correct.size() != 1 || problem.tied.correct.size() < 2) {
-      throw DataError(concat("report_ties: found ", problem.reference.correct.size(), " and ",
-                             problem.tied.correct.size(),
+      throw DataError(concat("found ", problem.reference.correct.size(), " and ", problem.tied.correct.size(),
                              " correct answers, expected 1 for the reference and at least 2 for ties"));
     }
     const auto [low, high] = std::minmax_element(problem.tied.correct.begin(), problem.tied.correct.end());
@@ -287,7 +296,7 @@ struct StyleReport {
 
 /// RM-Bench's matrix of styles. Throws DataError when there are no prompts or a score is not finite.
 inline StyleReport report_styles(std::span<const StyleScores> prompts) {
-  if (prompts.empty()) throw DataError("report_styles: there are no prompts");
+  if (prompts.empty()) throw DataError("there are no prompts to compare styles of");
   StyleReport report;
   report.prompts = prompts.size();
   for (const StyleScores& prompt : prompts) {
@@ -388,7 +397,7 @@ struct FirstErrorSubset {
 
 /// F1 by subset, and their mean. Throws as report_first_errors does.
 inline ProcessBenchReport report_process_bench(std::span<const FirstErrorSubset> subsets) {
-  if (subsets.empty()) throw DataError("report_process_bench: there are no subsets");
+  if (subsets.empty()) throw DataError("there are no subsets of ProcessBench");
   ProcessBenchReport report;
   for (const FirstErrorSubset& subset : subsets) {
     report.subsets.push_back(report_first_errors(subset.predicted, subset.actual));
@@ -415,7 +424,7 @@ struct PrmBenchReport {
 /// alone. Solutions without errors that PRMBench adds as controls (`correct`) are not to be given. An F1 of
 /// nothing is 0 here, where the published code writes −1.
 inline PrmBenchReport report_prm_bench(std::span<const StepClass> classes) {
-  if (classes.empty()) throw DataError("report_prm_bench: there are no classes");
+  if (classes.empty()) throw DataError("there are no classes of PRMBench");
   const auto both = [](const BinaryCounts& steps) { return (steps.f1() + steps.flipped().f1()) / 2; };
   PrmBenchReport report;
   BinaryCounts all;

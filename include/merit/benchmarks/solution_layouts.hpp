@@ -130,7 +130,7 @@ inline void parse_row(const BenchmarkRow& from, ProcessBenchRow& row) {
   row.id = from.name_or_empty("id");
   row.generator = from.text_or_empty("generator");
   row.problem = from.text("problem");
-  row.steps = from.texts("steps");
+  row.steps = from.texts("steps", 0);
   if (from.has("final_answer_correct")) row.final_answer_correct = from.boolean("final_answer_correct");
   const auto label = from.integer("label", -1);
   if (label >= static_cast<std::int64_t>(row.steps.size()))

@@ -56,8 +56,7 @@ Estimate bootstrap_groups(Index groups, const Statistic& statistic, std::uint64_
   const auto value_of = [&] { return statistic(std::span<const double>(weights)); };
   Estimate result;
   result.value = value_of();
-  if (!std::isfinite(result.value))
-    throw DataError("bootstrap_groups: the statistic of all groups is not a finite number");
+  if (!std::isfinite(result.value)) throw DataError("a figure over all groups is not a finite number");
   Rng rng(seed, 0xB007);
   std::vector<double> values;
   for (Index r = 0; r < resamples; ++r) {
@@ -86,6 +85,18 @@ inline Estimate bootstrap_ratio(std::span<const double> sums, std::span<const do
   });
 }
 
+/// The weighted mean of `credits` with its interval over them; weights that are all alike are none.
+inline Estimate bootstrap_mean(std::span<const double> credits, std::span<const double> weights) {
+  if (weights.size() != credits.size()) {
+    throw UsageError(concat("bootstrap_mean: found ", weights.size(), " weights, expected ", credits.size()));
+  }
+  const auto as_first = [&](double weight) { return weight == weights.front(); };
+  if (std::all_of(weights.begin(), weights.end(), as_first)) return bootstrap_mean(credits);
+  std::vector<double> sums;
+  for (Index i = 0; i < credits.size(); ++i) sums.push_back(credits[i] * weights[i]);
+  return bootstrap_ratio(sums, weights);
+}
+
 namespace detail {
 
 // Groups are numbered from 0 in the order of their first item, as answer_numbers does.
@@ -100,13 +111,14 @@ inline std::vector<std::vector<Index>> members_of(std::span<const Index> groups)
   return members;
 }
 
-/// The mean of `values` with its interval over groups.
+/// The mean of `values` with its interval over groups; each counts as much as its weight, or one for none.
 inline Estimate mean_by_groups(std::span<const double> values, std::span<const Index> groups,
-                               Index number_of_groups) {
+                               Index number_of_groups, std::span<const double> weights = {}) {
   std::vector<double> sums(number_of_groups), counts(number_of_groups);
   for (Index i = 0; i < values.size(); ++i) {
-    sums[groups[i]] += values[i];
-    counts[groups[i]] += 1;
+    const double weight = weights.empty() ? 1.0 : weights[i];
+    sums[groups[i]] += weight * values[i];
+    counts[groups[i]] += weight;
   }
   return bootstrap_ratio(sums, counts);
 }

@@ -60,8 +60,7 @@ inline CalibrationReport report_calibration(std::span<const double> probabilitie
   for (Index i = 0; i < probabilities.size(); ++i) {
     const double p = probabilities[i];
     const double y = outcomes[i];
-    if (p < 0 || p > 1)
-      throw DataError(concat("report_calibration: found the probability ", p, ", expected one from 0 to 1"));
+    if (p < 0 || p > 1) throw DataError(concat("found the probability ", p, ", expected one from 0 to 1"));
     ReliabilityBin& bin = report.bins[detail::bin_of(p, bins)];
     ++bin.count;
     bin.mean_probability += p;

@@ -21,17 +21,19 @@ struct AreaItem {
   Index group = 0;
   bool positive = false;
   bool ends_tie = false;  // the next one scores higher
+  double weight = 1;
 };
 
 /// Items by ascending score. They lie in a row, because a bootstrap goes over them thousands of times.
 inline std::vector<AreaItem> area_items(std::span<const double> scores,
-                                        std::span<const std::uint8_t> positive,
-                                        std::span<const Index> groups) {
+                                        std::span<const std::uint8_t> positive, std::span<const Index> groups,
+                                        std::span<const double> weights = {}) {
   const std::vector<Index> order = by_weight(scores);
   std::vector<AreaItem> items;
   for (Index i = 0; i < order.size(); ++i) {
     items.push_back({groups[order[i]], positive[order[i]] != 0,
-                     i + 1 == order.size() || scores[order[i + 1]] != scores[order[i]]});
+                     i + 1 == order.size() || scores[order[i + 1]] != scores[order[i]],
+                     weights.empty() ? 1.0 : weights[order[i]]});
   }
   return items;
 }
@@ -44,7 +46,7 @@ inline double weighted_area(std::span<const AreaItem> items, std::span<const dou
   double up = 0;         // in the tie
   double down = 0;
   for (const AreaItem& item : items) {
-    (item.positive ? up : down) += weights[item.group];
+    (item.positive ? up : down) += item.weight * weights[item.group];
     if (!item.ends_tie) continue;
     won += up * (negatives + down / 2);
     positives += up;
@@ -57,10 +59,11 @@ inline double weighted_area(std::span<const AreaItem> items, std::span<const dou
 /// The area with its interval over groups (numbered from 0); nothing when either kind is missing.
 inline std::optional<Estimate> area_by_groups(std::span<const double> scores,
                                               std::span<const std::uint8_t> positive,
-                                              std::span<const Index> groups, Index number_of_groups) {
+                                              std::span<const Index> groups, Index number_of_groups,
+                                              std::span<const double> item_weights = {}) {
   const auto ones = std::count_if(positive.begin(), positive.end(), [](std::uint8_t p) { return p != 0; });
   if (ones == 0 || static_cast<Index>(ones) == positive.size()) return std::nullopt;
-  const std::vector<AreaItem> items = area_items(scores, positive, groups);
+  const std::vector<AreaItem> items = area_items(scores, positive, groups, item_weights);
   return bootstrap_groups(number_of_groups,
                           [&](std::span<const double> weights) { return weighted_area(items, weights); });
 }
@@ -78,7 +81,7 @@ inline double area_under_curve(std::span<const double> scores, std::span<const s
   const auto positives = scores.size() - static_cast<Index>(std::count(positive.begin(), positive.end(), 0));
   const Index negatives = scores.size() - positives;
   if (positives == 0 || negatives == 0) {
-    throw DataError(concat("area_under_curve: found ", positives, " positives and ", negatives,
+    throw DataError(concat("found ", positives, " positives and ", negatives,
                            " negatives, expected at least one of each"));
   }
   const std::vector<Index> one_group(scores.size(), 0);
@@ -147,30 +150,48 @@ struct FirstErrorReport {
   double f1 = 0;        // harmonic mean of the two, 0 when either is
 };
 
-/// Compares predicted first errors with actual ones. Throws DataError when there are no erroneous or no
-/// correct solutions, because the harmonic mean needs both, and UsageError when the numbers differ.
-inline FirstErrorReport report_first_errors(std::span<const FirstError> predicted,
-                                            std::span<const FirstError> actual) {
+/// The same of solutions that may be all erroneous or all correct: what is not defined then is missing.
+struct FirstErrorFigures {
+  Index erroneous = 0;
+  Index correct = 0;
+  std::optional<Estimate> found;
+  std::optional<Estimate> accepted;
+  std::optional<double> f1;
+};
+
+/// Compares predicted first errors with actual ones. Throws UsageError when the numbers differ.
+inline FirstErrorFigures first_error_figures(std::span<const FirstError> predicted,
+                                             std::span<const FirstError> actual) {
   if (predicted.size() != actual.size()) {
     throw UsageError(
-        concat("report_first_errors: found ", predicted.size(), " predictions, expected ", actual.size()));
+        concat("first_error_figures: found ", predicted.size(), " predictions, expected ", actual.size()));
   }
   std::vector<double> found, accepted;
   for (Index i = 0; i < actual.size(); ++i)
     (actual[i] ? found : accepted).push_back(predicted[i] == actual[i] ? 1 : 0);
-  if (found.empty() || accepted.empty()) {
-    throw DataError(concat("report_first_errors: found ", found.size(), " erroneous and ", accepted.size(),
+  FirstErrorFigures figures;
+  figures.erroneous = found.size();
+  figures.correct = accepted.size();
+  if (!found.empty()) figures.found = bootstrap_mean(found);
+  if (!accepted.empty()) figures.accepted = bootstrap_mean(accepted);
+  if (figures.found && figures.accepted) {
+    const double a = figures.found->value;
+    const double b = figures.accepted->value;
+    figures.f1 = a + b > 0 ? 2 * a * b / (a + b) : 0;
+  }
+  return figures;
+}
+
+/// The same where all of it is needed. Throws DataError when there are no erroneous or no correct solutions,
+/// because the harmonic mean needs both.
+inline FirstErrorReport report_first_errors(std::span<const FirstError> predicted,
+                                            std::span<const FirstError> actual) {
+  const FirstErrorFigures figures = first_error_figures(predicted, actual);
+  if (!figures.f1) {
+    throw DataError(concat("found ", figures.erroneous, " erroneous and ", figures.correct,
                            " correct solutions, expected at least one of each"));
   }
-  FirstErrorReport report;
-  report.erroneous = found.size();
-  report.correct = accepted.size();
-  report.found = bootstrap_mean(found);
-  report.accepted = bootstrap_mean(accepted);
-  const double a = report.found.value;
-  const double b = report.accepted.value;
-  report.f1 = a + b > 0 ? 2 * a * b / (a + b) : 0;
-  return report;
+  return {figures.erroneous, figures.correct, *figures.found, *figures.accepted, *figures.f1};
 }
 
 }  // namespace MERIT_ABI

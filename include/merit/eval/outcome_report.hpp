@@ -30,6 +30,8 @@ struct ScoredCompletion {
   double probability = 0;  // of being right
   double label = 0;        // 0 to 1; right from one half up
   Index problem = 0;       // completions of one problem have one number
+  double weight = 1;       // how much it counts in all but the choice of the best; 0: nowhere
+  bool cut = false;        // not read whole: no choice for the best of N where there is one that was
   // What the baselines look at:
   Index length = 0;  // in tokens
   Index lines = 0;   // that are not blank
@@ -102,6 +104,24 @@ inline Index curve_size(std::span<const std::vector<Index>> members, Index asked
   return smallest == std::numeric_limits<Index>::max() ? 0 : smallest;
 }
 
+/// Numbers that order completions as the best of N is chosen: by score, those that were cut below the others.
+inline std::vector<double> keys_of_choice(std::span<const ScoredCompletion> completions) {
+  std::vector<double> keys;
+  for (const ScoredCompletion& one : completions) keys.push_back(one.score);
+  const auto is_cut = [](const ScoredCompletion& one) { return one.cut; };
+  if (std::none_of(completions.begin(), completions.end(), is_cut)) return keys;
+  std::vector<Index> order = by_weight(keys);
+  std::stable_partition(order.begin(), order.end(), [&](Index i) { return completions[i].cut; });
+  double key = 0;
+  for (Index k = 0; k < order.size(); ++k) {
+    const ScoredCompletion& here = completions[order[k]];
+    const ScoredCompletion& before = completions[order[k == 0 ? 0 : k - 1]];
+    if (here.score != before.score || here.cut != before.cut) key += 1;
+    keys[order[k]] = key;
+  }
+  return keys;
+}
+
 /// C(all, n), as a double.
 inline double number_of_subsets(Index all, Index n) {
   double subsets = 1;
@@ -126,11 +146,13 @@ inline std::vector<std::string> votable_answers(std::span<const ScoredCompletion
 /// draw. A majority is reported when any completion states an answer; a completion without one then votes
 /// for itself alone. Throws DataError when there are no completions, a number is not finite, or a
 /// probability or label is not from 0 to 1.
-inline OutcomeReport report_outcomes(std::span<const ScoredCompletion> completions,
+inline OutcomeReport report_outcomes(std::span<const ScoredCompletion> given,
                                      const OutcomeOptions& options = {}) {
-  if (completions.empty()) throw DataError("report_outcomes: there are no completions");
-  const auto n = static_cast<double>(completions.size());
-  std::vector<double> scores, probabilities, labels, hits, squares;
+  std::vector<ScoredCompletion> completions(given.begin(), given.end());
+  std::erase_if(completions, [](const ScoredCompletion& one) { return one.weight == 0; });
+  if (completions.empty()) throw DataError("there are no completions to report on, or all have the weight 0");
+  double n = 0;
+  std::vector<double> scores, probabilities, labels, hits, squares, weights;
   std::vector<std::uint8_t> right;
   std::vector<Index> numbers;
   for (const ScoredCompletion& one : completions) {
@@ -141,6 +163,8 @@ inline OutcomeReport report_outcomes(std::span<const ScoredCompletion> completio
     hits.push_back((one.probability >= options.threshold) == (one.label >= 0.5) ? 1 : 0);
     squares.push_back((one.probability - one.label) * (one.probability - one.label));
     numbers.push_back(one.problem);
+    weights.push_back(one.weight);
+    n += one.weight;
   }
   detail::require_scores("report_outcomes", scores);
   const std::vector<Index> groups = detail::answer_numbers(numbers);
@@ -152,16 +176,17 @@ inline OutcomeReport report_outcomes(std::span<const ScoredCompletion> completio
   report.calibration = report_calibration(probabilities, labels, options.bins);
   double mean_label = 0;
   for (Index i = 0; i < right.size(); ++i) {
-    report.right += right[i] / n;
-    mean_label += labels[i] / n;
+    report.right += weights[i] * right[i] / n;
+    mean_label += weights[i] * labels[i] / n;
   }
-  for (const double label : labels)
-    report.brier_of_the_share += (label - mean_label) * (label - mean_label) / n;
-  report.area_under_curve = detail::area_by_groups(scores, right, groups, members.size());
+  for (Index i = 0; i < labels.size(); ++i) {
+    report.brier_of_the_share += weights[i] * (labels[i] - mean_label) * (labels[i] - mean_label) / n;
+  }
+  report.area_under_curve = detail::area_by_groups(scores, right, groups, members.size(), weights);
   report.threshold = options.threshold;
-  report.accuracy = detail::mean_by_groups(hits, groups, members.size());
+  report.accuracy = detail::mean_by_groups(hits, groups, members.size(), weights);
   report.accuracy_of_one_label = std::max(report.right, 1 - report.right);
-  report.brier = detail::mean_by_groups(squares, groups, members.size());
+  report.brier = detail::mean_by_groups(squares, groups, members.size(), weights);
   report.calibration_error =
       detail::calibration_error_by_groups(probabilities, labels, groups, members.size(), options.bins);
 
@@ -184,7 +209,7 @@ inline OutcomeReport report_outcomes(std::span<const ScoredCompletion> completio
     }
     return problems;
   };
-  const std::vector<Candidates> problems = candidates_of(scores, answers);
+  const std::vector<Candidates> problems = candidates_of(detail::keys_of_choice(completions), answers);
   report.curve_problems = problems.size();
   if (!problems.empty()) report.curve = best_of_n_curve(problems, sizes);
   if (!problems.empty() && answers) {
@@ -205,7 +230,7 @@ inline OutcomeReport report_outcomes(std::span<const ScoredCompletion> completio
     for (const ScoredCompletion& one : completions) judged.push_back(static_cast<double>(judge(one)));
     OutcomeBaseline& result = report.baselines.emplace_back();
     result.name = name;
-    result.area_under_curve = detail::area_by_groups(judged, right, groups, members.size());
+    result.area_under_curve = detail::area_by_groups(judged, right, groups, members.size(), weights);
     const std::vector<Candidates> same_problems = candidates_of(judged, false);
     for (const Index size : sizes) {
       std::vector<double> credits;

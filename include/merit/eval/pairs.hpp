@@ -28,16 +28,17 @@ struct PairLines {
   Index rejected = 0;
 };
 
-/// What is reported about a set of pairs. All from counts over the whole set. The better side of a pair is
-/// the likelier one by its soft label; pairs judged even have none, and count in the loss and the scores
-/// alone.
+/// What is reported about a set of pairs. All from counts over the whole set, in which a pair counts as much
+/// as its weight. The better side of a pair is the likelier one by its soft label; pairs judged even have
+/// none, and count in the loss and the scores alone.
 struct PairReport {
   Index pairs = 0;
   Index even = 0;  // of them with a soft label of ½
   Index ties = 0;  // equal scores; each counts one half
   Estimate accuracy;
-  double loss = 0;  // mean −p·log σ(chosen − rejected) − (1 − p)·log σ(rejected − chosen), p the soft label
-  double mean_margin = 0;  // chosen − rejected
+  double loss =
+      0;  // mean −p·log σ(chosen − rejected) − (1 − p)·log σ(rejected − chosen), p the soft label; no margins in it
+  double mean_margin = 0;  // of the better side over the other
   double min_score = 0;
   double mean_score = 0;
   double max_score = 0;
@@ -58,10 +59,14 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
   report.pairs = scores.size();
   report.min_score = std::min(scores[0].chosen, scores[0].rejected);
   report.max_score = std::max(scores[0].chosen, scores[0].rejected);
-  const auto n = static_cast<double>(scores.size());
+  double n = 0;  // the weight of all pairs
+  for (const PreferenceExample& example : examples) n += example.weight;
+  if (n == 0) throw DataError(concat("all ", scores.size(), " pairs have the weight 0"));
   std::vector<double> credits;
   std::vector<double> length_credits;
   std::vector<double> line_credits;
+  std::vector<double> weights;  // of the credits
+  double decided = 0;
   for (Index i = 0; i < scores.size(); ++i) {
     const auto [chosen, rejected] = scores[i];
     if (!std::isfinite(chosen) || !std::isfinite(rejected)) {
@@ -69,9 +74,9 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
                              ", expected finite numbers"));
     }
     const double p = examples[i].soft_label;
-    report.loss += (p * softplus(rejected - chosen) + (1 - p) * softplus(chosen - rejected)) / n;
-    report.mean_margin += (chosen - rejected) / n;
-    report.mean_score += (chosen + rejected) / (2 * n);
+    const double weight = examples[i].weight;
+    report.loss += weight * (p * softplus(rejected - chosen) + (1 - p) * softplus(chosen - rejected)) / n;
+    report.mean_score += weight * (chosen + rejected) / (2 * n);
     report.min_score = std::min({report.min_score, chosen, rejected});
     report.max_score = std::max({report.max_score, chosen, rejected});
     const auto length = [](const Sequence& s) {
@@ -82,6 +87,9 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
       continue;
     }
     const auto credit = [p](double a, double b) { return p > 0.5 ? pair_credit(a, b) : pair_credit(b, a); };
+    weights.push_back(weight);
+    decided += weight;
+    report.mean_margin += weight * (p > 0.5 ? chosen - rejected : rejected - chosen);
     credits.push_back(credit(chosen, rejected));
     report.ties += chosen == rejected ? 1 : 0;
     if (!lines.empty())
@@ -94,9 +102,11 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
   }
   if (credits.empty())
     throw DataError(concat("all ", scores.size(), " pairs were judged even: there is no better side"));
-  report.accuracy = bootstrap_mean(credits);
-  report.longer_wins = bootstrap_mean(length_credits);
-  if (!lines.empty()) report.more_lines_win = bootstrap_mean(line_credits);
+  if (decided == 0) throw DataError("all pairs with a better side have the weight 0");
+  report.mean_margin /= decided;
+  report.accuracy = bootstrap_mean(credits, weights);
+  report.longer_wins = bootstrap_mean(length_credits, weights);
+  if (!lines.empty()) report.more_lines_win = bootstrap_mean(line_credits, weights);
   return report;
 }
 

@@ -26,6 +26,7 @@ struct ScoredRanking {
   std::vector<Index> ranks;    // 0 is best; equal ranks are a tie
   std::vector<Index> lengths;  // in tokens
   std::vector<Index> lines{};  // that are not blank; empty: not known
+  double weight = 1;           // how much the group counts
 };
 
 /// How well some judge orders groups.
@@ -87,15 +88,16 @@ inline double top_credit(std::span<const double> scores, std::span<const Index> 
 /// What a judge reaches over groups; `score(group)` gives its numbers for the completions of one.
 template <class Score>
 OrderReport report_order(std::span<const ScoredRanking* const> groups, const Score& score) {
-  std::vector<double> credits, pairs, tops;
+  std::vector<double> credits, pairs, tops, weights;
   for (const ScoredRanking* group : groups) {
     const std::vector<double> scores = score(*group);
     const PairCredits some = pair_credits(scores, group->ranks);
-    credits.push_back(some.credit);
-    pairs.push_back(some.pairs);
+    credits.push_back(group->weight * some.credit);
+    pairs.push_back(group->weight * some.pairs);
     tops.push_back(top_credit(scores, group->ranks));
+    weights.push_back(group->weight);
   }
-  return {bootstrap_ratio(credits, pairs), bootstrap_mean(tops)};
+  return {bootstrap_ratio(credits, pairs), bootstrap_mean(tops, weights)};
 }
 
 }  // namespace detail
@@ -120,7 +122,7 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
     const auto [low, high] = std::minmax_element(group.ranks.begin(), group.ranks.end());
     if (*low == *high) {
       ++report.all_tied;
-    } else {
+    } else if (group.weight > 0) {
       groups.push_back(&group);
     }
   }
@@ -130,7 +132,7 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
                            "different ranks"));
   }
   report.groups = groups.size();
-  std::vector<double> kendalls, spearmans;
+  std::vector<double> kendalls, spearmans, weights;
   for (const ScoredRanking* group : groups) {
     const detail::PairCredits some = detail::pair_credits(group->scores, group->ranks);
     report.pairs += static_cast<Index>(some.pairs);
@@ -145,12 +147,13 @@ inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
       ++report.without_correlation;
       continue;
     }
+    weights.push_back(group->weight);
     kendalls.push_back(kendall);
     spearmans.push_back(detail::spearman_or_nan(group->scores, goodness));
   }
   if (!kendalls.empty()) {
-    report.kendall = bootstrap_mean(kendalls);
-    report.spearman = bootstrap_mean(spearmans);
+    report.kendall = bootstrap_mean(kendalls, weights);
+    report.spearman = bootstrap_mean(spearmans, weights);
   }
   const auto judge = [](std::vector<Index> ScoredRanking::*counts, double sign) {
     return [counts, sign](const ScoredRanking& group) {

@@ -15,6 +15,7 @@ struct Sequence {
   Index completion_begin = 0;         // the first completion token
   std::vector<float> features = {};   // the completion's vector, for the Features backbone, without tokens
   std::vector<Index> step_ends = {};  // the last token of each reasoning step, ascending; empty: no steps
+  bool cut = false;                   // a limit on length took tokens of it
 };
 
 /// Two completions of one prompt, the first of them preferred.
@@ -63,6 +64,11 @@ struct StepsExample {
   Sequence sequence = {};
   std::vector<std::optional<StepLabel>> labels = {};  // one for each of step_ends; nothing: not labelled
   double weight = 1;
+
+  // Of the steps that a cut took from the sequence, which have no rows and teach nothing: the labels of those
+  // before the first of `labels` and of those behind the last. A figure counts them.
+  std::vector<std::optional<StepLabel>> labels_before = {};
+  std::vector<std::optional<StepLabel>> labels_behind = {};
 };
 
 /// A completion that a policy wrote, with what followed each of its tokens.

@@ -59,6 +59,23 @@ std::string describe(const Tree& value) {
   return value.dump();
 }
 
+/// The number if it is whole, also when it is written as 1.0, as tables with a gap in a column do; nothing for all
+/// else and for what does not fit.
+template <class Tree>
+std::optional<std::int64_t> whole_number(const Tree& value) {
+  if (value.is_number_unsigned()) {
+    const auto number = value.template get<std::uint64_t>();
+    return std::in_range<std::int64_t>(number) ? std::optional(static_cast<std::int64_t>(number))
+                                               : std::nullopt;
+  }
+  if (value.is_number_integer()) return value.template get<std::int64_t>();
+  if (!value.is_number()) return std::nullopt;
+  const double number = value.template get<double>();
+  constexpr double exact = 9007199254740992.0;  // 2^53, to which doubles hold every whole number
+  if (!(std::abs(number) <= exact) || number != std::floor(number)) return std::nullopt;
+  return static_cast<std::int64_t>(number);
+}
+
 [[noreturn]] void throw_field(std::string_view where, std::string_view field, std::string_view expected,
                               const Json& found);
 
@@ -72,16 +89,15 @@ struct JsonReader {
       return value.get<bool>();
     } else if constexpr (std::is_integral_v<T>) {
       using Limits = std::numeric_limits<T>;
-      const bool fits = value.is_number_unsigned()  ? std::in_range<T>(value.get<std::uint64_t>())
-                        : value.is_number_integer() ? std::in_range<T>(value.get<std::int64_t>())
-                                                    : false;
-      if (!fits) {
+      if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>())) {
+        return static_cast<T>(value.get<std::uint64_t>());  // also what is beyond 63 bits
+      }
+      const std::optional<std::int64_t> whole = whole_number(value);
+      if (!whole || !std::in_range<T>(*whole)) {
         throw_field(where, field, concat("a whole number from ", +Limits::min(), " to ", +Limits::max()),
                     value);
       }
-      return static_cast<T>(value.is_number_unsigned()
-                                ? value.get<std::uint64_t>()
-                                : static_cast<std::uint64_t>(value.get<std::int64_t>()));
+      return static_cast<T>(*whole);
     } else {
       if (!value.is_number()) throw_field(where, field, "a number", value);
       const double number = value.get<double>();
@@ -136,6 +152,7 @@ struct JsonReader<std::map<std::string, T>> {
 
 // A value in a few words, for errors of programs too.
 using detail::describe;
+using detail::whole_number;
 
 /// Parses JSON text. `where` names the source in errors: a file, or file and line of a record. Throws
 /// DataError with line (unless there is but one), column (in bytes) and cause: a syntax error, text that is

@@ -1,121 +1,26 @@
-// JSON lines: one JSON object a line, read one at a time, with file and line in every error.
+// Files of records: one record of a kind at a time, with file and line in every error.
 #pragma once
 
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <istream>
-#include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
+#include "merit/records/json_lines.hpp"
 #include "merit/records/parse_record.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/record_fields.hpp"
+#include "merit/records/record_source.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// Limits that keep a wrong file from taking the machine with it.
-struct JsonLinesOptions {
-  Index max_line_bytes = Index{64} << 20;
-  Index max_depth = json_depth_limit;  // of arrays and objects in one another; the record itself is the first
-};
-
-/// Reads a file or stream of JSON lines. Holds one line at a time. Lines of white space are skipped, though
-/// counted; a byte-order mark, carriage returns before line feeds, and a last line without its line feed are
-/// accepted.
-///
-/// Errors are DataError, "file:line: …"; after one, next() goes on with the following line.
-class JsonLinesReader {
- public:
-  /// Reads the file at `path`. Throws IoError if it cannot be opened.
-  explicit JsonLinesReader(const std::filesystem::path& path, JsonLinesOptions options = {})
-      : position_{path.string(), 0}, options_(options) {
-    if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
-      throw IoError(concat(path.string(), ": found a directory, expected a file of JSON lines"));
-    }
-    file_ = std::make_unique<std::ifstream>(path, std::ios::binary);
-    if (!*file_) {
-      throw IoError(concat(path.string(), ": cannot be opened: ", std::generic_category().message(errno)));
-    }
-    in_ = file_.get();
-  }
-
-  /// Reads `in`, such as the standard input; `name` stands for the file in errors. The stream must outlive
-  /// the reader. A line is given out as soon as it is complete.
-  JsonLinesReader(std::istream& in, std::string name, JsonLinesOptions options = {})
-      : in_(&in), position_{std::move(name), 0}, options_(options) {}
-
-  /// The next object, or nothing at the end.
-  std::optional<OrderedJson> next() {
-    std::optional<OrderedJson> object = next_value();
-    if (object && !object->is_object()) {
-      detail::throw_found(position_, "record", detail::describe(*object), "one JSON object");
-    }
-    return object;
-  }
-
-  /// The next value of any kind, or nothing at the end.
-  std::optional<OrderedJson> next_value() {
-    while (read_line()) {
-      std::string_view line = line_;
-      if (line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
-      if (line.find_first_not_of(" \t\r\n") == std::string_view::npos) continue;
-      return parse_ordered_json(line, position_.text(), options_.max_depth);
-    }
-    return std::nullopt;
-  }
-
-  /// Where the last object, or the last error, was.
-  const SourcePosition& position() const { return position_; }
-
- private:
-  /// Fills line_ with the next line without its line feed; a carriage return is white space to JSON. False at
-  /// the end of the input.
-  bool read_line() {
-    using Traits = std::istream::traits_type;
-    line_.clear();
-    std::streambuf& bytes = *in_->rdbuf();
-    try {
-      auto c = bytes.sbumpc();
-      while (rest_of_long_line_ && c != Traits::eof()) {
-        rest_of_long_line_ = c != '\n';
-        c = bytes.sbumpc();
-      }
-      if (c == Traits::eof()) return false;
-      ++position_.line;
-      for (; c != Traits::eof() && c != '\n'; c = bytes.sbumpc()) {
-        if (line_.size() == options_.max_line_bytes) {
-          rest_of_long_line_ = true;  // not read now: it may have no end
-          detail::throw_found(position_, "record",
-                              concat("a line of more than ", options_.max_line_bytes, " bytes"),
-                              "a shorter one");
-        }
-        line_.push_back(Traits::to_char_type(c));
-      }
-    } catch (const std::ios_base::failure&) {
-      throw IoError(concat(position_.file, ": reading failed after line ", position_.line));
-    }
-    return true;
-  }
-
-  std::unique_ptr<std::ifstream> file_;  // when the reader opened it
-  std::istream* in_ = nullptr;
-  std::string line_;
-  bool rest_of_long_line_ = false;
-  SourcePosition position_;
-  JsonLinesOptions options_;
-};
-
-/// Reads the records of a JSON-lines file or stream one at a time; `Record` is one of record.hpp, such as
-/// PreferenceRecord. Fields that the record does not have are ignored.
+/// Reads the records of a file in any of the forms that RecordSource knows, or of a stream of JSON lines, one at a
+/// time; `Record` is one of record.hpp, such as PreferenceRecord. Fields that the record does not have are ignored.
 ///
 /// Throws DataError "file:line: field 'x': found …, expected …" for a record that is not what record.hpp
 /// says, and for one with features of another width than those before it, or without features after ones
@@ -124,26 +29,28 @@ template <class Record>
 class RecordReader {
  public:
   /// Reads the file at `path`. Throws IoError if it cannot be opened.
-  explicit RecordReader(const std::filesystem::path& path, JsonLinesOptions options = {})
-      : lines_(path, options) {}
+  explicit RecordReader(const std::filesystem::path& path, JsonLinesOptions lines = {},
+                        RecordSourceOptions options = {})
+      : records_(path.string(), std::move(options), lines) {}
 
   /// Reads `in`, which must outlive the reader; `name` stands for the file in errors.
-  RecordReader(std::istream& in, std::string name, JsonLinesOptions options = {})
-      : lines_(in, std::move(name), options) {}
+  RecordReader(std::istream& in, std::string name, JsonLinesOptions lines = {},
+               RecordSourceOptions options = {})
+      : records_(in, std::move(name), std::move(options), lines) {}
 
   /// The next record, or nothing at the end. After an error, next() goes on with the following line.
   std::optional<Record> next() {
-    const std::optional<OrderedJson> object = lines_.next();
+    const std::optional<OrderedJson> object = records_.next();
     if (!object) return std::nullopt;
     Record record;
-    record.source = lines_.position();
+    record.source = records_.position();
     detail::parse_record(*object, record);
     check_width(detail::feature_width(record), record.source);
     return record;
   }
 
   /// Where the last record, or the last error, was.
-  const SourcePosition& position() const { return lines_.position(); }
+  const SourcePosition& position() const { return records_.position(); }
 
  private:
   void check_width(Index width, const SourcePosition& at) {
@@ -158,7 +65,7 @@ class RecordReader {
     detail::throw_found(at, "record", words(width), concat(words(width_), " as in line ", first_line_));
   }
 
-  JsonLinesReader lines_;
+  RecordSource records_;
   Index width_ = 0;
   Index first_line_ = 0;  // of the first record; 0 before it
 };

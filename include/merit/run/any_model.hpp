@@ -66,6 +66,7 @@ class AnyRun {
  public:
   virtual ~AnyRun() = default;
   virtual Index steps() const = 0;
+  virtual Index steps_per_epoch() const = 0;
   virtual Index steps_done() const = 0;
   bool finished() const { return steps_done() >= steps(); }
   virtual StopReason run(const TrainHooks& hooks) = 0;

@@ -44,6 +44,7 @@ class TypedRun final : public AnyRun {
   TypedRun(AnyModel& model, const std::vector<Example>& examples, const TrainOptions& options)
       : model_(model), trainer_(model, examples, options) {}
   Index steps() const override { return trainer_.steps(); }
+  Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }
   Index steps_done() const override { return trainer_.steps_done(); }
   StopReason run(const TrainHooks& hooks) override { return trainer_.run(hooks); }
   void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,

@@ -14,13 +14,21 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
+/// A row that has no score, and why.
+struct UnscoredRow {
+  Index row = 0;
+  std::string subset;
+  std::string reason;
+};
+
 /// The rows of a benchmark as a set of the kind that they are: preferences, rankings, outcomes or steps. The
 /// notes name each row's subset, and `row_of` its number in the file.
 struct BenchmarkSet {
   BenchmarkLayout layout = BenchmarkLayout::reward_bench;
   BenchmarkRows rows;
   RecordSet set;
-  std::vector<Index> row_of;  // (examples); rows that were left out are in set.counts
+  std::vector<Index> row_of;          // (examples)
+  std::vector<UnscoredRow> unscored;  // the rows without an example
 };
 
 /// Reads the files of one layout. Throws ConfigError where the model does not score what the layout asks for.
@@ -40,4 +48,5 @@ BenchmarkScores benchmark_scores(const BenchmarkSet& benchmark, const Evaluation
 
 #if !defined(MERIT_COMPILED_RUN)
 #include "merit/run/benchmark_evaluation_body.hpp"
+#include "merit/run/benchmark_figures_body.hpp"
 #endif

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/loss/numerics.hpp"
 #include "merit/records/stated_answer.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/reading.hpp"
@@ -58,18 +60,27 @@ inline void report(const Part& part, const std::vector<PreferenceExample>& examp
   std::vector<PairScores> scores;
   std::vector<PreferenceExample> own;
   std::vector<PairLines> lines;
+  double loss = 0;
+  double weights = 0;
   for (const Index i : part.numbers) {
-    scores.push_back({part.all.scores[part.first[i]], part.all.scores[part.first[i] + 1]});
+    const double chosen = part.all.scores[part.first[i]];
+    const double rejected = part.all.scores[part.first[i] + 1];
+    scores.push_back({shown_score(chosen, part.reading), shown_score(rejected, part.reading)});
+    const double logit = pair_logit(chosen, rejected, part.reading);
+    const double p = examples[i].soft_label;
+    loss += examples[i].weight * (p * softplus(-logit) + (1 - p) * softplus(logit));
+    weights += examples[i].weight;
     own.push_back(examples[i]);
-    const auto chosen = lines_of(part.set, i, 0);
-    const auto rejected = lines_of(part.set, i, 1);
-    if (chosen && rejected) lines.push_back({*chosen, *rejected});
+    const auto chosen_lines = lines_of(part.set, i, 0);
+    const auto rejected_lines = lines_of(part.set, i, 1);
+    if (chosen_lines && rejected_lines) lines.push_back({*chosen_lines, *rejected_lines});
   }
   const bool any = std::any_of(lines.begin(), lines.end(), [](const PairLines& pair) {
     return pair.chosen + pair.rejected > 0;  // ids have no text
   });
   if (!any || lines.size() != scores.size()) lines.clear();
   out.pairs = report_pairs(scores, own, lines);
+  if (part.reading.is_normalised()) out.pairs->loss = loss / weights;  // of what is shown, or of P(better)
 }
 
 inline void report_ranks(const Part& part, const std::vector<RankingExample>& examples, Evaluation& out) {
@@ -80,6 +91,7 @@ inline void report_ranks(const Part& part, const std::vector<RankingExample>& ex
     for (const RankedGroup& group : examples[i].groups) {
       ScoredRanking& ranking = rankings.emplace_back();
       ranking.ranks = group.ranks;
+      ranking.weight = group.weight;
       for (const Sequence& sequence : group.completions) {
         ranking.scores.push_back(part.all.scores[next++]);
         ranking.lengths.push_back(completion_length(sequence));
@@ -88,6 +100,27 @@ inline void report_ranks(const Part& part, const std::vector<RankingExample>& ex
     }
   }
   out.rankings = report_rankings(rankings);
+}
+
+/// The mean over pairs of different rank of −log P(the better one is better), as the reading has it.
+inline std::optional<double> loss_of_ranks(const std::vector<RankingExample>& examples,
+                                           std::span<const double> scores, const Reading& reading) {
+  double loss = 0;
+  double pairs = 0;
+  Index next = 0;
+  for (const RankingExample& example : examples) {
+    for (const RankedGroup& group : example.groups) {
+      for (Index i = 0; i < group.ranks.size(); ++i) {
+        for (Index j = 0; j < group.ranks.size(); ++j) {
+          if (group.ranks[i] >= group.ranks[j]) continue;
+          loss += group.weight * softplus(-pair_logit(scores[next + i], scores[next + j], reading));
+          pairs += group.weight;
+        }
+      }
+      next += group.completions.size();
+    }
+  }
+  return pairs > 0 ? std::optional(loss / pairs) : std::nullopt;
 }
 
 inline void report_numbers(const Part& part, const std::vector<RankingExample>& examples, Evaluation& out) {
@@ -109,7 +142,8 @@ inline void report_numbers(const Part& part, const std::vector<RankingExample>& 
             alike ? part.model.merged(ratings) : std::accumulate(ratings.begin(), ratings.end(), 0.0);
         const Index length = completion_length(group.completions[k]);
         const Index lines = lines_of(part.set, i, next - part.first[i]).value_or(0);
-        merged.push_back({part.all.scores[next], rating, prompts[p], length, lines});
+        merged.push_back(
+            {shown_score(part.all.scores[next], part.reading), rating, prompts[p], length, lines});
         for (Index a = 0; alike && a < attributes; ++a) {
           each[a].push_back({part.all.rows[next].row(0)[a], ratings[a], prompts[p], length, lines});
         }
@@ -140,6 +174,8 @@ inline void report(const Part& part, const std::vector<OutcomeExample>& examples
     one.probability = completion_probability(one.score, part.reading);
     one.label = examples[i].label;
     one.problem = problems[p];
+    one.weight = examples[i].weight;
+    one.cut = examples[i].sequence.cut;
     one.length = completion_length(examples[i].sequence);
     if (part.set.notes.empty()) continue;
     const std::string& text = part.set.notes[i].texts[0];
@@ -225,10 +261,25 @@ MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Re
   ScoredSet scored = model.measure(set.examples, token_budget, on_progress);
   result.rows = std::move(scored.rows);
   result.loss = scored.loss;
-  for (const RowScores& rows : result.rows) result.scores.push_back(completion_score(rows, model, reading));
+  if (result.loss && !std::isfinite(*result.loss)) result.loss.reset();  // of labels of which none was seen
+  for (const RowScores& rows : result.rows) {
+    result.scores.push_back(rows.rows() == 0 ? 0.0 : completion_score(rows, model, reading));
+  }
+  if (result.loss && reading.is_normalised()) {  // as its scores are read
+    const auto* groups = std::get_if<std::vector<RankingExample>>(&set.examples);
+    const bool ranked = groups != nullptr && reading.compares;
+    if (ranked) result.loss = detail::evaluation::loss_of_ranks(*groups, result.scores, reading);
+    if (groups != nullptr && !ranked) result.loss.reset();  // the squared error is told
+  }
+  result.read = set.counts.records + set.unread.count();
+  result.left_out = result.read - set.counts.kept;
   std::vector<Index> numbers(size_of(set.examples));
   std::iota(numbers.begin(), numbers.end(), Index{0});
-  detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
+  try {
+    detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
+  } catch (const DataError& error) {
+    throw set.files.empty() ? error : DataError(concat(set.files, ": ", error.what()));
+  }
   return result;
 }
 
@@ -251,10 +302,15 @@ MERIT_INLINE std::vector<ScoredSolution> scored_solutions(const RecordSet& set,
   std::vector<ScoredSolution> solutions;
   for (Index i = 0; i < examples.size(); ++i) {
     ScoredSolution& solution = solutions.emplace_back();
+    const StepsExample& example = examples[i];
     solution.scores = row_values(rows[i], reading);
-    for (const auto& label : examples[i].labels)
-      solution.good.push_back(detail::evaluation::is_good(label, reading));
+    for (const auto* labels : {&example.labels_before, &example.labels, &example.labels_behind}) {
+      for (const auto& label : *labels) solution.good.push_back(detail::evaluation::is_good(label, reading));
+    }
     solution.problem = problems[i];
+    solution.unseen_before = example.labels_before.size();
+    solution.unseen_behind = example.labels_behind.size();
+    solution.weight = example.weight;
   }
   return solutions;
 }

@@ -389,17 +389,19 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
   for (Index i = 0; i < solutions.size(); ++i) {
     bool labelled = false;
     for (Index k = 0; k < solutions[i].scores.size(); ++k) {
-      if (!solutions[i].good[k]) continue;
+      const std::optional<bool> good = solutions[i].good[solutions[i].unseen_before + k];
+      if (!good) continue;
       labelled = true;
       probabilities.push_back(solutions[i].scores[k]);
-      labels.push_back(*solutions[i].good[k] ? 1 : 0);
-      histogram.classes[*solutions[i].good[k] ? 0 : 1].values.push_back(solutions[i].scores[k]);
+      labels.push_back(*good ? 1 : 0);
+      histogram.classes[*good ? 0 : 1].values.push_back(solutions[i].scores[k]);
     }
     if (!labelled) continue;
     shown.push_back(i);
     lowest.push_back(*std::min_element(solutions[i].scores.begin(), solutions[i].scores.end()));
     correct.push_back(first_wrong(solutions[i]) ? 0 : 1);
   }
+  if (probabilities.empty()) return;  // no labelled step was seen
   page.chart(histogram);
   reliability(page, "Reliability of steps", "How many steps were good, by their probability.",
               report_calibration(probabilities, labels));
@@ -416,7 +418,7 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
             record.steps = true;
             record.spans = spans_of(input, examples[i].sequence, input.evaluation.rows[i], "", 0);
             for (Index k = 0; k < record.spans.size(); ++k) {
-              const auto& good = solutions[i].good[k];
+              const auto& good = solutions[i].good[solutions[i].unseen_before + k];
               record.spans[k].label = good ? (*good ? "good" : "bad") : "";
             }
             return record;

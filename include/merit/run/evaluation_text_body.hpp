@@ -1,6 +1,7 @@
 // Reports as text and as JSON.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -128,6 +129,8 @@ inline Json to_json(const StepsReport& report) {
   Json json = {{"solutions", report.solutions},
                {"unlabelled", report.unlabelled},
                {"steps", report.steps},
+               {"cut", report.cut},
+               {"unseen", report.unseen},
                {"threshold", report.threshold},
                {"exact", merit::to_json(report.exact)},
                {"first_error_f1", to_json(report.f1)},
@@ -195,7 +198,8 @@ inline std::string text_of(const PairReport& report) {
        line("more lines", report.more_lines_win
                               ? merit::text_of(*report.more_lines_win) + ": what the format alone gives"
                               : "not known: the completions are not text"),
-       line("loss", fixed(report.loss, 4) + " (0.6931 is a coin's)"),
+       line("loss", fixed(report.loss, 4) +
+                        " (0.6931 is a coin's): by soft labels and weights, without margins or smoothing"),
        line("mean margin", fixed(report.mean_margin, 4)),
        line("scores", fixed(report.min_score, 4) + " to " + fixed(report.max_score, 4) + ", mean " +
                           fixed(report.mean_score, 4))});
@@ -275,6 +279,13 @@ inline std::string text_of(const StepsReport& report) {
            fixed(report.f1_of_good, 3) + " of good, " + fixed(report.f1_of_bad, 3) + " of bad ones"),
       line("first error",
            merit::text_of(report.exact) + " named exactly, at the threshold " + fixed(report.threshold, 3))};
+  if (report.cut != 0) {
+    lines.push_back(
+        line("cut", concat(report.cut, report.cut == 1 ? " solution" : " solutions", " of ", report.solutions,
+                           ", of which ", report.unseen,
+                           report.unseen == 1 ? " labelled step was" : " labelled steps were",
+                           " not seen: judged wrong, and no solution accepted that was not read")));
+  }
   if (report.first_errors) {
     lines.push_back(
         line("first F1", text_of(report.f1) + ": found " + fixed(report.first_errors->found.value, 3) +
@@ -326,6 +337,8 @@ MERIT_INLINE Json to_json(const Evaluation& evaluation) {
   detail::evaluation_text::with_report(
       evaluation, [&](const auto& report) { json = detail::evaluation_text::to_json(report); });
   json["kind"] = name_of_kind(evaluation.kind);
+  json["read"] = evaluation.read;
+  json["left_out"] = evaluation.left_out;
   if (evaluation.loss && !evaluation.pairs) json["loss"] = *evaluation.loss;
   for (const RatingsReport& one : evaluation.attributes)
     json["attributes"].push_back(detail::evaluation_text::to_json(one));
@@ -341,6 +354,12 @@ MERIT_INLINE std::string text_of(const Evaluation& evaluation) {
   std::string text;
   detail::evaluation_text::with_report(
       evaluation, [&](const auto& report) { text = detail::evaluation_text::text_of(report); });
+  if (evaluation.left_out != 0) {  // beside the first figure, whose denominator it tells
+    const std::string what = evaluation.kind == RecordKind::steps ? " solutions" : " records";
+    const std::string note = concat("; of ", evaluation.read - evaluation.left_out, " of ", evaluation.read,
+                                    what, " read; ", evaluation.left_out, " dropped");
+    text.insert(std::min(text.find('\n'), text.size()), note);
+  }
   if (evaluation.loss && !evaluation.pairs)
     text += '\n' + detail::evaluation_text::line("loss", fixed(*evaluation.loss, 4));
   for (Index a = 0; a < evaluation.attributes.size(); ++a) {

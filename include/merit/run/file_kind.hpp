@@ -7,6 +7,7 @@
 
 #include "merit/benchmarks/benchmark_files.hpp"
 #include "merit/core/enum_names.hpp"
+#include "merit/records/record_source.hpp"
 #include "merit/run/kind_names.hpp"
 
 namespace merit {
@@ -24,10 +25,10 @@ struct FileKind {
 };
 
 /// What the first record of a file is. Throws DataError for one of no kind.
-FileKind kind_of_file(const std::string& file);
+FileKind kind_of_file(const std::string& file, const RecordSourceOptions& source = {});
 
 /// The same of several files, which must be alike.
-FileKind kind_of_files(const std::vector<std::string>& files);
+FileKind kind_of_files(const std::vector<std::string>& files, const RecordSourceOptions& source = {});
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -25,6 +25,7 @@
 #include "merit/model/hf_config.hpp"
 #include "merit/model/policy_json.hpp"
 #include "merit/model/published_head.hpp"
+#include "merit/model/weight_files.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/model_set.hpp"
 #include "merit/run/read_model_text.hpp"

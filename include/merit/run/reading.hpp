@@ -23,17 +23,21 @@ inline namespace MERIT_ABI {
 struct Reading {
   ScoreMeaning meaning = ScoreMeaning::per_completion;
   bool is_regression = false;  // a score of a completion is the label itself and no logit
+  bool compares = false;  // scores have a meaning beside one another alone: the model learned differences
   Aggregation aggregation = Aggregation::mean;
   AggregateOptions options = {};
   bool neutral_is_good = true;  // of ternary steps (Lightman et al. 2023)
 
-  bool calibrated = false;  // a logit is scale · logit + offset
+  bool calibrated =
+      false;  // a logit is scale · logit + offset; of a model that compares the logit of a pair is
+              // the difference of its scores, and there is no offset
   double scale = 1;
   double offset = 0;
   bool standardised = false;  // a reward is (reward − mean) / deviation
   double mean = 0;
   double deviation = 1;
 
+  bool is_normalised() const { return calibrated || standardised; }
   bool has_rows() const { return meaning != ScoreMeaning::per_completion; }
   bool gives_probabilities() const {
     return meaning == ScoreMeaning::per_token || meaning == ScoreMeaning::per_step;
@@ -41,11 +45,15 @@ struct Reading {
 };
 
 /// How the card of a model says that its scores are read; `meaning` is its head's. With `normalised`, by its
-/// calibration if it has one, else by mean and deviation; ConfigError when it has neither.
+/// calibration if it has one, else by mean and deviation; ConfigError when it has neither. The
+/// calibration of a model that compares is of pairs: one side's score is by mean and deviation, if the card
+/// has them, and no probability.
 inline Reading reading_of(const ModelCard& card, ScoreMeaning meaning, bool normalised) {
   Reading reading;
   reading.meaning = meaning;
-  reading.is_regression = card.loss.is_object() && card.loss.value("name", "") == "regression";
+  const std::string loss = card.loss.is_object() ? card.loss.value("name", "") : "";
+  reading.is_regression = loss == "regression";
+  reading.compares = loss == "pairwise" || loss == "hinge" || loss == "plackett_luce";
   if (!card.aggregation.empty()) {
     reading.aggregation = aggregation_from_name(card.aggregation);
   } else if (meaning == ScoreMeaning::per_step) {
@@ -58,11 +66,14 @@ inline Reading reading_of(const ModelCard& card, ScoreMeaning meaning, bool norm
     reading.calibrated = true;
     reading.scale = card.calibration_scale;
     reading.offset = card.calibration_offset;
-  } else if (card.reward_mean && card.reward_deviation) {
+  }
+  const bool by_deviation = card.reward_mean && card.reward_deviation;
+  if (by_deviation && (!reading.calibrated || reading.compares)) {
     reading.standardised = true;
     reading.mean = *card.reward_mean;
     reading.deviation = *card.reward_deviation;
-  } else {
+  }
+  if (!reading.is_normalised()) {
     throw ConfigError(
         "--normalised is given, but the card of the model has neither a calibration nor a reward mean and "
         "deviation; merit_train --calibrate FILE fits one");
@@ -118,9 +129,16 @@ inline double completion_probability(double score, const Reading& reading) {
 /// probability.
 inline double shown_score(double score, const Reading& reading) {
   if (reading.standardised) return (score - reading.mean) / reading.deviation;
-  if (reading.calibrated && reading.meaning != ScoreMeaning::per_step)
+  if (reading.calibrated && !reading.compares && reading.meaning != ScoreMeaning::per_step)
     return completion_probability(score, reading);
   return score;
+}
+
+/// The logit that the first of two completions is the better one, of their scores as the model gives them:
+/// calibrated where the reading is, else the difference of what is shown of them.
+inline double pair_logit(double first, double second, const Reading& reading) {
+  if (reading.calibrated && reading.compares) return reading.scale * (first - second);
+  return shown_score(first, reading) - shown_score(second, reading);
 }
 
 }  // namespace MERIT_ABI

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -10,6 +10,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/infer/rerank.hpp"
 #include "merit/records/record.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/kind_names.hpp"
@@ -20,10 +21,13 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// What a model says of one completion.
+/// What a model says of one completion: a score, or why it has none.
 struct CompletionScore {
   double score = 0;
   std::vector<double> rows = {};  // each token's or step's probability, or each state's value
+  bool cut = false;               // a limit on length took tokens of it or of its prompt
+  Index rows_of = 0;              // steps that it has; more than `rows` where a cut took some
+  std::string dropped = {};       // why it has no score; empty: it has
 };
 
 /// What a model says of one record.
@@ -33,20 +37,22 @@ struct RecordScores {
   SourcePosition source = {};
   Form form = Form::one;
   std::vector<CompletionScore> completions =
-      {};                    // chosen before rejected, a before b; none where it was dropped
-  std::string dropped = {};  // why nothing was scored; empty: all was
+      {};                    // chosen before rejected, a before b; none where none has a score
+  std::string dropped = {};  // why no completion has a score; empty: one has
+  std::string error = {};    // what is wrong with the record, where it could not be read
+  /// The probability that the first of a pair is the better one, where the reading is calibrated on pairs.
+  std::optional<double> first_better = {};
 
-  /// The completions' numbers, best first; equal scores in the order they came.
-  std::vector<Index> order() const {
-    std::vector<Index> order(completions.size());
-    std::iota(order.begin(), order.end(), Index{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](Index a, Index b) { return completions[a].score > completions[b].score; });
-    return order;
-  }
+  /// The numbers of the completions that have a score, best first; equal scores in the order they came, and
+  /// cut ones last, as far as `rank_cut` says.
+  std::vector<Index> order(RankCut rank_cut = RankCut::last) const;
+
+  /// The rank of each completion in that order: 0 for the best, equal scores share one; nothing where there
+  /// is no score.
+  std::vector<std::optional<Index>> ranks(RankCut rank_cut = RankCut::last) const;
 };
 
-/// Collects records, and scores together what waits. All completions of a record are scored or none.
+/// Collects records, and scores together what waits. A completion that has no score takes no other with it.
 class RecordScorer {
  public:
   /// All three must outlive the scorer. `batch_tokens` bounds what is computed at once.
@@ -66,6 +72,9 @@ class RecordScorer {
   /// The two answers that a judge compares, in their order.
   void add(const JudgeRecord& record);
 
+  /// Keeps the place of a record that could not be read, and what is wrong with it.
+  void add_error(const SourcePosition& at, std::string error);
+
   bool scores_steps() const { return reading_.meaning == ScoreMeaning::per_step; }
   /// Whether as much waits as is computed at once.
   bool full() const { return waiting_tokens_ >= batch_tokens_ || entries_.size() >= 4096; }
@@ -77,10 +86,11 @@ class RecordScorer {
 
  private:
   void check_form(RecordForm form, const SourcePosition& at) const;
-  std::string reason_since(const DataCounts& before, const char* equal) const;
   void drop(RecordScores entry, std::string reason);
   void add_family(RecordScores entry, std::vector<Sequence> sequences);
-  void add_completions(const CompletionsRecord& completions, RecordScores entry, const char* equal);
+  void add_scored(RecordScores entry, std::vector<Sequence> sequences);
+  void add_sides(RecordScores entry, std::vector<Sequence> sequences);
+  void add_completions(const CompletionsRecord& completions, RecordScores entry);
   void add_steps(const StepsRecord& record, RecordScores entry);
 
   /// Completions that a model of steps cuts at its separator.

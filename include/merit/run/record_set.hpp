@@ -1,11 +1,14 @@
 // Files of records of any kind to the examples of a set.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "merit/records/on_error.hpp"
 #include "merit/records/record.hpp"
+#include "merit/records/record_source.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/tokenizer/any_tokenizer.hpp"
@@ -29,8 +32,15 @@ struct RecordSet {
   Examples examples;
   std::vector<ExampleNote> notes;  // one an example, if they were asked for
   DataCounts counts;
-  std::string files;  // their names, for errors and reports
+  UnreadRecords unread;  // those that could not be read, where they do not end the reading
+  std::string files;     // their names, for errors and reports
+  std::vector<std::string>
+      remarks;  // what a user should know of the files: layouts, rows left out, fields and
+                // records not read
 };
+
+/// Which side of a split by prompts is read.
+enum class SplitSide { all, kept, held_out };
 
 /// How records are read for a model.
 struct RecordSetOptions {
@@ -41,7 +51,13 @@ struct RecordSetOptions {
   bool notes = false;
   std::string subset_field = {};
   Index attributes = 0;  // how many ratings a completion must have; 0: any number
+  RecordSourceOptions source = {};
+  SplitSide side = SplitSide::all;
+  double held_out = 0;  // the share of prompts that is held out, where there is a side
+  std::uint64_t split_seed = 0;
 };
+
+// Files are as weighted_file() has them: "a.jsonl:0.3" is a.jsonl with every weight times 0.3.
 
 /// Throws DataError for a pipe among files that are read more than once.
 void require_no_pipe(const std::vector<std::string>& files);
@@ -63,13 +79,13 @@ void remove_margins(RecordSet& set);
 void join_conversations(RecordSet& set);
 
 /// The width of the vectors in the first record of a file, which must have some.
-Index feature_width_in(const std::string& file, RecordKind kind);
+Index feature_width_in(const std::string& file, RecordKind kind, const RecordSourceOptions& source = {});
 
 /// How many ratings the first record of a file of ratings gives each completion; 1 where there is none.
-Index attributes_in(const std::string& file);
+Index attributes_in(const std::string& file, const RecordSourceOptions& source = {});
 
 /// What numbers among the step labels of these files mean.
-StepScale step_scale_in(const std::vector<std::string>& files);
+StepScale step_scale_in(const std::vector<std::string>& files, const RecordSourceOptions& source = {});
 
 /// A string, or a conversation as text.
 std::string plain_text(const std::optional<TextOrMessages>& text);

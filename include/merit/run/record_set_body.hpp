@@ -14,11 +14,15 @@
 #include "merit/forest/join_conversations.hpp"
 #include "merit/loss/margin.hpp"
 #include "merit/records/jsonl.hpp"
+#include "merit/records/record_source.hpp"
+#include "merit/records/split_key.hpp"
+#include "merit/records/unread_fields.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/record_set.hpp"
 #include "merit/tokens/record_files.hpp"
 #include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize.hpp"
+#include "merit/train/sampling.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -91,7 +95,7 @@ std::optional<ExampleOf<Record>> example_of(const Record& record, const AnyToken
                                             const RecordSetOptions& options, DataCounts& counts) {
   if (options.wants_steps && !std::is_same_v<Record, StepsRecord>) {
     if constexpr (std::is_same_v<Record, OutcomeRecord>) {
-      auto steps = tokenize(as_steps(record, options.tokenize), tokenizer, options.tokenize, counts);
+      auto steps = tokenize_as_steps(record, tokenizer, options.tokenize, counts);
       if (!steps) return std::nullopt;
       return OutcomeExample{std::move(steps->sequence), record.label, record.weight.value_or(1)};
     }
@@ -99,50 +103,92 @@ std::optional<ExampleOf<Record>> example_of(const Record& record, const AnyToken
   return tokenize(record, tokenizer, options.tokenize, counts);
 }
 
+/// What is to be said of the files of a set.
+struct FileRemarks {
+  UnreadFields unread;
+  std::vector<std::string> of_files;
+  std::vector<Index> renamed;  // rows in which each field of the option was there
+  Index not_selected = 0;
+
+  void add(const RecordSource& source) {
+    const std::string& file = source.position().file;
+    if (const auto layout = source.layout()) {
+      of_files.push_back(merit::concat(file, ": read as the published set ", name_of(*layout)));
+    }
+    for (const auto& [reason, count] : source.left_out()) {
+      of_files.push_back(
+          merit::concat(file, ": ", count, count == 1 ? " row" : " rows", " left out: ", reason));
+    }
+    renamed.resize(source.renamed().size());
+    for (Index i = 0; i < renamed.size(); ++i) renamed[i] += source.renamed()[i];
+    not_selected += source.not_selected();
+  }
+};
+
+/// Reads one record into the set.
+template <class Record>
+void read_one(const OrderedJson& object, const SourcePosition& at, const AnyTokenizer& tokenizer,
+              const RecordSetOptions& options, RecordSet& set, Index& width) {
+  Record record;
+  record.source = at;
+  merit::detail::parse_record(object, record);
+  if (options.side != SplitSide::all && held_out(split_key(record), options.held_out, options.split_seed) !=
+                                            (options.side == SplitSide::held_out)) {
+    return;
+  }
+  check_form(record.form, options.wants_features, record.source);
+  const Index own_width = merit::detail::feature_width(record);
+  if (width == 0) width = own_width;
+  if (own_width != width) {
+    throw DataError(merit::concat(record.source.text(), ": found ", own_width, " features, expected ", width,
+                                  " as in the records before"));
+  }
+  if constexpr (requires { record.attributes; }) {
+    if (options.attributes != 0 && record.attributes != options.attributes) {
+      throw DataError(merit::concat(
+          record.source.text(), ": field 'scores': found ratings of ", record.attributes,
+          record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
+          ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
+    }
+  }
+  ExampleNote note;
+  if (options.notes) {
+    note.source = record.source;
+    note.subset = subset_of(object, options.subset_field, record.source);
+    note.prompt = prompt_key(record);
+    fill(record, note);
+  }
+  if (auto example = example_of(record, tokenizer, options, set.counts)) {
+    std::get<std::vector<ExampleOf<Record>>>(set.examples).push_back(std::move(*example));
+    if (options.notes) set.notes.push_back(std::move(note));
+  }
+}
+
 /// Reads one file into the set.
 template <class Record>
 void read_file(const std::string& file, const AnyTokenizer& tokenizer, const RecordSetOptions& options,
-               RecordSet& set, Index& width) {
-  auto& examples = std::get<std::vector<ExampleOf<Record>>>(set.examples);
-  JsonLinesReader reader{std::filesystem::path(file)};
-  while (const auto object = reader.next()) {
-    Record record;
-    record.source = reader.position();
-    merit::detail::parse_record(*object, record);
-    check_form(record.form, options.wants_features, record.source);
-    const Index own_width = merit::detail::feature_width(record);
-    if (width == 0) width = own_width;
-    if (own_width != width) {
-      throw DataError(merit::concat(record.source.text(), ": found ", own_width, " features, expected ",
-                                    width, " as in the records before"));
-    }
-    if constexpr (requires { record.attributes; }) {
-      if (options.attributes != 0 && record.attributes != options.attributes) {
-        throw DataError(merit::concat(
-            record.source.text(), ": field 'scores': found ratings of ", record.attributes,
-            record.attributes == 1 ? " attribute" : " attributes", ", expected ", options.attributes,
-            ", one a score of the head; the head attributes takes as many as there are --merge-weights"));
-      }
-    }
-    ExampleNote note;
-    if (options.notes) {
-      note.source = record.source;
-      note.subset = subset_of(*object, options.subset_field, record.source);
-      note.prompt = prompt_key(record);
-      fill(record, note);
-    }
-    if (auto example = example_of(record, tokenizer, options, set.counts)) {
-      examples.push_back(std::move(*example));
-      if (options.notes) set.notes.push_back(std::move(note));
+               RecordSet& set, Index& width, FileRemarks& remarks) {
+  RecordSource reader(file, options.source);
+  while (true) {
+    try {
+      const auto object = reader.next();
+      if (!object) break;
+      remarks.unread.add(*object, options.kind, options.subset_field);
+      read_one<Record>(*object, reader.position(), tokenizer, options, set, width);
+    } catch (const DataError& error) {
+      if (options.source.on_error == OnError::stop) throw;
+      set.unread.add(reader.position(), error.what());
     }
   }
+  remarks.add(reader);
 }
 
 }  // namespace detail::record_set
 
 MERIT_INLINE void require_no_pipe(const std::vector<std::string>& files) {
   std::error_code ignored;
-  for (const std::string& file : files) {
+  for (const std::string& given : files) {
+    const std::string file = weighted_file(given).path;
     if (!std::filesystem::is_fifo(file, ignored)) continue;
     throw DataError(file + ": found a pipe, expected a file, as its records are read more than once");
   }
@@ -158,18 +204,32 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
                       " do not have; it is evaluated on those of: steps, outcome");
   }
   if (options.kind == RecordKind::steps && options.tokenize.step_scale == StepScale::automatic) {
-    options.tokenize.step_scale = step_scale_in(files);
+    options.tokenize.step_scale = step_scale_in(files, options.source);
   }
   Index width = 0;
+  detail::record_set::FileRemarks remarks;
   detail::record_set::with_record(options.kind, [&]<class Record>(Record) {
     set.examples.emplace<std::vector<ExampleOf<Record>>>();
     for (const std::string& file : files) {
-      set.files += (set.files.empty() ? "" : ", ") + file;
-      detail::record_set::read_file<Record>(file, tokenizer, options, set, width);
+      set.files += (set.files.empty() ? "" : ", ") + weighted_file(file).path;
+      detail::record_set::read_file<Record>(file, tokenizer, options, set, width, remarks);
     }
   });
+  for (Index i = 0; i < remarks.renamed.size(); ++i) {
+    if (remarks.renamed[i] != 0) continue;
+    const auto& [from, to] = options.source.rename[i];
+    throw ConfigError(concat("--rename ", from, "=", to, ": no record of ", set.files, " has the field ",
+                             detail::quote(from)));
+  }
+  set.remarks = std::move(remarks.of_files);
+  for (const std::string& sentence : remarks.unread.sentences())
+    set.remarks.push_back(set.files + ": " + sentence);
+  for (const std::string& line : set.unread.lines()) set.remarks.push_back(line);
   if (size_of(set.examples) == 0) {
-    throw DataError(set.files + ": no record to use. " + set.counts.sentence());
+    std::string why = set.counts.sentence();
+    if (remarks.not_selected != 0) why += concat(" --select left out ", remarks.not_selected, '.');
+    for (const std::string& remark : set.remarks) why += ' ' + remark + '.';
+    throw DataError(set.files + ": no record to use. " + why);
   }
   const auto in_none = [](const ExampleNote& note) { return note.subset == detail::record_set::no_subset; };
   if (!options.subset_field.empty() && std::all_of(set.notes.begin(), set.notes.end(), in_none)) {
@@ -219,9 +279,10 @@ MERIT_INLINE void join_conversations(RecordSet& set) {
   join_conversations(std::get<std::vector<RankingExample>>(set.examples));
 }
 
-MERIT_INLINE Index feature_width_in(const std::string& file, RecordKind kind) {
+MERIT_INLINE Index feature_width_in(const std::string& file, RecordKind kind,
+                                    const RecordSourceOptions& source) {
   return detail::record_set::with_record(kind, [&]<class Record>(Record) {
-    RecordReader<Record> reader{std::filesystem::path(file)};
+    RecordReader<Record> reader(std::filesystem::path(file), {}, source);
     const auto record = reader.next();
     if (!record) throw DataError(file + ": there is no record");
     check_form(record->form, true, record->source);
@@ -229,17 +290,18 @@ MERIT_INLINE Index feature_width_in(const std::string& file, RecordKind kind) {
   });
 }
 
-MERIT_INLINE Index attributes_in(const std::string& file) {
+MERIT_INLINE Index attributes_in(const std::string& file, const RecordSourceOptions& source) {
   require_no_pipe({file});
-  RatingsReader reader{std::filesystem::path(file)};
+  RatingsReader reader(std::filesystem::path(file), {}, source);
   const auto record = reader.next();
   return record ? record->attributes : 1;
 }
 
-MERIT_INLINE StepScale step_scale_in(const std::vector<std::string>& files) {
+MERIT_INLINE StepScale step_scale_in(const std::vector<std::string>& files,
+                                     const RecordSourceOptions& source) {
   require_no_pipe(files);
   const std::vector<std::filesystem::path> paths(files.begin(), files.end());
-  return detect_step_scale(paths);
+  return detect_step_scale(paths, source);
 }
 
 MERIT_INLINE std::string plain_text(const std::optional<TextOrMessages>& text) {

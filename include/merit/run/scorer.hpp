@@ -1,7 +1,6 @@
 // A model folder opened to score text: prompts with answers, conversations, records.
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <filesystem>
 #include <memory>
@@ -32,6 +31,7 @@ struct RankedAnswer {
   Index index = 0;  // among those given
   double score = 0;
   std::string text = {};
+  bool cut = false;  // a limit on length took tokens of it or of its prompt
 };
 
 /// A list of texts: of std::string, of std::string_view, of char*.
@@ -59,10 +59,9 @@ class Scorer {
   /// The scores of several answers to one prompt, which is computed once.
   template <texts Completions>
   std::vector<double> score(std::string_view prompt, const Completions& completions) {
-    CompletionsRecord record;
-    record.prompt = std::string(prompt);
-    for (const std::string_view one : completions) record.completions.emplace_back(std::string(one));
-    return scores_of(record);
+    std::vector<double> scores;
+    for (const CompletionScore& one : scores_of(prompt, completions).completions) scores.push_back(one.score);
+    return scores;
   }
 
   /// The score of a conversation as its chat template writes it.
@@ -113,16 +112,19 @@ class Scorer {
     return scores;
   }
 
-  /// The answers to a prompt, best first; equal ones in the order given.
+  /// The answers to a prompt, best first; equal ones in the order given, and those that a limit on length cut
+  /// last, as far as `rank_cut` says. Throws DataError where an answer has no score.
   template <texts Answers>
-  std::vector<RankedAnswer> rank(std::string_view prompt, const Answers& answers) {
-    const std::vector<double> scores = score(prompt, answers);
+  std::vector<RankedAnswer> rank(std::string_view prompt, const Answers& answers,
+                                 RankCut rank_cut = RankCut::last) {
+    const RecordScores scores = scores_of(prompt, answers);
+    std::vector<std::string> list;
+    for (const std::string_view answer : answers) list.emplace_back(answer);
     std::vector<RankedAnswer> order;
-    for (const std::string_view answer : answers) {
-      order.push_back({order.size(), scores[order.size()], std::string(answer)});
+    for (const Index i : scores.order(rank_cut)) {
+      const CompletionScore& one = scores.completions[i];
+      order.push_back({i, one.score, list[i], one.cut});
     }
-    std::stable_sort(order.begin(), order.end(),
-                     [](const RankedAnswer& a, const RankedAnswer& b) { return a.score > b.score; });
     return order;
   }
 
@@ -141,24 +143,19 @@ class Scorer {
   [[noreturn]] static void refuse(const std::string& what, const std::string& reason) {
     throw DataError(what + " has no score: " + reason);
   }
-  std::vector<double> scores_of(const CompletionsRecord& record) {
-    const RecordScores all = one(record);
-    if (!all.dropped.empty()) name_the_cause(record);
-    if (!all.dropped.empty()) refuse("the answers together", all.dropped);
-    std::vector<double> scores;
-    for (const CompletionScore& completion : all.completions) scores.push_back(completion.score);
-    return scores;
-  }
-  /// Throws about the first of several answers that has no score by itself.
-  void name_the_cause(const CompletionsRecord& record) {
-    for (Index i = 0; i < record.completions.size(); ++i) {
-      CompletionRecord alone;
-      alone.prompt = record.prompt;
-      alone.inputs = record.inputs;
-      alone.completion = record.completions[i];
-      const RecordScores scores = one(alone);
-      if (!scores.dropped.empty()) refuse(concat("answer ", i + 1), scores.dropped);
+  template <texts Completions>
+  RecordScores scores_of(std::string_view prompt, const Completions& completions) {
+    CompletionsRecord record;
+    record.prompt = std::string(prompt);
+    for (const std::string_view text : completions) record.completions.emplace_back(std::string(text));
+    RecordScores all = one(std::move(record));
+    for (Index i = 0; i < all.completions.size(); ++i) {
+      if (!all.completions[i].dropped.empty()) {
+        refuse(concat("answer ", i + 1), all.completions[i].dropped);
+      }
     }
+    if (!all.dropped.empty()) refuse("answer 1", all.dropped);
+    return all;
   }
 
   // Behind pointers, so that a Scorer can be moved.

@@ -18,10 +18,11 @@ std::string shortest(T value) {
   return std::string(buffer, result.ptr);
 }
 
-/// With this many digits behind the point.
+/// With this many digits behind the point; what has more than twelve before it by an exponent.
 inline std::string fixed(double value, int digits) {
   char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%.*f", digits, value);
+  const bool large = value >= 1e12 || value <= -1e12;  // not so of what is no number
+  std::snprintf(buffer, sizeof buffer, large ? "%.*e" : "%.*f", digits, value);
   return buffer;
 }
 

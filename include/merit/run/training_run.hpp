@@ -26,8 +26,12 @@ struct RunOptions {
   std::string metrics = {};        // file of JSON lines, one an event
   std::filesystem::path from = {};  // a checkpoint whose weights it starts with; empty: the model's own
   std::string note = {};            // told once those weights are there; empty: nothing
+  std::filesystem::path tensorboard = {};  // folder for events that TensorBoard reads; empty: none
   TrainOptions training = {};
-  Index evaluate_every = 0;  // steps; 0: only at the end
+  Index evaluate_every = 0;           // steps; 0: only at the end
+  bool evaluate_every_epoch = false;  // in place of so many steps
+  bool evaluate_at_start = false;     // also before the first step, which is no candidate for the best
+  bool keep_best = false;             // the best of all evaluations is saved, not the last
   Index patience = 0;  // ends after so many evaluations that are no better, with the best model; 0: never
   Index checkpoint_every = 0;               // steps; 0: only when it is stopped
   std::string calibration = {};             // "temperature" or "platt"; empty: as usual for the kind

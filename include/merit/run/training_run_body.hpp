@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -14,6 +16,7 @@
 #include "merit/eval/calibration.hpp"
 #include "merit/eval/steps_report.hpp"
 #include "merit/infer/normalise.hpp"
+#include "merit/io/event_file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/kind_names.hpp"
@@ -44,6 +47,22 @@ inline Json event_of(const StepReport& report) {
   if (report.judged != 0) event["accuracy"] = report.accuracy;
   return event;
 }
+
+inline double seconds_since_1970() {
+  using namespace std::chrono;
+  return duration<double>(system_clock::now().time_since_epoch()).count();
+}
+
+/// A running mean: over all values at first, later over about the last fifty.
+class RunningMean {
+ public:
+  void add(double value) { mean_ += (value - mean_) / static_cast<double>(std::min<Index>(++seen_, 50)); }
+  double value() const { return mean_; }
+
+ private:
+  double mean_ = 0;
+  Index seen_ = 0;
+};
 
 inline RunTotals totals_from(const Json& json, const std::string& where) {
   return {
@@ -118,6 +137,10 @@ class Run {
             {"kind", name_of_kind(job_.kind)},
             {"parameters", model_.parameter_count()},
             {"records", merit::to_json(job_.train.counts)}});
+    if (!options_.tensorboard.empty()) {
+      events_.emplace(options_.tensorboard, seconds_since_1970());
+      if (resumes()) events_->restart(run_->steps_done() + 1, seconds_since_1970());
+    }
   }
 
   void record(const Json& event) {
@@ -153,12 +176,10 @@ class Run {
   /// Trains to the end or until it is asked to stop; true when it was interrupted.
   bool train() {
     listener_.begin("training", run_->steps(), run_->steps_done());
-    double smooth_loss = 0;
-    double smooth_accuracy = 0;
-    Index seen = 0;
+    RunningMean loss, accuracy, tokens, seconds;
     TrainHooks hooks;
     hooks.stop = options_.stop;
-    hooks.evaluate_every = options_.evaluate_every;
+    hooks.evaluate_every = options_.evaluate_every_epoch ? run_->steps_per_epoch() : options_.evaluate_every;
     hooks.checkpoint_every = options_.checkpoint_every;
     hooks.on_step = [&](const StepReport& report) {
       totals_.tokens += report.tokens;
@@ -166,13 +187,17 @@ class Run {
       totals_.seconds += report.seconds;
       report_.reset();
       record(event_of(report));
-      // A running mean: over all steps at first, later over about the last fifty.
-      const double share = 1.0 / static_cast<double>(std::min<Index>(++seen, 50));
-      smooth_loss += share * (report.loss - smooth_loss);
-      smooth_accuracy += share * (report.accuracy - smooth_accuracy);
+      tell_tensorboard(report);
+      loss.add(report.loss);
+      accuracy.add(report.accuracy);
+      tokens.add(static_cast<double>(report.tokens));
+      seconds.add(report.seconds);
+      char rate[64];
+      std::snprintf(rate, sizeof rate, "  rate %.2g  %.0f tokens/s", report.learning_rate,
+                    tokens.value() / std::max(seconds.value(), 1e-9));
       listener_.progress(report.step,
-                         "loss " + fixed(smooth_loss, 3) +
-                             (report.judged == 0 ? "" : "  accuracy " + fixed(smooth_accuracy, 3)));
+                         "loss " + fixed(loss.value(), 3) +
+                             (report.judged == 0 ? "" : "  accuracy " + fixed(accuracy.value(), 3)) + rate);
     };
     hooks.on_checkpoint = [&](Index step) {
       save();
@@ -182,11 +207,10 @@ class Run {
       hooks.on_evaluate = [&](Index step) {
         // The last one comes after the model is saved, unless it may be the best.
         if (run_->finished() && !keeps_best()) return true;
-        evaluate({});
-        listener_.say("step " + std::to_string(step) + ": held-out " + report_->headline_name() + " " +
-                      fixed(report_->headline(), 3) + loss_note());
+        evaluate_aside(step);
         return is_worth_going_on(step);
       };
+      if (options_.evaluate_at_start && run_->steps_done() == 0) evaluate_aside(0);
     }
     listener_.training(true);
     const StopReason reason = run_->run(hooks);
@@ -195,14 +219,35 @@ class Run {
     return reason == StopReason::requested && !stopped_early_;
   }
 
+  /// Beside the progress of the training.
+  void evaluate_aside(Index step) {
+    evaluate({});
+    listener_.say("step " + std::to_string(step) + ": held-out " + report_->headline_name() + " " +
+                  fixed(report_->headline(), 3) + loss_note());
+  }
+
+  void tell_tensorboard(const StepReport& report) {
+    if (!events_) return;
+    const double now = seconds_since_1970();
+    events_->scalar("train/loss", report.step, report.loss, now);
+    if (report.judged != 0) events_->scalar("train/accuracy", report.step, report.accuracy, now);
+    events_->scalar("train/gradient_norm", report.step, report.gradient_norm, now);
+    events_->scalar("train/learning_rate", report.step, report.learning_rate, now);
+    events_->scalar("train/tokens_per_second", report.step,
+                    static_cast<double>(report.tokens) / std::max(report.seconds, 1e-9), now);
+  }
+
+  static std::optional<double> loss_of(const Evaluation& report) {
+    return report.pairs ? std::optional(report.pairs->loss) : report.loss;
+  }
   std::string loss_note() const {
-    if (report_->pairs) return ", loss " + fixed(report_->pairs->loss, 4);
-    return report_->loss ? ", loss " + fixed(*report_->loss, 4) : "";
+    const std::optional<double> loss = loss_of(*report_);
+    return loss ? ", loss " + fixed(*loss, 4) : "";
   }
 
   // ---- The best model, kept beside --out while the run goes on ---
 
-  bool keeps_best() const { return options_.patience != 0; }
+  bool keeps_best() const { return options_.keep_best || options_.patience != 0; }
 
   bool is_worth_going_on(Index step) {
     if (totals_.best_step == 0 || report_->headline() > totals_.best) {
@@ -213,8 +258,8 @@ class Run {
       return true;
     }
     ++totals_.evaluations_without_better;
-    stopped_early_ =
-        keeps_best() && totals_.evaluations_without_better >= options_.patience && !run_->finished();
+    stopped_early_ = options_.patience != 0 && totals_.evaluations_without_better >= options_.patience &&
+                     !run_->finished();
     return !stopped_early_;
   }
 
@@ -337,6 +382,13 @@ class Run {
                   {"headline", report_->headline()},
                   {"headline_name", report_->headline_name()}});
     record(event);
+    if (events_) {
+      std::string name = report_->headline_name();
+      std::replace(name.begin(), name.end(), ' ', '_');
+      events_->scalar("eval/" + name, run_->steps_done(), report_->headline(), seconds_since_1970());
+      if (const std::optional<double> loss = loss_of(*report_))
+        events_->scalar("eval/loss", run_->steps_done(), *loss, seconds_since_1970());
+    }
   }
 
   // ---- How it ends ---
@@ -377,6 +429,7 @@ class Run {
             {"tokens", totals_.tokens},
             {"tokens_before_sharing", totals_.tokens_before_sharing},
             {"train", merit::to_json(job_.train.counts)}};
+    json["train"]["unread"] = job_.train.unread.count();
     if (keeps_best() && totals_.best_step != 0) json["best_step"] = totals_.best_step;
     if (!saved_.calibration.empty()) {
       json["calibration"] = {{"name", saved_.calibration},
@@ -386,6 +439,7 @@ class Run {
     }
     if (job_.eval != nullptr) {
       json["eval"] = merit::to_json(job_.eval->counts);
+      json["eval"]["unread"] = job_.eval->unread.count();
       json["evaluation"] = merit::to_json(*report_);
       json["overlap"] = {{"prompts", overlap_.prompts}, {"same", overlap_.same}};
     }
@@ -401,6 +455,7 @@ class Run {
   RunListener& listener_;
   std::unique_ptr<AnyRun> run_;
   std::optional<MetricsFile> metrics_;  // opened when the run really starts
+  std::optional<EventFile> events_;     // for TensorBoard, where it is asked for
   std::filesystem::path best_directory_;
   RunTotals totals_;
   std::optional<Evaluation> report_;  // of the parameters as they are

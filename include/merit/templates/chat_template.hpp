@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <ctime>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,9 +46,26 @@ inline void set_field(Value& fields, std::string_view name, const Value& value) 
 /// The names under which a message's reasoning is given; templates read the first.
 inline constexpr std::string_view reasoning_fields[] = {"reasoning_content", "thinking", "reasoning"};
 
+/// The fields of a message that say something to a model. Others, such as an id or a time, say something about
+/// the message; the name of a tool's answer is told by the call that it answers.
+inline constexpr std::string_view saying_fields[] = {"tool_calls", "function_call", "reasoning_content",
+                                                     "thinking",   "reasoning",     "name"};
+
+/// Whether the source of a template looks into contents that are lists of parts.
+inline bool reads_parts(std::string_view source) {
+  for (const std::string_view sign :
+       {"is string", "is not string", "is iterable", "is not iterable", "is sequence", "is mapping",
+        "in content", "in message.content", "in message['content']", "in message[\"content\"]",
+        "in m.content", "in m['content']", "in msg.content", "in msg['content']", "tojson", "{{ message",
+        "{{message"}) {
+    if (source.find(sign) != source.npos) return true;
+  }
+  return false;
+}
+
 /// A message as transformers gives it to a template: without fields that are None, and with its reasoning
-/// under the names that templates read.
-inline Value template_message(const Message& message) {
+/// under the names that templates read. Where the template does not look into parts, their text is the content.
+inline Value template_message(const Message& message, bool parts_are_read) {
   if (message.whole.is_none()) return Value::object({{"role", message.role}, {"content", message.content}});
   if (message.whole.fields() == nullptr) throw DataError("a message is no object of fields");
   Value::Fields fields;
@@ -55,6 +73,9 @@ inline Value template_message(const Message& message) {
     if (!field.value.is_none()) fields.push_back(field);
   }
   Value result(std::move(fields));
+  if (const Value* content = result.find("content"); content != nullptr && !parts_are_read) {
+    if (const auto text = text_of_parts(*content)) set_field(result, "content", *text);
+  }
   for (const std::string_view name : reasoning_fields) {
     const Value* found = given_field(result, name);
     if (found == nullptr) continue;
@@ -162,6 +183,39 @@ class ChatTemplate final : public ConversationTemplate {
     }
   }
 
+  /// What the source of the template does not name it does not write out.
+  void refuse_unread(std::span<const Message> messages, const RenderOptions& options) const override {
+    const std::string_view source = parsed_->tree.source;
+    const auto names = [&](std::string_view field) {
+      return source.find(field) != source.npos || parsed_->writes_messages;
+    };
+    const auto refuse = [&](const std::string& what) {
+      throw DataError(concat(parsed_->where, ": the chat template has no place for ", what,
+                             ": expected a template that reads it, or a conversation without it"));
+    };
+    if (!detail::says_nothing(options.tools) && !names("tools")) refuse("the tools of the conversation");
+    for (const Message& message : messages) {
+      const auto of_message = [&](std::string_view what) {
+        return concat(what, " of a message of the role '", message.role, '\'');
+      };
+      for (const std::string_view field : detail::saying_fields) {
+        const Value* value = detail::given_field(message.whole, field);
+        if (value == nullptr || detail::says_nothing(*value)) continue;
+        const bool reasoning =
+            std::find(std::begin(detail::reasoning_fields), std::end(detail::reasoning_fields), field) !=
+            std::end(detail::reasoning_fields);
+        if (field == "name" && (message.role == "tool" || message.role == "function")) continue;
+        if (reasoning ? names("reasoning") || names("thinking") : names(field)) continue;
+        refuse(of_message(concat("the field '", field, '\'')));
+      }
+      const Value* content = detail::given_field(message.whole, "content");
+      if (content != nullptr && content->list() != nullptr && !parsed_->reads_parts &&
+          !text_of_parts(*content)) {
+        refuse(of_message("parts other than text in the content"));
+      }
+    }
+  }
+
   std::string name() const override {
     constexpr std::string_view digits = "0123456789abcdef";
     std::string text = "chat:";
@@ -174,6 +228,8 @@ class ChatTemplate final : public ConversationTemplate {
     std::string where;
     std::uint64_t hash = 0;  // of the source as it was given
     bool names_content = false;
+    bool reads_parts = false;      // looks into contents that are lists
+    bool writes_messages = false;  // may write whole messages with all of their fields
     detail::jinja::Tree tree;
   };
 
@@ -183,6 +239,12 @@ class ChatTemplate final : public ConversationTemplate {
     parsed->where = where;
     parsed->hash = fnv1a(source);
     parsed->names_content = source.find("content") != source.npos;
+    parsed->reads_parts = detail::reads_parts(source);
+    for (const std::string_view sign :
+         {"message | tojson", "message|tojson", "messages | tojson", "messages|tojson", "{{ message }}",
+          "{{message}}", "{{ messages", "{{messages"}) {
+      parsed->writes_messages |= source.find(sign) != source.npos;
+    }
     if (source.size() > max_source) {
       throw DataError(
           concat(where, ": a chat template of ", source.size(), " bytes, the most are ", max_source));
@@ -206,7 +268,8 @@ class ChatTemplate final : public ConversationTemplate {
           "a final message cannot be continued behind a generation prompt: choose one of the two");
     }
     Value::List list;
-    for (const Message& message : messages) list.push_back(detail::template_message(message));
+    for (const Message& message : messages)
+      list.push_back(detail::template_message(message, parsed_->reads_parts));
     std::optional<detail::Continuation> continuation;
     if (options.continue_final_message) {
       if (!parsed_->names_content)

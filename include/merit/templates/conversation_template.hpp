@@ -31,6 +31,9 @@ class ConversationTemplate {
   virtual ~ConversationTemplate() = default;
   /// Throws DataError where the template cannot render the conversation.
   virtual std::string render(std::span<const Message> messages, const RenderOptions& options) const = 0;
+  /// Throws DataError that names what a conversation says and the template has no place for: tools, or a field
+  /// of a message. Here: nothing is known of the template.
+  virtual void refuse_unread(std::span<const Message>, const RenderOptions&) const {}
   /// "plain", or "chat:" and a hash of the template's text: two templates of one name render alike.
   virtual std::string name() const = 0;
 };
@@ -42,6 +45,13 @@ struct RenderedText {
 };
 
 namespace detail {
+
+/// Whether a value says nothing: none, or an empty list, object or string.
+inline bool says_nothing(const Value& value) {
+  return value.is_none() || (value.list() != nullptr && value.list()->empty()) ||
+         (value.fields() != nullptr && value.fields()->empty()) ||
+         (value.string() != nullptr && value.string()->empty());
+}
 
 /// `text` for an error message: its last bytes, with what would break a line made visible.
 inline std::string tail_of(std::string_view text) {
@@ -64,6 +74,13 @@ inline std::string tail_of(std::string_view text) {
 
 }  // namespace detail
 
+/// The conversation as text; throws DataError also for what it says and the template would leave out.
+inline std::string render_all(const ConversationTemplate& with, std::span<const Message> messages,
+                              const RenderOptions& options) {
+  with.refuse_unread(messages, options);
+  return with.render(messages, options);
+}
+
 /// A conversation given as prompt and completion apart, rendered together and cut where the prompt's own
 /// rendering ends. Where the completion begins with the assistant, the prompt ends in what a generating model
 /// would be given, the header of the assistant's message, if the template begins the whole so; else before
@@ -74,7 +91,7 @@ inline RenderedText render_apart(const ConversationTemplate& with, std::span<con
   std::vector<Message> all(prompt.begin(), prompt.end());
   all.insert(all.end(), completion.begin(), completion.end());
   options.add_generation_prompt = false;
-  RenderedText rendered{with.render(all, options), 0};
+  RenderedText rendered{render_all(with, all, options), 0};
   if (prompt.empty()) return rendered;
   std::string alone;
   for (const bool header : {true, false}) {

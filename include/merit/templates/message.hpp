@@ -1,6 +1,7 @@
 // A turn of a conversation.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "merit/core/value.hpp"
@@ -19,6 +20,23 @@ struct Message {
 
   bool operator==(const Message&) const = default;
 };
+
+/// The text of a content that is a list of parts, one behind the other, where all of them are text: strings,
+/// or objects {"type": "text", "text": …}. Nothing where a part is anything else.
+inline std::optional<std::string> text_of_parts(const Value& content) {
+  if (content.list() == nullptr) return std::nullopt;
+  std::string text;
+  for (const Value& part : *content.list()) {
+    const Value* type = part.find("type");
+    const Value* inside = part.find("text");
+    const bool typed = type == nullptr || (type->string() != nullptr && *type->string() == "text");
+    const std::string* piece = part.string();
+    if (piece == nullptr && typed && inside != nullptr) piece = inside->string();
+    if (piece == nullptr) return std::nullopt;
+    text += *piece;
+  }
+  return text;
+}
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -38,6 +38,7 @@ class AnyTokenizer {
   std::vector<Token> after() const { return held_->after(); }
   std::optional<Token> bos() const { return held_->bos(); }
   Index settled(std::string_view text) const { return held_->settled(text); }
+  bool prompt_ends_word() const { return held_->prompt_ends_word(); }
 
   /// The text of tokens, where the tokenizer can tell.
   std::optional<std::string> decode(VectorView<const Token> tokens) const { return held_->decode(tokens); }
@@ -60,6 +61,7 @@ class AnyTokenizer {
     virtual std::vector<Token> after() const = 0;
     virtual std::optional<Token> bos() const = 0;
     virtual Index settled(std::string_view text) const = 0;
+    virtual bool prompt_ends_word() const = 0;
     virtual std::optional<std::string> decode(VectorView<const Token> tokens) const = 0;
   };
   template <class T>
@@ -73,6 +75,7 @@ class AnyTokenizer {
     std::vector<Token> after() const override { return tokens_after(held); }
     std::optional<Token> bos() const override { return bos_of(held); }
     Index settled(std::string_view text) const override { return settled_bytes(held, text); }
+    bool prompt_ends_word() const override { return merit::prompt_ends_word(held); }
     std::optional<std::string> decode(VectorView<const Token> tokens) const override {
       if constexpr (requires { held.decode(tokens); }) {
         return held.decode(tokens);

@@ -26,7 +26,8 @@ inline namespace MERIT_ABI {
 /// (none where they are missing); `t.bos()`, an optional token that begins every sequence and stands there
 /// once; `t.decode(tokens)`, text; `t.settled(text)`, at how many bytes `text` can be cut so that, whatever
 /// follows it, the two parts give the tokens of the whole: with place p, encode(text + more) is
-/// encode(text.substr(0, p)) followed by encode(text.substr(p) + more) for every `more` (0 where missing).
+/// encode(text.substr(0, p)) followed by encode(text.substr(p) + more) for every `more` (0 where missing);
+/// `t.prompt_ends_word`, true where a prompt and what follows it are to be encoded apart (false where missing).
 ///
 /// Nothing is required of concatenation: encode(a + b) may differ from encode(a) followed by encode(b) around
 /// the border, as it does where words or merges cross it.
@@ -73,6 +74,18 @@ Index settled_bytes(const T& t, std::string_view text) {
     return t.settled(text);
   } else {
     return 0;
+  }
+}
+
+/// Whether a prompt and what follows it are encoded apart.
+template <tokenizer T>
+bool prompt_ends_word(const T& t) {
+  if constexpr (requires { t.prompt_ends_word(); }) {
+    return t.prompt_ends_word();
+  } else if constexpr (requires { T::prompt_ends_word; }) {
+    return T::prompt_ends_word;
+  } else {
+    return false;
   }
 }
 

@@ -20,7 +20,8 @@ inline namespace MERIT_ABI {
 ///
 /// A word is a longest run of ASCII letters, digits, apostrophes and bytes above 127 (so that a word of any
 /// script stays whole); ASCII capitals are lowered. Every other printable ASCII character is a word by
-/// itself. White space and control characters separate and give nothing.
+/// itself. White space and control characters separate and give nothing, and so does the end of a prompt: its
+/// last word and the first of an answer are two, whatever stands between them.
 class WordHashTokenizer {
  public:
   /// Throws ConfigError for no bucket, or more than ids can name.
@@ -47,6 +48,9 @@ class WordHashTokenizer {
     }
     end_word();
   }
+
+  /// A prompt ends the word that it ends in.
+  static constexpr bool prompt_ends_word = true;
 
   /// Up to the word that the text ends in.
   Index settled(std::string_view text) const {

@@ -39,8 +39,13 @@ struct DataCounts {
   Index steps_cut = 0;             // of kept sequences: steps that lost tokens to a cut, wholly or in part
   Index steps_with_separator = 0;  // of kept records: steps that their own text would be cut into more
 
+  // Of the records kept.
+  Index kept_equal = 0;         // all completions the same, kept to be counted in a figure
+  Index cut_left_together = 0;  // cut by policy cut_left_together
+  Index sharing_lost = 0;       // cut by cut_left with several completions, which share no prompt any more
+
   /// Name and value of each, for logs.
-  std::array<std::pair<std::string_view, Index>, 19> items() const {
+  std::array<std::pair<std::string_view, Index>, 22> items() const {
     return {{{"records", records},
              {"kept", kept},
              {"dropped_over_long", dropped_over_long},
@@ -59,7 +64,10 @@ struct DataCounts {
              {"labels_lost", labels_lost},
              {"unlabelled", unlabelled},
              {"steps_cut", steps_cut},
-             {"steps_with_separator", steps_with_separator}}};
+             {"steps_with_separator", steps_with_separator},
+             {"kept_equal", kept_equal},
+             {"cut_left_together", cut_left_together},
+             {"sharing_lost", sharing_lost}}};
   }
 
   /// One plain sentence. What did not happen is left out.
@@ -69,9 +77,11 @@ struct DataCounts {
     const auto add = [&](Index count, std::string_view what) {
       if (count != 0) text += concat(", ", count, ' ', what);
     };
-    add(cut_left, "of them cut on the left");
+    add(cut_left + cut_left_together, "of them cut on the left");
+    add(sharing_lost, "of them cut each completion by itself, so that they share no prompt");
     add(cut_right, "of them cut on the right");
     add(cut_prompt, "of them with the head of the prompt cut");
+    add(kept_equal, "of them with equal completions");
     add(all_tied, "of them with all completions tied");
     add(dropped_over_long, "dropped as too long");
     add(dropped_equal, "dropped as both sides were equal");
@@ -102,6 +112,8 @@ struct DataCounts {
     dropped_equal += other.dropped_equal;
     dropped_empty += other.dropped_empty;
     cut_left += other.cut_left;
+    cut_left_together += other.cut_left_together;
+    sharing_lost += other.sharing_lost;
     cut_right += other.cut_right;
     cut_prompt += other.cut_prompt;
     tokens += other.tokens;
@@ -109,6 +121,7 @@ struct DataCounts {
     dropped_single += other.dropped_single;
     dropped_unlabelled += other.dropped_unlabelled;
     equal_completions += other.equal_completions;
+    kept_equal += other.kept_equal;
     all_tied += other.all_tied;
     labels += other.labels;
     labels_lost += other.labels_lost;
@@ -120,6 +133,15 @@ struct DataCounts {
 
   bool operator==(const DataCounts&) const = default;
 };
+
+/// Why one record was dropped, told by what it was counted as: by the counts before and after it.
+inline std::string_view reason_since(const DataCounts& before, const DataCounts& after) {
+  if (after.dropped_over_long != before.dropped_over_long) return "too long";
+  if (after.dropped_equal != before.dropped_equal) return "all completions are equal";
+  if (after.dropped_single != before.dropped_single) return "there is one completion alone";
+  if (after.dropped_unlabelled != before.dropped_unlabelled) return "no labelled step is left";
+  return "no tokens in a completion";
+}
 
 }  // namespace MERIT_ABI
 }  // namespace merit

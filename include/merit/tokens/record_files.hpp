@@ -13,8 +13,10 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/records/jsonl.hpp"
+#include "merit/records/on_error.hpp"
 #include "merit/records/record.hpp"
 #include "merit/records/record_fields.hpp"
+#include "merit/records/record_source.hpp"
 #include "merit/tokenizer/tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/tokenize.hpp"
@@ -25,8 +27,9 @@ inline namespace MERIT_ABI {
 
 /// The kind of the first record of a file. Throws DataError when the file has no record or the first is of no
 /// kind.
-inline RecordKind detect_record_kind(const std::filesystem::path& path) {
-  JsonLinesReader lines(path);
+inline RecordKind detect_record_kind(const std::filesystem::path& path,
+                                     const RecordSourceOptions& source = {}) {
+  RecordSource lines(path.string(), source);
   const std::optional<OrderedJson> object = lines.next();
   if (!object) throw DataError(path.string() + ": found no record, expected at least one");
   if (const auto kind = kind_of(*object)) return *kind;
@@ -36,8 +39,10 @@ inline RecordKind detect_record_kind(const std::filesystem::path& path) {
 
 /// What the numbers among the step labels of these files mean, which a record by itself does not say:
 /// ternary when one of them is -1; binary when one is a fraction, and when all are 0 or 1. Throws DataError
-/// that names both places when there is a -1 and a fraction.
-inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths) {
+/// that names both places when there is a -1 and a fraction. With OnError::skip, by the records that can be
+/// read.
+inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths,
+                                   const RecordSourceOptions& source = {}) {
   struct Place {
     SourcePosition source;
     Index step = 0;
@@ -46,8 +51,17 @@ inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths)
   std::optional<Place> minus_one;
   std::optional<Place> fraction;
   for (const std::filesystem::path& path : paths) {
-    StepsReader reader(path);
-    while (const auto record = reader.next()) {
+    StepsReader reader(path, {}, source);
+    const auto next = [&]() -> std::optional<StepsRecord> {
+      while (true) {
+        try {
+          return reader.next();
+        } catch (const DataError&) {
+          if (source.on_error == OnError::stop) throw;
+        }
+      }
+    };
+    while (const auto record = next()) {
       for (Index i = 0; i < record->labels.size(); ++i) {
         const auto* number = std::get_if<double>(&record->labels[i]);
         if (number == nullptr) continue;
@@ -64,8 +78,9 @@ inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths)
   }
   return minus_one ? StepScale::ternary : StepScale::binary;
 }
-inline StepScale detect_step_scale(const std::filesystem::path& path) {
-  return detect_step_scale(std::span(&path, 1));
+inline StepScale detect_step_scale(const std::filesystem::path& path,
+                                   const RecordSourceOptions& source = {}) {
+  return detect_step_scale(std::span(&path, 1), source);
 }
 
 /// Reads a file of records of one kind, say read_examples<RankingRecord>("train.jsonl", …). Steps with

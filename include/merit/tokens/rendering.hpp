@@ -91,7 +91,7 @@ inline Surroundings surroundings(const std::vector<Message>& prompt, const Templ
   all.push_back({"assistant", mark});
   const RenderOptions render_options{.tools = inputs.tools, .variables = inputs.variables};
   return with_template(options, at, [&](const ConversationTemplate& with) -> Surroundings {
-    const std::string text = with.render(all, render_options);
+    const std::string text = render_all(with, all, render_options);
     const auto place = text.rfind(mark);
     if (place == std::string::npos) {
       throw DataError(

@@ -69,7 +69,7 @@ struct EncodedPrompt {
     text = prompt;
     conversation = is_conversation;
     tokens = conversation ? std::vector<Token>{} : tokens_before(tokenizer);
-    settled_bytes = merit::settled_bytes(tokenizer, prompt);
+    settled_bytes = prompt_ends_word(tokenizer) ? prompt.size() : merit::settled_bytes(tokenizer, prompt);
     tokenizer.encode(prompt.substr(0, settled_bytes), tokens);
     settled_tokens = tokens.size();
     tokenizer.encode(prompt.substr(settled_bytes), tokens);
@@ -77,7 +77,8 @@ struct EncodedPrompt {
 };
 
 /// One side of a record in text. Prompt and completion are tokenized together, for that is what a model
-/// reads; the border in tokens is where that first differs from the prompt tokenized alone. A plain text gets
+/// reads; the border in tokens is where that first differs from the prompt tokenized alone. (A tokenizer of words
+/// has them tokenized apart, for else the last word of one and the first of the other would be one.) A plain text gets
 /// the special tokens that the tokenizer puts around one; a conversation has those that its template writes.
 /// `shared` is one object for all sides of a record.
 template <tokenizer Tokenizer>
@@ -138,7 +139,7 @@ Sequence sequence_of_ids(const std::optional<std::vector<Token>>& prompt,
 }
 
 /// Drops the first `count` tokens, and the ends of steps among them.
-inline void cut_head(Sequence& sequence, Index count) {
+inline void drop_head(Sequence& sequence, Index count) {
   sequence.tokens.erase(sequence.tokens.begin(),
                         sequence.tokens.begin() + static_cast<std::ptrdiff_t>(count));
   sequence.completion_begin -= std::min(count, sequence.completion_begin);
@@ -146,9 +147,17 @@ inline void cut_head(Sequence& sequence, Index count) {
   for (Index& end : sequence.step_ends) end -= count;
 }
 
+/// The same for a limit on length, which is noted.
+inline void cut_head(Sequence& sequence, Index count) {
+  sequence.cut = sequence.cut || count > 0;
+  drop_head(sequence, count);
+}
+
 /// Keeps the first `count` tokens at most, and the ends of steps among them.
 inline void cut_tail(Sequence& sequence, Index count) {
-  if (sequence.tokens.size() > count) sequence.tokens.resize(count);
+  if (sequence.tokens.size() <= count) return;
+  sequence.cut = true;
+  sequence.tokens.resize(count);
   sequence.completion_begin = std::min(sequence.completion_begin, sequence.tokens.size());
   std::erase_if(sequence.step_ends, [&](Index end) { return end >= count; });
 }
@@ -160,10 +169,11 @@ struct TruncationResult {
 
 /// Makes the sequences of one record fit.
 ///
-/// Where heads are cut (cut_left, keep_completion), the same number of prompt tokens goes from every
-/// sequence, as many as the longest needs, so that they still share what is left of the prompt and all of
-/// them are judged on the same context. Only where the prompt is used up does cut_left go on into a
-/// completion, for each by what it alone still needs.
+/// Where heads are cut together (cut_left_together, keep_completion), the same number of prompt tokens goes
+/// from every sequence, as many as the longest needs, so that they still share what is left of the prompt and
+/// all of them are judged on the same context. Only where the prompt is used up does cut_left_together go on
+/// into a completion, for each by what it alone still needs. Under cut_left what is done to a sequence depends
+/// on no other, and those that are cut share no prompt any more.
 inline TruncationResult truncate(std::span<Sequence* const> sequences, const TokenizeOptions& options,
                                  const SourcePosition& at) {
   const Index limit = options.max_tokens;
@@ -181,13 +191,18 @@ inline TruncationResult truncate(std::span<Sequence* const> sequences, const Tok
     case Truncation::error:
       throw DataError(concat(at.text(), ": record: found a sequence of ", longest,
                              " tokens, expected at most ", limit, " (truncation policy error)"));
+    case Truncation::cut_left:
+      for (Sequence* s : sequences) {
+        if (s->tokens.size() > limit) cut_head(*s, s->tokens.size() - limit);
+      }
+      return {.cut = true};
     case Truncation::cut_right:
       for (Sequence* s : sequences) cut_tail(*s, limit);
       return {.cut = true};
     case Truncation::keep_completion:
       if (longest_completion > limit) return {.fits = false};
       [[fallthrough]];  // the cut below then stays inside the prompts
-    case Truncation::cut_left: {
+    case Truncation::cut_left_together: {
       const Index shared = std::min(longest - limit, shortest_prompt);
       for (Sequence* s : sequences) {
         cut_head(*s, shared);
@@ -199,15 +214,28 @@ inline TruncationResult truncate(std::span<Sequence* const> sequences, const Tok
   return {};
 }
 
-inline void count_cut(Truncation policy, DataCounts& counts) {
+/// `sequences`: how many the record has.
+inline void count_cut(Truncation policy, Index sequences, DataCounts& counts) {
   if (policy == Truncation::cut_left) ++counts.cut_left;
+  if (policy == Truncation::cut_left && sequences > 1) ++counts.sharing_lost;
+  if (policy == Truncation::cut_left_together) ++counts.cut_left_together;
   if (policy == Truncation::cut_right) ++counts.cut_right;
   if (policy == Truncation::keep_completion) ++counts.cut_prompt;
 }
 
+/// Whether there are several sequences, all of the same tokens (or features).
+inline bool all_equal(std::span<const Sequence* const> sequences) {
+  const auto as_first = [&](const Sequence* s) {
+    return s->tokens == sequences[0]->tokens && s->features == sequences[0]->features;
+  };
+  return sequences.size() > 1 && std::all_of(sequences.begin() + 1, sequences.end(), as_first);
+}
+
 /// Cuts the sequences of one record to length and counts the record. Not kept when it is too long, when all
-/// sequences have become equal (where there are several), or when a completion has no token; that is counted
-/// too. What is kept must go through count_kept() or be counted as dropped for another reason.
+/// sequences are or have become equal (where there are several), or when a completion has no token; that is
+/// counted too. With options.to_judge equal sequences stay, as the tie that they are: where a cut took all of
+/// their completions, the last token that is left is read in the completion's place. What is kept must go
+/// through count_kept() or be counted as dropped for another reason.
 struct Shortened {
   bool kept = false;
   bool cut = false;
@@ -216,7 +244,7 @@ inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOpt
                          const SourcePosition& at, DataCounts& counts) {
   Index longest = 0;
   for (Sequence* s : sequences) {
-    if (options.without_prompt) cut_head(*s, s->completion_begin);
+    if (options.without_prompt) drop_head(*s, s->completion_begin);
     longest = std::max(longest, s->tokens.size());
   }
   const auto [fits, cut] = truncate(sequences, options, at);
@@ -226,10 +254,15 @@ inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOpt
     ++counts.dropped_over_long;
     return {};
   }
-  const auto equal_to_first = [&](const Sequence* s) { return s->tokens == sequences[0]->tokens; };
-  if (sequences.size() > 1 && std::all_of(sequences.begin() + 1, sequences.end(), equal_to_first)) {
-    ++counts.dropped_equal;
-    return {};
+  if (all_equal(sequences)) {
+    if (!options.to_judge) {
+      ++counts.dropped_equal;
+      return {};
+    }
+    for (Sequence* s : sequences) {
+      if (s->cut && !s->tokens.empty())
+        s->completion_begin = std::min(s->completion_begin, s->tokens.size() - 1);
+    }
   }
   const auto empty = [](const Sequence* s) { return s->completion_begin == s->tokens.size(); };
   if (std::any_of(sequences.begin(), sequences.end(), empty)) {
@@ -243,7 +276,8 @@ inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOpt
 inline void count_kept(std::span<Sequence* const> sequences, bool cut, const TokenizeOptions& options,
                        DataCounts& counts) {
   ++counts.kept;
-  if (cut) count_cut(options.truncation, counts);
+  if (all_equal(sequences)) ++counts.kept_equal;
+  if (cut) count_cut(options.truncation, sequences.size(), counts);
   for (Sequence* s : sequences) {
     counts.tokens += s->tokens.size();
     s->tokens.shrink_to_fit();

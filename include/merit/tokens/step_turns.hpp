@@ -47,8 +47,9 @@ inline TurnsText render_turns(const TextOrMessages& prompt, const TemplateInputs
   const auto rendered = [&](bool header) {
     const RenderOptions render_options{
         .add_generation_prompt = header, .tools = inputs.tools, .variables = inputs.variables};
-    return with_template(
-        options, at, [&](const ConversationTemplate& with) { return with.render(messages, render_options); });
+    return with_template(options, at, [&](const ConversationTemplate& with) {
+      return render_all(with, messages, render_options);
+    });
   };
   TurnsText turns;
   if (!messages.empty()) turns.prompt = rendered(true);

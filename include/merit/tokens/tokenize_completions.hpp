@@ -1,6 +1,7 @@
 // Single completions to sequences and examples: to be scored, with an outcome, or with rewards.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>
@@ -29,6 +30,40 @@ struct TokenizedCompletion {
 };
 
 namespace detail {
+
+/// Cuts the completions of one record that are scored, not compared: each that has no score has a reason of
+/// its own, and takes none of the others with it. Those that stay are cut as if they were all. The record
+/// counts as kept where any completion is.
+inline std::vector<CompletionFate> shorten_each(std::span<Sequence* const> sequences,
+                                                const TokenizeOptions& options, const SourcePosition& at,
+                                                DataCounts& counts) {
+  const bool leaves_out =
+      options.truncation == Truncation::drop || options.truncation == Truncation::keep_completion;
+  std::vector<CompletionFate> fates;
+  std::vector<Sequence*> left;
+  for (Sequence* s : sequences) {
+    if (options.without_prompt) drop_head(*s, s->completion_begin);
+    counts.longest = std::max(counts.longest, s->tokens.size());
+    const Index prompt = options.truncation == Truncation::keep_completion ? s->completion_begin : 0;
+    const bool too_long = leaves_out && s->tokens.size() - prompt > options.max_tokens;
+    fates.push_back(too_long ? CompletionFate::over_long : CompletionFate::kept);
+    if (!too_long) left.push_back(s);
+  }
+  const bool cut = truncate(left, options, at).cut;
+  std::erase_if(left, [](const Sequence* s) { return s->completion_begin == s->tokens.size(); });
+  for (Index i = 0; i < fates.size(); ++i) {
+    const bool empty = sequences[i]->completion_begin == sequences[i]->tokens.size();
+    if (fates[i] == CompletionFate::kept && empty) fates[i] = CompletionFate::empty;
+  }
+  ++counts.records;
+  if (!left.empty()) {
+    count_kept(left, cut, options, counts);
+  } else {
+    const bool over_long = std::find(fates.begin(), fates.end(), CompletionFate::over_long) != fates.end();
+    ++(over_long ? counts.dropped_over_long : counts.dropped_empty);
+  }
+  return fates;
+}
 
 /// The completion before any cut.
 template <tokenizer Tokenizer>

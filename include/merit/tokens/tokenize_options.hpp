@@ -20,11 +20,12 @@ inline namespace MERIT_ABI {
 
 /// What is done with sequences of more than `max_tokens` tokens. The policy is saved with a model.
 enum class Truncation {
-  drop,             // the record is left out
-  cut_left,         // the first tokens go
-  cut_right,        // the last tokens go, an end of sequence among them
-  keep_completion,  // the first tokens of the prompt go; a completion too long by itself is left out
-  error,            // DataError
+  drop,               // the record is left out
+  cut_left,           // the first tokens go, of each sequence by itself
+  cut_left_together,  // the first tokens go, of all sequences of a record as many of the prompt
+  cut_right,          // the last tokens go, an end of sequence among them
+  keep_completion,    // the first tokens of the prompt go; a completion too long by itself is left out
+  error,              // DataError
 };
 
 /// What the numbers among step labels mean.
@@ -54,8 +55,8 @@ enum class StepLayout {
 };
 
 template <>
-inline constexpr std::array<std::string_view, 5> enum_names<Truncation>{"drop", "cut_left", "cut_right",
-                                                                        "keep_completion", "error"};
+inline constexpr std::array<std::string_view, 6> enum_names<Truncation>{
+    "drop", "cut_left", "cut_left_together", "cut_right", "keep_completion", "error"};
 template <>
 inline constexpr std::array<std::string_view, 3> enum_names<StepScale>{"automatic", "binary", "ternary"};
 template <>
@@ -85,6 +86,9 @@ using RankingMargin = std::function<double(double rating_better, double rating_w
 struct TokenizeOptions {
   Index max_tokens = std::numeric_limits<Index>::max();  // of a sequence, prompt and end of sequence included
   Truncation truncation = Truncation::drop;
+  /// For figures: what has nothing to teach is kept to be counted, as sides that are equal or that a cut made
+  /// equal, and a solution of which a cut left no labelled step.
+  bool to_judge = false;
   bool without_prompt = false;  // ablation: keep the completion's tokens only, so that no prompt is seen
   bool append_eos = true;       // end plain text completions with the end of sequence
   ReadingRule reading = {};     // where the model reads a score; applied before anything is cut

@@ -29,23 +29,19 @@ struct PairSide {
   std::string_view ids_field;
 };
 
-/// Fills both sequences of `example` from the two sides and counts. False when the pair is dropped.
+/// Fills both sequences of `example` from the two sides, before any cut.
 template <class Record, tokenizer Tokenizer>
-bool tokenize_pair(const Record& record, const PairSide& better, const PairSide& worse,
-                   const Tokenizer& tokenizer, const TokenizeOptions& options, DataCounts& counts,
-                   PreferenceExample& example) {
+void sequences_of_pair(const Record& record, const PairSide& better, const PairSide& worse,
+                       const Tokenizer& tokenizer, const TokenizeOptions& options,
+                       PreferenceExample& example) {
   check_options(options);
   Sequence& chosen = example.chosen;
   Sequence& rejected = example.rejected;
   if (record.form == RecordForm::features) {
     chosen.features = better.features;
     rejected.features = worse.features;
-    const bool equal = chosen.features == rejected.features;
-    ++counts.records;
-    ++(equal ? counts.dropped_equal : counts.kept);
-    return !equal;
+    return;
   }
-
   EncodedPrompt prompt;
   const auto sequence_of = [&](const PairSide& side) {
     return record.form == RecordForm::ids ? sequence_of_ids(record.prompt_ids, side.ids, side.ids_field,
@@ -62,12 +58,39 @@ bool tokenize_pair(const Record& record, const PairSide& better, const PairSide&
                                    rejected.tokens.size() - 1});
     chosen.completion_begin = rejected.completion_begin = common;
   }
+}
+
+/// Fills both sequences of `example` from the two sides and counts. False when the pair is dropped.
+template <class Record, tokenizer Tokenizer>
+bool tokenize_pair(const Record& record, const PairSide& better, const PairSide& worse,
+                   const Tokenizer& tokenizer, const TokenizeOptions& options, DataCounts& counts,
+                   PreferenceExample& example) {
+  sequences_of_pair(record, better, worse, tokenizer, options, example);
+  Sequence& chosen = example.chosen;
+  Sequence& rejected = example.rejected;
+  if (record.form == RecordForm::features) {
+    const bool equal = chosen.features == rejected.features;
+    const bool kept = !equal || options.to_judge;
+    ++counts.records;
+    ++(kept ? counts.kept : counts.dropped_equal);
+    counts.kept_equal += kept && equal ? 1 : 0;
+    return kept;
+  }
   return enforce_limit(std::array<Sequence*, 2>{&chosen, &rejected}, options, record.source, counts);
+}
+
+/// The sides of a preference record.
+inline PairSide chosen_of(const PreferenceRecord& record) {
+  return {record.chosen, record.chosen_ids, record.chosen_features, "chosen_ids"};
+}
+inline PairSide rejected_of(const PreferenceRecord& record) {
+  return {record.rejected, record.rejected_ids, record.rejected_features, "rejected_ids"};
 }
 
 }  // namespace detail
 
-/// Tokenizes one pair and adds what became of it to `counts`. Gives nothing when the pair is dropped.
+/// Tokenizes one pair and adds what became of it to `counts`. Gives nothing when the pair is dropped:
+/// too long, a side without a token, or equal sides but for options.to_judge.
 ///
 /// - Without a prompt, the common prefix in tokens is the prompt, though each side keeps at least its last
 ///   token as the completion.
@@ -80,10 +103,8 @@ std::optional<PreferenceExample> tokenize(const PreferenceRecord& record, const 
   example.margin = record.margin.value_or(0);
   example.weight = record.weight.value_or(1);
   example.soft_label = record.soft_label.value_or(1);
-  const detail::PairSide chosen{record.chosen, record.chosen_ids, record.chosen_features, "chosen_ids"};
-  const detail::PairSide rejected{record.rejected, record.rejected_ids, record.rejected_features,
-                                  "rejected_ids"};
-  if (!detail::tokenize_pair(record, chosen, rejected, tokenizer, options, counts, example)) {
+  if (!detail::tokenize_pair(record, detail::chosen_of(record), detail::rejected_of(record), tokenizer,
+                             options, counts, example)) {
     return std::nullopt;
   }
   counts.all_tied += example.soft_label == 0.5 ? 1 : 0;

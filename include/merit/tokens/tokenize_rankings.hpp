@@ -77,28 +77,20 @@ inline std::vector<double> margins_of(const RankingMargin& margin, std::span<con
   return margins;
 }
 
-/// Fills the completions of `group` and counts. False when the record is dropped.
+/// The completions of a record before any cut.
 template <tokenizer Tokenizer>
-bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tokenizer& tokenizer,
-                    const TokenizeOptions& options, DataCounts& counts, RankedGroup& group) {
+std::vector<Sequence> sequences_of_group(const CompletionsRecord& record, const Tokenizer& tokenizer,
+                                         const TokenizeOptions& options) {
   check_options(options);
   const Index size = record.size();
   if (size == 0) {
     throw DataError(record.source.text() +
                     ": field 'completions': found an empty list, expected at least one completion");
   }
-  if (size == 1 && !keep_single) {
-    ++counts.records;
-    ++counts.dropped_single;
-    return false;
-  }
-  group.weight = record.weight.value_or(1);
-  group.completions.resize(size);
-  std::vector<Sequence*> sequences;
+  std::vector<Sequence> sequences(size);
   EncodedPrompt prompt;
   for (Index i = 0; i < size; ++i) {
-    Sequence& sequence = group.completions[i];
-    sequences.push_back(&sequence);
+    Sequence& sequence = sequences[i];
     switch (record.form) {
       case RecordForm::text:
         sequence = sequence_of_text(record.prompt, record.completions[i], record.inputs, tokenizer, options,
@@ -111,17 +103,33 @@ bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tok
       case RecordForm::features: sequence.features = record.completions_features[i]; break;
     }
   }
+  return sequences;
+}
+
+/// Fills the completions of `group` and counts. False when the record is dropped.
+template <tokenizer Tokenizer>
+bool tokenize_group(const CompletionsRecord& record, bool keep_single, const Tokenizer& tokenizer,
+                    const TokenizeOptions& options, DataCounts& counts, RankedGroup& group) {
+  const Index size = record.size();
+  if (size == 1 && !keep_single) {
+    ++counts.records;
+    ++counts.dropped_single;
+    return false;
+  }
+  group.weight = record.weight.value_or(1);
+  group.completions = sequences_of_group(record, tokenizer, options);
+  std::vector<Sequence*> sequences;
+  for (Sequence& sequence : group.completions) sequences.push_back(&sequence);
   const auto same = [](const Sequence& a, const Sequence& b) {
     return a.tokens == b.tokens && a.features == b.features;
   };
   if (record.form == RecordForm::features) {
-    const auto as_first = [&](const Sequence& s) { return same(s, group.completions[0]); };
+    const bool equal = all_equal(sequences);
+    const bool kept = !equal || options.to_judge;
     ++counts.records;
-    if (size > 1 && std::all_of(group.completions.begin() + 1, group.completions.end(), as_first)) {
-      ++counts.dropped_equal;
-      return false;
-    }
-    ++counts.kept;
+    ++(kept ? counts.kept : counts.dropped_equal);
+    counts.kept_equal += kept && equal ? 1 : 0;
+    if (!kept) return false;
   } else if (!enforce_limit(sequences, options, record.source, counts)) {
     return false;
   }

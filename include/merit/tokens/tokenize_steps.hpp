@@ -22,6 +22,7 @@
 #include "merit/tokens/rendering.hpp"
 #include "merit/tokens/sequences.hpp"
 #include "merit/tokens/step_turns.hpp"
+#include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 
 namespace merit {
@@ -29,7 +30,7 @@ inline namespace MERIT_ABI {
 
 /// The tokens of a prompt and steps, before any cut. Each step is tokenized by itself and the tokens of the
 /// separator are appended to it, so that the place of a step, the last of them, never depends on how text
-/// merges across a border.
+/// merges across a border. A separator that the step has itself is not repeated (bare_step).
 ///
 /// A prompt that is not empty and does not end in the separator gets its tokens too, as part of the prompt:
 /// the first step then begins as all others do; options.step_layout has other ways. A conversation as the
@@ -76,7 +77,7 @@ Sequence sequence_of_steps(const TextOrMessages& prompt, const TemplateInputs& i
   if (!as_trl) detail::check_beginning(sequence.tokens, tokenizer, at);
   sequence.completion_begin = sequence.tokens.size();
   for (const std::string& step : steps) {
-    tokenizer.encode(step, sequence.tokens);
+    tokenizer.encode(bare_step(step, separator), sequence.tokens);
     append_separator();
     sequence.step_ends.push_back(sequence.tokens.size() - 1);
   }
@@ -106,10 +107,6 @@ Sequence sequence_of_step_ids(const StepsRecord& record, const Tokenizer& tokeni
   sequence.completion_begin = sequence.tokens.size();
   for (Index i = 0; i < record.completions_ids.size(); ++i) {
     const std::string field = concat("completions_ids[", i, ']');
-    if (record.completions_ids[i].empty()) {
-      throw DataError(concat(record.source.text(), ": field '", field,
-                             "': found an empty list, expected at least one token id"));
-    }
     append(record.completions_ids[i], field);
     sequence.step_ends.push_back(sequence.tokens.size() - 1);
   }
@@ -206,8 +203,10 @@ inline Index label_count(std::span<const std::optional<StepLabel>> labels) {
 }  // namespace detail
 
 /// Tokenizes one completion in steps with its labels. Gives nothing when it is dropped: too long, no token
-/// left, or no label left. Labels of steps whose last token was cut off are lost; a step that lost only its
-/// first tokens keeps its label. Both are counted, as are steps that hold the separator inside: they are one
+/// left, in ids a step without any, or no label left. Labels of steps whose last token was cut off are lost to training, and stand in
+/// labels_before and labels_behind; a step that lost only its first tokens keeps its label. With
+/// options.to_judge a solution that a cut left without a label stays too, and without a step: it is to be
+/// judged by what was not seen. Both are counted, as are steps that hold the separator inside: they are one
 /// step with one label here, and several where a program cuts their text at the separator.
 ///
 /// Throws DataError for a label that is not of the scale, ConfigError for a separator without tokens.
@@ -225,6 +224,13 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
                     ": field 'completions': found an empty list, expected at least one step");
   }
   detail::check_one_each("labels", record.labels.size(), steps, record.source);
+  const auto is_empty = [](const std::vector<Token>& step) { return step.empty(); };
+  if (std::any_of(record.completions_ids.begin(), record.completions_ids.end(), is_empty)) {
+    ++counts.records;
+    ++counts.dropped_empty;  // in ids a step without any has no separator to be read at, either
+    counts.labels_lost += detail::label_count(detail::step_labels(record, options));
+    return std::nullopt;
+  }
 
   StepsExample example;
   Sequence& sequence = example.sequence;
@@ -242,22 +248,29 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
   const Index labels = detail::label_count(example.labels);
 
   const std::array<Sequence*, 1> sequences{&sequence};
-  const auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
+  auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
+  if (!kept && sequence.cut && labels > 0 && options.to_judge) {  // of the completion nothing is left
+    --counts.dropped_empty;
+    kept = cut = true;
+  }
   if (!kept) {
     counts.labels_lost += labels;
     return std::nullopt;
   }
   const Index left = sequence.tokens.size() - sequence.completion_begin;
   const bool right_cut = options.truncation == Truncation::cut_right;
-  const auto lost = static_cast<std::ptrdiff_t>(steps - sequence.step_ends.size());
+  const auto seen = static_cast<std::ptrdiff_t>(sequence.step_ends.size());
+  std::vector<std::optional<StepLabel>> all = std::move(example.labels);
   if (right_cut) {
-    example.labels.erase(example.labels.end() - lost, example.labels.end());
+    example.labels.assign(all.begin(), all.begin() + seen);
+    example.labels_behind.assign(all.begin() + seen, all.end());
   } else {
-    example.labels.erase(example.labels.begin(), example.labels.begin() + lost);
+    example.labels_before.assign(all.begin(), all.end() - seen);
+    example.labels.assign(all.end() - seen, all.end());
   }
   const Index labels_left = detail::label_count(example.labels);
   counts.labels_lost += labels - labels_left;
-  if (labels_left == 0) {
+  if (labels_left == 0 && (labels == 0 || !options.to_judge)) {
     ++counts.dropped_unlabelled;
     return std::nullopt;
   }

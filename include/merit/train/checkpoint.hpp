@@ -80,6 +80,7 @@ inline Json identity_of(const RunParts& parts, const TrainOptions& options) {
                {"floor", options.schedule.floor},
                {"precision", std::string(parts.precision)},
                {"backend", std::string(parts.backend)}};
+  if (options.max_steps != 0) json["max_steps"] = options.max_steps;
   std::visit(
       [&](const auto& optimizer) {
         Json settings = policy_json(optimizer);

@@ -77,7 +77,10 @@ class TrainLoop {
     size_product(steps_per_epoch_, options.epochs, "training: steps of an epoch and epochs");
   }
 
-  Index steps() const { return steps_per_epoch_ * options_.epochs; }
+  Index steps() const {
+    return options_.max_steps != 0 ? options_.max_steps : steps_per_epoch_ * options_.epochs;
+  }
+  Index steps_per_epoch() const { return steps_per_epoch_; }
   Index steps_done() const { return optimizer_->steps(); }
   bool finished() const { return steps_done() >= steps(); }
   BoundOptimizer<Backend>& optimizer() { return *optimizer_; }
@@ -151,8 +154,9 @@ class TrainLoop {
     if (!weight.finite) throw DataError(concat("step ", step, ": the weights of its records are not finite"));
     empty_steps_ = weight.positive ? 0 : empty_steps_ + 1;
     if (empty_steps_ == steps_per_epoch_) {
-      throw DataError(concat("step ", step, ": the weights of the last ", costs_.size(),
-                             " records, a whole epoch, sum to 0, expected more: there is nothing to learn"));
+      throw DataError(concat("step ", step, ": the weights of all ", costs_.size(),
+                             costs_.size() == 1 ? " record" : " records",
+                             ", a whole epoch, sum to 0, expected more: there is nothing to learn"));
     }
   }
 

@@ -15,7 +15,8 @@ inline namespace MERIT_ABI {
 
 /// The numbers of a training run.
 struct TrainOptions {
-  Index epochs = 1;       // one is usual for reward models: more overfits (Ouyang et al. 2022)
+  Index epochs = 1;     // one is usual for reward models: more overfits (Ouyang et al. 2022)
+  Index max_steps = 0;  // so many optimizer steps whatever `epochs` says, and the schedule over them; 0: all
   Index batch_size = 16;  // records in an optimizer step
   /// Tokens in a forest, after sharing: bounds memory, does not change the gradient.
   Index micro_batch_tokens = 8192;

@@ -38,6 +38,7 @@ class Trainer : private detail::StepWork {
   Trainer(Model& model, Examples&& examples, const TrainOptions& options) = delete;
 
   Index steps() const { return loop_.steps(); }
+  Index steps_per_epoch() const { return loop_.steps_per_epoch(); }
   Index steps_done() const { return loop_.steps_done(); }
   bool finished() const { return loop_.finished(); }
 

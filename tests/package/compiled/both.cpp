@@ -2,7 +2,7 @@
 #include <exception>
 #include <iostream>
 
-#include "product.hpp"
+#include "../product.hpp"
 
 float product_header_only();
 

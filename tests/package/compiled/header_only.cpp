@@ -2,7 +2,7 @@
 #ifdef MERIT_COMPILED
 #error "this unit must be compiled without MERIT_COMPILED"
 #endif
-#include "product.hpp"
+#include "../product.hpp"
 
 float product_header_only() {
   return product();

@@ -1,0 +1,50 @@
+// The options of how files of records are taken: fields under other names, parts of files.
+#pragma once
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "merit/records/record_source.hpp"
+#include "program.hpp"
+
+namespace programs {
+
+struct SourceFlags {
+  std::vector<std::string> rename, select, ratings;
+  merit::Index limit = 0;
+};
+
+inline void declare(CLI::App& app, SourceFlags& flags, const std::string& group = "OPTIONS") {
+  const auto list = [&](const char* option, std::vector<std::string>& value, const char* type,
+                        const char* what) {
+    app.add_option(option, value, wrapped(what))->type_name(type)->default_str("")->group(group);
+  };
+  list("--rename", flags.rename, "FIELD=NAME",
+       "read a field under another name, such as question=prompt; of any kind of record, as often as needed");
+  list(
+      "--select", flags.select, "FIELD=VALUE",
+      "only records in which the field has the value; fields of objects by dots; several values of one field: any");
+  app.add_option("--limit", flags.limit, wrapped("only the first N records of each file; 0: all"))
+      ->type_name("N")
+      ->group(group)
+      ->check(is_number<merit::Index>, "");
+  list(
+      "--rating", flags.ratings, "NAME",
+      "which ratings of UltraFeedback or HelpSteer count, such as helpfulness; empty: the overall score, and all five");
+}
+
+inline merit::RecordSourceOptions source_options(const SourceFlags& flags) {
+  merit::RecordSourceOptions options{.limit = flags.limit, .ratings = flags.ratings};
+  for (const std::string& text : flags.rename) options.rename.push_back(merit::name_pair(text, "--rename"));
+  for (const std::string& text : flags.select) options.select.push_back(merit::name_pair(text, "--select"));
+  return options;
+}
+
+/// Says what a user should know of files.
+inline void say_remarks(const std::vector<std::string>& remarks, const char* program) {
+  for (const std::string& remark : remarks)
+    std::fprintf(stderr, "%s: %s\n", program, one_line(remark).c_str());
+}
+
+}  // namespace programs

@@ -1,0 +1,113 @@
+// The records of one file in whatever form it is published: JSON lines, an array or a table, packed or not, in our
+// fields, under other names, or in the layout of a published set.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <istream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <streambuf>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/io/json.hpp"
+#include "merit/records/json_lines.hpp"
+#include "merit/records/on_error.hpp"
+#include "merit/records/published_sets.hpp"
+#include "merit/records/record.hpp"
+#include "merit/records/table_reader.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// A name and what goes with it: a field and its new name, or a field and the value that it must have.
+using NamePair = std::pair<std::string, std::string>;
+
+/// "question=prompt" as its two parts. Throws ConfigError that names the option for anything else.
+NamePair name_pair(const std::string& text, const std::string& option);
+
+/// How the records of a file are taken.
+struct RecordSourceOptions {
+  std::vector<NamePair> rename =
+      {};  // fields, of any kind of record, before anything else is looked at; what had
+           // the new name is dropped
+  std::vector<NamePair> select =
+      {};           // only rows in which each of these fields has one of the values given for it
+  Index limit = 0;  // only so many records, the first; 0: all
+  bool margin_of_scores = false;     // score_chosen − score_rejected, or preference_strength, is the margin
+  OnError on_error = OnError::stop;  // what whoever reads does after an error: it ends there, or goes on
+  std::vector<std::string> ratings = {};  // which ratings of a published set count; empty: as its layout says
+};
+
+/// A file of records and what its records weigh: "a.jsonl:0.3" is a.jsonl with every weight times 0.3, unless a file
+/// has that name itself. Throws ConfigError for an empty path and a weight below 0.
+struct WeightedFile {
+  std::string path;
+  double weight = 1;
+};
+WeightedFile weighted_file(const std::string& text);
+
+/// Reads the records of a file one at a time, as objects in our own fields (README.md).
+///
+/// Errors are DataError, "file:line: …"; after one, next() goes on with what follows.
+class RecordSource {
+ public:
+  /// Reads a file as weighted_file() has it. Throws IoError if it cannot be opened.
+  explicit RecordSource(const std::string& file, RecordSourceOptions options = {},
+                        JsonLinesOptions lines = {});
+
+  /// Reads `in`, which must outlive this; `name` stands for the file in errors, and says whether it is a table.
+  RecordSource(std::istream& in, std::string name, RecordSourceOptions options = {},
+               JsonLinesOptions lines = {});
+
+  /// The next record, or nothing at the end.
+  std::optional<OrderedJson> next();
+
+  /// Where the last record, or the last error, was.
+  const SourcePosition& position() const { return position_; }
+
+  /// The layout of the file, once its first row was read; nothing for our own.
+  std::optional<PublishedSet> layout() const {
+    return published_ ? std::optional(published_->set()) : std::nullopt;
+  }
+  /// Rows of a published set that give no record, by reason.
+  const std::map<std::string, Index>& left_out() const;
+  /// In how many rows each field of options.rename was there.
+  const std::vector<Index>& renamed() const { return renamed_; }
+  /// How many rows options.select left out.
+  Index not_selected() const { return not_selected_; }
+
+ private:
+  void read_table(std::istream& in, char separator);
+  std::optional<OrderedJson> next_row();
+  void rename(OrderedJson& row);
+  bool is_selected(const OrderedJson& row) const;
+  OrderedJson finished(OrderedJson record);
+
+  RecordSourceOptions options_;
+  double weight_ = 1;
+  SourcePosition position_;
+  std::unique_ptr<JsonLinesReader> lines_;
+  std::unique_ptr<std::ifstream> file_;  // of a table
+  std::unique_ptr<std::streambuf> unpacked_;
+  std::unique_ptr<TableReader> table_;
+  bool layout_known_ = false;
+  std::optional<PublishedRows> published_;
+  std::vector<Index> renamed_;
+  Index not_selected_ = 0;
+  Index given_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace MERIT_ABI
+}  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/records/record_source_body.hpp"
+#endif

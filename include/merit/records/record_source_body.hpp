@@ -1,0 +1,217 @@
+// The bodies of record_source.hpp.
+#pragma once
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/io/gzip.hpp"
+#include "merit/io/json.hpp"
+#include "merit/records/record_fields.hpp"
+#include "merit/records/record_source.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::record_source {
+
+/// A field, or one of an object in it: "label.finish_reason".
+inline const OrderedJson* find_path(const OrderedJson& row, const std::string& path) {
+  if (const auto whole = row.find(path); whole != row.end()) return &*whole;
+  const auto dot = path.find('.');
+  if (dot == path.npos) return nullptr;
+  const auto part = row.find(path.substr(0, dot));
+  return part == row.end() || !part->is_object() ? nullptr : find_path(*part, path.substr(dot + 1));
+}
+
+/// Whether a value is what an option spells: text as it stands, 1.0 also as 1.
+inline bool is_spelled(const OrderedJson& value, const std::string& text) {
+  if (value.is_string()) return value.get_ref<const std::string&>() == text;
+  if (!value.is_number()) return value.dump() == text;
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end == text.data() + text.size() && value.get<double>() == number;
+}
+
+}  // namespace detail::record_source
+
+MERIT_INLINE NamePair name_pair(const std::string& text, const std::string& option) {
+  const auto equals = text.find('=');
+  if (equals == text.npos || equals == 0 || (equals + 1 == text.size() && option == "--rename")) {
+    throw ConfigError(concat(
+        option, " is ", detail::quote(text), ", expected a field, = and ",
+        option == "--rename" ? "its new name, such as question=prompt" : "its value, such as source=math"));
+  }
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+MERIT_INLINE WeightedFile weighted_file(const std::string& text) {
+  if (text.empty()) throw ConfigError("found an empty path, expected a file of records");
+  std::error_code ignored;
+  const auto colon = text.rfind(':');
+  if (colon == text.npos || colon == 0 || std::filesystem::exists(text, ignored)) return {text, 1};
+  double weight = 0;
+  const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), weight);
+  if (error != std::errc{} || end != text.data() + text.size()) return {text, 1};
+  if (!(weight >= 0) || !std::isfinite(weight)) {
+    throw ConfigError(concat(text, ": found the weight ", weight, ", expected a number of 0 or more"));
+  }
+  return {text.substr(0, colon), weight};
+}
+
+MERIT_INLINE RecordSource::RecordSource(const std::string& file, RecordSourceOptions options,
+                                        JsonLinesOptions lines)
+    : options_(std::move(options)), renamed_(options_.rename.size()) {
+  const WeightedFile weighted = weighted_file(file);
+  weight_ = weighted.weight;
+  position_ = {weighted.path, 0};
+  const std::filesystem::path path(weighted.path);
+  const std::optional<char> separator = table_separator(weighted.path);
+  if (!separator) {
+    lines_ = std::make_unique<JsonLinesReader>(path, lines);
+    return;
+  }
+  if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
+    throw IoError(concat(weighted.path, ": found a directory, expected a file of records"));
+  }
+  file_ = std::make_unique<std::ifstream>(path, std::ios::binary);
+  if (!*file_) {
+    throw IoError(concat(weighted.path, ": cannot be opened: ", std::generic_category().message(errno)));
+  }
+  read_table(*file_, *separator);
+}
+
+MERIT_INLINE void RecordSource::read_table(std::istream& in, char separator) {
+  std::streambuf* bytes = in.rdbuf();
+  if (bytes->sgetc() == int{gzip_first_byte}) {
+    unpacked_ = gunzip(*bytes, position_.file);
+    bytes = unpacked_.get();
+  }
+  table_ = std::make_unique<TableReader>(*bytes, position_.file, separator);
+}
+
+MERIT_INLINE RecordSource::RecordSource(std::istream& in, std::string name, RecordSourceOptions options,
+                                        JsonLinesOptions lines)
+    : options_(std::move(options)), position_{std::move(name), 0}, renamed_(options_.rename.size()) {
+  if (const std::optional<char> separator = table_separator(position_.file)) {
+    read_table(in, *separator);
+  } else {
+    lines_ = std::make_unique<JsonLinesReader>(in, position_.file, lines);
+  }
+}
+
+MERIT_INLINE std::optional<OrderedJson> RecordSource::next_row() {
+  try {
+    auto row = lines_ ? lines_->next() : table_->next();
+    position_ = lines_ ? lines_->position() : table_->position();
+    return row;
+  } catch (...) {
+    position_ = lines_ ? lines_->position() : table_->position();
+    throw;
+  }
+}
+
+MERIT_INLINE std::optional<OrderedJson> RecordSource::next() {
+  while (options_.limit == 0 || given_ < options_.limit) {
+    if (published_) {
+      if (auto record = published_->next()) {
+        position_ = record->at;
+        ++given_;
+        return finished(std::move(record->object));
+      }
+    }
+    if (ended_) return std::nullopt;
+    std::optional<OrderedJson> row = next_row();
+    if (!row) {
+      ended_ = true;
+      if (published_) published_->end();
+      continue;
+    }
+    rename(*row);
+    if (table_) type_cells(*row);
+    if (!is_selected(*row)) {
+      ++not_selected_;
+      continue;
+    }
+    if (!layout_known_) {
+      layout_known_ = true;
+      if (const auto set = detect_published_set(*row, position_)) published_.emplace(*set, options_.ratings);
+    }
+    if (!published_) {
+      ++given_;
+      return finished(*std::move(row));
+    }
+    published_->add(*row, position_);
+  }
+  return std::nullopt;
+}
+
+MERIT_INLINE void RecordSource::rename(OrderedJson& row) {
+  for (Index i = 0; i < options_.rename.size(); ++i) {
+    const auto& [from, to] = options_.rename[i];
+    const auto found = row.find(from);
+    if (found == row.end()) continue;
+    ++renamed_[i];
+    if (from == to) continue;
+    OrderedJson value = std::move(*found);
+    row.erase(from);
+    row[to] = std::move(value);
+  }
+}
+
+MERIT_INLINE bool RecordSource::is_selected(const OrderedJson& row) const {
+  std::map<std::string, bool> found;
+  for (const auto& [field, text] : options_.select) {
+    const OrderedJson* value = detail::record_source::find_path(row, field);
+    found[field] |= value != nullptr && detail::record_source::is_spelled(*value, text);
+  }
+  for (const auto& [field, is] : found) {
+    if (!is) return false;
+  }
+  return true;
+}
+
+MERIT_INLINE OrderedJson RecordSource::finished(OrderedJson record) {
+  const auto number = [&](const char* name) -> std::optional<double> {
+    const auto found = record.find(name);
+    return found != record.end() && found->is_number() ? std::optional(found->get<double>()) : std::nullopt;
+  };
+  if (options_.margin_of_scores && !number("margin")) {
+    const auto chosen = number("score_chosen"), rejected = number("score_rejected");
+    const auto strength = number("preference_strength");
+    if (chosen && rejected) {
+      record["margin"] = *chosen - *rejected;
+      record.erase("score_chosen");  // they are read
+      record.erase("score_rejected");
+    } else if (strength) {
+      record["margin"] = std::abs(*strength);
+      record.erase("preference_strength");
+    }
+  }
+  if (weight_ != 1) {
+    const auto own = record.find("weight");
+    if (own == record.end() || own->is_null()) {
+      record["weight"] = weight_;
+    } else if (own->is_number()) {
+      record["weight"] = own->get<double>() * weight_;
+    }
+  }
+  return record;
+}
+
+MERIT_INLINE const std::map<std::string, Index>& RecordSource::left_out() const {
+  static const std::map<std::string, Index> none;
+  return published_ ? published_->left_out() : none;
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

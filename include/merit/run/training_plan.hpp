@@ -1,0 +1,50 @@
+// What a training run would be, before it is one: lengths, steps, time, memory, and how a record is seen.
+#pragma once
+
+#include <string>
+
+#include "merit/core/view.hpp"
+#include "merit/forest/example.hpp"
+#include "merit/io/json.hpp"
+#include "merit/run/any_model.hpp"
+#include "merit/run/record_set.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
+#include "merit/train/train_options.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// Time and memory are measured by a step of the longest records, whose result is thrown away.
+struct TrainingPlan {
+  struct Lengths {  // tokens of a sequence
+    Index least = 0, median = 0, nine_tenths = 0, most = 0;
+  };
+
+  Index parameters = 0, trained_parameters = 0;
+  Index records = 0, sequences = 0;
+  Lengths lengths = {};
+  Index steps = 0, steps_per_epoch = 0;
+  Index tokens = 0;  // of an epoch, computed
+  Index tokens_before_sharing = 0;
+  double seconds = 0;  // of all steps, as the tokens of the measured one took
+  double peak_bytes = 0;
+  std::string record = {};  // the first one, as the model sees it
+};
+
+/// Makes two steps of the `batch_size` longest records with `model`, which is not what it was afterwards.
+TrainingPlan plan_training(AnyModel& model, const RecordSet& train, const AnyTokenizer& tokenizer,
+                           const TrainOptions& options);
+
+/// A sequence as text: | where the completion begins, ^ behind each token whose row the head reads; the numbers
+/// of tokens where the tokenizer has no text of them.
+std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHead& head, const Sequence& sequence);
+
+Json to_json(const TrainingPlan& plan);
+std::string text_of(const TrainingPlan& plan);
+
+}  // namespace MERIT_ABI
+}  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/run/training_plan_body.hpp"
+#endif

@@ -1,0 +1,164 @@
+// How a run is planned.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "merit/batch/batch.hpp"
+#include "merit/core/version.hpp"
+#include "merit/core/visible.hpp"
+#include "merit/run/spelled_number.hpp"
+#include "merit/run/training_plan.hpp"
+#include "merit/train/progress.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
+
+/// The most memory that this process has had.
+inline double peak_bytes() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
+}
+
+template <class Example>
+std::vector<const Sequence*> sequences_of(const Example& example) {
+  std::vector<const Sequence*> sequences;
+  for_each_sequence(example, [&](const Sequence& sequence) { sequences.push_back(&sequence); });
+  return sequences;
+}
+
+/// One line, with line feeds and tabs as they are spelled.
+inline std::string on_one_line(std::string_view text) {
+  std::string result;
+  for (const char c : text) result += c == '\n' ? "\\n" : c == '\t' ? "\\t" : std::string(1, c);
+  return visible(result);
+}
+
+}  // namespace detail
+
+MERIT_INLINE std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHead& head,
+                                     const Sequence& sequence) {
+  if (!sequence.features.empty()) return concat("a vector of ", sequence.features.size(), " features");
+  std::vector<Index> rows, second;
+  read_rows(head, {sequence.tokens.size(), sequence.completion_begin, sequence.step_ends}, rows, second);
+  const auto text_between = [&](Index begin, Index end) {
+    if (begin == end) return std::string();
+    if (auto text = tokenizer.decode(VectorView<const Token>(sequence.tokens.data() + begin, end - begin)))
+      return detail::on_one_line(*text);
+    std::string numbers;
+    for (Index i = begin; i < end; ++i)
+      numbers += (i == begin ? "" : " ") + std::to_string(sequence.tokens[i]);
+    return numbers;
+  };
+  std::string text;
+  Index done = 0;
+  for (Index i = 0; i <= sequence.tokens.size(); ++i) {
+    const bool read = i != 0 && std::ranges::find(rows, i - 1) != rows.end();
+    const bool begins = i == sequence.completion_begin;
+    if (!read && !begins && i != sequence.tokens.size()) continue;
+    text += text_between(done, i);
+    done = i;
+    if (read) text += '^';
+    if (begins) text += '|';
+  }
+  return text;
+}
+
+MERIT_INLINE TrainingPlan plan_training(AnyModel& model, const RecordSet& train,
+                                        const AnyTokenizer& tokenizer, const TrainOptions& options) {
+  TrainingPlan plan{.parameters = model.parameter_count(), .records = size_of(train.examples)};
+  for (const Index i : std::as_const(model).parameters().trained())
+    plan.trained_parameters += std::as_const(model).parameters().element_count(i);
+  std::vector<Index> lengths, costs;
+  Examples longest;
+  std::visit(
+      [&]<class Example>(const std::vector<Example>& examples) {
+        for (const Example& example : examples) {
+          const std::vector<const Sequence*> sequences = detail::sequences_of(example);
+          for (const Sequence* sequence : sequences)
+            lengths.push_back(sequence->features.empty() ? sequence->tokens.size() : 1);
+          costs.push_back(detail::shared_tokens_of(sequences));
+        }
+        std::vector<Index> order(examples.size());
+        std::iota(order.begin(), order.end(), Index{0});
+        std::ranges::stable_sort(order, std::ranges::greater(), [&](Index i) { return costs[i]; });
+        std::vector<Example> chosen;
+        for (Index i = 0; i < std::min(options.batch_size, order.size()); ++i)
+          chosen.push_back(examples[order[i]]);
+        longest = std::move(chosen);
+        for (const Sequence* sequence : detail::sequences_of(examples.front()))
+          plan.record += marked_rows(tokenizer, model.head(), *sequence) + '\n';
+      },
+      train.examples);
+  plan.sequences = lengths.size();
+  plan.tokens = std::accumulate(costs.begin(), costs.end(), Index{0});
+  plan.tokens_before_sharing = std::accumulate(lengths.begin(), lengths.end(), Index{0});
+  std::ranges::sort(lengths);
+  plan.lengths = {lengths.front(), lengths[lengths.size() / 2], lengths[lengths.size() * 9 / 10],
+                  lengths.back()};
+
+  const auto run = model.train(train.examples, options);
+  plan.steps = run->steps();
+  plan.steps_per_epoch = run->steps_per_epoch();
+  TrainOptions two = options;
+  two.max_steps = 2;  // the first also takes memory
+  double seconds_per_token = 0;
+  TrainHooks hooks;
+  hooks.on_step = [&](const StepReport& report) {
+    seconds_per_token = report.seconds / static_cast<double>(std::max<Index>(report.tokens, 1));
+  };
+  model.train(longest, two)->run(hooks);
+  plan.seconds = seconds_per_token * static_cast<double>(plan.tokens) /
+                 static_cast<double>(plan.steps_per_epoch) * static_cast<double>(plan.steps);
+  plan.peak_bytes = detail::peak_bytes();
+  return plan;
+}
+
+MERIT_INLINE Json to_json(const TrainingPlan& plan) {
+  return {{"parameters", plan.parameters},
+          {"trained_parameters", plan.trained_parameters},
+          {"records", plan.records},
+          {"sequences", plan.sequences},
+          {"lengths",
+           {{"least", plan.lengths.least},
+            {"median", plan.lengths.median},
+            {"nine_tenths", plan.lengths.nine_tenths},
+            {"most", plan.lengths.most}}},
+          {"steps", plan.steps},
+          {"steps_per_epoch", plan.steps_per_epoch},
+          {"tokens_per_epoch", plan.tokens},
+          {"tokens_per_epoch_before_sharing", plan.tokens_before_sharing},
+          {"seconds", plan.seconds},
+          {"peak_bytes", plan.peak_bytes},
+          {"record", plan.record}};
+}
+
+MERIT_INLINE std::string text_of(const TrainingPlan& plan) {
+  std::string lines;
+  for (std::size_t begin = 0, end; (end = plan.record.find('\n', begin)) != plan.record.npos; begin = end + 1)
+    lines += "\n  " + plan.record.substr(begin, end - begin);
+  return concat(
+      "parameters    ", plan.parameters, ", of them ", plan.trained_parameters, " trained\nrecords       ",
+      plan.records, " of ", plan.sequences, " sequences\nlengths       ", plan.lengths.least, " to ",
+      plan.lengths.most, " tokens, half up to ", plan.lengths.median, ", nine tenths up to ",
+      plan.lengths.nine_tenths, "\nsteps         ", plan.steps, ", ", plan.steps_per_epoch,
+      " an epoch\ntokens        ", plan.tokens, " an epoch, computed for ", plan.tokens_before_sharing,
+      " in the records\ntime          about ", spell_seconds(plan.seconds),
+      " of steps, as a step of the longest records took\nmemory        ", fixed(plan.peak_bytes / 1e6, 0),
+      " MB at most until now, after that step\nfirst record  | is where "
+      "the completion begins, ^ stands behind a token whose score is read",
+      lines);
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,211 @@
+// Files of records under other names, in part, in tables, with weights; and what is said of fields that are not read.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "merit/records/jsonl.hpp"
+#include "merit/records/record_source.hpp"
+#include "merit/records/unread_fields.hpp"
+
+namespace record_source_test {
+
+using merit::Index;
+using merit::OrderedJson;
+using merit::RecordKind;
+using merit::RecordSource;
+using merit::RecordSourceOptions;
+
+std::vector<std::string> read(RecordSource& source) {
+  std::vector<std::string> records;
+  while (const auto record = source.next()) records.push_back(record->dump());
+  return records;
+}
+
+std::vector<std::string> read_lines(const std::string& lines, RecordSourceOptions options = {}) {
+  std::istringstream in(lines);
+  RecordSource source(in, "in.jsonl", std::move(options));
+  return read(source);
+}
+
+/// A file of that name with these bytes, gone at the end.
+struct File {
+  File(const char* name, const std::string& bytes)
+      : path(std::filesystem::temp_directory_path() / (std::string("merit_record_source_") + name)) {
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  ~File() { std::filesystem::remove(path); }
+  std::filesystem::path path;
+};
+
+std::vector<std::string> read_file(const File& file, RecordSourceOptions options = {}) {
+  RecordSource source(file.path.string(), std::move(options));
+  return read(source);
+}
+
+std::string error_of_file(const File& file) {
+  try {
+    read_file(file);
+  } catch (const merit::DataError& error) {
+    return std::string(error.what()).substr(file.path.string().size());
+  }
+  return "no error";
+}
+
+using Records = std::vector<std::string>;
+
+TEST_CASE("fields are read under the names given, in any kind, and what had the new name goes") {
+  const RecordSourceOptions options{.rename = {{"question", "prompt"}, {"gold", "label"}}};
+  CHECK(
+      read_lines("{\"question\":\"Q\",\"completion\":\"a\",\"gold\":true}\n{\"prompt\":\"P\"}\n", options) ==
+      Records{R"({"completion":"a","prompt":"Q","label":true})", R"({"prompt":"P"})"});
+  CHECK(read_lines(R"({"question":"Q","prompt":"old"})", options) == Records{R"({"prompt":"Q"})"});
+  std::istringstream in("{\"question\":1}\n{}\n{\"question\":2}\n");
+  RecordSource source(in, "in", options);
+  read(source);
+  CHECK(source.renamed() == std::vector<Index>{2, 0});
+  CHECK(merit::name_pair("a=b", "--rename") == merit::NamePair{"a", "b"});
+  CHECK(merit::name_pair("a=", "--select") == merit::NamePair{"a", ""});
+  for (const char* bad : {"a", "=b", "a=", ""}) {
+    CHECK_THROWS_WITH_AS(merit::name_pair(bad, "--rename"),
+                         doctest::Contains("expected a field, = and its new name, such as question=prompt"),
+                         merit::ConfigError);
+  }
+}
+
+TEST_CASE("rows are selected by the values of fields, of objects in them too, and limited by number") {
+  const std::string lines =
+      "{\"s\":\"x\",\"n\":1,\"o\":{\"k\":true}}\n{\"s\":\"y\",\"n\":1.0}\n{\"s\":\"x\",\"n\":2}\n{\"n\":null}\n";
+  const auto count = [&](std::vector<merit::NamePair> select) {
+    return read_lines(lines, {.select = std::move(select)}).size();
+  };
+  CHECK(count({{"s", "x"}}) == 2);
+  CHECK(count({{"s", "x"}, {"s", "y"}}) == 3);  // either
+  CHECK(count({{"s", "x"}, {"n", "1"}}) == 1);  // both
+  CHECK(count({{"n", "1"}}) == 2);
+  CHECK(count({{"n", "null"}}) == 1);
+  CHECK(count({{"o.k", "true"}}) == 1);
+  CHECK(count({{"none", "x"}}) == 0);
+  CHECK(read_lines(lines, {.limit = 2}).size() == 2);
+  CHECK(read_lines(lines, {.select = {{"s", "x"}}, .limit = 2}).back().find("\"n\":2") != std::string::npos);
+  CHECK(read_lines(lines, {.limit = 100}).size() == 4);
+}
+
+TEST_CASE("a file may have a weight, which multiplies those of its records") {
+  const File file("weights.jsonl", "{\"prompt\":\"P\"}\n{\"prompt\":\"Q\",\"weight\":2}\n");
+  RecordSource source(file.path.string() + ":0.25");
+  CHECK(read(source) == Records{R"({"prompt":"P","weight":0.25})", R"({"prompt":"Q","weight":0.5})"});
+  CHECK(source.position().file == file.path.string());
+  CHECK(merit::weighted_file("none.jsonl:3").weight == 3);
+  CHECK(merit::weighted_file("C:none").path == "C:none");
+  CHECK_THROWS_WITH_AS(merit::weighted_file("none:-1"), doctest::Contains("the weight -1"),
+                       merit::ConfigError);
+  CHECK_THROWS_WITH_AS(merit::weighted_file(""), "found an empty path, expected a file of records",
+                       merit::ConfigError);
+  const File named("odd:2", "{}\n");
+  CHECK(merit::weighted_file(named.path.string()).weight == 1);  // the file's own name
+}
+
+TEST_CASE("a table with a header gives records, with quotes, line ends and types as fields need them") {
+  const File file("a.csv",
+                  "\xEF\xBB\xBFprompt,chosen,rejected,margin,note\r\n"
+                  "42,\"a, \"\"b\"\"\",c,1.5,\r\n"
+                  "\"two\nlines\",true,[1],,x\r\n"
+                  "\r\n"
+                  "last,\"[{\"\"role\"\": \"\"assistant\"\", \"\"content\"\": \"\"A\"\"}]\",d,2,\"\"\n");
+  CHECK(read_file(file) == Records{R"({"prompt":"42","chosen":"a, \"b\"","rejected":"c","margin":1.5})",
+                                   R"({"prompt":"two\nlines","chosen":"true","rejected":"[1]","note":"x"})",
+                                   R"({"prompt":"last","chosen":[{"role":"assistant","content":"A"}],)"
+                                   R"("rejected":"d","margin":2})"});
+  RecordSource source(file.path.string());
+  std::vector<Index> lines;
+  while (source.next()) lines.push_back(source.position().line);
+  CHECK(lines == std::vector<Index>{2, 3, 6});
+  const File tabs("b.tsv", "prompt\tcompletion\tgold\nP\ta,b\tTrue\nP\tc\t0\n");
+  CHECK(read_file(tabs, {.rename = {{"gold", "label"}}}) ==
+        Records{R"({"prompt":"P","completion":"a,b","label":true})",
+                R"({"prompt":"P","completion":"c","label":0})"});
+  const File steps("c.csv", "prompt,completions,labels\nQ,\"[\"\"a\"\", \"\"b\"\"]\",\"[1, 0]\"\n");
+  CHECK(read_file(steps) == Records{R"({"prompt":"Q","completions":["a","b"],"labels":[1,0]})"});
+}
+
+TEST_CASE("a table that is not one says where and why") {
+  CHECK(error_of_file(File("d.csv", "a,b\n1,2\n1\n")) ==
+        ":3: row: found 1 cell, expected 2 as in the header");
+  CHECK(error_of_file(File("e.csv", "a,a\n1,2\n")) ==
+        ":1: the header: found the column \"a\" twice, expected a name for each column");
+  CHECK(error_of_file(File("f.csv", "a,b\n1,\"2\n")) ==
+        ":2: row: found a quote that does not end, expected one that does");
+  CHECK(error_of_file(File("g.csv", "a,b\n1,\xFF\n")) ==
+        ":2: column \"b\": found bytes that are not UTF-8, expected text in UTF-8");
+  CHECK(read_file(File("h.csv", "a,b\n")).empty());
+  CHECK(read_file(File("i.csv", "")).empty());
+}
+
+TEST_CASE("numbers too large to compute with are refused, and whole ones may be written as 1.0") {
+  const auto error = [](const std::string& line, auto record) -> std::string {
+    std::istringstream in(line);
+    merit::RecordReader<decltype(record)> reader(in, "in");
+    try {
+      reader.next();
+    } catch (const merit::DataError& found) {
+      return found.what();
+    }
+    return "no error";
+  };
+  const std::string two = R"({"prompt":"p","completions":["a","b"],)";
+  CHECK(error(two + R"("scores":[1e160,2]})", merit::RatingsRecord{}) ==
+        "in:1: field 'scores[0]': found 1e+160, expected a number of at most 1e15 in size");
+  CHECK(error(two + R"("scores":[[1,-1e16],[2,3]]})", merit::RatingsRecord{}) ==
+        "in:1: field 'scores[0][1]': found -1e+16, expected a number of at most 1e15 in size");
+  CHECK(error(R"({"prompt":"p","chosen":"a","rejected":"b","margin":1e99})", merit::PreferenceRecord{}) ==
+        "in:1: field 'margin': found 1e+99, expected a number of at most 1e15 in size");
+  CHECK(error(two + R"("scores":[1e15,2]})", merit::RatingsRecord{}) == "no error");
+  CHECK(error(two + R"("ranks":[1.0,0.0]})", merit::RankingRecord{}) == "no error");
+  CHECK(error(two + R"("ranks":[1.5,0]})", merit::RankingRecord{})
+            .starts_with("in:1: field 'ranks[0]': found 1.5"));
+  CHECK(error(two + R"("ranks":[-1.0,0]})", merit::RankingRecord{})
+            .starts_with("in:1: field 'ranks[0]': found -1"));
+  CHECK(error(R"({"prompt_ids":[1.0],"chosen_ids":[2.0],"rejected_ids":[3]})", merit::PreferenceRecord{}) ==
+        "no error");
+  CHECK(merit::require<std::size_t>({{"n", 3.0}}, "n", "in") == 3);
+  CHECK(merit::require<int>({{"n", -3.0}}, "n", "in") == -3);
+  CHECK_THROWS_AS(merit::require<std::size_t>({{"n", -3.0}}, "n", "in"), merit::DataError);
+  CHECK_THROWS_AS(merit::require<int>({{"n", 3.5}}, "n", "in"), merit::DataError);
+}
+
+TEST_CASE("fields that are not read are counted, and records without a prompt") {
+  merit::UnreadFields unread;
+  const auto add = [&](const char* text, RecordKind kind = RecordKind::preference) {
+    unread.add(merit::parse_ordered_json(text, "in"), kind, "subset");
+  };
+  add(R"({"question":"Q","chosen":"a","rejected":"b","margins":2,"id":null})");
+  add(R"({"question":"Q","chosen":"a","rejected":"b","subset":"s"})");
+  add(R"({"prompt":"Q","chosen":"a","rejected":"b","margin":1,"soft_label":1,"weight":1})");
+  add(R"({"chosen":[{"role":"user","content":"x"}],"rejected":[]})");  // its beginning is the prompt
+  add(R"({"chosen_ids":[1],"rejected_ids":[2]})");
+  CHECK(unread.records() == 5);
+  CHECK(unread.without_prompt() == 2);
+  CHECK(unread.fields() == std::map<std::string, Index>{{"margins", 1}, {"question", 2}});
+  const std::vector<std::string> said = unread.sentences();
+  REQUIRE(said.size() == 2);
+  CHECK(said[0] ==
+        "2 of 5 records have no prompt; --rename question=prompt reads 'question' as it, which 2 have");
+  CHECK(said[1] == "fields that are not read: \"margins\" (in 1), \"question\" (in 2)");
+  CHECK(merit::UnreadFields().sentences().empty());
+
+  merit::UnreadFields scored;
+  for (const char* text :
+       {R"({"completion":"whole"})", R"({"messages":[]})", R"({"prompt":"p","completions":["a"]})",
+        R"({"prompt":"p","completions":["a"],"labels":[1]})", R"({"question":"q","completion":"a"})"}) {
+    scored.add_to_score(merit::parse_ordered_json(text, "in"));
+  }
+  CHECK(scored.records() == 5);
+  CHECK(scored.without_prompt() == 1);
+  CHECK(scored.fields() == std::map<std::string, Index>{{"question", 1}});
+}
+
+}  // namespace record_source_test

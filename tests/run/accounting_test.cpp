@@ -1,0 +1,184 @@
+// Every record that is read is scored, or counted with a reason; and no figure rises where a record that counts
+// as right is replaced by one that was cut, by one of equal sides, or by an empty one.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "letter_model.hpp"
+#include "merit/core/rng.hpp"
+#include "merit/run/evaluation.hpp"
+#include "merit/run/record_scorer.hpp"
+
+namespace accounting_test {
+
+using merit::DataCounts;
+using merit::Index;
+using merit::RecordKind;
+using merit::Truncation;
+
+constexpr Truncation policies[] = {Truncation::drop, Truncation::cut_left, Truncation::cut_left_together,
+                                   Truncation::cut_right, Truncation::keep_completion};
+
+std::string word(merit::Rng& rng, Index most) {
+  std::string text(rng.below(most + 1), 'a');
+  for (char& c : text) c = static_cast<char>('a' + rng.below(26));
+  return text;
+}
+
+/// One line of a kind, of texts of up to 8 letters, some of them empty.
+std::string line_of(RecordKind kind, merit::Rng& rng) {
+  const std::string begin = "{\"prompt\": \"" + word(rng, 4) + "\", ";
+  const auto text = [&] { return '"' + word(rng, 8) + '"'; };
+  switch (kind) {
+    case RecordKind::preference: return begin + "\"chosen\": " + text() + ", \"rejected\": " + text() + "}\n";
+    case RecordKind::judge:
+      return begin + "\"response_a\": " + text() + ", \"response_b\": " + text() + ", \"votes\": [\"a\"]}\n";
+    case RecordKind::ranking:
+      return begin + "\"completions\": [" + text() + ", " + text() + "], \"ranks\": [0, 1]}\n";
+    case RecordKind::ratings:
+      return begin + "\"completions\": [" + text() + ", " + text() + "], \"scores\": [2, 1]}\n";
+    case RecordKind::outcome:
+      return begin + "\"completion\": " + text() + ", \"label\": " + (rng.below(2) ? "true" : "false") +
+             "}\n";
+    case RecordKind::steps:
+      return begin + "\"completions\": [" + text() + ", " + text() + "], \"labels\": [true, " +
+             (rng.below(2) ? "true" : "false") + "]}\n";
+    case RecordKind::rollout: break;
+  }
+  return begin + "\"completion\": " + text() + ", \"reward\": 1}\n";
+}
+
+Index reasons(const DataCounts& counts) {
+  return counts.dropped_over_long + counts.dropped_equal + counts.dropped_empty + counts.dropped_single +
+         counts.dropped_unlabelled;
+}
+
+TEST_CASE("what is read of every kind under every policy is kept, or counted with a reason") {
+  merit::Rng rng(13);
+  for (const RecordKind kind :
+       {RecordKind::preference, RecordKind::judge, RecordKind::ranking, RecordKind::ratings,
+        RecordKind::outcome, RecordKind::steps, RecordKind::rollout}) {
+    for (const Truncation policy : policies) {
+      for (const bool to_judge : {false, true}) {
+        CAPTURE(merit::name_of(policy));
+        std::string lines = line_of(kind, rng);
+        for (int i = 0; i < 30; ++i) lines += i % 10 == 9 ? "{broken\n" : line_of(kind, rng);
+        merit::RecordSetOptions options;
+        options.source.on_error = merit::OnError::skip;
+        options.tokenize.max_tokens = 7;
+        options.tokenize.truncation = policy;
+        options.tokenize.to_judge = to_judge;
+        const merit::RecordSet set = merit_test::read_lines(kind, lines, options);
+        CHECK(set.counts.records + set.unread.count() == 31);
+        CHECK(set.unread.count() == 3);
+        CHECK(set.unread.reasons().at(0).count + 0 >= 1);
+        CHECK(set.counts.kept == merit::size_of(set.examples));
+        CHECK(set.counts.kept == set.notes.size());
+        CHECK(set.counts.records == set.counts.kept + reasons(set.counts));
+        if (to_judge) CHECK(set.counts.dropped_equal == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("what is scored of every kind under every policy has a score, or a reason of its own") {
+  merit::Rng rng(14);
+  for (const Truncation policy : policies) {
+    merit::SavedModel saved;
+    saved.head = merit::ScalarHead{};
+    saved.tokenizer = merit::make_tokenizer("bytes");
+    saved.tokenize.append_eos = false;
+    saved.tokenize.max_tokens = 7;
+    saved.tokenize.truncation = policy;
+    merit_test::LetterModel model(saved.head, merit::PairwiseLoss{});
+    const merit::Reading reading;
+    merit::RecordScorer scorer(model, saved, reading, 64);
+    for (int i = 0; i < 100; ++i) {
+      merit::CompletionsRecord record;
+      record.prompt = word(rng, 4);
+      for (Index k = 1 + rng.below(4); k > 0; --k) record.completions.emplace_back(word(rng, 8));
+      scorer.add(record);
+      const merit::RecordScores scores = scorer.flush().at(0);
+      if (!scores.dropped.empty()) {
+        CHECK(scores.completions.empty());
+        continue;
+      }
+      CHECK(scores.completions.size() == record.completions.size());
+      Index scored = 0;
+      for (const merit::CompletionScore& one : scores.completions) scored += one.dropped.empty() ? 1 : 0;
+      CHECK(scored >= 1);
+      CHECK(scores.order().size() == scored);
+      for (Index a = 0; a < scores.completions.size(); ++a) {
+        for (Index b = 0; b < a; ++b) {
+          if (record.completions[a] != record.completions[b]) continue;
+          CHECK(scores.completions[a].score == scores.completions[b].score);
+          CHECK(scores.ranks()[a] == scores.ranks()[b]);
+        }
+      }
+    }
+    CHECK(scorer.counts().records == 100);
+    CHECK(scorer.counts().records == scorer.counts().kept + reasons(scorer.counts()));
+  }
+}
+
+double headline_of(RecordKind kind, const std::string& lines, Truncation policy) {
+  merit::RecordSetOptions options;
+  options.tokenize.max_tokens = 8;
+  options.tokenize.truncation = policy;
+  options.tokenize.to_judge = true;
+  options.tokenize.step_scale = merit::StepScale::binary;
+  const merit::RecordSet set = merit_test::read_lines(kind, lines, options);
+  const bool steps = kind == RecordKind::steps;
+  merit_test::LetterModel model(
+      steps ? merit::AnyHead(merit::StepHead<1>{}) : merit::ScalarHead{},
+      steps ? merit::AnyLoss(merit::BinaryCrossEntropyLoss<merit::ScoreMeaning::per_step>{})
+            : merit::PairwiseLoss{});
+  return merit::evaluate(model, set, merit::reading_of({}, model.meaning(), false), 0.5, 8192).headline();
+}
+
+TEST_CASE("no headline rises where a right record is replaced by a cut, equal or empty one") {
+  struct Case {
+    RecordKind kind;
+    std::string others;
+    std::string right;
+    std::vector<std::string> worse;
+  };
+  const auto pair = [](const std::string& chosen, const std::string& rejected) {
+    return "{\"prompt\": \"Q\", \"chosen\": \"" + chosen + "\", \"rejected\": \"" + rejected + "\"}\n";
+  };
+  const auto ranking = [](const std::string& best, const std::string& other) {
+    return "{\"prompt\": \"Q\", \"completions\": [\"" + best + "\", \"" + other + "\"], \"ranks\": [0, 1]}\n";
+  };
+  const auto steps = [](const std::string& completions, const std::string& labels) {
+    return "{\"prompt\": \"Q\", \"completions\": " + completions + ", \"labels\": " + labels + "}\n";
+  };
+  const std::vector<Case> cases = {
+      {RecordKind::preference,
+       pair("z", "b") + pair("b", "z"),
+       pair("y", "c"),
+       {pair("y", "y"), pair("y", ""), pair("", ""), pair("aaaaaaaaaay", "aaaaaaaaaac")}},
+      {RecordKind::ranking,
+       ranking("z", "b") + ranking("b", "z"),
+       ranking("y", "c"),
+       {ranking("y", "y"), ranking("y", ""), ranking("aaaaaaaaaay", "aaaaaaaaaac")}},
+      {RecordKind::steps,
+       steps(R"(["z"])", "[1]") + steps(R"(["z", "a"])", "[1, 0]") + steps(R"(["a"])", "[1]") +
+           steps(R"(["z"])", "[0]"),
+       steps(R"(["y", "a"])", "[1, 0]"),
+       {steps(R"(["y", "y", "y", "y", "a"])", "[1, 1, 1, 1, 0]"), steps(R"(["", "a"])", "[1, 0]"),
+        steps(R"(["yyyyyyyyyyy", "a"])", "[1, 0]")}},
+  };
+  for (const Case& one : cases) {
+    for (const Truncation policy : policies) {
+      CAPTURE(merit::name_of(policy));
+      const double before = headline_of(one.kind, one.others + one.right, policy);
+      for (const std::string& worse : one.worse) {
+        CAPTURE(worse);
+        CHECK(headline_of(one.kind, one.others + worse, policy) <= before);
+      }
+    }
+  }
+}
+
+}  // namespace accounting_test

@@ -1,0 +1,73 @@
+// What files hold: every figure of a small file by hand.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "io/temporary.hpp"
+#include "letter_model.hpp"
+#include "merit/core/error.hpp"
+#include "merit/run/data_report.hpp"
+
+namespace data_report_test {
+
+using merit::Index;
+using merit_test::contains;
+
+TEST_CASE("counts, lengths, duplicates, balance and overlaps") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string first = (folder / "a.jsonl").string(), second = (folder / "b.jsonl").string();
+  merit_test::put(first,
+                  "{\"prompt\": \"p\", \"completion\": \"four\", \"label\": true}\n"
+                  "{\"prompt\": \"p\", \"completion\": \"four\", \"label\": true}\n"
+                  "{\"prompt\": \"p\", \"completion\": \"sevenly\", \"label\": 0, \"id\": 3}\n"
+                  "{\"prompt\": \"long\", \"completion\": \"x\", \"label\": 0.5}\n"
+                  "{\"prompt\": \"bad\", \"completion\": \"\", \"label\": 1}\n");
+  merit_test::put(second,
+                  "{\"prompt\": \"p\", \"chosen\": \"ab\", \"rejected\": \"c\"}\n"
+                  "{\"prompt\": \"q\", \"chosen\": \"a\", \"rejected\": \"c\", \"soft_label\": 0.5}\n");
+  std::vector<std::string> written;
+  const merit::DataReport report = merit::report_on_data(
+      {first, second}, {}, [&](const merit::OrderedJson& record) { written.push_back(record.dump()); });
+  REQUIRE(report.files.size() == 2);
+  const merit::FileReport& outcomes = report.files[0];
+  CHECK(outcomes.kind == merit::RecordKind::outcome);
+  CHECK(outcomes.records == 5);
+  CHECK(outcomes.bad == 1);
+  CHECK(contains(outcomes.first_error, "a.jsonl:5: field 'completion': found an empty string"));
+  CHECK(outcomes.prompts == 2);
+  CHECK(outcomes.duplicates == 1);
+  CHECK(outcomes.completion.texts == 4);
+  CHECK(outcomes.completion.bytes == 4 + 4 + 7 + 1);
+  CHECK(outcomes.completion.longest == 7);
+  CHECK(outcomes.prompt.mean() == (1 + 1 + 1 + 4) / 4.0);
+  CHECK(outcomes.balance == std::map<std::string, Index>{{"right", 2}, {"wrong", 1}, {"between", 1}});
+  CHECK(outcomes.remarks == std::vector<std::string>{"field that is not read: \"id\" (in 1)"});
+  CHECK(report.files[1].balance ==
+        std::map<std::string, Index>{{"chosen is better", 1}, {"tie", 1}, {"the longer one is chosen", 1}});
+  REQUIRE(report.overlaps.size() == 1);
+  CHECK(report.overlaps[0].prompts == 1);
+  CHECK(written.size() == 6);  // what can be read
+  const std::string text = text_of(report);
+  CHECK(contains(text, "a.jsonl: 5 records of the kind outcome"));
+  CHECK(contains(text, "balance       between 1, right 2, wrong 1"));
+  CHECK(contains(text, "1 prompt of " + first + " also in " + second));
+  CHECK(merit::to_json(report)["files"][1]["kind"] == "preference");
+}
+
+TEST_CASE("a published set is written in our own form") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string file = (folder / "a.jsonl").string();
+  merit_test::put(file,
+                  "{\"history\": \"H\", \"human_ref_A\": \"a\", \"human_ref_B\": \"b\", \"labels\": 0}\n");
+  std::vector<std::string> written;
+  const merit::DataReport report = merit::report_on_data(
+      {file}, {}, [&](const merit::OrderedJson& record) { written.push_back(record.dump()); });
+  CHECK(report.files[0].layout == "shp");
+  CHECK(written == std::vector<std::string>{R"({"prompt":"H","chosen":"b","rejected":"a"})"});
+  merit_test::put(file, "{\"x\": 1}\n");
+  CHECK_THROWS_WITH_AS(merit::report_on_data({file}, {}), doctest::Contains("a first record of no kind"),
+                       merit::DataError);
+}
+
+}  // namespace data_report_test

@@ -1,0 +1,64 @@
+// What a run would be, and how a record is seen.
+#include "merit/run/training_plan.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "letter_model.hpp"
+#include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/model/reward_model.hpp"
+#include "merit/run/typed_model.hpp"
+
+namespace training_plan_test {
+
+using merit_test::contains;
+
+using Model = merit::RewardModel<merit::AnyBackbone, merit::ScalarHead, merit::PairwiseLoss,
+                                 merit::EigenBackend<float>>;
+
+const merit::AnyTokenizer bytes = merit::make_tokenizer("bytes");
+
+TEST_CASE("rows are marked where the head reads them") {
+  merit::Sequence sequence{
+      .tokens = {'Q', '\n', 'a', '.', 'b', '.'}, .completion_begin = 2, .step_ends = {3, 5}};
+  CHECK(merit::marked_rows(bytes, merit::ScalarHead{}, sequence) == "Q\\n|a.b.^");
+  CHECK(merit::marked_rows(bytes, merit::TernaryStepHead{}, sequence) == "Q\\n|a.^b.^");
+  CHECK(merit::marked_rows(bytes, merit::TokenHead{}, sequence) == "Q\\n|a^.^b^.^");
+  CHECK(merit::marked_rows(bytes, merit::ValueHead{}, sequence) == "Q\\n^|a^.^b^.");
+  CHECK(merit::marked_rows(merit::make_tokenizer("ids:300"), merit::ScalarHead{}, sequence) ==
+        "81 10|97 46 98 46^");
+  sequence.features = {1, 2};
+  CHECK(merit::marked_rows(bytes, merit::ScalarHead{}, sequence) == "a vector of 2 features");
+}
+
+TEST_CASE("a plan counts what a run would do") {
+  std::string lines;
+  for (int i = 0; i < 10; ++i) {
+    lines += "{\"prompt\": \"p\", \"chosen\": \"" + std::string(static_cast<std::size_t>(i) + 1, 'a') +
+             "\", \"rejected\": \"b\"}\n";
+  }
+  const merit::RecordSet set = merit_test::read_lines(merit::RecordKind::preference, lines);
+  merit::TypedModel<Model> model(
+      {.backbone = {merit::BagOfTokens{.vocabulary_size = 257, .width = 8}}, .seed = 5});
+  const merit::TrainingPlan plan =
+      merit::plan_training(model, set, bytes, {.epochs = 3, .batch_size = 4, .schedule = {.peak = 0.1}});
+  CHECK(plan.parameters == 257 * 8 + 8);
+  CHECK(plan.trained_parameters == 257 * 8 + 8);
+  CHECK(plan.records == 10);
+  CHECK(plan.sequences == 20);
+  CHECK(plan.lengths.least == 2);  // prompt and letter
+  CHECK(plan.lengths.most == 11);
+  CHECK(plan.lengths.median == 2);  // of ten of 2, then of 2 to 11
+  CHECK(plan.steps_per_epoch == 3);
+  CHECK(plan.steps == 9);
+  CHECK(plan.tokens_before_sharing == 10 * 2 + (2 + 11) * 10 / 2);
+  CHECK(plan.tokens == plan.tokens_before_sharing - 10);  // each prompt is computed once
+  CHECK(plan.seconds > 0);
+  CHECK(plan.peak_bytes > 1e6);
+  CHECK(contains(plan.record, "p|a"));
+  CHECK(merit::to_json(plan).at("lengths").at("most") == 11);
+  CHECK(contains(merit::text_of(plan), "steps         9, 3 an epoch\n"));
+}
+
+}  // namespace training_plan_test
