@@ -6,8 +6,8 @@
 #include "command_line/program.hpp"
 #include "command_line/source_flags.hpp"
 #include "merit/io/file.hpp"
+#include "merit/jobs/output_place.hpp"
 #include "merit/run/data_report.hpp"
-#include "merit/run/output_place.hpp"
 
 namespace {
 

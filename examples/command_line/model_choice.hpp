@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "merit/jobs/training_choice.hpp"
 #include "merit/run/read_model_text.hpp"
 #include "merit/run/record_set.hpp"
-#include "merit/run/training_choice.hpp"
 #include "open_flags.hpp"
 #include "train_options.hpp"
 

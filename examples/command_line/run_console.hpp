@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "merit/core/visible.hpp"
-#include "merit/run/training_run.hpp"
+#include "merit/jobs/training_run.hpp"
 #include "merit/train/progress.hpp"
 
 namespace programs {

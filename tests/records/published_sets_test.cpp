@@ -104,8 +104,7 @@ TEST_CASE("HelpSteer2 and 3: a strength below 0 prefers the first answer, and ma
   check(two, PublishedSet::helpsteer2_preference,
         {R"({"prompt":"P","chosen":"a","rejected":"b","preference_strength":2.0})"});
   check(two, PublishedSet::helpsteer2_preference,
-        {R"({"prompt":"P","chosen":"a","rejected":"b","margin":2.0})"},
-        {.margin_of_scores = true});
+        {R"({"prompt":"P","chosen":"a","rejected":"b","margin":2.0})"}, {.margin_of_scores = true});
   check(
       R"({"context":[{"role":"user","content":"P"}],"response1":"a","response2":"b","overall_preference":1})",
       PublishedSet::helpsteer3,

@@ -11,9 +11,9 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/rng.hpp"
-#include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokenizer/word_tokenizer.hpp"
 #include "merit/tokens/tokenize.hpp"
+#include "shown_sequence.hpp"
 
 namespace tokenize_labelled_test {
 
@@ -24,22 +24,10 @@ using merit::Sequence;
 using merit::Token;
 using merit::TokenizeOptions;
 using merit::Truncation;
+using merit_test::bytes;
+using merit_test::eos;
+using merit_test::show;
 using Numbers = std::vector<double>;
-
-const merit::ByteTokenizer bytes;
-constexpr Token eos = 256;
-
-/// The tokens as text, with $ for the end of sequence and | where the completion begins.
-std::string show(const Sequence& sequence) {
-  std::string text;
-  for (Index i = 0; i <= sequence.tokens.size(); ++i) {
-    if (i == sequence.completion_begin) text.push_back('|');
-    if (i < sequence.tokens.size()) {
-      text.push_back(sequence.tokens[i] == eos ? '$' : static_cast<char>(sequence.tokens[i]));
-    }
-  }
-  return text;
-}
 
 std::string show(const merit::RankedGroup& group) {
   std::string text;

@@ -21,8 +21,8 @@
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/rendering.hpp"
 #include "merit/tokens/sequences.hpp"
+#include "merit/tokens/step_text.hpp"
 #include "merit/tokens/step_turns.hpp"
-#include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize_options.hpp"
 
 namespace merit {

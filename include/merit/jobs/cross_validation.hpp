@@ -61,5 +61,5 @@ std::string text_of(const CrossValidation& result);
 }  // namespace merit
 
 #if !defined(MERIT_COMPILED_RUN)
-#include "merit/run/cross_validation_body.hpp"
+#include "merit/jobs/cross_validation_body.hpp"
 #endif

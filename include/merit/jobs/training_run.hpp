@@ -9,10 +9,10 @@
 
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
+#include "merit/jobs/overlap.hpp"
 #include "merit/model/model_card.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/evaluation.hpp"
-#include "merit/run/overlap.hpp"
 #include "merit/run/record_set.hpp"
 #include "merit/run/saved_model.hpp"
 #include "merit/train/train_options.hpp"
@@ -108,5 +108,5 @@ bool is_kept_best(const std::filesystem::path& best);
 }  // namespace merit
 
 #if !defined(MERIT_COMPILED_RUN)
-#include "merit/run/training_run_body.hpp"
+#include "merit/jobs/training_run_body.hpp"
 #endif

@@ -12,11 +12,11 @@
 
 #include "merit/eval/calibration.hpp"
 #include "merit/infer/probabilities.hpp"
+#include "merit/jobs/evaluation_page.hpp"
 #include "merit/loss/numerics.hpp"
 #include "merit/page/report_page.hpp"
 #include "merit/records/jsonl.hpp"
 #include "merit/run/evaluation.hpp"
-#include "merit/run/evaluation_page.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/reading.hpp"
 

@@ -1,5 +1,5 @@
 // Ways of training, judged on the prompts that each model has not seen.
-#include "merit/run/cross_validation.hpp"
+#include "merit/jobs/cross_validation.hpp"
 
 #include <doctest/doctest.h>
 
@@ -7,10 +7,10 @@
 #include <set>
 #include <string>
 
-#include "letter_model.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/run/typed_model.hpp"
+#include "run/letter_model.hpp"
 
 namespace cross_validation_test {
 

@@ -30,5 +30,5 @@ void write_evaluation_page(const std::string& path, const EvaluationPage& input)
 }  // namespace merit
 
 #if !defined(MERIT_COMPILED_RUN)
-#include "merit/run/evaluation_page_body.hpp"
+#include "merit/jobs/evaluation_page_body.hpp"
 #endif

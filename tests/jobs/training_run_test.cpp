@@ -1,5 +1,5 @@
 // Runs: what they leave, going on after an interruption, the best model, an end that has come, foreign files.
-#include "merit/run/training_run.hpp"
+#include "merit/jobs/training_run.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,14 +10,14 @@
 #include <vector>
 
 #include "io/temporary.hpp"
-#include "letter_model.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/io/file.hpp"
+#include "merit/jobs/training_choice.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/records/jsonl.hpp"
-#include "merit/run/training_choice.hpp"
 #include "merit/run/typed_model.hpp"
 #include "merit/train/checkpoint.hpp"
+#include "run/letter_model.hpp"
 
 namespace training_run_test {
 

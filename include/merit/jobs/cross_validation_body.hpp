@@ -14,7 +14,7 @@
 #include "merit/core/error.hpp"
 #include "merit/eval/resampled_difference.hpp"
 #include "merit/eval/steps_report.hpp"
-#include "merit/run/cross_validation.hpp"
+#include "merit/jobs/cross_validation.hpp"
 #include "merit/run/spelled_number.hpp"
 #include "merit/train/sampling.hpp"
 

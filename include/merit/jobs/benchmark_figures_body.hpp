@@ -12,7 +12,7 @@
 #include "merit/benchmarks/benchmark_scores.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/visible.hpp"
-#include "merit/run/benchmark_evaluation.hpp"
+#include "merit/jobs/benchmark_evaluation.hpp"
 #include "merit/run/spelled_number.hpp"
 
 namespace merit {

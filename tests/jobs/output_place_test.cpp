@@ -1,5 +1,5 @@
 // What a program may write over, and metrics that go on after a kill.
-#include "merit/run/output_place.hpp"
+#include "merit/jobs/output_place.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,7 +10,7 @@
 #include "io/temporary.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/file.hpp"
-#include "merit/run/metrics_file.hpp"
+#include "merit/jobs/metrics_file.hpp"
 
 namespace output_place_test {
 

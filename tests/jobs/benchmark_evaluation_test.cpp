@@ -1,5 +1,5 @@
 // A published benchmark as a set, its own figures, and the page of an evaluation.
-#include "merit/run/benchmark_evaluation.hpp"
+#include "merit/jobs/benchmark_evaluation.hpp"
 
 #include <doctest/doctest.h>
 
@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "io/temporary.hpp"
-#include "letter_model.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/file.hpp"
-#include "merit/run/evaluation_page.hpp"
+#include "merit/jobs/evaluation_page.hpp"
 #include "merit/run/file_kind.hpp"
+#include "run/letter_model.hpp"
 
 namespace benchmark_evaluation_test {
 

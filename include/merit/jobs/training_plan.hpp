@@ -46,5 +46,5 @@ std::string text_of(const TrainingPlan& plan);
 }  // namespace merit
 
 #if !defined(MERIT_COMPILED_RUN)
-#include "merit/run/training_plan_body.hpp"
+#include "merit/jobs/training_plan_body.hpp"
 #endif

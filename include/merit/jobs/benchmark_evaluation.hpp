@@ -47,6 +47,6 @@ BenchmarkScores benchmark_scores(const BenchmarkSet& benchmark, const Evaluation
 }  // namespace merit
 
 #if !defined(MERIT_COMPILED_RUN)
-#include "merit/run/benchmark_evaluation_body.hpp"
-#include "merit/run/benchmark_figures_body.hpp"
+#include "merit/jobs/benchmark_evaluation_body.hpp"
+#include "merit/jobs/benchmark_figures_body.hpp"
 #endif

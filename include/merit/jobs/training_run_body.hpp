@@ -18,14 +18,14 @@
 #include "merit/infer/normalise.hpp"
 #include "merit/io/event_file.hpp"
 #include "merit/io/json.hpp"
+#include "merit/jobs/metrics_file.hpp"
+#include "merit/jobs/output_place.hpp"
+#include "merit/jobs/training_run.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/load_saved_model.hpp"
-#include "merit/run/metrics_file.hpp"
-#include "merit/run/output_place.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/spelled_number.hpp"
-#include "merit/run/training_run.hpp"
 #include "merit/train/checkpoint.hpp"
 
 namespace merit {

@@ -10,7 +10,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/visible.hpp"
-#include "merit/run/benchmark_evaluation.hpp"
+#include "merit/jobs/benchmark_evaluation.hpp"
 #include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize.hpp"
 

@@ -17,7 +17,7 @@
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
-#include "merit/run/output_place.hpp"
+#include "merit/jobs/output_place.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

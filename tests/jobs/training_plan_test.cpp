@@ -1,14 +1,14 @@
 // What a run would be, and how a record is seen.
-#include "merit/run/training_plan.hpp"
+#include "merit/jobs/training_plan.hpp"
 
 #include <doctest/doctest.h>
 
 #include <string>
 
-#include "letter_model.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/run/typed_model.hpp"
+#include "run/letter_model.hpp"
 
 namespace training_plan_test {
 

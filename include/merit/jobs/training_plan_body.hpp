@@ -15,8 +15,8 @@
 #include "merit/batch/batch.hpp"
 #include "merit/core/version.hpp"
 #include "merit/core/visible.hpp"
+#include "merit/jobs/training_plan.hpp"
 #include "merit/run/spelled_number.hpp"
-#include "merit/run/training_plan.hpp"
 #include "merit/train/progress.hpp"
 
 namespace merit {
