@@ -269,9 +269,9 @@ class SafetensorsDirectory {
       open_shards(directory, index);
       path_ = index;
     } else {
-      throw IoError(concat(directory.string(), ": neither ", single.filename().string(), " nor ",
-                           index.filename().string(), " is there, expected the weights under one of these names; ",
-                           folder_content(directory)));
+      throw IoError(concat(
+          directory.string(), ": neither ", single.filename().string(), " nor ", index.filename().string(),
+          " is there, expected the weights under one of these names; ", folder_content(directory)));
     }
   }
 

@@ -191,10 +191,11 @@ class HeadFinder {
                            config_.is_named("Prm") || config_.is_named("ForScore");
     if (!announced && !tensors_.name_a_head()) return std::nullopt;
     if (tensors_.empty()) {
-      fail(concat("config.json says ", quote(config_.architecture),
-                  ", but there is no tensor of a head, expected score.weight or the like; "
-                  "merit_train --from makes a head for such a model, and --head with the name of a head of logits "
-                  "reads those of a language model"));
+      fail(concat(
+          "config.json says ", quote(config_.architecture),
+          ", but there is no tensor of a head, expected score.weight or the like; "
+          "merit_train --from makes a head for such a model, and --head with the name of a head of logits "
+          "reads those of a language model"));
     }
     fail(concat(
         "the head is not known: found ", tensors_.seen(), " with the architecture ",
