@@ -1,15 +1,12 @@
 // JSON lines: one JSON object a line, read one at a time, with file and line in every error.
 #pragma once
 
-#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <istream>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "merit/core/error.hpp"
@@ -36,17 +33,7 @@ struct JsonLinesOptions {
 class JsonLinesReader {
  public:
   /// Reads the file at `path`. Throws IoError if it cannot be opened.
-  explicit JsonLinesReader(const std::filesystem::path& path, JsonLinesOptions options = {})
-      : position_{path.string(), 0}, options_(options) {
-    if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
-      throw IoError(concat(path.string(), ": found a directory, expected a file of JSON lines"));
-    }
-    file_ = std::make_unique<std::ifstream>(path, std::ios::binary);
-    if (!*file_) {
-      throw IoError(concat(path.string(), ": cannot be opened: ", std::generic_category().message(errno)));
-    }
-    in_ = file_.get();
-  }
+  explicit JsonLinesReader(const std::filesystem::path& path, JsonLinesOptions options = {});
 
   /// Reads `in`, such as the standard input; `name` stands for the file in errors. The stream must outlive
   /// the reader. A line is given out as soon as it is complete.
@@ -54,24 +41,10 @@ class JsonLinesReader {
       : in_(&in), position_{std::move(name), 0}, options_(options) {}
 
   /// The next object, or nothing at the end.
-  std::optional<OrderedJson> next() {
-    std::optional<OrderedJson> object = next_value();
-    if (object && !object->is_object()) {
-      detail::throw_found(position_, "record", detail::describe(*object), "one JSON object");
-    }
-    return object;
-  }
+  std::optional<OrderedJson> next();
 
   /// The next value of any kind, or nothing at the end.
-  std::optional<OrderedJson> next_value() {
-    while (read_line()) {
-      std::string_view line = line_;
-      if (line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
-      if (line.find_first_not_of(" \t\r\n") == std::string_view::npos) continue;
-      return parse_ordered_json(line, position_.text(), options_.max_depth);
-    }
-    return std::nullopt;
-  }
+  std::optional<OrderedJson> next_value();
 
   /// Where the last object, or the last error, was.
   const SourcePosition& position() const { return position_; }
@@ -79,32 +52,7 @@ class JsonLinesReader {
  private:
   /// Fills line_ with the next line without its line feed; a carriage return is white space to JSON. False at
   /// the end of the input.
-  bool read_line() {
-    using Traits = std::istream::traits_type;
-    line_.clear();
-    std::streambuf& bytes = *in_->rdbuf();
-    try {
-      auto c = bytes.sbumpc();
-      while (rest_of_long_line_ && c != Traits::eof()) {
-        rest_of_long_line_ = c != '\n';
-        c = bytes.sbumpc();
-      }
-      if (c == Traits::eof()) return false;
-      ++position_.line;
-      for (; c != Traits::eof() && c != '\n'; c = bytes.sbumpc()) {
-        if (line_.size() == options_.max_line_bytes) {
-          rest_of_long_line_ = true;  // not read now: it may have no end
-          detail::throw_found(position_, "record",
-                              concat("a line of more than ", options_.max_line_bytes, " bytes"),
-                              "a shorter one");
-        }
-        line_.push_back(Traits::to_char_type(c));
-      }
-    } catch (const std::ios_base::failure&) {
-      throw IoError(concat(position_.file, ": reading failed after line ", position_.line));
-    }
-    return true;
-  }
+  bool read_line();
 
   std::unique_ptr<std::ifstream> file_;  // when the reader opened it
   std::istream* in_ = nullptr;
@@ -174,3 +122,7 @@ using CompletionReader = RecordReader<CompletionRecord>;
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/records/jsonl_body.hpp"
+#endif

@@ -61,35 +61,7 @@ struct RunParts {
   std::string_view precision, backend;
 };
 
-inline Json identity_of(const RunParts& parts, const TrainOptions& options) {
-  Json json = {{"backbone", parts.backbone},
-               {"frozen_layers", parts.frozen_layers},
-               {"head", parts.head},
-               {"loss", parts.loss},
-               {"examples", parts.examples},
-               {"fingerprint", parts.fingerprint},
-               {"epochs", options.epochs},
-               {"batch_size", options.batch_size},
-               {"micro_batch_tokens", options.micro_batch_tokens},
-               {"max_gradient_norm", options.max_gradient_norm},
-               {"seed", options.seed},
-               {"sharing", options.sharing == Sharing::yes},
-               {"learning_rate", options.schedule.peak},
-               {"warmup", options.schedule.warmup},
-               {"decay", std::string(name_of(options.schedule.decay))},
-               {"floor", options.schedule.floor},
-               {"precision", std::string(parts.precision)},
-               {"backend", std::string(parts.backend)}};
-  std::visit(
-      [&](const auto& optimizer) {
-        Json settings = policy_json(optimizer);
-        settings.erase("name");
-        json.update(settings);
-        json["optimizer"] = optimizer.name();
-      },
-      options.optimizer);
-  return json;
-}
+Json identity_of(const RunParts& parts, const TrainOptions& options);
 
 /// 0 for a backbone that has no layers to freeze.
 template <class Backbone>
@@ -156,24 +128,7 @@ void save_run_files(const std::filesystem::path& directory, const Parameters<Bac
 
 /// The steps that the run in `directory` has made. Throws ConfigError that lists where it is another run than
 /// `expected`, DataError where it is further than `steps`.
-inline Index read_run(const std::filesystem::path& directory, const Json& expected, Index steps) {
-  const std::filesystem::path file = directory / run_file;
-  const Json state = read_json(file);
-  Json found = require<Json>(state, "run", file.string());
-  // Runs from before there were others do not name it.
-  if (found.is_object() && !found.contains("optimizer")) found["optimizer"] = AdamW::name();
-  std::vector<std::string> differences;
-  list_differences("run", found, expected, differences);
-  if (!differences.empty()) {
-    throw ConfigError(concat(file.string(), ": this run was started otherwise: ", joined(differences),
-                             ". Give the same data and options to go on with it"));
-  }
-  const Index step = require<Index>(state, "step", file.string());
-  if (step > steps) {
-    throw DataError(concat(file.string(), ": field \"step\" is ", step, ", expected at most ", steps));
-  }
-  return step;
-}
+Index read_run(const std::filesystem::path& directory, const Json& expected, Index steps);
 
 /// What write_run wrote of the optimizer, in host memory: all of it is read before any of it is set.
 template <class Backend>
@@ -215,18 +170,10 @@ void save_run(const std::filesystem::path& directory, Model& model, Trainer<Mode
 }
 
 /// True if `directory` holds a run that has not ended.
-inline bool has_run(const std::filesystem::path& directory) {
-  recover_directory(directory);
-  std::error_code ignored;
-  return std::filesystem::exists(directory / detail::run_file, ignored);
-}
+bool has_run(const std::filesystem::path& directory);
 
 /// The `notes` of the run that save_run left in `directory`.
-inline Json read_run_notes(const std::filesystem::path& directory) {
-  recover_directory(directory);
-  const std::filesystem::path file = directory / detail::run_file;
-  return optional<Json>(read_json(file), "notes", file.string()).value_or(Json::object());
-}
+Json read_run_notes(const std::filesystem::path& directory);
 
 /// Puts a run back where save_run left it. `trainer` must have been made with the same options and examples,
 /// otherwise a ConfigError names what differs. Returns the number of steps already made.
@@ -243,3 +190,7 @@ Index resume_run(const std::filesystem::path& directory, Model& model, Trainer<M
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/train/checkpoint_body.hpp"
+#endif
