@@ -46,14 +46,14 @@ struct FileReport {
 };
 
 /// Two files and the prompts that both have.
-struct Overlap {
+struct FileOverlap {
   std::string first, second;
   Index prompts = 0;
 };
 
 struct DataReport {
   std::vector<FileReport> files;
-  std::vector<Overlap> overlaps;  // of each pair of files, where there are some
+  std::vector<FileOverlap> overlaps;  // of each pair of files, where there are some
 };
 
 /// Reads the files, each of one kind, and gives each record in our own form to `each`, if there is one. Throws

@@ -199,7 +199,7 @@ MERIT_INLINE std::string text_of(const DataReport& report) {
     if (!balance.empty()) line("balance", balance);
     for (const std::string& remark : file.remarks) line("remark", remark);
   }
-  for (const Overlap& one : report.overlaps) {
+  for (const FileOverlap& one : report.overlaps) {
     text += concat("\n\n", one.prompts, one.prompts == 1 ? " prompt of " : " prompts of ", one.first,
                    " also in ", one.second);
   }
@@ -229,7 +229,7 @@ MERIT_INLINE Json to_json(const DataReport& report) {
     files.push_back(std::move(one));
   }
   Json overlaps = Json::array();
-  for (const Overlap& one : report.overlaps) {
+  for (const FileOverlap& one : report.overlaps) {
     overlaps.push_back({{"first", one.first}, {"second", one.second}, {"prompts", one.prompts}});
   }
   return {{"files", files}, {"overlaps", overlaps}};
