@@ -94,7 +94,8 @@ MERIT_INLINE std::optional<OrderedJson> JsonLinesReader::next_value() {
     first_line_ = false;
     std::string_view line = detail::jsonl::trimmed_line(line_);
     if (line.empty()) continue;
-    if (line == "{") read_rest_of_object();
+    if (!over_lines_) over_lines_ = line == "{";
+    if (*over_lines_ && line == "{") read_rest_of_object();  // else a broken line is one line
     std::string_view text = line_;
     if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     return parse_ordered_json(text, position_.text(), options_.max_depth);
