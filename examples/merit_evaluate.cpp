@@ -10,6 +10,7 @@
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
 #include "command_line/source_flags.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/jobs/benchmark_evaluation.hpp"
 #include "merit/jobs/evaluation_page.hpp"
 #include "merit/jobs/output_place.hpp"
@@ -204,7 +205,7 @@ int run(int argc, char** argv) {
         json["subsets"][subset] = {{"not_reported", error.what()}};
         report = std::string("not reported: ") + error.what();
       }
-      said += "\n\n" + options.subset_field + " " + subset + '\n' + report;
+      said += "\n\n" + merit::visible(options.subset_field + " " + subset) + '\n' + report;
     }
   }
   // The figures are not lost with a report that cannot be written after all.

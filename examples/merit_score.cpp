@@ -12,6 +12,7 @@
 #include "command_line/open_flags.hpp"
 #include "command_line/program.hpp"
 #include "command_line/source_flags.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/records/on_error.hpp"
 #include "merit/records/record_source.hpp"
 #include "merit/records/unread_fields.hpp"

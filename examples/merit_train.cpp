@@ -160,7 +160,7 @@ int run(int argc, char** argv) {
   programs::parse(app, argc, argv);
   merit::Json config = merit::Json::object();
   if (!options.config.empty()) config = programs::read_options_file(app, options.config, "backbone");
-  const auto given = [&app](const std::string& option) { return app.count(option) != 0; };
+  const programs::Given given = [&app](const std::string& option) { return app.count(option) != 0; };
   programs::check_combinations(options, given);
   options.training.schedule.decay = programs::named_by<merit::Schedule::Decay>("--decay", options.decay);
   options.training.optimizer = programs::choose_optimizer(options, given);

@@ -19,9 +19,8 @@ namespace programs {
 
 /// The settings of a head from the options. `attributes` is how many ratings a record of the data gives,
 /// `compares` whether the loss reads differences of scores alone.
-template <class Given>
-void set_head(const TrainingOptions& o, Given given, bool compares, const merit::AnyTokenizer& tokenizer,
-              merit::Index attributes, merit::AnyHead& any) {
+inline void set_head(const TrainingOptions& o, const Given& given, bool compares,
+                     const merit::AnyTokenizer& tokenizer, merit::Index attributes, merit::AnyHead& any) {
   std::visit(
       [&]<class Head>(Head& head) {
         set_from(o.head_settings, given, head);
@@ -44,9 +43,8 @@ void set_head(const TrainingOptions& o, Given given, bool compares, const merit:
 // ---- Records ---
 
 /// How records become examples, of what the options say beside lengths.
-template <class Given>
-void set_tokenize(const TrainingOptions& o, merit::RecordKind kind, bool regression, Given given,
-                  merit::TokenizeOptions& tokenize) {
+inline void set_tokenize(const TrainingOptions& o, merit::RecordKind kind, bool regression,
+                         const Given& given, merit::TokenizeOptions& tokenize) {
   const bool fresh = o.from.empty();  // otherwise the checkpoint's own, where nothing is said
   if (fresh || given("--step-separator")) {
     tokenize.step_separator = unescaped(o.step_separator);
@@ -77,8 +75,7 @@ void set_tokenize(const TrainingOptions& o, merit::RecordKind kind, bool regress
 // ---- Backbone ---
 
 /// Sizes that a backbone does not have may not be given.
-template <class Given>
-void check_sizes(const std::string& backbone, Given given) {
+inline void check_sizes(const std::string& backbone, const Given& given) {
   const std::string llama =
       " --hidden-size --layers --heads --kv-heads --intermediate-size --max-positions --qkv-bias "
       "--head-norm --init-deviation ";
@@ -132,9 +129,10 @@ inline std::optional<merit::BackboneConfig> backbone_by_name(const TrainingOptio
 }
 
 /// Backbone and tokenizer: of the checkpoint in --from, of a config.json, or by name.
-template <class Given>
-merit::SavedModel choose_backbone(const TrainingOptions& o, const std::optional<merit::SavedModel>& from,
-                                  const merit::Json& config, merit::RecordKind kind, Given given) {
+inline merit::SavedModel choose_backbone(const TrainingOptions& o,
+                                         const std::optional<merit::SavedModel>& from,
+                                         const merit::Json& config, merit::RecordKind kind,
+                                         const Given& given) {
   merit::SavedModel chosen;
   merit::TokenizeOptions& tokenize = chosen.tokenize;
   if (from) {
@@ -207,9 +205,8 @@ struct ModelChoice {
   merit::AnyLoss loss;
 };
 
-template <class Given>
-ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, Given given,
-                         const char* program) {
+inline ModelChoice choose_model(const TrainingOptions& o, const merit::Json& config, const Given& given,
+                                const char* program) {
   ModelChoice choice;
   choice.kind = merit::kind_named(o.kind);
   const std::string kind_name = merit::name_of_kind(choice.kind);

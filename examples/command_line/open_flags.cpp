@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/visible.hpp"
 #include "merit/run/load_saved_model.hpp"
 #include "merit/run/read_saved_model.hpp"
 #include "merit/train/progress.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,21 +66,69 @@ struct NumberOf<T> {
   using type = typename T::value_type;
 };
 
-/// What a field means, and what it may be.
-template <class Policy, class T>
-std::string meaning_of(const merit::Field<Policy, T>& field) {
-  std::string text(field.meaning);
+/// What a setting of this type means, and what it may be.
+template <class T>
+std::string meaning_of(std::string_view meaning, const merit::ValueRange& range) {
+  std::string text(meaning);
   if constexpr (std::is_enum_v<T>) {
     text += ": " + merit::list_of_names<T>();
-  } else if (field.range.lowest > -1e300 && !std::is_same_v<T, bool>) {
+  } else if (range.lowest > -1e300 && !std::is_same_v<T, bool>) {
     using Number = typename NumberOf<T>::type;
-    text += "; " + field.range.text(std::is_integral_v<Number>);
+    text += "; " + range.text(std::is_integral_v<Number>);
   }
   return text;
 }
 
 /// Whether the defaults of all owners are the same, so that one is told, or each owner's is told.
 enum class Usual { shared, of_each };
+
+/// An option for a setting, with its default where that is the same for all owners. By the setting's type
+/// alone, and so compiled once for all policies.
+template <class T>
+PolicyOption option_for(const std::string& name, const T& value, Usual told) {
+  PolicyOption option;
+  option.option = name;
+  option.is_list = merit::number_list<T>;
+  if constexpr (std::is_enum_v<T>) {
+    option.type = "NAME";
+    option.text = merit::name_of(value);
+  } else if constexpr (!std::is_same_v<T, bool>) {
+    using Number = typename NumberOf<T>::type;
+    option.type = std::is_integral_v<Number> ? "N" : "X";
+    option.check = is_number<Number>;
+    if constexpr (merit::number_list<T>) {
+      option.type += "," + option.type;
+    } else {
+      if (told == Usual::shared) option.text = sentence(value);
+    }
+  }
+  return option;
+}
+
+/// Adds an option of `owner`, or an owner to an option that is there. `label` is the owner as the help names it.
+inline void add_option(PolicyOption option, const std::string& meaning, const std::string& owner,
+                       const std::string& label, std::vector<PolicyOption>& options) {
+  auto at = std::ranges::find(options, option.option, &PolicyOption::option);
+  if (at == options.end()) at = options.insert(options.end(), std::move(option));
+  if (std::ranges::find(at->owners, owner) != at->owners.end()) return;  // of another meaning of scores
+  at->owners.push_back(owner);
+  auto known = std::ranges::find(at->meanings, meaning, &OptionOf::option);
+  if (known == at->meanings.end()) known = at->meanings.insert(known, OptionOf{meaning, {}});
+  known->owners.push_back(label);
+}
+
+/// A setting of a policy with its default. A flag can only turn something on.
+template <class T>
+void add_setting(const std::string& owner, const std::string& name, const std::string& meaning,
+                 const T& value, Usual told, std::vector<PolicyOption>& options) {
+  std::string label = owner;
+  if constexpr (std::is_same_v<T, bool>) {
+    if (value) return;
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    if (told == Usual::of_each) label += sentence(" ", value);
+  }
+  if (!name.empty()) add_option(option_for(name, value, told), meaning, owner, label, options);
+}
 
 /// The settings of a policy with its defaults, and of those in it.
 template <class Policy>
@@ -91,41 +140,8 @@ void add_options(const std::string& owner, const Policy& usual, std::vector<Poli
       if constexpr (merit::nested_policy<T>) {
         add_options(owner, value, options, told);
       } else {
-        const std::string option = field.command_line();
-        if constexpr (std::is_same_v<T, bool>) {
-          if (value) return;  // a flag can only turn it on
-        }
-        if (option.empty()) return;
-        auto at = std::ranges::find(options, option, &PolicyOption::option);
-        if (at == options.end()) {
-          PolicyOption fresh;
-          fresh.option = option;
-          using Number = typename NumberOf<T>::type;
-          fresh.is_list = merit::number_list<T>;
-          if constexpr (std::is_enum_v<T>) {
-            fresh.type = "NAME";
-            fresh.text = merit::name_of(value);
-          } else if constexpr (!std::is_same_v<T, bool>) {
-            fresh.type = std::is_integral_v<Number> ? "N" : "X";
-            fresh.check = is_number<Number>;
-            if constexpr (merit::number_list<T>) {
-              fresh.type += "," + fresh.type;
-            } else {
-              if (told == Usual::shared) fresh.text = sentence(value);
-            }
-          }
-          at = options.insert(options.end(), std::move(fresh));
-        }
-        if (std::ranges::find(at->owners, owner) != at->owners.end()) return;  // of another meaning of scores
-        at->owners.push_back(owner);
-        const std::string meaning = meaning_of(field);
-        auto known = std::ranges::find(at->meanings, meaning, &OptionOf::option);
-        if (known == at->meanings.end()) known = at->meanings.insert(known, OptionOf{meaning, {}});
-        std::string label = owner;
-        if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
-          if (told == Usual::of_each) label += sentence(" ", value);
-        }
-        known->owners.push_back(label);
+        add_setting(owner, field.command_line(), meaning_of<T>(field.meaning, field.range), value, told,
+                    options);
       }
     });
   }
@@ -178,27 +194,41 @@ inline void declare(CLI::App& app, const char* group, std::vector<PolicyOption>&
   }
 }
 
+/// Whether the command line has an option.
+using Given = std::function<bool(const std::string&)>;
+
+/// The option of that name, where it was given; null otherwise.
+inline const PolicyOption* find_given(std::span<const PolicyOption> options, const std::string& name,
+                                      const Given& given) {
+  const auto at = std::ranges::find(options, name, &PolicyOption::option);
+  return at == options.end() || !given(name) ? nullptr : &*at;
+}
+
+/// Sets a setting to what an option says.
+template <class T>
+void set_value(const PolicyOption& option, T& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    value = option.flag;
+  } else if constexpr (std::is_enum_v<T>) {
+    value = named_by<T>(option.option, option.text);
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    set_number(option.text, value);
+  } else if constexpr (requires { value.resize(0); }) {
+    value.resize(option.list.size());
+    for (std::size_t i = 0; i < value.size(); ++i) set_number(option.list[i], value[i]);
+  }
+}
+
 /// Sets what was given among the options. Throws ConfigError for a name that is none.
-template <class Policy, class Given>
-void set_from(std::span<const PolicyOption> options, Given given, Policy& policy) {
+template <class Policy>
+void set_from(std::span<const PolicyOption> options, const Given& given, Policy& policy) {
   if constexpr (merit::has_fields<Policy>) {
     Policy::fields([&]<class T>(const merit::Field<Policy, T>& field) {
       T& value = policy.*field.member;
       if constexpr (merit::nested_policy<T>) {
         set_from(options, given, value);
-      } else {
-        const auto at = std::ranges::find(options, field.command_line(), &PolicyOption::option);
-        if (at == options.end() || !given(at->option)) return;
-        if constexpr (std::is_same_v<T, bool>) {
-          value = at->flag;
-        } else if constexpr (std::is_enum_v<T>) {
-          value = named_by<T>(at->option, at->text);
-        } else if constexpr (std::is_arithmetic_v<T>) {
-          set_number(at->text, value);
-        } else if constexpr (requires { value.resize(0); }) {
-          value.resize(at->list.size());
-          for (std::size_t i = 0; i < value.size(); ++i) set_number(at->list[i], value[i]);
-        }
+      } else if (const PolicyOption* option = find_given(options, field.command_line(), given)) {
+        set_value(*option, value);
       }
     });
   }
@@ -206,8 +236,9 @@ void set_from(std::span<const PolicyOption> options, Given given, Policy& policy
 
 /// Options of another kind, head, loss or optimizer may not be given. `what` is one of these words, `name`
 /// which.
-template <class Options, class Given>
-void check_owners(const Options& options, const std::string& what, const std::string& name, Given given) {
+template <class Options>
+void check_owners(const Options& options, const std::string& what, const std::string& name,
+                  const Given& given) {
   for (const OptionOf& one : options) {
     if (!given(one.option) || std::ranges::find(one.owners, name) != one.owners.end()) continue;
     throw merit::ConfigError(one.option + " is given, but the " + what + " is " + name +

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "merit/run/model_set.hpp"
-#include "merit/train/trainer.hpp"
+#include "merit/train/train_options.hpp"
 #include "policy_options.hpp"
 #include "program.hpp"
 #include "source_flags.hpp"
@@ -247,8 +247,7 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
 }
 
 /// Options that mean nothing together. `given` tells whether an option was given.
-template <class Given>
-void check_combinations(const TrainingOptions& o, Given given) {
+inline void check_combinations(const TrainingOptions& o, const Given& given) {
   const auto refuse = [](const std::string& sentence) { throw merit::ConfigError(sentence); };
   if (o.train.empty()) refuse("--train is missing: the files of records to train on");
   if (o.out.empty()) refuse("--out is missing: the directory in which the model is saved");
@@ -271,8 +270,7 @@ void check_combinations(const TrainingOptions& o, Given given) {
 }
 
 /// The optimizer of that name with the numbers given. Throws ConfigError for a number of another one.
-template <class Given>
-merit::AnyOptimizer choose_optimizer(const TrainingOptions& o, Given given) {
+inline merit::AnyOptimizer choose_optimizer(const TrainingOptions& o, const Given& given) {
   std::optional<merit::AnyOptimizer> chosen;
   merit::for_each_type<merit::AnyOptimizer>([&](auto optimizer) {
     if (o.optimizer != optimizer.name()) return;

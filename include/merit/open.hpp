@@ -2,5 +2,5 @@
 // PCRE2, utf8proc.
 #pragma once
 
-#include "merit/files.hpp"
+#include "merit/core/error.hpp"
 #include "merit/run/scorer.hpp"

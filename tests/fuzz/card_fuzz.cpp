@@ -34,7 +34,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     const std::string text(reinterpret_cast<const char*>(bytes), size);
     const ModelCard card = model_card_from(parse_json(text, "merit.json"), "merit.json");
     if (!(model_card_from(to_json(card), "again") == card)) std::abort();  // what is written reads back
-    detail::tokenize_options_of(card);
     const AnyHead head = head_from(card.head, "merit.json: head");
     for (const bool normalised : {false, true}) check_scores(reading_of(card, meaning_of(head), normalised));
   } catch (const Error&) {

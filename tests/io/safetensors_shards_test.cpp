@@ -78,8 +78,11 @@ TEST_CASE("a tensor that a shard holds beside the index is reported") {
 TEST_CASE("malformed indexes and shards are errors that name the file and the cause") {
   TemporaryDirectory temporary;
   const std::string index = (temporary / "model.safetensors.index.json").string();
-  CHECK(error_of<IoError>([&] { SafetensorsDirectory directory(temporary.path()); }) ==
-        temporary.path().string() + ": neither model.safetensors nor model.safetensors.index.json is there");
+  CHECK(
+      error_of<IoError>([&] { SafetensorsDirectory directory(temporary.path()); }) ==
+      temporary.path().string() +
+          ": neither model.safetensors nor model.safetensors.index.json is there, expected the weights under one "
+          "of these names; it is empty");
   CHECK(contains(error_of<IoError>([&] { SafetensorsDirectory directory(temporary / "absent"); }), "absent"));
 
   const float number = 1;

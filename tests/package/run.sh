@@ -81,6 +81,12 @@ check "units with the library and without it share a program" says "the products
 check "an unknown instruction set is refused in one sentence" says 'MERIT_INSTRUCTION_SET "sse", expected one of: baseline, ' \
   env MERIT_INSTRUCTION_SET=sse "$work/compiled/both"
 
+# Where it was built with the example programs: to build it here takes minutes.
+if [ -n "$built" ]; then
+  check "the component compiled_run builds" consume compiled_run compiled_run -DCMAKE_PREFIX_PATH="$work/prefix"
+  check "a program of declarations alone opens a folder" says "ranked 2 answers" "$work/compiled_run/consumer" "$work/model"
+fi
+
 kernels=$(python3 "$here/check_kernels.py" nm "$work/prefix/lib/libmerit_compiled.a")
 case $? in
   0) check "each unit of kernels has one global symbol" true ;;
@@ -93,6 +99,10 @@ if command -v pkg-config >/dev/null; then
   check "pkg-config with the library builds" bash -c '
     $CXX -std=c++20 $(pkg-config --cflags merit-compiled) "$1" -o "$2" $(pkg-config --libs merit-compiled)' - "$here/main.cpp" "$work/by_pkg_config_compiled"
   check "pkg-config with the library runs" says "$plain" "$work/by_pkg_config_compiled"
+  if [ -n "$built" ]; then
+    check "pkg-config with merit::compiled_run builds" bash -c '
+      $CXX -std=c++20 $(pkg-config --cflags merit-compiled-run) "$1" -o "$2" $(pkg-config --libs merit-compiled-run)' - "$here/compiled_run/main.cpp" "$work/by_pkg_config_run"
+  fi
   check "pkg-config builds" bash -c '
     $CXX -std=c++20 $(pkg-config --cflags merit) "$1" -o "$2" $(pkg-config --libs merit)' - "$here/main.cpp" "$work/by_pkg_config"
   check "pkg-config runs" says "$plain" "$work/by_pkg_config"

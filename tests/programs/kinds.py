@@ -371,7 +371,7 @@ def test_bad_input_of_each_kind():
     bad("steps", {"prompt": "p", "completions": ["a"], "labels": [1]}, "separator", code=2, arguments=["--step-separator", ""])
     good = {"prompt": "p", "completion": "a", "label": True}
     bad("outcome", [good, dict(three, ranks=[0, 1, 2])], "wrong.jsonl:2", "outcome", "ranking")
-    bad("outcome", {"prompt": "p", "completion": "", "label": True}, "wrong.jsonl:1", "completion")
+    bad("outcome", {"prompt": "p", "completion": None, "label": True}, "wrong.jsonl:1", "completion")
     bad("ranking", {"prompt": "p", "completions": ["a"], "ranks": [0]}, "wrong.jsonl", "one completion")
     bad("steps", {"prompt": "p", "completions": ["a"], "labels": [None]}, "wrong.jsonl", "no step had a label")
     write_lines("mixed.jsonl", [good])

@@ -168,7 +168,6 @@ TEST_CASE("every malformed line is one sentence with file, line, what was found 
       {"ids not a list", R"({"chosen_ids": 3, "rejected_ids": [1]})",
        "field 'chosen_ids': found 3, expected a list of token ids"},
       {"ids a string", R"({"chosen_ids": "1 2", "rejected_ids": [1]})", "field 'chosen_ids': found \"1 2\""},
-      {"no ids", R"({"chosen_ids": [], "rejected_ids": [1]})", "field 'chosen_ids': found an empty list"},
       {"an id negative", R"({"chosen_ids": [1, -2], "rejected_ids": [1]})",
        "field 'chosen_ids[1]': found -2, expected an integer of 0 to 4294967295"},
       {"an id too large", R"({"chosen_ids": [4294967296], "rejected_ids": [1]})",
@@ -322,7 +321,9 @@ TEST_CASE("completion records are read in their three forms") {
   CHECK(record->form == merit::RecordForm::ids);
   CHECK(record->completion_ids == std::vector<merit::Token>{3});
   CHECK(error_of_next(reader).starts_with("in.jsonl:3: field 'completion': found no such field, expected"));
-  CHECK(error_of_next(reader).starts_with("in.jsonl:4: field 'completion': found an empty string"));
+  record = reader.next();
+  REQUIRE(record);
+  CHECK(std::get<std::string>(record->completion).empty());  // the tokenizer knows whether it has a token
   CHECK(error_of_next(reader).find("of a record of kind preference") != std::string::npos);
 }
 

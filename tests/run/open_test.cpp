@@ -227,4 +227,37 @@ TEST_CASE("a place without a model is one sentence") {
                        merit::IoError);
 }
 
+TEST_CASE("a folder that cannot be used as it is says what was seen") {
+  const merit_test::TemporaryDirectory directory;
+  namespace fs = std::filesystem;
+  const auto refusal = [](const fs::path& place) {
+    try {
+      merit::open(place);
+    } catch (const merit::Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("opened");
+  };
+  const auto ends = [&](const fs::path& place, const std::string& end) {
+    const std::string text = refusal(place);
+    CAPTURE(text);
+    CHECK(text.starts_with(place.string()));
+    CHECK(text.ends_with(end));
+  };
+  const fs::path place = directory / "m";
+  fs::create_directory(place);
+  ends(place, ": there is no config.json in it, expected the folder of a model; it is empty");
+  Model model({.backbone = backbone});
+  merit::save_model(place / "checkpoint-20", model);
+  ends(place, "it holds checkpoint-20/; " + (place / "checkpoint-20").string() + " is such a folder");
+  ends(place / "checkpoint-20/model.safetensors",
+       ": is a file, expected the folder of a model or a .gguf file; its folder, " +
+           (place / "checkpoint-20").string() + ", holds one");
+  fs::rename(place / "checkpoint-20/model.safetensors", place / "checkpoint-20/weights.safetensors");
+  ends(
+      place / "checkpoint-20",
+      ": neither model.safetensors nor model.safetensors.index.json is there, expected the weights under one of "
+      "these names; it holds config.json, merit.json, weights.safetensors");
+}
+
 }  // namespace open_test

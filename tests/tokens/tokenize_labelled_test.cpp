@@ -263,22 +263,6 @@ TEST_CASE("ratings give ranks, ties where they are equal, and are kept") {
   CHECK(several.groups[0].ratings.size() == 9);
 }
 
-TEST_CASE("ratings whose sum overflows are refused, and are no ties") {
-  DataCounts counts;
-  const auto refused = [&](Numbers scores) {
-    try {
-      merit::tokenize(ratings({"a", "b"}, std::move(scores), 2), bytes, {}, counts);
-    } catch (const merit::DataError& error) {
-      return std::string(error.what());
-    }
-    return std::string("accepted");
-  };
-  CHECK(refused({1, 1, 1e308, 1e308})
-            .ends_with("field 'scores': the ratings of completion 1 sum to inf, expected a finite number"));
-  CHECK(refused({-1e308, -1e308, 1e308, 1e308}).find("completion 0 sum to -inf") != std::string::npos);
-  CHECK(refused({8e307, 8e307, -8e307, -8e307}) == "accepted");
-}
-
 TEST_CASE("margins are of the pairs in order, and ties have none") {
   TokenizeOptions options;
   options.margin = [](double better, double worse, Index ranks) {

@@ -4,7 +4,6 @@
 #include <array>
 #include <filesystem>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -49,32 +48,7 @@ inline BenchmarkLayout benchmark_layout_from_name(std::string_view name) {
 
 /// The layout of which `row`, the first object of a file, has the fields; nothing when it is none of them.
 /// A record of merit's own kinds is none of them.
-inline std::optional<BenchmarkLayout> detect_benchmark(const Json& row) {
-  if (!row.is_object()) return std::nullopt;
-  const auto has = [&](std::string_view name) { return row.contains(name) && !row.at(name).is_null(); };
-  const auto strings = [&](std::string_view name) {
-    return has(name) && row.at(name).is_array() && !row.at(name).empty() && row.at(name).front().is_string();
-  };
-  if (has("modified_process") && has("error_steps")) return BenchmarkLayout::prm_bench;
-  if (has("problem") && has("steps") && has("label")) return BenchmarkLayout::process_bench;
-  if (has("response_A") && has("response_B") && has("label")) return BenchmarkLayout::judge_bench;
-  if (has("input") && has("output_1") && has("output_2")) return BenchmarkLayout::llm_bar;
-  if (has("question") && has("ground_truth") &&
-      std::any_of(row.begin(), row.end(), detail::is_gsm8k_solution)) {
-    return BenchmarkLayout::gsm8k_solutions;
-  }
-  if (!has("prompt")) return std::nullopt;
-  if (strings("chosen") && strings("rejected")) {
-    if (has("subset")) return BenchmarkLayout::reward_bench_2;
-    if (has("domain")) return BenchmarkLayout::rm_bench;
-  }
-  // A preference record may have a field `subset` too: here it must be one of RewardBench's.
-  if (has("chosen") && has("rejected") && has("subset") && row.at("subset").is_string() &&
-      find_reward_bench_subset(row.at("subset").get_ref<const std::string&>()) != nullptr) {
-    return BenchmarkLayout::reward_bench;
-  }
-  return std::nullopt;
-}
+std::optional<BenchmarkLayout> detect_benchmark(const Json& row);
 
 namespace detail {
 
@@ -114,19 +88,8 @@ std::vector<Row> read_benchmark(const std::filesystem::path& path) {
 
 /// Rows of the layout that is given, or else of the one that the first row has. Throws DataError when it has
 /// none of them.
-inline BenchmarkRows parse_benchmark(std::span<const BenchmarkRow> rows,
-                                     std::optional<BenchmarkLayout> layout = std::nullopt) {
-  if (rows.empty()) throw DataError("parse_benchmark: found no rows, expected at least one");
-  if (!layout) layout = detect_benchmark(rows[0].object);
-  if (!layout) {
-    std::string fields;
-    for (const auto& [name, value] : rows[0].object.items()) fields += (fields.empty() ? "" : ", ") + name;
-    throw DataError(concat(rows[0].where(), ": found the fields ",
-                           fields.empty() ? "of an empty object" : fields,
-                           ", expected those of a known layout: ", list_of_names<BenchmarkLayout>()));
-  }
-  return detail::parse_layout_number(static_cast<Index>(*layout), rows);
-}
+BenchmarkRows parse_benchmark(std::span<const BenchmarkRow> rows,
+                              std::optional<BenchmarkLayout> layout = std::nullopt);
 
 /// Reads a benchmark file of the layout that is given, or else of the one that its first row has.
 inline BenchmarkRows read_benchmark_file(const std::filesystem::path& path,
@@ -136,3 +99,7 @@ inline BenchmarkRows read_benchmark_file(const std::filesystem::path& path,
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/benchmarks/benchmark_files_body.hpp"
+#endif

@@ -1,7 +1,6 @@
 // A value of any shape, as JSON has them, with the fields of objects in the order in which they were given.
 #pragma once
 
-#include <charconv>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -101,12 +100,6 @@ inline Value::Value(const char* value) : held_(std::string(value)) {}
 inline Value::Value(List value) : held_(std::move(value)) {}
 inline Value::Value(Fields value) : held_(std::move(value)) {}
 
-inline Value Value::object(std::initializer_list<std::pair<std::string, Value>> fields) {
-  Fields list;
-  for (const auto& [name, value] : fields) list.push_back({name, value});
-  return Value(std::move(list));
-}
-
 inline const Value* Value::find(std::string_view name) const {
   if (const Fields* own = fields()) {
     for (const ValueField& field : *own) {
@@ -116,77 +109,14 @@ inline const Value* Value::find(std::string_view name) const {
   return nullptr;
 }
 
-inline bool operator==(const Value& a, const Value& b) {
-  const Value::Fields* left = a.fields();
-  const Value::Fields* right = b.fields();
-  if (left == nullptr || right == nullptr) return a.held_ == b.held_;
-  if (left->size() != right->size()) return false;
-  for (const ValueField& field : *left) {
-    const Value* other = b.find(field.name);
-    if (other == nullptr || !(*other == field.value)) return false;
-  }
-  return true;
-}
-
-namespace detail {
-
-inline void append_text(const Value& value, std::string& out) {
-  const auto append_string = [&out](std::string_view text) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    out += '"';
-    for (const char c : text) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (c == '"' || c == '\\') {
-        out += '\\';
-        out += c;
-      } else if (byte < 0x20) {
-        out += "\\u00";
-        out += {digits[byte >> 4], digits[byte & 15u]};
-      } else {
-        out += c;
-      }
-    }
-    out += '"';
-  };
-  if (value.is_none()) {
-    out += "null";
-  } else if (const bool* boolean = value.boolean()) {
-    out += *boolean ? "true" : "false";
-  } else if (const std::int64_t* integer = value.integer()) {
-    out += std::to_string(*integer);
-  } else if (const double* number = value.number()) {
-    char digits[32];
-    const auto end = std::to_chars(digits, digits + sizeof digits, *number).ptr;
-    out.append(digits, end);
-  } else if (const std::string* string = value.string()) {
-    append_string(*string);
-  } else if (const Value::List* list = value.list()) {
-    out += '[';
-    for (const Value& item : *list) {
-      if (&item != list->data()) out += ", ";
-      append_text(item, out);
-    }
-    out += ']';
-  } else if (const Value::Fields* fields = value.fields()) {
-    out += '{';
-    for (const ValueField& field : *fields) {
-      if (&field != fields->data()) out += ", ";
-      append_string(field.name);
-      out += ": ";
-      append_text(field.value, out);
-    }
-    out += '}';
-  }
-}
-
-}  // namespace detail
+bool operator==(const Value& a, const Value& b);
 
 /// The value as JSON text in one line.
-inline std::string text_of(const Value& value) {
-  std::string text;
-  detail::append_text(value, text);
-  return text;
-}
+std::string text_of(const Value& value);
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/core/value_body.hpp"
+#endif

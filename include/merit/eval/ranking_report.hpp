@@ -2,11 +2,8 @@
 // the same for judges that only look at length or format.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <optional>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -63,27 +60,10 @@ struct PairCredits {
   Index score_ties = 0;
 };
 
-inline PairCredits pair_credits(std::span<const double> scores, std::span<const Index> ranks) {
-  std::vector<std::pair<double, double>> items;
-  items.reserve(ranks.size());
-  for (Index i = 0; i < ranks.size(); ++i) items.emplace_back(scores[i], -static_cast<double>(ranks[i]));
-  const PairOrder order = pair_order(std::move(items));
-  PairCredits result;
-  result.rank_ties = order.tied_second + order.tied_both;
-  result.score_ties = order.tied_first;
-  result.pairs = static_cast<double>(order.agree + order.disagree + order.tied_first);
-  result.credit = static_cast<double>(order.agree) + 0.5 * static_cast<double>(order.tied_first);
-  return result;
-}
+PairCredits pair_credits(std::span<const double> scores, std::span<const Index> ranks);
 
 /// The share of those with the top score that are of the best rank.
-inline double top_credit(std::span<const double> scores, std::span<const Index> ranks) {
-  const Index best = *std::min_element(ranks.begin(), ranks.end());
-  const Pick pick = pick_best(scores);
-  double right = 0;
-  for (const Index i : pick.tied) right += ranks[i] == best ? 1 : 0;
-  return right / static_cast<double>(pick.tied.size());
-}
+double top_credit(std::span<const double> scores, std::span<const Index> ranks);
 
 /// What a judge reaches over groups; `score(group)` gives its numbers for the completions of one.
 template <class Score>
@@ -105,71 +85,11 @@ OrderReport report_order(std::span<const ScoredRanking* const> groups, const Sco
 /// The report of scored groups; intervals are over groups. A group whose ranks are all equal says nothing and
 /// is left out, counted. Throws DataError when no group is left or a score is not finite, UsageError when a
 /// group has not one rank and one length for each score, or lines of another number than 0 or that.
-inline RankingReport report_rankings(std::span<const ScoredRanking> rankings) {
-  RankingReport report;
-  std::vector<const ScoredRanking*> groups;
-  for (const ScoredRanking& group : rankings) {
-    detail::require_scores("report_rankings", group.scores);
-    if (group.ranks.size() != group.scores.size() || group.lengths.size() != group.scores.size()) {
-      throw UsageError(concat("report_rankings: found ", group.ranks.size(), " ranks and ",
-                              group.lengths.size(), " lengths, expected ", group.scores.size(),
-                              ", one a completion"));
-    }
-    if (!group.lines.empty() && group.lines.size() != group.scores.size()) {
-      throw UsageError(concat("report_rankings: found lines of ", group.lines.size(),
-                              " completions, expected ", group.scores.size(), " or none"));
-    }
-    const auto [low, high] = std::minmax_element(group.ranks.begin(), group.ranks.end());
-    if (*low == *high) {
-      ++report.all_tied;
-    } else if (group.weight > 0) {
-      groups.push_back(&group);
-    }
-  }
-  if (groups.empty()) {
-    throw DataError(concat("found ", rankings.size(), rankings.size() == 1 ? " group" : " groups",
-                           " of completions, all of them tied, expected at least one with two "
-                           "different ranks"));
-  }
-  report.groups = groups.size();
-  std::vector<double> kendalls, spearmans, weights;
-  for (const ScoredRanking* group : groups) {
-    const detail::PairCredits some = detail::pair_credits(group->scores, group->ranks);
-    report.pairs += static_cast<Index>(some.pairs);
-    report.rank_ties += some.rank_ties;
-    report.score_ties += some.score_ties;
-    const std::vector<double> equal(group->scores.size(), 0.0);
-    report.top_by_chance += detail::top_credit(equal, group->ranks) / static_cast<double>(groups.size());
-    std::vector<double> goodness;
-    for (const Index rank : group->ranks) goodness.push_back(-static_cast<double>(rank));
-    const double kendall = detail::kendall_or_nan(group->scores, goodness);
-    if (std::isnan(kendall)) {
-      ++report.without_correlation;
-      continue;
-    }
-    weights.push_back(group->weight);
-    kendalls.push_back(kendall);
-    spearmans.push_back(detail::spearman_or_nan(group->scores, goodness));
-  }
-  if (!kendalls.empty()) {
-    report.kendall = bootstrap_mean(kendalls, weights);
-    report.spearman = bootstrap_mean(spearmans, weights);
-  }
-  const auto judge = [](std::vector<Index> ScoredRanking::*counts, double sign) {
-    return [counts, sign](const ScoredRanking& group) {
-      std::vector<double> scores;
-      for (const Index count : group.*counts) scores.push_back(sign * static_cast<double>(count));
-      return scores;
-    };
-  };
-  report.model = detail::report_order(groups, [](const ScoredRanking& group) { return group.scores; });
-  report.longest = detail::report_order(groups, judge(&ScoredRanking::lengths, 1));
-  report.shortest = detail::report_order(groups, judge(&ScoredRanking::lengths, -1));
-  if (std::none_of(groups.begin(), groups.end(),
-                   [](const ScoredRanking* group) { return group->lines.empty(); }))
-    report.most_lines = detail::report_order(groups, judge(&ScoredRanking::lines, 1));
-  return report;
-}
+RankingReport report_rankings(std::span<const ScoredRanking> rankings);
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/eval/ranking_report_body.hpp"
+#endif

@@ -1,9 +1,6 @@
 // Scores on a common scale: mean and deviation, temperature, Platt scaling; applied and fitted.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
 #include <span>
 #include <string_view>
 
@@ -25,21 +22,7 @@ struct Normalisation {
 
 /// The mean and the standard deviation (Bessel-corrected, as torch.std) of the scores. Throws DataError when
 /// there are fewer than two, they are all equal, or one is not finite.
-inline Normalisation fit_normalisation(std::span<const double> scores) {
-  detail::require_scores("fit_normalisation", scores);
-  const auto n = static_cast<double>(scores.size());
-  Normalisation fitted;
-  for (const double score : scores) fitted.mean += score / n;
-  double squares = 0;
-  for (const double score : scores) squares += (score - fitted.mean) * (score - fitted.mean);
-  const auto [low, high] = std::minmax_element(scores.begin(), scores.end());
-  if (*low == *high) {
-    throw DataError(concat("fit_normalisation: all ", scores.size(), " scores are ", *low,
-                           ", expected at least two that differ"));
-  }
-  fitted.deviation = std::sqrt(squares / (n - 1));
-  return fitted;
-}
+Normalisation fit_normalisation(std::span<const double> scores);
 
 /// σ(logit / temperature). Above 1 it takes confidence away; the order of scores stays.
 struct Temperature {
@@ -58,16 +41,7 @@ struct PlattScaling {
 
 namespace detail {
 
-inline void require_labels(std::string_view who, std::span<const double> scores,
-                           std::span<const double> labels) {
-  require_scores(who, scores);
-  if (scores.size() != labels.size())
-    throw UsageError(concat(who, ": found ", labels.size(), " labels, expected ", scores.size()));
-  for (const double label : labels) {
-    if (!(label >= 0 && label <= 1))
-      throw DataError(concat(who, ": found the label ", label, ", expected labels from 0 to 1"));
-  }
-}
+void require_labels(std::string_view who, std::span<const double> scores, std::span<const double> labels);
 
 /// Cross-entropy of a probability σ(x) against a label: softplus(x) − label · x, without cancelling at large
 /// |x|.
@@ -81,59 +55,7 @@ inline double logit_loss(double x, double label) {
 /// Fit it on data that the model was not trained on. The loss is convex in 1/T, which Newton's method finds
 /// inside an interval that halves where a step would leave it. Throws DataError when no temperature is best:
 /// the logits are no better than a guess (T would be infinite), or their signs are all right (T would be 0).
-inline Temperature fit_temperature(std::span<const double> logits, std::span<const double> labels) {
-  detail::require_labels("fit_temperature", logits, labels);
-  double scale = 0;
-  for (const double logit : logits) scale = std::max(scale, std::abs(logit));
-  // The slope of the loss in 1/T, at 0 and in the limit of sharp logits, says whether there is a minimum
-  // between.
-  double at_zero = 0;
-  double at_infinity = 0;
-  for (Index i = 0; i < logits.size(); ++i) {
-    const double x = logits[i] / std::max(scale, std::numeric_limits<double>::min());
-    at_zero += (0.5 - labels[i]) * x;
-    at_infinity += ((x > 0 ? 1.0 : 0.0) - labels[i]) * x;
-  }
-  if (at_zero >= 0) {
-    throw DataError(
-        "fit_temperature: the logits say no more about the labels than a guess does, expected right ones to "
-        "be higher");
-  }
-  if (at_infinity <= 0) {
-    throw DataError(
-        "fit_temperature: every logit has the sign of its label, so that no temperature is too small; "
-        "expected held-out data with mistakes");
-  }
-  // In the unit of the largest logit: u = scale / T, from 0 up.
-  const auto slopes = [&](double u, double& first, double& second) {
-    first = second = 0;
-    for (Index i = 0; i < logits.size(); ++i) {
-      const double x = logits[i] / scale;
-      const double p = sigmoid(u * x);
-      // σ − label, written so that neither tail cancels.
-      first += ((1 - labels[i]) * p - labels[i] * sigmoid(-u * x)) * x;
-      second += p * sigmoid(-u * x) * x * x;
-    }
-  };
-  double first = 0;
-  double second = 0;
-  double low = 0;
-  double high = 1;
-  for (slopes(high, first, second); first < 0; slopes(high, first, second)) {
-    low = high;
-    high *= 2;
-  }
-  double u = high;
-  for (int step = 0; step < 200; ++step) {
-    slopes(u, first, second);
-    (first < 0 ? low : high) = u;
-    const double newton = u - first / second;
-    const double next = newton > low && newton < high ? newton : low + (high - low) / 2;
-    if (std::abs(next - u) <= 1e-15 * u) break;
-    u = next;
-  }
-  return {scale / u};
-}
+Temperature fit_temperature(std::span<const double> logits, std::span<const double> labels);
 
 /// Which labels Platt scaling is fitted to.
 enum class PlattTargets {
@@ -144,86 +66,12 @@ enum class PlattTargets {
 /// Slope and intercept of the least cross-entropy against labels from 0 to 1, by Newton's method with halved
 /// steps (Lin, Lin and Weng 2007). Throws DataError when all scores or all labels are equal, or when labels
 /// taken as given are separated by a threshold, which no finite slope fits best.
-inline PlattScaling fit_platt(std::span<const double> scores, std::span<const double> labels,
-                              PlattTargets targets = PlattTargets::smoothed) {
-  detail::require_labels("fit_platt", scores, labels);
-  const Normalisation unit = fit_normalisation(scores);  // also refuses equal scores
-  const auto [least, most] = std::minmax_element(labels.begin(), labels.end());
-  if (*least == *most) {
-    throw DataError(concat("fit_platt: all ", labels.size(), " labels are ", *least,
-                           ", expected at least two that differ"));
-  }
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  double good = 0;
-  double lowest_good = infinity, highest_good = -infinity, lowest_bad = infinity, highest_bad = -infinity;
-  for (Index i = 0; i < scores.size(); ++i) {
-    good += labels[i];
-    if (labels[i] > 0) {
-      lowest_good = std::min(lowest_good, scores[i]);
-      highest_good = std::max(highest_good, scores[i]);
-    }
-    if (labels[i] < 1) {
-      lowest_bad = std::min(lowest_bad, scores[i]);
-      highest_bad = std::max(highest_bad, scores[i]);
-    }
-  }
-  if (targets == PlattTargets::as_given && (highest_bad <= lowest_good || highest_good <= lowest_bad)) {
-    throw DataError(
-        "fit_platt: a threshold separates the labels, so that no slope is too steep; expected overlapping "
-        "scores or smoothed targets");
-  }
-  const auto n = static_cast<double>(scores.size());
-  const double upper = targets == PlattTargets::smoothed ? (good + 1) / (good + 2) : 1;
-  const double lower = targets == PlattTargets::smoothed ? 1 / (n - good + 2) : 0;
-  const auto target = [&](Index i) { return labels[i] * upper + (1 - labels[i]) * lower; };
-  const auto loss = [&](double slope, double intercept) {
-    double sum = 0;
-    for (Index i = 0; i < scores.size(); ++i)
-      sum += detail::logit_loss(slope * unit(scores[i]) + intercept, target(i));
-    return sum;
-  };
-
-  double slope = 0;
-  double intercept =
-      std::log((good * upper + (n - good) * lower) / (good * (1 - upper) + (n - good) * (1 - lower)));
-  double current = loss(slope, intercept);
-  for (int step = 0; step < 100; ++step) {
-    double g_slope = 0, g_intercept = 0, h_ss = 1e-12, h_si = 0, h_ii = 1e-12;
-    for (Index i = 0; i < scores.size(); ++i) {
-      const double x = unit(scores[i]);
-      const double logit = slope * x + intercept;
-      const double p = sigmoid(logit);
-      const double off = (1 - target(i)) * p - target(i) * sigmoid(-logit);  // p − target
-      const double curvature = p * sigmoid(-logit);
-      g_slope += off * x;
-      g_intercept += off;
-      h_ss += curvature * x * x;
-      h_si += curvature * x;
-      h_ii += curvature;
-    }
-    const double determinant = h_ss * h_ii - h_si * h_si;
-    const double d_slope = -(h_ii * g_slope - h_si * g_intercept) / determinant;
-    const double d_intercept = -(h_ss * g_intercept - h_si * g_slope) / determinant;
-    // Halve the step until the loss falls; once it cannot fall any more, the fit is as good as the numbers
-    // allow.
-    // Near the best fit a step changes the loss by less than its rounding.
-    const double enough = current + 1e-14 * (1 + current);
-    double part = 1;
-    double next = loss(slope + d_slope, intercept + d_intercept);
-    while (!(next <= enough) && part > 1e-10) {
-      part /= 2;
-      next = loss(slope + part * d_slope, intercept + part * d_intercept);
-    }
-    if (!(next <= enough)) break;
-    slope += part * d_slope;
-    intercept += part * d_intercept;
-    current = next;
-    if (std::abs(part * d_slope) + std::abs(part * d_intercept) <=
-        1e-13 * (1 + std::abs(slope) + std::abs(intercept)))
-      break;
-  }
-  return {slope / unit.deviation, intercept - slope * unit.mean / unit.deviation};
-}
+PlattScaling fit_platt(std::span<const double> scores, std::span<const double> labels,
+                       PlattTargets targets = PlattTargets::smoothed);
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/infer/normalise_body.hpp"
+#endif

@@ -9,15 +9,9 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <limits>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,175 +32,7 @@
 namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
-
-/// Walks over the head of a GGUF file through a small buffer, so that a file of any size costs the memory of
-/// what it says and no more. Nothing is asked of the system before it is known to lie inside the file.
-class GgufCursor {
- public:
-  explicit GgufCursor(const InputFile& file) : file_(file) {}
-
-  Index at() const { return at_; }
-  Index remaining() const { return file_.size() - at_; }
-
-  /// What is being read, for errors: "metadata entry 3".
-  void enter(const char* part, Index number) {
-    part_ = part;
-    number_ = number;
-  }
-
-  template <class T>
-  T number() {
-    T value;
-    read(&value, sizeof value);
-    return value;
-  }
-
-  std::string string() {
-    const auto length = number<std::uint64_t>();
-    if (length > remaining()) {
-      fail(concat("a string of ", length, " bytes begins at byte ", at_, ", but only ", remaining(),
-                  " bytes follow"));
-    }
-    std::string text(static_cast<Index>(length), '\0');
-    read(text.data(), text.size());
-    return text;
-  }
-
-  /// A count of things of at least `bytes` each that must still fit into the file.
-  Index count(const char* of, Index bytes) {
-    const auto value = number<std::uint64_t>();
-    if (value > remaining() / bytes) {
-      fail(concat("says ", value, " ", of, ", but only ", remaining(), " bytes follow"));
-    }
-    return static_cast<Index>(value);
-  }
-
-  [[noreturn]] void fail(const std::string& what) const {
-    std::string where = file_.path().string() + ": ";
-    if (part_ != nullptr) where += concat(part_, " ", number_, ": ");
-    throw DataError(where + what);
-  }
-
- private:
-  void read(void* out, Index bytes) {
-    if (bytes > remaining()) {
-      fail(concat("truncated: ", bytes, " bytes are expected at byte ", at_, ", but the file has only ",
-                  file_.size()));
-    }
-    auto* to = static_cast<char*>(out);
-    while (bytes > 0) {
-      if (at_ == end_) {
-        begin_ = at_;
-        end_ = at_ + std::min(buffer_.size(), remaining());
-        file_.read_at(begin_, buffer_.data(), end_ - begin_);
-      }
-      const Index part = std::min(bytes, end_ - at_);
-      std::memcpy(to, buffer_.data() + (at_ - begin_), part);
-      to += part;
-      at_ += part;
-      bytes -= part;
-    }
-  }
-
-  const InputFile& file_;
-  const char* part_ = nullptr;
-  Index number_ = 0;
-  std::vector<char> buffer_ = std::vector<char>(65536);
-  Index at_ = 0;
-  Index begin_ = 0, end_ = 0;  // of the bytes in the buffer
-};
-
-/// The types of metadata as they are numbered in files.
-enum class GgufType : std::uint32_t {
-  u8,
-  i8,
-  u16,
-  i16,
-  u32,
-  i32,
-  f32,
-  boolean,
-  string,
-  array,
-  u64,
-  i64,
-  f64
-};
-
-/// Arrays may lie this deep in each other.
-inline constexpr Index gguf_depth_limit = 8;
-
-inline bool read_gguf_bool(GgufCursor& cursor) {
-  const auto byte = cursor.number<std::uint8_t>();
-  if (byte > 1) cursor.fail(concat("a truth value is ", +byte, ", expected 0 or 1"));
-  return byte != 0;
-}
-
-inline GgufValue read_gguf_array(GgufCursor& cursor, Index depth);
-
-/// A single value of type `type`.
-inline GgufValue read_gguf_value(GgufCursor& cursor, std::uint32_t type, Index depth = 0) {
-  switch (static_cast<GgufType>(type)) {
-    case GgufType::u8: return {std::uint64_t{cursor.number<std::uint8_t>()}};
-    case GgufType::u16: return {std::uint64_t{cursor.number<std::uint16_t>()}};
-    case GgufType::u32: return {std::uint64_t{cursor.number<std::uint32_t>()}};
-    case GgufType::u64: return {cursor.number<std::uint64_t>()};
-    case GgufType::i8: return {std::int64_t{cursor.number<std::int8_t>()}};
-    case GgufType::i16: return {std::int64_t{cursor.number<std::int16_t>()}};
-    case GgufType::i32: return {std::int64_t{cursor.number<std::int32_t>()}};
-    case GgufType::i64: return {cursor.number<std::int64_t>()};
-    case GgufType::f32: return {cursor.number<float>()};
-    case GgufType::f64: return {cursor.number<double>()};
-    case GgufType::boolean: return {read_gguf_bool(cursor)};
-    case GgufType::string: return {cursor.string()};
-    case GgufType::array: return read_gguf_array(cursor, depth + 1);
-  }
-  cursor.fail(concat("a value has the unknown type ", type));
-}
-
-/// An array of `Stored` as the file has them, held as a vector of `Held`.
-template <class Held, class Stored>
-GgufValue read_gguf_numbers(GgufCursor& cursor) {
-  std::vector<Held> items(cursor.count("elements of an array", sizeof(Stored)));
-  for (Held& item : items) item = cursor.number<Stored>();
-  return {std::move(items)};
-}
-
-inline GgufValue read_gguf_array(GgufCursor& cursor, Index depth) {
-  const auto type = cursor.number<std::uint32_t>();
-  switch (static_cast<GgufType>(type)) {
-    case GgufType::u8: return read_gguf_numbers<std::uint64_t, std::uint8_t>(cursor);
-    case GgufType::u16: return read_gguf_numbers<std::uint64_t, std::uint16_t>(cursor);
-    case GgufType::u32: return read_gguf_numbers<std::uint64_t, std::uint32_t>(cursor);
-    case GgufType::u64: return read_gguf_numbers<std::uint64_t, std::uint64_t>(cursor);
-    case GgufType::i8: return read_gguf_numbers<std::int64_t, std::int8_t>(cursor);
-    case GgufType::i16: return read_gguf_numbers<std::int64_t, std::int16_t>(cursor);
-    case GgufType::i32: return read_gguf_numbers<std::int64_t, std::int32_t>(cursor);
-    case GgufType::i64: return read_gguf_numbers<std::int64_t, std::int64_t>(cursor);
-    case GgufType::f32: return read_gguf_numbers<float, float>(cursor);
-    case GgufType::f64: return read_gguf_numbers<double, double>(cursor);
-    case GgufType::boolean: {
-      std::vector<bool> items(cursor.count("elements of an array", 1));
-      for (auto item : items) item = read_gguf_bool(cursor);
-      return {std::move(items)};
-    }
-    case GgufType::string: {
-      std::vector<std::string> items(cursor.count("strings of an array", 8));
-      for (std::string& item : items) item = cursor.string();
-      return {std::move(items)};
-    }
-    case GgufType::array: {
-      if (depth == gguf_depth_limit) {
-        cursor.fail(concat("arrays are nested deeper than ", gguf_depth_limit, " levels"));
-      }
-      std::vector<GgufValue> items(cursor.count("arrays of an array", 12));
-      for (GgufValue& item : items) item = read_gguf_array(cursor, depth + 1);
-      return {std::move(items)};
-    }
-  }
-  cursor.fail(concat("an array has elements of the unknown type ", type));
-}
-
+class GgufCursor;
 }  // namespace detail
 
 /// What a GGUF file says about one tensor.
@@ -224,10 +50,7 @@ struct GgufTensor {
 /// format says) and IoError (the system refused), each naming the file and the key or tensor.
 class GgufFile {
  public:
-  explicit GgufFile(const std::filesystem::path& path) : file_(path) {
-    detail::GgufCursor cursor(file_);
-    parse(cursor);
-  }
+  explicit GgufFile(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return file_.path(); }
   Index version() const { return version_; }
@@ -271,14 +94,7 @@ class GgufFile {
 
   /// A tensor of plain numbers in the file's own memory, mapped, checked as by read(). Nothing where its type
   /// is another, or it is not aligned to its elements or has none. For one thread at a time.
-  std::optional<StoredTensor> stored(std::string_view name) const {
-    const GgufTensor& tensor = this->tensor(name);
-    const std::optional<Dtype> dtype = tensor.type->dtype();
-    if (!dtype) return std::nullopt;
-    return mapped_.at(file_, *dtype, tensor.begin, tensor.elements, [&](Index element, double number) {
-      fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
-    });
-  }
+  std::optional<StoredTensor> stored(std::string_view name) const;
 
   /// All tensors in the order of the file's list.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
@@ -290,11 +106,7 @@ class GgufFile {
   }
 
   /// The tensor called `name`; DataError when there is none.
-  const GgufTensor& tensor(std::string_view name) const {
-    const GgufTensor* found = find_tensor(name);
-    if (found == nullptr) fail(concat("there is no tensor ", detail::quote(name)));
-    return *found;
-  }
+  const GgufTensor& tensor(std::string_view name) const;
 
   /// Reads a tensor into `out`, row-major, dequantised to float and converted to T. `out` has the tensor's
   /// number of elements (UsageError otherwise). DataError for a type that is not read, and with
@@ -331,119 +143,17 @@ class GgufFile {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const {
-    throw DataError(concat(path().string(), ": ", what));
-  }
-  [[noreturn]] void fail(const GgufTensor& tensor, const std::string& what) const {
-    fail(concat("tensor ", detail::quote(tensor.name), ": ", what));
-  }
+  [[noreturn]] void fail(const std::string& what) const;
+  [[noreturn]] void fail(const GgufTensor& tensor, const std::string& what) const;
 
-  void parse(detail::GgufCursor& cursor) {
-    if (file_.size() < 8) {
-      fail(concat("not a GGUF file: ", file_.size(), " bytes, expected at least 24"));
-    }
-    const auto magic = cursor.number<std::array<char, 4>>();
-    if (const std::string_view text(magic.data(), magic.size()); text != "GGUF") {
-      fail(concat("not a GGUF file: it begins with ", detail::quote(text), ", expected \"GGUF\""));
-    }
-    const auto version = cursor.number<std::uint32_t>();
-    if (version != 0 && version % 65536 == 0) fail("a big-endian GGUF file, expected a little-endian one");
-    if (version != 2 && version != 3) {
-      fail(concat("a GGUF file of version ", version, ", expected 2 or 3"));
-    }
-    version_ = version;
-    const auto tensors = cursor.number<std::uint64_t>();
-    const Index entries = cursor.count("metadata entries", 13);  // an empty key, a type, one byte
-    if (tensors > cursor.remaining() / 24) {                     // an empty name, no dimensions
-      fail(concat("says ", tensors, " tensors, but only ", cursor.remaining(), " bytes follow"));
-    }
-    for (Index i = 0; i < entries; ++i) {
-      cursor.enter("metadata entry", i);
-      std::string key = cursor.string();
-      const auto type = cursor.number<std::uint32_t>();
-      GgufValue value = detail::read_gguf_value(cursor, type);
-      const auto [entry, fresh] = metadata_.emplace(std::move(key), std::move(value));
-      if (!fresh) cursor.fail(concat("the key ", detail::quote(entry->first), " occurs twice"));
-    }
-    alignment_ = optional<std::uint32_t>("general.alignment").value_or(32);
-    if (!std::has_single_bit(alignment_)) {
-      fail(concat("metadata \"general.alignment\": expected a power of two, found ", alignment_));
-    }
-    tensors_.reserve(static_cast<Index>(tensors));
-    for (Index i = 0; i < tensors; ++i) {
-      cursor.enter("tensor", i);
-      tensors_.push_back(parse_tensor(cursor));
-      if (!by_name_.emplace(tensors_.back().name, i).second) {
-        cursor.fail(concat("the name ", detail::quote(tensors_.back().name), " is that of another before"));
-      }
-    }
-    place_tensors(cursor.at());
-  }
+  void parse(detail::GgufCursor& cursor);
 
   /// One tensor with `begin` and `end` still counted from the beginning of the data.
-  GgufTensor parse_tensor(detail::GgufCursor& cursor) const {
-    GgufTensor tensor;
-    tensor.name = cursor.string();
-    const auto dimensions = cursor.number<std::uint32_t>();
-    if (dimensions > 4) fail(tensor, concat("has ", dimensions, " dimensions, expected at most 4"));
-    for (std::uint32_t i = 0; i < dimensions; ++i) {
-      tensor.shape.insert(tensor.shape.begin(), cursor.number<std::uint64_t>());
-    }
-    const auto number = cursor.number<std::uint32_t>();
-    tensor.type = find_ggml_type(number);
-    if (tensor.type == nullptr) fail(tensor, concat("has the unknown type ", number));
-    const auto offset = cursor.number<std::uint64_t>();
-    const GgmlType& type = *tensor.type;
-
-    const Index row = tensor.shape.empty() ? 1 : tensor.shape.back();
-    if (row % type.block_elements != 0) {
-      fail(tensor, concat("has rows of ", row, " elements, expected a multiple of ", type.block_elements,
-                          ", the block of ", type.name));
-    }
-    const auto elements = detail::element_count(tensor.shape);
-    const auto bytes =
-        elements ? checked_product(*elements / type.block_elements, type.block_bytes) : std::nullopt;
-    if (!bytes || offset > std::numeric_limits<Index>::max() - *bytes) {
-      fail(tensor, concat("the shape ", detail::shape_text(tensor.shape), " at byte ", offset,
-                          " of the data overflows"));
-    }
-    if (offset % alignment_ != 0) {
-      fail(tensor, concat("begins at byte ", offset, " of the data, expected a multiple of ", alignment_,
-                          ", the alignment"));
-    }
-    tensor.elements = *elements;
-    tensor.begin = offset;
-    tensor.end = offset + *bytes;
-    return tensor;
-  }
+  GgufTensor parse_tensor(detail::GgufCursor& cursor) const;
 
   /// Checks that the tensors lie in the data and not on each other, and counts their places from the
   /// beginning of the file. `header_end`: one past the last byte of the list of tensors.
-  void place_tensors(Index header_end) {
-    const Index data = header_end + (alignment_ - header_end % alignment_) % alignment_;
-    const Index available = file_.size() > data ? file_.size() - data : 0;
-    std::vector<const GgufTensor*> order;
-    order.reserve(tensors_.size());
-    for (const GgufTensor& tensor : tensors_) {
-      if (tensor.end > available) {
-        fail(tensor, concat("truncated: ends at byte ", tensor.end, " of the data, but the file has only ",
-                            available, " bytes of it"));
-      }
-      order.push_back(&tensor);
-    }
-    std::sort(order.begin(), order.end(), [](const GgufTensor* a, const GgufTensor* b) {
-      return std::pair(a->begin, a->end) < std::pair(b->begin, b->end);
-    });
-    for (Index i = 1; i < order.size(); ++i) {
-      if (order[i]->begin < order[i - 1]->end) {
-        fail(*order[i], concat("overlaps the tensor ", detail::quote(order[i - 1]->name)));
-      }
-    }
-    for (GgufTensor& tensor : tensors_) {
-      tensor.begin += data;
-      tensor.end += data;
-    }
-  }
+  void place_tensors(Index header_end);
 
   InputFile file_;
   mutable detail::MappedTensors mapped_;
@@ -456,3 +166,7 @@ class GgufFile {
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/io/gguf_body.hpp"
+#endif

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <limits>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -41,21 +40,7 @@ template <class T>
 inline constexpr bool is_vector<std::vector<T>> = true;
 
 /// A value in a few words, for "found …".
-inline std::string describe(const GgufValue& value) {
-  return std::visit(
-      []<class T>(const T& held) -> std::string {
-        if constexpr (std::is_same_v<T, bool>) {
-          return held ? "true" : "false";
-        } else if constexpr (std::is_same_v<T, std::string>) {
-          return quote(held);
-        } else if constexpr (is_vector<T>) {
-          return concat("an array of ", held.size());
-        } else {
-          return concat(held);
-        }
-      },
-      value.held);
-}
+std::string describe(const GgufValue& value);
 
 /// "a whole number from 0 to 255" and the like.
 template <class T>
@@ -117,3 +102,7 @@ bool convert_gguf(const Held& held, T& out) {
 }  // namespace detail
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/io/gguf_value_body.hpp"
+#endif

@@ -7,18 +7,13 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "merit/core/dtype.hpp"
@@ -38,30 +33,6 @@ namespace detail {
 /// The longest header a reader accepts; the format's own limit.
 inline constexpr Index safetensors_header_limit = 100'000'000;
 
-/// Bits of one element of each type the format knows, 0 for a name it does not know.
-inline Index safetensors_bits(std::string_view dtype) {
-  struct Entry {
-    std::string_view name;
-    Index bits;
-  };
-  constexpr std::array<Entry, 20> entries{{{"F64", 64},    {"F32", 32},    {"F16", 16},    {"BF16", 16},
-                                           {"I64", 64},    {"U64", 64},    {"I32", 32},    {"U32", 32},
-                                           {"I16", 16},    {"U16", 16},    {"I8", 8},      {"U8", 8},
-                                           {"BOOL", 8},    {"C64", 64},    {"F8_E4M3", 8}, {"F8_E5M2", 8},
-                                           {"F8_E8M0", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4}}};
-  for (const Entry& entry : entries) {
-    if (entry.name == dtype) return entry.bits;
-  }
-  return 0;
-}
-
-inline std::optional<Dtype> dtype_from_name(std::string_view name) {
-  for (const Dtype dtype : {Dtype::f64, Dtype::f32, Dtype::f16, Dtype::bf16}) {
-    if (name_of(dtype) == name) return dtype;
-  }
-  return std::nullopt;
-}
-
 }  // namespace detail
 
 /// One safetensors file, opened for reading. The whole header is checked on opening; tensors are read one by
@@ -80,13 +51,7 @@ class SafetensorsFile {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   /// Names of the tensors whose type is not read. Having them is no error, reading one is.
-  std::vector<std::string> skipped() const {
-    std::vector<std::string> names;
-    for (const TensorInfo& tensor : tensors_) {
-      if (!tensor.dtype) names.push_back(tensor.name);
-    }
-    return names;
-  }
+  std::vector<std::string> skipped() const;
 
   /// The tensor called `name`, or null.
   const TensorInfo* find(std::string_view name) const {
@@ -95,11 +60,7 @@ class SafetensorsFile {
   }
 
   /// The tensor called `name`; DataError when there is none.
-  const TensorInfo& at(std::string_view name) const {
-    const TensorInfo* tensor = find(name);
-    if (tensor == nullptr) fail(concat("there is no tensor ", detail::quote(name)));
-    return *tensor;
-  }
+  const TensorInfo& at(std::string_view name) const;
 
   /// Reads a tensor into `out`, row-major, converted to T. `out` has the tensor's number of elements
   /// (UsageError otherwise). With NonFinite::reject an infinity or NaN, also one that arises because an F64
@@ -133,118 +94,18 @@ class SafetensorsFile {
 
   /// The tensor in the file's own memory, mapped, its numbers checked as by read(). Nothing where it is not
   /// aligned to its elements, has none, or has a type that is not read. For one thread at a time.
-  std::optional<StoredTensor> stored(std::string_view name) const {
-    const TensorInfo& tensor = at(name);
-    if (!tensor.dtype) return std::nullopt;
-    return mapped_.at(file_, *tensor.dtype, tensor.begin, tensor.elements, [&](Index element, double number) {
-      fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
-    });
-  }
+  std::optional<StoredTensor> stored(std::string_view name) const;
 
  private:
-  [[noreturn]] void fail(const std::string& what) const {
-    throw DataError(concat(path().string(), ": ", what));
-  }
-  [[noreturn]] void fail(const TensorInfo& tensor, const std::string& what) const {
-    fail(concat("tensor ", detail::quote(tensor.name), ": ", what));
-  }
+  [[noreturn]] void fail(const std::string& what) const;
+  [[noreturn]] void fail(const TensorInfo& tensor, const std::string& what) const;
 
-  void parse_header() {
-    constexpr Index prefix = 8;
-    if (file_.size() < prefix) {
-      fail(concat("not a safetensors file: ", file_.size(), " bytes, expected at least 8"));
-    }
-    std::uint64_t length = 0;
-    file_.read_at(0, &length, prefix);
-    if (length > detail::safetensors_header_limit) {
-      fail(concat("not a safetensors file: the header length is ", length, ", expected at most ",
-                  detail::safetensors_header_limit));
-    }
-    if (length > file_.size() - prefix) {
-      fail(concat("truncated: the header length is ", length, ", but only ", file_.size() - prefix,
-                  " bytes follow"));
-    }
-    std::string text(length, '\0');
-    file_.read_at(prefix, text.data(), length);
-    if (text.empty() || text.front() != '{') {
-      fail(concat("not a safetensors file: the header must begin with '{', found ",
-                  text.empty() ? "nothing" : detail::quote(text.substr(0, 1))));
-    }
-    const Json header = parse_json(text, path().string() + ": header");
-    const Index data = prefix + length;
-    for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__") {
-        metadata_ =
-            detail::JsonReader<std::map<std::string, std::string>>::read(entry, path().string(), name);
-      } else {
-        tensors_.push_back(parse_tensor(name, entry, data));
-      }
-    }
-    check_layout(data);
-    for (Index i = 0; i < tensors_.size(); ++i) by_name_.emplace(tensors_[i].name, i);
-  }
+  void parse_header();
 
-  TensorInfo parse_tensor(const std::string& name, const Json& entry, Index data) const {
-    TensorInfo tensor;
-    tensor.name = name;
-    const std::string where = concat(path().string(), ": tensor ", detail::quote(name));
-    tensor.dtype_name = require<std::string>(entry, "dtype", where);
-    tensor.dtype = detail::dtype_from_name(tensor.dtype_name);
-    tensor.shape = require<std::vector<Index>>(entry, "shape", where);
-    const auto offsets = require<std::vector<Index>>(entry, "data_offsets", where);
-
-    const Index bits = detail::safetensors_bits(tensor.dtype_name);
-    if (bits == 0) fail(tensor, concat("unknown dtype ", detail::quote(tensor.dtype_name)));
-    const auto elements = detail::element_count(tensor.shape);
-    const auto total_bits = elements ? checked_product(*elements, bits) : std::nullopt;
-    if (!total_bits) fail(tensor, concat("the shape ", detail::shape_text(tensor.shape), " overflows"));
-    if (*total_bits % 8 != 0) {
-      fail(tensor, concat("the shape ", detail::shape_text(tensor.shape), " of ", tensor.dtype_name,
-                          " does not fill whole bytes"));
-    }
-    tensor.elements = *elements;
-
-    if (offsets.size() != 2) {
-      fail(tensor, concat("data_offsets has ", offsets.size(), " numbers, expected 2"));
-    }
-    const Index available = file_.size() - data;
-    if (offsets[0] > offsets[1]) {
-      fail(tensor, concat("data_offsets [", offsets[0], ", ", offsets[1], "] run backwards"));
-    }
-    if (offsets[1] > available) {
-      fail(tensor, concat("data_offsets end at byte ", offsets[1], ", but the file has only ", available,
-                          " bytes of data"));
-    }
-    if (offsets[1] - offsets[0] != *total_bits / 8) {
-      fail(tensor,
-           concat("data_offsets span ", offsets[1] - offsets[0], " bytes, but the shape ",
-                  detail::shape_text(tensor.shape), " of ", tensor.dtype_name, " takes ", *total_bits / 8));
-    }
-    tensor.begin = data + offsets[0];
-    tensor.end = data + offsets[1];
-    return tensor;
-  }
+  TensorInfo parse_tensor(const std::string& name, const Json& entry, Index data) const;
 
   /// Sorts the tensors by their bytes and checks that they cover the data exactly once.
-  void check_layout(Index data) {
-    std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) {
-      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-    });
-    Index covered = data;
-    for (const TensorInfo& tensor : tensors_) {
-      if (tensor.begin != covered) {
-        fail(tensor, concat("data_offsets begin at byte ", tensor.begin - data,
-                            tensor.begin < covered ? ", which overlaps the tensor before, expected "
-                                                   : ", which leaves a hole, expected ",
-                            covered - data));
-      }
-      covered = tensor.end;
-    }
-    if (covered != file_.size()) {
-      fail(concat("the tensors end at byte ", covered, ", but ", file_.size() - covered,
-                  " more bytes follow"));
-    }
-  }
+  void check_layout(Index data);
 
   InputFile file_;
   mutable detail::MappedTensors mapped_;
@@ -257,23 +118,7 @@ class SafetensorsFile {
 /// Opening checks that every shard is there and whole and holds every tensor the index says it holds.
 class SafetensorsDirectory {
  public:
-  explicit SafetensorsDirectory(const std::filesystem::path& directory, std::string_view stem = "model") {
-    namespace fs = std::filesystem;
-    const fs::path single = directory / concat(stem, ".safetensors");
-    const fs::path index = directory / concat(stem, ".safetensors.index.json");
-    if (file_exists(single)) {
-      files_.emplace_back(single);
-      for (const TensorInfo& tensor : files_[0].tensors()) shard_of_.emplace(tensor.name, 0);
-      path_ = single;
-    } else if (file_exists(index)) {
-      open_shards(directory, index);
-      path_ = index;
-    } else {
-      throw IoError(concat(directory.string(), ": neither ", single.filename().string(), " nor ",
-                           index.filename().string(), " is there, expected the weights under one of these names; ",
-                           folder_content(directory)));
-    }
-  }
+  explicit SafetensorsDirectory(const std::filesystem::path& directory, std::string_view stem = "model");
 
   /// The single file or the index.
   const std::filesystem::path& path() const { return path_; }
@@ -281,23 +126,13 @@ class SafetensorsDirectory {
   const std::vector<SafetensorsFile>& files() const { return files_; }
 
   /// The names of all tensors, sorted.
-  std::vector<std::string> names() const {
-    std::vector<std::string> result;
-    for (const auto& [name, shard] : shard_of_) result.push_back(name);
-    return result;
-  }
+  std::vector<std::string> names() const;
 
   /// Tensors that a shard holds but the index does not name there, as "shard: tensor". They are not read.
   const std::vector<std::string>& unindexed() const { return unindexed_; }
 
   /// Names of the tensors whose type is not read.
-  std::vector<std::string> skipped() const {
-    std::vector<std::string> result;
-    for (const auto& [name, shard] : shard_of_) {
-      if (!files_[shard].find(name)->dtype) result.push_back(name);
-    }
-    return result;
-  }
+  std::vector<std::string> skipped() const;
 
   /// The tensor called `name`, or null.
   const TensorInfo* find(std::string_view name) const {
@@ -317,48 +152,9 @@ class SafetensorsDirectory {
   std::optional<StoredTensor> stored(std::string_view name) const { return file_of(name).stored(name); }
 
  private:
-  const SafetensorsFile& file_of(std::string_view name) const {
-    const auto entry = shard_of_.find(name);
-    if (entry == shard_of_.end()) {
-      throw DataError(concat(path_.string(), ": there is no tensor ", detail::quote(name)));
-    }
-    return files_[entry->second];
-  }
+  const SafetensorsFile& file_of(std::string_view name) const;
 
-  void open_shards(const std::filesystem::path& directory, const std::filesystem::path& index) {
-    const auto weight_map =
-        require<std::map<std::string, std::string>>(read_json(index), "weight_map", index.string());
-    if (weight_map.empty()) throw DataError(concat(index.string(), ": \"weight_map\" is empty"));
-    std::map<std::string, Index> number_of;  // shard name to place in files_
-    for (const auto& [name, shard] : weight_map) {
-      auto [entry, fresh] = number_of.emplace(shard, files_.size());
-      if (fresh) {
-        // A shard lies beside its index: a downloaded index must not reach for other files.
-        if (shard.empty() || std::filesystem::path(shard).filename() != shard || shard == "." ||
-            shard == "..") {
-          throw DataError(concat(index.string(), ": the shard of tensor ", detail::quote(name), " is ",
-                                 detail::quote(shard), ", expected the name of a file beside it"));
-        }
-        if (!file_exists(directory / shard)) {
-          throw IoError(concat(index.string(), ": the shard ", detail::quote(shard), " is missing"));
-        }
-        files_.emplace_back(directory / shard);
-      }
-      if (files_[entry->second].find(name) == nullptr) {
-        throw DataError(concat(index.string(), ": says that tensor ", detail::quote(name), " is in ",
-                               detail::quote(shard), ", but it is not there"));
-      }
-      shard_of_.emplace(name, entry->second);
-    }
-    for (Index shard = 0; shard < files_.size(); ++shard) {
-      for (const TensorInfo& tensor : files_[shard].tensors()) {
-        const auto entry = shard_of_.find(tensor.name);
-        if (entry == shard_of_.end() || entry->second != shard) {
-          unindexed_.push_back(concat(files_[shard].path().filename().string(), ": ", tensor.name));
-        }
-      }
-    }
-  }
+  void open_shards(const std::filesystem::path& directory, const std::filesystem::path& index);
 
   std::filesystem::path path_;
   std::vector<SafetensorsFile> files_;
@@ -368,3 +164,7 @@ class SafetensorsDirectory {
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/io/safetensors_body.hpp"
+#endif

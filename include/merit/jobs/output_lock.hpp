@@ -16,7 +16,6 @@
 
 #include "merit/core/error.hpp"
 #include "merit/io/file.hpp"
-#include "merit/io/json.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

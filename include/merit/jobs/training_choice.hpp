@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -20,94 +19,27 @@ inline namespace MERIT_ABI {
 
 /// The head and loss asked for among the pairs that learn from a kind of records; what is left open is as
 /// usual. `usual_head` goes before the kind's usual one. Throws ConfigError that lists the pairs.
-inline PolicyPair choose_policies(RecordKind kind, const std::string& head, const std::string& loss,
-                                  const std::string& usual_head) {
-  std::vector<PolicyPair> fitting;
-  for_each_pair(kind, [&](const PolicyPair& pair) { fitting.push_back(pair); });
-  const auto agrees = [&](const PolicyPair& one, const std::string& wanted_head) {
-    return (wanted_head.empty() || wanted_head == one.head) && (loss.empty() || loss == one.loss);
-  };
-  for (const std::string& wanted : {head.empty() ? usual_head : head, head}) {
-    for (const PolicyPair& one : fitting) {
-      if (agrees(one, wanted)) return one;
-    }
-  }
-  std::string list;
-  for (const PolicyPair& one : fitting) {
-    list += concat(list.empty() ? "" : ", ", one.head, " with ", one.loss);
-  }
-  std::string asked;
-  if (!head.empty()) asked += " --head " + head;
-  if (!loss.empty()) asked += " --loss " + loss;
-  throw ConfigError("found" + asked + ", expected for records of the kind " + name_of_kind(kind) +
-                    " one of: " + list);
-}
+PolicyPair choose_policies(RecordKind kind, const std::string& head, const std::string& loss,
+                           const std::string& usual_head);
 
 namespace detail {
 
-/// Whether labels of steps are none sure, as Monte-Carlo estimates are.
-inline bool has_soft_labels(const Examples& examples) {
-  const auto* steps = std::get_if<std::vector<StepsExample>>(&examples);
-  if (steps == nullptr) return false;
-  for (const StepsExample& example : *steps) {
-    for (const auto& label : example.labels) {
-      if (label && label->bad > 0 && label->bad < 1) return true;
-    }
-  }
-  return false;
-}
-
 /// What each score of a row stands for; nothing where it is a reward.
-inline std::vector<std::string> labels_of(const AnyHead& any_head) {
-  return std::visit(
-      []<class Head>(const Head&) -> std::vector<std::string> {
-        constexpr Index scores = head_width<Head>;
-        switch (Head::meaning) {
-          case ScoreMeaning::per_token: return {"right"};
-          case ScoreMeaning::per_state: return {"return"};
-          default: break;
-        }
-        if (scores == 3) return {"bad", "neutral", "good"};
-        if (scores == 2) return {"bad", "good"};
-        if (Head::meaning == ScoreMeaning::per_step) return {"good"};
-        return {};
-      },
-      any_head);
-}
+std::vector<std::string> labels_of(const AnyHead& any_head);
 
 }  // namespace detail
 
 /// The card of the model to be: how its records were read and how its scores are to be. `aggregation` and
 /// `margin` by name; empty: as usual for the kind, and none.
-inline ModelCard training_card(const SavedModel& model, RecordKind kind, const Examples& examples,
-                               const std::string& aggregation, const std::string& margin) {
-  ModelCard card = card_of(model);
-  card.kind = name_of_kind(kind);
-  const ScoreMeaning meaning = meaning_of(model.head);
-  card.labels = detail::labels_of(model.head);
-  if (meaning == ScoreMeaning::per_step) {
-    card.other["step_scale"] = name_of(model.tokenize.step_scale);
-    card.other["neutral_steps"] = name_of(model.tokenize.neutral);
-    // Labels that stop at an error go with the product, Monte-Carlo estimates with the last.
-    card.aggregation = detail::has_soft_labels(examples) ? "last" : "product";
-  } else if (meaning == ScoreMeaning::per_token) {
-    card.aggregation = "mean";
-  } else if (meaning == ScoreMeaning::per_state) {
-    card.other["gamma"] = model.tokenize.gamma;
-    card.other["lambda"] = model.tokenize.lambda;
-    card.aggregation = "last";
-  }
-  if (model.tokenize.margin) card.other["margin"] = margin;
-  if (!aggregation.empty()) card.aggregation = std::string(name_of(aggregation_from_name(aggregation)));
-  return card;
-}
+ModelCard training_card(const SavedModel& model, RecordKind kind, const Examples& examples,
+                        const std::string& aggregation, const std::string& margin);
 
 /// How many ratings a completion must have for this head and loss; 0 where it does not learn them one by one.
-inline Index attributes_of(RecordKind kind, const AnyHead& any, const AnyLoss& loss) {
-  if (kind != RecordKind::ratings || name_of(loss) != "regression") return 0;
-  const auto* head = std::get_if<AttributeHead>(&any);
-  return head != nullptr ? head->merge_weights.size() : 1;
-}
+Index attributes_of(RecordKind kind, const AnyHead& any, const AnyLoss& loss);
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/jobs/training_choice_body.hpp"
+#endif

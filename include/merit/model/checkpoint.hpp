@@ -142,15 +142,7 @@ void save_model(const std::filesystem::path& directory, Model& model, const Mode
 namespace detail {
 
 /// "score.0.weight" and the like: a layer of a head with several.
-inline bool is_deep_head(std::string_view name) {
-  for (const std::string_view head : {"score.", "value_head.", "v_head.", "v_head.summary."}) {
-    if (name.starts_with(head) && name.size() > head.size() &&
-        std::isdigit(static_cast<unsigned char>(name[head.size()])) != 0) {
-      return true;
-    }
-  }
-  return false;
-}
+bool is_deep_head(std::string_view name);
 
 /// The head in the file must be one that the model can hold. `has(name)`: whether the model has a parameter.
 template <class Has>
@@ -201,39 +193,12 @@ SavedSettings settings_of(const Model& model) {
 }
 
 /// The kind of head in the checkpoint, where its card says one; empty: not known.
-inline std::string saved_head_name(const std::optional<ModelCard>& card,
-                                   const std::filesystem::path& directory) {
-  if (!card || !is_filled(card->head)) return "";
-  return optional<std::string>(card->head, "name", (directory / "merit.json: head").string()).value_or("");
-}
+std::string saved_head_name(const std::optional<ModelCard>& card, const std::filesystem::path& directory);
 
 /// Throws ConfigError when config.json or merit.json says that the weights were made for a backbone or a head
 /// of other settings, which the shapes need not show. A config.json of a kind that merit does not read says
 /// nothing. `head` is what the card says of the head; null: nothing that matters.
-inline void check_settings(const std::filesystem::path& directory, const SavedSettings& settings,
-                           const Json& head) {
-  std::vector<std::string> found;
-  if (settings.backbone) {
-    std::optional<BackboneConfig> config;
-    try {
-      if (file_exists(directory / "config.json") || find_gguf(directory))
-        config = read_backbone_config(directory);
-    } catch (const ConfigError&) {
-    }
-    if (config && config->index() == settings.backbone->index()) {
-      std::visit(
-          [&]<class Backbone>(const Backbone& expected) {
-            const auto& own = std::get<Backbone>(*config);
-            list_differences("backbone", backbone_config_json(with_harmless_of(own, expected)),
-                             backbone_config_json(expected), found);
-          },
-          *settings.backbone);
-    }
-  }
-  if (head.is_object() && !head.empty()) list_differences("head", head, settings.head, found);
-  if (found.empty()) return;
-  throw ConfigError(concat(directory.string(), ": a different model: ", joined(found)));
-}
+void check_settings(const std::filesystem::path& directory, const SavedSettings& settings, const Json& head);
 
 template <class Backend>
 LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend>& parameters,
@@ -373,3 +338,7 @@ LoadReport load_model_parameters(const std::filesystem::path& path, Model& model
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/model/checkpoint_body.hpp"
+#endif

@@ -45,36 +45,10 @@ inline bool is_head_parameter(std::string_view name) {
 }
 
 /// The names under which others publish the tensor that we call `name`, ours first.
-inline std::vector<std::string> published_names(const std::string& name) {
-  std::vector<std::string> names{name};
-  if (name.starts_with("regression_layer.") || name.starts_with("gating.")) return names;
-  if (is_head_parameter(name)) {
-    const std::string ending = name.substr(name.find('.') + 1);
-    const bool value = name.starts_with("value_head.");
-    if (!value) names.push_back("classifier." + ending);
-    for (const char* head : {"v_head.summary.", "value_head.summary.", "value_head."}) {
-      if (head + ending != name) names.push_back(head + ending);
-    }
-    return names;
-  }
-  for (const std::string_view prefix : {"model.", "transformer."}) {
-    if (!name.starts_with(prefix)) continue;
-    names.push_back(name.substr(prefix.size()));
-    names.push_back("module." + names.back());
-    if (prefix == "model.") names.push_back("transformer." + name.substr(prefix.size()));  // Starling's
-  }
-  names.push_back("pretrained_model." + name);  // TRL's models with a value head
-  names.push_back("module." + name);            // of a wrapper for several devices
-  return names;
-}
+std::vector<std::string> published_names(const std::string& name);
 
 /// The tensor that `options` says is our parameter `name`; empty: it says nothing of it.
-inline std::string published_as(const LoadOptions& options, const std::string& name) {
-  for (const auto& [ours, theirs] : options.names) {
-    if (ours == name) return theirs;
-  }
-  return "";
-}
+std::string published_as(const LoadOptions& options, const std::string& name);
 
 inline const ComputedTensor* computed_for(const LoadOptions& options, const std::string& name) {
   for (const ComputedTensor& one : options.computed) {
@@ -84,29 +58,10 @@ inline const ComputedTensor* computed_for(const LoadOptions& options, const std:
 }
 
 /// How many bytes a tensor has in the file. Throws DataError when it is not there.
-inline Index bytes_of(const WeightSource& file, const std::string& name) {
-  const TensorInfo* tensor = file.find(name);
-  if (tensor == nullptr) {
-    throw DataError(concat(file.path().string(), ": there is no tensor ", quote(name),
-                           ", expected it as a part of the head"));
-  }
-  return tensor->end - tensor->begin;
-}
+Index bytes_of(const WeightSource& file, const std::string& name);
 
 /// The values of a parameter, `count` of them, from the tensors that make it.
-inline std::vector<double> compute(const WeightSource& file, const ComputedTensor& computed, Index count) {
-  std::vector<std::vector<double>> inputs;
-  for (const std::string& name : computed.tensors) {
-    std::vector<double>& input = inputs.emplace_back(file.find(name)->elements);
-    file.read(name, VectorView<double>(input));
-  }
-  std::vector<double> values = computed.compute(inputs);
-  if (values.size() != count) {
-    throw DataError(concat(file.path().string(), ": the tensors of ", quote(computed.parameter), " make ",
-                           values.size(), " numbers, expected ", count));
-  }
-  return values;
-}
+std::vector<double> compute(const WeightSource& file, const ComputedTensor& computed, Index count);
 
 /// Tensors of published checkpoints that a reward model does not read, and nothing is lost.
 inline bool is_known_extra(std::string_view name) {
@@ -118,3 +73,7 @@ inline bool is_known_extra(std::string_view name) {
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/model/load_options_body.hpp"
+#endif

@@ -21,19 +21,11 @@ struct AnyBackbone {
   template <class B>
   class Bound;
 
-  std::string_view name() const {
-    return std::visit([](const auto& one) { return std::string_view(one.name()); }, config);
-  }
-  Index token_limit() const {
-    return std::visit([](const auto& one) { return one.token_limit(); }, config);
-  }
-  Index position_limit() const {
-    return std::visit([](const auto& one) { return one.position_limit(); }, config);
-  }
+  std::string_view name() const;
+  Index token_limit() const;
+  Index position_limit() const;
   bool wants_features() const { return std::holds_alternative<Features>(config); }
-  void validate() const {
-    std::visit([](const auto& one) { merit::validate(one); }, config);
-  }
+  void validate() const;
   /// As which a checkpoint knows it.
   operator const BackboneConfig&() const { return config; }
 
@@ -86,3 +78,7 @@ class AnyBackbone::Bound {
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/run/any_backbone_body.hpp"
+#endif

@@ -1,10 +1,12 @@
 // What a model of the compiled set does by the library's batches, trainer, scoring and checkpoints.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -90,6 +92,28 @@ ScoredSet measure_learned(AnyModel& model, const std::vector<Example>& examples,
   return set;
 }
 
+/// Whether a cut took all steps of a solution, so that there is nothing to read.
+inline bool has_no_row(const StepsExample& example) {
+  return example.labels.empty() && example.labels_before.size() + example.labels_behind.size() > 0;
+}
+
+/// The rows of solutions of which some have none.
+inline ScoredSet measure_seen(AnyModel& model, const std::vector<StepsExample>& solutions, Index token_budget,
+                              const OnProgress& on_progress) {
+  std::vector<StepsExample> seen;
+  for (const StepsExample& one : solutions) {
+    if (!has_no_row(one)) seen.push_back(one);
+  }
+  ScoredSet of_seen;
+  if (!seen.empty()) of_seen = model.measure(Examples(std::move(seen)), token_budget, on_progress);
+  ScoredSet set{.rows = {}, .loss = of_seen.loss};
+  Index next = 0;
+  for (const StepsExample& one : solutions) {
+    set.rows.push_back(has_no_row(one) ? RowScores{{}, model.outputs()} : std::move(of_seen.rows[next++]));
+  }
+  return set;
+}
+
 }  // namespace detail
 
 MERIT_INLINE Index AnyModel::parameter_count() const {
@@ -129,6 +153,10 @@ MERIT_INLINE std::vector<RowScores> AnyModel::score_families(std::span<const Fam
 
 MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_budget,
                                          const OnProgress& on_progress) {
+  const auto* solutions = std::get_if<std::vector<StepsExample>>(&examples);
+  if (solutions != nullptr && std::any_of(solutions->begin(), solutions->end(), detail::has_no_row)) {
+    return detail::measure_seen(*this, *solutions, token_budget, on_progress);
+  }
   return std::visit(
       [&]<class Example>(const std::vector<Example>& list) -> ScoredSet {
         if (detail::learns<Example>(*this)) {

@@ -21,9 +21,7 @@ struct AnyTargets {
                VerifierLoss::Targets>
       held;
 
-  void clear() {
-    std::visit([](auto& targets) { targets.clear(); }, held);
-  }
+  void clear();
 };
 
 /// What one loss, or each of two, is divided by; 0 where there is no second.
@@ -37,11 +35,7 @@ struct AnyNormaliser {
   operator double() const { return first; }
   operator VerifierLoss::Normaliser() const { return {first, second}; }
 
-  AnyNormaliser& operator+=(const AnyNormaliser& other) {
-    first += other.first;
-    second += other.second;
-    return *this;
-  }
+  AnyNormaliser& operator+=(const AnyNormaliser& other);
   friend bool is_positive(const AnyNormaliser& n) { return n.first > 0 || n.second > 0; }
   friend bool is_finite(const AnyNormaliser& n) { return std::isfinite(n.first) && std::isfinite(n.second); }
 };
@@ -63,21 +57,17 @@ void append_targets(AnyTargets& any, const Example& example, const ExampleRows& 
       any.held);
 }
 
-inline void prepare_targets(AnyTargets& any, Index outputs, Index second) {
-  std::visit([&](auto& targets) { prepare_targets(targets, outputs, second); }, any.held);
-}
+void prepare_targets(AnyTargets& any, Index outputs, Index second);
 
-inline RightCount count_right(const AnyTargets& any, std::span<const float> scores, Index width) {
-  return std::visit([&](const auto& targets) { return count_right(targets, scores, width); }, any.held);
-}
+RightCount count_right(const AnyTargets& any, std::span<const float> scores, Index width);
 
-inline void read_rows(const AnyHead& any, const SequenceShape& sequence, std::vector<Index>& first,
-                      std::vector<Index>& second) {
-  std::visit([&](const auto& head) { read_rows(head, sequence, first, second); }, any);
-}
-inline bool reads_second_rows(const AnyHead& any) {
-  return std::visit([](const auto& head) { return reads_second_rows(head); }, any);
-}
+void read_rows(const AnyHead& any, const SequenceShape& sequence, std::vector<Index>& first,
+               std::vector<Index>& second);
+bool reads_second_rows(const AnyHead& any);
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/run/any_targets_body.hpp"
+#endif

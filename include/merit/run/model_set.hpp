@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 #include <type_traits>
-#include <utility>
 #include <variant>
 
 #include "merit/backbone/features.hpp"
@@ -20,48 +19,27 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-inline bool is_features(const BackboneConfig& backbone) {
-  return std::holds_alternative<Features>(backbone);
-}
-inline std::string_view name_of_backbone(const BackboneConfig& backbone) {
-  return std::visit([](const auto& one) { return std::string_view(one.name()); }, backbone);
-}
+bool is_features(const BackboneConfig& backbone);
+std::string_view name_of_backbone(const BackboneConfig& backbone);
 
 /// "scalar", "token", …; "verifier" for the joint head.
-inline std::string name_of(const AnyHead& head) {
-  return std::visit([]<class Head>(const Head&) { return std::string(name_in_set<Head>()); }, head);
-}
+std::string name_of(const AnyHead& head);
 
 /// "pairwise", …; "joint" for the verifier's.
-inline std::string name_of(const AnyLoss& loss) {
-  return std::visit([](const auto& one) { return std::string(one.name()); }, loss);
-}
+std::string name_of(const AnyLoss& loss);
 
-inline ScoreMeaning meaning_of(const AnyHead& head) {
-  return std::visit([](const auto& one) { return one.meaning; }, head);
-}
+ScoreMeaning meaning_of(const AnyHead& head);
 
 /// Throws ConfigError where a backbone cannot carry a head: vectors have no tokens to score, and a bag of
 /// tokens no unembedding.
-inline void check_carried(const BackboneConfig& backbone, const AnyHead& head) {
-  if (std::holds_alternative<Llama>(backbone) || std::holds_alternative<Gpt2>(backbone)) return;
-  const bool logits = std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; }, head);
-  const bool vectors = is_features(backbone);
-  if (!logits && (!vectors || meaning_of(head) == ScoreMeaning::per_completion)) return;
-  throw ConfigError(concat("the backbone ", name_of_backbone(backbone), " cannot carry the head ",
-                           name_of(head),
-                           vectors ? ": it reads one vector a completion; use scalar, two_layer or attributes"
-                                   : ": that reads the logits of a language model; use llama or gpt2"));
-}
+void check_carried(const BackboneConfig& backbone, const AnyHead& head);
 
 /// Whether a loss learns from pairs of completions, which may have margins.
 template <class Loss>
 constexpr bool reads_pairs(const Loss&) {
   return std::is_same_v<typename Loss::Targets, PairTargets>;
 }
-inline bool reads_pairs(const AnyLoss& loss) {
-  return std::visit([](const auto& one) { return reads_pairs(one); }, loss);
-}
+bool reads_pairs(const AnyLoss& loss);
 
 /// Whether a loss reads differences of scores alone, so that a constant in them changes nothing.
 inline bool compares(const AnyLoss& loss) {
@@ -69,55 +47,20 @@ inline bool compares(const AnyLoss& loss) {
 }
 
 /// A head by its name, with its defaults; nothing for a name that no head has.
-inline std::optional<AnyHead> head_named(const std::string& name) {
-  std::optional<AnyHead> found;
-  for_each_type<AnyHead>([&]<class Head>(const Head& head) {
-    if (!found && name_in_set<Head>() == name) found = head;
-  });
-  return found;
-}
+std::optional<AnyHead> head_named(const std::string& name);
 
 /// The loss of that name that fits the head; nothing when none does.
-inline std::optional<AnyLoss> loss_named(const std::string& name, const AnyHead& head) {
-  std::optional<AnyLoss> found;
-  std::visit(
-      [&]<class Head>(const Head&) {
-        for_each_type<AnyLoss>([&]<class Loss>(const Loss& loss) {
-          if constexpr (is_compiled<Head, Loss>) {
-            if (Loss::name() == name) found = loss;
-          }
-        });
-      },
-      head);
-  return found;
-}
+std::optional<AnyLoss> loss_named(const std::string& name, const AnyHead& head);
 
 /// The first loss of the set that is compiled with the head: for a model that learns nothing.
-inline AnyLoss some_loss(const AnyHead& head) {
-  std::optional<AnyLoss> found;
-  std::visit(
-      [&]<class Head>(const Head&) {
-        for_each_type<AnyLoss>([&]<class Loss>(const Loss& loss) {
-          if (is_compiled<Head, Loss> && !found) found = loss;
-        });
-      },
-      head);
-  return found.value();
-}
+AnyLoss some_loss(const AnyHead& head);
 
 /// The head that a model card describes. Throws DataError that lists the known ones.
-inline AnyHead head_from(const Json& card_head, const std::string& where) {
-  const auto name = require<std::string>(card_head, "name", where);
-  std::optional<AnyHead> head = head_named(name == VerifierHead::name() ? "verifier" : name);
-  if (!head) {
-    std::string names;
-    for_each_type<AnyHead>(
-        [&]<class Head>(const Head&) { names += (names.empty() ? "" : ", ") + std::string(Head::name()); });
-    throw DataError(where + ": the head is " + detail::quote(name) + ", expected one of: " + names);
-  }
-  std::visit([&](auto& one) { read_settings(card_head, where, one); }, *head);
-  return *std::move(head);
-}
+AnyHead head_from(const Json& card_head, const std::string& where);
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/run/model_set_body.hpp"
+#endif

@@ -3,13 +3,10 @@
 
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <set>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -61,22 +58,11 @@ struct OpenOptions {
 };
 
 /// What loading the weights of a checkpoint needs to know.
-inline LoadOptions load_options(const SavedModel& saved) {
-  LoadOptions options;
-  options.published_head = saved.published_head;
-  options.names = saved.head_names;
-  options.computed = saved.head_computed;
-  return options;
-}
+LoadOptions load_options(const SavedModel& saved);
 
 namespace detail {
 
-inline Index vocabulary_of(const BackboneConfig& backbone) {
-  return std::visit([](const auto& b) { return b.token_limit(); }, backbone);
-}
-inline Index positions_of(const BackboneConfig& backbone) {
-  return std::visit([](const auto& b) { return b.position_limit(); }, backbone);
-}
+Index vocabulary_of(const BackboneConfig& backbone);
 
 /// Throws what is wrong in a card, which is data, as DataError with the card's name.
 template <class F>
@@ -94,76 +80,27 @@ struct TemplateIdentity {
   std::string name = "plain";
   std::string hash = {};
 };
-inline TemplateIdentity identity_of(const ConversationTemplate* conversation) {
-  if (conversation == nullptr) return {};
-  const std::string name = conversation->name();
-  const auto colon = name.find(':');
-  return {name.substr(0, colon), colon == name.npos ? "" : name.substr(colon + 1)};
-}
+TemplateIdentity identity_of(const ConversationTemplate* conversation);
 
 }  // namespace detail
 
 /// The card of a model whose text becomes tokens like this.
-inline ModelCard card_of(const SavedModel& model) {
-  const AnyTokenizer& tokenizer = *model.tokenizer;
-  const TokenizeOptions& options = model.tokenize;
-  ModelCard card;
-  if (!is_features(model.backbone)) {
-    const detail::TemplateIdentity identity = detail::identity_of(options.conversation.get());
-    card.tokenizer = tokenizer.name();
-    card.template_name = identity.name;
-    card.template_hash = identity.hash;
-    card.strings_as_chat = options.strings_as_chat;
-  }
-  card.truncation = name_of(options.truncation);
-  card.max_tokens = options.max_tokens == std::numeric_limits<Index>::max() ? 0 : options.max_tokens;
-  card.without_prompt = options.without_prompt;
-  card.append_eos = options.append_eos;
-  if (!(options.reading == ReadingRule{})) card.reading = name_of(options.reading);
-  if (meaning_of(model.head) == ScoreMeaning::per_step) {
-    card.step_separator = options.step_separator;
-    card.step_layout = name_of(options.step_layout);
-  }
-  if (!options.step_split.empty()) card.other["step_split"] = options.step_split;
-  for (const SavedFile& file : model.files) card.other["files"].push_back(file.name);
-  return card;
-}
+ModelCard card_of(const SavedModel& model);
 
 /// The names of the files that the card of a checkpoint lists as its own beside weights, config.json and
 /// merit.json: those of its tokenizer and template. None where there is no card, or one that cannot be read.
-inline std::set<std::string> kept_files(const std::filesystem::path& directory) {
-  try {
-    const auto card = read_model_card(directory);
-    if (!card) return {};
-    const auto names = optional<std::vector<std::string>>(card->other, "files", "merit.json");
-    return names ? std::set<std::string>(names->begin(), names->end()) : std::set<std::string>{};
-  } catch (const Error&) {
-    return {};
-  }
-}
+std::set<std::string> kept_files(const std::filesystem::path& directory);
 
 /// The one token that a text is. `option` says where the text stands. Throws ConfigError.
-inline Token token_of(const std::string& text, const AnyTokenizer& tokenizer, const char* option) {
-  std::vector<Token> tokens;
-  tokenizer.encode(text, tokens);
-  if (tokens.size() == 1) return tokens[0];
-  throw ConfigError(concat(option, " is ", detail::quote(text), ", which is ", tokens.size(), " tokens of ",
-                           tokenizer.name(), ", expected one"));
-}
+Token token_of(const std::string& text, const AnyTokenizer& tokenizer, const char* option);
 
 /// A sequence may not be longer than the model's positions, and its ids must be in the vocabulary. Throws
 /// ConfigError.
-inline void fit_to_backbone(const BackboneConfig& backbone, const AnyTokenizer& tokenizer,
-                            TokenizeOptions& options) {
-  if (is_features(backbone)) return;
-  if (tokenizer.vocabulary_size() > detail::vocabulary_of(backbone)) {
-    throw ConfigError(concat("the tokenizer ", tokenizer.name(), " has ", tokenizer.vocabulary_size(),
-                             " ids, expected at most ", detail::vocabulary_of(backbone),
-                             ", the vocabulary of the model"));
-  }
-  const Index positions = detail::positions_of(backbone);
-  if (positions != 0 && options.max_tokens > positions) options.max_tokens = positions;
-}
+void fit_to_backbone(const BackboneConfig& backbone, const AnyTokenizer& tokenizer, TokenizeOptions& options);
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/run/saved_model_body.hpp"
+#endif

@@ -4,7 +4,6 @@
 #include <concepts>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <ranges>
 #include <span>
 #include <string>
@@ -49,12 +48,7 @@ class Scorer {
         model_(std::move(model)) {}
 
   /// The score of an answer to a prompt that is plain text.
-  double score(std::string_view prompt, std::string_view completion) {
-    CompletionRecord record;
-    record.prompt = std::string(prompt);
-    record.completion = std::string(completion);
-    return score(record).score;
-  }
+  double score(std::string_view prompt, std::string_view completion);
 
   /// The scores of several answers to one prompt, which is computed once.
   template <texts Completions>
@@ -65,20 +59,10 @@ class Scorer {
   }
 
   /// The score of a conversation as its chat template writes it.
-  double score(std::span<const Message> conversation, const TemplateInputs& inputs = {}) {
-    CompletionRecord record;
-    record.completion = std::vector<Message>(conversation.begin(), conversation.end());
-    record.inputs = inputs;
-    return score(record).score;
-  }
+  double score(std::span<const Message> conversation, const TemplateInputs& inputs = {});
 
   /// The score of one record, with those of its tokens or steps where the model has them.
-  CompletionScore score(const CompletionRecord& record) {
-    RecordScores scores = one(record);
-    if (!scores.dropped.empty())
-      refuse(record.source.file.empty() ? "the text" : record.source.text(), scores.dropped);
-    return std::move(scores.completions.front());
-  }
+  CompletionScore score(const CompletionRecord& record);
 
   /// The scores of each record's completions, in their order, for records of any kind. A record that cannot be
   /// scored says why.
@@ -102,15 +86,7 @@ class Scorer {
 
   /// The scores of sequences of the model's tokens, in their order, each by itself: what they share is computed
   /// for each.
-  std::vector<double> score(std::span<const Sequence> sequences, Index batch_tokens = 8192) {
-    std::vector<Family> families;
-    for (const Sequence& sequence : sequences) families.push_back({{&sequence}});
-    std::vector<double> scores;
-    for (const RowScores& rows : model_->score_families(families, batch_tokens)) {
-      scores.push_back(shown_score(completion_score(rows, *model_, *reading_), *reading_));
-    }
-    return scores;
-  }
+  std::vector<double> score(std::span<const Sequence> sequences, Index batch_tokens = 8192);
 
   /// The answers to a prompt, best first; equal ones in the order given, and those that a limit on length cut
   /// last, as far as `rank_cut` says. Throws DataError where an answer has no score.
@@ -140,9 +116,7 @@ class Scorer {
     std::vector<RecordScores> scores = score(std::span<const Record>(&record, 1));
     return std::move(scores.front());
   }
-  [[noreturn]] static void refuse(const std::string& what, const std::string& reason) {
-    throw DataError(what + " has no score: " + reason);
-  }
+  [[noreturn]] static void refuse(const std::string& what, const std::string& reason);
   template <texts Completions>
   RecordScores scores_of(std::string_view prompt, const Completions& completions) {
     CompletionsRecord record;
@@ -169,17 +143,11 @@ class Scorer {
 ///
 ///   merit::Scorer scorer = merit::open("Skywork-Reward-V2-Qwen3-0.6B");
 ///   scorer.score(conversation);
-inline Scorer open(const std::filesystem::path& place, const OpenOptions& options = {}) {
-  SavedModel saved = read_saved_model(place, options);
-  if (!saved.has_head) {
-    throw DataError(
-        place.string() +
-        ": holds a language model without a head, expected a reward model; merit_train --from makes one of "
-        "it, or name the tokens whose logits say good and bad");
-  }
-  std::unique_ptr<AnyModel> model = load_saved_model(saved, options.threads, options.on_progress).model;
-  return Scorer(std::move(saved), std::move(model));
-}
+Scorer open(const std::filesystem::path& place, const OpenOptions& options = {});
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/run/scorer_body.hpp"
+#endif

@@ -1,12 +1,9 @@
 // What turns a conversation into text: the interface that chat templates and the plain template share.
 #pragma once
 
-#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/core/value.hpp"
@@ -47,73 +44,28 @@ struct RenderedText {
 namespace detail {
 
 /// Whether a value says nothing: none, or an empty list, object or string.
-inline bool says_nothing(const Value& value) {
-  return value.is_none() || (value.list() != nullptr && value.list()->empty()) ||
-         (value.fields() != nullptr && value.fields()->empty()) ||
-         (value.string() != nullptr && value.string()->empty());
-}
+bool says_nothing(const Value& value);
 
 /// `text` for an error message: its last bytes, with what would break a line made visible.
-inline std::string tail_of(std::string_view text) {
-  constexpr Index limit = 160;
-  std::string shown = text.size() > limit ? "\"..." : "\"";
-  Index begin = text.size() > limit ? text.size() - limit : 0;
-  while (begin < text.size() && (static_cast<unsigned char>(text[begin]) & 0xC0u) == 0x80u) ++begin;
-  for (const char c : text.substr(begin)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') {
-      shown += "\\n";
-    } else if (byte >= 0x20 && byte != 0x7F) {
-      shown += c;
-    } else {
-      shown += '?';
-    }
-  }
-  return shown + '"';
-}
+std::string tail_of(std::string_view text);
 
 }  // namespace detail
 
 /// The conversation as text; throws DataError also for what it says and the template would leave out.
-inline std::string render_all(const ConversationTemplate& with, std::span<const Message> messages,
-                              const RenderOptions& options) {
-  with.refuse_unread(messages, options);
-  return with.render(messages, options);
-}
+std::string render_all(const ConversationTemplate& with, std::span<const Message> messages,
+                       const RenderOptions& options);
 
 /// A conversation given as prompt and completion apart, rendered together and cut where the prompt's own
 /// rendering ends. Where the completion begins with the assistant, the prompt ends in what a generating model
 /// would be given, the header of the assistant's message, if the template begins the whole so; else before
 /// that header. Throws DataError with both texts where the template renders the prompt alone as something
 /// that does not begin the whole.
-inline RenderedText render_apart(const ConversationTemplate& with, std::span<const Message> prompt,
-                                 std::span<const Message> completion, RenderOptions options = {}) {
-  std::vector<Message> all(prompt.begin(), prompt.end());
-  all.insert(all.end(), completion.begin(), completion.end());
-  options.add_generation_prompt = false;
-  RenderedText rendered{render_all(with, all, options), 0};
-  if (prompt.empty()) return rendered;
-  std::string alone;
-  for (const bool header : {true, false}) {
-    if (header && (completion.empty() || completion.front().role != "assistant")) continue;
-    options.add_generation_prompt = header;
-    alone = with.render(prompt, options);
-    if (!rendered.text.starts_with(alone)) continue;
-    rendered.completion_begin = alone.size();
-    return rendered;
-  }
-  const auto differs = static_cast<Index>(
-      std::mismatch(alone.begin(), alone.end(), rendered.text.begin(), rendered.text.end()).first -
-      alone.begin());
-  const auto from = [&](const std::string& text) {
-    return detail::tail_of(std::string_view(text).substr(std::min(differs, text.size())).substr(0, 160));
-  };
-  throw DataError(
-      concat("the chat template does not begin a conversation as it renders its prompt alone: after ",
-             differs, " equal bytes, ", detail::tail_of(std::string_view(alone).substr(0, differs)),
-             ", the prompt goes on with ", from(alone), " and the whole with ", from(rendered.text),
-             "; expected a template that keeps what came before"));
-}
+RenderedText render_apart(const ConversationTemplate& with, std::span<const Message> prompt,
+                          std::span<const Message> completion, RenderOptions options = {});
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/templates/conversation_template_body.hpp"
+#endif

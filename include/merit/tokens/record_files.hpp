@@ -1,13 +1,9 @@
 // Whole files of records: which kind they are, which scale their step labels have, and all examples at once.
 #pragma once
 
-#include <cmath>
 #include <filesystem>
-#include <optional>
 #include <span>
-#include <string>
 #include <type_traits>
-#include <variant>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -27,57 +23,14 @@ inline namespace MERIT_ABI {
 
 /// The kind of the first record of a file. Throws DataError when the file has no record or the first is of no
 /// kind.
-inline RecordKind detect_record_kind(const std::filesystem::path& path,
-                                     const RecordSourceOptions& source = {}) {
-  RecordSource lines(path.string(), source);
-  const std::optional<OrderedJson> object = lines.next();
-  if (!object) throw DataError(path.string() + ": found no record, expected at least one");
-  if (const auto kind = kind_of(*object)) return *kind;
-  detail::throw_found(lines.position(), "record", "the fields of no kind",
-                      "those of one of: " + list_of_names<RecordKind>());
-}
+RecordKind detect_record_kind(const std::filesystem::path& path, const RecordSourceOptions& source = {});
 
 /// What the numbers among the step labels of these files mean, which a record by itself does not say:
 /// ternary when one of them is -1; binary when one is a fraction, and when all are 0 or 1. Throws DataError
 /// that names both places when there is a -1 and a fraction. With OnError::skip, by the records that can be
 /// read.
-inline StepScale detect_step_scale(std::span<const std::filesystem::path> paths,
-                                   const RecordSourceOptions& source = {}) {
-  struct Place {
-    SourcePosition source;
-    Index step = 0;
-    double number = 0;
-  };
-  std::optional<Place> minus_one;
-  std::optional<Place> fraction;
-  for (const std::filesystem::path& path : paths) {
-    StepsReader reader(path, {}, source);
-    const auto next = [&]() -> std::optional<StepsRecord> {
-      while (true) {
-        try {
-          return reader.next();
-        } catch (const DataError&) {
-          if (source.on_error == OnError::stop) throw;
-        }
-      }
-    };
-    while (const auto record = next()) {
-      for (Index i = 0; i < record->labels.size(); ++i) {
-        const auto* number = std::get_if<double>(&record->labels[i]);
-        if (number == nullptr) continue;
-        if (!minus_one && *number == -1) minus_one = Place{record->source, i, *number};
-        if (!fraction && *number != std::floor(*number)) fraction = Place{record->source, i, *number};
-      }
-      if (minus_one && fraction) {
-        detail::throw_found(
-            minus_one->source, concat("field 'labels[", minus_one->step, "]'"), "-1, of step scale ternary",
-            concat("numbers of one scale, but ", fraction->source.text(), " has ", fraction->number,
-                   " in 'labels[", fraction->step, "]', of step scale binary"));
-      }
-    }
-  }
-  return minus_one ? StepScale::ternary : StepScale::binary;
-}
+StepScale detect_step_scale(std::span<const std::filesystem::path> paths,
+                            const RecordSourceOptions& source = {});
 inline StepScale detect_step_scale(const std::filesystem::path& path,
                                    const RecordSourceOptions& source = {}) {
   return detect_step_scale(std::span(&path, 1), source);
@@ -98,3 +51,7 @@ std::vector<ExampleOf<Record>> read_examples(const std::filesystem::path& path, 
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/tokens/record_files_body.hpp"
+#endif

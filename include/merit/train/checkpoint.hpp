@@ -62,35 +62,7 @@ struct RunParts {
   std::string_view precision, backend;
 };
 
-inline Json identity_of(const RunParts& parts, const TrainOptions& options) {
-  Json json = {{"backbone", parts.backbone},
-               {"frozen_layers", parts.frozen_layers},
-               {"head", parts.head},
-               {"loss", parts.loss},
-               {"examples", parts.examples},
-               {"fingerprint", parts.fingerprint},
-               {"epochs", options.epochs},
-               {"batch_size", options.batch_size},
-               {"max_gradient_norm", options.max_gradient_norm},
-               {"seed", options.seed},
-               {"sharing", options.sharing == Sharing::yes},
-               {"learning_rate", options.schedule.peak},
-               {"warmup", options.schedule.warmup},
-               {"decay", std::string(name_of(options.schedule.decay))},
-               {"floor", options.schedule.floor},
-               {"precision", std::string(parts.precision)},
-               {"backend", std::string(parts.backend)}};
-  if (options.max_steps != 0) json["max_steps"] = options.max_steps;
-  std::visit(
-      [&](const auto& optimizer) {
-        Json settings = policy_json(optimizer);
-        settings.erase("name");
-        json.update(settings);
-        json["optimizer"] = optimizer.name();
-      },
-      options.optimizer);
-  return json;
-}
+Json identity_of(const RunParts& parts, const TrainOptions& options);
 
 /// 0 for a backbone that has no layers to freeze.
 template <class Backbone>
@@ -157,34 +129,11 @@ void save_run_files(const std::filesystem::path& directory, const Parameters<Bac
 }
 
 /// Where a run is another than `expected`, one sentence each.
-inline std::vector<std::string> run_differences(Json found, const Json& expected) {
-  if (found.is_object()) {
-    // Runs from before there were others do not name it.
-    if (!found.contains("optimizer")) found["optimizer"] = AdamW::name();
-    found.erase("micro_batch_tokens");  // which runs used to hold to
-  }
-  std::vector<std::string> differences;
-  list_differences("run", found, expected, differences);
-  return differences;
-}
+std::vector<std::string> run_differences(Json found, const Json& expected);
 
 /// The steps that the run in `directory` has made. Throws ConfigError that lists where it is another run than
 /// `expected`, DataError where it is further than `steps`.
-inline Index read_run(const std::filesystem::path& directory, const Json& expected, Index steps) {
-  const std::filesystem::path file = directory / run_file;
-  const Json state = read_json(file);
-  Json found = require<Json>(state, "run", file.string());
-  const std::vector<std::string> differences = run_differences(std::move(found), expected);
-  if (!differences.empty()) {
-    throw ConfigError(concat(file.string(), ": this run was started otherwise: ", joined(differences),
-                             ". Give the same data and options to go on with it"));
-  }
-  const Index step = require<Index>(state, "step", file.string());
-  if (step > steps) {
-    throw DataError(concat(file.string(), ": field \"step\" is ", step, ", expected at most ", steps));
-  }
-  return step;
-}
+Index read_run(const std::filesystem::path& directory, const Json& expected, Index steps);
 
 /// What write_run wrote of the optimizer, in host memory: all of it is read before any of it is set.
 template <class Backend>
@@ -248,11 +197,7 @@ inline bool has_run(const std::filesystem::path& directory) {
 }
 
 /// The `notes` of the run that save_run left in `directory`.
-inline Json read_run_notes(const std::filesystem::path& directory) {
-  recover_directory(directory);
-  const std::filesystem::path file = directory / detail::run_file;
-  return optional<Json>(read_json(file), "notes", file.string()).value_or(Json::object());
-}
+Json read_run_notes(const std::filesystem::path& directory);
 
 /// Puts a run back where save_run left it. `trainer` must have been made with the same options and examples,
 /// otherwise a ConfigError names what differs. Returns the number of steps already made.
@@ -269,3 +214,7 @@ Index resume_run(const std::filesystem::path& directory, Model& model, Trainer<M
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/train/checkpoint_body.hpp"
+#endif

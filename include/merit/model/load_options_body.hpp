@@ -1,0 +1,77 @@
+// The bodies of load_options.hpp.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/io/json.hpp"
+#include "merit/io/weight_source.hpp"
+#include "merit/model/computed_tensor.hpp"
+#include "merit/model/load_options.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+namespace detail {
+
+MERIT_INLINE std::vector<std::string> published_names(const std::string& name) {
+  std::vector<std::string> names{name};
+  if (name.starts_with("regression_layer.") || name.starts_with("gating.")) return names;
+  if (is_head_parameter(name)) {
+    const std::string ending = name.substr(name.find('.') + 1);
+    const bool value = name.starts_with("value_head.");
+    if (!value) names.push_back("classifier." + ending);
+    for (const char* head : {"v_head.summary.", "value_head.summary.", "value_head."}) {
+      if (head + ending != name) names.push_back(head + ending);
+    }
+    return names;
+  }
+  for (const std::string_view prefix : {"model.", "transformer."}) {
+    if (!name.starts_with(prefix)) continue;
+    names.push_back(name.substr(prefix.size()));
+    names.push_back("module." + names.back());
+    if (prefix == "model.") names.push_back("transformer." + name.substr(prefix.size()));  // Starling's
+  }
+  names.push_back("pretrained_model." + name);  // TRL's models with a value head
+  names.push_back("module." + name);            // of a wrapper for several devices
+  return names;
+}
+
+MERIT_INLINE std::string published_as(const LoadOptions& options, const std::string& name) {
+  for (const auto& [ours, theirs] : options.names) {
+    if (ours == name) return theirs;
+  }
+  return "";
+}
+
+MERIT_INLINE Index bytes_of(const WeightSource& file, const std::string& name) {
+  const TensorInfo* tensor = file.find(name);
+  if (tensor == nullptr) {
+    throw DataError(concat(file.path().string(), ": there is no tensor ", quote(name),
+                           ", expected it as a part of the head"));
+  }
+  return tensor->end - tensor->begin;
+}
+
+MERIT_INLINE std::vector<double> compute(const WeightSource& file, const ComputedTensor& computed,
+                                         Index count) {
+  std::vector<std::vector<double>> inputs;
+  for (const std::string& name : computed.tensors) {
+    std::vector<double>& input = inputs.emplace_back(file.find(name)->elements);
+    file.read(name, VectorView<double>(input));
+  }
+  std::vector<double> values = computed.compute(inputs);
+  if (values.size() != count) {
+    throw DataError(concat(file.path().string(), ": the tensors of ", quote(computed.parameter), " make ",
+                           values.size(), " numbers, expected ", count));
+  }
+  return values;
+}
+
+}  // namespace detail
+
+}  // namespace MERIT_ABI
+}  // namespace merit
