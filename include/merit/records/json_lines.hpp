@@ -71,7 +71,6 @@ class JsonLinesReader {
   std::streambuf* bytes_ = nullptr;           // once reading has begun
   std::string line_;
   bool first_line_ = true;
-  std::optional<bool> over_lines_ = {};  // the objects go over several lines, as the first of the file does
   bool in_array_ = false;
   bool array_ended_ = false;
   bool first_element_ = true;

@@ -94,8 +94,10 @@ MERIT_INLINE std::optional<OrderedJson> JsonLinesReader::next_value() {
     first_line_ = false;
     std::string_view line = detail::jsonl::trimmed_line(line_);
     if (line.empty()) continue;
-    if (!over_lines_) over_lines_ = line == "{";
-    if (*over_lines_ && line == "{") read_rest_of_object();  // else a broken line is one line
+    if (line == "{") {  // a key or its end may follow on the next line; anything else is another record
+      while (bytes_->sgetc() == ' ' || bytes_->sgetc() == '\t') bytes_->sbumpc();
+      if (bytes_->sgetc() == '"' || bytes_->sgetc() == '}') read_rest_of_object();
+    }
     std::string_view text = line_;
     if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     return parse_ordered_json(text, position_.text(), options_.max_depth);
