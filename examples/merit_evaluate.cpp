@@ -1,9 +1,14 @@
 // How good a saved model is on held-out records or a published benchmark: the figures of its kind with
 // intervals, and beside them what simple baselines reach.
+#include <unistd.h>
+
+#include <cerrno>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <type_traits>
 #include <vector>
 
@@ -42,6 +47,8 @@ struct Options {
   std::string neutral = "good";
   std::string report;
   std::string on_error = "stop";
+  std::string config;
+  Index folds = 0;
   Index last = 4;
   double threshold = 0;
   Index batch_tokens = 8192;
@@ -80,6 +87,34 @@ void check_report(const Options& options) {
     return page.substr(0, page.find("<title>")).find(merit::ReportPage::mark) != page.npos;
   });
   merit::AtomicFile writable(options.report);
+}
+
+/// Becomes the merit_train that lies beside this program.
+int cross_validate(const Options& options, const char* self) {
+  if (!options.model.empty())
+    throw merit::ConfigError("--model means nothing with --cross-validate, which trains");
+  if (options.config.empty())
+    throw merit::ConfigError("--config is missing: how merit_train is to train each time");
+  if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to cross-validate on");
+  std::error_code ignored;
+  std::filesystem::path place = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  if (place.empty()) place = self;
+  const std::string trainer = place.replace_filename("merit_train").string();
+  std::vector<std::string> words = {trainer,
+                                    "--config",
+                                    options.config,
+                                    "--cross-validate",
+                                    std::to_string(options.folds),
+                                    "--threads",
+                                    std::to_string(options.threads)};
+  if (options.json) words.emplace_back("--json");
+  words.emplace_back("--train");
+  words.insert(words.end(), options.files.begin(), options.files.end());
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  ::execv(trainer.c_str(), arguments.data());
+  throw merit::IoError("cannot run " + trainer + ": " + std::generic_category().message(errno));
 }
 
 int run(int argc, char** argv) {
@@ -133,7 +168,13 @@ int run(int argc, char** argv) {
   programs::declare(app, options.source);
   number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
   number("--threads", options.threads, "0: all; the scores do not depend on it");
+  text("--config", options.config, "FILE", "with --cross-validate: a --config of merit_train");
+  number(
+      "--cross-validate", options.folds,
+      "in place of --model: train by --config without each of N parts of the prompts of FILE, and report figures on "
+      "that part beside what reads nothing; merit_train --cross-validate has all options");
   programs::parse(app, argc, argv);
+  if (options.folds != 0) return cross_validate(options, argv[0]);
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to evaluate on");

@@ -1,4 +1,5 @@
 // Trains a reward model of any kind on files of records and saves it.
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "command_line/program.hpp"
 #include "command_line/run_console.hpp"
 #include "command_line/train_options.hpp"
+#include "merit/jobs/cross_validation.hpp"
 #include "merit/jobs/metrics_file.hpp"
 #include "merit/jobs/output_lock.hpp"
 #include "merit/jobs/output_place.hpp"
@@ -137,6 +139,93 @@ void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions&
   output.flush();
 }
 
+/// What is there, and whether it may be written, before hours are spent. Completes the options' paths.
+struct Place {
+  explicit Place(programs::TrainingOptions& options) : out(folder_of(options)), lock(out) {
+    if (options.metrics.empty()) options.metrics = out.string() + ".metrics.jsonl";
+    has_run = merit::has_run(out);
+    const bool has_model = !has_run && merit::read_model_card(out).has_value();
+    if ((has_run || has_model) && !options.resume && !options.overwrite) {
+      throw merit::ConfigError(options.out +
+                               (has_run ? " holds a run that was interrupted: give --resume to go on with it"
+                                        : " holds a trained model: give another --out to keep it") +
+                               ", or --overwrite to replace it");
+    }
+    finished = has_model && options.resume;
+    const std::filesystem::path best = merit::best_directory(options.out);
+    if ((has_run || has_model) && !finished) merit::require_only_a_model(out);
+    { merit::AtomicDirectory writable(out, "merit.json"); }
+    if ((options.patience != 0 || options.keep_best) && !finished) check_best(best, options);
+    merit::OutputInputs inputs{.files = {options.config},
+                               .folders = {out.string(), best.string(), options.from}};
+    for (const auto& files : {options.train, options.eval, options.calibrate})
+      for (const std::string& file : files) inputs.files.push_back(merit::weighted_file(file).path);
+    merit::check_output("--metrics", options.metrics, inputs);
+    merit::check_metrics(options.metrics);
+  }
+
+  merit::RunStart start(const programs::TrainingOptions& options) const {
+    if (finished) return merit::RunStart::finished;
+    return has_run && options.resume ? merit::RunStart::interrupted : merit::RunStart::fresh;
+  }
+
+  std::filesystem::path out;
+  merit::OutputLock lock;  // before anybody looks at what is there
+  bool has_run = false;
+  bool finished = false;
+
+ private:
+  static std::filesystem::path folder_of(programs::TrainingOptions& options) {
+    std::filesystem::path folder = std::filesystem::path(options.out).lexically_normal();
+    if (folder.filename().empty()) folder = folder.parent_path();
+    if (folder.filename() == "." || folder.filename() == "..") {
+      throw merit::ConfigError("--out is " + options.out +
+                               ", expected a folder of its own, which a run replaces");
+    }
+    options.out = folder.string();
+    return folder;
+  }
+};
+
+/// Figures of models trained on parts of the records, beside what reads nothing.
+int cross_validate(const programs::TrainingOptions& options, const programs::ModelChoice& chosen,
+                   const merit::RecordSet& records, const merit::ModelCard& card) {
+  const merit::SavedModel& saved = chosen.model;
+  const merit::MakeModel make = [&](std::uint64_t seed) {
+    const bool reads_file = !options.from.empty();
+    auto model = merit::make_model(
+        saved.backbone, {.head = saved.head,
+                         .loss = chosen.loss,
+                         .threads = options.threads,
+                         .seed = seed,
+                         .initial = reads_file ? merit::Initial::from_file : merit::Initial::drawn});
+    if (reads_file) {
+      merit::LoadOptions load = merit::load_options(saved);
+      load.allow_missing_head = true;
+      model->load(options.from, load);
+    }
+    return model;
+  };
+  const merit::Reading reading =
+      merit::reading_of(make(options.training.seed)->described(card), merit::meaning_of(saved.head), false);
+  merit::Progress progress("cross-validating", options.folds * options.seeds);
+  const merit::CrossValidation result = merit::cross_validate(
+      records, reading, make, {.folds = options.folds, .seeds = options.seeds, .training = options.training},
+      [&](Index done, Index) { progress.update(done); });
+  progress.finish();
+  programs::Output output;
+  if (options.json) {
+    merit::Json json = merit::to_json(result);
+    json["train"] = merit::to_json(records.counts);
+    output.line(merit::json_text(json, "the result"));
+  } else {
+    output.line(records.counts.sentence());
+    output.line(merit::text_of(result));
+  }
+  output.flush();
+  return 0;
+}
+
 int run(int argc, char** argv) {
   CLI::App app(
       "Trains a reward model on records of one kind and saves it.\n\n"
@@ -167,35 +256,9 @@ int run(int argc, char** argv) {
   options.training.sharing = options.no_sharing ? merit::Sharing::no : merit::Sharing::yes;
   options.training.validate();
 
-  // What is there, and whether it may be written, before hours are spent.
-  std::filesystem::path out = std::filesystem::path(options.out).lexically_normal();
-  if (out.filename().empty()) out = out.parent_path();
-  if (out.filename() == "." || out.filename() == "..") {
-    throw merit::ConfigError("--out is " + options.out +
-                             ", expected a folder of its own, which a run replaces");
-  }
-  options.out = out.string();
-  const merit::OutputLock lock(out);  // before anybody looks at what is there
-  if (options.metrics.empty()) options.metrics = out.string() + ".metrics.jsonl";
-  const bool has_run = merit::has_run(out);
-  const bool has_model = !has_run && merit::read_model_card(out).has_value();
-  if ((has_run || has_model) && !options.resume && !options.overwrite) {
-    throw merit::ConfigError(options.out +
-                             (has_run ? " holds a run that was interrupted: give --resume to go on with it"
-                                      : " holds a trained model: give another --out to keep it") +
-                             ", or --overwrite to replace it");
-  }
-  const bool finished = has_model && options.resume;
-  const std::filesystem::path best = merit::best_directory(options.out);
-  if ((has_run || has_model) && !finished) merit::require_only_a_model(out);
-  { merit::AtomicDirectory writable(out, "merit.json"); }
-  if ((options.patience != 0 || options.keep_best) && !finished) check_best(best, options);
-  merit::OutputInputs inputs{.files = {options.config},
-                             .folders = {out.string(), best.string(), options.from}};
-  for (const auto& files : {options.train, options.eval, options.calibrate})
-    for (const std::string& file : files) inputs.files.push_back(merit::weighted_file(file).path);
-  merit::check_output("--metrics", options.metrics, inputs);
-  merit::check_metrics(options.metrics);
+  const bool cross_validates = options.folds != 0;
+  std::optional<Place> place;
+  if (!cross_validates) place.emplace(options);
 
   const programs::ModelChoice chosen = programs::choose_model(options, config, given, name);
   std::string note;
@@ -222,7 +285,7 @@ int run(int argc, char** argv) {
                                 .tokenize = tokenize,
                                 .wants_features = merit::is_features(saved.backbone),
                                 .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
-                                .notes = held_out,
+                                .notes = held_out || cross_validates,
                                 .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss),
                                 .source = source,
                                 .side = side,
@@ -250,11 +313,10 @@ int run(int argc, char** argv) {
 
   programs::say_remarks(remarks, name);
 
-  const merit::RunStart start = finished                    ? merit::RunStart::finished
-                                : has_run && options.resume ? merit::RunStart::interrupted
-                                                            : merit::RunStart::fresh;
   const merit::ModelCard card =
       merit::training_card(saved, chosen.kind, train.examples, options.aggregation, options.margin);
+  if (cross_validates) return cross_validate(options, chosen, train, card);
+  const merit::RunStart start = place->start(options);
   const merit::RunJob job{.start = start,
                           .kind = chosen.kind,
                           .saved = saved,
@@ -278,7 +340,7 @@ int run(int argc, char** argv) {
   programs::RunConsole console(name);
   const merit::RunResult result =
       merit::run_training(*model, job,
-                          {.out = out,
+                          {.out = place->out,
                            .metrics = options.metrics,
                            .from = options.from,
                            .note = note,

@@ -57,6 +57,7 @@ struct TrainingOptions {
   std::string evaluate_every = "0", tensorboard;
   bool evaluate_at_start = false, keep_best = false, dry_run = false;
   Index patience = 0, checkpoint_every = 1000;
+  Index folds = 0, seeds = 1;
   std::uint16_t threads = 0;
 };
 
@@ -242,6 +243,11 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
   number("--patience", o.patience,
          "stop after this many evaluations in a row that are no better, and save the best model; 0: never "
          "stop, and save the last");
+  number(
+      "--cross-validate", o.folds,
+      "save nothing; hold out each of N parts of the prompts of --train once, and report the figures of models "
+      "trained on the others beside what reads nothing, with 95% intervals of the differences; 0: no");
+  number("--seeds", o.seeds, "with --cross-validate: so many times, parts and weights drawn anew");
   number("--checkpoint-every", o.checkpoint_every, "steps between checkpoints; 0: only when interrupted");
   number("--threads", o.threads, "0: all; the result does not depend on it");
 }
@@ -250,7 +256,18 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
 inline void check_combinations(const TrainingOptions& o, const Given& given) {
   const auto refuse = [](const std::string& sentence) { throw merit::ConfigError(sentence); };
   if (o.train.empty()) refuse("--train is missing: the files of records to train on");
-  if (o.out.empty()) refuse("--out is missing: the directory in which the model is saved");
+  if (o.folds != 0) {
+    for (const char* option : {"--out", "--eval", "--calibrate", "--resume", "--overwrite", "--dry-run",
+                               "--metrics", "--tensorboard", "--validation-split", "--evaluate-every"}) {
+      if (given(option))
+        refuse(std::string(option) +
+               " means nothing with --cross-validate, which saves nothing and "
+               "holds out parts of --train");
+    }
+  } else if (given("--seeds")) {
+    refuse("--seeds is given without --cross-validate");
+  }
+  if (o.out.empty() && o.folds == 0) refuse("--out is missing: the directory in which the model is saved");
   if (o.resume && o.overwrite) refuse("--resume and --overwrite contradict each other: give one of them");
   for (const auto* files : {&o.train, &o.eval, &o.calibrate})
     for (const std::string& file : *files) merit::weighted_file(file);  // throws for an empty path

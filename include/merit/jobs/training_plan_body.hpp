@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/batch/batch.hpp"
 #include "merit/core/version.hpp"
 #include "merit/core/visible.hpp"
