@@ -248,7 +248,7 @@ TEST_CASE("a folder that cannot be used as it is says what was seen") {
   fs::create_directory(place);
   ends(place, ": there is no config.json in it, expected the folder of a model; it is empty");
   Model model({.backbone = backbone});
-  merit::save_model(place / "checkpoint-20", model);
+  merit::save_model(place / "checkpoint-20", model, {.tokenizer = "ids:16"});
   ends(place, "it holds checkpoint-20/; " + (place / "checkpoint-20").string() + " is such a folder");
   ends(place / "checkpoint-20/model.safetensors",
        ": is a file, expected the folder of a model or a .gguf file; its folder, " +
