@@ -28,6 +28,8 @@ TEST_CASE("rows are marked where the head reads them") {
   CHECK(merit::marked_rows(bytes, merit::ValueHead{}, sequence) == "Q\\n^|a^.^b^.");
   CHECK(merit::marked_rows(merit::make_tokenizer("ids:300"), merit::ScalarHead{}, sequence) ==
         "81 10|97 46 98 46^");
+  sequence.tokens.push_back(bytes.eos());
+  CHECK(merit::marked_rows(bytes, merit::ScalarHead{}, sequence) == "Q\\n|a.b.<eos>^");
   sequence.features = {1, 2};
   CHECK(merit::marked_rows(bytes, merit::ScalarHead{}, sequence) == "a vector of 2 features");
 }

@@ -54,8 +54,11 @@ MERIT_INLINE std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHea
   read_rows(head, {sequence.tokens.size(), sequence.completion_begin, sequence.step_ends}, rows, second);
   const auto text_between = [&](Index begin, Index end) {
     if (begin == end) return std::string();
-    if (auto text = tokenizer.decode(VectorView<const Token>(sequence.tokens.data() + begin, end - begin)))
-      return detail::on_one_line(*text);
+    // Of the end of sequence there is no text.
+    const bool ends = sequence.tokens[end - 1] == tokenizer.eos();
+    if (auto text =
+            tokenizer.decode(VectorView<const Token>(sequence.tokens.data() + begin, end - begin - ends)))
+      return detail::on_one_line(*text) + (ends ? "<eos>" : "");
     std::string numbers;
     for (Index i = begin; i < end; ++i)
       numbers += (i == begin ? "" : " ") + std::to_string(sequence.tokens[i]);
