@@ -237,7 +237,7 @@ inline void declare(CLI::App& app, TrainingOptions& o) {
        "compute the common prefix of a pair twice, to measure what sharing saves");
   text("--evaluate-every", o.evaluate_every, "N|epoch",
        "steps between evaluations, or epoch; 0: only at the end")
-      ->check([](const std::string& text) { return text == "epoch" ? "" : is_number<Index>(text); }, "");
+      ->check([](const std::string& given) { return given == "epoch" ? "" : is_number<Index>(given); }, "");
   flag("--evaluate-at-start", o.evaluate_at_start, "evaluate also before the first step");
   flag("--keep-best", o.keep_best, "save the best model of all evaluations, not the last");
   number("--patience", o.patience,
