@@ -2,18 +2,14 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
-#include "merit/io/json.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -30,39 +26,11 @@ inline bool is_lfs_pointer(const std::filesystem::path& file) {
   return read_file(file).starts_with(begins);
 }
 
-/// Whether all tensors of a file are named "module.…", as a wrapper for several devices names them; false where
-/// the file's header cannot be read, which whoever reads it says.
-inline bool is_named_by_wrapper(const std::filesystem::path& file) {
-  constexpr std::uint64_t most = std::uint64_t{64} << 20;
-  std::ifstream in(file, std::ios::binary);
-  unsigned char size_bytes[8] = {};
-  in.read(reinterpret_cast<char*>(size_bytes), 8);
-  std::uint64_t size = 0;
-  for (int i = 7; i >= 0; --i) size = size << 8 | size_bytes[i];
-  std::error_code failed;
-  if (!in || size == 0 || size > most || size > std::filesystem::file_size(file, failed)) return false;
-  std::string header(size, ' ');
-  in.read(header.data(), static_cast<std::streamsize>(size));
-  if (!in) return false;
-  try {
-    const Json tensors = parse_json(header, file.string());
-    Index named = 0;
-    for (const auto& [name, tensor] : tensors.items()) {
-      if (name == "__metadata__") continue;
-      if (!name.starts_with("module.")) return false;
-      ++named;
-    }
-    return named != 0;
-  } catch (const DataError&) {
-    return false;
-  }
-}
-
 }  // namespace detail
 
 /// Throws DataError where a folder cannot be read as a model, with what to do: it holds an adapter, whose weights are
-/// only a difference to another model's, or its weights as pickles and in no other format; a file in it is a pointer
-/// of Git LFS; or its tensors have the names of a wrapper.
+/// only a difference to another model's, or its weights as pickles and in no other format; or a file in it is a pointer
+/// of Git LFS.
 inline void check_weight_files(const std::filesystem::path& folder) {
   std::error_code failed;
   if (!std::filesystem::is_directory(folder, failed)) return;
@@ -79,11 +47,6 @@ inline void check_weight_files(const std::filesystem::path& folder) {
       throw DataError(concat(file.string(),
                              ": found a pointer of Git LFS in place of the file, expected the file "
                              "itself: get it with git lfs pull"));
-    }
-    if (file.extension() == ".safetensors" && detail::is_named_by_wrapper(file)) {
-      throw DataError(concat(file.string(),
-                             ": found tensors that are all named \"module.…\", as a wrapper for several "
-                             "devices saves them, expected the model's own names: save model.module"));
     }
   }
   failed.clear();
