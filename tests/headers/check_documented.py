@@ -26,6 +26,7 @@ HEAD = """#include <cstdio>
 #include <string>
 #include <vector>
 
+#include "merit/files.hpp"
 #include "merit/open.hpp"
 #include "merit/testing/gradcheck.hpp"
 
