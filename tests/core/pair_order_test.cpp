@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
@@ -35,8 +36,8 @@ PairOrder by_looking(const Items& items) {
 
 TEST_CASE("pairs are counted as by looking at each") {
   Rng rng(7);
-  for (const Index n : {0, 1, 2, 3, 17, 100}) {
-    for (const Index values : {2, 5, 1000}) {
+  for (const Index n : std::initializer_list<Index>{0, 1, 2, 3, 17, 100}) {
+    for (const Index values : std::initializer_list<Index>{2, 5, 1000}) {
       Items items;
       const auto draw = [&] { return static_cast<double>(rng.below(values)) - 3; };
       for (Index i = 0; i < n; ++i) items.emplace_back(draw(), draw());
