@@ -88,7 +88,7 @@ TEST_CASE("a file that is missing, a directory, or shorter than expected is an e
         "cannot open " + missing.string() + ": No such file or directory");
   CHECK(error_of<IoError>([&] { InputFile file(missing); }) ==
         "cannot open " + missing.string() + ": No such file or directory");
-  CHECK(contains(error_of<IoError>([&] { read_file(temporary.path()); }), "Is a directory"));
+  CHECK(contains(error_of<IoError>([&] { read_file(temporary.path()); }), "not a regular file"));
   CHECK(contains(error_of<IoError>([&] { InputFile file(temporary.path()); }), "not a regular file"));
 
   put(temporary / "short", "12345678");

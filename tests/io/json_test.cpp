@@ -123,7 +123,7 @@ TEST_CASE("fields come out with the type asked for") {
 
 TEST_CASE("a field of the wrong type is an error with place, field, what was found and what was expected") {
   Json object = parse_json(
-      R"({"minus": -7, "real": 1.0, "text": "hi\n", "yes": true, "list": [1, "two"], "map": {"a": -1},
+      R"({"minus": -7, "real": 1.0, "half": 0.5, "text": "hi\n", "yes": true, "list": [1, "two"], "map": {"a": -1},
           "null": null, "large": 4294967296, "huge": 1e300})",
       "x");
   object["nan"] = std::nan("");  // cannot come from a file, but from a program
@@ -138,7 +138,8 @@ TEST_CASE("a field of the wrong type is an error with place, field, what was fou
         "config.json: field \"large\": expected a whole number from 0 to 4294967295, found 4294967296");
   CHECK(message(object, "minus", std::uint64_t{0}).ends_with("to 18446744073709551615, found -7"));
   CHECK(message(object, "large", std::int8_t{0}).ends_with("from -128 to 127, found 4294967296"));
-  CHECK(message(object, "real", 0).ends_with("found 1.0"));
+  CHECK(message(object, "half", 0).ends_with("found 0.5"));
+  CHECK(require<int>(object, "real", "config.json") == 1);  // an integer, however it is written
   CHECK(message(object, "yes", 0).ends_with("found true"));
   CHECK(message(object, "yes", 0.0) == "config.json: field \"yes\": expected a number, found true");
   CHECK(message(object, "text", 0.0).ends_with("found \"hi\\x0a\""));

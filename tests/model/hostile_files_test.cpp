@@ -79,17 +79,6 @@ TEST_CASE("the shapes of a file are looked at before memory is taken for a confi
             "there is no tensor \"model.layers.1.input_layernorm.weight\""));
 }
 
-TEST_CASE("what needs more memory than there is says how much before anything is drawn") {
-  Llama llama = std::get<Llama>(read_backbone_config(small_config(), "config"));
-  llama.vocabulary_size = Index{1} << 44;
-  try {
-    M model({.backbone = llama});
-    FAIL("a model of 2^50 bytes was made");
-  } catch (const ConfigError& error) {
-    CHECK(has(error.what(), "bytes at once, more than there is memory"));
-  }
-}
-
 std::string card_refusal(const std::function<void(Json&)>& change) {
   Json json = to_json(ModelCard{});
   change(json);

@@ -22,7 +22,7 @@ TEST_CASE("counts, lengths, duplicates, balance and overlaps") {
                   "{\"prompt\": \"p\", \"completion\": \"four\", \"label\": true}\n"
                   "{\"prompt\": \"p\", \"completion\": \"sevenly\", \"label\": 0, \"id\": 3}\n"
                   "{\"prompt\": \"long\", \"completion\": \"x\", \"label\": 0.5}\n"
-                  "{\"prompt\": \"bad\", \"completion\": \"\", \"label\": 1}\n");
+                  "{\"prompt\": \"bad\", \"completion\": \"y\", \"label\": 7}\n");
   merit_test::put(second,
                   "{\"prompt\": \"p\", \"chosen\": \"ab\", \"rejected\": \"c\"}\n"
                   "{\"prompt\": \"q\", \"chosen\": \"a\", \"rejected\": \"c\", \"soft_label\": 0.5}\n");
@@ -34,7 +34,7 @@ TEST_CASE("counts, lengths, duplicates, balance and overlaps") {
   CHECK(outcomes.kind == merit::RecordKind::outcome);
   CHECK(outcomes.records == 5);
   CHECK(outcomes.bad == 1);
-  CHECK(contains(outcomes.first_error, "a.jsonl:5: field 'completion': found an empty string"));
+  CHECK(contains(outcomes.first_error, "a.jsonl:5: field 'label': found 7"));
   CHECK(outcomes.prompts == 2);
   CHECK(outcomes.duplicates == 1);
   CHECK(outcomes.completion.texts == 4);

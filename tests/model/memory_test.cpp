@@ -1,0 +1,30 @@
+// More than there is. Not built under the sanitizers, whose allocator ends the program.
+#include <doctest/doctest.h>
+
+#include <string_view>
+
+#include "merit/backbone/llama.hpp"
+#include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/core/error.hpp"
+#include "merit/head/linear_head.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+#include "merit/model/reward_model.hpp"
+
+namespace memory_test {
+
+using namespace merit;
+
+bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != text.npos;
+}
+
+TEST_CASE("what needs more memory than there is says how much before anything is drawn") {
+  try {
+    RewardModel<Llama> model({.backbone = {.vocabulary_size = Index{1} << 44, .hidden_size = 16}});
+    FAIL("a model of 2^50 bytes was made");
+  } catch (const ConfigError& error) {
+    CHECK(has(error.what(), "bytes at once, more than there is memory"));
+  }
+}
+
+}  // namespace memory_test
