@@ -311,11 +311,12 @@ int run(int argc, char** argv) {
   if (split) eval = read(options.train, "to evaluate on", SplitSide::held_out);
   if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on", SplitSide::all);
 
-  programs::say_remarks(remarks, name);
-
   const merit::ModelCard card =
       merit::training_card(saved, chosen.kind, train.examples, options.aggregation, options.margin);
-  if (cross_validates) return cross_validate(options, chosen, train, card);
+  if (cross_validates) {
+    programs::say_remarks(remarks, name);
+    return cross_validate(options, chosen, train, card);
+  }
   const merit::RunStart start = place->start(options);
   const merit::RunJob job{.start = start,
                           .kind = chosen.kind,
@@ -334,6 +335,7 @@ int run(int argc, char** argv) {
                        .seed = options.training.seed,
                        .initial = reads_file ? merit::Initial::from_file : merit::Initial::drawn});
   if (options.dry_run) {
+    programs::say_remarks(remarks, name);
     tell_plan(merit::plan_training(*model, train, *saved.tokenizer, options.training), options, train);
     return 0;
   }
@@ -344,6 +346,7 @@ int run(int argc, char** argv) {
                            .metrics = options.metrics,
                            .from = options.from,
                            .note = note,
+                           .remarks = remarks,
                            .tensorboard = options.tensorboard,
                            .training = options.training,
                            .evaluate_every = programs::number_from<Index>(options.evaluate_every).value_or(0),

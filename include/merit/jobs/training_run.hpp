@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
@@ -24,8 +25,9 @@ inline namespace MERIT_ABI {
 struct RunOptions {
   std::filesystem::path out = {};  // the model's folder, which is replaced; until the run ends also its state
   std::string metrics = {};        // file of JSON lines, one an event
-  std::filesystem::path from = {};  // a checkpoint whose weights it starts with; empty: the model's own
-  std::string note = {};            // told once those weights are there; empty: nothing
+  std::filesystem::path from = {};        // a checkpoint whose weights it starts with; empty: the model's own
+  std::string note = {};                  // told once those weights are there; empty: nothing
+  std::vector<std::string> remarks = {};  // on the data, told once it is known that the run begins
   std::filesystem::path tensorboard = {};  // folder for events that TensorBoard reads; empty: none
   TrainOptions training = {};
   Index evaluate_every = 0;           // steps; 0: only at the end

@@ -129,6 +129,7 @@ class Run {
     }
     // Of a run that is not there any more.
     if (keeps_best() && !resumes() && !finished()) forget_best();
+    for (const std::string& remark : options_.remarks) listener_.remark(remark);
     if (finished()) return;  // its metrics say all of it
     metrics_.emplace(options_.metrics, resumes() ? std::optional(run_->steps_done()) : std::nullopt);
     record({{"event", resumes() ? "resume" : "start"},
