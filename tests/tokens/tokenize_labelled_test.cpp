@@ -95,7 +95,7 @@ TEST_CASE("a ranking under a conversation, in ids and in features") {
   auto record = ranking("", {"Yo", "No"}, {0, 1});
   record.prompt = std::vector<merit::Message>{{"user", "Hi"}};
   CHECK(show(merit::tokenize(record, bytes, {}, counts).value().groups[0]) ==
-        "user: Hi\n\nassistant: |Yo\n\n / user: Hi\n\nassistant: |No\n\n");
+        "user: Hi//assistant: |Yo// / user: Hi//assistant: |No//");
 
   merit::RankingRecord ids;
   ids.form = merit::RecordForm::ids;

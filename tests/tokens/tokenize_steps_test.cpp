@@ -93,9 +93,9 @@ TEST_CASE("a step that holds the separator inside is one step, and counted") {
   CHECK(tokenized({"a\nb", "c"}, {}) == "Q/|a/b/'c/'$");
   CHECK(counts.steps_with_separator == 1);
   CHECK(tokenized({"\na\n", "\n", "b"}, {}) ==
-        "Q/|/a//'//'b/'$");  // only at its ends: its text is one step, too
+        "Q/|a/'/'b/'$");  // at its ends it is the one that ends the step
   CHECK(counts.steps_with_separator == 1);
-  CHECK(tokenized({"a\nb;c;d", ";e"}, {.step_separator = ";"}) == "Q;|a/b;c;d;';e;'$");
+  CHECK(tokenized({"a\nb;c;d", ";e"}, {.step_separator = ";"}) == "Q;|a/b;c;d;'e;'$");
   CHECK(counts.steps_with_separator == 2);
   CHECK(counts.sentence().find("2 steps hold the separator inside") != std::string::npos);
   StepsRecord ids;
@@ -180,7 +180,7 @@ TEST_CASE("the place of a label does not depend on how text merges across border
       REQUIRE(s.step_ends.size() == steps.size());
       Index begin = s.completion_begin;
       for (Index k = 0; k < steps.size(); ++k) {
-        std::vector<Token> expected = encode(steps[k]);
+        std::vector<Token> expected = encode(merit::bare_step(steps[k], separator));
         const std::vector<Token> tail = encode(separator);
         expected.insert(expected.end(), tail.begin(), tail.end());
         REQUIRE(s.step_ends[k] == begin + expected.size() - 1);
