@@ -29,7 +29,7 @@ SETS = {
     "hh_harmless": ("preference", [], [("bag of words", BAG + ["--epochs", "2"]), ("transformer, words", WORDS + ["--epochs", "2"])]),
     "llmbar": ("preference", [], [("bag of words", BAG + ["--epochs", "4"]), ("transformer, words", WORDS + ["--epochs", "4"])]),
     "pandalm": ("judge", [], [("bag of words", BAG + ["--epochs", "4"]), ("transformer, words", WORDS + ["--epochs", "4"])]),
-    "oasst_rankings": ("ranking", ["--join-conversations"],
+    "oasst_rankings": ("ranking", [],
                        [("bag of words", BAG + ["--epochs", "4"]), ("transformer, words", WORDS + ["--epochs", "4"])]),
     "finegrained_rankings": ("ranking", [], [("bag of words", BAG + ["--epochs", "4"]), ("transformer, words", WORDS + ["--epochs", "4"])]),
     "prometheus_ratings": ("ratings", ["--loss", "pairwise", "--margin", "rating:0.5"],

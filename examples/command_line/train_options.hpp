@@ -264,6 +264,9 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
                " means nothing with --cross-validate, which saves nothing and "
                "holds out parts of --train");
     }
+    if (o.join_conversations)
+      refuse(
+          "--join-conversations and --cross-validate contradict each other: turns are judged by themselves");
   } else if (given("--seeds")) {
     refuse("--seeds is given without --cross-validate");
   }
