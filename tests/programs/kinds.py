@@ -454,6 +454,27 @@ def test_forms_of_files():
           *BAG)
 
 
+def test_a_run_before_it_is_one_and_cross_validation():
+    plan = json.loads(succeeds("merit_train", "--train", "train.jsonl", "--out", "planned", "--dry-run", "--max-steps", 7, "--json", *BAG))
+    check(plan["steps"] == 7 and plan["records"] == 300 and "|" in plan["record"], str(plan))
+    check(not os.path.exists("planned") and not os.path.exists("planned.metrics.jsonl"), "a dry run wrote something")
+    options = ["--cross-validate", 3, "--json"]
+    found = json.loads(succeeds("merit_train", "--train", "train.jsonl", "--epochs", 2, *options, *BAG))
+    check(found["records"] == 300 and found["folds"] == 3, str(found))
+    check(found["figures"][0]["baseline"] == "longer wins" and found["figures"][0]["folds"] == 3, str(found))
+    with open("way.json", "w", encoding="utf-8") as file:
+        json.dump({BAG[i].lstrip("-"): BAG[i + 1] for i in range(0, len(BAG), 2)} | {"epochs": 2}, file)
+    same = json.loads(succeeds("merit_evaluate", "--config", "way.json", *options, "train.jsonl"))
+    check(same["figures"] == found["figures"], f"{same} is not {found}")
+    fails(2, ["--out means nothing with --cross-validate"], "merit_train", "--train", "train.jsonl", "--out", "never", *options)
+    fails(2, ["--config is missing"], "merit_evaluate", *options, "train.jsonl")
+    fails(2, ["no option --lerning-rate, did you mean --learning-rate?"], "merit_train", "--lerning-rate", 1)
+    check(succeeds("merit_score", "--version").startswith("merit_score "), "no version")
+    result = run("merit_train", "--train", "train.jsonl", "--out", "watched", "--tensorboard", "logs", *BAG)
+    check(result.returncode == 0 and len(os.listdir("logs")) == 1, result.stderr)
+
+
+
 def test_data():
     write_lines("published.jsonl", [{"prompt": "P", "response_0": "a", "response_1": "b", "better_response_id": i % 2}
                                     for i in range(3)])
