@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -187,18 +188,24 @@ struct Place {
   }
 };
 
+/// The model to be trained, its weights drawn by `seed` or left for a file to give.
+std::unique_ptr<merit::AnyModel> make(const programs::TrainingOptions& options,
+                                      const programs::ModelChoice& chosen, std::uint64_t seed,
+                                      merit::Initial initial) {
+  return merit::make_model(chosen.model.backbone, {.head = chosen.model.head,
+                                                   .loss = chosen.loss,
+                                                   .threads = options.threads,
+                                                   .seed = seed,
+                                                   .initial = initial});
+}
+
 /// Figures of models trained on parts of the records, beside what reads nothing.
 int cross_validate(const programs::TrainingOptions& options, const programs::ModelChoice& chosen,
                    const merit::RecordSet& records, const merit::ModelCard& card) {
   const merit::SavedModel& saved = chosen.model;
-  const merit::MakeModel make = [&](std::uint64_t seed) {
-    const bool reads_file = !options.from.empty();
-    auto model = merit::make_model(
-        saved.backbone, {.head = saved.head,
-                         .loss = chosen.loss,
-                         .threads = options.threads,
-                         .seed = seed,
-                         .initial = reads_file ? merit::Initial::from_file : merit::Initial::drawn});
+  const bool reads_file = !options.from.empty();
+  const merit::MakeModel fresh = [&](std::uint64_t seed) {
+    auto model = make(options, chosen, seed, reads_file ? merit::Initial::from_file : merit::Initial::drawn);
     if (reads_file) {
       merit::LoadOptions load = merit::load_options(saved);
       load.allow_missing_head = true;
@@ -207,10 +214,10 @@ int cross_validate(const programs::TrainingOptions& options, const programs::Mod
     return model;
   };
   const merit::Reading reading =
-      merit::reading_of(make(options.training.seed)->described(card), merit::meaning_of(saved.head), false);
+      merit::reading_of(fresh(options.training.seed)->described(card), merit::meaning_of(saved.head), false);
   merit::Progress progress("cross-validating", options.folds * options.seeds);
   const merit::CrossValidation result = merit::cross_validate(
-      records, reading, make, {.folds = options.folds, .seeds = options.seeds, .training = options.training},
+      records, reading, fresh, {.folds = options.folds, .seeds = options.seeds, .training = options.training},
       [&](Index done, Index) { progress.update(done); });
   progress.finish();
   programs::Output output;
@@ -328,12 +335,8 @@ int run(int argc, char** argv) {
                           .calibrate = calibrate ? &*calibrate : nullptr};
   // A dry run measures with weights of any kind.
   const bool reads_file = !options.dry_run && (!options.from.empty() || start != merit::RunStart::fresh);
-  const auto model = merit::make_model(
-      saved.backbone, {.head = saved.head,
-                       .loss = chosen.loss,
-                       .threads = options.threads,
-                       .seed = options.training.seed,
-                       .initial = reads_file ? merit::Initial::from_file : merit::Initial::drawn});
+  const auto model = make(options, chosen, options.training.seed,
+                          reads_file ? merit::Initial::from_file : merit::Initial::drawn);
   if (options.dry_run) {
     programs::say_remarks(remarks, name);
     tell_plan(merit::plan_training(*model, train, *saved.tokenizer, options.training), options, train);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "merit/core/visible.hpp"
 #include "merit/records/record_source.hpp"
 #include "program.hpp"
 
@@ -48,7 +49,7 @@ inline merit::RecordSourceOptions source_options(const SourceFlags& flags) {
 /// Says what a user should know of files.
 inline void say_remarks(const std::vector<std::string>& remarks, const char* program) {
   for (const std::string& remark : remarks)
-    std::fprintf(stderr, "%s: %s\n", program, one_line(remark).c_str());
+    std::fprintf(stderr, "%s: %s\n", program, merit::visible(one_line(remark)).c_str());
 }
 
 }  // namespace programs
