@@ -220,7 +220,7 @@ class ForestBuilder {
     while (node != none) {
       append_segment(trie_[node]);
       if (!trie_.is_leaf(node)) {
-        node = trie_[node].first_child;
+        node = trie_[node].children.first;
         continue;
       }
       // Close every node whose last descendant has just been laid out, then go to the next branch.

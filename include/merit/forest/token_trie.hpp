@@ -13,16 +13,73 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
+/// The nodes under a node, or the roots, in the order of insertion.
+struct TrieChildren {
+  static constexpr std::uint32_t none = ~std::uint32_t{0};
+
+  std::uint32_t first = none;
+  std::uint32_t last = none;
+  std::uint32_t count = 0;
+  std::uint32_t family = 0;  // under which they are indexed by their first tokens; 0: not, as they are few
+};
+
 /// A run of tokens without a branch. A node has no child or at least two, which differ in their first token.
 struct TrieNode {
-  static constexpr std::uint32_t none = ~std::uint32_t{0};
+  static constexpr std::uint32_t none = TrieChildren::none;
 
   const Token* tokens = nullptr;  // in one of the inserted sequences
   Index count = 0;
   std::uint32_t parent = none;
-  std::uint32_t first_child = none;
-  std::uint32_t next_sibling = none;  // in the order of insertion
-  std::uint32_t segment = 0;          // for the owner of the trie: the segment that the run became
+  std::uint32_t next_sibling = none;
+  TrieChildren children = {};
+  std::uint32_t segment = 0;  // for the owner of the trie: the segment that the run became
+};
+
+/// Numbers by keys of 64 bits, in one block that is kept over clear().
+class NumberTable {
+ public:
+  static constexpr std::uint32_t none = ~std::uint32_t{0};
+
+  void clear() {
+    used_ = 0;
+    ++generation_;
+  }
+  std::uint32_t find(std::uint64_t key) const {
+    return used_ == 0 ? none : entries_[place_of(key)].value_in(generation_);
+  }
+  /// Of a key that is not there.
+  void insert(std::uint64_t key, std::uint32_t value) {
+    if (2 * (used_ + 1) > entries_.size()) grow();
+    entries_[place_of(key)] = {key, value, generation_};
+    ++used_;
+  }
+
+ private:
+  struct Entry {
+    std::uint64_t key = 0;
+    std::uint32_t value = none;
+    std::uint64_t generation = 0;  // in which it was put in: an older one is no longer there
+    std::uint32_t value_in(std::uint64_t now) const { return generation == now ? value : none; }
+  };
+
+  /// Where a key is, or the free place where it belongs. There is always one.
+  std::size_t place_of(std::uint64_t key) const {
+    const std::size_t mask = entries_.size() - 1;  // of a power of two
+    std::size_t at = static_cast<std::size_t>(key * 0x9E3779B97F4A7C15u >> 32) & mask;
+    while (entries_[at].generation == generation_ && entries_[at].key != key) at = (at + 1) & mask;
+    return at;
+  }
+  void grow() {
+    std::vector<Entry> before(std::max<std::size_t>(64, 2 * entries_.size()));
+    before.swap(entries_);
+    for (const Entry& entry : before) {
+      if (entry.generation == generation_) entries_[place_of(entry.key)] = entry;
+    }
+  }
+
+  std::vector<Entry> entries_;
+  std::size_t used_ = 0;
+  std::uint64_t generation_ = 1;
 };
 
 /// Points into the inserted sequences, which must outlive it or the next clear(). Storage is kept over
@@ -31,7 +88,9 @@ class TokenTrie {
  public:
   void clear() {
     nodes_.clear();
-    first_root_ = TrieNode::none;
+    roots_ = {};
+    index_.clear();
+    families_ = 0;
   }
 
   /// Adds a sequence of at least one token, sharing the longest prefix that the trie already holds.
@@ -59,18 +118,20 @@ class TokenTrie {
   }
 
   /// Adds a sequence as a root of its own, sharing nothing. Not to be mixed with insert().
-  void insert_apart(std::span<const Token> sequence) { append_child(TrieNode::none, sequence); }
+  void insert_apart(std::span<const Token> sequence) { link_child(TrieNode::none, sequence); }
 
   /// The child of `parent` (none: the root) that begins with `token`, or none.
   std::uint32_t find_child(std::uint32_t parent, Token token) const {
-    std::uint32_t child = first_child(parent);
+    const TrieChildren& children = children_of(parent);
+    if (children.family != 0) return index_.find(key(children.family, token));
+    std::uint32_t child = children.first;
     while (child != TrieNode::none && nodes_[child].tokens[0] != token) child = nodes_[child].next_sibling;
     return child;
   }
 
-  std::uint32_t first_root() const { return first_root_; }
+  std::uint32_t first_root() const { return roots_.first; }
   std::uint32_t node_count() const { return static_cast<std::uint32_t>(nodes_.size()); }
-  bool is_leaf(std::uint32_t node) const { return nodes_[node].first_child == TrieNode::none; }
+  bool is_leaf(std::uint32_t node) const { return nodes_[node].children.count == 0; }
   TrieNode& operator[](std::uint32_t node) { return nodes_[node]; }
   const TrieNode& operator[](std::uint32_t node) const { return nodes_[node]; }
 
@@ -82,8 +143,18 @@ class TokenTrie {
   }
 
  private:
-  std::uint32_t first_child(std::uint32_t parent) const {
-    return parent == TrieNode::none ? first_root_ : nodes_[parent].first_child;
+  // More children than this are found through the index, as the answers to one prompt may be thousands.
+  static constexpr std::uint32_t few = 16;
+
+  TrieChildren& children_of(std::uint32_t parent) {
+    return parent == TrieNode::none ? roots_ : nodes_[parent].children;
+  }
+  const TrieChildren& children_of(std::uint32_t parent) const {
+    return parent == TrieNode::none ? roots_ : nodes_[parent].children;
+  }
+
+  static std::uint64_t key(std::uint32_t family, Token token) {
+    return std::uint64_t{family} << 32 | std::uint64_t{token};
   }
 
   static std::size_t agreement(const TrieNode& node, std::span<const Token> sequence) {
@@ -93,20 +164,32 @@ class TokenTrie {
     return agreed;
   }
 
-  void append_child(std::uint32_t parent, std::span<const Token> tokens) {
+  /// Adds a child at the end.
+  std::uint32_t link_child(std::uint32_t parent, std::span<const Token> tokens) {
     const std::uint32_t added = node_count();
-    std::uint32_t last = first_child(parent);
-    if (last == TrieNode::none) {
-      (parent == TrieNode::none ? first_root_ : nodes_[parent].first_child) = added;
-    } else {
-      while (nodes_[last].next_sibling != TrieNode::none) last = nodes_[last].next_sibling;
-      nodes_[last].next_sibling = added;
-    }
     TrieNode node;
     node.tokens = tokens.data();
     node.count = tokens.size();
     node.parent = parent;
     nodes_.push_back(node);
+    TrieChildren& children = children_of(parent);
+    (children.count == 0 ? children.first : nodes_[children.last].next_sibling) = added;
+    children.last = added;
+    ++children.count;
+    return added;
+  }
+
+  /// The same, to be found by its first token.
+  void append_child(std::uint32_t parent, std::span<const Token> tokens) {
+    const std::uint32_t added = link_child(parent, tokens);
+    TrieChildren& children = children_of(parent);
+    if (children.family != 0) {
+      index_.insert(key(children.family, tokens[0]), added);
+    } else if (children.count > few) {
+      children.family = ++families_;
+      for (std::uint32_t child = children.first; child != TrieNode::none; child = nodes_[child].next_sibling)
+        index_.insert(key(children.family, nodes_[child].tokens[0]), child);
+    }
   }
 
   /// Cuts a node after `count` tokens: it keeps the head, a new only child takes the tail and the children.
@@ -118,15 +201,18 @@ class TokenTrie {
     tail.parent = node;
     tail.next_sibling = TrieNode::none;
     const std::uint32_t tail_id = node_count();
-    for (std::uint32_t child = tail.first_child; child != TrieNode::none; child = nodes_[child].next_sibling)
+    for (std::uint32_t child = tail.children.first; child != TrieNode::none;
+         child = nodes_[child].next_sibling)
       nodes_[child].parent = tail_id;
     nodes_[node].count = count;
-    nodes_[node].first_child = tail_id;
+    nodes_[node].children = {.first = tail_id, .last = tail_id, .count = 1};
     nodes_.push_back(tail);
   }
 
   std::vector<TrieNode> nodes_;
-  std::uint32_t first_root_ = TrieNode::none;
+  TrieChildren roots_;
+  NumberTable index_;  // the child of (family, token)
+  std::uint32_t families_ = 0;
 };
 
 }  // namespace detail
