@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "merit/core/free_memory.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
@@ -23,6 +24,9 @@ constexpr Index aligned_count(Index count) {
   return (count + unit - 1) / unit * unit;
 }
 
+/// What is asked for at once without a look at how much there is.
+inline constexpr std::size_t small_block = std::size_t{256} << 20;
+
 /// A block of `count` elements of host memory, zeroed and aligned; null for none. std::bad_alloc where there
 /// is not so much.
 template <class T>
@@ -30,6 +34,9 @@ T* allocate_on_host(Index count) {
   static_assert(std::is_trivially_copyable_v<T>);
   if (count == 0) return nullptr;
   if (count > ~Index{0} / sizeof(T)) throw std::bad_alloc();
+  if (count * sizeof(T) > small_block) {
+    if (const auto bytes = free_memory(); bytes && count * sizeof(T) > *bytes) throw std::bad_alloc();
+  }
   T* const block = static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignment}));
   std::fill_n(block, count, T{});
   return block;

@@ -1,11 +1,11 @@
 // Errors that reach the user. One clear sentence each: where, what was found, what was expected.
 #pragma once
 
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
+#include "merit/core/concat.hpp"
 #include "merit/core/version.hpp"
 #include "merit/core/visible.hpp"
 
@@ -43,14 +43,6 @@ class UsageError : public Error {
  public:
   using Error::Error;
 };
-
-/// Joins its arguments as text: `concat("line ", 3, ": ", what)`.
-template <class... Parts>
-std::string concat(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return std::move(out).str();
-}
 
 }  // namespace MERIT_ABI
 }  // namespace merit

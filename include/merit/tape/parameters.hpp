@@ -382,8 +382,8 @@ class Parameters {
     try {
       return B::template allocate<Element>(*handle_, count);
     } catch (const std::bad_alloc&) {
-      throw ConfigError(concat("the parameters need ", count * sizeof(Element),
-                               " bytes at once, more than there is memory"));
+      throw ConfigError(concat("a model of ", elements(), " parameters needs ", count * sizeof(Element),
+                               " bytes for them at once, more than there is memory"));
     }
   }
 
