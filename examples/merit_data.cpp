@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "command_line/program.hpp"
+#include "command_line/options.hpp"
 #include "command_line/source_flags.hpp"
 #include "merit/io/file.hpp"
 #include "merit/jobs/output_place.hpp"
@@ -14,26 +14,23 @@ namespace {
 constexpr const char* name = "merit_data";
 
 int run(int argc, char** argv) {
-  CLI::App app(
+  programs::CommandLine line(
+      name,
       "Says what files of records hold: the kind or published set, counts, lengths, duplicates, prompts that\n"
       "several files have, and the balance of labels.\n\n"
       "  merit_data train.jsonl eval.jsonl\n"
       "  merit_data --select source=math --out math.jsonl ultrafeedback.jsonl.gz\n\n"
       "Reads JSON lines, JSON arrays, CSV and TSV with a header, each also packed by gzip, in our own fields or as\n"
-      "published (UltraFeedback, HelpSteer, PRM800K, Math-Shepherd, Arena and others).\n",
-      name);
-  programs::prepare(app);
+      "published (UltraFeedback, HelpSteer, PRM800K, Math-Shepherd, Arena and others).\n");
   std::vector<std::string> files;
   std::string out;
   programs::SourceFlags source;
   bool json = false;
-  app.add_option("FILE", files, "files of records, each of one kind")->type_name("FILE")->default_str("");
-  app.add_option("--out", out,
-                 programs::wrapped("also write the records that can be read, as JSON lines in our own form"))
-      ->type_name("FILE");
-  programs::declare(app, source);
-  app.add_flag("--json", json, "write one JSON object");
-  programs::parse(app, argc, argv);
+  line.texts("FILE", files, "FILE", "files of records, each of one kind");
+  line.text("--out", out, "FILE", "also write the records that can be read, as JSON lines in our own form");
+  programs::declare(line, source);
+  line.flag("--json", json, "write one JSON object");
+  line.parse(argc, argv);
   if (files.empty()) throw merit::ConfigError("FILE is missing: the records to look at");
   std::optional<merit::AtomicFile> written;
   if (!out.empty()) {

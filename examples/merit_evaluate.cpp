@@ -50,7 +50,7 @@ struct Options {
   std::string config;
   Index folds = 0;
   Index last = 4;
-  double threshold = 0;
+  std::optional<double> threshold;
   Index batch_tokens = 8192;
   std::uint16_t threads = 0;
   bool normalised = false;
@@ -118,62 +118,48 @@ int cross_validate(const Options& options, const char* self) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app(
+  programs::CommandLine line(
+      name,
       "Evaluates a saved reward model on held-out records, a published set or a published benchmark.\n\n"
       "Reports the figures of the records' kind (pairs, rankings, ratings, outcomes, steps, values) with "
       "95%\n"
       "bootstrap intervals over prompts, and beside them what needs no model: length, chance, one label for\n"
       "all. Files as published of RewardBench, RewardBench 2, RM-Bench, ProcessBench, PRMBench, JudgeBench,\n"
-      "LLMBar and GSM8K's model solutions are known by their fields.\n",
-      name);
-  programs::prepare(app);
+      "LLMBar and GSM8K's model solutions are known by their fields.\n");
   Options options;
-  const auto text = [&](const char* option, std::string& value, const char* type, const char* what) {
-    return app.add_option(option, value, programs::wrapped(what))->type_name(type);
-  };
-  const auto number = [&](const char* option, auto& value, const char* what) {
-    app.add_option(option, value, programs::wrapped(what))
-        ->type_name("N")
-        ->check(programs::is_number<std::remove_reference_t<decltype(value)>>, "");
-  };
-  app.add_option("FILE", options.files, "JSON lines of records of one kind, or a benchmark's file")
-      ->type_name("FILE")
-      ->default_str("");
-  text("--model", options.model, "DIR", "directory of the model");
-  text("--layout", options.layout, "NAME",
-       "the benchmark: reward_bench, reward_bench_2, rm_bench, process_bench, prm_bench, judge_bench, "
-       "llm_bar, gsm8k_solutions; empty: as the fields say");
-  text("--subset-field", options.subset_field, "NAME",
-       "report also by the value of this field of the records");
-  text("--on-error", options.on_error, "NAME",
-       "what a record that cannot be read does: stop, or skip, which counts it by its reason");
-  text("--report", options.report, "FILE", "also write one HTML page that needs no network");
-  app.add_flag("--json", options.json, "write one JSON object");
-  app.add_flag("--normalised", options.normalised,
-               programs::wrapped(
-                   "scores by the calibration of the model's card, or by its reward mean and deviation"));
-  text(
+  line.texts("FILE", options.files, "FILE", "JSON lines of records of one kind, or a benchmark's file");
+  line.text("--model", options.model, "DIR", "directory of the model");
+  line.text("--layout", options.layout, "NAME",
+            "the benchmark: reward_bench, reward_bench_2, rm_bench, process_bench, prm_bench, judge_bench, "
+            "llm_bar, gsm8k_solutions; empty: as the fields say");
+  line.text("--subset-field", options.subset_field, "NAME",
+            "report also by the value of this field of the records");
+  line.text("--on-error", options.on_error, "NAME",
+            "what a record that cannot be read does: stop, or skip, which counts it by its reason");
+  line.text("--report", options.report, "FILE", "also write one HTML page that needs no network");
+  line.flag("--json", options.json, "write one JSON object");
+  line.flag("--normalised", options.normalised,
+
+            "scores by the calibration of the model's card, or by its reward mean and deviation");
+  line.text(
       "--aggregation", options.aggregation, "NAME",
       "how tokens or steps become one: mean, minimum, product (of logarithms), last, mean_of_last, weighted, "
       "none_below; empty: as the card says");
-  number("--last", options.last, "how many the mean_of_last takes");
-  app.add_option(
-         "--threshold", options.threshold,
-         programs::wrapped("a probability under it says wrong [for steps what --calibrate fitted, else 0.5]"))
-      ->type_name("X")
-      ->default_str("")
-      ->check(programs::is_probability, "");
-  text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
-  programs::declare(app, options.open);
-  programs::declare(app, options.source);
-  number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
-  number("--threads", options.threads, "0: all; the scores do not depend on it");
-  text("--config", options.config, "FILE", "with --cross-validate: a --config of merit_train");
-  number(
+  line.number("--last", options.last, "how many the mean_of_last takes");
+  line.number("--threshold", options.threshold,
+              "a probability under it says wrong [for steps what --calibrate fitted, else 0.5]",
+              programs::is_probability);
+  line.text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
+  programs::declare(line, options.open);
+  programs::declare(line, options.source);
+  line.number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
+  line.number("--threads", options.threads, "0: all; the scores do not depend on it");
+  line.text("--config", options.config, "FILE", "with --cross-validate: a --config of merit_train");
+  line.number(
       "--cross-validate", options.folds,
       "in place of --model: train by --config without each of N parts of the prompts of FILE, and report figures on "
       "that part beside what reads nothing; merit_train --cross-validate has all options");
-  programs::parse(app, argc, argv);
+  line.parse(argc, argv);
   if (options.folds != 0) return cross_validate(options, argv[0]);
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
@@ -183,10 +169,9 @@ int run(int argc, char** argv) {
   if (!options.report.empty()) check_report(options);
 
   const merit::SavedModel saved =
-      programs::read_usable(options.model, programs::open_options(app, options.open), name);
+      programs::read_usable(options.model, programs::open_options(line, options.open), name);
   const merit::Reading reading = reading_of(options, saved);
-  const double threshold =
-      app.count("--threshold") != 0 ? options.threshold : merit::fitted_threshold(saved, reading);
+  const double threshold = options.threshold ? *options.threshold : merit::fitted_threshold(saved, reading);
 
   merit::RecordSourceOptions source = programs::source_options(options.source);
   source.on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
@@ -200,6 +185,13 @@ int run(int argc, char** argv) {
   std::optional<merit::BenchmarkSet> benchmark;
   merit::RecordSet records;
   if (what.layout) {
+    for (const char* option :
+         {"--subset-field", "--rename", "--select", "--limit", "--rating", "--on-error"}) {
+      if (!line.given(option)) continue;
+      throw merit::ConfigError(merit::concat(option, " is given, but ", options.files[0],
+                                             " is the benchmark ", merit::name_of(*what.layout),
+                                             ", which is read whole and as published"));
+    }
     benchmark = merit::read_benchmark_set(options.files, *what.layout, saved);
   } else {
     merit::check_meaning(what.kind, saved);

@@ -264,7 +264,8 @@ void score_stream(Scorer& scorer, const Options& options) {
 }
 
 /// How scores are read: as the card says, and as the options say otherwise.
-merit::Reading reading_of(const Options& options, const merit::SavedModel& saved, const CLI::App& app) {
+merit::Reading reading_of(const Options& options, const merit::SavedModel& saved,
+                          const programs::CommandLine& line) {
   const merit::ScoreMeaning meaning = merit::meaning_of(saved.head);
   merit::Reading reading = merit::reading_of(saved.about, meaning, options.normalised);
   if (!options.aggregation.empty()) reading.aggregation = merit::aggregation_from_name(options.aggregation);
@@ -275,12 +276,12 @@ merit::Reading reading_of(const Options& options, const merit::SavedModel& saved
   reading.neutral_is_good = options.neutral == "good";
   const bool of_values = meaning == merit::ScoreMeaning::per_state;  // all else is a probability
   if (!std::isfinite(options.threshold) || (!of_values && (options.threshold < 0 || options.threshold > 1))) {
-    throw merit::ConfigError(programs::sentence("--threshold is ", options.threshold, ", expected ",
-                                                of_values ? "a number" : "a probability from 0 to 1"));
+    throw merit::ConfigError(merit::concat("--threshold is ", options.threshold, ", expected ",
+                                           of_values ? "a number" : "a probability from 0 to 1"));
   }
   if (reading.has_rows()) return reading;
   for (const char* option : {"--aggregation", "--rows"}) {
-    if (app.count(option) == 0) continue;
+    if (!line.given(option)) continue;
     throw merit::ConfigError(std::string(option) +
                              " is given, but the model scores completions as a whole: there are "
                              "no tokens or steps to aggregate or show");
@@ -289,7 +290,8 @@ merit::Reading reading_of(const Options& options, const merit::SavedModel& saved
 }
 
 int run(int argc, char** argv) {
-  CLI::App app(
+  programs::CommandLine line(
+      name,
       "Scores completions with a saved reward model.\n\n"
       "Reads JSON lines: {\"prompt\": …, \"completion\": …}, preference records with \"chosen\" and\n"
       "\"rejected\", judged ones with \"response_a\" and \"response_b\", records with \"completions\" of "
@@ -299,60 +301,47 @@ int run(int argc, char** argv) {
       "policy or empty; or \"error: …\" for a record that cannot be read. A model of\n"
       "tokens or steps gives one number for a completion by the aggregation of its card. Text becomes "
       "tokens\n"
-      "as in training. From a pipe, what has come is answered before more is waited for.\n",
-      name);
-  programs::prepare(app);
+      "as in training. From a pipe, what has come is answered before more is waited for.\n");
   Options options;
-  const auto text = [&](const char* option, std::string& value, const char* type, const char* what) {
-    app.add_option(option, value, programs::wrapped(what))->type_name(type);
-  };
-  const auto number = [&](const char* option, auto& value, const char* what) {
-    app.add_option(option, value, programs::wrapped(what))
-        ->type_name("N")
-        ->check(programs::is_number<std::remove_reference_t<decltype(value)>>, "");
-  };
-  app.add_option("FILE", options.file, "JSON lines; - is the standard input");
-  text("--model", options.model, "DIR", "directory of the model");
-  text("--prompt", options.prompt, "TEXT", "score one text: its prompt");
-  text("--completion", options.completion, "TEXT", "score one text: its completion");
-  app.add_flag("--json", options.json, "write JSON lines with index (from 0), line (from 1) and score");
-  app.add_flag(
-      "--rows", options.rows,
-      programs::wrapped("also each token's or step's probability, or each state's value; with --json"));
-  app.add_flag(
-      "--rerank", options.rerank,
-      programs::wrapped("of records with \"completions\", write their numbers (from 0), best first"));
-  text("--rank-cut", options.rank_cut, "NAME",
-       "where completions stand that were cut to the model's length: last, below those read whole, or "
-       "as_scored; with --rerank");
-  text("--on-error", options.on_error, "NAME",
-       "what a record that cannot be read does: skip, which writes an error in its place and ends with exit "
-       "code 1, or stop");
-  app.add_flag(
-      "--normalised", options.normalised,
-      programs::wrapped(
-          "scores by the calibration of the model's card, or by its reward mean and deviation; of a "
-          "model that compares, a pair's calibration is the probability that its first side is better"));
-  text("--aggregation", options.aggregation, "NAME",
-       "how tokens, steps or states become one: mean, minimum, product (of logarithms), last, mean_of_last, "
-       "weighted, none_below; empty: as the card says");
-  number("--last", options.last, "how many the mean_of_last takes");
-  app.add_option("--threshold", options.threshold, "of none_below")
-      ->type_name("X")
-      ->check(programs::is_number<double>, "");
-  text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
-  programs::declare(app, options.open);
-  programs::declare(app, options.source);
-  number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
-  number("--threads", options.threads, "0: all; the scores do not depend on it");
-  programs::parse(app, argc, argv);
+  line.text("FILE", options.file, "TEXT", "JSON lines; - is the standard input");
+  line.text("--model", options.model, "DIR", "directory of the model");
+  line.text("--prompt", options.prompt, "TEXT", "score one text: its prompt");
+  line.text("--completion", options.completion, "TEXT", "score one text: its completion");
+  line.flag("--json", options.json, "write JSON lines with index (from 0), line (from 1) and score");
+  line.flag("--rows", options.rows,
+            "also each token's or step's probability, or each state's value; with --json");
+  line.flag("--rerank", options.rerank,
+            "of records with \"completions\", write their numbers (from 0), best first");
+  line.text("--rank-cut", options.rank_cut, "NAME",
+            "where completions stand that were cut to the model's length: last, below those read whole, or "
+            "as_scored; with --rerank");
+  line.text(
+      "--on-error", options.on_error, "NAME",
+      "what a record that cannot be read does: skip, which writes an error in its place and ends with exit "
+      "code 1, or stop");
+  line.flag("--normalised", options.normalised,
+
+            "scores by the calibration of the model's card, or by its reward mean and deviation; of a "
+            "model that compares, a pair's calibration is the probability that its first side is better");
+  line.text(
+      "--aggregation", options.aggregation, "NAME",
+      "how tokens, steps or states become one: mean, minimum, product (of logarithms), last, mean_of_last, "
+      "weighted, none_below; empty: as the card says");
+  line.number("--last", options.last, "how many the mean_of_last takes");
+  line.number("--threshold", options.threshold, "of none_below");
+  line.text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
+  programs::declare(line, options.open);
+  programs::declare(line, options.source);
+  line.number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
+  line.number("--threads", options.threads, "0: all; the scores do not depend on it");
+  line.parse(argc, argv);
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to score with");
-  const bool one_text = app.count("--completion") != 0;
-  if (app.count("--prompt") != 0 && !one_text) {
+  const bool one_text = line.given("--completion");
+  if (line.given("--prompt") && !one_text) {
     throw merit::ConfigError("--prompt is given without --completion, the text to score");
   }
-  if (one_text && app.count("FILE") != 0) {
+  if (one_text && line.given("FILE")) {
     throw merit::ConfigError("--completion and FILE contradict each other: give one of them");
   }
   if (one_text && options.rerank) {
@@ -363,18 +352,18 @@ int run(int argc, char** argv) {
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
   const merit::SavedModel saved =
-      programs::read_usable(options.model, programs::open_options(app, options.open), name);
-  const merit::Reading reading = reading_of(options, saved, app);
+      programs::read_usable(options.model, programs::open_options(line, options.open), name);
+  const merit::Reading reading = reading_of(options, saved, line);
   const auto model = programs::load_usable(saved, options.threads, name);
   Scorer scorer(*model, saved, reading, options);
   if (!one_text) {
     score_stream(scorer, options);
-    for (const std::string& line : scorer.unread().lines())
-      std::fprintf(stderr, "%s: %s\n", name, line.c_str());
+    for (const std::string& sentence : scorer.unread().lines())
+      std::fprintf(stderr, "%s: %s\n", name, sentence.c_str());
     return scorer.unread().count() == 0 ? 0 : 1;
   }
   merit::CompletionRecord record;
-  if (app.count("--prompt") != 0) record.prompt = options.prompt;
+  if (line.given("--prompt")) record.prompt = options.prompt;
   record.completion = options.completion;
   record.source = {"the command line", 1};
   scorer.add(record);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "command_line/line_input.hpp"
-#include "command_line/program.hpp"
+#include "command_line/options.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/jsonl.hpp"
 #include "merit/run/read_model_text.hpp"
@@ -91,25 +91,22 @@ std::string plain_line(const Line& line, const merit::PretrainedTokenizer& token
 }
 
 int run(int argc, char** argv) {
-  CLI::App app(
+  programs::CommandLine command(
+      name,
       "Shows the tokens that a published model reads.\n\n"
       "Reads JSON lines: a string, or {\"messages\": […], \"tools\": […], \"add_generation_prompt\": true}, "
       "which\n"
       "goes through the model's chat template. Writes a line for each: the ids; with --json the text, ids, "
       "pieces and\n"
-      "offsets [begin, end) in code points of the text.\n",
-      name);
-  programs::prepare(app);
+      "offsets [begin, end) in code points of the text.\n");
   Options options;
-  app.add_option("FILE", options.file, "JSON lines; - is the standard input");
-  app.add_option("--model", options.model,
-                 programs::wrapped("a folder with a tokenizer, with or without a model; or a GGUF file"))
-      ->type_name("DIR");
-  app.add_flag("--json", options.json, "write JSON lines");
-  app.add_flag(
-      "--special-tokens", options.special,
-      programs::wrapped("of strings, also the special tokens that the tokenizer puts around a text"));
-  programs::parse(app, argc, argv);
+  command.text("FILE", options.file, "TEXT", "JSON lines; - is the standard input");
+  command.text("--model", options.model, "DIR",
+               "a folder with a tokenizer, with or without a model; or a GGUF file");
+  command.flag("--json", options.json, "write JSON lines");
+  command.flag("--special-tokens", options.special,
+               "of strings, also the special tokens that the tokenizer puts around a text");
+  command.parse(argc, argv);
   if (options.model.empty()) throw merit::ConfigError("--model is missing: a folder with a tokenizer");
 
   const std::optional<merit::ModelText> model = merit::read_model_text(options.model);

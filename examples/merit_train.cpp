@@ -91,7 +91,7 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
     output.flush();
     return;
   }
-  const auto say = [&](const auto&... parts) { output.line(programs::sentence(parts...)); };
+  const auto say = [&](const auto&... parts) { output.line(merit::concat(parts...)); };
   const merit::RunTotals& totals = result.totals;
   say("training data ", job.train.counts.sentence());
   if (job.start != merit::RunStart::finished) {
@@ -234,7 +234,8 @@ int cross_validate(const programs::TrainingOptions& options, const programs::Mod
 }
 
 int run(int argc, char** argv) {
-  CLI::App app(
+  programs::CommandLine line(
+      name,
       "Trains a reward model on records of one kind and saves it.\n\n"
       "  merit_train --train train.jsonl --eval eval.jsonl --out model\n"
       "  merit_train --kind outcome --train train.jsonl --out verifier\n\n"
@@ -248,15 +249,13 @@ int run(int argc, char** argv) {
       "  judge       {\"prompt\": ..., \"response_a\": ..., \"response_b\": ..., \"votes\": [\"a\", "
       "\"tie\"]}\n"
       "Ctrl-C saves the run and says how to go on with it. Exit codes: 0 done, 1 data or files, 2 options,\n"
-      "130 interrupted.\n",
-      name);
-  programs::prepare(app);
+      "130 interrupted.\n");
   programs::TrainingOptions options;
-  programs::declare(app, options);
-  programs::parse(app, argc, argv);
+  programs::declare(line, options);
+  line.parse(argc, argv);
   merit::Json config = merit::Json::object();
-  if (!options.config.empty()) config = programs::read_options_file(app, options.config, "backbone");
-  const programs::Given given = [&app](const std::string& option) { return app.count(option) != 0; };
+  if (!options.config.empty()) config = programs::read_options_file(line, options.config, "backbone");
+  const programs::Given given = [&line](const std::string& option) { return line.given(option); };
   programs::check_combinations(options, given);
   options.training.schedule.decay = programs::named_by<merit::Schedule::Decay>("--decay", options.decay);
   options.training.optimizer = programs::choose_optimizer(options, given);

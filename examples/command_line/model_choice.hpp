@@ -181,8 +181,8 @@ inline merit::SavedModel choose_backbone(const TrainingOptions& o,
   const merit::Index asked = tokenize.max_tokens;
   merit::fit_to_backbone(chosen.backbone, *chosen.tokenizer, tokenize);
   if (given("--max-tokens") && asked != tokenize.max_tokens) {
-    throw merit::ConfigError(sentence("--max-tokens is ", asked, ", expected at most ", tokenize.max_tokens,
-                                      ", the positions of the backbone"));
+    throw merit::ConfigError(merit::concat("--max-tokens is ", asked, ", expected at most ",
+                                           tokenize.max_tokens, ", the positions of the backbone"));
   }
   std::visit(
       [&](auto& backbone) {

@@ -29,41 +29,37 @@ std::string linear_heads() {
 
 }  // namespace
 
-void declare(CLI::App& app, OpenFlags& flags) {
-  const auto text = [&](const char* option, auto& value, const char* type, const std::string& what) {
-    return app.add_option(option, value, wrapped(what))->type_name(type);
-  };
-  text("--tokenizer", flags.tokenizer, "NAME|DIR",
-       "bytes, words:N, ids:N or a folder with a tokenizer; for a model that names none");
-  text("--head", flags.head, "NAME",
-       "how a published model is to be read whose head is not recognised or is another: attributes" +
-           linear_heads() + "; or logits of the language model's: answer_logits, token_logits");
-  text("--head-tokens", flags.head_tokens, "TEXT,TEXT",
-       "the tokens whose logits a head of logits reads, bad before good, such as no,yes")
-      ->delimiter(',')
-      ->default_str("");
-  text("--reading", flags.reading, "RULE",
-       "which token a published model is read at: last, last_not_pad:ID, before_first_pad:ID, appended:ID, "
-       "tag:ID, before_tag:ID; empty: as its config.json says");
-  text("--step-separator", flags.step_separator, "TEXT",
-       "what ends each step for a model that names none; \\n is a line feed");
-  text("--step-layout", flags.step_layout, "NAME",
-       "how prompt and steps are put together for a model that does not say so: separated, trl, chat_turns");
-  app.add_flag(
-      "--strings-as-chat", flags.strings_as_chat,
-      wrapped(
-          "a prompt and a completion that are strings are a user's message and the assistant's answer, and "
-          "go through the model's chat template"));
+void declare(CommandLine& line, OpenFlags& flags) {
+  line.text("--tokenizer", flags.tokenizer, "NAME|DIR",
+            "bytes, words:N, ids:N or a folder with a tokenizer; for a model that names none");
+  line.text("--head", flags.head, "NAME",
+            "how a published model is to be read whose head is not recognised or is another: attributes" +
+                linear_heads() + "; or logits of the language model's: answer_logits, token_logits");
+  line.texts("--head-tokens", flags.head_tokens, "TEXT,TEXT",
+             "the tokens whose logits a head of logits reads, bad before good, such as no,yes",
+             Several::commas);
+  line.text(
+      "--reading", flags.reading, "RULE",
+      "which token a published model is read at: last, last_not_pad:ID, before_first_pad:ID, appended:ID, "
+      "tag:ID, before_tag:ID; empty: as its config.json says");
+  line.text("--step-separator", flags.step_separator, "TEXT",
+            "what ends each step for a model that names none; \\n is a line feed");
+  line.text(
+      "--step-layout", flags.step_layout, "NAME",
+      "how prompt and steps are put together for a model that does not say so: separated, trl, chat_turns");
+  line.flag("--strings-as-chat", flags.strings_as_chat,
+            "a prompt and a completion that are strings are a user's message and the assistant's answer, and "
+            "go through the model's chat template");
 }
 
-merit::OpenOptions open_options(const CLI::App& app, const OpenFlags& flags) {
+merit::OpenOptions open_options(const CommandLine& line, const OpenFlags& flags) {
   merit::OpenOptions options{.tokenizer = flags.tokenizer,
                              .head = flags.head,
                              .head_tokens = flags.head_tokens,
                              .reading = flags.reading,
                              .step_separator = unescaped(flags.step_separator),
                              .step_layout = flags.step_layout};
-  if (app.count("--strings-as-chat") != 0) options.strings_as_chat = flags.strings_as_chat;
+  if (line.given("--strings-as-chat")) options.strings_as_chat = flags.strings_as_chat;
   return options;
 }
 

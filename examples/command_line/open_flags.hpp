@@ -8,7 +8,7 @@
 
 #include "merit/run/any_model.hpp"
 #include "merit/run/saved_model.hpp"
-#include "program.hpp"
+#include "options.hpp"
 
 namespace programs {
 
@@ -17,8 +17,8 @@ struct OpenFlags {
   std::vector<std::string> head_tokens;
   bool strings_as_chat = false;
 };
-void declare(CLI::App& app, OpenFlags& flags);
-merit::OpenOptions open_options(const CLI::App& app, const OpenFlags& flags);
+void declare(CommandLine& line, OpenFlags& flags);
+merit::OpenOptions open_options(const CommandLine& line, const OpenFlags& flags);
 
 /// The description of a checkpoint that is to be used as it is; its remarks are said on stderr.
 merit::SavedModel read_usable(const std::filesystem::path& directory, const merit::OpenOptions& options,

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "merit/io/json.hpp"
-#include "program.hpp"
+#include "options.hpp"
 
 namespace programs {
 
@@ -23,35 +25,32 @@ inline std::string option_text(const merit::Json& value, const std::string& wher
 /// ["a.jsonl"]}.
 /// `_` in a name counts as `-`. Fields named in `handled` are passed over. Throws ConfigError for a name that
 /// is no option or a value that it does not take.
-inline merit::Json read_options_file(CLI::App& app, const std::string& file, const std::string& handled) {
+inline merit::Json read_options_file(CommandLine& line, const std::string& file, const std::string& handled) {
   const merit::Json json = merit::read_json(file);
   if (!json.is_object()) {
     throw merit::ConfigError(file + ": found " + merit::describe(json) + ", expected an object of options");
   }
-  std::map<const CLI::Option*, std::string> fields;  // that gave an option its value
+  std::map<std::string, std::string> fields;  // that gave an option its value
   for (const auto& [field, value] : json.items()) {
     if (field == handled && value.is_object()) continue;
     const std::string where = file + ": field \"" + field + '"';
     std::string name = field;
     std::replace(name.begin(), name.end(), '_', '-');
-    CLI::Option* option = name == "config" || name == "help" ? nullptr : app.get_option_no_throw("--" + name);
-    if (option == nullptr)
-      throw merit::ConfigError(where + ": there is no option " + with_meant(app, "--" + name));
+    const std::optional<std::string> option =
+        name == "config" || name == "help" ? std::nullopt : line.find("--" + name);
+    if (!option) throw merit::ConfigError(where + ": there is no option " + line.with_meant("--" + name));
     if (value.is_null()) continue;
-    if (const auto [other, is_new] = fields.emplace(option, field); !is_new) {
+    if (const auto [other, is_new] = fields.emplace(*option, field); !is_new) {
       throw merit::ConfigError(where + " means the same as \"" + other->second + "\": give one of them");
     }
-    if (option->count() != 0) continue;
-    try {
-      if (value.is_array()) {
-        for (const merit::Json& item : value) option->add_result(option_text(item, where));
-      } else {
-        option->add_result(option_text(value, where));
-      }
-      if (option->count() != 0) option->run_callback();
-    } catch (const CLI::ParseError& error) {
-      throw merit::ConfigError(where + ": " + one_line(error.what()));
+    if (line.given(*option)) continue;
+    std::vector<std::string> texts;
+    if (value.is_array()) {
+      for (const merit::Json& item : value) texts.push_back(option_text(item, where));
+    } else {
+      texts.push_back(option_text(value, where));
     }
+    line.give(*option, texts, where);
   }
   return json;
 }

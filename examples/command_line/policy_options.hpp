@@ -13,7 +13,7 @@
 #include "merit/core/field.hpp"
 #include "merit/optim/any_optimizer.hpp"
 #include "merit/run/model_set.hpp"
-#include "program.hpp"
+#include "options.hpp"
 
 namespace programs {
 
@@ -99,7 +99,7 @@ PolicyOption option_for(const std::string& name, const T& value, Usual told) {
     if constexpr (merit::number_list<T>) {
       option.type += "," + option.type;
     } else {
-      if (told == Usual::shared) option.text = sentence(value);
+      if (told == Usual::shared) option.text = merit::concat(value);
     }
   }
   return option;
@@ -125,7 +125,7 @@ void add_setting(const std::string& owner, const std::string& name, const std::s
   if constexpr (std::is_same_v<T, bool>) {
     if (value) return;
   } else if constexpr (std::is_arithmetic_v<T>) {
-    if (told == Usual::of_each) label += sentence(" ", value);
+    if (told == Usual::of_each) label += merit::concat(" ", value);
   }
   if (!name.empty()) add_option(option_for(name, value, told), meaning, owner, label, options);
 }
@@ -179,18 +179,16 @@ inline std::vector<PolicyOption> optimizer_settings() {
 }
 
 /// Declares them. They must stay where they are.
-inline void declare(CLI::App& app, const char* group, std::vector<PolicyOption>& options) {
+inline void declare(CommandLine& line, std::vector<PolicyOption>& options) {
   for (PolicyOption& option : options) {
-    const std::string help = wrapped(option.help());
+    const Check check = option.check != nullptr ? Check(option.check) : Check();
     if (option.type.empty()) {
-      app.add_flag(option.option, option.flag, help)->group(group);
-      continue;
+      line.flag(option.option, option.flag, option.help());
+    } else if (option.is_list) {
+      line.texts(option.option, option.list, option.type, option.help(), Several::commas, check);
+    } else {
+      line.text(option.option, option.text, option.type, option.help(), check);
     }
-    CLI::Option* declared =
-        option.is_list ? app.add_option(option.option, option.list, help)->delimiter(',')->default_str("")
-                       : app.add_option(option.option, option.text, help);
-    declared->group(group)->type_name(option.type);
-    if (option.check != nullptr) declared->check(option.check, "");
   }
 }
 

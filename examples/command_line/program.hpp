@@ -1,14 +1,12 @@
-// What every program here does alike: reading the command line, one sentence for an error, exit codes, and
+// What every program here does alike: numbers of the command line, one sentence for an error, exit codes, and
 // output that ends quietly when its reader goes away.
 #pragma once
 
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -17,7 +15,6 @@
 #include <limits>
 #include <new>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -25,8 +22,6 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/core/nearest_name.hpp"
-#include "merit/core/version.hpp"
 #include "merit/core/visible.hpp"
 
 namespace programs {
@@ -41,14 +36,6 @@ struct ReaderGone {};
 
 /// The command line asked for help, which has been printed.
 struct HelpShown {};
-
-/// Its arguments as text, one behind the other.
-template <class... Parts>
-std::string sentence(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
-}
 
 /// `text` on one line.
 inline std::string one_line(std::string text) {
@@ -102,13 +89,6 @@ inline int run(const char* name, char** argv, const std::function<int()>& body) 
   return failed;
 }
 
-/// Options show their defaults; the help is as wide as a terminal; --version says which merit this is.
-inline void prepare(CLI::App& app) {
-  app.option_defaults()->always_capture_default();
-  app.get_formatter()->column_width(34);
-  app.set_version_flag("--version", app.get_name() + ' ' + MERIT_VERSION, "Print the version and exit");
-}
-
 /// The number that all of `text` spells; nothing when it spells none.
 template <class T>
 std::optional<T> number_from(std::string_view text) {
@@ -132,53 +112,6 @@ std::string is_number(const std::string& text) {
 inline std::string is_probability(const std::string& text) {
   const std::optional<double> value = number_from<double>(text);
   return value && *value >= 0 && *value <= 1 ? "" : "found " + text + ", expected a probability from 0 to 1";
-}
-
-/// The description of an option, in lines that fit beside the options' names.
-inline std::string wrapped(std::string_view text) {
-  constexpr std::size_t width = 76;
-  std::string result;
-  std::size_t used = 0;
-  while (!text.empty()) {
-    const std::size_t space = std::min(text.find(' '), text.size());
-    if (used != 0) {
-      const bool fits = used + 1 + space <= width;
-      result += fits ? ' ' : '\n';
-      used = fits ? used + 1 : 0;
-    }
-    result += text.substr(0, space);
-    used += space;
-    text.remove_prefix(std::min(space + 1, text.size()));
-  }
-  return result;
-}
-
-/// "--name", and the option that was probably meant by it.
-inline std::string with_meant(const CLI::App& app, std::string_view name) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& one : option->get_lnames()) names.push_back(one);
-  }
-  const std::size_t begin = std::min(name.find_first_not_of('-'), name.size());
-  const std::string meant = merit::nearest_name(name.substr(begin, name.find('=') - begin), names);
-  return std::string(name) + (meant.empty() ? "" : ", did you mean --" + meant + "?");
-}
-
-/// Reads the command line. Throws merit::ConfigError with one sentence, or HelpShown.
-inline void parse(CLI::App& app, int argc, char** argv) {
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    app.exit(success);
-    throw HelpShown{};
-  } catch (const CLI::ExtrasError&) {
-    const std::string extra = app.remaining().front();
-    throw merit::ConfigError((extra.starts_with('-') ? "there is no option " + with_meant(app, extra)
-                                                     : "unexpected argument \"" + extra + '"') +
-                             " (--help lists the options)");
-  } catch (const CLI::ParseError& error) {
-    throw merit::ConfigError(one_line(error.what()) + " (--help lists the options)");
-  }
 }
 
 /// The standard output. Throws ReaderGone when nobody reads it any more, IoError when it cannot be written.

@@ -7,7 +7,7 @@
 
 #include "merit/core/visible.hpp"
 #include "merit/records/record_source.hpp"
-#include "program.hpp"
+#include "options.hpp"
 
 namespace programs {
 
@@ -16,27 +16,20 @@ struct SourceFlags {
   merit::Index limit = 0;
 };
 
-inline void declare(CLI::App& app, SourceFlags& flags, const std::string& group = "OPTIONS") {
-  const auto list = [&](const char* option, std::vector<std::string>& value, const char* type,
-                        const char* what) {
-    app.add_option(option, value, wrapped(what))
-        ->type_name(type)
-        ->default_str("")
-        ->group(group)
-        ->allow_extra_args(false);  // one behind each: the next word may be a file
-  };
-  list("--rename", flags.rename, "FIELD=NAME",
-       "read a field under another name, such as question=prompt; of any kind of record, as often as needed");
-  list(
+inline void declare(CommandLine& line, SourceFlags& flags) {
+  line.texts(
+      "--rename", flags.rename, "FIELD=NAME",
+      "read a field under another name, such as question=prompt; of any kind of record, as often as needed",
+      Several::one_each);
+  line.texts(
       "--select", flags.select, "FIELD=VALUE",
-      "only records in which the field has the value; fields of objects by dots; several values of one field: any");
-  app.add_option("--limit", flags.limit, wrapped("only the first N records of each file; 0: all"))
-      ->type_name("N")
-      ->group(group)
-      ->check(is_number<merit::Index>, "");
-  list(
+      "only records in which the field has the value; fields of objects by dots; several values of one field: any",
+      Several::one_each);
+  line.number("--limit", flags.limit, "only the first N records of each file; 0: all");
+  line.texts(
       "--rating", flags.ratings, "NAME",
-      "which ratings of UltraFeedback or HelpSteer count, such as helpfulness; empty: the overall score, and all five");
+      "which ratings of UltraFeedback or HelpSteer count, such as helpfulness; empty: the overall score, and all five",
+      Several::one_each);
 }
 
 inline merit::RecordSourceOptions source_options(const SourceFlags& flags) {

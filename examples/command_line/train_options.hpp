@@ -11,8 +11,8 @@
 
 #include "merit/run/model_set.hpp"
 #include "merit/train/train_options.hpp"
+#include "options.hpp"
 #include "policy_options.hpp"
-#include "program.hpp"
 #include "source_flags.hpp"
 
 namespace programs {
@@ -85,171 +85,166 @@ inline std::vector<std::string> optimizers() {
   return names;
 }
 
-inline void declare(CLI::App& app, TrainingOptions& o) {
-  const char* group = "Files";
-  const auto number = [&](const char* option, auto& value, const char* what) {
-    return app.add_option(option, value, programs::wrapped(what))
-        ->group(group)
-        ->type_name("N")
-        ->check(programs::is_number<std::remove_reference_t<decltype(value)>>, "");
-  };
-  const auto real = [&](const char* option, double& value, const char* what) {
-    return app.add_option(option, value, programs::wrapped(what))
-        ->group(group)
-        ->type_name("X")
-        ->check(programs::is_number<double>, "");
-  };
-  const auto text = [&](const char* option, auto& value, const char* type, std::string_view what) {
-    return app.add_option(option, value, programs::wrapped(what))->group(group)->type_name(type);
-  };
-  const auto flag = [&](const char* option, bool& value, const char* what) {
-    return app.add_flag(option, value, programs::wrapped(what))->group(group);
-  };
-
-  text(
+inline void declare(CommandLine& line, TrainingOptions& o) {
+  line.group("Files");
+  line.texts(
       "--train", o.train, "FILE",
       "records to train on: JSON lines, a JSON array, CSV or TSV, also packed by gzip; or a published set as it is. "
-      "FILE:0.3 makes every record of it weigh 0.3")
-      ->default_str("");
-  text("--eval", o.eval, "FILE", "records to evaluate on")->default_str("");
-  text("--calibrate", o.calibrate, "FILE",
-       "records, not trained on, to fit the calibration of scores to, and for steps the threshold of errors")
-      ->default_str("");
-  text("--out", o.out, "DIR", "where the model is saved");
-  text("--config", o.config, "FILE",
-       "JSON with the names of these options; \"backbone\" may also be an object like a config.json; the "
-       "command line wins over it");
-  text("--from", o.from, "DIR",
-       "start from this checkpoint, ours or a published one, with its tokenizer and chat template; a "
-       "language model without a head gets a new one");
-  flag("--resume", o.resume,
-       "go on with the run in --out, which gives the same bits as never having stopped; from the "
-       "beginning where there is none");
-  flag("--overwrite", o.overwrite, "replace what --out holds");
-  text("--metrics", o.metrics, "FILE", "JSON lines, one an event; a resumed run appends [DIR.metrics.jsonl]");
-  text("--tensorboard", o.tensorboard, "DIR", "write the same numbers as events that TensorBoard reads");
-  flag("--dry-run", o.dry_run,
-       "read everything, say what a run would be (lengths, steps, time and memory by a step of the longest "
-       "records, how the first record is seen) and write nothing");
-  flag("--json", o.json, "write the result as one JSON object on stdout");
+      "FILE:0.3 makes every record of it weigh 0.3");
+  line.texts("--eval", o.eval, "FILE", "records to evaluate on");
+  line.texts(
+      "--calibrate", o.calibrate, "FILE",
+      "records, not trained on, to fit the calibration of scores to, and for steps the threshold of errors");
+  line.text("--out", o.out, "DIR", "where the model is saved");
+  line.text(
+      "--config", o.config, "FILE",
+      "JSON with the names of these options; \"backbone\" may also be an object like a config.json; the "
+      "command line wins over it");
+  line.text("--from", o.from, "DIR",
+            "start from this checkpoint, ours or a published one, with its tokenizer and chat template; a "
+            "language model without a head gets a new one");
+  line.flag("--resume", o.resume,
+            "go on with the run in --out, which gives the same bits as never having stopped; from the "
+            "beginning where there is none");
+  line.flag("--overwrite", o.overwrite, "replace what --out holds");
+  line.text("--metrics", o.metrics, "FILE",
+            "JSON lines, one an event; a resumed run appends [DIR.metrics.jsonl]");
+  line.text("--tensorboard", o.tensorboard, "DIR", "write the same numbers as events that TensorBoard reads");
+  line.flag(
+      "--dry-run", o.dry_run,
+      "read everything, say what a run would be (lengths, steps, time and memory by a step of the longest "
+      "records, how the first record is seen) and write nothing");
+  line.flag("--json", o.json, "write the result as one JSON object on stdout");
 
-  group = "Backbone";
-  text("--backbone", o.backbone, "NAME|FILE",
-       "llama, gpt2, bag_of_tokens, features, or the path of a config.json");
-  number("--hidden-size", o.hidden_size, "width of a hidden row (llama, gpt2)");
-  number("--layers", o.layers, "layers (llama, gpt2)");
-  number("--heads", o.heads, "attention heads (llama, gpt2)");
-  number("--kv-heads", o.kv_heads, "heads of keys and values (llama); 0: as many as heads");
-  number("--intermediate-size", o.intermediate_size,
-         "width inside the MLP (llama, gpt2); 0: 8/3 of the hidden size for llama, 4 times it for gpt2");
-  number("--max-positions", o.max_positions,
-         "tokens a sequence may have (gpt2), or for which it is meant (llama)");
-  flag("--qkv-bias", o.qkv_bias, "biases on queries, keys and values, as Qwen2 has (llama)");
-  flag("--head-norm", o.head_norm, "a norm on each head's queries and keys, as Qwen3 has (llama)");
-  number("--width", o.width,
-         "width of an embedding (bag_of_tokens; 0: 64) or of a vector (features; 0: that of the data)");
-  real("--init-deviation", o.init_deviation,
-       "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix");
-  number("--frozen-layers", o.frozen_layers,
-         "the embedding and the first N layers are not trained; 0: all are (llama, gpt2)");
-  flag("--recompute", o.recompute, "activations are computed twice, which saves memory (llama, gpt2)");
+  line.group("Backbone");
+  line.text("--backbone", o.backbone, "NAME|FILE",
+            "llama, gpt2, bag_of_tokens, features, or the path of a config.json");
+  line.number("--hidden-size", o.hidden_size, "width of a hidden row (llama, gpt2)");
+  line.number("--layers", o.layers, "layers (llama, gpt2)");
+  line.number("--heads", o.heads, "attention heads (llama, gpt2)");
+  line.number("--kv-heads", o.kv_heads, "heads of keys and values (llama); 0: as many as heads");
+  line.number("--intermediate-size", o.intermediate_size,
+              "width inside the MLP (llama, gpt2); 0: 8/3 of the hidden size for llama, 4 times it for gpt2");
+  line.number("--max-positions", o.max_positions,
+              "tokens a sequence may have (gpt2), or for which it is meant (llama)");
+  line.flag("--qkv-bias", o.qkv_bias, "biases on queries, keys and values, as Qwen2 has (llama)");
+  line.flag("--head-norm", o.head_norm, "a norm on each head's queries and keys, as Qwen3 has (llama)");
+  line.number("--width", o.width,
+              "width of an embedding (bag_of_tokens; 0: 64) or of a vector (features; 0: that of the data)");
+  line.number("--init-deviation", o.init_deviation,
+              "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix");
+  line.number("--frozen-layers", o.frozen_layers,
+              "the embedding and the first N layers are not trained; 0: all are (llama, gpt2)");
+  line.flag("--recompute", o.recompute, "activations are computed twice, which saves memory (llama, gpt2)");
 
-  group = "Records";
-  text("--kind", o.kind, "KIND",
-       "of the records: preference, ranking, ratings, outcome, steps, value, judge");
-  declare(app, o.source, group);
-  real("--validation-split", o.validation_split,
-       "the share of the prompts of --train that is held out and evaluated on, in place of --eval");
-  flag("--join-conversations", o.join_conversations,
-       "turns of one conversation with ranked replies become one example (ranking)");
-  text("--step-separator", o.step_separator, "TEXT",
-       "ends each step; \\n is a line feed, \\t a tab; with --from the checkpoint's own (steps)");
-  text("--step-layout", o.step_layout, "NAME",
-       "how prompt and steps are put together: separated, the separator behind prompt and steps; trl, as its "
-       "PRMTrainer did; chat_turns, each step a user's message; with --from the checkpoint's own (steps)");
-  text("--step-scale", o.step_scale, "NAME",
-       "what numbers among step labels mean: binary (0 is bad), ternary (0 is neutral), automatic (steps)");
-  text("--neutral", o.neutral, "NAME",
-       "what is done with neutral steps: keep, as_good, as_bad, unlabelled (steps)");
-  text("--after-first-error", o.after_first_error, "NAME",
-       "what is done with labels behind the first bad one: keep, unlabelled (steps)");
-  flag("--last-step-only", o.last_step_only, "only the last label of a completion counts (steps)");
-  real("--gamma", o.gamma, "discount of rewards to come (value)");
-  real("--lambda", o.lambda, "of generalised advantage estimation, where records have values (value)");
+  line.group("Records");
+  line.text("--kind", o.kind, "KIND",
+            "of the records: preference, ranking, ratings, outcome, steps, value, judge");
+  declare(line, o.source);
+  line.number("--validation-split", o.validation_split,
+              "the share of the prompts of --train that is held out and evaluated on, in place of --eval");
+  line.flag("--join-conversations", o.join_conversations,
+            "turns of one conversation with ranked replies become one example (ranking)");
+  line.text("--step-separator", o.step_separator, "TEXT",
+            "ends each step; \\n is a line feed, \\t a tab; with --from the checkpoint's own (steps)");
+  line.text(
+      "--step-layout", o.step_layout, "NAME",
+      "how prompt and steps are put together: separated, the separator behind prompt and steps; trl, as its "
+      "PRMTrainer did; chat_turns, each step a user's message; with --from the checkpoint's own (steps)");
+  line.text(
+      "--step-scale", o.step_scale, "NAME",
+      "what numbers among step labels mean: binary (0 is bad), ternary (0 is neutral), automatic (steps)");
+  line.text("--neutral", o.neutral, "NAME",
+            "what is done with neutral steps: keep, as_good, as_bad, unlabelled (steps)");
+  line.text("--after-first-error", o.after_first_error, "NAME",
+            "what is done with labels behind the first bad one: keep, unlabelled (steps)");
+  line.flag("--last-step-only", o.last_step_only, "only the last label of a completion counts (steps)");
+  line.number("--gamma", o.gamma, "discount of rewards to come (value)");
+  line.number("--lambda", o.lambda, "of generalised advantage estimation, where records have values (value)");
 
-  group = "Head";
-  text("--head", o.head, "NAME", trained(&merit::PolicyPair::head) + "; empty: what is usual for the kind");
-  declare(app, group, o.head_settings);
-  text("--verifier-token", o.verifier_token, "TEXT",
-       "the token whose logit is the score; empty: the end of sequence (verifier)");
-  text("--bad-token", o.bad_token, "TEXT", "the token of a bad step (token_logits)");
-  text("--good-token", o.good_token, "TEXT", "the token of a good step (token_logits)");
-  text("--aggregation", o.aggregation, "NAME",
-       "how scores of tokens, steps or states become one, kept in the model's card: mean, minimum, product, "
-       "last, mean_of_last, weighted, none_below; empty: what is usual for the kind");
+  line.group("Head");
+  line.text("--head", o.head, "NAME",
+            trained(&merit::PolicyPair::head) + "; empty: what is usual for the kind");
+  declare(line, o.head_settings);
+  line.text("--verifier-token", o.verifier_token, "TEXT",
+            "the token whose logit is the score; empty: the end of sequence (verifier)");
+  line.text("--bad-token", o.bad_token, "TEXT", "the token of a bad step (token_logits)");
+  line.text("--good-token", o.good_token, "TEXT", "the token of a good step (token_logits)");
+  line.text(
+      "--aggregation", o.aggregation, "NAME",
+      "how scores of tokens, steps or states become one, kept in the model's card: mean, minimum, product, "
+      "last, mean_of_last, weighted, none_below; empty: what is usual for the kind");
 
-  group = "Text";
-  text("--tokenizer", o.tokenizer, "NAME|DIR",
-       "bytes, words:N with N hash buckets such as words:65536, ids:N for records of token ids below N, or a "
-       "folder with tokenizer.json or another published vocabulary");
-  flag("--strings-as-chat", o.strings_as_chat,
-       "a prompt and a completion that are strings are a user's message and the assistant's answer, and go "
-       "through the chat template");
-  number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
-  text("--on-error", o.on_error, "NAME",
-       "what a record that cannot be read does: stop, or skip, which counts it by its reason");
-  text("--truncation", o.truncation, "NAME",
-       "what is done with longer ones: drop, cut_left (each by itself), cut_left_together, cut_right, "
-       "keep_completion, error");
-  flag("--without-prompt", o.without_prompt, "ablation: the model sees completions only");
+  line.group("Text");
+  line.text(
+      "--tokenizer", o.tokenizer, "NAME|DIR",
+      "bytes, words:N with N hash buckets such as words:65536, ids:N for records of token ids below N, or a "
+      "folder with tokenizer.json or another published vocabulary");
+  line.flag(
+      "--strings-as-chat", o.strings_as_chat,
+      "a prompt and a completion that are strings are a user's message and the assistant's answer, and go "
+      "through the chat template");
+  line.number("--max-tokens", o.max_tokens, "tokens of a sequence, prompt and end of sequence included");
+  line.text("--on-error", o.on_error, "NAME",
+            "what a record that cannot be read does: stop, or skip, which counts it by its reason");
+  line.text("--truncation", o.truncation, "NAME",
+            "what is done with longer ones: drop, cut_left (each by itself), cut_left_together, cut_right, "
+            "keep_completion, error");
+  line.flag("--without-prompt", o.without_prompt, "ablation: the model sees completions only");
 
-  group = "Loss";
-  text("--loss", o.loss, "NAME", trained(&merit::PolicyPair::loss) + "; empty: what is usual for the head");
-  declare(app, group, o.loss_settings);
-  text("--margin", o.margin, "NAME",
-       "by how much the better one should win: none; record, what the record says; scores, score_chosen less "
-       "score_rejected, or preference_strength; rating:SCALE, by the "
-       "difference of ratings; strength:llama2_small or strength:llama2_large, by how many ranks it is "
-       "better; empty: record for preferences, none for others (pairwise)");
-  text("--calibration", o.calibration, "NAME",
-       "what --calibrate fits: temperature or platt; empty: temperature for pairs and rankings, else platt");
+  line.group("Loss");
+  line.text("--loss", o.loss, "NAME",
+            trained(&merit::PolicyPair::loss) + "; empty: what is usual for the head");
+  declare(line, o.loss_settings);
+  line.text(
+      "--margin", o.margin, "NAME",
+      "by how much the better one should win: none; record, what the record says; scores, score_chosen less "
+      "score_rejected, or preference_strength; rating:SCALE, by the "
+      "difference of ratings; strength:llama2_small or strength:llama2_large, by how many ranks it is "
+      "better; empty: record for preferences, none for others (pairwise)");
+  line.text(
+      "--calibration", o.calibration, "NAME",
+      "what --calibrate fits: temperature or platt; empty: temperature for pairs and rankings, else platt");
 
-  group = "Training";
-  number("--epochs", o.training.epochs, "passes over the records");
-  number("--max-steps", o.training.max_steps,
-         "so many steps, whatever --epochs says; 0: those of the epochs");
-  number("--batch-size", o.training.batch_size, "records in a step");
-  number("--micro-batch-tokens", o.training.micro_batch_tokens,
-         "tokens computed at once, after sharing; bounds the memory and changes no gradient");
-  real("--learning-rate,--lr", o.training.schedule.peak, "the highest learning rate [with --from 1e-05]");
-  real("--warmup", o.training.schedule.warmup, "share of the steps in which the rate rises, 0 to 1");
-  text("--decay", o.decay, "NAME", "how the rate falls afterwards: constant, linear, cosine");
-  real("--floor", o.training.schedule.floor, "the last rate as a share of the highest, 0 to 1");
-  text("--optimizer", o.optimizer, "NAME", joined(optimizers()));
-  declare(app, group, o.optimizer_settings);
-  real("--clip", o.training.max_gradient_norm, "the gradient's norm is cut to this; 0: not at all");
-  number("--seed", o.training.seed, "of the weights at the start and of the order of records");
-  flag(
+  line.group("Training");
+  line.number("--epochs", o.training.epochs, "passes over the records");
+  line.number("--max-steps", o.training.max_steps,
+              "so many steps, whatever --epochs says; 0: those of the epochs");
+  line.number("--batch-size", o.training.batch_size, "records in a step");
+  line.number("--micro-batch-tokens", o.training.micro_batch_tokens,
+              "tokens computed at once, after sharing; bounds the memory and changes no gradient");
+  line.number("--learning-rate,--lr", o.training.schedule.peak,
+              "the highest learning rate [with --from 1e-05]");
+  line.number("--warmup", o.training.schedule.warmup, "share of the steps in which the rate rises, 0 to 1");
+  line.text("--decay", o.decay, "NAME", "how the rate falls afterwards: constant, linear, cosine");
+  line.number("--floor", o.training.schedule.floor, "the last rate as a share of the highest, 0 to 1");
+  line.text("--optimizer", o.optimizer, "NAME", joined(optimizers()));
+  declare(line, o.optimizer_settings);
+  line.number("--clip", o.training.max_gradient_norm, "the gradient's norm is cut to this; 0: not at all");
+  line.number("--seed", o.training.seed, "of the weights at the start and of the order of records");
+  line.flag(
       "--no-reward-statistics", o.no_reward_statistics,
       "leave out the mean and deviation of the rewards over the training set, which scoring it again takes a "
       "third of an epoch for; without them merit_score has no --normalised scores");
-  flag("--no-sharing", o.no_sharing,
-       "compute the common prefix of a pair twice, to measure what sharing saves");
-  text("--evaluate-every", o.evaluate_every, "N|epoch",
-       "steps between evaluations, or epoch; 0: only at the end")
-      ->check([](const std::string& given) { return given == "epoch" ? "" : is_number<Index>(given); }, "");
-  flag("--evaluate-at-start", o.evaluate_at_start, "evaluate also before the first step");
-  flag("--keep-best", o.keep_best, "save the best model of all evaluations, not the last");
-  number("--patience", o.patience,
-         "stop after this many evaluations in a row that are no better, and save the best model; 0: never "
-         "stop, and save the last");
-  number(
+  line.flag("--no-sharing", o.no_sharing,
+            "compute the common prefix of a pair twice, to measure what sharing saves");
+  line.text("--evaluate-every", o.evaluate_every, "N|epoch",
+            "steps between evaluations, or epoch; 0: only at the end",
+            [](const std::string& given) { return given == "epoch" ? "" : is_number<Index>(given); });
+  line.flag("--evaluate-at-start", o.evaluate_at_start, "evaluate also before the first step");
+  line.flag("--keep-best", o.keep_best, "save the best model of all evaluations, not the last");
+  line.number(
+      "--patience", o.patience,
+      "stop after this many evaluations in a row that are no better, and save the best model; 0: never "
+      "stop, and save the last");
+  line.number(
       "--cross-validate", o.folds,
       "save nothing; hold out each of N parts of the prompts of --train once, and report the figures of models "
       "trained on the others beside what reads nothing, with 95% intervals of the differences; 0: no");
-  number("--seeds", o.seeds, "with --cross-validate: so many times, parts and weights drawn anew");
-  number("--checkpoint-every", o.checkpoint_every, "steps between checkpoints; 0: only when interrupted");
-  number("--threads", o.threads, "0: all; the result does not depend on it");
+  line.number("--seeds", o.seeds, "with --cross-validate: so many times, parts and weights drawn anew");
+  line.number("--checkpoint-every", o.checkpoint_every,
+              "steps between checkpoints; 0: only when interrupted");
+  line.number("--threads", o.threads, "0: all; the result does not depend on it");
 }
 
 /// Options that mean nothing together. `given` tells whether an option was given.
@@ -275,7 +270,7 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
   for (const auto* files : {&o.train, &o.eval, &o.calibrate})
     for (const std::string& file : *files) merit::weighted_file(file);  // throws for an empty path
   if (!(o.validation_split >= 0 && o.validation_split < 1))
-    refuse(sentence("--validation-split is ", o.validation_split, ", expected a share of 0 to 1"));
+    refuse(merit::concat("--validation-split is ", o.validation_split, ", expected a share of 0 to 1"));
   if (o.validation_split != 0 && !o.eval.empty())
     refuse("--validation-split and --eval contradict each other: give one of them");
   const bool holds_out = !o.eval.empty() || o.validation_split != 0;

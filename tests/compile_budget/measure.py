@@ -54,11 +54,16 @@ def main():
             print(f'FAILED: {source.name}: its first line is not "// budget: FACTOR x yardstick, MEGABYTES MB"')
             continue
         factor_allowed, megabytes_allowed = map(float, budget.groups())
-        # Each run beside one of the yardstick, so that what else runs disturbs both; the less disturbed of two counts.
-        runs = [(cost(yardstick_source), cost(source)) for _ in range(2)]
-        errors = next((run[0] for pair in runs for run in pair if run[0] is not None), None)
-        factor, seconds = min((unit[1] / yardstick[1], unit[1]) for yardstick, unit in runs)
-        megabytes = max(unit[2] for _, unit in runs)
+        # Each run beside one of the yardstick, so that what else runs disturbs both; one that is over is run again, for the
+        # less disturbed counts.
+        runs = []
+        while True:
+            runs.append((cost(yardstick_source), cost(source)))
+            errors = next((run[0] for pair in runs for run in pair if run[0] is not None), None)
+            factor, seconds = min((unit[1] / yardstick[1], unit[1]) for yardstick, unit in runs)
+            megabytes = max(unit[2] for _, unit in runs)
+            if errors is not None or factor <= factor_allowed or len(runs) == 2:
+                break
         print(f"{source.name}: {seconds:.2f} s, {factor:.2f} x yardstick of {factor_allowed:g}, "
               f"{megabytes:.0f} MB of {megabytes_allowed:g} MB")
         if errors is not None:

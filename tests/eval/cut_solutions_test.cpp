@@ -81,7 +81,7 @@ TEST_CASE("a threshold is fitted with what was not seen in the denominators") {
 
 TEST_CASE("a solution that is cut never makes a figure better") {
   merit::Rng rng(5);
-  for (int trial = 0; trial < 200; ++trial) {
+  for (int trial = 0; trial < 60; ++trial) {
     std::vector<ScoredSolution> whole;
     for (Index i = 0; i < 6; ++i) {
       ScoredSolution& one = whole.emplace_back();

@@ -184,8 +184,14 @@ def offences(root):
     yield from umbrella_needs(include_root)
 
     for room in sorted(path for path in (include_root / "merit").iterdir() if path.is_dir()):
-        if any(room in path.parents for path in headers) and not (room / "README.md").is_file():
+        own = [path for path in headers if room in path.parents]
+        page = room / "README.md"
+        if own and not page.is_file():
             yield f"{room.relative_to(root).as_posix()}: has no README.md"
+            continue
+        for path in own:
+            if not path.name.endswith("_body.hpp") and f"`{path.name}`" not in page.read_text(encoding="utf-8"):
+                yield f"{page.relative_to(root).as_posix()}: does not name {path.name}"
 
     lines = {}
     for path in headers:

@@ -10,14 +10,14 @@ import lint
 
 START = "// A header.\n#pragma once\n"
 CLEAN = {
-    "include/merit/core/README.md": "core\n",
-    "include/merit/backend/README.md": "backend\n",
-    "include/merit/forest/README.md": "forest\n",
-    "include/merit/records/README.md": "records\n",
+    "include/merit/core/README.md": "`a.hpp`\n",
+    "include/merit/backend/README.md": "`gemm.hpp`\n",
+    "include/merit/forest/README.md": "`forest_view.hpp`\n",
+    "include/merit/records/README.md": "`a.hpp`\n",
     "include/merit/core/a.hpp": START,
     "include/merit/forest/forest_view.hpp": START + '#include "merit/core/a.hpp"\n',
     "include/merit/backend/eigen/gemm.hpp": START + "#include <Eigen/Core>\n",
-    "include/merit/io/README.md": "io\n",
+    "include/merit/io/README.md": "`a.hpp`\n",
     "include/merit/io/a.hpp": START,
     "include/merit/records/a.hpp": START + '#include "merit/forest/forest_view.hpp"\n#include "merit/io/a.hpp"\n',
     "include/merit/merit.hpp": START + '#include "merit/records/a.hpp"\n',
@@ -46,6 +46,7 @@ OFFENCES = [
     ("include/merit/core/b.hpp", START + '#include "merit/fwd.hpp"\n', "nothing but core"),
     ("include/merit/kitchen/b.hpp", START, "not in the table of arrows"),
     ("include/merit/text/b.hpp", START, "include/merit/text: has no README.md"),
+    ("include/merit/core/b.hpp", START, "include/merit/core/README.md: does not name b.hpp"),
     ("tests/core/b_test.cpp", "namespace {\n}\n", "not in the namespace b_test"),
     ("tests/core/b_test.cpp", "using namespace merit;\n\nnamespace b_test {\n}\n", "stands outside"),
     ("tests/core/b.py", "pass\n" * 501, "has 501 lines"),
@@ -59,10 +60,10 @@ OFFENCES = [
 # What the offending includes above point at.
 TARGETS = {
     "include/merit/nn/linear.hpp": START,
-    "include/merit/nn/README.md": "nn\n",
+    "include/merit/nn/README.md": "`linear.hpp`\n",
     "include/merit/testing/aid.hpp": START,
     "include/merit/fwd.hpp": START,
-    "include/merit/testing/README.md": "testing\n",
+    "include/merit/testing/README.md": "`aid.hpp`\n",
 }
 
 
