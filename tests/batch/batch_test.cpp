@@ -10,6 +10,8 @@
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/linear_head.hpp"
 #include "merit/infer/score.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+#include "merit/model/reward_model.hpp"
 #include "merit/testing/archetypes.hpp"
 
 namespace batch_test {

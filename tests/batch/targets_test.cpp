@@ -66,6 +66,16 @@ TEST_CASE("ties make no pair, and a prompt weighs less by their share") {
   CHECK(pairs_of({{ranked({3, 3})}}, {0, 1}).pairs.empty());
 }
 
+TEST_CASE("a ranking too long for its pairs is refused before they are made") {
+  const Index most = most_completions_in_pairs;
+  CHECK(pairs_of({{ranked(std::vector<Index>(most, 0))}}, std::vector<std::uint32_t>(most, 0)).pairs.empty());
+  CHECK_THROWS_WITH_AS(
+      pairs_of({{ranked(std::vector<Index>(most + 1, 0))}}, {}),
+      "a ranking has 4097 completions, expected at most 4096 for a loss over pairs; the loss "
+      "plackett_luce takes any number",
+      DataError);
+}
+
 TEST_CASE("a pair has its own margin and its prompt's weight, whichever completion is better") {
   RankedGroup group = ranked({2, 0, 1});
   group.margins = {0.5, 0.25, 0.125};  // of (0,1), (0,2), (1,2)

@@ -336,6 +336,7 @@ def test_benchmarks():
     check(report["layout"] == "prm_bench" and report["prm_score"] > 0.6, str(report))
     check(report["classes"]["circular"] == report["classes"]["deception"], "the same rows: " + str(report))
     fails(2, ["process_bench", "scalar"], "merit_evaluate", "--model", "model", "processbench.jsonl")
+    fails(2, ["--limit", "llm_bar", "read whole"], "merit_evaluate", "--model", "model", "llmbar.jsonl", "--layout", "llm_bar", "--limit", "1")
     fails(2, ["layout", "mt_bench"], "merit_evaluate", "--model", "model", "eval.jsonl", "--layout", "mt_bench")
 
 

@@ -48,15 +48,16 @@ class LetterModel final : public merit::AnyModel {
   std::vector<float> scores_;
 };
 
-/// Lines as records of a kind, read as bytes without an end of sequence.
+/// Lines as records of a kind, without an end of sequence.
 inline merit::RecordSet read_lines(merit::RecordKind kind, const std::string& lines,
-                                   merit::RecordSetOptions options = {}) {
+                                   merit::RecordSetOptions options = {},
+                                   const std::string& tokenizer = "bytes") {
   const TemporaryDirectory folder;
   put(folder / "records.jsonl", lines);
   options.kind = kind;
   options.tokenize.append_eos = false;
   options.notes = true;
-  return merit::read_record_set({(folder / "records.jsonl").string()}, merit::make_tokenizer("bytes"),
+  return merit::read_record_set({(folder / "records.jsonl").string()}, merit::make_tokenizer(tokenizer),
                                 options);
 }
 

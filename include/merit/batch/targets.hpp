@@ -66,11 +66,17 @@ inline void append_targets(PairTargets& targets, const PreferenceExample& exampl
 
 /// Every ordered pair of a group, balanced: each weighs 1 / C(K, 2) of its prompt (Ouyang et al. 2022). With
 /// PairwiseLoss that is L = Σ over prompts of 1/C(K, 2) Σ softplus(−Δ), over Σ weights. Ties are no
-/// preference and make no pair; a prompt weighs less by their share of its pairs.
+/// preference and make no pair; a prompt weighs less by their share of its pairs. Throws DataError for a group
+/// of more than most_completions_in_pairs.
 inline void append_targets(PairTargets& targets, const RankingExample& example, const ExampleRows& rows) {
   Index first = 0;
   for (const RankedGroup& group : example.groups) {
     const Index size = group.completions.size();
+    if (size > most_completions_in_pairs) {
+      throw DataError(concat("a ranking has ", size, " completions, expected at most ",
+                             most_completions_in_pairs,
+                             " for a loss over pairs; the loss plackett_luce takes any number"));
+    }
     const double weight = group.weight / (static_cast<double>(size) * static_cast<double>(size - 1) / 2);
     Index pair = 0;
     for (Index i = 0; i < size; ++i) {

@@ -38,6 +38,10 @@ struct RankedGroup {
   double weight = 1;  // of the prompt among all
 };
 
+/// The most completions of a group of which every pair is looked at, as by a loss over pairs: time and memory
+/// go with the square of their number, and that is 8.4 million pairs. What ranks as a whole takes more.
+inline constexpr Index most_completions_in_pairs = 4096;
+
 /// One group, or the turns of one conversation with a group each: all of it is one tree.
 struct RankingExample {
   std::vector<RankedGroup> groups = {};

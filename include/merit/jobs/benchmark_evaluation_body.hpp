@@ -96,6 +96,8 @@ struct Collector {
         add(record, row, std::move(note));
         continue;
       }
+      for (std::string& step : as_steps(record, saved.tokenize).completions)
+        note.texts.push_back(std::move(step));
       const DataCounts before = out.set.counts;
       auto steps = tokenize_as_steps(record, *saved.tokenizer, saved.tokenize, out.set.counts);
       if (!steps) {

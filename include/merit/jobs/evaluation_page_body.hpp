@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <map>
 #include <numeric>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include "merit/run/evaluation.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/reading.hpp"
+#include "merit/tokenizer/word_tokenizer.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -168,7 +171,7 @@ inline ChartSeries means_by_tenths(const std::string& name, const std::vector<do
 
 inline constexpr Index records_of_each_sort = 3;
 
-/// The tokens from `begin` to `end` as they are read where they stand; ids and hashed words have no text.
+/// The tokens from `begin` to `end` as they are read where they stand; as numbers where they cannot be decoded.
 inline std::string text_between(const AnyTokenizer& tokenizer, const std::vector<Token>& tokens, Index begin,
                                 Index end) {
   std::string text;
@@ -188,21 +191,44 @@ inline std::string text_between(const AnyTokenizer& tokenizer, const std::vector
   return ends ? text + " ⟨end⟩" : text;
 }
 
-/// A completion coloured by its tokens or steps; as a whole where that is what was scored.
+/// The words of `text`, a completion, where they are its tokens without the last, which may be an end of
+/// sequence; none for tokens of another kind and where only a part of them was read.
+inline std::vector<std::string> words_read(const EvaluationPage& input, const Sequence& sequence,
+                                           const std::string& text) {
+  std::vector<std::string> words;
+  if (input.tokenizer.get_if<WordHashTokenizer>() == nullptr) return words;
+  std::vector<Token> tokens;
+  input.tokenizer.encode(text, tokens);
+  const std::span<const Token> read = std::span(sequence.tokens).subspan(sequence.completion_begin);
+  if (read.size() < tokens.size() || !std::equal(tokens.begin(), tokens.end(), read.begin())) return words;
+  WordHashTokenizer::each_word(text, [&](std::string_view word) { words.emplace_back(word); });
+  return words;
+}
+
+/// A completion coloured by its tokens or steps; as a whole where that is what was scored. `steps` are the
+/// texts of those that were scored, which stand for them where tokens cannot be decoded.
 inline std::vector<ScoredSpan> spans_of(const EvaluationPage& input, const Sequence& sequence,
-                                        const RowScores& rows, const std::string& text, double probability) {
+                                        const RowScores& rows, std::span<const std::string> steps,
+                                        const std::string& text, double probability) {
   std::vector<ScoredSpan> spans;
   const std::vector<double> values = row_values(rows, input.reading);
   if (input.reading.meaning == ScoreMeaning::per_token) {
+    const std::vector<std::string> words = words_read(input, sequence, text);
     for (Index i = 0; i < values.size(); ++i) {
       const Index at = sequence.completion_begin + i;
-      spans.push_back({text_between(input.tokenizer, sequence.tokens, at, at + 1), values[i]});
+      spans.push_back(
+          {i < words.size() ? words[i] + ' ' : text_between(input.tokenizer, sequence.tokens, at, at + 1),
+           values[i]});
     }
   } else if (input.reading.meaning == ScoreMeaning::per_step) {
+    const bool decodes = input.tokenizer.decode({sequence.tokens.data(), 0}).has_value();
     Index begin = sequence.completion_begin;
     for (Index k = 0; k < values.size(); ++k) {
       const Index end = sequence.step_ends[k] + 1;
-      spans.push_back({text_between(input.tokenizer, sequence.tokens, begin, end), values[k]});
+      spans.push_back({!decodes && steps.size() == values.size()
+                           ? steps[k]
+                           : text_between(input.tokenizer, sequence.tokens, begin, end),
+                       values[k]});
       begin = end;
     }
   } else {
@@ -373,8 +399,8 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
     record.title = std::string(labels[i] >= 0.5 ? "right" : "wrong") + ", scored " +
                    number_text(probabilities[i]) + "  (" + note.source.text() + ")";
     record.prompt = note.prompt;
-    record.spans =
-        spans_of(input, examples[i].sequence, input.evaluation.rows[i], note.texts[0], probabilities[i]);
+    record.spans = spans_of(input, examples[i].sequence, input.evaluation.rows[i],
+                            std::span(note.texts).subspan(1), note.texts[0], probabilities[i]);
     record.steps = input.reading.meaning == ScoreMeaning::per_step;
     return record;
   });
@@ -416,7 +442,11 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
                            number_text(lowest[n]) + "  (" + note.source.text() + ")";
             record.prompt = note.prompt;
             record.steps = true;
-            record.spans = spans_of(input, examples[i].sequence, input.evaluation.rows[i], "", 0);
+            const Index seen = solutions[i].scores.size();
+            const Index before = std::min(solutions[i].unseen_before, note.texts.size());
+            record.spans = spans_of(
+                input, examples[i].sequence, input.evaluation.rows[i],
+                std::span(note.texts).subspan(before, std::min(seen, note.texts.size() - before)), "", 0);
             for (Index k = 0; k < record.spans.size(); ++k) {
               const auto& good = solutions[i].good[solutions[i].unseen_before + k];
               record.spans[k].label = good ? (*good ? "good" : "bad") : "";

@@ -92,6 +92,24 @@ ScoredSet measure_learned(AnyModel& model, const std::vector<Example>& examples,
   return set;
 }
 
+/// Whether the model's loss can be told of these examples: over pairs it cannot of very long rankings.
+template <class Example>
+bool tells_loss(const AnyModel& model, const std::vector<Example>& examples) {
+  if (!learns<Example>(model)) return false;
+  if constexpr (std::is_same_v<Example, RankingExample>) {
+    const bool over_pairs = std::visit(
+        []<class Loss>(const Loss&) { return std::is_same_v<typename Loss::Targets, PairTargets>; },
+        model.loss());
+    const auto is_long = [](const RankedGroup& group) {
+      return group.completions.size() > most_completions_in_pairs;
+    };
+    return !over_pairs || std::none_of(examples.begin(), examples.end(), [&](const RankingExample& example) {
+      return std::any_of(example.groups.begin(), example.groups.end(), is_long);
+    });
+  }
+  return true;
+}
+
 /// Whether a cut took all steps of a solution, so that there is nothing to read.
 inline bool has_no_row(const StepsExample& example) {
   return example.labels.empty() && example.labels_before.size() + example.labels_behind.size() > 0;
@@ -159,7 +177,7 @@ MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_b
   }
   return std::visit(
       [&]<class Example>(const std::vector<Example>& list) -> ScoredSet {
-        if (detail::learns<Example>(*this)) {
+        if (detail::tells_loss(*this, list)) {
           return detail::measure_learned(*this, list, token_budget, on_progress);
         }
         std::vector<Family> families;

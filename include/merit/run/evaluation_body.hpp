@@ -102,7 +102,8 @@ inline void report_ranks(const Part& part, const std::vector<RankingExample>& ex
   out.rankings = report_rankings(rankings);
 }
 
-/// The mean over pairs of different rank of −log P(the better one is better), as the reading has it.
+/// The mean over pairs of different rank of −log P(the better one is better), as the reading has it; nothing
+/// of rankings too long for pairs.
 inline std::optional<double> loss_of_ranks(const std::vector<RankingExample>& examples,
                                            std::span<const double> scores, const Reading& reading) {
   double loss = 0;
@@ -110,6 +111,7 @@ inline std::optional<double> loss_of_ranks(const std::vector<RankingExample>& ex
   Index next = 0;
   for (const RankingExample& example : examples) {
     for (const RankedGroup& group : example.groups) {
+      if (group.ranks.size() > most_completions_in_pairs) return std::nullopt;
       for (Index i = 0; i < group.ranks.size(); ++i) {
         for (Index j = 0; j < group.ranks.size(); ++j) {
           if (group.ranks[i] >= group.ranks[j]) continue;

@@ -21,7 +21,9 @@ inline namespace MERIT_ABI {
 /// What an evaluation wants to know of an example besides its tokens.
 struct ExampleNote {
   std::string prompt;
-  std::vector<std::string> texts;  // the completions, chosen before rejected; of a steps record its steps
+  // The completions, chosen before rejected; of a steps record its steps; of a completion that is scored by
+  // steps the whole and then those.
+  std::vector<std::string> texts;
   std::string subset;
   SourcePosition source;
 };

@@ -157,6 +157,12 @@ void read_one(const OrderedJson& object, const SourcePosition& at, const AnyToke
     note.subset = subset_of(object, options.subset_field, record.source);
     note.prompt = prompt_key(record);
     fill(record, note);
+    if constexpr (std::is_same_v<Record, OutcomeRecord>) {
+      if (options.wants_steps) {
+        for (std::string& step : as_steps(record, options.tokenize).completions)
+          note.texts.push_back(std::move(step));
+      }
+    }
   }
   if (auto example = example_of(record, tokenizer, options, set.counts)) {
     std::get<std::vector<ExampleOf<Record>>>(set.examples).push_back(std::move(*example));

@@ -33,20 +33,27 @@ class WordHashTokenizer {
 
   /// Appends one id per word of `text`.
   void encode(std::string_view text, std::vector<Token>& out) const {
-    std::string word;
-    const auto end_word = [&] {
-      if (!word.empty()) out.push_back(id_of(word));
-      word.clear();
-    };
-    for (const char c : text) {
-      if (is_in_word(c)) {
-        word.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c);
-      } else {
-        end_word();
-        if (c > ' ' && c < 127) out.push_back(id_of(std::string_view(&c, 1)));
+    std::string lowered;
+    each_word(text, [&](std::string_view word) {
+      lowered.assign(word);
+      for (char& c : lowered) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
       }
+      out.push_back(id_of(lowered));
+    });
+  }
+
+  /// Calls visit(word) for the words of `text` as they are written, one a token of it.
+  template <class Visit>
+  static void each_word(std::string_view text, const Visit& visit) {
+    Index begin = 0;  // of the word that is being read
+    for (Index i = 0; i < text.size(); ++i) {
+      if (is_in_word(text[i])) continue;
+      if (begin < i) visit(text.substr(begin, i - begin));
+      if (text[i] > ' ' && text[i] < 127) visit(text.substr(i, 1));
+      begin = i + 1;
     }
-    end_word();
+    if (begin < text.size()) visit(text.substr(begin));
   }
 
   /// A prompt ends the word that it ends in.

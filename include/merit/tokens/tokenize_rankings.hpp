@@ -61,6 +61,10 @@ inline std::vector<double> margins_of(const RankingMargin& margin, std::span<con
                                       std::span<const double> totals, const SourcePosition& at) {
   std::vector<double> margins;
   if (!margin) return margins;
+  if (ranks.size() > most_completions_in_pairs) {
+    throw DataError(concat(at.text(), ": found ", ranks.size(), " completions, expected at most ",
+                           most_completions_in_pairs, " where each pair has a margin"));
+  }
   const auto rating = [&](Index i) { return totals.empty() ? 0.0 : totals[i]; };
   for (Index i = 0; i < ranks.size(); ++i) {
     for (Index j = i + 1; j < ranks.size(); ++j) {
