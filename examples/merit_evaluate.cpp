@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "command_line/open_flags.hpp"
-#include "command_line/program.hpp"
+#include "command_line/reading_flags.hpp"
 #include "command_line/source_flags.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/jobs/benchmark_evaluation.hpp"
@@ -43,40 +43,15 @@ struct Options {
   std::string subset_field;
   programs::OpenFlags open;
   programs::SourceFlags source;
-  std::string aggregation;
-  std::string neutral = "good";
+  programs::ReadingFlags reading;
   std::string report;
   std::string on_error = "stop";
   std::string config;
-  Index folds = 0;
-  Index last = 4;
-  std::optional<double> threshold;
+  Index folds = 0, seeds = 1;
   Index batch_tokens = 8192;
   std::uint16_t threads = 0;
-  bool normalised = false;
   bool json = false;
 };
-
-// ---- How scores are read ---
-
-merit::Reading reading_of(const Options& options, const merit::SavedModel& saved) {
-  const ScoreMeaning meaning = merit::meaning_of(saved.head);
-  merit::Reading reading = merit::reading_of(saved.about, meaning, options.normalised);
-  if (!options.aggregation.empty()) {
-    if (!reading.has_rows()) {
-      throw merit::ConfigError(
-          "--aggregation is given, but the model scores completions as a whole: there is nothing to "
-          "aggregate");
-    }
-    reading.aggregation = merit::aggregation_from_name(options.aggregation);
-  }
-  if (options.neutral != "good" && options.neutral != "bad") {
-    throw merit::ConfigError("--neutral is \"" + options.neutral + "\", expected good or bad");
-  }
-  reading.options.last = options.last;
-  reading.neutral_is_good = options.neutral == "good";
-  return reading;
-}
 
 // ---- The run ---
 
@@ -90,9 +65,7 @@ void check_report(const Options& options) {
 }
 
 /// Becomes the merit_train that lies beside this program.
-int cross_validate(const Options& options, const char* self) {
-  if (!options.model.empty())
-    throw merit::ConfigError("--model means nothing with --cross-validate, which trains");
+int cross_validate(const Options& options, const programs::CommandLine& line, const char* self) {
   if (options.config.empty())
     throw merit::ConfigError("--config is missing: how merit_train is to train each time");
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to cross-validate on");
@@ -100,14 +73,30 @@ int cross_validate(const Options& options, const char* self) {
   std::filesystem::path place = std::filesystem::read_symlink("/proc/self/exe", ignored);
   if (place.empty()) place = self;
   const std::string trainer = place.replace_filename("merit_train").string();
-  std::vector<std::string> words = {trainer,
-                                    "--config",
-                                    options.config,
-                                    "--cross-validate",
-                                    std::to_string(options.folds),
-                                    "--threads",
-                                    std::to_string(options.threads)};
-  if (options.json) words.emplace_back("--json");
+  std::vector<std::string> words = {trainer};
+  const auto add = [&](const std::string& option, const std::vector<std::string>& values) {
+    for (const std::string& value : values) words.insert(words.end(), {option, value});
+  };
+  const std::map<std::string, std::vector<std::string>> values{
+      {"--config", {options.config}},
+      {"--cross-validate", {std::to_string(options.folds)}},
+      {"--seeds", {std::to_string(options.seeds)}},
+      {"--threads", {std::to_string(options.threads)}},
+      {"--on-error", {options.on_error}},
+      {"--rename", options.source.rename},
+      {"--select", options.source.select},
+      {"--rating", options.source.ratings},
+      {"--limit", {std::to_string(options.source.limit)}}};
+  for (const std::string& option : line.all_given()) {
+    if (option == "--json") {
+      words.push_back(option);
+    } else if (const auto known = values.find(option); known != values.end()) {
+      add(option, known->second);
+    } else {
+      throw merit::ConfigError(option +
+                               " means nothing with --cross-validate, which trains and keeps no model");
+    }
+  }
   words.emplace_back("--train");
   words.insert(words.end(), options.files.begin(), options.files.end());
   std::vector<char*> arguments;
@@ -125,10 +114,11 @@ int run(int argc, char** argv) {
       "95%\n"
       "bootstrap intervals over prompts, and beside them what needs no model: length, chance, one label for\n"
       "all. Files as published of RewardBench, RewardBench 2, RM-Bench, ProcessBench, PRMBench, JudgeBench,\n"
-      "LLMBar and GSM8K's model solutions are known by their fields.\n");
+      "LLMBar and GSM8K's model solutions are known by their fields.\n"
+      "Exit codes: 0 done, 1 data or files, 2 options.\n");
   Options options;
   line.texts("FILE", options.files, "FILE", "JSON lines of records of one kind, or a benchmark's file");
-  line.text("--model", options.model, "DIR", "directory of the model");
+  line.text("--model", options.model, "DIR|FILE", "folder of a model, or a GGUF file");
   line.text("--layout", options.layout, "NAME",
             "the benchmark: reward_bench, reward_bench_2, rm_bench, process_bench, prm_bench, judge_bench, "
             "llm_bar, gsm8k_solutions; empty: as the fields say");
@@ -138,18 +128,8 @@ int run(int argc, char** argv) {
             "what a record that cannot be read does: stop, or skip, which counts it by its reason");
   line.text("--report", options.report, "FILE", "also write one HTML page that needs no network");
   line.flag("--json", options.json, "write one JSON object");
-  line.flag("--normalised", options.normalised,
-
-            "scores by the calibration of the model's card, or by its reward mean and deviation");
-  line.text(
-      "--aggregation", options.aggregation, "NAME",
-      "how tokens or steps become one: mean, minimum, product (of logarithms), last, mean_of_last, weighted, "
-      "none_below; empty: as the card says");
-  line.number("--last", options.last, "how many the mean_of_last takes");
-  line.number("--threshold", options.threshold,
-              "a probability under it says wrong [for steps what --calibrate fitted, else 0.5]",
-              programs::is_probability);
-  line.text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
+  programs::declare(line, options.reading,
+                    "; a probability under it also says wrong [for steps what --calibrate fitted, else 0.5]");
   programs::declare(line, options.open);
   programs::declare(line, options.source);
   line.number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
@@ -159,8 +139,10 @@ int run(int argc, char** argv) {
       "--cross-validate", options.folds,
       "in place of --model: train by --config without each of N parts of the prompts of FILE, and report figures on "
       "that part beside what reads nothing; merit_train --cross-validate has all options");
+  line.number("--seeds", options.seeds, "with --cross-validate: so many times, parts and weights drawn anew");
   line.parse(argc, argv);
-  if (options.folds != 0) return cross_validate(options, argv[0]);
+  if (options.folds != 0) return cross_validate(options, line, argv[0]);
+  if (line.given("--seeds")) throw merit::ConfigError("--seeds is given without --cross-validate");
   if (options.model.empty())
     throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to evaluate on");
@@ -170,8 +152,8 @@ int run(int argc, char** argv) {
 
   const merit::SavedModel saved =
       programs::read_usable(options.model, programs::open_options(line, options.open), name);
-  const merit::Reading reading = reading_of(options, saved);
-  const double threshold = options.threshold ? *options.threshold : merit::fitted_threshold(saved, reading);
+  const merit::Reading reading = programs::reading_of(options.reading, saved, line);
+  const double threshold = options.reading.threshold.value_or(merit::fitted_threshold(saved, reading));
 
   merit::RecordSourceOptions source = programs::source_options(options.source);
   source.on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);

@@ -10,7 +10,7 @@
 
 #include "command_line/line_input.hpp"
 #include "command_line/open_flags.hpp"
-#include "command_line/program.hpp"
+#include "command_line/reading_flags.hpp"
 #include "command_line/source_flags.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/records/on_error.hpp"
@@ -37,15 +37,11 @@ struct Options {
   std::string completion;
   programs::OpenFlags open;
   programs::SourceFlags source;
-  std::string aggregation;
-  std::string neutral = "good";
-  Index last = 4;
-  double threshold = 0.5;
+  programs::ReadingFlags reading;
   Index batch_tokens = 8192;
   std::uint16_t threads = 0;
   bool json = false;
   bool rows = false;
-  bool normalised = false;
   bool rerank = false;
   std::string rank_cut = "last";
   std::string on_error = "skip";
@@ -263,32 +259,6 @@ void score_stream(Scorer& scorer, const Options& options) {
   programs::say_remarks(unread.sentences(), name);
 }
 
-/// How scores are read: as the card says, and as the options say otherwise.
-merit::Reading reading_of(const Options& options, const merit::SavedModel& saved,
-                          const programs::CommandLine& line) {
-  const merit::ScoreMeaning meaning = merit::meaning_of(saved.head);
-  merit::Reading reading = merit::reading_of(saved.about, meaning, options.normalised);
-  if (!options.aggregation.empty()) reading.aggregation = merit::aggregation_from_name(options.aggregation);
-  reading.options = {.last = options.last, .threshold = options.threshold};
-  if (options.neutral != "good" && options.neutral != "bad") {
-    throw merit::ConfigError("--neutral is \"" + options.neutral + "\", expected good or bad");
-  }
-  reading.neutral_is_good = options.neutral == "good";
-  const bool of_values = meaning == merit::ScoreMeaning::per_state;  // all else is a probability
-  if (!std::isfinite(options.threshold) || (!of_values && (options.threshold < 0 || options.threshold > 1))) {
-    throw merit::ConfigError(merit::concat("--threshold is ", options.threshold, ", expected ",
-                                           of_values ? "a number" : "a probability from 0 to 1"));
-  }
-  if (reading.has_rows()) return reading;
-  for (const char* option : {"--aggregation", "--rows"}) {
-    if (!line.given(option)) continue;
-    throw merit::ConfigError(std::string(option) +
-                             " is given, but the model scores completions as a whole: there are "
-                             "no tokens or steps to aggregate or show");
-  }
-  return reading;
-}
-
 int run(int argc, char** argv) {
   programs::CommandLine line(
       name,
@@ -301,10 +271,11 @@ int run(int argc, char** argv) {
       "policy or empty; or \"error: …\" for a record that cannot be read. A model of\n"
       "tokens or steps gives one number for a completion by the aggregation of its card. Text becomes "
       "tokens\n"
-      "as in training. From a pipe, what has come is answered before more is waited for.\n");
+      "as in training. From a pipe, what has come is answered before more is waited for.\n"
+      "Exit codes: 0 done, 1 data or files, 2 options.\n");
   Options options;
-  line.text("FILE", options.file, "TEXT", "JSON lines; - is the standard input");
-  line.text("--model", options.model, "DIR", "directory of the model");
+  line.text("FILE", options.file, "FILE", "JSON lines, a JSON array or a table; - is the standard input");
+  line.text("--model", options.model, "DIR|FILE", "folder of a model, or a GGUF file");
   line.text("--prompt", options.prompt, "TEXT", "score one text: its prompt");
   line.text("--completion", options.completion, "TEXT", "score one text: its completion");
   line.flag("--json", options.json, "write JSON lines with index (from 0), line (from 1) and score");
@@ -319,17 +290,7 @@ int run(int argc, char** argv) {
       "--on-error", options.on_error, "NAME",
       "what a record that cannot be read does: skip, which writes an error in its place and ends with exit "
       "code 1, or stop");
-  line.flag("--normalised", options.normalised,
-
-            "scores by the calibration of the model's card, or by its reward mean and deviation; of a "
-            "model that compares, a pair's calibration is the probability that its first side is better");
-  line.text(
-      "--aggregation", options.aggregation, "NAME",
-      "how tokens, steps or states become one: mean, minimum, product (of logarithms), last, mean_of_last, "
-      "weighted, none_below; empty: as the card says");
-  line.number("--last", options.last, "how many the mean_of_last takes");
-  line.number("--threshold", options.threshold, "of none_below");
-  line.text("--neutral", options.neutral, "NAME", "what neutral steps count as: good or bad");
+  programs::declare(line, options.reading, "");
   programs::declare(line, options.open);
   programs::declare(line, options.source);
   line.number("--batch-tokens", options.batch_tokens, "tokens scored at once, which bounds the memory");
@@ -349,17 +310,19 @@ int run(int argc, char** argv) {
   }
   if (options.rows && !options.json)
     throw merit::ConfigError("--rows is given without --json, which has room for them");
+  if (line.given("--rank-cut") && !options.rerank)
+    throw merit::ConfigError("--rank-cut is given without --rerank, which puts completions in order");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
   const merit::SavedModel saved =
       programs::read_usable(options.model, programs::open_options(line, options.open), name);
-  const merit::Reading reading = reading_of(options, saved, line);
+  const merit::Reading reading =
+      programs::reading_of(options.reading, saved, line, {"--threshold", "--rows"});
   const auto model = programs::load_usable(saved, options.threads, name);
   Scorer scorer(*model, saved, reading, options);
   if (!one_text) {
     score_stream(scorer, options);
-    for (const std::string& sentence : scorer.unread().lines())
-      std::fprintf(stderr, "%s: %s\n", name, sentence.c_str());
+    programs::say_remarks(scorer.unread().lines(), name);
     return scorer.unread().count() == 0 ? 0 : 1;
   }
   merit::CompletionRecord record;

@@ -100,7 +100,7 @@ int run(int argc, char** argv) {
       "pieces and\n"
       "offsets [begin, end) in code points of the text.\n");
   Options options;
-  command.text("FILE", options.file, "TEXT", "JSON lines; - is the standard input");
+  command.text("FILE", options.file, "FILE", "JSON lines; - is the standard input");
   command.text("--model", options.model, "DIR",
                "a folder with a tokenizer, with or without a model; or a GGUF file");
   command.flag("--json", options.json, "write JSON lines");

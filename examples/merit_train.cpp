@@ -142,7 +142,8 @@ void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions&
 
 /// What is there, and whether it may be written, before hours are spent. Completes the options' paths.
 struct Place {
-  explicit Place(programs::TrainingOptions& options) : out(folder_of(options)), lock(out) {
+  explicit Place(programs::TrainingOptions& options) : out(folder_of(options)) {
+    if (!options.dry_run) lock.emplace(out);
     if (options.metrics.empty()) options.metrics = out.string() + ".metrics.jsonl";
     has_run = merit::has_run(out);
     const bool has_model = !has_run && merit::read_model_card(out).has_value();
@@ -155,7 +156,7 @@ struct Place {
     finished = has_model && options.resume;
     const std::filesystem::path best = merit::best_directory(options.out);
     if ((has_run || has_model) && !finished) merit::require_only_a_model(out);
-    { merit::AtomicDirectory writable(out, "merit.json"); }
+    if (!options.dry_run) merit::AtomicDirectory writable(out, "merit.json");
     if ((options.patience != 0 || options.keep_best) && !finished) check_best(best, options);
     merit::OutputInputs inputs{.files = {options.config},
                                .folders = {out.string(), best.string(), options.from}};
@@ -171,7 +172,7 @@ struct Place {
   }
 
   std::filesystem::path out;
-  merit::OutputLock lock;  // before anybody looks at what is there
+  std::optional<merit::OutputLock> lock;  // before anybody looks at what is there; a dry run needs none
   bool has_run = false;
   bool finished = false;
 
@@ -254,7 +255,15 @@ int run(int argc, char** argv) {
   programs::declare(line, options);
   line.parse(argc, argv);
   merit::Json config = merit::Json::object();
-  if (!options.config.empty()) config = programs::read_options_file(line, options.config, "backbone");
+  if (!options.config.empty()) {
+    std::vector<std::string> passed_over;
+    config = programs::read_options_file(
+        line, options.config, "backbone",
+        line.given("--cross-validate") ? programs::of_one_run() : std::vector<std::string>{}, passed_over);
+    if (!passed_over.empty())
+      programs::say_remarks(
+          {options.config + ": not used by --cross-validate: " + programs::joined(passed_over)}, name);
+  }
   const programs::Given given = [&line](const std::string& option) { return line.given(option); };
   programs::check_combinations(options, given);
   options.training.schedule.decay = programs::named_by<merit::Schedule::Decay>("--decay", options.decay);

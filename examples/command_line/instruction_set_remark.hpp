@@ -5,8 +5,10 @@
 
 #include "merit/backend/instruction_set.hpp"
 
-/// One line on stderr, or none.
-inline void remark_on_instruction_set(const char* program) {
+/// One line on stderr, or none. A program that links merit::compiled runs the best kernels of the machine, or those
+/// that its user chose.
+inline void remark_on_instruction_set([[maybe_unused]] const char* program) {
+#if !defined(MERIT_COMPILED)
   const merit::InstructionSets sets = merit::instruction_set();
   if (!sets.much_slower_than_could_be()) return;
   std::fprintf(
@@ -14,4 +16,5 @@ inline void remark_on_instruction_set(const char* program) {
       "%s: compiled for %s, where this machine has %s: -march=x86-64-v3, or merit::compiled, makes it "
       "several times as fast\n",
       program, name_of(sets.used).data(), name_of(sets.available).data());
+#endif
 }

@@ -107,6 +107,15 @@ bool CommandLine::given(const std::string& name) const {
   return parser_->app.count(name) != 0;
 }
 
+std::vector<std::string> CommandLine::all_given() const {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : static_cast<const CLI::App&>(parser_->app).get_options()) {
+    if (option->count() != 0 && !option->get_lnames().empty())
+      names.push_back("--" + option->get_lnames().front());
+  }
+  return names;
+}
+
 std::optional<std::string> CommandLine::find(const std::string& name) const {
   const CLI::Option* option = parser_->app.get_option_no_throw(name);
   if (option == nullptr || option->get_lnames().empty()) return std::nullopt;

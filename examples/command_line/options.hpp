@@ -58,6 +58,8 @@ class CommandLine {
 
   /// Whether the option "--name" was given.
   bool given(const std::string& name) const;
+  /// The options that were given, by their first names, in the order in which they were declared.
+  std::vector<std::string> all_given() const;
 
   /// The option of one of its names, by its first; nothing where there is none.
   std::optional<std::string> find(const std::string& name) const;

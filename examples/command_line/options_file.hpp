@@ -23,9 +23,12 @@ inline std::string option_text(const merit::Json& value, const std::string& wher
 
 /// Gives each option that the command line left out its value from `file`: {"hidden-size": 64, "train":
 /// ["a.jsonl"]}.
-/// `_` in a name counts as `-`. Fields named in `handled` are passed over. Throws ConfigError for a name that
+/// `_` in a name counts as `-`. Fields of objects named in `handled` are passed over, and options in `unused`, which
+/// are added to `passed_over`. Throws ConfigError for a name that
 /// is no option or a value that it does not take.
-inline merit::Json read_options_file(CommandLine& line, const std::string& file, const std::string& handled) {
+inline merit::Json read_options_file(CommandLine& line, const std::string& file, const std::string& handled,
+                                     const std::vector<std::string>& unused,
+                                     std::vector<std::string>& passed_over) {
   const merit::Json json = merit::read_json(file);
   if (!json.is_object()) {
     throw merit::ConfigError(file + ": found " + merit::describe(json) + ", expected an object of options");
@@ -44,6 +47,10 @@ inline merit::Json read_options_file(CommandLine& line, const std::string& file,
       throw merit::ConfigError(where + " means the same as \"" + other->second + "\": give one of them");
     }
     if (line.given(*option)) continue;
+    if (std::ranges::find(unused, *option) != unused.end()) {
+      passed_over.push_back(*option);
+      continue;
+    }
     std::vector<std::string> texts;
     if (value.is_array()) {
       for (const merit::Json& item : value) texts.push_back(option_text(item, where));

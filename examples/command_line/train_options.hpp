@@ -247,15 +247,21 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
   line.number("--threads", o.threads, "0: all; the result does not depend on it");
 }
 
+/// The options that cross-validation has no use for.
+inline std::vector<std::string> of_one_run() {
+  return {"--out",      "--eval",      "--calibrate",         "--resume",           "--overwrite",
+          "--dry-run",  "--metrics",   "--tensorboard",       "--validation-split", "--evaluate-every",
+          "--patience", "--keep-best", "--evaluate-at-start", "--checkpoint-every"};
+}
+
 /// Options that mean nothing together. `given` tells whether an option was given.
 inline void check_combinations(const TrainingOptions& o, const Given& given) {
   const auto refuse = [](const std::string& sentence) { throw merit::ConfigError(sentence); };
   if (o.train.empty()) refuse("--train is missing: the files of records to train on");
   if (o.folds != 0) {
-    for (const char* option : {"--out", "--eval", "--calibrate", "--resume", "--overwrite", "--dry-run",
-                               "--metrics", "--tensorboard", "--validation-split", "--evaluate-every"}) {
+    for (const std::string& option : of_one_run()) {
       if (given(option))
-        refuse(std::string(option) +
+        refuse(option +
                " means nothing with --cross-validate, which saves nothing and "
                "holds out parts of --train");
     }
@@ -270,7 +276,8 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
   for (const auto* files : {&o.train, &o.eval, &o.calibrate})
     for (const std::string& file : *files) merit::weighted_file(file);  // throws for an empty path
   if (!(o.validation_split >= 0 && o.validation_split < 1))
-    refuse(merit::concat("--validation-split is ", o.validation_split, ", expected a share of 0 to 1"));
+    refuse(
+        merit::concat("--validation-split is ", o.validation_split, ", expected a share from 0 to below 1"));
   if (o.validation_split != 0 && !o.eval.empty())
     refuse("--validation-split and --eval contradict each other: give one of them");
   const bool holds_out = !o.eval.empty() || o.validation_split != 0;

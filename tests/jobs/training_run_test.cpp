@@ -296,6 +296,16 @@ TEST_CASE("a run that has ended is not taken for one of other options or data") 
   place.options.training.optimizer = merit::Sgd{};
   CHECK(contains(again(place), "run.optimizer is \"adamw\", expected \"sgd\""));
   place.options.training.optimizer = merit::AdamW{};
+  // What decides which model is saved, and what is fitted to it.
+  place.options.keep_best = true;
+  CHECK(contains(again(place), "run.keep_best is false, expected true"));
+  place.options.keep_best = false;
+  place.options.patience = 2;
+  CHECK(contains(again(place), "run.patience is 0, expected 2"));
+  place.options.patience = 0;
+  place.options.calibration = "platt";
+  CHECK(contains(again(place), "run.calibration is \"\", expected \"platt\""));
+  place.options.calibration = "";
   place.train = pairs(8, "a", "c");
   CHECK(contains(again(place), "run.fingerprint is "));
   place.train = pairs(9, "a", "b");

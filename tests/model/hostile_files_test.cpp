@@ -53,10 +53,11 @@ TEST_CASE("sizes of a config.json that no machine can address are refused by nam
   const Index most = ~Index{0};
   CHECK(refusal("vocab_size", 257).empty());
   for (const char* field : {"hidden_size", "intermediate_size", "vocab_size"}) {
-    for (const Index size : {most, most / 2 + 1, Index{1} << 60}) {
+    for (const Index size : {most, most / 2 + 1, Index{1} << 60, (Index{1} << 40) + 1}) {
       CAPTURE(field);
       CAPTURE(size);
-      CHECK(has(refusal(field, size), "more than a machine can address"));
+      CHECK(has(refusal(field, size),
+                concat("config.json: field \"", field, "\" is ", size, ", expected at most 1099511627776")));
     }
   }
   Json config = small_config();
@@ -64,9 +65,12 @@ TEST_CASE("sizes of a config.json that no machine can address are refused by nam
   const std::string where = "config.json";
   CHECK_THROWS_WITH_AS(
       read_backbone_config(config, where),
-      "config.json: llama: heads times head_dim: 4611686018427387904 times 8 is more than a machine can address",
+      "config.json: field \"num_attention_heads\" is 4611686018427387904, expected at most 1099511627776",
       ConfigError);
-  CHECK(has(refusal("num_hidden_layers", most), "layers is 18446744073709551615, expected 1 to 10000"));
+  CHECK(has(refusal("num_hidden_layers", most),
+            "field \"num_hidden_layers\" is 18446744073709551615, expected at most"));
+  CHECK(has(refusal("num_hidden_layers", 10001), "layers is 10001, expected 1 to 10000"));
+  CHECK(has(refusal("rms_norm_eps", 1e308), "norm_epsilon is 1e+308, expected above 0 and at most 1"));
   CHECK(has(refusal("max_position_embeddings", 0), "max_positions is 0, expected at least 1"));
   CHECK(has(refusal("initializer_range", -1), "init_deviation is -1, expected a number of at least 0"));
 }

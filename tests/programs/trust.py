@@ -17,7 +17,8 @@ TRAIN = ["merit_train", "--train", "train.jsonl", "--out", "never", *SMALL]
 EVALUATE = ["merit_evaluate", "--model", "model", "eval.jsonl"]
 # What begins with the models and files that the tests of kinds leave.
 AFTER_KINDS = {"test_outputs_do_not_replace_inputs", "test_the_loss_is_the_models_own", "test_options_that_cannot_be",
-               "test_ties_are_counted_and_refused_where_there_is_nothing_else", "test_steps_that_hold_the_separator_are_told"}
+               "test_ties_are_counted_and_refused_where_there_is_nothing_else", "test_steps_that_hold_the_separator_are_told",
+               "test_options_that_mean_nothing"}
 
 
 def unchanged(paths, do):
@@ -331,3 +332,26 @@ def test_options_that_cannot_be():
     fails(2, ["--learning-rate", "fast", "a number"], *TRAIN, "--lr", "fast")
     fails(2, ["--class-weights", "a", "a number"], "merit_train", "--kind", "steps", "--train", "steps_train.jsonl", "--out", "never",
           "--class-weights", "1,a,1")
+
+
+def test_options_that_mean_nothing():
+    score = ["merit_score", "--model", "model"]
+    for option, value in (("--last", 2), ("--neutral", "bad"), ("--threshold", 0.5)):
+        fails(2, [option, "as a whole"], *score, option, value, stdin="")
+    fails(2, ["--neutral", "as a whole"], *EVALUATE, "--neutral", "bad")
+    fails(2, ["--rank-cut is given without --rerank"], *score, "--rank-cut", "last", stdin="")
+    fails(2, ["--head-tokens", "the head scalar"], *score, "--head-tokens", "no,yes", stdin="")
+    # A threshold that nothing is below makes all alike, which is read by the report.
+    said = ["merit_evaluate", "--model", "outcome_model", "outcome_eval.jsonl", "--aggregation", "none_below", "--json"]
+    check(json.loads(succeeds(*said, "--threshold", 0))["area_under_curve"]["value"] == 0.5, "a threshold is not used")
+
+    with open("options.json", "w", encoding="utf-8") as file:
+        json.dump({"backbone": "bag_of_tokens", "width": 8, "lr": 0.03, "out": "never", "eval": "eval.jsonl"}, file)
+    folds = ["merit_evaluate", "--config", "options.json", "--cross-validate", 2, "train.jsonl"]
+    fails(2, ["--report means nothing with --cross-validate"], *folds, "--report", "never.html")
+    result = run(*folds, "--limit", 40, "--seeds", 2, "--json")
+    found = json.loads(result.stdout)
+    check(found["records"] == 40 and found["seeds"] == 2, str(found))
+    check("not used by --cross-validate: --eval, --out" in result.stderr and not os.path.exists("never"), result.stderr)
+    succeeds("merit_train", "--train", "train.jsonl", "--out", "deep/er", "--dry-run", *SMALL)
+    check(not os.path.exists("deep"), "a dry run made a folder")

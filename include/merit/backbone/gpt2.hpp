@@ -49,7 +49,7 @@ struct Gpt2 {
     visit(Field{"layers", &Gpt2::layers, between(1, most_layers), "layers"});
     visit(Field{"heads", &Gpt2::heads, at_least(1), "attention heads"});
     visit(Field{"max_positions", &Gpt2::max_positions, at_least(1), "tokens a sequence may have"});
-    visit(Field{"norm_epsilon", &Gpt2::norm_epsilon, above(0), "of LayerNorm"});
+    visit(Field{"norm_epsilon", &Gpt2::norm_epsilon, above(0, 1), "of LayerNorm"});
     visit(Field{"activation", &Gpt2::activation, {}, "inside the MLP"});
     visit(Field{"init_deviation", &Gpt2::init_deviation, at_least(0),
                 "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix"});

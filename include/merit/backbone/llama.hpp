@@ -65,7 +65,7 @@ struct Llama {
     visit(Field{"heads", &Llama::heads, at_least(1), "attention heads"});
     visit(Field{"kv_heads", &Llama::kv_heads, at_least(1), "heads of keys and values"});
     visit(Field{"head_dim", &Llama::head_dim, any_value(), "width of a head; 0: hidden_size / heads"});
-    visit(Field{"norm_epsilon", &Llama::norm_epsilon, above(0), "of RMSNorm"});
+    visit(Field{"norm_epsilon", &Llama::norm_epsilon, above(0, 1), "of RMSNorm"});
     visit(Field{"rope_base", &Llama::rope_base, above(1), "of rotary positions"});
     visit(Field{"rope_scaling", &Llama::rope_scaling, {}, "of rotary positions"});
     visit(Field{"max_positions", &Llama::max_positions, at_least(1), "tokens a sequence is meant to have"});

@@ -50,6 +50,7 @@ struct ValueRange {
   std::string text(bool whole) const {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     if (below_highest) return concat("at least ", lowest, " and below ", highest);
+    if (highest != infinity && above_lowest) return concat("above ", lowest, " and at most ", highest);
     if (highest != infinity) return concat(lowest, " to ", highest);
     if (lowest == -infinity) return "a finite number";
     if (above_lowest) return concat("a number above ", lowest);
@@ -70,8 +71,8 @@ constexpr ValueRange any_value() {
 constexpr ValueRange at_least(double lowest) {
   return {.lowest = lowest};
 }
-constexpr ValueRange above(double lowest) {
-  return {.lowest = lowest, .above_lowest = true};
+constexpr ValueRange above(double lowest, double highest = std::numeric_limits<double>::infinity()) {
+  return {.lowest = lowest, .highest = highest, .above_lowest = true};
 }
 constexpr ValueRange between(double lowest, double highest) {
   return {.lowest = lowest, .highest = highest};

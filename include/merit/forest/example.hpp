@@ -33,8 +33,8 @@ struct RankedGroup {
   std::vector<Index> ranks = {};           // (K), 0 is best, equal ranks are a tie
   std::vector<double> ratings = {};        // (K, attributes), completion by completion; empty: not rated
   Index attributes = 1;
-  std::vector<double> margins =
-      {};             // of the pairs (0,1), (0,2), … (1,2), …, whichever is better; empty: all 0
+  // Of the pairs (0,1), (0,2), … (1,2), …, whichever is better; empty: all 0.
+  std::vector<double> margins = {};
   double weight = 1;  // of the prompt among all
 };
 

@@ -13,11 +13,9 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
-#include "merit/eval/calibration.hpp"
-#include "merit/eval/steps_report.hpp"
-#include "merit/infer/normalise.hpp"
 #include "merit/io/event_file.hpp"
 #include "merit/io/json.hpp"
+#include "merit/jobs/fit_card_body.hpp"
 #include "merit/jobs/metrics_file.hpp"
 #include "merit/jobs/output_place.hpp"
 #include "merit/jobs/training_run.hpp"
@@ -89,7 +87,7 @@ class Run {
       if (stopped) return leave();
       if (keeps_best()) restore_best();
       saved_ = finished_card();
-      saved_.other["run"] = run_->identity();  // by which it is known when it is asked for again
+      saved_.other["run"] = identity();  // by which it is known when it is asked for again
       save_model(options_.out, saved_);
       if (keeps_best()) forget_best();
     }
@@ -148,12 +146,31 @@ class Run {
     if (metrics_) metrics_->write(event);
   }
 
+  /// What decides which model is saved: the run, how the best is sought, and what is fitted in the end.
+  Json identity() const {
+    Json json = run_->identity();
+    json["patience"] = options_.patience;
+    json["keep_best"] = options_.keep_best;
+    if (keeps_best()) json["evaluate_every"] = options_.evaluate_every;
+    json["aggregation"] = job_.card.aggregation;
+    json["calibration"] = options_.calibration;
+    json["calibrate"] = job_.calibrate == nullptr ? "" : fingerprint_of(job_.calibrate->examples);
+    return json;
+  }
+  static std::string fingerprint_of(const Examples& examples) {
+    return std::visit(
+        []<class Example>(const std::vector<Example>& list) { return fingerprint<Example>(list); }, examples);
+  }
+
   /// Throws ConfigError where the run that has ended was made from other data or with other options. What was
   /// written before cards said so is taken as it is.
   void require_same_run(const ModelCard& card, const std::string& where) const {
     const auto found = card.other.find("run");
     if (found == card.other.end()) return;
-    const std::vector<std::string> differences = run_differences(*found, run_->identity());
+    Json before = *found;
+    for (const char* name : {"patience", "keep_best", "aggregation", "calibration", "calibrate"})
+      if (!before.contains(name)) before[name] = identity()[name];
+    const std::vector<std::string> differences = run_differences(std::move(before), identity());
     if (differences.empty()) return;
     throw ConfigError(concat(where, ": the run has ended, and it was another: ", joined(differences),
                              ". To train on from its weights, give --from ", options_.out.string(),
@@ -305,66 +322,16 @@ class Run {
   /// The card with what is measured of the finished model.
   ModelCard finished_card() {
     ModelCard card = job_.card;
-    if (model_.meaning() == ScoreMeaning::per_completion && options_.reward_statistics) measure_rewards(card);
-    if (job_.calibrate != nullptr) fit_calibration(card);
+    const Index budget = options_.training.micro_batch_tokens;
+    if (model_.meaning() == ScoreMeaning::per_completion && options_.reward_statistics)
+      measure_rewards(model_, job_.train, budget, listener_, card);
+    if (job_.calibrate == nullptr) return card;
+    if (const auto fitted =
+            fit_calibration(model_, *job_.calibrate, options_.calibration, budget, listener_, card)) {
+      threshold_ = *fitted;
+      report_.reset();  // it was made with another
+    }
     return card;
-  }
-
-  /// Mean and deviation of the rewards over the training set.
-  void measure_rewards(ModelCard& card) {
-    const Reading reading = reading_of(model_.described(card), model_.meaning(), false);
-    listener_.begin("measuring rewards", size_of(job_.train.examples), 0);
-    const ScoredSet set = model_.measure(job_.train.examples, options_.training.micro_batch_tokens,
-                                         [&](Index done, Index) { listener_.progress(done, ""); });
-    listener_.end();
-    std::vector<double> rewards;
-    for (const RowScores& rows : set.rows) rewards.push_back(completion_score(rows, model_, reading));
-    try {
-      const Normalisation fitted = fit_normalisation(rewards);
-      card.reward_mean = fitted.mean;
-      card.reward_deviation = fitted.deviation;
-      if (!number_fault(card).empty()) card.reward_mean = card.reward_deviation = std::nullopt;
-    } catch (const DataError&) {  // they are all equal: there is nothing to divide by
-    }
-  }
-
-  /// A calibration that cannot be fitted is said, and the model is saved without one.
-  void fit_calibration(ModelCard& card) {
-    const Reading reading = reading_of(model_.described(card), model_.meaning(), false);
-    try {
-      const Evaluation evaluation =
-          merit::evaluate(model_, *job_.calibrate, reading, 0.5, options_.training.micro_batch_tokens);
-      const LabelledLogits logits = labelled_logits(*job_.calibrate, evaluation, reading);
-      const bool pairs = evaluation.pairs || evaluation.rankings;
-      const std::string name = !options_.calibration.empty() ? options_.calibration
-                               : pairs                       ? "temperature"
-                                                             : "platt";
-      if (name == "temperature") {
-        card.calibration_scale = 1 / fit_temperature(logits.logits, logits.labels).value;
-      } else {
-        const PlattScaling platt = fit_platt(logits.logits, logits.labels);
-        if (!(platt.slope > 0)) {
-          throw DataError(concat("the slope that fits best is ", platt.slope,
-                                 ", which would turn the order of the scores round, expected one above 0"));
-        }
-        card.calibration_scale = platt.slope;
-        card.calibration_offset = platt.intercept;
-      }
-      if (const std::string fault = number_fault(card); !fault.empty()) {
-        card.calibration_scale = 1;
-        card.calibration_offset = 0;
-        throw DataError(fault);
-      }
-      card.calibration = name;
-      if (evaluation.steps) {
-        threshold_ =
-            fit_step_threshold(scored_solutions(*job_.calibrate, evaluation.rows, reading)).threshold;
-        card.other["step_threshold"] = threshold_;
-        report_.reset();  // it was made with another
-      }
-    } catch (const DataError& error) {
-      listener_.remark(concat("there is no calibration: ", error.what()));
-    }
   }
 
   /// Empty `what`: without a progress of its own.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -34,11 +35,13 @@ class ConfigFields {
 
   template <class T>
   T require(std::string_view field) const {
-    return merit::require<T>(object_, field, where_);
+    return checked(field, merit::require<T>(object_, field, where_));
   }
   template <class T>
   std::optional<T> optional(std::string_view field) const {
-    return merit::optional<T>(object_, field, where_);
+    std::optional<T> value = merit::optional<T>(object_, field, where_);
+    if (value) checked(field, *value);
+    return value;
   }
   template <class T>
   T value_or(std::string_view field, T otherwise) const {
@@ -56,6 +59,19 @@ class ConfigFields {
   }
 
  private:
+  /// Of a size, that it is none which is meant to do harm: products of several still fit.
+  template <class T>
+  T checked(std::string_view field, T value) const {
+    if constexpr (std::is_same_v<T, Index>) {
+      constexpr Index most = Index{1} << 40;
+      if (value > most) {
+        throw ConfigError(
+            concat(where_, ": field ", quote(field), " is ", value, ", expected at most ", most));
+      }
+    }
+    return value;
+  }
+
   const Json& object_;
   std::string where_;
 };

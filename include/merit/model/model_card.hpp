@@ -28,8 +28,8 @@ struct ModelCard {
   std::string tokenizer = {};      // as its name() says; empty: not known
   std::string template_name = {};  // of conversations: "plain" or "chat"; empty: not known
   std::string template_hash = {};  // of a chat template's text
-  bool strings_as_chat =
-      false;  // a prompt and a completion that are strings are a user's message and its answer
+  // A prompt and a completion that are strings are a user's message and its answer.
+  bool strings_as_chat = false;
   std::string truncation = {};  // policy by name; empty: not known
   Index max_tokens = 0;         // of a sequence; 0: no limit
   bool without_prompt = false;

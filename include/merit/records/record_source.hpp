@@ -34,12 +34,11 @@ NamePair name_pair(const std::string& text, const std::string& option);
 
 /// How the records of a file are taken.
 struct RecordSourceOptions {
-  std::vector<NamePair> rename =
-      {};  // fields, of any kind of record, before anything else is looked at; what had
-           // the new name is dropped
-  std::vector<NamePair> select =
-      {};           // only rows in which each of these fields has one of the values given for it
-  Index limit = 0;  // only so many records, the first; 0: all
+  // Fields, of any kind of record, before anything else is looked at; what had the new name is dropped.
+  std::vector<NamePair> rename = {};
+  // Only rows in which each of these fields has one of the values given for it.
+  std::vector<NamePair> select = {};
+  Index limit = 0;                   // only so many records, the first; 0: all
   bool margin_of_scores = false;     // score_chosen − score_rejected, or preference_strength, is the margin
   OnError on_error = OnError::stop;  // what whoever reads does after an error: it ends there, or goes on
   std::vector<std::string> ratings = {};  // which ratings of a published set count; empty: as its layout says

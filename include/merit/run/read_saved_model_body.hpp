@@ -199,6 +199,23 @@ inline void check_said(std::string_view option, const std::string& said, const s
                            ", which says ", quote(carded)));
 }
 
+/// Throws ConfigError where tokens are named whose logits a model's head does not read.
+inline void check_head_tokens(const SavedModel& saved, const OpenOptions& options) {
+  if (options.head_tokens.empty() || !saved.has_head) return;
+  const bool carded = saved.card && !saved.card->head.empty();
+  const bool reads_logits = std::visit(
+      []<class Head>(const Head&) {
+        return requires(Head head) {
+          head.tokens;
+        };
+      },
+      saved.head);
+  if (!carded && reads_logits) return;
+  throw ConfigError(concat("--head-tokens is given, but ", saved.place.string(), " has the head ",
+                           name_of(saved.head),
+                           carded ? ", of which its card says all" : ", which reads no logits of tokens"));
+}
+
 /// What its user says of how steps are put together.
 inline void set_steps(SavedModel& saved, const OpenOptions& options) {
   if (options.step_separator.empty() && options.step_layout.empty()) return;
@@ -277,6 +294,7 @@ MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, con
         options.reading.empty() ? "" : name_of(reading_rule_from_name(options.reading));
     detail::check_said("--reading", reading, name_of(saved.tokenize.reading), saved);
   }
+  detail::check_head_tokens(saved, options);
   detail::set_steps(saved, options);
   if (!saved.card && saved.tokenize.conversation && !options.strings_as_chat &&
       saved.tokenize.step_layout != StepLayout::chat_turns) {

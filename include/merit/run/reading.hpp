@@ -21,14 +21,15 @@ inline namespace MERIT_ABI {
 struct Reading {
   ScoreMeaning meaning = ScoreMeaning::per_completion;
   bool is_regression = false;  // a score of a completion is the label itself and no logit
-  bool compares = false;  // scores have a meaning beside one another alone: the model learned differences
+  // Scores have a meaning beside one another alone: the model learned differences.
+  bool compares = false;
   Aggregation aggregation = Aggregation::mean;
   AggregateOptions options = {};
   bool neutral_is_good = true;  // of ternary steps (Lightman et al. 2023)
 
-  bool calibrated =
-      false;  // a logit is scale · logit + offset; of a model that compares the logit of a pair is
-              // the difference of its scores, and there is no offset
+  // A logit is scale · logit + offset; of a model that compares the logit of a pair is the difference of its
+  // scores, and there is no offset.
+  bool calibrated = false;
   double scale = 1;
   double offset = 0;
   bool standardised = false;  // a reward is (reward − mean) / deviation

@@ -36,8 +36,8 @@ struct RecordScores {
 
   SourcePosition source = {};
   Form form = Form::one;
-  std::vector<CompletionScore> completions =
-      {};                    // chosen before rejected, a before b; none where none has a score
+  // Chosen before rejected, a before b; none where none has a score.
+  std::vector<CompletionScore> completions = {};
   std::string dropped = {};  // why no completion has a score; empty: one has
   std::string error = {};    // what is wrong with the record, where it could not be read
   /// The probability that the first of a pair is the better one, where the reading is calibrated on pairs.

@@ -91,8 +91,8 @@ MERIT_INLINE void RecordScorer::add(StepsRecord record) {
     throw DataError(record.source.text() +
                     ": found a record of steps, expected completions for a model that scores no steps");
   }
-  record.labels.assign(record.labels.size(),
-                       true);  // scored, not judged: without a label it would be left out
+  // Scored, not judged: without a label it would be left out.
+  record.labels.assign(record.labels.size(), true);
   add_steps(record, {.source = record.source});
 }
 

@@ -1,0 +1,78 @@
+// What is measured of a finished model and kept in its card.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/eval/calibration.hpp"
+#include "merit/eval/steps_report.hpp"
+#include "merit/infer/normalise.hpp"
+#include "merit/jobs/training_run.hpp"
+#include "merit/run/evaluation.hpp"
+#include "merit/run/reading.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::training_run {
+
+/// Mean and deviation of the rewards over the training set.
+inline void measure_rewards(AnyModel& model, const RecordSet& train, Index token_budget,
+                            RunListener& listener, ModelCard& card) {
+  const Reading reading = reading_of(model.described(card), model.meaning(), false);
+  listener.begin("measuring rewards", size_of(train.examples), 0);
+  const ScoredSet set =
+      model.measure(train.examples, token_budget, [&](Index done, Index) { listener.progress(done, ""); });
+  listener.end();
+  std::vector<double> rewards;
+  for (const RowScores& rows : set.rows) rewards.push_back(completion_score(rows, model, reading));
+  try {
+    const Normalisation fitted = fit_normalisation(rewards);
+    card.reward_mean = fitted.mean;
+    card.reward_deviation = fitted.deviation;
+    if (!number_fault(card).empty()) card.reward_mean = card.reward_deviation = std::nullopt;
+  } catch (const DataError&) {  // they are all equal: there is nothing to divide by
+  }
+}
+
+/// Fits the calibration called `asked`, or what is usual for the kind, and for steps the threshold under which one
+/// counts as wrong, which it returns. One that cannot be fitted is said, and the card stays without.
+inline std::optional<double> fit_calibration(AnyModel& model, const RecordSet& set, const std::string& asked,
+                                             Index token_budget, RunListener& listener, ModelCard& card) {
+  const Reading reading = reading_of(model.described(card), model.meaning(), false);
+  try {
+    const Evaluation evaluation = evaluate(model, set, reading, 0.5, token_budget);
+    const LabelledLogits logits = labelled_logits(set, evaluation, reading);
+    const bool pairs = evaluation.pairs || evaluation.rankings;
+    const std::string name = !asked.empty() ? asked : pairs ? "temperature" : "platt";
+    if (name == "temperature") {
+      card.calibration_scale = 1 / fit_temperature(logits.logits, logits.labels).value;
+    } else {
+      const PlattScaling platt = fit_platt(logits.logits, logits.labels);
+      if (!(platt.slope > 0)) {
+        throw DataError(concat("the slope that fits best is ", platt.slope,
+                               ", which would turn the order of the scores round, expected one above 0"));
+      }
+      card.calibration_scale = platt.slope;
+      card.calibration_offset = platt.intercept;
+    }
+    if (const std::string fault = number_fault(card); !fault.empty()) {
+      card.calibration_scale = 1;
+      card.calibration_offset = 0;
+      throw DataError(fault);
+    }
+    card.calibration = name;
+    if (!evaluation.steps) return std::nullopt;
+    const double threshold = fit_step_threshold(scored_solutions(set, evaluation.rows, reading)).threshold;
+    card.other["step_threshold"] = threshold;
+    return threshold;
+  } catch (const DataError& error) {
+    listener.remark(concat("there is no calibration: ", error.what()));
+  }
+  return std::nullopt;
+}
+
+}  // namespace detail::training_run
+}  // namespace MERIT_ABI
+}  // namespace merit
