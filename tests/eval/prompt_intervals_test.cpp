@@ -107,4 +107,12 @@ TEST_CASE("rankings of one prompt are one draw, those without a prompt their own
   check_same(*distinct.spearman, *plain.spearman);
 }
 
+TEST_CASE("equal shares of distinct prompts are one number without an interval") {
+  std::vector<ScoredRanking> rankings(49, {{1, 1, 1}, {0, 1, 2}, {1, 1, 1}});
+  for (Index i = 0; i < rankings.size(); ++i) rankings[i].prompt = i;
+  const Estimate top = report_rankings(rankings).model.top;  // a third, which sums round
+  CHECK(top.low == top.value);
+  CHECK(top.high == top.value);
+}
+
 }  // namespace prompt_intervals_test
