@@ -137,7 +137,7 @@ TEST_CASE("the best of N shares the credit of ties, beside chance and the best t
 TEST_CASE("nothing to report, numbers that do not match, and scores that are no numbers are refused") {
   CHECK_THROWS_WITH_AS(report_pairs({}, {}), "there are no pairs to evaluate", DataError);
   CHECK_THROWS_WITH_AS(report_pairs(std::vector<PairScores>(2), std::vector<PreferenceExample>(1)),
-                       "report_pairs: the scores, examples and lines differ in number", UsageError);
+                       "report_pairs: the scores, examples, lines and prompts differ in number", UsageError);
   CHECK_THROWS_WITH_AS(
       report_pairs(std::vector<PairScores>{{1, 2}, {1, infinity}}, std::vector<PreferenceExample>(2)),
       "pair 1 of 2 has the scores 1 and inf, expected finite numbers", DataError);

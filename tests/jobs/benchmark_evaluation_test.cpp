@@ -46,6 +46,7 @@ TEST_CASE("rows of a benchmark, its sections and subsets") {
   CHECK(set.set.counts.kept == 3);
   CHECK(set.row_of == std::vector<merit::Index>{0, 1, 2});
   CHECK(set.set.notes[1].subset == "donotanswer");
+  for (const merit::ExampleNote& note : set.set.notes) CHECK(note.split_key == "p");
   merit_test::LetterModel model(merit::ScalarHead{}, merit::PairwiseLoss{});
   const merit::Evaluation evaluation = merit::evaluate(model, set.set, {}, 0.5, 8192);
   const merit::BenchmarkScores scores = merit::benchmark_scores(set, evaluation, {}, 0.5);
@@ -79,6 +80,27 @@ merit::BenchmarkScores figures(const std::string& text, BenchmarkLayout layout, 
   reading.meaning = model.meaning();
   const merit::Evaluation evaluation = merit::evaluate(model, set.set, reading, 0.5, 8192);
   return merit::benchmark_scores(set, evaluation, reading, 0.5);
+}
+
+TEST_CASE("the solutions of a problem are known as its own, by a model of tokens and by one of steps") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string file = (folder / "bench.jsonl").string();
+  std::string text;
+  for (const char* question : {"1+1?", "2+2?"}) {
+    text += merit::concat(R"({"question": ")", question, R"(", "ground_truth": "A: 2", "6b_finetuning": )",
+                          R"({"is_correct": false, "solution": "A: 3"}, "175b_verification": )",
+                          R"({"is_correct": true, "solution": "A: 2"}})", "\n");
+  }
+  put(file, text);
+  for (const bool steps : {false, true}) {
+    merit::SavedModel saved = letters();
+    saved.head = steps ? merit::AnyHead(merit::StepHead<1>{}) : merit::AnyHead(merit::TokenHead{});
+    const auto set = merit::read_benchmark_set({file}, BenchmarkLayout::gsm8k_solutions, saved).set;
+    REQUIRE(set.notes.size() >= 4);
+    CHECK(set.notes[0].prompt == set.notes[0].split_key);
+    CHECK(set.notes[0].split_key == set.notes[1].split_key);
+    CHECK(set.notes[0].split_key != set.notes.back().split_key);
+  }
 }
 
 TEST_CASE("in RewardBench equal sides, and rows without a score, are lost and stay in the denominator") {

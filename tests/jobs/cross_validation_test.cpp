@@ -87,6 +87,60 @@ TEST_CASE("records of one prompt are held out together: what is told by the prom
   CHECK(result.prompts == 20);
 }
 
+TEST_CASE("copies of records without a prompt are held out together") {
+  std::string lines;
+  for (int copy = 0; copy < 4; ++copy) {
+    for (int i = 0; i < 10; ++i)
+      lines += merit::concat("{\"chosen\": \"a", i, "\", \"rejected\": \"b", i, "\"}\n");
+  }
+  const auto result =
+      merit::cross_validate(merit_test::read_lines(merit::RecordKind::preference, lines), {}, make, options);
+  CHECK(result.records == 40);
+  CHECK(result.prompts == 10);
+}
+
+TEST_CASE("the turns of joined conversations are held out together, each conversation by itself") {
+  std::string lines;
+  for (int i = 0; i < 8; ++i) {
+    const std::string first(1, static_cast<char>('a' + i));
+    for (const std::string& prompt : {first, first + "x", first})
+      lines += merit::concat("{\"prompt\": \"", prompt,
+                             "\", \"completions\": [\"x\", \"y\"], \"ranks\": [0, 1]}\n");
+  }
+  merit::RecordSet set = merit_test::read_lines(merit::RecordKind::ranking, lines);
+  merit::join_conversations(set);
+  CHECK(merit::cross_validate(set, {}, make, options).prompts == 8);
+}
+
+TEST_CASE("a share has an interval among shares, a difference has not") {
+  // Which letter is chosen is drawn for each prompt, so that folds differ.
+  std::string lines;
+  for (int i = 0; i < 8; ++i) {
+    const bool first = i == 0 || i == 3 || i == 5;
+    lines += merit::concat("{\"prompt\": \"", i, "\", \"chosen\": \"", first ? "a" : "bb",
+                           "\", \"rejected\": \"", first ? "bb" : "a", "\"}\n");
+  }
+  const merit::RecordSet set = merit_test::read_lines(merit::RecordKind::preference, lines);
+  auto two = options;
+  two.folds = 2;
+  two.seeds = 1;
+  bool wider = false;
+  for (const merit::ComparedFigure& figure : merit::cross_validate(set, {}, make, two).figures) {
+    CHECK(figure.model.low >= 0);
+    CHECK(figure.model.high <= 1);
+    CHECK(figure.model.low <= figure.model.value);
+    CHECK(figure.model.value <= figure.model.high);
+    wider = wider || figure.difference.low < -1 || figure.difference.high > 1;
+  }
+  CHECK(wider);
+}
+
+TEST_CASE("steps are trained on less than the other folds hold, which widens their intervals") {
+  using merit::detail::cross_validation::test_to_train;
+  CHECK(test_to_train(merit::RecordKind::preference, 5) == 0.25);
+  CHECK(test_to_train(merit::RecordKind::steps, 5) == doctest::Approx(1 / (4 * 0.875)).epsilon(1e-14));
+}
+
 TEST_CASE("steps are judged at a threshold of other prompts") {
   std::string lines;
   for (int i = 0; i < 40; ++i) {

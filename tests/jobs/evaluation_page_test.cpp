@@ -57,6 +57,29 @@ TEST_CASE("steps stand as text where their tokens cannot be decoded") {
   }
 }
 
+TEST_CASE("a record without a prompt is shown without one") {
+  const auto shows_prompt = [](const std::string& record) {
+    return contains(page_of(merit::RecordKind::preference, record, merit::ScalarHead{}, "bytes"),
+                    "<p class=\"prompt\">");
+  };
+  CHECK(shows_prompt("{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"b\"}\n"));
+  CHECK_FALSE(shows_prompt("{\"chosen\": \"a\", \"rejected\": \"b\"}\n"));
+}
+
+TEST_CASE("reliability is of the weights that the figures have") {
+  const std::string three_in_four = "The expected error is 0.75.";
+  CHECK(contains(page_of(merit::RecordKind::preference,
+                         "{\"prompt\": \"p\", \"chosen\": \"z\", \"rejected\": \"a\"}\n"
+                         "{\"prompt\": \"q\", \"chosen\": \"a\", \"rejected\": \"z\", \"weight\": 3}\n",
+                         merit::ScalarHead{}, "bytes"),
+                 three_in_four));
+  CHECK(contains(page_of(merit::RecordKind::steps,
+                         "{\"prompt\": \"p\", \"completions\": [\"z\"], \"labels\": [1]}\n"
+                         "{\"prompt\": \"q\", \"completions\": [\"z\"], \"labels\": [0], \"weight\": 3}\n",
+                         merit::StepHead<1>{}, "bytes"),
+                 three_in_four));
+}
+
 TEST_CASE("words stand as they are written") {
   const std::string page = page_of(merit::RecordKind::outcome, outcomes, merit::TokenHead{}, "words:4096");
   CHECK(contains(page, "Second "));

@@ -78,6 +78,68 @@ TEST_CASE("rankings and ratings: pairs in order, correlation") {
         "ratings are numbers of their own scale, expected a model whose scores are logits to calibrate");
 }
 
+TEST_CASE("intervals of pairs and rankings are over prompts, those without one by their completions") {
+  const auto twenty = [](const std::string& right, const std::string& wrong) {
+    std::string lines;
+    for (int i = 0; i < 20; ++i) lines += i % 2 == 0 ? right : wrong;
+    return lines;
+  };
+  const auto check_whole = [](const merit::Estimate& accuracy) {
+    CHECK(accuracy.value == 0.5);
+    CHECK(accuracy.low == 0);
+    CHECK(accuracy.high == 1);
+  };
+  LetterModel pairs = scalar(merit::PairwiseLoss{});
+  const auto accuracy = [&](const std::string& lines) {
+    return evaluate(pairs, read_lines(RecordKind::preference, lines)).pairs->accuracy;
+  };
+  check_whole(accuracy(twenty("{\"prompt\": \"p\", \"chosen\": \"z\", \"rejected\": \"a\"}\n",
+                              "{\"prompt\": \"q\", \"chosen\": \"b\", \"rejected\": \"y\"}\n")));
+  check_whole(accuracy(
+      twenty("{\"chosen\": \"z\", \"rejected\": \"a\"}\n", "{\"chosen\": \"b\", \"rejected\": \"y\"}\n")));
+  LetterModel ranks = scalar(merit::PlackettLuceLoss{});
+  const RecordSet set =
+      read_lines(RecordKind::ranking,
+                 twenty("{\"prompt\": \"p\", \"completions\": [\"z\", \"a\"], \"ranks\": [0, 1]}\n",
+                        "{\"prompt\": \"q\", \"completions\": [\"z\", \"a\"], \"ranks\": [1, 0]}\n"));
+  check_whole(evaluate(ranks, set).rankings->model.pair_accuracy);
+  check_whole(evaluate(ranks, set).rankings->model.top);
+}
+
+TEST_CASE("ratings and values count as much as their records weigh") {
+  LetterModel regression = scalar(merit::RegressionLoss<>{});
+  const Evaluation ratings = evaluate(
+      regression,
+      read_lines(
+          RecordKind::ratings,
+          "{\"prompt\": \"p\", \"completions\": [\"k\", \"m\"], \"scores\": [-2, 2]}\n"
+          "{\"prompt\": \"q\", \"completions\": [\"k\", \"m\"], \"scores\": [-2, 0], \"weight\": 3}\n"));
+  REQUIRE(ratings.ratings);
+  CHECK(ratings.ratings->mean_squared_error.value == doctest::Approx(4.0 / 8));
+  LetterModel value(merit::ValueHead{}, merit::ValueLoss{});
+  const Evaluation values = evaluate(
+      value, read_lines(RecordKind::rollout,
+                        "{\"prompt\": \"p\", \"completion\": \"a\", \"reward\": 1}\n"
+                        "{\"prompt\": \"p\", \"completion\": \"c\", \"reward\": 0, \"weight\": 3}\n"));
+  REQUIRE(values.values);
+  CHECK(values.values->mean_squared_error.value == doctest::Approx((4 + 3 * 9) / 4.0));  // p is 3
+}
+
+TEST_CASE("a ranking too long for all of its pairs is refused before they are made") {
+  RecordSet set;
+  set.kind = RecordKind::ranking;
+  merit::RankedGroup group;
+  const merit::Index many = merit::most_completions_in_pairs + 1;
+  group.completions.resize(many);
+  for (merit::Index i = 0; i < many; ++i) group.ranks.push_back(i);
+  set.examples = std::vector<merit::RankingExample>{{{group}}};
+  Evaluation evaluation;
+  evaluation.scores.assign(many, 0.0);
+  CHECK(error_of<merit::DataError>([&] { merit::labelled_logits(set, evaluation, {}); }) ==
+        "a ranking has 4097 completions, expected at most 4096 to calibrate on, as every pair of them is "
+        "looked at");
+}
+
 TEST_CASE("outcomes, steps and values by what their heads score") {
   LetterModel verifier(merit::TokenHead{}, merit::BinaryCrossEntropyLoss<ScoreMeaning::per_token>{});
   const Evaluation outcomes =

@@ -30,6 +30,43 @@ const std::vector<Example>& examples_of(const RecordSet& set) {
   return std::get<std::vector<Example>>(set.examples);
 }
 
+TEST_CASE("a note tells the records of one prompt, and copies without a prompt, from others") {
+  const auto notes_of = [](RecordKind kind, const std::string& lines, merit::RecordSetOptions options = {}) {
+    return read_lines(kind, lines, std::move(options)).notes;
+  };
+  const auto pairs = notes_of(RecordKind::preference,
+                              "{\"chosen\": \"a\", \"rejected\": \"b\"}\n"
+                              "{\"chosen\": \"a\", \"rejected\": \"b\"}\n"
+                              "{\"chosen\": \"a\", \"rejected\": \"c\"}\n"
+                              "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"b\"}\n"
+                              "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"c\"}\n"
+                              "{\"prompt\": \"\", \"chosen\": \"a\", \"rejected\": \"b\"}\n");
+  REQUIRE(pairs.size() == 6);
+  CHECK(pairs[0].prompt.empty());  // shown to a reader: no place in a file
+  CHECK(pairs[3].prompt == "p");
+  CHECK(pairs[0].split_key == pairs[1].split_key);
+  CHECK(pairs[0].split_key != pairs[2].split_key);
+  CHECK(pairs[3].split_key == "p");
+  CHECK(pairs[4].split_key == "p");
+  CHECK(pairs[5].split_key == pairs[0].split_key);  // an empty prompt is none
+  const auto ids = notes_of(
+      RecordKind::outcome,
+      "{\"prompt_ids\": [1, 23], \"completion_ids\": [4], \"label\": 1}\n"
+      "{\"prompt_ids\": [], \"completion_ids\": [4], \"label\": 1}\n{\"prompt_ids\": [], \"completion_ids\": [4], \"label\": 0}\n");
+  REQUIRE(ids.size() == 3);
+  CHECK(ids[0].prompt == "1 23 ");
+  CHECK(ids[1].prompt.empty());
+  CHECK(ids[1].split_key == ids[2].split_key);
+  CHECK(ids[0].split_key != ids[1].split_key);
+  const auto vectors = notes_of(RecordKind::outcome,
+                                "{\"completion_features\": [1, 2], \"label\": 1}\n"
+                                "{\"completion_features\": [1, 2], \"label\": 0}\n",
+                                {.wants_features = true});
+  REQUIRE(vectors.size() == 2);
+  CHECK(vectors[0].prompt.empty());
+  CHECK(vectors[0].split_key != vectors[1].split_key);  // each record is its own
+}
+
 TEST_CASE("records of each kind become its examples, with counts and notes") {
   const RecordSet pairs =
       read_lines(RecordKind::preference,

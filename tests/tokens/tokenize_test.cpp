@@ -403,6 +403,7 @@ TEST_CASE("the pairs of one prompt fall on one side of a split") {
   CHECK(merit::split_key(text_record("Q", "a", "b")) == merit::split_key(text_record("Q", "c", "d")));
   CHECK(merit::split_key(text_record("Q", "a", "b")) != merit::split_key(text_record("P", "a", "b")));
   CHECK(merit::split_key(text_record({}, "a", "b")) != merit::split_key(text_record({}, "ab", "")));
+  CHECK(merit::split_key(text_record("", "a", "b")) == merit::split_key(text_record({}, "a", "b")));
   PreferenceRecord ids;
   ids.form = merit::RecordForm::ids;
   ids.prompt_ids = std::vector<Token>{1, 23};

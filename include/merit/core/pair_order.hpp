@@ -19,6 +19,11 @@ struct PairOrder {
   Index tied_first = 0;   // equal in the first alone
   Index tied_second = 0;  // equal in the second alone
   Index tied_both = 0;
+
+  /// The pairs that differ in the second number.
+  Index decided() const { return agree + disagree + tied_first; }
+  /// Of those, how many the first number orders the same way; where it is equal, ½.
+  double credit() const { return static_cast<double>(agree) + 0.5 * static_cast<double>(tied_first); }
 };
 
 namespace detail {

@@ -35,6 +35,9 @@ BestOfNReport report_best_of_n(std::span<const Candidates> problems);
 
 namespace detail {
 
+/// C(all, n), as a double.
+double number_of_subsets(Index all, Index n);
+
 void require_subset(std::string_view who, const Candidates& problem, Index n);
 
 /// The mean, over all subsets of size n, of the credit of the member with the highest key; ties share.

@@ -52,6 +52,12 @@ MERIT_INLINE BestOfNReport report_best_of_n(std::span<const Candidates> problems
 
 namespace detail {
 
+MERIT_INLINE double number_of_subsets(Index all, Index n) {
+  double subsets = 1;
+  for (Index i = 0; i < n; ++i) subsets *= static_cast<double>(all - i) / static_cast<double>(i + 1);
+  return subsets;
+}
+
 MERIT_INLINE void require_subset(std::string_view who, const Candidates& problem, Index n) {
   const Index size = problem.correct.size();
   if (size == 0 || problem.scores.size() != size) {
@@ -152,9 +158,7 @@ MERIT_INLINE double expected_majority(const Candidates& problem, Index n) {
     for (Index tied = 1; tied <= most_ties; ++tied)
       expected += worth[at(n, tied)] / static_cast<double>(tied);
   }
-  double subsets = 1;
-  for (Index i = 0; i < n; ++i) subsets *= static_cast<double>(size - i) / static_cast<double>(i + 1);
-  return expected / subsets;
+  return expected / detail::number_of_subsets(size, n);
 }
 
 MERIT_INLINE double expected_weighted_majority(const Candidates& problem, Index n) {
@@ -163,8 +167,7 @@ MERIT_INLINE double expected_weighted_majority(const Candidates& problem, Index 
   detail::require_vote_weights(problem.scores);
   const Index size = numbers.size();
   constexpr double limit = 2e6;
-  double subsets = 1;
-  for (Index i = 0; i < n; ++i) subsets *= static_cast<double>(size - i) / static_cast<double>(i + 1);
+  const double subsets = detail::number_of_subsets(size, n);
   if (subsets > limit * (1 + 1e-9)) {
     throw UsageError(concat("expected_weighted_majority: found ", subsets, " subsets of ", n, " of ", size,
                             " candidates, expected at most 2 million"));

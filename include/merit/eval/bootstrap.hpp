@@ -10,11 +10,12 @@
 #include "merit/core/error.hpp"
 #include "merit/core/rng.hpp"
 #include "merit/core/view.hpp"
+#include "merit/infer/vote.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// A share and the interval that holds it with the stated confidence.
+/// A figure and its 95% interval.
 struct Estimate {
   double value = 0;
   double low = 0;
@@ -111,16 +112,36 @@ inline std::vector<std::vector<Index>> members_of(std::span<const Index> groups)
   return members;
 }
 
+/// Σ sums / Σ counts over items with its interval over groups.
+inline Estimate ratio_by_groups(std::span<const double> sums, std::span<const double> counts,
+                                std::span<const Index> groups, Index number_of_groups) {
+  std::vector<double> group_sums(number_of_groups), group_counts(number_of_groups);
+  for (Index i = 0; i < sums.size(); ++i) {
+    group_sums[groups[i]] += sums[i];
+    group_counts[groups[i]] += counts[i];
+  }
+  return bootstrap_ratio(group_sums, group_counts);
+}
+
 /// The mean of `values` with its interval over groups; each counts as much as its weight, or one for none.
 inline Estimate mean_by_groups(std::span<const double> values, std::span<const Index> groups,
                                Index number_of_groups, std::span<const double> weights = {}) {
-  std::vector<double> sums(number_of_groups), counts(number_of_groups);
+  std::vector<double> sums, counts;
   for (Index i = 0; i < values.size(); ++i) {
-    const double weight = weights.empty() ? 1.0 : weights[i];
-    sums[groups[i]] += weight * values[i];
-    counts[groups[i]] += weight;
+    counts.push_back(weights.empty() ? 1.0 : weights[i]);
+    sums.push_back(counts.back() * values[i]);
   }
-  return bootstrap_ratio(sums, counts);
+  return ratio_by_groups(sums, counts, groups, number_of_groups);
+}
+
+/// The weighted mean of `values` with its interval over prompts: values of one prompt have one number. Where
+/// there are no numbers each value is a prompt's.
+inline Estimate mean_over_prompts(std::span<const double> values, std::span<const Index> prompts,
+                                  std::span<const double> weights) {
+  const std::vector<Index> groups = answer_numbers(prompts);
+  const Index number = members_of(groups).size();
+  if (groups.empty() || number == values.size()) return bootstrap_mean(values, weights);
+  return mean_by_groups(values, groups, number, weights);
 }
 
 }  // namespace detail

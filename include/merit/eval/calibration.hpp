@@ -34,47 +34,60 @@ struct ReliabilityBin {
   Index count = 0;
   double mean_probability = 0;  // 0 in an empty bin
   double mean_outcome = 0;
+  double weight = 0;  // of the predictions together
 };
 
 struct CalibrationReport {
-  Index predictions = 0;
-  double expected_error = 0;  // Σ count · |mean probability − mean outcome| / predictions (ECE)
+  Index predictions = 0;      // of a weight above 0, as all else
+  double expected_error = 0;  // Σ weight · |mean probability − mean outcome| / Σ weight, over bins (ECE)
   double largest_error = 0;   // of a bin that is not empty
   double brier = 0;           // mean (probability − outcome)²
   double cross_entropy = 0;   // mean, in nats; a probability counts as at least 1e-15 away from 0 and 1
   std::vector<ReliabilityBin> bins;
 };
 
-/// Calibration of probabilities of outcomes from 0 to 1, in bins of equal width. Throws DataError when there
-/// are none or a number is not from 0 to 1, UsageError when the numbers differ or there are no bins.
+/// Calibration of probabilities of outcomes from 0 to 1, in bins of equal width; each counts as much as its
+/// weight, or one where there are none. Throws DataError when there are none, a number is not from 0 to 1 or
+/// all weigh 0, UsageError when the numbers differ or there are no bins.
 inline CalibrationReport report_calibration(std::span<const double> probabilities,
-                                            std::span<const double> outcomes, Index bins = 10) {
+                                            std::span<const double> outcomes, Index bins = 10,
+                                            std::span<const double> weights = {}) {
   detail::require_labels("report_calibration", probabilities, outcomes);
+  if (!weights.empty() && weights.size() != probabilities.size()) {
+    throw UsageError(concat("report_calibration: found ", weights.size(), " weights, expected ",
+                            probabilities.size(), " or none"));
+  }
   if (bins == 0) throw UsageError("report_calibration: found 0 bins, expected at least 1");
   CalibrationReport report;
-  report.predictions = probabilities.size();
-  const auto n = static_cast<double>(probabilities.size());
+  const auto weight_of = [&](Index i) { return weights.empty() ? 1.0 : weights[i]; };
+  double n = 0;
+  for (Index i = 0; i < probabilities.size(); ++i) n += weight_of(i);
+  if (n == 0) throw DataError(concat("all ", probabilities.size(), " predictions have the weight 0"));
   const auto count = static_cast<double>(bins);
   for (Index b = 0; b < bins; ++b)
-    report.bins.push_back({static_cast<double>(b) / count, static_cast<double>(b + 1) / count, 0, 0, 0});
+    report.bins.push_back({static_cast<double>(b) / count, static_cast<double>(b + 1) / count});
   for (Index i = 0; i < probabilities.size(); ++i) {
     const double p = probabilities[i];
     const double y = outcomes[i];
     if (p < 0 || p > 1) throw DataError(concat("found the probability ", p, ", expected one from 0 to 1"));
+    const double weight = weight_of(i);
+    if (weight == 0) continue;
+    ++report.predictions;
     ReliabilityBin& bin = report.bins[detail::bin_of(p, bins)];
     ++bin.count;
-    bin.mean_probability += p;
-    bin.mean_outcome += y;
-    report.brier += (p - y) * (p - y) / n;
+    bin.weight += weight;
+    bin.mean_probability += weight * p;
+    bin.mean_outcome += weight * y;
+    report.brier += weight * (p - y) * (p - y) / n;
     const double inside = std::clamp(p, 1e-15, 1 - 1e-15);
-    report.cross_entropy -= (y * std::log(inside) + (1 - y) * std::log1p(-inside)) / n;
+    report.cross_entropy -= weight * (y * std::log(inside) + (1 - y) * std::log1p(-inside)) / n;
   }
   for (ReliabilityBin& bin : report.bins) {
     if (bin.count == 0) continue;
-    bin.mean_probability /= static_cast<double>(bin.count);
-    bin.mean_outcome /= static_cast<double>(bin.count);
+    bin.mean_probability /= bin.weight;
+    bin.mean_outcome /= bin.weight;
     const double error = std::abs(bin.mean_probability - bin.mean_outcome);
-    report.expected_error += error * static_cast<double>(bin.count) / n;
+    report.expected_error += error * bin.weight / n;
     report.largest_error = std::max(report.largest_error, error);
   }
   return report;

@@ -14,6 +14,11 @@ inline namespace MERIT_ABI {
 
 namespace detail {
 
+/// 0 when both are.
+inline double harmonic_mean(double a, double b) {
+  return a + b > 0 ? 2 * a * b / (a + b) : 0;
+}
+
 /// An item in the order of scores: its group, and what it is.
 struct AreaItem {
   Index group = 0;

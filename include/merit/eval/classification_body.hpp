@@ -112,9 +112,7 @@ MERIT_INLINE FirstErrorFigures first_error_figures(std::span<const FirstError> p
   if (!found.empty()) figures.found = bootstrap_mean(found);
   if (!accepted.empty()) figures.accepted = bootstrap_mean(accepted);
   if (figures.found && figures.accepted) {
-    const double a = figures.found->value;
-    const double b = figures.accepted->value;
-    figures.f1 = a + b > 0 ? 2 * a * b / (a + b) : 0;
+    figures.f1 = detail::harmonic_mean(figures.found->value, figures.accepted->value);
   }
   return figures;
 }

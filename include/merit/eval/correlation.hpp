@@ -85,7 +85,7 @@ inline double kendall_or_nan(std::span<const double> a, std::span<const double> 
   const PairOrder order = pair_order(std::move(items));
   const double agree = static_cast<double>(order.agree) - static_cast<double>(order.disagree);
   const auto untied_a = static_cast<double>(order.agree + order.disagree + order.tied_second);
-  const auto untied_b = static_cast<double>(order.agree + order.disagree + order.tied_first);
+  const auto untied_b = static_cast<double>(order.decided());
   if (untied_a == 0 || untied_b == 0) return std::numeric_limits<double>::quiet_NaN();
   return agree / (std::sqrt(untied_a) * std::sqrt(untied_b));
 }

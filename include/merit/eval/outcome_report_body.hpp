@@ -24,16 +24,18 @@ inline namespace MERIT_ABI {
 
 namespace detail {
 
-/// The expected calibration error with its interval over groups.
+/// The expected calibration error with its interval over groups; each counts as much as its weight, or one for
+/// none.
 inline Estimate calibration_error_by_groups(std::span<const double> probabilities,
                                             std::span<const double> labels, std::span<const Index> groups,
-                                            Index number_of_groups, Index bins) {
+                                            Index number_of_groups, Index bins,
+                                            std::span<const double> weights = {}) {
   std::vector<double> gaps(bins);
-  return bootstrap_groups(number_of_groups, [&](std::span<const double> weights) {
+  return bootstrap_groups(number_of_groups, [&](std::span<const double> draws) {
     std::fill(gaps.begin(), gaps.end(), 0.0);
     double n = 0;
     for (Index i = 0; i < probabilities.size(); ++i) {
-      const double weight = weights[groups[i]];
+      const double weight = draws[groups[i]] * (weights.empty() ? 1.0 : weights[i]);
       gaps[bin_of(probabilities[i], bins)] += weight * (probabilities[i] - labels[i]);
       n += weight;
     }
@@ -69,13 +71,6 @@ inline std::vector<double> keys_of_choice(std::span<const ScoredCompletion> comp
     keys[order[k]] = key;
   }
   return keys;
-}
-
-/// C(all, n), as a double.
-inline double number_of_subsets(Index all, Index n) {
-  double subsets = 1;
-  for (Index i = 0; i < n; ++i) subsets *= static_cast<double>(all - i) / static_cast<double>(i + 1);
-  return subsets;
 }
 
 /// The answers of a problem's completions, for votes. One that states none votes for itself alone.
@@ -118,7 +113,7 @@ MERIT_INLINE OutcomeReport report_outcomes(std::span<const ScoredCompletion> giv
   OutcomeReport report;
   report.completions = completions.size();
   report.problems = members.size();
-  report.calibration = report_calibration(probabilities, labels, options.bins);
+  report.calibration = report_calibration(probabilities, labels, options.bins, weights);
   double mean_label = 0;
   for (Index i = 0; i < right.size(); ++i) {
     report.right += weights[i] * right[i] / n;
@@ -132,8 +127,8 @@ MERIT_INLINE OutcomeReport report_outcomes(std::span<const ScoredCompletion> giv
   report.accuracy = detail::mean_by_groups(hits, groups, members.size(), weights);
   report.accuracy_of_one_label = std::max(report.right, 1 - report.right);
   report.brier = detail::mean_by_groups(squares, groups, members.size(), weights);
-  report.calibration_error =
-      detail::calibration_error_by_groups(probabilities, labels, groups, members.size(), options.bins);
+  report.calibration_error = detail::calibration_error_by_groups(probabilities, labels, groups,
+                                                                 members.size(), options.bins, weights);
 
   // Best of N. A judge is a number for each completion.
   const Index largest = detail::curve_size(members, options.largest_n);

@@ -48,13 +48,17 @@ struct PairReport {
                                            // the lines are not known
 };
 
-/// The report of given scores; `lines` may be empty.
+/// The report of given scores; `lines` may be empty. Intervals are over prompts: pairs of one prompt have one
+/// number in `prompts`; where that is empty each pair is a prompt's. Throws DataError when there are no pairs
+/// or none of a weight above 0 with a better side, or a score is not finite, UsageError when the numbers
+/// differ.
 inline PairReport report_pairs(std::span<const PairScores> scores,
                                std::span<const PreferenceExample> examples,
-                               std::span<const PairLines> lines = {}) {
+                               std::span<const PairLines> lines = {}, std::span<const Index> prompts = {}) {
   if (scores.empty()) throw DataError("there are no pairs to evaluate");
-  if (scores.size() != examples.size() || (!lines.empty() && lines.size() != scores.size()))
-    throw UsageError("report_pairs: the scores, examples and lines differ in number");
+  if (scores.size() != examples.size() || (!lines.empty() && lines.size() != scores.size()) ||
+      (!prompts.empty() && prompts.size() != scores.size()))
+    throw UsageError("report_pairs: the scores, examples, lines and prompts differ in number");
   PairReport report;
   report.pairs = scores.size();
   report.min_score = std::min(scores[0].chosen, scores[0].rejected);
@@ -65,7 +69,8 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
   std::vector<double> credits;
   std::vector<double> length_credits;
   std::vector<double> line_credits;
-  std::vector<double> weights;  // of the credits
+  std::vector<double> weights;        // of the credits
+  std::vector<Index> credit_prompts;  // of the credits, where they are known
   double decided = 0;
   for (Index i = 0; i < scores.size(); ++i) {
     const auto [chosen, rejected] = scores[i];
@@ -88,6 +93,7 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
     }
     const auto credit = [p](double a, double b) { return p > 0.5 ? pair_credit(a, b) : pair_credit(b, a); };
     weights.push_back(weight);
+    if (!prompts.empty()) credit_prompts.push_back(prompts[i]);
     decided += weight;
     report.mean_margin += weight * (p > 0.5 ? chosen - rejected : rejected - chosen);
     credits.push_back(credit(chosen, rejected));
@@ -104,9 +110,10 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
     throw DataError(concat("all ", scores.size(), " pairs were judged even: there is no better side"));
   if (decided == 0) throw DataError("all pairs with a better side have the weight 0");
   report.mean_margin /= decided;
-  report.accuracy = bootstrap_mean(credits, weights);
-  report.longer_wins = bootstrap_mean(length_credits, weights);
-  if (!lines.empty()) report.more_lines_win = bootstrap_mean(line_credits, weights);
+  report.accuracy = detail::mean_over_prompts(credits, credit_prompts, weights);
+  report.longer_wins = detail::mean_over_prompts(length_credits, credit_prompts, weights);
+  if (!lines.empty())
+    report.more_lines_win = detail::mean_over_prompts(line_credits, credit_prompts, weights);
   return report;
 }
 

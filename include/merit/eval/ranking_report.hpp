@@ -20,10 +20,11 @@ inline namespace MERIT_ABI {
 /// The completions of one prompt with their scores, ranks, lengths and lines.
 struct ScoredRanking {
   std::vector<double> scores;
-  std::vector<Index> ranks;    // 0 is best; equal ranks are a tie
-  std::vector<Index> lengths;  // in tokens
-  std::vector<Index> lines{};  // that are not blank; empty: not known
-  double weight = 1;           // how much the group counts
+  std::vector<Index> ranks;       // 0 is best; equal ranks are a tie
+  std::vector<Index> lengths;     // in tokens
+  std::vector<Index> lines{};     // that are not blank; empty: not known
+  double weight = 1;              // how much the group counts; 0: nowhere
+  std::optional<Index> prompt{};  // groups of one prompt have one number; nothing: a prompt of its own
 };
 
 /// How well some judge orders groups.
@@ -33,13 +34,13 @@ struct OrderReport {
 };
 
 struct RankingReport {
-  Index groups = 0;      // with at least two different ranks
+  Index groups = 0;      // with at least two different ranks, and a weight above 0
   Index all_tied = 0;    // groups without, left out
   Index pairs = 0;       // of different rank
   Index rank_ties = 0;   // pairs of one rank, which do not count
   Index score_ties = 0;  // pairs of different rank with equal scores
   OrderReport model;
-  double top_by_chance = 0;          // mean share of completions of the best rank
+  double top_by_chance = 0;          // mean share of completions of the best rank, weighted
   std::optional<Estimate> kendall;   // τ-b of scores and ranks, mean over groups; nothing when all scores
                                      // of every group are equal
   std::optional<Estimate> spearman;  // the same
@@ -65,9 +66,11 @@ PairCredits pair_credits(std::span<const double> scores, std::span<const Index> 
 /// The share of those with the top score that are of the best rank.
 double top_credit(std::span<const double> scores, std::span<const Index> ranks);
 
-/// What a judge reaches over groups; `score(group)` gives its numbers for the completions of one.
+/// What a judge reaches over groups, with `prompts` the number of each one's; `score(group)` gives its numbers
+/// for the completions of one.
 template <class Score>
-OrderReport report_order(std::span<const ScoredRanking* const> groups, const Score& score) {
+OrderReport report_order(std::span<const ScoredRanking* const> groups, std::span<const Index> prompts,
+                         const Score& score) {
   std::vector<double> credits, pairs, tops, weights;
   for (const ScoredRanking* group : groups) {
     const std::vector<double> scores = score(*group);
@@ -77,12 +80,14 @@ OrderReport report_order(std::span<const ScoredRanking* const> groups, const Sco
     tops.push_back(top_credit(scores, group->ranks));
     weights.push_back(group->weight);
   }
-  return {bootstrap_ratio(credits, pairs), bootstrap_mean(tops, weights)};
+  const std::vector<Index> numbers = answer_numbers(prompts);
+  return {ratio_by_groups(credits, pairs, numbers, members_of(numbers).size()),
+          mean_over_prompts(tops, prompts, weights)};
 }
 
 }  // namespace detail
 
-/// The report of scored groups; intervals are over groups. A group whose ranks are all equal says nothing and
+/// The report of scored groups; intervals are over prompts. A group whose ranks are all equal says nothing and
 /// is left out, counted. Throws DataError when no group is left or a score is not finite, UsageError when a
 /// group has not one rank and one length for each score, or lines of another number than 0 or that.
 RankingReport report_rankings(std::span<const ScoredRanking> rankings);

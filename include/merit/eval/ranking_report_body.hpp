@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -26,12 +27,8 @@ MERIT_INLINE PairCredits pair_credits(std::span<const double> scores, std::span<
   items.reserve(ranks.size());
   for (Index i = 0; i < ranks.size(); ++i) items.emplace_back(scores[i], -static_cast<double>(ranks[i]));
   const PairOrder order = pair_order(std::move(items));
-  PairCredits result;
-  result.rank_ties = order.tied_second + order.tied_both;
-  result.score_ties = order.tied_first;
-  result.pairs = static_cast<double>(order.agree + order.disagree + order.tied_first);
-  result.credit = static_cast<double>(order.agree) + 0.5 * static_cast<double>(order.tied_first);
-  return result;
+  return {order.credit(), static_cast<double>(order.decided()), order.tied_second + order.tied_both,
+          order.tied_first};
 }
 
 MERIT_INLINE double top_credit(std::span<const double> scores, std::span<const Index> ranks) {
@@ -40,6 +37,24 @@ MERIT_INLINE double top_credit(std::span<const double> scores, std::span<const I
   double right = 0;
   for (const Index i : pick.tied) right += ranks[i] == best ? 1 : 0;
   return right / static_cast<double>(pick.tied.size());
+}
+
+/// A number for each group's prompt: groups without one have their own.
+inline std::vector<Index> prompts_of(std::span<const ScoredRanking* const> groups) {
+  std::vector<std::pair<bool, Index>> keys;
+  for (Index i = 0; i < groups.size(); ++i)
+    keys.emplace_back(groups[i]->prompt.has_value(), groups[i]->prompt.value_or(i));
+  return answer_numbers(keys);
+}
+
+/// The error of groups of which none can be used.
+[[noreturn]] inline void refuse_groups(Index groups, Index all_tied) {
+  const std::string found = concat("found ", groups, groups == 1 ? " group" : " groups", " of completions, ");
+  if (all_tied == groups)
+    throw DataError(found + "all of them tied, expected at least one with two different ranks");
+  throw DataError(concat(found, groups - all_tied,
+                         " of them with two different ranks, which have the weight 0, ",
+                         "expected at least one with two different ranks and a weight above 0"));
 }
 
 }  // namespace detail
@@ -65,20 +80,21 @@ MERIT_INLINE RankingReport report_rankings(std::span<const ScoredRanking> rankin
       groups.push_back(&group);
     }
   }
-  if (groups.empty()) {
-    throw DataError(concat("found ", rankings.size(), rankings.size() == 1 ? " group" : " groups",
-                           " of completions, all of them tied, expected at least one with two "
-                           "different ranks"));
-  }
+  if (groups.empty()) detail::refuse_groups(rankings.size(), report.all_tied);
   report.groups = groups.size();
+  const std::vector<Index> prompts = detail::prompts_of(groups);
+  double all_weights = 0;
+  for (const ScoredRanking* group : groups) all_weights += group->weight;
   std::vector<double> kendalls, spearmans, weights;
-  for (const ScoredRanking* group : groups) {
+  std::vector<Index> correlated;  // the prompts of those
+  for (Index i = 0; i < groups.size(); ++i) {
+    const ScoredRanking* group = groups[i];
     const detail::PairCredits some = detail::pair_credits(group->scores, group->ranks);
     report.pairs += static_cast<Index>(some.pairs);
     report.rank_ties += some.rank_ties;
     report.score_ties += some.score_ties;
     const std::vector<double> equal(group->scores.size(), 0.0);
-    report.top_by_chance += detail::top_credit(equal, group->ranks) / static_cast<double>(groups.size());
+    report.top_by_chance += group->weight * detail::top_credit(equal, group->ranks) / all_weights;
     std::vector<double> goodness;
     for (const Index rank : group->ranks) goodness.push_back(-static_cast<double>(rank));
     const double kendall = detail::kendall_or_nan(group->scores, goodness);
@@ -87,12 +103,13 @@ MERIT_INLINE RankingReport report_rankings(std::span<const ScoredRanking> rankin
       continue;
     }
     weights.push_back(group->weight);
+    correlated.push_back(prompts[i]);
     kendalls.push_back(kendall);
     spearmans.push_back(detail::spearman_or_nan(group->scores, goodness));
   }
   if (!kendalls.empty()) {
-    report.kendall = bootstrap_mean(kendalls, weights);
-    report.spearman = bootstrap_mean(spearmans, weights);
+    report.kendall = detail::mean_over_prompts(kendalls, correlated, weights);
+    report.spearman = detail::mean_over_prompts(spearmans, correlated, weights);
   }
   const auto judge = [](std::vector<Index> ScoredRanking::*counts, double sign) {
     return [counts, sign](const ScoredRanking& group) {
@@ -101,12 +118,13 @@ MERIT_INLINE RankingReport report_rankings(std::span<const ScoredRanking> rankin
       return scores;
     };
   };
-  report.model = detail::report_order(groups, [](const ScoredRanking& group) { return group.scores; });
-  report.longest = detail::report_order(groups, judge(&ScoredRanking::lengths, 1));
-  report.shortest = detail::report_order(groups, judge(&ScoredRanking::lengths, -1));
+  report.model =
+      detail::report_order(groups, prompts, [](const ScoredRanking& group) { return group.scores; });
+  report.longest = detail::report_order(groups, prompts, judge(&ScoredRanking::lengths, 1));
+  report.shortest = detail::report_order(groups, prompts, judge(&ScoredRanking::lengths, -1));
   if (std::none_of(groups.begin(), groups.end(),
                    [](const ScoredRanking* group) { return group->lines.empty(); }))
-    report.most_lines = detail::report_order(groups, judge(&ScoredRanking::lines, 1));
+    report.most_lines = detail::report_order(groups, prompts, judge(&ScoredRanking::lines, 1));
   return report;
 }
 

@@ -17,9 +17,10 @@ inline namespace MERIT_ABI {
 struct RatedCompletion {
   double score = 0;
   double rating = 0;
-  Index prompt = 0;  // completions of one prompt have one number
-  Index length = 0;  // in tokens
-  Index lines = 0;   // that are not blank
+  Index prompt = 0;   // completions of one prompt have one number
+  Index length = 0;   // in tokens
+  Index lines = 0;    // that are not blank
+  double weight = 1;  // how much it counts; 0: nowhere
 };
 
 /// How well some judge goes with ratings. An entry is nothing where it is not defined: a side that does not
@@ -27,7 +28,9 @@ struct RatedCompletion {
 struct AgreementReport {
   std::optional<Estimate> pearson;
   std::optional<Estimate> spearman;
-  std::optional<Estimate> pair_accuracy;  // of pairs of one prompt, rated differently; equal scores ½
+  // Of pairs of one prompt, rated differently; equal scores ½. Each weighs as the prompt's completions do in the
+  // mean.
+  std::optional<Estimate> pair_accuracy;
 };
 
 struct RatingsReport {
@@ -46,6 +49,7 @@ struct PredictedReturn {
   double value = 0;
   double actual = 0;
   Index rollout = 0;  // states of one rollout have one number
+  double weight = 1;  // how much it counts; 0: nowhere
 };
 
 struct ValueReport {
@@ -58,12 +62,12 @@ struct ValueReport {
   std::optional<Estimate> correlation;         // Pearson's; nothing when a side does not vary
 };
 
-/// The report of one attribute's ratings; intervals are over prompts. Throws DataError when there are none or
-/// a number is not finite.
+/// The report of one attribute's ratings; intervals are over prompts. Throws DataError when there are none, all
+/// have the weight 0 or a number is not finite.
 RatingsReport report_ratings(std::span<const RatedCompletion> completions);
 
-/// The report of a value function; intervals are over rollouts. Throws DataError when there are no states or
-/// a number is not finite.
+/// The report of a value function; intervals are over rollouts. Throws DataError when there are no states, all
+/// have the weight 0 or a number is not finite.
 ValueReport report_values(std::span<const PredictedReturn> states);
 
 }  // namespace MERIT_ABI

@@ -41,14 +41,6 @@ FirstError predicted_first_wrong(const ScoredSolution& solution, double threshol
 /// where it is bad.
 std::vector<double> scores_with_unseen(const ScoredSolution& solution);
 
-namespace detail {
-
-inline double harmonic_mean(double a, double b) {
-  return a + b > 0 ? 2 * a * b / (a + b) : 0;
-}
-
-}  // namespace detail
-
 /// A threshold under which a step counts as wrong, with what it reaches on the solutions it was fitted to.
 struct StepThreshold {
   double threshold = 0.5;
@@ -91,7 +83,7 @@ struct StepsReport {
   double macro_f1 = 0;                       // the mean of the two
   std::optional<Estimate> area_under_curve;  // of the steps' scores; nothing when all are good or all bad
 
-  double step_accuracy_of_all_good = 0;     // of calling every step good
+  double step_accuracy_of_all_good = 0;     // of calling every step good, weighted as that
   std::optional<Estimate> area_of_earlier;  // of scoring a step by its place, an earlier one higher
   std::vector<StepsBaseline> baselines;     // "no error" always, "first step" always
 };

@@ -215,9 +215,9 @@ MERIT_INLINE StepsReport report_steps(std::span<const ScoredSolution> solutions,
       detail::area_by_groups(step_scores, step_good, step_groups, problems, step_weights);
   report.area_of_earlier =
       detail::area_by_groups(step_places, step_good, step_groups, problems, step_weights);
-  report.step_accuracy_of_all_good =
-      static_cast<double>(report.counts.true_positives + report.counts.false_negatives) /
-      static_cast<double>(report.steps);
+  double good_weight = 0;
+  for (Index i = 0; i < step_good.size(); ++i) good_weight += step_weights[i] * step_good[i];
+  report.step_accuracy_of_all_good = good_weight / total(step_weights);
 
   const double n = all_erroneous + all_correct;
   const double first_found = all_erroneous > 0 ? at_first / all_erroneous : 0;

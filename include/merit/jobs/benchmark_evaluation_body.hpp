@@ -11,6 +11,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/jobs/benchmark_evaluation.hpp"
+#include "merit/records/split_key.hpp"
 #include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize.hpp"
 
@@ -32,6 +33,7 @@ struct Collector {
 
   template <class Record>
   void add(const Record& record, Index row, ExampleNote note) {
+    note.split_key = split_key(record);
     const DataCounts before = out.set.counts;
     auto example = tokenize(record, *saved.tokenizer, tokenize_options, out.set.counts);
     if (!example) return leave_out(before, row, note);
@@ -46,10 +48,10 @@ struct Collector {
 
   void add_pair(const PreferenceRecord& record, Index row, const std::string& subset) {
     add(record, row,
-        {plain_text(record.prompt),
-         {plain_text(record.chosen), plain_text(record.rejected)},
-         subset,
-         record.source});
+        {.prompt = plain_text(record.prompt),
+         .texts = {plain_text(record.chosen), plain_text(record.rejected)},
+         .subset = subset,
+         .source = record.source});
   }
 
   /// Right completions before wrong ones, as a ranking of two ranks.
@@ -61,7 +63,8 @@ struct Collector {
       record.completions.emplace_back(from.completions[i]);
       record.ranks.push_back(from.correct[i] ? 0 : 1);
     }
-    add(record, row, {from.prompt, from.completions, subset, from.source});
+    add(record, row,
+        {.prompt = from.prompt, .texts = from.completions, .subset = subset, .source = from.source});
   }
 
   void add_steps(const LabelledSteps& from, Index row, const std::string& subset) {
@@ -76,7 +79,7 @@ struct Collector {
         record.labels.emplace_back(std::monostate{});
       }
     }
-    ExampleNote note{from.prompt, from.steps, subset, from.source};
+    ExampleNote note{.prompt = from.prompt, .texts = from.steps, .subset = subset, .source = from.source};
     if (!from.steps.empty()) return add(record, row, std::move(note));
     const DataCounts before = out.set.counts;
     ++out.set.counts.records;
@@ -91,11 +94,12 @@ struct Collector {
       record.prompt = from.prompt;
       record.completion = from.completions[i];
       record.label = from.correct[i] ? 1 : 0;
-      ExampleNote note{from.prompt, {from.completions[i]}, "", from.source};
+      ExampleNote note{.prompt = from.prompt, .texts = {from.completions[i]}, .source = from.source};
       if (meaning_of(saved.head) != ScoreMeaning::per_step) {
         add(record, row, std::move(note));
         continue;
       }
+      note.split_key = split_key(record);
       for (std::string& step : as_steps(record, saved.tokenize).completions)
         note.texts.push_back(std::move(step));
       const DataCounts before = out.set.counts;

@@ -54,7 +54,7 @@ inline Unscored unscored_of(const BenchmarkSet& benchmark, const std::string& su
   return some;
 }
 
-/// "5", or "5 of 8; 3 without a score, the first as it is too long".
+/// "5", or "5 of 8; 3 without a score: too long", which is the reason of the first.
 inline std::string denominator(Index scored, const Unscored& unscored) {
   const std::string count = std::to_string(scored);
   if (unscored.count == 0) return count;

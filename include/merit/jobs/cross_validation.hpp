@@ -28,7 +28,7 @@ struct CrossValidationOptions {
 };
 
 /// A figure of the models beside that of a judge who reads nothing, over all folds of all seeds. Intervals are 95%
-/// (corrected_resampled_mean).
+/// (corrected_resampled_mean), that of the models' figure cut to what it can be: of a share, 0 to 1.
 struct ComparedFigure {
   std::string name;      // "accuracy"
   std::string baseline;  // "longer wins"; empty: there is none
@@ -48,7 +48,8 @@ struct CrossValidation {
 /// A model to be trained, its weights drawn by `seed` or read from a file.
 using MakeModel = std::function<std::unique_ptr<AnyModel>(std::uint64_t seed)>;
 
-/// Trains folds · seeds models. Records of one prompt, as the notes of `set` have it, are held out together. The
+/// Trains folds · seeds models. Records of one prompt are held out together, and without a prompt copies of a record,
+/// as the notes of `set` have it (ExampleNote::split_key); without notes each record is its own. The
 /// threshold of steps is fitted on an eighth of a fold's training prompts, which are not trained on. Throws
 /// DataError where there are fewer prompts than folds, ConfigError for fewer than 2 folds.
 CrossValidation cross_validate(const RecordSet& set, const Reading& reading, const MakeModel& make,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -26,24 +27,51 @@ struct Baseline {
   std::string name;
   double value = 0;
 };
+/// From where to where a figure can be at all, which its interval is cut to.
+struct Bounds {
+  double low = 0;
+  double high = 1;
+};
+inline constexpr double infinity = std::numeric_limits<double>::infinity();
+inline constexpr Bounds share{};
+inline constexpr Bounds correlation{-1, 1};
+inline constexpr Bounds at_most_one{-infinity, 1};
+
 struct Figure {
   std::string name;
   double value = 0;
+  Bounds bounds = share;
   std::vector<Baseline> baselines = {};
 };
 
+inline Estimate within(const Bounds& bounds, Estimate estimate) {
+  estimate.low = std::clamp(estimate.low, bounds.low, bounds.high);
+  estimate.high = std::clamp(estimate.high, bounds.low, bounds.high);
+  return estimate;
+}
+
+/// Of a fold's training prompts, what is kept apart for the threshold of steps.
+inline constexpr double share_for_threshold = 0.125;
+
+/// The size of a fold's held-out part over that of its training part.
+inline double test_to_train(RecordKind kind, Index folds) {
+  const double trained = kind == RecordKind::steps ? 1 - share_for_threshold : 1;
+  return 1 / (static_cast<double>(folds - 1) * trained);
+}
+
 inline void add(std::vector<Figure>& figures, const char* name, const std::optional<Estimate>& value,
-                const std::vector<std::pair<const char*, std::optional<Estimate>>>& baselines) {
+                const std::vector<std::pair<const char*, std::optional<Estimate>>>& baselines,
+                const Bounds& bounds = share) {
   if (!value) return;
-  Figure figure{name, value->value};
+  Figure figure{name, value->value, bounds};
   for (const auto& [baseline, other] : baselines) {
     if (other) figure.baselines.push_back({baseline, other->value});
   }
   figures.push_back(std::move(figure));
 }
 
-inline std::optional<Estimate> opposite(const Estimate& share) {
-  return Estimate{1 - share.value, 1 - share.high, 1 - share.low};
+inline std::optional<Estimate> opposite(const Estimate& one) {
+  return Estimate{1 - one.value, 1 - one.high, 1 - one.low};
 }
 
 /// The figures of a report, and beside them what reads nothing.
@@ -72,7 +100,7 @@ inline std::vector<Figure> figures_of(const Evaluation& report) {
   } else if (report.ratings) {
     const RatingsReport& ratings = *report.ratings;
     add(figures, "Spearman", ratings.model.spearman,
-        {{"length", ratings.length.spearman}, {"lines", ratings.lines.spearman}});
+        {{"length", ratings.length.spearman}, {"lines", ratings.lines.spearman}}, correlation);
     add(figures, "pair accuracy", ratings.model.pair_accuracy,
         {{"longer wins", ratings.length.pair_accuracy}, {"more lines win", ratings.lines.pair_accuracy}});
   } else if (report.outcomes) {
@@ -100,7 +128,8 @@ inline std::vector<Figure> figures_of(const Evaluation& report) {
     add(figures, "steps judged right", steps.step_accuracy,
         {{"all good", Estimate{steps.step_accuracy_of_all_good}}});
   } else if (report.values) {
-    add(figures, "explained variance", report.values->explained_variance, {{"the mean return", Estimate{}}});
+    add(figures, "explained variance", report.values->explained_variance, {{"the mean return", Estimate{}}},
+        at_most_one);
   }
   return figures;
 }
@@ -122,6 +151,7 @@ inline RecordSet some_of(const RecordSet& set, const std::vector<Index>& numbers
 
 /// What a figure was in each fold, with one baseline.
 struct Values {
+  Bounds bounds;
   std::vector<double> model, difference;
 };
 
@@ -130,9 +160,9 @@ class Table {
  public:
   void add(const std::vector<Figure>& figures) {
     for (const Figure& figure : figures) {
-      if (figure.baselines.empty()) add({figure.name, ""}, figure.value, 0);
+      if (figure.baselines.empty()) add({figure.name, ""}, figure, 0);
       for (const Baseline& baseline : figure.baselines)
-        add({figure.name, baseline.name}, figure.value, baseline.value);
+        add({figure.name, baseline.name}, figure, baseline.value);
     }
   }
   std::vector<ComparedFigure> compared(double test_to_train) const {
@@ -141,7 +171,7 @@ class Table {
       ComparedFigure& one = result.emplace_back();
       one.name = key.first;
       one.baseline = key.second;
-      one.model = corrected_resampled_mean(values.model, test_to_train);
+      one.model = within(values.bounds, corrected_resampled_mean(values.model, test_to_train));
       one.difference = corrected_resampled_mean(values.difference, test_to_train);
       one.other = one.model.value - one.difference.value;
       one.folds = values.model.size();
@@ -152,11 +182,11 @@ class Table {
  private:
   using Key = std::pair<std::string, std::string>;
 
-  void add(const Key& key, double model, double other) {
+  void add(const Key& key, const Figure& figure, double other) {
     auto row = std::ranges::find(rows_, key, &std::pair<Key, Values>::first);
-    if (row == rows_.end()) row = rows_.insert(rows_.end(), {key, {}});
-    row->second.model.push_back(model);
-    row->second.difference.push_back(model - other);
+    if (row == rows_.end()) row = rows_.insert(rows_.end(), {key, {figure.bounds, {}, {}}});
+    row->second.model.push_back(figure.value);
+    row->second.difference.push_back(figure.value - other);
   }
 
   std::vector<std::pair<Key, Values>> rows_;
@@ -188,7 +218,7 @@ MERIT_INLINE CrossValidation cross_validate(const RecordSet& set, const Reading&
   const Index records = size_of(set.examples);
   std::vector<std::string> prompts;
   for (Index i = 0; i < records; ++i)
-    prompts.push_back(set.notes.empty() ? std::to_string(i) : set.notes[i].prompt);
+    prompts.push_back(set.notes.empty() ? std::to_string(i) : set.notes[i].split_key);
   const Index distinct = std::set<std::string_view>(prompts.begin(), prompts.end()).size();
   if (distinct < options.folds) {
     throw DataError(concat(set.files, ": found ", distinct, " prompts, expected at least as many as folds, ",
@@ -208,7 +238,9 @@ MERIT_INLINE CrossValidation cross_validate(const RecordSet& set, const Reading&
     for (Index fold = 0; fold < options.folds; ++fold) {
       std::vector<Index> learned, apart, held_out;
       for (Index i = 0; i < records; ++i) {
-        const bool fits = set.kind == RecordKind::steps && merit::held_out(prompts[i], 0.125, training.seed);
+        const bool fits =
+            set.kind == RecordKind::steps &&
+            merit::held_out(prompts[i], detail::cross_validation::share_for_threshold, training.seed);
         (fold_of.at(prompts[i]) == fold ? held_out : fits ? apart : learned).push_back(i);
       }
       const auto model = make(training.seed);
@@ -218,7 +250,8 @@ MERIT_INLINE CrossValidation cross_validate(const RecordSet& set, const Reading&
       if (on_progress) on_progress(done, options.folds * options.seeds);
     }
   }
-  return {options, records, distinct, table.compared(1 / static_cast<double>(options.folds - 1))};
+  return {options, records, distinct,
+          table.compared(detail::cross_validation::test_to_train(set.kind, options.folds))};
 }
 
 MERIT_INLINE Json to_json(const CrossValidation& result) {

@@ -258,20 +258,21 @@ inline void show(ReportPage& page, const EvaluationPage& input,
                  const std::vector<PreferenceExample>& examples) {
   const std::vector<double>& scores = input.evaluation.scores;
   HistogramChart histogram{.title = "Scores", .x_label = "score", .classes = {{"chosen"}, {"rejected"}}};
-  std::vector<double> sure, right, probabilities;
+  std::vector<double> sure, right, probabilities, weights;
   for (Index i = 0; i < examples.size(); ++i) {
     histogram.classes[0].values.push_back(scores[2 * i]);
     histogram.classes[1].values.push_back(scores[2 * i + 1]);
     const double p = sigmoid(scores[2 * i] - scores[2 * i + 1]);
     probabilities.push_back(p);
     sure.push_back(std::max(p, 1 - p));
+    weights.push_back(examples[i].weight);
     const double label = examples[i].soft_label;
     right.push_back(p > 0.5 ? label : p < 0.5 ? 1 - label : 0.5);
   }
   page.chart(histogram);
   reliability(page, "Reliability of pairs",
               "How often the higher-scored one was chosen, by how sure the model was.",
-              report_calibration(sure, right));
+              report_calibration(sure, right, 10, weights));
   telling(page, probabilities, std::vector<double>(examples.size(), 1.0),
           "Coloured by the probability of being the better one.", [&](Index i) {
             const ExampleNote& note = input.set.notes[i];
@@ -291,7 +292,7 @@ inline void show_ranks(ReportPage& page, const EvaluationPage& input,
   HistogramChart histogram{
       .title = "Scores", .x_label = "score", .classes = {{"of the best rank"}, {"others"}}};
   Index next = 0;
-  std::vector<double> credits, labels;  // the probability that the best is above the mean of the others
+  std::vector<double> credits, labels;  // P(the best-scored of the best rank is above all others)
   std::vector<std::vector<double>> of_group;
   for (const RankingExample& example : examples) {
     for (const RankedGroup& group : example.groups) {
@@ -410,7 +411,7 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
   const auto solutions = scored_solutions(input.set, input.evaluation.rows, input.reading);
   HistogramChart histogram{
       .title = "Steps", .x_label = "probability of being good", .classes = {{"good"}, {"bad"}}};
-  std::vector<double> probabilities, labels, lowest, correct;
+  std::vector<double> probabilities, labels, weights, lowest, correct;
   std::vector<Index> shown;
   for (Index i = 0; i < solutions.size(); ++i) {
     bool labelled = false;
@@ -420,6 +421,7 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
       labelled = true;
       probabilities.push_back(solutions[i].scores[k]);
       labels.push_back(*good ? 1 : 0);
+      weights.push_back(solutions[i].weight);
       histogram.classes[*good ? 0 : 1].values.push_back(solutions[i].scores[k]);
     }
     if (!labelled) continue;
@@ -429,8 +431,9 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
   }
   if (probabilities.empty()) return;  // no labelled step was seen
   page.chart(histogram);
-  reliability(page, "Reliability of steps", "How many steps were good, by their probability.",
-              report_calibration(probabilities, labels));
+  if (std::accumulate(weights.begin(), weights.end(), 0.0) > 0)  // else those that count were not seen
+    reliability(page, "Reliability of steps", "How many steps were good, by their probability.",
+                report_calibration(probabilities, labels, 10, weights));
   telling(page, lowest, correct,
           "Each step with the probability that it is good. A step under " + number_text(input.threshold) +
               " counts as wrong.",

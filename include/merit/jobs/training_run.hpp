@@ -101,9 +101,9 @@ struct RunResult {
 /// was not. Throws DataError, IoError, ConfigError; what was saved before stays.
 RunResult run_training(AnyModel& model, const RunJob& job, const RunOptions& options, RunListener& listener);
 
-/// Where the best model is kept while a run with patience goes on.
+/// Where the best model is kept while a run with patience or keep_best goes on.
 std::filesystem::path best_directory(const std::filesystem::path& out);
-/// Whether the model in `best` is one that a run with patience kept there.
+/// Whether the model in `best` is one that a run with patience or keep_best kept there.
 bool is_kept_best(const std::filesystem::path& best);
 
 }  // namespace MERIT_ABI

@@ -38,15 +38,15 @@ std::string key_part(const std::vector<T>& list) {
   return text;
 }
 
-/// The prompt if there is one, else the completions one after another.
+/// The prompt if there is one that is not empty, else the completions one after another.
 template <class Record, class Texts, class Ids, class Features>
 std::string key_of(const Record& record, const Texts& texts, const Ids& ids, const Features& features) {
-  switch (record.form) {
-    case RecordForm::text: return record.prompt ? key_part(*record.prompt) : texts();
-    case RecordForm::ids: return record.prompt_ids ? key_part(*record.prompt_ids) : ids();
-    case RecordForm::features: return features();
-  }
-  return {};
+  if (record.form == RecordForm::features) return features();
+  const bool text = record.form == RecordForm::text;
+  std::string prompt = text ? (record.prompt ? key_part(*record.prompt) : "")
+                            : (record.prompt_ids ? key_part(*record.prompt_ids) : "");
+  if (!prompt.empty()) return prompt;
+  return text ? texts() : ids();
 }
 
 template <class T>
@@ -57,7 +57,7 @@ std::string key_of_two(const T& first, const T& second) {
 }  // namespace detail
 
 // What held_out() in sampling.hpp is given for a record: its prompt, so that the records of one prompt stay
-// together; without a prompt, all of its completions.
+// together; without a prompt, or with an empty one, all of its completions.
 
 inline std::string split_key(const PreferenceRecord& r) {
   return detail::key_of(

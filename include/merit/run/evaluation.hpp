@@ -18,7 +18,7 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// The scores of a set and the report of its kind: one of the five is there.
+/// The scores of a set and the report of its kind: one of the six optional ones is there.
 struct Evaluation {
   RecordKind kind = RecordKind::preference;
   std::vector<RowScores> rows;  // of every sequence, in order
@@ -63,7 +63,8 @@ struct LabelledLogits {
   std::vector<double> labels;
 };
 /// What a calibration of this kind of model is fitted to: differences of pairs, completions, or steps. Throws
-/// ConfigError for kinds whose scores are no logits.
+/// ConfigError for kinds whose scores are no logits, DataError for a ranking of more than
+/// most_completions_in_pairs.
 LabelledLogits labelled_logits(const RecordSet& set, const Evaluation& evaluation, const Reading& reading);
 
 /// The solutions of a steps set with the scores of their steps.

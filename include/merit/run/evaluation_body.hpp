@@ -39,7 +39,7 @@ inline std::optional<Index> lines_of(const RecordSet& set, Index example, Index 
 inline std::vector<Index> prompt_numbers(const RecordSet& set, std::span<const Index> numbers) {
   std::vector<std::string> prompts;
   for (const Index i : numbers) {
-    prompts.push_back(set.notes.empty() ? std::to_string(i) : set.notes[i].prompt);
+    prompts.push_back(set.notes.empty() ? std::to_string(i) : set.notes[i].split_key);
   }
   return merit::detail::answer_numbers(prompts);
 }
@@ -79,19 +79,22 @@ inline void report(const Part& part, const std::vector<PreferenceExample>& examp
     return pair.chosen + pair.rejected > 0;  // ids have no text
   });
   if (!any || lines.size() != scores.size()) lines.clear();
-  out.pairs = report_pairs(scores, own, lines);
+  out.pairs = report_pairs(scores, own, lines, prompt_numbers(part.set, part.numbers));
   if (part.reading.is_normalised()) out.pairs->loss = loss / weights;  // of what is shown, or of P(better)
 }
 
 inline void report_ranks(const Part& part, const std::vector<RankingExample>& examples, Evaluation& out) {
+  const std::vector<Index> prompts = prompt_numbers(part.set, part.numbers);
   std::vector<ScoredRanking> rankings;
-  for (const Index i : part.numbers) {
+  for (Index p = 0; p < part.numbers.size(); ++p) {
+    const Index i = part.numbers[p];
     Index next = part.first[i];
     Index text = 0;
     for (const RankedGroup& group : examples[i].groups) {
       ScoredRanking& ranking = rankings.emplace_back();
       ranking.ranks = group.ranks;
       ranking.weight = group.weight;
+      ranking.prompt = prompts[p];
       for (const Sequence& sequence : group.completions) {
         ranking.scores.push_back(part.all.scores[next++]);
         ranking.lengths.push_back(completion_length(sequence));
@@ -144,10 +147,11 @@ inline void report_numbers(const Part& part, const std::vector<RankingExample>& 
             alike ? part.model.merged(ratings) : std::accumulate(ratings.begin(), ratings.end(), 0.0);
         const Index length = completion_length(group.completions[k]);
         const Index lines = lines_of(part.set, i, next - part.first[i]).value_or(0);
-        merged.push_back(
-            {shown_score(part.all.scores[next], part.reading), rating, prompts[p], length, lines});
+        merged.push_back({shown_score(part.all.scores[next], part.reading), rating, prompts[p], length, lines,
+                          group.weight});
         for (Index a = 0; alike && a < attributes; ++a) {
-          each[a].push_back({part.all.rows[next].row(0)[a], ratings[a], prompts[p], length, lines});
+          each[a].push_back(
+              {part.all.rows[next].row(0)[a], ratings[a], prompts[p], length, lines, group.weight});
         }
       }
     }
@@ -204,7 +208,8 @@ inline void report(const Part& part, const std::vector<RolloutExample>& examples
     const RowScores& rows = part.all.rows[part.first[i]];
     const std::vector<double>& returns = examples[i].returns;
     const Index skipped = returns.size() - rows.rows();  // 1 where the first token has nothing before it
-    for (Index t = 0; t < rows.rows(); ++t) states.push_back({rows.row(t)[0], returns[skipped + t], i});
+    for (Index t = 0; t < rows.rows(); ++t)
+      states.push_back({rows.row(t)[0], returns[skipped + t], i, examples[i].weight});
   }
   out.values = report_values(states);
 }
@@ -333,6 +338,11 @@ MERIT_INLINE LabelledLogits labelled_logits(const RecordSet& set, const Evaluati
             next += 2;
           } else if constexpr (std::is_same_v<Example, RankingExample>) {
             for (const RankedGroup& group : example.groups) {
+              if (group.ranks.size() > most_completions_in_pairs) {
+                throw DataError(concat("a ranking has ", group.ranks.size(),
+                                       " completions, expected at most ", most_completions_in_pairs,
+                                       " to calibrate on, as every pair of them is looked at"));
+              }
               for (Index i = 0; i < group.ranks.size(); ++i) {
                 for (Index j = i + 1; j < group.ranks.size(); ++j) {
                   if (group.ranks[i] == group.ranks[j]) continue;

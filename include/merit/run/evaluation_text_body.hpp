@@ -83,6 +83,7 @@ inline Json to_json(const CalibrationReport& report) {
     bins.push_back({{"low", bin.low},
                     {"high", bin.high},
                     {"count", bin.count},
+                    {"weight", bin.weight},
                     {"mean_probability", empty ? Json() : Json(bin.mean_probability)},
                     {"mean_outcome", empty ? Json() : Json(bin.mean_outcome)}});
   }

@@ -20,12 +20,15 @@ inline namespace MERIT_ABI {
 
 /// What an evaluation wants to know of an example besides its tokens.
 struct ExampleNote {
-  std::string prompt;
+  std::string prompt = {};  // as a reader is shown it, ids as numbers; empty where there is none
+  // What is the same for the records of one prompt alone, and without a prompt for those of the same completions
+  // (records/split_key.hpp). Each record of vectors has its own: its place in its file.
+  std::string split_key = {};
   // The completions, chosen before rejected; of a steps record its steps; of a completion that is scored by
   // steps the whole and then those.
-  std::vector<std::string> texts;
-  std::string subset;
-  SourcePosition source;
+  std::vector<std::string> texts = {};
+  std::string subset = {};
+  SourcePosition source = {};
 };
 
 /// The examples of one or more files of one kind.
@@ -77,7 +80,8 @@ RankingMargin ranking_margin(const std::string& name, RecordKind kind);
 
 /// Sets every margin of a preference set to 0.
 void remove_margins(RecordSet& set);
-/// Makes the turns of each conversation with ranked replies one example.
+/// Makes the turns of each conversation with ranked replies one example. Where any are joined the notes, which are
+/// of single records, are dropped: each conversation is known by itself.
 void join_conversations(RecordSet& set);
 
 /// The width of the vectors in the first record of a file, which must have some.

@@ -47,17 +47,11 @@ inline void fill(const StepsRecord& record, ExampleNote& note) {
   note.texts = record.completions;
 }
 
-/// What is the same for the records of one prompt alone. Vectors have no prompt: each record is its own.
+/// The prompt as a reader is shown it.
 template <class Record>
-std::string prompt_key(const Record& record) {
-  if (record.prompt) return plain_text(record.prompt);
-  if (!record.prompt_ids) return record.source.text();
-  std::string key;
-  for (const Token token : *record.prompt_ids) {
-    key += std::to_string(token);
-    key += ' ';
-  }
-  return key;
+std::string shown_prompt(const Record& record) {
+  if (record.prompt_ids) return merit::detail::key_part(*record.prompt_ids);
+  return plain_text(record.prompt);
 }
 
 /// The subset of records that say nothing of one.
@@ -155,7 +149,8 @@ void read_one(const OrderedJson& object, const SourcePosition& at, const AnyToke
   if (options.notes) {
     note.source = record.source;
     note.subset = subset_of(object, options.subset_field, record.source);
-    note.prompt = prompt_key(record);
+    note.prompt = shown_prompt(record);
+    note.split_key = record.form == RecordForm::features ? record.source.text() : split_key(record);
     fill(record, note);
     if constexpr (std::is_same_v<Record, OutcomeRecord>) {
       if (options.wants_steps) {
@@ -282,7 +277,7 @@ MERIT_INLINE void remove_margins(RecordSet& set) {
 }
 
 MERIT_INLINE void join_conversations(RecordSet& set) {
-  join_conversations(std::get<std::vector<RankingExample>>(set.examples));
+  if (join_conversations(std::get<std::vector<RankingExample>>(set.examples)) != 0) set.notes.clear();
 }
 
 MERIT_INLINE Index feature_width_in(const std::string& file, RecordKind kind,

@@ -68,8 +68,8 @@ RightCount count_right(const RankingTargets& targets, std::span<const Score> sco
       all.reserve(items.size());
       for (const auto& item : items) all.emplace_back(score(item), -static_cast<double>(item.rank));
       const PairOrder order = pair_order(std::move(all));
-      count.right += static_cast<double>(order.agree) + 0.5 * static_cast<double>(order.tied_first);
-      count.counted += order.agree + order.disagree + order.tied_first;
+      count.right += order.credit();
+      count.counted += order.decided();
       continue;
     }
     for (Index i = 0; i < items.size(); ++i) {
