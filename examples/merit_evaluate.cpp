@@ -210,14 +210,20 @@ int run(int argc, char** argv) {
   } else if (!options.subset_field.empty()) {
     std::map<std::string, std::vector<Index>> subsets;
     for (Index i = 0; i < set.notes.size(); ++i) subsets[set.notes[i].subset].push_back(i);
-    for (const auto& [subset, numbers] : subsets) {
+    for (const auto& [subset, read] : set.subsets) {
+      const std::vector<Index>& numbers = subsets[subset];
       std::string report;
       try {
-        const auto part = merit::evaluate_some(*model, set, evaluation, numbers, reading, threshold);
+        if (numbers.empty())
+          throw merit::DataError(
+              merit::concat("none of its ", read, " records has a score: all were dropped"));
+        merit::Evaluation part = merit::evaluate_some(*model, set, evaluation, numbers, reading, threshold);
+        part.read = read;
+        part.left_out = read - numbers.size();
         json["subsets"][subset] = merit::to_json(part);
         report = merit::text_of(part);
       } catch (const merit::DataError& error) {  // a part may have nothing to compare where the whole has
-        json["subsets"][subset] = {{"not_reported", error.what()}};
+        json["subsets"][subset] = {{"not_reported", error.what()}, {"read", read}};
         report = std::string("not reported: ") + error.what();
       }
       said += "\n\n" + merit::visible(options.subset_field + " " + subset) + '\n' + report;

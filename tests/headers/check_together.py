@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the headers under include/merit in one unit, each of them twice, with clang's library: no warnings, no macro left
+"""Checks the headers under include/merit in one unit, each of them twice, with clang's library and g++: no warnings, no macro left
 behind but MERIT_ ones, nothing defined that two units may not both define, and each header includes, itself or through
 others of ours, those of ours that declare what it names. That is most of what compiling each alone shows
 (check_headers.py) and what linking two units that see all would, in half a minute; a missing <string> it is not.
@@ -7,6 +7,7 @@ others of ours, those of ours that declare what it names. That is most of what c
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 sys.dont_write_bytecode = True
 from check_headers import STRICT, asked  # noqa: E402
@@ -142,6 +143,10 @@ def main():
                  for file, line, name in defined_in_every_unit(unit.cursor, str(folder))]
 
     for compiler in compilers:
+        if not Path(compiler).name.startswith("clang"):  # whose library has said all that it has to say
+            strict = subprocess.run([compiler, *STRICT, *paths, "-fsyntax-only", "-x", "c++", "-"], input=everything,
+                                    capture_output=True, text=True, check=False)
+            failures += [line for line in strict.stderr.splitlines() if "error:" in line]
         log = subprocess.run([compiler, "-std=c++20", *paths, "-E", "-dD", "-x", "c++", "-"], input=everything,
                              capture_output=True, text=True, check=False)
         if log.returncode != 0:

@@ -164,7 +164,7 @@ def test_a_best_model_of_another_hand_stays():
                 b'"evaluate"' in content("watched.metrics.jsonl"))
 
     def attempts():
-        result = run(*patient, "ended", "--resume")
+        result = run("merit_train", "--train", "train.jsonl", *SMALL, "--epochs", "4", *watched, "--out", "ended", "--resume")
         check(result.returncode == 0 and "nothing is left to train" in result.stderr, result.stderr)
         fails(2, ["--from is ended.best"], "merit_train", "--train", "train.jsonl", *watched, "--patience", "2", "--out", "ended",
               "--from", "ended.best", "--overwrite")

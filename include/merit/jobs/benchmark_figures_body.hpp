@@ -382,23 +382,24 @@ inline BenchmarkScores by_subset(const BenchmarkSet& benchmark, const Evaluation
 
 MERIT_INLINE BenchmarkScores benchmark_scores(const BenchmarkSet& benchmark, const Evaluation& evaluation,
                                               const Reading& reading, double threshold) {
-  using Layout = BenchmarkLayout;
   BenchmarkScores out;
   switch (benchmark.layout) {
-    case Layout::reward_bench: out = detail::benchmark_figures::reward_bench(benchmark, evaluation); break;
-    case Layout::reward_bench_2:
+    case BenchmarkLayout::reward_bench:
+      out = detail::benchmark_figures::reward_bench(benchmark, evaluation);
+      break;
+    case BenchmarkLayout::reward_bench_2:
       out = detail::benchmark_figures::reward_bench_2(benchmark, evaluation);
       break;
-    case Layout::rm_bench: out = detail::benchmark_figures::rm_bench(benchmark, evaluation); break;
-    case Layout::process_bench:
+    case BenchmarkLayout::rm_bench: out = detail::benchmark_figures::rm_bench(benchmark, evaluation); break;
+    case BenchmarkLayout::process_bench:
       out = detail::benchmark_figures::process_bench(benchmark, evaluation, reading, threshold);
       break;
-    case Layout::prm_bench:
+    case BenchmarkLayout::prm_bench:
       out = detail::benchmark_figures::prm_bench(benchmark, evaluation, reading, threshold);
       break;
-    case Layout::judge_bench:
-    case Layout::llm_bar: out = detail::benchmark_figures::by_subset(benchmark, evaluation); break;
-    case Layout::gsm8k_solutions: break;  // the report of outcomes is all there is
+    case BenchmarkLayout::judge_bench:
+    case BenchmarkLayout::llm_bar: out = detail::benchmark_figures::by_subset(benchmark, evaluation); break;
+    case BenchmarkLayout::gsm8k_solutions: break;  // the report of outcomes is all there is
   }
   const std::string name(name_of(benchmark.layout));
   if (out.json.is_null()) out.json = Json::object();

@@ -9,7 +9,7 @@
 #include "merit/eval/calibration.hpp"
 #include "merit/eval/steps_report.hpp"
 #include "merit/infer/normalise.hpp"
-#include "merit/jobs/training_run.hpp"
+#include "merit/jobs/run_listener.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/reading.hpp"
 

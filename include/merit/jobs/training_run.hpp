@@ -11,6 +11,7 @@
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 #include "merit/jobs/overlap.hpp"
+#include "merit/jobs/run_listener.hpp"
 #include "merit/model/model_card.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/evaluation.hpp"
@@ -54,22 +55,6 @@ struct RunJob {
   const RecordSet& train;
   const RecordSet* eval = nullptr;
   const RecordSet* calibrate = nullptr;
-};
-
-/// Who is told of a run as it goes on: nothing is printed by itself.
-class RunListener {
- public:
-  virtual ~RunListener() = default;
-  /// A sentence that its user should know.
-  virtual void remark(const std::string&) {}
-  /// Long work begins: what, how many units in all and done already; then units done, with a note; its end.
-  virtual void begin(const std::string&, Index, Index) {}
-  virtual void progress(Index, const std::string&) {}
-  virtual void end() {}
-  /// A line beside the progress: an evaluation.
-  virtual void say(const std::string&) {}
-  /// Steps are made from here on, or no more: a request to stop is heard between the two.
-  virtual void training(bool) {}
 };
 
 /// What a run counts beside its steps, kept in its checkpoints.

@@ -30,19 +30,19 @@ struct TextLengths {
 
 /// What one file is and holds.
 struct FileReport {
-  std::string file;
-  std::string layout;  // of a published set; empty: our own fields
+  std::string file = {};
+  std::string layout = {};  // of a published set; empty: our own fields
   RecordKind kind = RecordKind::preference;
   Index records = 0;
-  Index bad = 0;                   // records that cannot be read
-  std::string first_error;         // of them
-  Index prompts = 0;               // different ones; a record without a prompt counts by its completions
-  Index duplicates = 0;            // records that are the same, in every field, as one before them
-  TextLengths prompt, completion;  // in bytes; conversations by the plain template
-  std::map<std::string, Index> balance;  // label or verdict to how many
-  std::map<std::string, Index> left_out;
+  Index bad = 0;                 // records that cannot be read
+  std::string first_error = {};  // of them
+  Index prompts = 0;             // different ones; a record without a prompt counts by its completions
+  Index duplicates = 0;          // records that are the same, in every field, as one before them
+  TextLengths prompt = {}, completion = {};   // in bytes; conversations by the plain template
+  std::map<std::string, Index> balance = {};  // label or verdict to how many
+  std::map<std::string, Index> left_out = {};
   Index not_selected = 0;
-  std::vector<std::string> remarks;
+  std::vector<std::string> remarks = {};
 };
 
 /// Two files and the prompts that both have.

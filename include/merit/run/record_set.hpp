@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,14 +35,15 @@ struct ExampleNote {
 /// The examples of one or more files of one kind.
 struct RecordSet {
   RecordKind kind = RecordKind::preference;
-  Examples examples;
-  std::vector<ExampleNote> notes;  // one an example, if they were asked for
-  DataCounts counts;
-  UnreadRecords unread;  // those that could not be read, where they do not end the reading
-  std::string files;     // their names, for errors and reports
-  std::vector<std::string>
-      remarks;  // what a user should know of the files: layouts, rows left out, fields and
-                // records not read
+  Examples examples = {};
+  std::vector<ExampleNote> notes = {};  // one an example, if they were asked for
+  // How many records each subset had before any was dropped, where a field names them.
+  std::map<std::string, Index> subsets = {};
+  DataCounts counts = {};
+  UnreadRecords unread = {};  // those that could not be read, where they do not end the reading
+  std::string files = {};     // their names, for errors and reports
+  // What a user should know of the files: layouts, rows left out, fields and records not read.
+  std::vector<std::string> remarks = {};
 };
 
 /// Which side of a split by prompts is read.

@@ -57,15 +57,15 @@ std::string shown_prompt(const Record& record) {
 /// The subset of records that say nothing of one.
 inline constexpr const char* no_subset = "(none)";
 
-/// What a record says of its subset: a string or number as text.
-inline std::string subset_of(const Json& object, const std::string& field, const SourcePosition& at) {
+/// What a record says of its subset: a string as it is, whole numbers alike however they are written, anything else
+/// as JSON.
+inline std::string subset_of(const Json& object, const std::string& field) {
   if (field.empty()) return "";
   const auto value = object.find(field);
   if (value == object.end() || value->is_null()) return no_subset;
   if (value->is_string()) return value->get<std::string>();
-  if (value->is_primitive()) return value->dump();
-  throw DataError(at.text() + ": field '" + field +
-                  "': found a list or an object, expected the name of a subset");
+  if (const auto whole = whole_number(*value)) return std::to_string(*whole);
+  return value->dump();
 }
 
 /// Calls f(Record{}) for the records of a kind.
@@ -148,7 +148,8 @@ void read_one(const OrderedJson& object, const SourcePosition& at, const AnyToke
   ExampleNote note;
   if (options.notes) {
     note.source = record.source;
-    note.subset = subset_of(object, options.subset_field, record.source);
+    note.subset = subset_of(object, options.subset_field);
+    if (!options.subset_field.empty()) ++set.subsets[note.subset];
     note.prompt = shown_prompt(record);
     note.split_key = record.form == RecordForm::features ? record.source.text() : split_key(record);
     fill(record, note);
@@ -232,8 +233,8 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
     for (const std::string& remark : set.remarks) why += ' ' + remark + '.';
     throw DataError(set.files + ": no record to use. " + why);
   }
-  const auto in_none = [](const ExampleNote& note) { return note.subset == detail::record_set::no_subset; };
-  if (!options.subset_field.empty() && std::all_of(set.notes.begin(), set.notes.end(), in_none)) {
+  if (!options.subset_field.empty() && set.subsets.size() == 1 &&
+      set.subsets.contains(detail::record_set::no_subset)) {
     throw DataError(set.files + ": no record has the field '" + options.subset_field +
                     "', which names the subsets to report by");
   }

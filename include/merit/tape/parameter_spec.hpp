@@ -28,9 +28,9 @@ enum class Initial : std::uint8_t { drawn, from_file };
 
 /// One named tensor, as a backbone or head declares it.
 struct ParameterSpec {
-  std::string name;          // as in published checkpoints
-  std::vector<Index> shape;  // one or two dimensions
-  Init init;
+  std::string name = {};          // as in published checkpoints
+  std::vector<Index> shape = {};  // one or two dimensions
+  Init init = {};
   bool decay = true;      // weight decay applies (not to norms and biases)
   bool adjacent = false;  // lies directly behind the one declared before, so that both can be one matrix
   bool trainable = true;
