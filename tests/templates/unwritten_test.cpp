@@ -181,9 +181,9 @@ TEST_CASE("a content that is null is left out, and else None or empty where the 
   const std::string calls =
       R"([{"role":"user","content":"x"},{"role":"assistant","content":null,"tool_calls":[{"name":"f","arguments":{"a":1}}]}])";
   CHECK(rendered(chatml, calls) == R"(<user>x<assistant>[f {"a": 1}])");
-  CHECK(refused("{% for m in messages %}{{ '.' if m.content is none else '.' + m.content }}"
+  CHECK(refused("{% for m in messages %}{{ '!' if m.content is none else '.' + m.content }}"
                 "{{ m.tool_calls | tojson if m.tool_calls }}{% endfor %}",
-                calls) == R"(rendered .x.[{"name": "f", "arguments": {"a": 1}}])");
+                calls) == R"(rendered .x![{"name": "f", "arguments": {"a": 1}}])");
   // Another failure is told as it is.
   CHECK(refused("{{ messages[1].content }}{{ raise_exception('No.') }}", calls).find("No.") !=
         std::string::npos);
