@@ -62,6 +62,60 @@ TEST_CASE("a prompt that is a string and a turn of the conversations becomes tha
   CHECK(split_key(once) == split_key(read<merit::PreferenceRecord>(pair("[" + hi + "]", hello, go))));
 }
 
+/// Each side's conversation: the prompt and what is left of the side.
+Messages whole(const merit::PreferenceRecord& record, const merit::TextOrMessages& side) {
+  Messages all = std::get<Messages>(record.prompt.value());
+  const Messages& rest = std::get<Messages>(side);
+  all.insert(all.end(), rest.begin(), rest.end());
+  return all;
+}
+
+TEST_CASE(
+    "a prompt that the user says again later ends where it is first said, so that each side keeps its own") {
+  const std::string first = hi + "," + turn("assistant", "zzzz") + "," + hi + "," + hello;
+  const Messages chosen = {{"user", "Hi"}, {"assistant", "zzzz"}, {"user", "Hi"}, {"assistant", "Hello"}};
+  const Messages rejected = {{"user", "Hi"}, {"assistant", "Go"}};
+  const auto record = read<merit::PreferenceRecord>(pair("\"Hi\"", first, hi + "," + go));
+  CHECK(std::get<Messages>(record.prompt.value()) == asked);
+  CHECK(whole(record, record.chosen) == chosen);
+  CHECK(whole(record, record.rejected) == rejected);
+  const auto turned = read<merit::PreferenceRecord>(pair("\"Hi\"", hi + "," + go, first));
+  CHECK(whole(turned, turned.chosen) == rejected);
+  CHECK(whole(turned, turned.rejected) == chosen);
+}
+
+TEST_CASE("sides that say other things before the prompt have no one prompt") {
+  const std::string before = turn("user", "One") + "," + turn("assistant", "Two") + "," + hi;
+  const std::string other = turn("user", "One") + "," + turn("assistant", "Three") + "," + hi;
+  for (const std::string& rejected : {other + "," + go, hi + "," + go, go}) {
+    CHECK_THROWS_WITH_AS(read<merit::PreferenceRecord>(pair("\"Hi\"", before + "," + hello, rejected)),
+                         doctest::Contains("another conversation up to the prompt than in 'chosen'"),
+                         merit::DataError);
+  }
+  CHECK_THROWS_WITH_AS(read<merit::RankingRecord>(R"({"prompt":"Hi","ranks":[0,1],"completions":[[)" + hi +
+                                                  "," + hello + "],[" + before + "," + go + "]]}"),
+                       doctest::Contains("completions[1]"), merit::DataError);
+  check(pair("\"Hi\"", hi + "," + hello, go), asked);  // a side without it answers it
+}
+
+TEST_CASE("a turn is a repeated one where all of it is the same") {
+  const auto call = [](const char* name, const char* more = "") {
+    return merit::concat(R"({"role":"assistant","content":"","tool_calls":[{"name":")", name, "\"}]", more,
+                         "}");
+  };
+  const std::string prompt = "[" + hi + "," + call("f") + "]";
+  const auto other = read<merit::PreferenceRecord>(
+      pair(prompt, call("g") + "," + hello, call("f", R"(,"name":null)") + "," + go));
+  CHECK(std::get<Messages>(other.chosen).size() == 2);  // another call
+  CHECK(std::get<Messages>(other.rejected) == Messages{{"assistant", "Go"}});
+  const std::string named = R"({"role":"user","content":"Hi","name":"Ann"})";
+  const std::string parts = R"({"role":"user","content":[{"type":"text","text":"Hi"}]})";
+  const auto names =
+      read<merit::PreferenceRecord>(pair("[" + hi + "]", named + "," + hello, parts + "," + go));
+  CHECK(std::get<Messages>(names.chosen).size() == 2);
+  CHECK(std::get<Messages>(names.rejected).size() == 1);
+}
+
 TEST_CASE("completions of other kinds repeat it as well") {
   const auto outcome =
       read<merit::OutcomeRecord>(R"({"prompt":"Hi","label":true,"completion":[)" + hi + "," + hello + "]}");

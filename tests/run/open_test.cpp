@@ -178,6 +178,16 @@ TEST_CASE("what is saved keeps tokenizer and template, and opens to the same sco
                        DataError);
 }
 
+TEST_CASE("what the template of a model does not write is refused") {
+  Published published;
+  auto model = open_scalar(published.folder);
+  const merit::Value named =
+      merit::Value::object({{"role", "user"}, {"content", "is it wet"}, {"name", "Ann"}});
+  const std::vector<Message> conversation{{"user", "is it wet", named}, {"assistant", "it is dry"}};
+  CHECK_THROWS_WITH_AS(model.score(conversation), doctest::Contains("messages[0].name of the role 'user'"),
+                       DataError);
+}
+
 TEST_CASE("a tokenizer that the model was not trained with is refused") {
   Published published;
   CHECK_THROWS_WITH_AS(merit::read_saved_model(published.folder, {.tokenizer = "bytes"}),

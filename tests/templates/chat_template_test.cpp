@@ -49,47 +49,6 @@ TEST_CASE("a chat template sees messages, tokens, tools and variables") {
         "[{\"z\": 1, \"a\": [1.0, null, true]}][{'z': 1, 'a': [1.0, None, True]}]");
 }
 
-TEST_CASE("what a chat template does not name is refused by name where records are rendered") {
-  const auto with = [](const char* field, const Value& value, const char* role = "assistant") {
-    return std::vector<Message>{
-        {role, "x", Value::object({{"role", role}, {"content", "x"}, {field, value}})}};
-  };
-  const auto render = [](const std::string& source, const std::vector<Message>& messages,
-                         const RenderOptions& options = {}) {
-    return render_all(made(source), messages, options);
-  };
-  const Value call = Value::List{Value::object({{"name", "w"}})};
-  for (const auto& [field, value] : std::vector<std::pair<const char*, Value>>{{"tool_calls", call},
-                                                                               {"function_call", call},
-                                                                               {"reasoning_content", "Hm"},
-                                                                               {"thinking", "Hm"},
-                                                                               {"name", "Ann"}}) {
-    CHECK_THROWS_WITH(render(simple, with(field, value)),
-                      doctest::Contains((std::string("no place for the field '") + field + "'").c_str()));
-    CHECK(render(simple, with(field, Value())) == "<assistant>x");
-  }
-  CHECK(render(simple, with("id", "7")) == "<assistant>x");  // says nothing to a model
-  CHECK(render(simple, with("name", "w", "tool")) == "<tool>x");
-  CHECK(render(std::string(simple) + "{{ messages[0].reasoning_content }}", with("thinking", "Hm")) ==
-        "<assistant>xHm");
-  CHECK_THROWS_WITH(render(simple, talk, {.tools = call}), doctest::Contains("no place for the tools"));
-}
-
-TEST_CASE("parts of a content go to a template that looks into them, or as their text") {
-  const Value text = Value::object({{"type", "text"}, {"text", "Hi "}});
-  const Value image = Value::object({{"type", "image"}, {"image", "a.png"}});
-  const auto talk_of = [](const Value::List& parts) {
-    return std::vector<Message>{{"user", "", Value::object({{"role", "user"}, {"content", parts}})}};
-  };
-  CHECK(render_all(made(simple), talk_of({text, "you"}), {}) == "<user>Hi you");
-  CHECK_THROWS_WITH(render_all(made(simple), talk_of({text, image}), {}),
-                    doctest::Contains("no place for parts other than text"));
-  CHECK(
-      render_all(made("{% for part in messages[0].content %}{% if part is mapping %}{{ part.type }};{% endif "
-                      "%}{% endfor %}"),
-                 talk_of({text, image}), {}) == "text;image;");
-}
-
 TEST_CASE(
     "whole messages are given without fields that are None, with their reasoning under its usual names") {
   const Value whole =

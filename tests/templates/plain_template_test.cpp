@@ -57,7 +57,10 @@ TEST_CASE("what the plain template has no place for is refused by name, unless i
       doctest::Contains("no place for the field 'reasoning_content' of a message of the role 'user'"));
   const Value image = Value::object({{"type", "image"}, {"image", "a.png"}});
   CHECK_THROWS_WITH(render(Value::object({{"role", "user"}, {"content", Value::List{image}}})),
-                    doctest::Contains("the field 'content'"));
+                    doctest::Contains("the field 'content[0].image'"));
+  const Value more = Value::object({{"type", "text"}, {"text", "hi"}, {"image_url", "a.png"}});
+  CHECK_THROWS_WITH(render(Value::object({{"role", "user"}, {"content", Value::List{"x", more}}})),
+                    doctest::Contains("the field 'content[1].image_url' of a message of the role 'user'"));
   CHECK_THROWS_WITH(render({}, Value::List{"tool"}), doctest::Contains("the tools of the conversation"));
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/templates/chat_template.hpp"
 #include "merit/templates/conversation_template.hpp"
 #include "merit/templates/message.hpp"
 #include "merit/tokenizer/byte_tokenizer.hpp"
@@ -73,6 +74,15 @@ TEST_CASE("steps as turns: the user says them, and the model is read where it wo
   CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "s:S.u:Q| one.a:'+.u:t/o.a:'");
   record.prompt = std::vector<merit::Message>{{"system", "S"}};
   CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "s:S.|u:one.a:'+.u:t/o.a:'");
+  // A chat template sees the first step also where the turn before it has more than role and text.
+  const auto named = merit::Value::object({{"role", "user"}, {"content", "Q"}, {"name", "n"}});
+  record.prompt = std::vector<merit::Message>{{"user", "Q", named}};
+  options.conversation = std::make_shared<merit::ChatTemplate>(
+      "{% for m in messages %}{{ m.role[0] }}{{ m.name }}:{{ m.content }}.{% endfor %}"
+      "{% if add_generation_prompt %}a:{% endif %}",
+      "it");
+  CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "un:Q| one.a:'+.u:t/o.a:'");
+  options.conversation = std::make_shared<Turns>();
   record.prompt = std::string();
   CHECK(show(merit::tokenize(record, bytes, options, counts)->sequence) == "u:|one.a:'+.u:t/o.a:'");
   options.conversation = std::make_shared<Counting>();

@@ -45,14 +45,15 @@ inline Estimate calibration_error_by_groups(std::span<const double> probabilitie
   });
 }
 
-/// The largest n of the curve: as asked, or what every problem with several completions has; 0 when none has.
+/// The largest n of the curve: as asked, or what every problem with several completions has; 0 when none has. More
+/// points than 128 say no more, and each takes time with the number of completions.
 inline Index curve_size(std::span<const std::vector<Index>> members, Index asked) {
   if (asked != 0) return asked;
   Index smallest = std::numeric_limits<Index>::max();
   for (const auto& problem : members) {
     if (problem.size() > 1) smallest = std::min(smallest, problem.size());
   }
-  return smallest == std::numeric_limits<Index>::max() ? 0 : smallest;
+  return smallest == std::numeric_limits<Index>::max() ? 0 : std::min<Index>(smallest, 128);
 }
 
 /// Numbers that order completions as the best of N is chosen: by score, those that were cut below the others.
@@ -134,8 +135,15 @@ MERIT_INLINE OutcomeReport report_outcomes(std::span<const ScoredCompletion> giv
   const Index largest = detail::curve_size(members, options.largest_n);
   std::vector<Index> sizes;
   for (Index size = 1; size <= largest; ++size) sizes.push_back(size);
-  const bool answers = std::any_of(completions.begin(), completions.end(),
-                                   [](const ScoredCompletion& one) { return !one.answer.empty(); });
+  bool answers = std::any_of(completions.begin(), completions.end(),
+                             [](const ScoredCompletion& one) { return !one.answer.empty(); });
+  const Index most = std::max_element(members.begin(), members.end(), [](const auto& a, const auto& b) {
+                       return a.size() < b.size();
+                     })->size();
+  if (answers && most > most_votes) {
+    answers = false;
+    report.no_majority = concat("a problem has ", most, " completions, expected at most ", most_votes);
+  }
   const auto candidates_of = [&](std::span<const double> judged, bool with_answers) {
     std::vector<Candidates> problems;
     for (const auto& problem : members) {

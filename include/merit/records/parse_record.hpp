@@ -1,6 +1,7 @@
 // From the JSON of one line to the record of each kind.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,9 @@ void check_sort(const Fields& fields, const Record& record, std::string_view nam
   }
 }
 
+/// Fails where the completions have no one prompt.
+void check_prompt(const Fields& fields, std::string_view name, bool one, std::string_view first_name);
+
 void check_feature_count(const Fields& fields, std::string_view name, Index count,
                          std::string_view first_name, Index first);
 
@@ -72,12 +76,13 @@ void parse_sides(const Fields& fields, std::span<const Side> sides, PromptField 
   for (const Side& side : sides) names.push_back(side.name);
   record.form = form_of(fields, names);
   parse_prompt(fields, prompt, record);
+  const std::optional<TextOrMessages> given = record.prompt;
   const Side& first = sides[0];
   for (const Side& side : sides) {
     switch (record.form) {
       case RecordForm::text:
         *side.text = fields.text(side.name, true);
-        take_out_prompt(record.prompt, *side.text);
+        check_prompt(fields, side.name, take_out_prompt(given, record.prompt, *side.text), first.name);
         check_sort(fields, record, side.name, *side.text, first.name, *first.text);
         break;
       case RecordForm::ids: *side.ids = fields.ids(concat(side.name, "_ids"), true); break;

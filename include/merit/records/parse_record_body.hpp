@@ -60,10 +60,18 @@ MERIT_INLINE void check_feature_count(const Fields& fields, std::string_view nam
   fields.fail(name, concat(count, " numbers"), concat(first, " as in '", first_name, "'"));
 }
 
+MERIT_INLINE void check_prompt(const Fields& fields, std::string_view name, bool one,
+                               std::string_view first_name) {
+  if (one) return;
+  fields.fail(name, concat("another conversation up to the prompt than in '", first_name, "'"),
+              "the same turns before the prompt in both");
+}
+
 MERIT_INLINE void parse_completions(const Fields& fields, CompletionsRecord& record) {
   constexpr std::array<std::string_view, 1> names{"completions"};
   record.form = form_of(fields, names);
   parse_prompt(fields, PromptField::needed, record);
+  const std::optional<TextOrMessages> given = record.prompt;
   const auto each = [&](const std::string& name, std::string_view items, const auto& read) {
     const OrderedJson& list = fields.need_list(name, items);
     if (list.empty()) fields.fail(name, "an empty list", "at least one completion");
@@ -74,7 +82,8 @@ MERIT_INLINE void parse_completions(const Fields& fields, CompletionsRecord& rec
     case RecordForm::text:
       each("completions", "completions", [&](const OrderedJson& item, const std::string& where) {
         record.completions.push_back(fields.text_at(item, where, true));
-        take_out_prompt(record.prompt, record.completions.back());
+        check_prompt(fields, where, take_out_prompt(given, record.prompt, record.completions.back()),
+                     "completions[0]");
         check_sort(fields, record, where, record.completions.back(), "completions[0]", record.completions[0]);
       });
       break;

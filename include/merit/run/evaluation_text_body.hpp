@@ -100,7 +100,7 @@ inline Json to_json(const OutcomeReport& report) {
     curve.push_back({{"n", point.n},
                      {"chosen", merit::to_json(point.chosen)},
                      {"pass", merit::to_json(point.pass)},
-                     {"majority", merit::to_json(point.majority)}});
+                     {"majority", report.no_majority.empty() ? merit::to_json(point.majority) : Json(nullptr)}});
   }
   Json baselines = Json::array();
   for (const OutcomeBaseline& baseline : report.baselines) {
@@ -123,6 +123,7 @@ inline Json to_json(const OutcomeReport& report) {
           {"best_of_n", curve},
           {"curve_problems", report.curve_problems},
           {"weighted_majority", to_json(report.weighted_majority)},
+          {"no_majority", report.no_majority.empty() ? Json(nullptr) : Json(report.no_majority)},
           {"baselines", baselines}};
 }
 
@@ -258,6 +259,7 @@ inline std::string text_of(const OutcomeReport& report) {
                  (report.weighted_majority ? ", majority " + fixed(last.majority.value, 3) + ", weighted " +
                                                  fixed(report.weighted_majority->value, 3)
                                            : std::string())));
+    if (!report.no_majority.empty()) lines.push_back(line("majority", "not defined: " + report.no_majority));
   }
   for (const OutcomeBaseline& baseline : report.baselines) {
     lines.push_back(

@@ -30,14 +30,19 @@ class TemplateChoice final : public ConversationTemplate {
   TemplateChoice(ChatTemplate usual, std::optional<ChatTemplate> with_tools)
       : usual_(std::move(usual)), with_tools_(std::move(with_tools)) {}
   std::string render(std::span<const Message> messages, const RenderOptions& options) const override {
-    const bool tools = with_tools_ && !options.tools.is_none();
-    return (tools ? *with_tools_ : usual_).render(messages, options);
+    return chosen(options).render(messages, options);
+  }
+  void refuse_unread(std::span<const Message> messages, const RenderOptions& options) const override {
+    chosen(options).refuse_unread(messages, options);
   }
   std::string name() const override {
     return with_tools_ ? usual_.name() + "+" + with_tools_->name() : usual_.name();
   }
 
  private:
+  const ChatTemplate& chosen(const RenderOptions& options) const {
+    return with_tools_ && !options.tools.is_none() ? *with_tools_ : usual_;
+  }
   ChatTemplate usual_;
   std::optional<ChatTemplate> with_tools_;
 };

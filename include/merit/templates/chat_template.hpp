@@ -2,15 +2,17 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <ctime>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include "merit/templates/conversation_template.hpp"
 #include "merit/templates/interpreter.hpp"
 #include "merit/templates/message.hpp"
+#include "merit/templates/unwritten.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -43,29 +46,9 @@ inline void set_field(Value& fields, std::string_view name, const Value& value) 
   fields.fields()->push_back({std::string(name), value});
 }
 
-/// The names under which a message's reasoning is given; templates read the first.
-inline constexpr std::string_view reasoning_fields[] = {"reasoning_content", "thinking", "reasoning"};
-
-/// The fields of a message that say something to a model. Others, such as an id or a time, say something about
-/// the message; the name of a tool's answer is told by the call that it answers.
-inline constexpr std::string_view saying_fields[] = {"tool_calls", "function_call", "reasoning_content",
-                                                     "thinking",   "reasoning",     "name"};
-
-/// Whether the source of a template looks into contents that are lists of parts.
-inline bool reads_parts(std::string_view source) {
-  for (const std::string_view sign :
-       {"is string", "is not string", "is iterable", "is not iterable", "is sequence", "is mapping",
-        "in content", "in message.content", "in message['content']", "in message[\"content\"]",
-        "in m.content", "in m['content']", "in msg.content", "in msg['content']", "tojson", "{{ message",
-        "{{message"}) {
-    if (source.find(sign) != source.npos) return true;
-  }
-  return false;
-}
-
 /// A message as transformers gives it to a template: without fields that are None, and with its reasoning
-/// under the names that templates read. Where the template does not look into parts, their text is the content.
-inline Value template_message(const Message& message, bool parts_are_read) {
+/// under the names that templates read.
+inline Value template_message(const Message& message) {
   if (message.whole.is_none()) return Value::object({{"role", message.role}, {"content", message.content}});
   if (message.whole.fields() == nullptr) throw DataError("a message is no object of fields");
   Value::Fields fields;
@@ -73,9 +56,6 @@ inline Value template_message(const Message& message, bool parts_are_read) {
     if (!field.value.is_none()) fields.push_back(field);
   }
   Value result(std::move(fields));
-  if (const Value* content = result.find("content"); content != nullptr && !parts_are_read) {
-    if (const auto text = text_of_parts(*content)) set_field(result, "content", *text);
-  }
   for (const std::string_view name : reasoning_fields) {
     const Value* found = given_field(result, name);
     if (found == nullptr) continue;
@@ -92,6 +72,32 @@ inline Value template_message(const Message& message, bool parts_are_read) {
   }
   return result;
 }
+
+/// Puts the text of parts in their place, where all of them are text.
+inline void join_parts(Value::List& messages) {
+  for (Value& message : messages) {
+    const Value* content = message.find("content");
+    if (content == nullptr) continue;
+    if (const auto text = text_of_parts(*content)) set_field(message, "content", *text);
+  }
+}
+
+/// The kinds of conversations that a template was seen to write, for all threads.
+class WrittenKinds {
+ public:
+  bool holds(std::uint64_t kind) const {
+    const std::lock_guard lock(mutex_);
+    return kinds_.contains(kind);
+  }
+  void add(std::uint64_t kind) {
+    const std::lock_guard lock(mutex_);
+    kinds_.insert(kind);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_set<std::uint64_t> kinds_;
+};
 
 /// Marks the end of the text that is to be continued, and finds it in what was rendered.
 class Continuation {
@@ -183,37 +189,25 @@ class ChatTemplate final : public ConversationTemplate {
     }
   }
 
-  /// What the source of the template does not name it does not write out.
+  /// Renders with marks in what the conversation says, once for each kind of conversation: what is true of one
+  /// holds for all that have the same roles and fields.
   void refuse_unread(std::span<const Message> messages, const RenderOptions& options) const override {
-    const std::string_view source = parsed_->tree.source;
-    const auto names = [&](std::string_view field) {
-      return source.find(field) != source.npos || parsed_->writes_messages;
+    const bool tools = !detail::says_nothing(options.tools);
+    const std::uint64_t kind =
+        fnv1a(concat(options.add_generation_prompt ? 'p' : '-', options.continue_final_message ? 'c' : '-',
+                     tools ? 't' : '-', text_of(options.variables), detail::kind_of(messages)));
+    if (written_->holds(kind)) return;
+    const auto rendered = [&](std::span<const Message> some) {
+      RenderOptions with = options;
+      if (some.size() < messages.size()) with.continue_final_message = false;
+      return render(some, with);
     };
-    const auto refuse = [&](const std::string& what) {
-      throw DataError(concat(parsed_->where, ": the chat template has no place for ", what,
-                             ": expected a template that reads it, or a conversation without it"));
-    };
-    if (!detail::says_nothing(options.tools) && !names("tools")) refuse("the tools of the conversation");
-    for (const Message& message : messages) {
-      const auto of_message = [&](std::string_view what) {
-        return concat(what, " of a message of the role '", message.role, '\'');
-      };
-      for (const std::string_view field : detail::saying_fields) {
-        const Value* value = detail::given_field(message.whole, field);
-        if (value == nullptr || detail::says_nothing(*value)) continue;
-        const bool reasoning =
-            std::find(std::begin(detail::reasoning_fields), std::end(detail::reasoning_fields), field) !=
-            std::end(detail::reasoning_fields);
-        if (field == "name" && (message.role == "tool" || message.role == "function")) continue;
-        if (reasoning ? names("reasoning") || names("thinking") : names(field)) continue;
-        refuse(of_message(concat("the field '", field, '\'')));
-      }
-      const Value* content = detail::given_field(message.whole, "content");
-      if (content != nullptr && content->list() != nullptr && !parsed_->reads_parts &&
-          !text_of_parts(*content)) {
-        refuse(of_message("parts other than text in the content"));
-      }
+    if (const std::optional<detail::Unwritten> found = detail::find_unwritten(messages, rendered)) {
+      const std::string why = found->why.empty() ? "" : concat(", which fails with it: ", found->why);
+      refuse(concat(found->where, " of the role '", messages[found->message].role, '\''), why);
     }
+    if (tools && !writes_tools(messages, options)) refuse("'tools'", "");
+    written_->add(kind);
   }
 
   std::string name() const override {
@@ -228,8 +222,6 @@ class ChatTemplate final : public ConversationTemplate {
     std::string where;
     std::uint64_t hash = 0;  // of the source as it was given
     bool names_content = false;
-    bool reads_parts = false;      // looks into contents that are lists
-    bool writes_messages = false;  // may write whole messages with all of their fields
     detail::jinja::Tree tree;
   };
 
@@ -239,12 +231,6 @@ class ChatTemplate final : public ConversationTemplate {
     parsed->where = where;
     parsed->hash = fnv1a(source);
     parsed->names_content = source.find("content") != source.npos;
-    parsed->reads_parts = detail::reads_parts(source);
-    for (const std::string_view sign :
-         {"message | tojson", "message|tojson", "messages | tojson", "messages|tojson", "{{ message }}",
-          "{{message}}", "{{ messages", "{{messages"}) {
-      parsed->writes_messages |= source.find(sign) != source.npos;
-    }
     if (source.size() > max_source) {
       throw DataError(
           concat(where, ": a chat template of ", source.size(), " bytes, the most are ", max_source));
@@ -268,20 +254,86 @@ class ChatTemplate final : public ConversationTemplate {
           "a final message cannot be continued behind a generation prompt: choose one of the two");
     }
     Value::List list;
-    for (const Message& message : messages)
-      list.push_back(detail::template_message(message, parsed_->reads_parts));
+    for (const Message& message : messages) list.push_back(detail::template_message(message));
+    if (!reads_parts(list, options)) detail::join_parts(list);
     std::optional<detail::Continuation> continuation;
     if (options.continue_final_message) {
       if (!parsed_->names_content)
         throw DataError("the chat template never reads the content that is to be continued");
       continuation.emplace(list);
     }
-    const Value given(std::move(list));
+    Rendered result = run_with_contents(std::move(list), options);
+    if (continuation) {
+      result.text = continuation->cut(result.text);
+      result.generated.clear();  // transformers has no spans of a text that goes on
+    }
+    return result;
+  }
+
+  /// Whether the template writes the parts of contents that are lists of text, each by itself: tried with marks
+  /// in their place. One that prints the list as Python does has not looked into it.
+  bool reads_parts(const Value::List& messages, const RenderOptions& options) const {
+    const auto in_parts = [](const Value& message) {
+      const Value* content = message.find("content");
+      return content != nullptr && text_of_parts(*content).has_value();
+    };
+    if (std::none_of(messages.begin(), messages.end(), in_parts)) return true;
+    Value::List marked = messages;
+    Index marks = 0;
+    for (Value& message : marked) {
+      if (!in_parts(message)) continue;
+      Value parts = *message.find("content");
+      for (Value& part : *parts.list()) {
+        const std::string mark = detail::mark_of(marks++);
+        if (part.string() != nullptr) {
+          part = mark;
+        } else {
+          detail::set_field(part, "text", mark);
+        }
+      }
+      detail::set_field(message, "content", parts);
+    }
+    try {
+      const std::string text = run_with_contents(std::move(marked), options).text;
+      for (Index k = 0; k < marks; ++k) {
+        const Index place = text.find(detail::mark_of(k));
+        if (place == text.npos || (place > 0 && text[place - 1] == '\'')) return false;
+      }
+      return true;
+    } catch (const DataError&) {
+      return false;
+    }
+  }
+
+  /// As transformers, without contents that are None. A template that fails so is given None in their place,
+  /// then an empty text: many published ones put the content of a message that only calls tools behind others.
+  Rendered run_with_contents(Value::List messages, const RenderOptions& options) const {
+    std::vector<Value*> silent;
+    for (Value& message : messages) {
+      if (message.find("content") == nullptr) silent.push_back(&message);
+    }
+    if (silent.empty()) return run(Value(std::move(messages)), options);
+    const auto filled = [&](const Value& content) {
+      for (Value* message : silent) detail::set_field(*message, "content", content);
+      return run(Value(messages), options);
+    };
+    try {
+      return run(Value(messages), options);
+    } catch (const DataError&) {
+    }
+    try {
+      return filled(Value());
+    } catch (const DataError&) {
+    }
+    return filled("");
+  }
+
+  Rendered run(const Value& messages, const RenderOptions& options) const {
     const Value prompt(options.add_generation_prompt);
     const Value none;
     std::vector<Value> tokens;
     tokens.reserve(settings_.tokens.size());
-    detail::jinja::Interpreter::Variables variables = {{"messages", &given},
+    detail::jinja::Interpreter::Variables variables = {{"messages", &messages},
                                                        {"tools", &options.tools},
                                                        {"documents", &none},
                                                        {"add_generation_prompt", &prompt}};
@@ -297,15 +349,28 @@ class ChatTemplate final : public ConversationTemplate {
     const detail::jinja::Limits limits{settings_.max_steps, settings_.max_depth, settings_.max_output};
     auto result =
         detail::jinja::Interpreter(parsed_->tree, parsed_->where, limits, settings_.clock).run(variables);
-    if (continuation) {
-      result.text = continuation->cut(result.text);
-      result.generated.clear();  // transformers has no spans of a text that goes on
-    }
     return {std::move(result.text), std::move(result.generated)};
+  }
+
+  bool writes_tools(std::span<const Message> messages, const RenderOptions& options) const {
+    const std::string text = render(messages, options);
+    RenderOptions without = options;
+    without.tools = {};
+    try {
+      return render(messages, without) != text;
+    } catch (const DataError&) {  // it cannot do without them
+      return true;
+    }
+  }
+
+  [[noreturn]] void refuse(const std::string& what, const std::string& why) const {
+    throw DataError(concat(parsed_->where, ": ", what, " is not written by the chat template", why,
+                           ": expected a template that writes it, or a conversation without it"));
   }
 
   std::shared_ptr<const Parsed> parsed_;
   Settings settings_;
+  std::shared_ptr<detail::WrittenKinds> written_ = std::make_shared<detail::WrittenKinds>();
 };
 
 }  // namespace MERIT_ABI

@@ -43,9 +43,6 @@ struct RenderedText {
 
 namespace detail {
 
-/// Whether a value says nothing: none, or an empty list, object or string.
-bool says_nothing(const Value& value);
-
 /// `text` for an error message: its last bytes, with what would break a line made visible.
 std::string tail_of(std::string_view text);
 

@@ -18,12 +18,6 @@ inline namespace MERIT_ABI {
 
 namespace detail {
 
-MERIT_INLINE bool says_nothing(const Value& value) {
-  return value.is_none() || (value.list() != nullptr && value.list()->empty()) ||
-         (value.fields() != nullptr && value.fields()->empty()) ||
-         (value.string() != nullptr && value.string()->empty());
-}
-
 MERIT_INLINE std::string tail_of(std::string_view text) {
   constexpr Index limit = 160;
   std::string shown = text.size() > limit ? "\"..." : "\"";

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "merit/core/value.hpp"
 
@@ -21,22 +22,27 @@ struct Message {
   bool operator==(const Message&) const = default;
 };
 
-/// The text of a content that is a list of parts, one behind the other, where all of them are text: strings,
-/// or objects {"type": "text", "text": …}. Nothing where a part is anything else.
-inline std::optional<std::string> text_of_parts(const Value& content) {
-  if (content.list() == nullptr) return std::nullopt;
-  std::string text;
-  for (const Value& part : *content.list()) {
-    const Value* type = part.find("type");
-    const Value* inside = part.find("text");
-    const bool typed = type == nullptr || (type->string() != nullptr && *type->string() == "text");
-    const std::string* piece = part.string();
-    if (piece == nullptr && typed && inside != nullptr) piece = inside->string();
-    if (piece == nullptr) return std::nullopt;
-    text += *piece;
-  }
-  return text;
-}
+/// The text of a content that is a list of parts, one behind the other, where all of them are text and nothing
+/// else: strings, or objects {"type": "text", "text": …}. Nothing where a part says anything more.
+std::optional<std::string> text_of_parts(const Value& content);
+
+/// Puts `text` behind what the message says.
+void append_text(Message& message, std::string_view text);
+
+namespace detail {
+
+/// Whether a value says nothing: none, or an empty list, object or string.
+bool says_nothing(const Value& value);
+
+/// Where in a content that is a list of parts something first stands that is no text: "[1].image_url". Nothing
+/// where there is none.
+std::optional<std::string> beyond_text(const Value& content);
+
+}  // namespace detail
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/templates/message_body.hpp"
+#endif

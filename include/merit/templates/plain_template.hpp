@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -71,12 +72,12 @@ class PlainTemplate final : public ConversationTemplate {
       const Value::Fields* fields = message.whole.fields();
       if (fields == nullptr) continue;
       for (const ValueField& field : *fields) {
-        const bool read = field.name == "role" ||
-                          (field.name == "content" &&
-                           (field.value.string() != nullptr || text_of_parts(field.value).has_value()));
-        if (!read && !detail::says_nothing(field.value)) {
-          refuse(concat("the field '", field.name, "' of a message of the role '", message.role, '\''));
-        }
+        const std::optional<std::string> beyond = detail::beyond_text(field.value);
+        const bool text = field.value.string() != nullptr || field.value.list() != nullptr;
+        if (field.name == "role" || detail::says_nothing(field.value)) continue;
+        if (field.name == "content" && text && !beyond) continue;
+        const std::string name = field.name + (field.name == "content" ? beyond.value_or("") : "");
+        refuse(concat("the field '", name, "' of a message of the role '", message.role, '\''));
       }
     }
     std::string text = render_plain(messages);

@@ -56,7 +56,7 @@ inline TurnsText render_turns(const TextOrMessages& prompt, const TemplateInputs
   std::vector<std::string> beginnings;
   for (const std::string& step : steps) {
     if (!messages.empty() && messages.back().role == "user") {
-      messages.back().content += (messages.back().content.empty() ? "" : " ") + step;
+      append_text(messages.back(), (messages.back().content.empty() ? "" : " ") + step);
     } else {
       messages.push_back({"user", step});
     }
