@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "merit/benchmarks/benchmark_rows.hpp"
@@ -39,10 +39,15 @@ MERIT_INLINE LabelledSteps to_steps(const PrmBenchRow& row) {
 }
 
 MERIT_INLINE std::vector<PrmBenchRow> without_repeats(std::span<const PrmBenchRow> rows) {
+  const auto content = [](const PrmBenchRow& row) {
+    return std::tie(row.classification, row.idx, row.original_question, row.modified_question,
+                    row.original_process, row.modified_process, row.modified_steps, row.error_steps,
+                    row.reason);
+  };
   std::vector<PrmBenchRow> result;
-  std::set<std::pair<std::string, std::string>> seen;
+  std::set<decltype(content(rows[0]))> seen;
   for (const PrmBenchRow& row : rows) {
-    if (seen.emplace(row.classification, row.idx).second) result.push_back(row);
+    if (seen.insert(content(row)).second) result.push_back(row);
   }
   return result;
 }
@@ -78,7 +83,7 @@ MERIT_INLINE void parse_row(const BenchmarkRow& from, PrmBenchRow& row) {
   if (from.has("original_process")) row.original_process = from.texts("original_process", 0);
   row.modified_process = from.texts("modified_process");
   if (from.has("modified_steps")) row.modified_steps = from.indices("modified_steps", 0);
-  row.error_steps = from.indices("error_steps", 0);
+  row.error_steps = from.indices("error_steps", 1);
   row.reason = from.text_or_empty("reason");
   row.classification = from.text("classification");
   if (std::find(prm_bench_classes.begin(), prm_bench_classes.end(), row.classification) ==

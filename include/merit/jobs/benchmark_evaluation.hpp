@@ -29,6 +29,7 @@ struct BenchmarkSet {
   RecordSet set;
   std::vector<Index> row_of;          // (examples)
   std::vector<UnscoredRow> unscored;  // the rows without an example
+  Index repeats = 0;                  // rows of the files that are equal to one before, and not among `rows`
 };
 
 /// Reads the files of one layout. Throws ConfigError where the model does not score what the layout asks for.
