@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "io/temporary.hpp"
 #include "merit/benchmarks/benchmark_files.hpp"
 #include "merit/records/stated_answer.hpp"
 
@@ -201,6 +202,35 @@ TEST_CASE("files are read from the disk") {
   std::filesystem::remove(path);
 }
 
+#if defined(MERIT_USE_ZLIB)
+TEST_CASE("a packed file is read as it is unpacked") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string row = R"({"input": "q", "output_1": "a", "output_2": "b", "label": 1})";
+  // Of gzip -n: that row and a line feed.
+  const std::string packed(
+      "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\xca\xcc\x2b\x28\x2d\x51\xb2\x52"
+      "\x50\x2a\x54\xd2\x51\x50\xca\x2f\x2d\x01\x72\xe3\x0d\x41\x02\x89\x48\x02\x46\x20"
+      "\x81\x24\x90\x40\x4e\x62\x52\x6a\x0e\x90\x67\x58\xcb\x05\x00\x16\x03\x13\x4d\x3d"
+      "\x00\x00\x00",
+      63);
+  const std::string file = (folder / "b.json.gz").string();
+  std::ofstream(file, std::ios::binary) << packed;
+  CHECK(read_benchmark<LlmBarRow>(file).at(0).output_2 == "b");
+  CHECK_THROWS_WITH_AS(read_benchmark_rows(file, 20),
+                       (file + ": holds more than 20 bytes, expected a smaller benchmark").c_str(), IoError);
+  std::ofstream(file, std::ios::binary) << packed.substr(0, 30);
+  CHECK_THROWS_WITH_AS(read_benchmark_rows(file), doctest::Contains("in the middle of its gzip data"),
+                       DataError);
+}
+#endif
+
+TEST_CASE("a device without an end is refused by its beginning, or by its size") {
+  CHECK_THROWS_WITH_AS(read_benchmark_rows("/dev/zero"),
+                       doctest::Contains("/dev/zero: found text that begins with"), DataError);
+  const merit_test::TemporaryDirectory folder;
+  CHECK_THROWS_WITH_AS(read_benchmark_rows(folder.path()), doctest::Contains("found a directory"), IoError);
+}
+
 TEST_CASE("RewardBench: one pair, a known subset") {
   const auto row = one<RewardBenchRow>(reward_bench);
   CHECK(row.id == "12");
@@ -332,6 +362,8 @@ TEST_CASE("PRMBench: steps from 1, numbers beyond the last ignored, repeats left
   CHECK(steps.labels == std::vector<std::optional<int>>{1, -1, 1});
   const auto other = one<PrmBenchRow>(with(prm_bench, "classification", "\"deception\""));
   CHECK(without_repeats(std::vector{row, row, other}).size() == 2);
+  CHECK(row.errors_beyond() == 1);
+  CHECK(other.classification == "deception");
   CHECK(std::set<std::string_view>(prm_bench_classes.begin(), prm_bench_classes.end()).size() == 9);
   CHECK_THROWS_WITH_AS(one<PrmBenchRow>(with(prm_bench, "classification", "\"wrong\"")),
                        "f:1: row 1: field 'classification': found \"wrong\", expected one of: redundency, "
@@ -340,7 +372,20 @@ TEST_CASE("PRMBench: steps from 1, numbers beyond the last ignored, repeats left
                        DataError);
   CHECK_THROWS_WITH_AS(
       one<PrmBenchRow>(with(prm_bench, "error_steps", "[2, \"3\"]")),
-      "f:1: row 1: field 'error_steps[1]': found \"3\", expected a whole number of at least 0", DataError);
+      "f:1: row 1: field 'error_steps[1]': found \"3\", expected a whole number of at least 1", DataError);
+  CHECK_THROWS_WITH_AS(one<PrmBenchRow>(with(prm_bench, "error_steps", "[0]")),
+                       "f:1: row 1: field 'error_steps[0]': found 0, expected a whole number of at least 1",
+                       DataError);
+}
+
+TEST_CASE("PRMBench: of rows of one class and idx the first is taken, whatever the others say") {
+  const auto row = one<PrmBenchRow>(prm_bench);
+  auto again = row;
+  again.source.line = 7;
+  const auto other = one<PrmBenchRow>(with(prm_bench, "modified_process", R"(["a", "z"])"));
+  const std::vector<PrmBenchRow> left = without_repeats(std::vector{row, other, again});
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].modified_process == row.modified_process);
 }
 
 TEST_CASE("JudgeBench and LLMBar: the label says which is better") {

@@ -178,6 +178,22 @@ TEST_CASE("ProcessBench counts an error behind the cut as missed, and gives what
   CHECK(none.json.at("cut") == 3);
 }
 
+TEST_CASE("PRMBench says how many rows are repeated and how many error_steps are of no step") {
+  const auto prm_row = [](const char* idx, const char* step, const char* errors) {
+    return merit::concat(R"({"modified_question": "p", "modified_process": ["z", ")", step,
+                         R"("], "error_steps": [)", errors, R"(], "classification": "circular", "idx": ")",
+                         idx, "\"}\n");
+  };
+  const merit::BenchmarkScores scores =
+      figures(prm_row("1", "a", "2, 5") + prm_row("1", "a", "2, 5") + prm_row("1", "b", "2"),
+              BenchmarkLayout::prm_bench, letters());
+  CHECK(scores.json.at("repeated_rows") == 1);
+  CHECK(scores.json.at("errors_beyond_the_last_step") == 1);
+  CHECK(contains(scores.text, ", of 2\n"));
+  CHECK(contains(scores.text, "1 repeated row\n"));
+  CHECK(contains(scores.text, "1 error step beyond the last step"));
+}
+
 TEST_CASE("what files are, and files that are not alike") {
   const merit_test::TemporaryDirectory folder;
   const std::string pairs = (folder / "pairs.jsonl").string(), labels = (folder / "labels.jsonl").string();
@@ -189,7 +205,7 @@ TEST_CASE("what files are, and files that are not alike") {
         }) == labels + ": found the kind outcome, expected the kind preference as in " + pairs);
   put(labels, "{\"x\": 1}\n");
   CHECK(contains(error_of<merit::DataError>([&] { merit::kind_of_file(labels); }),
-                 "found a first record of no kind, expected one of: preference, ranking"));
+                 "found a first record of no kind with the fields x, expected one of: preference, ranking"));
 }
 
 TEST_CASE("the page of an evaluation has its figures and the records worth reading") {

@@ -75,6 +75,8 @@ TEST_CASE("an array that is cut off or goes on says so, and what came before is 
             "in:2: the JSON array: found the end of the file within an element"},
            {"[{\"p\": \"a\"}", "in:1: the JSON array: found the end of the file, expected a ] that ends it"},
            {"[{\"p\": \"a\"}\n{\"p\": \"b\"}]", "in:2: the JSON array: found no comma between two elements"},
+           {"[{\"p\": \"a\"},\n]",
+            "in:2: the JSON array: found a comma behind the last element, expected none, as JSON has it"},
            {"[{\"p\": \"a\"}]\n{}", "in:2: the JSON array: found more behind its end"}}) {
     CAPTURE(one.first);
     const Read found = read(one.first);
@@ -90,6 +92,30 @@ TEST_CASE("an element holds no more memory than a line may") {
   CHECK(found.prompts == Prompts{"b"});
   REQUIRE(found.errors.size() == 1);
   CHECK(found.errors[0] == "in:1: record: found an element of more than 100 bytes, expected a shorter one");
+}
+
+TEST_CASE("a line or element without an end is passed over for a while, and then nothing follows") {
+  const auto tries = [](const std::string& text) {
+    std::istringstream in(text);
+    merit::JsonLinesReader reader(in, "in", {.max_line_bytes = 100, .most_skipped = 300});
+    std::vector<std::string> errors;
+    for (int i = 0; i < 3; ++i) {
+      try {
+        if (!reader.next()) errors.emplace_back("the end");
+      } catch (const merit::DataError& error) {
+        errors.emplace_back("one record");
+      } catch (const merit::IoError& error) {
+        errors.emplace_back(error.what());
+        return errors;
+      }
+    }
+    return errors;
+  };
+  const std::string zeros(1000, '\0');
+  const std::string endless = "in:1: record: found no end within 400 bytes, expected a file of records";
+  CHECK(tries(zeros) == Prompts{"one record", endless});
+  CHECK(tries("[" + zeros) == Prompts{endless});
+  CHECK(tries(zeros.substr(0, 350) + "\n{}") == Prompts{"one record", "the end"});
 }
 
 TEST_CASE("objects may go on over the lines behind a { of its own") {

@@ -20,6 +20,7 @@ struct Read {
   std::vector<OrderedJson> records;
   std::optional<PublishedSet> layout;
   std::map<std::string, Index> left_out;
+  std::vector<std::string> remarks;
 };
 
 Read read(const std::string& lines, RecordSourceOptions options = {}) {
@@ -29,13 +30,14 @@ Read read(const std::string& lines, RecordSourceOptions options = {}) {
   while (auto record = source.next()) result.records.push_back(*std::move(record));
   result.layout = source.layout();
   result.left_out = source.left_out();
+  result.remarks = source.remarks();
   return result;
 }
 
-std::string error_of(const std::string& lines) {
+std::string error_of(const std::string& lines, const RecordSourceOptions& options = {}) {
   try {
-    read(lines);
-  } catch (const merit::DataError& error) {
+    read(lines, options);
+  } catch (const merit::Error& error) {
     return error.what();
   }
   return "no error";
@@ -78,8 +80,33 @@ TEST_CASE("UltraFeedback: ratings, by the overall score or by those asked for") 
                          "\n"
                          R"({"instruction":"Q","completions":[{"response":"A","overall_score":"N/A"}]})");
   CHECK(none.records.empty());
-  CHECK(none.left_out ==
-        std::map<std::string, Index>{{"no completions", 1}, {"a completion without a rating", 1}});
+  CHECK(none.left_out == std::map<std::string, Index>{{"no completions", 1},
+                                                      {"no completion with a rating that is a number", 1}});
+}
+
+TEST_CASE("UltraFeedback: a completion without a rating is left out alone, and counted") {
+  const Read found = read(
+      R"({"instruction":"Q","completions":[{"response":"A","overall_score":8},{"response":"B","overall_score":"N/A"},)"
+      R"({"response":"C","overall_score":"7"}]})");
+  REQUIRE(found.records.size() == 1);
+  CHECK(found.records[0].dump() == R"({"prompt":"Q","completions":["A","C"],"scores":[8.0,7.0]})");
+  CHECK(found.left_out.empty());
+  CHECK(found.remarks ==
+        std::vector<std::string>{"1 completion left out: without a rating that is a number"});
+  const std::string row =
+      R"({"instruction":"Q","completions":[{"response":"A","overall_score":8,"annotations":{"honesty":)"
+      R"({"Rating":"N/A"},"helpfulness":{"Rating":"5"}}}]})";
+  CHECK(
+      error_of(row, {.ratings = {"onesty"}}) ==
+      "in.jsonl: --rating onesty: found no row with a rating of that name, expected one of: helpfulness, honesty, "
+      "overall_score (did you mean honesty?)");
+  CHECK(error_of(row, {.ratings = {"honesty"}}) == "no error");  // there, but no number
+  CHECK(
+      error_of(R"({"prompt":"P","response":"a","helpfulness":1,"correctness":3,"coherence":4,"complexity":1,)"
+               R"("verbosity":2})",
+               {.ratings = {"helpful"}}) ==
+      "in.jsonl:1: field 'helpful': found no such rating, expected one of: helpfulness, correctness, coherence, "
+      "complexity, verbosity (did you mean helpfulness?)");
 }
 
 TEST_CASE("HelpSteer: rows of one prompt behind each other are one record of five ratings") {
@@ -151,6 +178,44 @@ TEST_CASE("Math-Shepherd: a step ends at each tag, and its sign stands in the ta
       "of them for each tag");
 }
 
+TEST_CASE("Math-Shepherd: text behind the last tag is a step without a label") {
+  check(R"({"input":"Q Step 1: a ки\nStep 2: cut off","label":"Q Step 1: a +\nStep 2: cut off"})",
+        PublishedSet::math_shepherd,
+        {R"({"prompt":"Q","completions":["Step 1: a","Step 2: cut off"],"labels":[true,null]})"});
+}
+
+TEST_CASE("Arena 55k: turns in lists written as text, and one of three winners") {
+  const auto row = [](const char* prompt, const char* a, const char* b, const char* winners) {
+    const OrderedJson row{
+        {"id", 1}, {"model_a", "x"}, {"prompt", prompt}, {"response_a", a}, {"response_b", b}};
+    std::string text = row.dump();
+    text.back() = ',';
+    return text + winners + "}";
+  };
+  const char* b_wins = R"("winner_model_a":0,"winner_model_b":1,"winner_tie":0)";
+  check(
+      row(R"(["Q","R"])", R"(["A","A2"])", R"(["B","B2"])", b_wins).c_str(), PublishedSet::arena_55k,
+      {R"({"prompt":[{"role":"user","content":"Q"}],"response_a":[{"role":"assistant","content":"A"},)"
+       R"({"role":"user","content":"R"},{"role":"assistant","content":"A2"}],"response_b":[{"role":"assistant",)"
+       R"("content":"B"},{"role":"user","content":"R"},{"role":"assistant","content":"B2"}],"votes":["b"]})"});
+  const char* tie = R"("winner_model_a":0,"winner_model_b":0,"winner_tie":1)";
+  check(row(R"(["Q"])", R"(["A"])", R"(["B"])", tie).c_str(), PublishedSet::arena_55k,
+        {R"({"prompt":[{"role":"user","content":"Q"}],"response_a":[{"role":"assistant","content":"A"}],)"
+         R"("response_b":[{"role":"assistant","content":"B"}],"votes":["tie"]})"});
+  const Read none = read(row(R"(["Q","R"])", R"(["A",null])", R"(["B","B2"])", b_wins));
+  CHECK(none.records.empty());
+  CHECK(none.left_out == std::map<std::string, Index>{{"a turn without text", 1}});
+  CHECK(error_of(row(R"(["Q","R"])", R"(["A"])", R"(["B","B2"])", b_wins)) ==
+        "in.jsonl:1: field 'response_a': found 1 turn, expected 2 as in 'prompt'");
+  CHECK(error_of(row("Q", "A", "B", b_wins)).starts_with("in.jsonl:1: field 'prompt': not valid JSON"));
+  CHECK(error_of(row(R"(["Q"])", R"(["A"])", R"(["B"])",
+                     R"("winner_model_a":0,"winner_model_b":0,"winner_tie":0)")) ==
+        "in.jsonl:1: field 'winner_tie': found 0 as in the others, expected 1 in one of the three");
+  CHECK(error_of(row(R"(["Q"])", R"(["A"])", R"(["B"])",
+                     R"("winner_model_a":1,"winner_model_b":1,"winner_tie":0)")) ==
+        "in.jsonl:1: field 'winner_model_b': found 1 beside another one, expected 1 in one of the three");
+}
+
 TEST_CASE("Arena: the turns that both have are the prompt, the vote goes to the winner") {
   const std::string a = R"([{"role":"user","content":"Q"},{"role":"assistant","content":"A"}])";
   const std::string b = R"([{"role":"user","content":"Q"},{"role":"assistant","content":"B"}])";
@@ -201,6 +266,19 @@ TEST_CASE("TRL's scores are the margin when asked for, and not before") {
   CHECK(!read(row).records.at(0).contains("margin"));
   CHECK(read(row, {.margin_of_scores = true}).records.at(0)["margin"] == 1.5);
   CHECK(!read(row).layout.has_value());
+}
+
+TEST_CASE("records without scores are counted where scores are to be the margin, and text is no score") {
+  const RecordSourceOptions options{.margin_of_scores = true};
+  const std::string with =
+      R"({"prompt":"P","chosen":"a","rejected":"b","score_chosen":8,"score_rejected":6})";
+  const std::string half = R"({"prompt":"P","chosen":"a","rejected":"b","score_chosen":8})";
+  const std::string own = R"({"prompt":"P","chosen":"a","rejected":"b","margin":1})";
+  CHECK(read(with + '\n' + half + '\n' + own, options).remarks ==
+        std::vector<std::string>{"--margin scores: 1 of 3 records has no scores and no margin"});
+  CHECK(read(with + '\n' + half).remarks.empty());
+  CHECK(error_of(R"({"chosen":"a","rejected":"b","score_chosen":"8","score_rejected":6})", options) ==
+        "in.jsonl:1: field 'score_chosen': found \"8\", expected a number");
 }
 
 TEST_CASE("a row of no set, of two, or of another than the first says so") {

@@ -49,7 +49,7 @@ std::vector<std::string> read_file(const File& file, RecordSourceOptions options
 std::string error_of_file(const File& file) {
   try {
     read_file(file);
-  } catch (const merit::DataError& error) {
+  } catch (const merit::Error& error) {
     return std::string(error.what()).substr(file.path.string().size());
   }
   return "no error";
@@ -74,6 +74,30 @@ TEST_CASE("fields are read under the names given, in any kind, and what had the 
                          doctest::Contains("expected a field, = and its new name, such as question=prompt"),
                          merit::ConfigError);
   }
+}
+
+TEST_CASE("renames are of the fields as they were, and what they replace is counted") {
+  const RecordSourceOptions swap{.rename = {{"chosen", "rejected"}, {"rejected", "chosen"}}};
+  CHECK(read_lines(R"({"chosen":"a","rejected":"b"})", swap) == Records{R"({"rejected":"a","chosen":"b"})"});
+  std::istringstream in(
+      "{\"question\":\"Q\",\"prompt\":\"old\"}\n{\"question\":\"Q\"}\n{\"question\":\"Q\",\"prompt\":null}\n"
+      "{\"question\":null,\"prompt\":\"kept\"}\n");
+  RecordSource source(in, "in", {.rename = {{"question", "prompt"}}});
+  CHECK(read(source) == Records{R"({"prompt":"Q"})", R"({"prompt":"Q"})", R"({"prompt":"Q"})",
+                                R"({"question":null,"prompt":"kept"})"});
+  CHECK(source.remarks() == Records{"--rename question=prompt replaced the field prompt in 1 record"});
+  std::istringstream both("{\"chosen\":\"a\",\"rejected\":\"b\"}\n");
+  RecordSource swapped(both, "in", swap);
+  read(swapped);
+  CHECK(swapped.remarks().empty());
+}
+
+TEST_CASE("no record says what became of the rows") {
+  std::istringstream in("{\"instruction\":\"Q\",\"completions\":[],\"s\":1}\n{\"s\":2}\n");
+  RecordSource source(in, "in", {.select = {{"s", "1"}}});
+  CHECK(!source.next());
+  CHECK(source.no_record() ==
+        "in: there is no record that is selected: 1 row left out: no completions; --select left out 1");
 }
 
 TEST_CASE("rows are selected by the values of fields, of objects in them too, and limited by number") {
@@ -105,6 +129,16 @@ TEST_CASE("a file may have a weight, which multiplies those of its records") {
                        merit::ConfigError);
   CHECK_THROWS_WITH_AS(merit::weighted_file(""), "found an empty path, expected a file of records",
                        merit::ConfigError);
+  CHECK_THROWS_WITH_AS(merit::weighted_file("none:1e300"),
+                       "none:1e300: found the weight 1e+300, expected a number of 0 to 1e15",
+                       merit::ConfigError);
+  const File heavy("heavy.jsonl", "{\"weight\":1e10}\n");
+  RecordSource product(heavy.path.string() + ":1e10");
+  CHECK_THROWS_WITH_AS(
+      product.next(),
+      doctest::Contains(":1: field 'weight': found 1e+10, times 1e+10, the weight of the file, "
+                        "expected a product of at most 1e15"),
+      merit::DataError);
   const File named("odd:2", "{}\n");
   CHECK(merit::weighted_file(named.path.string()).weight == 1);  // the file's own name
 }
@@ -116,10 +150,11 @@ TEST_CASE("a table with a header gives records, with quotes, line ends and types
                   "\"two\nlines\",true,[1],,x\r\n"
                   "\r\n"
                   "last,\"[{\"\"role\"\": \"\"assistant\"\", \"\"content\"\": \"\"A\"\"}]\",d,2,\"\"\n");
-  CHECK(read_file(file) == Records{R"({"prompt":"42","chosen":"a, \"b\"","rejected":"c","margin":1.5})",
-                                   R"({"prompt":"two\nlines","chosen":"true","rejected":"[1]","note":"x"})",
-                                   R"({"prompt":"last","chosen":[{"role":"assistant","content":"A"}],)"
-                                   R"("rejected":"d","margin":2})"});
+  CHECK(read_file(file) ==
+        Records{R"({"prompt":"42","chosen":"a, \"b\"","rejected":"c","margin":1.5,"note":""})",
+                R"({"prompt":"two\nlines","chosen":"true","rejected":"[1]","note":"x"})",
+                R"({"prompt":"last","chosen":[{"role":"assistant","content":"A"}],)"
+                R"("rejected":"d","margin":2,"note":""})"});
   RecordSource source(file.path.string());
   std::vector<Index> lines;
   while (source.next()) lines.push_back(source.position().line);
@@ -130,6 +165,33 @@ TEST_CASE("a table with a header gives records, with quotes, line ends and types
                 R"({"prompt":"P","completion":"c","label":0})"});
   const File steps("c.csv", "prompt,completions,labels\nQ,\"[\"\"a\"\", \"\"b\"\"]\",\"[1, 0]\"\n");
   CHECK(read_file(steps) == Records{R"({"prompt":"Q","completions":["a","b"],"labels":[1,0]})"});
+}
+
+TEST_CASE("an empty cell is an empty text, and no number") {
+  const File file("empty.csv", "prompt,question,chosen,rejected,margin,scores,messages\n,Q,a,,,,\n");
+  CHECK(read_file(file) == Records{R"({"prompt":"","question":"Q","chosen":"a","rejected":""})"});
+  const File outcomes("empty2.csv", "prompt,answer,gold\nP,,1\n");
+  CHECK(read_file(outcomes, {.rename = {{"answer", "completion"}, {"gold", "label"}}}) ==
+        Records{R"({"prompt":"P","completion":"","label":1})"});
+}
+
+TEST_CASE("lists as Python writes them, and conversations that are no JSON, are refused") {
+  CHECK(error_of_file(File("p.csv", "chosen,rejected\n\"[{'role': 'user', 'content': 'x'}]\",b\n")) ==
+        ":2: field 'chosen': found a Python list, expected JSON, as json.dumps writes it");
+  CHECK(error_of_file(File("q.csv", "prompt,completions,ranks\nx,\"['a', 'b']\",\"[0, 1]\"\n")) ==
+        ":2: field 'completions': found a Python list, expected JSON, as json.dumps writes it");
+  CHECK(error_of_file(File("r.csv", "chosen,rejected\n\"[{\"\"role\"\": \"\"user\"\", \"\"con\",b\n"))
+            .starts_with(":2: field 'chosen': not valid JSON"));
+  CHECK(read_file(File("s.csv", "chosen,rejected\n[{x,['a']\n")) ==
+        Records{R"({"chosen":"[{x","rejected":"['a']"})"});  // text
+}
+
+TEST_CASE("a table whose row does not end is refused once") {
+  const File file("endless.csv", std::string((std::size_t{64} << 20) + 2, 'x'));
+  CHECK(error_of_file(file) ==
+        ":1: row: found more than 67108864 bytes, expected a shorter one: a quote may be missing");
+  RecordSource source(file.path.string());
+  CHECK_THROWS_AS(source.next(), merit::IoError);
 }
 
 TEST_CASE("a table that is not one says where and why") {

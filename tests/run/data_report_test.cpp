@@ -65,9 +65,42 @@ TEST_CASE("a published set is written in our own form") {
       {file}, {}, [&](const merit::OrderedJson& record) { written.push_back(record.dump()); });
   CHECK(report.files[0].layout == "shp");
   CHECK(written == std::vector<std::string>{R"({"prompt":"H","chosen":"b","rejected":"a"})"});
-  merit_test::put(file, "{\"x\": 1}\n");
-  CHECK_THROWS_WITH_AS(merit::report_on_data({file}, {}), doctest::Contains("a first record of no kind"),
+  merit_test::put(file, "{\"x\": 1, \"y\": 2}\n");
+  CHECK_THROWS_WITH_AS(merit::report_on_data({file}, {}),
+                       doctest::Contains("a first record of no kind with the fields x, y, expected one of"),
                        merit::DataError);
+}
+
+TEST_CASE("what renaming replaced and found nowhere is said, and completions that were left out") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string file = (folder / "a.jsonl").string();
+  merit_test::put(file, "{\"q\": \"Q\", \"prompt\": \"P\", \"completion\": \"a\", \"label\": 1}\n");
+  CHECK(merit::report_on_data({file}, {.rename = {{"q", "prompt"}, {"no", "label"}}}).files[0].remarks ==
+        std::vector<std::string>{"--rename q=prompt replaced the field prompt in 1 record",
+                                 "--rename no=label: no record has the field \"no\""});
+  merit_test::put(file,
+                  "{\"instruction\": \"Q\", \"completions\": [{\"response\": \"A\", \"overall_score\": 8},"
+                  "{\"response\": \"B\", \"overall_score\": \"N/A\"}]}\n");
+  CHECK(contains(text_of(merit::report_on_data({file}, {})),
+                 "remark        1 completion left out: without a rating that is a number"));
+}
+
+TEST_CASE("a file of which no row is left says what was left out and why") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string file = (folder / "a.jsonl").string();
+  merit_test::put(file, "{\"instruction\": \"Q\", \"completions\": [{\"response\": \"A\"}]}\n");
+  CHECK_THROWS_WITH_AS(
+      merit::report_on_data({file}, {}),
+      (file + ": there is no record: 1 row left out: no completion with a rating that is a number").c_str(),
+      merit::DataError);
+}
+
+TEST_CASE("what has no end is refused by its first line, also where bad records are skipped") {
+  CHECK_THROWS_WITH_AS(
+      merit::report_on_data({"/dev/zero"}, {}),
+      "/dev/zero:1: record: found a line of more than 67108864 bytes, expected a shorter one",
+      merit::DataError);
+  CHECK_THROWS_AS(merit::report_on_data({"/dev/urandom"}, {.on_error = merit::OnError::skip}), merit::Error);
 }
 
 }  // namespace data_report_test

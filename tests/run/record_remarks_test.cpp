@@ -69,6 +69,27 @@ TEST_CASE("nothing selected is said so") {
                  "--select left out 1."));
 }
 
+TEST_CASE("a prompt that renaming replaced is said") {
+  CHECK(contains(read_lines(RecordKind::preference,
+                            "{\"q\": \"Q\", \"prompt\": \"P\", \"chosen\": \"a\", \"rejected\": \"b\"}\n",
+                            {.source = {.rename = {{"q", "prompt"}}}})
+                     .remarks.at(0),
+                 "records.jsonl: --rename q=prompt replaced the field prompt in 1 record"));
+}
+
+TEST_CASE("scores as margins: records without are counted, and none with is refused unless they are judged") {
+  const std::string without = "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"b\"}\n";
+  const std::string with =
+      "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"c\", \"score_chosen\": 3, \"score_rejected\": 1}\n";
+  merit::RecordSetOptions options{.source = {.margin_of_scores = true}};
+  CHECK(contains(read_lines(RecordKind::preference, with + without, options).remarks.at(0),
+                 "--margin scores: 1 of 2 records has no scores and no margin"));
+  CHECK(contains(error_of<ConfigError>([&] { read_lines(RecordKind::preference, without, options); }),
+                 "has score_chosen and score_rejected, or preference_strength, or a margin"));
+  options.tokenize.to_judge = true;
+  CHECK(read_lines(RecordKind::preference, without, options).counts.kept == 1);
+}
+
 TEST_CASE("a published set is named, its rows left out are counted") {
   const RecordSet set = read_lines(
       RecordKind::ratings,

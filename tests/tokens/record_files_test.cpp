@@ -56,16 +56,15 @@ TEST_CASE("the kind of a file is that of its first record") {
                               "\n{\"prompt\": \"p\", \"completions\": [\"a\"], \"ranks\": [0]}\n");
   CHECK(merit::detect_record_kind(ranking.path) == RecordKind::ranking);
   const TemporaryFile none("none.jsonl", "{\"x\": 1}\n");
-  CHECK_THROWS_WITH_AS(
-      merit::detect_record_kind(none.path),
-      (none.path.string() + ":1: record: found the fields of no kind, expected those of one of: preference, "
-                            "ranking, ratings, outcome, steps, judge, rollout")
-          .c_str(),
-      merit::DataError);
+  CHECK_THROWS_WITH_AS(merit::detect_record_kind(none.path),
+                       (none.path.string() +
+                        ":1: record: found the fields x, of no kind, expected those of one of: preference, "
+                        "ranking, ratings, outcome, steps, judge, rollout")
+                           .c_str(),
+                       merit::DataError);
   const TemporaryFile empty("empty.jsonl", "\n");
   CHECK_THROWS_WITH_AS(merit::detect_record_kind(empty.path),
-                       (empty.path.string() + ": found no record, expected at least one").c_str(),
-                       merit::DataError);
+                       (empty.path.string() + ": there is no record").c_str(), merit::DataError);
 }
 
 TEST_CASE("the scale of step labels is ternary with a -1, binary without") {

@@ -11,6 +11,7 @@
 #include "merit/benchmarks/solution_layouts.hpp"
 #include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
+#include "merit/records/record_fields.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -47,10 +48,7 @@ MERIT_INLINE BenchmarkRows parse_benchmark(std::span<const BenchmarkRow> rows,
   if (rows.empty()) throw DataError("parse_benchmark: found no rows, expected at least one");
   if (!layout) layout = detect_benchmark(rows[0].object);
   if (!layout) {
-    std::string fields;
-    for (const auto& [name, value] : rows[0].object.items()) fields += (fields.empty() ? "" : ", ") + name;
-    throw DataError(concat(rows[0].where(), ": found the fields ",
-                           fields.empty() ? "of an empty object" : fields,
+    throw DataError(concat(rows[0].where(), ": found the fields ", detail::names_of_fields(rows[0].object),
                            ", expected those of a known layout: ", list_of_names<BenchmarkLayout>()));
   }
   return detail::parse_layout_number(static_cast<Index>(*layout), rows);

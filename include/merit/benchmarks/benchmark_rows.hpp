@@ -83,10 +83,10 @@ inline bool is_blank(std::string_view text) {
 /// there are no rows, and for a Parquet or packed file.
 std::vector<BenchmarkRow> parse_benchmark_rows(std::string_view text, const std::string& name);
 
-/// The rows of the file at `path`, as parse_benchmark_rows. Throws IoError when it cannot be read.
-inline std::vector<BenchmarkRow> read_benchmark_rows(const std::filesystem::path& path) {
-  return parse_benchmark_rows(read_file_or_pipe(path), path.string());
-}
+/// The rows of the file at `path`, packed by gzip or not, as parse_benchmark_rows. Throws IoError when it cannot be
+/// read, and for a device or packed file of more bytes than `largest`, as it may have no end.
+std::vector<BenchmarkRow> read_benchmark_rows(const std::filesystem::path& path,
+                                              Index largest = largest_whole_file);
 
 // ---- What the layouts are turned into, beside PreferenceRecord
 

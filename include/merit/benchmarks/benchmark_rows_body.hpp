@@ -2,11 +2,18 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <ios>
+#include <memory>
 #include <span>
+#include <streambuf>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -14,6 +21,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
+#include "merit/io/gzip.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/json_depth.hpp"
 #include "merit/records/record.hpp"
@@ -177,17 +185,62 @@ inline void refuse_binary(std::string_view text, std::string_view name) {
               : "columns; unpack or export it first"));
 }
 
-}  // namespace detail
-
-MERIT_INLINE std::vector<BenchmarkRow> parse_benchmark_rows(std::string_view text, const std::string& name) {
-  detail::refuse_binary(text, name);
+/// Takes the byte-order mark away and gives the place of the first row, or the size of text that is blank. Throws
+/// where the text is none of rows.
+inline Index begin_of_rows(std::string_view& text, std::string_view name) {
+  refuse_binary(text, name);
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   const Index begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-  if (begin == text.size()) throw DataError(concat(name, ": found no rows, expected at least one"));
-  if (text[begin] != '[' && text[begin] != '{') {
-    throw DataError(concat(name, ": found text that begins with ", detail::quote(text.substr(begin, 12)),
+  if (begin != text.size() && text[begin] != '[' && text[begin] != '{') {
+    throw DataError(concat(name, ": found text that begins with ", quote(text.substr(begin, 12)),
                            ", expected JSON lines or a JSON array of rows"));
   }
+  return begin;
+}
+
+inline std::string benchmark_text(const std::filesystem::path& path, Index largest) {
+  const std::string name = path.string();
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    throw IoError(name + ": found a directory, expected a file of a benchmark");
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw_io("open", path, errno);
+  std::streambuf* bytes = file.rdbuf();
+  std::unique_ptr<std::streambuf> unpacked;
+  std::string text;
+  try {
+    if (bytes->sgetc() == int{gzip_first_byte}) {
+      unpacked = gunzip(*bytes, name);
+      bytes = unpacked.get();
+    }
+    const bool has_end = unpacked == nullptr && std::filesystem::is_regular_file(path, ignored);
+    std::vector<char> block(Index{1} << 20);
+    while (true) {
+      const auto got = bytes->sgetn(block.data(), static_cast<std::streamsize>(block.size()));
+      if (got <= 0) return text;
+      const bool first = text.empty();
+      text.append(block.data(), static_cast<Index>(got));
+      std::string_view begun = text;
+      if (first) begin_of_rows(begun, name);  // what is no benchmark is not read to its end
+      if (!has_end && text.size() > largest) {
+        throw IoError(concat(name, ": holds more than ", largest, " bytes, expected a smaller benchmark"));
+      }
+    }
+  } catch (const std::ios_base::failure&) {
+    throw IoError(concat(name, ": reading failed after byte ", text.size()));
+  }
+}
+
+}  // namespace detail
+
+MERIT_INLINE std::vector<BenchmarkRow> read_benchmark_rows(const std::filesystem::path& path, Index largest) {
+  return parse_benchmark_rows(detail::benchmark_text(path, largest), path.string());
+}
+
+MERIT_INLINE std::vector<BenchmarkRow> parse_benchmark_rows(std::string_view text, const std::string& name) {
+  const Index begin = detail::begin_of_rows(text, name);
+  if (begin == text.size()) throw DataError(concat(name, ": found no rows, expected at least one"));
   std::vector<BenchmarkRow> rows;
   const bool whole =
       text[begin] == '[' || detail::is_blank(text.substr(begin + detail::end_of_value(text.substr(begin))));

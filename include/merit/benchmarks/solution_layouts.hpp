@@ -53,21 +53,27 @@ struct PrmBenchRow {
   std::vector<std::string> original_process;
   std::vector<std::string> modified_process;
   std::vector<Index> modified_steps;  // from 1
-  std::vector<Index> error_steps;     // from 1; numbers beyond the last step occur and are ignored
-  std::string reason;                 // empty: not said
-  std::string classification;         // one of prm_bench_classes
+  std::vector<Index> error_steps;  // from 1; numbers beyond the last step occur, in 100 of the published rows
+  std::string reason;              // empty: not said
+  std::string classification;      // one of prm_bench_classes
   SourcePosition source;
 
   /// Is step `i` (from 0) of the modified process wrong?
   bool is_error(Index i) const {
     return std::find(error_steps.begin(), error_steps.end(), i + 1) != error_steps.end();
   }
+  /// How many of error_steps are of no step, and so say nothing.
+  Index errors_beyond() const {
+    return static_cast<Index>(std::count_if(error_steps.begin(), error_steps.end(),
+                                            [&](Index step) { return step > modified_process.size(); }));
+  }
 };
 
 /// The modified solution of the modified question, every step labelled.
 LabelledSteps to_steps(const PrmBenchRow& row);
 
-/// The rows without those whose class and idx were there before, as the published evaluation leaves them out.
+/// The rows without those that have the class and idx of one before them, as the benchmark's own code leaves them
+/// out: five of the published ones, although their content is another.
 std::vector<PrmBenchRow> without_repeats(std::span<const PrmBenchRow> rows);
 
 // ---- GSM8K's model solutions

@@ -78,7 +78,7 @@ MERIT_INLINE void parse_row(const BenchmarkRow& from, PrmBenchRow& row) {
   if (from.has("original_process")) row.original_process = from.texts("original_process", 0);
   row.modified_process = from.texts("modified_process");
   if (from.has("modified_steps")) row.modified_steps = from.indices("modified_steps", 0);
-  row.error_steps = from.indices("error_steps", 0);
+  row.error_steps = from.indices("error_steps", 1);
   row.reason = from.text_or_empty("reason");
   row.classification = from.text("classification");
   if (std::find(prm_bench_classes.begin(), prm_bench_classes.end(), row.classification) ==

@@ -121,8 +121,7 @@ MERIT_INLINE double expected_majority(const Candidates& problem, Index n) {
   const std::vector<Index> numbers = detail::require_answers("expected_majority", problem);
   const Index size = numbers.size();
   if (size > most_votes) {
-    throw UsageError(
-        concat("expected_majority: found ", size, " candidates, expected at most ", most_votes));
+    throw UsageError(concat("expected_majority: found ", size, " candidates, expected at most ", most_votes));
   }
   const std::vector<double> credits = detail::answer_credits(numbers, problem.correct);
   std::vector<Index> votes(credits.size(), 0);

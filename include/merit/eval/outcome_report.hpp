@@ -38,7 +38,7 @@ struct ScoredCompletion {
 struct OutcomeOptions {
   double threshold = 0.5;  // a probability from here up says "right"
   Index bins = 10;         // of the reliability table
-  Index largest_n = 0;     // of the best-of-N curve; 0: as many as the smallest problem of several has, or 128
+  Index largest_n = 0;  // of the best-of-N curve; 0: as many as the smallest problem of several has, or 128
 };
 
 /// A judge that does not read the completions.
@@ -62,9 +62,9 @@ struct OutcomeReport {
   Estimate brier;
   double brier_of_the_share = 0;  // of always saying the share of right completions
 
-  std::string no_majority;                    // why answers were not voted on, where some state one; empty: they were
-  std::vector<BestOfNPoint> curve;            // for n = 1, 2, … up to largest_n, over all subsets
-  Index curve_problems = 0;                   // problems with at least that many completions
+  std::string no_majority;          // why answers were not voted on, where some state one; empty: they were
+  std::vector<BestOfNPoint> curve;  // for n = 1, 2, … up to largest_n, over all subsets
+  Index curve_problems = 0;         // problems with at least that many completions
   std::optional<Estimate> weighted_majority;  // of the largest n: probabilities as votes; nothing without
                                               // answers, or where a problem has over 10,000 subsets
   std::vector<OutcomeBaseline> baselines;     // longest, shortest, most lines, fewest lines, states an answer

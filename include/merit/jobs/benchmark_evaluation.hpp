@@ -29,6 +29,7 @@ struct BenchmarkSet {
   RecordSet set;
   std::vector<Index> row_of;          // (examples)
   std::vector<UnscoredRow> unscored;  // the rows without an example
+  Index repeats = 0;                  // rows with the class and idx of one before, which are not among `rows`
 };
 
 /// Reads the files of one layout. Throws ConfigError where the model does not score what the layout asks for.

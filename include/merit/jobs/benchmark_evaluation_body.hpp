@@ -174,7 +174,10 @@ MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& fil
     for (BenchmarkRow& row : read_benchmark_rows(file)) rows.push_back(std::move(row));
   }
   benchmark.rows = parse_benchmark(rows, layout);
-  if (auto* prm = std::get_if<std::vector<PrmBenchRow>>(&benchmark.rows)) *prm = without_repeats(*prm);
+  if (auto* prm = std::get_if<std::vector<PrmBenchRow>>(&benchmark.rows)) {
+    *prm = without_repeats(*prm);
+    benchmark.repeats = rows.size() - prm->size();
+  }
   detail::benchmark_evaluation::Collector collect{benchmark, saved};
   collect.tokenize_options.to_judge = true;
   std::visit(

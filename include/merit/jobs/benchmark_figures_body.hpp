@@ -347,9 +347,21 @@ inline BenchmarkScores prm_bench(const BenchmarkSet& benchmark, const Evaluation
   const auto counts = count_steps_by_class(classes, scores, good, threshold);
   const auto report = report_prm_bench(counts);
   BenchmarkScores out;
-  out.json = {{"prm_score", report.score}, {"cut", cut}, {"unscored", unscored_of(benchmark).count}};
+  Index beyond = 0;
+  for (const PrmBenchRow& row : rows) beyond += row.errors_beyond();
+  out.json = {{"prm_score", report.score},
+              {"cut", cut},
+              {"unscored", unscored_of(benchmark).count},
+              {"repeated_rows", benchmark.repeats},
+              {"errors_beyond_the_last_step", beyond}};
   out.text = line("PRMScore", fixed(report.score, 3) + " at the threshold " + fixed(threshold, 3) + ", of " +
                                   denominator(solutions.size(), unscored_of(benchmark)) + cut_note(cut));
+  if (benchmark.repeats != 0)
+    out.text += line("left out",
+                     concat(benchmark.repeats, benchmark.repeats == 1 ? " repeated row" : " repeated rows"));
+  if (beyond != 0)
+    out.text += line("not counted",
+                     concat(beyond, beyond == 1 ? " error step" : " error steps", " beyond the last step"));
   for (Index c = 0; c < counts.size(); ++c) {
     out.json["classes"][counts[c].name] = report.classes[c];
     out.text += line("  " + counts[c].name, fixed(report.classes[c], 3));

@@ -23,6 +23,9 @@ inline namespace MERIT_ABI {
 struct JsonLinesOptions {
   Index max_line_bytes = Index{64} << 20;
   Index max_depth = json_depth_limit;  // of arrays and objects in one another; the record itself is the first
+  Index most_skipped =
+      Index{1} << 30;  // bytes passed over behind those, to look for the end of a line too long:
+                       // a device may have none
 };
 
 /// Reads a file or stream of JSON lines, or one JSON array of objects. Holds one line or element at a time. Lines
@@ -30,7 +33,8 @@ struct JsonLinesOptions {
 /// without its line feed, an object that begins with { on a line of its own and goes on over the next ones, and all
 /// of it packed by gzip are accepted.
 ///
-/// Errors are DataError, "file:line: …"; after one, next() goes on with the following line or element.
+/// Errors are DataError, "file:line: …"; after one, next() goes on with the following line or element. A line whose
+/// end is nowhere to be found is an IoError, as nothing can follow it.
 class JsonLinesReader {
  public:
   /// Reads the file at `path`. Throws IoError if it cannot be opened.
@@ -54,6 +58,9 @@ class JsonLinesReader {
   /// Fills line_ with the next line without its line feed; a carriage return is white space to JSON. False at
   /// the end of the input.
   bool read_line();
+  /// Takes the rest of a line that was too long.
+  void skip_rest_of_line();
+  [[noreturn]] void refuse_endless() const;
 
   /// Before the first byte is taken: unpacks gzip, and sees an array where there may be one.
   void begin(bool may_be_array);

@@ -155,6 +155,7 @@ MERIT_INLINE std::optional<OrderedJson> JsonLinesReader::next_element() {
   if (!first_element_ && c == ',') {
     take();
     c = peek_past_space();
+    if (c == ']') fail("a comma behind the last element", "none, as JSON has it");
   } else if (!first_element_ && c != ']' && c != Traits::eof()) {
     fail("no comma between two elements", "one");
   }
@@ -171,6 +172,7 @@ MERIT_INLINE std::optional<OrderedJson> JsonLinesReader::next_element() {
   detail::JsonDepth depth;
   bool inside = true;
   bool too_long = false;
+  Index skipped = 0;
   while (inside) {
     c = bytes_->sgetc();
     if (c == Traits::eof())
@@ -180,6 +182,7 @@ MERIT_INLINE std::optional<OrderedJson> JsonLinesReader::next_element() {
     take();
     depth.step(Traits::to_char_type(c));
     too_long |= line_.size() >= options_.max_line_bytes;
+    if (too_long && ++skipped > options_.most_skipped) refuse_endless();
     if (!too_long || line_.empty()) line_.push_back(Traits::to_char_type(c));
     inside = !(depth.depth == 0 && !depth.in_string && (c == '}' || c == ']' || c == '"'));
   }
@@ -211,16 +214,29 @@ MERIT_INLINE void JsonLinesReader::read_rest_of_object() {
   line_ = std::move(object);
 }
 
+[[noreturn]] MERIT_INLINE void JsonLinesReader::refuse_endless() const {
+  throw IoError(concat(position_.text(), ": record: found no end within ",
+                       options_.max_line_bytes + options_.most_skipped,
+                       " bytes, expected a file of records"));
+}
+
+MERIT_INLINE void JsonLinesReader::skip_rest_of_line() {
+  using Traits = std::istream::traits_type;
+  for (Index skipped = 0;; ++skipped) {
+    const auto c = bytes_->sbumpc();
+    if (c == Traits::eof() || c == '\n') break;
+    if (skipped == options_.most_skipped) refuse_endless();
+  }
+  rest_of_long_line_ = false;
+}
+
 MERIT_INLINE bool JsonLinesReader::read_line() {
   using Traits = std::istream::traits_type;
   line_.clear();
   std::streambuf& bytes = *bytes_;
   try {
+    if (rest_of_long_line_) skip_rest_of_line();
     auto c = bytes.sbumpc();
-    while (rest_of_long_line_ && c != Traits::eof()) {
-      rest_of_long_line_ = c != '\n';
-      c = bytes.sbumpc();
-    }
     if (c == Traits::eof()) return false;
     position_.line = ++lines_begun_;
     for (; c != Traits::eof() && c != '\n'; c = bytes.sbumpc()) {

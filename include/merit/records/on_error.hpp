@@ -22,6 +22,9 @@ enum class OnError {
 template <>
 inline constexpr std::array<std::string_view, 2> enum_names<OnError>{"stop", "skip"};
 
+/// So many records that cannot be read, and none that can, are no file of records but noise without an end.
+inline constexpr Index most_unreadable = 10000;
+
 /// The records that could not be read, by reason, each with the first of its kind. Of more than `most` reasons
 /// the others are one, so that a file of nothing but noise takes no memory.
 class UnreadRecords {

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,8 @@ enum class PublishedSet : std::uint8_t {
   prm800k,                // openai/prm800k, both phases: question.problem, label.steps[].completions[]
   math_shepherd,  // peiyi9979/Math-Shepherd: input with ки behind each step, label with + or − in its place
   arena,          // lmarena-ai and lmsys: conversation_a, conversation_b, winner
+  arena_55k,  // lmsys/lmsys-arena-human-preference-55k: prompt, response_a, response_b, each a JSON list written as
+              // text, and winner_model_a, winner_model_b, winner_tie
   orca_pairs,     // Intel/orca_dpo_pairs: system, question (or input), chosen, rejected
   nectar,         // berkeley-nest/Nectar: prompt, answers[].answer, .rank from 1
   pku_safe_rlhf,  // PKU-Alignment/PKU-SafeRLHF: prompt, response_0, response_1, better_response_id
@@ -39,9 +42,12 @@ enum class PublishedSet : std::uint8_t {
 };
 
 template <>
-inline constexpr std::array<std::string_view, 12> enum_names<PublishedSet>{
-    "ultrafeedback", "helpsteer", "helpsteer2_preference", "helpsteer3", "prm800k", "math_shepherd", "arena",
-    "orca_pairs",    "nectar",    "pku_safe_rlhf",         "shp",        "webgpt"};
+inline constexpr std::array<std::string_view, 13> enum_names<PublishedSet>{
+    "ultrafeedback", "helpsteer",     "helpsteer2_preference",
+    "helpsteer3",    "prm800k",       "math_shepherd",
+    "arena",         "arena_55k",     "orca_pairs",
+    "nectar",        "pku_safe_rlhf", "shp",
+    "webgpt"};
 
 /// The set of which `row` has the fields; nothing for a record in our own, or for neither. Throws DataError where the
 /// fields are those of several sets.
@@ -65,7 +71,7 @@ class PublishedRows {
 
   /// Takes a row. Throws DataError where it is not what the set's rows are.
   void add(const OrderedJson& row, const SourcePosition& at);
-  /// No row will follow.
+  /// No row will follow. Throws ConfigError where no row had one of the ratings.
   void end();
   /// The next record of the rows taken, if one is complete.
   std::optional<Record> next();
@@ -73,6 +79,8 @@ class PublishedRows {
   PublishedSet set() const { return set_; }
   /// Rows that gave no record, by reason.
   const std::map<std::string, Index>& left_out() const { return left_out_; }
+  /// Completions without a rating, of rows that gave a record of the others.
+  Index unrated() const { return unrated_; }
 
  private:
   void give(OrderedJson object, const SourcePosition& at) { given_.push_back({std::move(object), at}); }
@@ -85,6 +93,9 @@ class PublishedRows {
   void add_prm800k(const OrderedJson& row, const SourcePosition& at);
   void add_math_shepherd(const OrderedJson& row, const SourcePosition& at);
   void add_arena(const OrderedJson& row, const SourcePosition& at);
+  void add_arena_55k(const OrderedJson& row, const SourcePosition& at);
+  /// Two conversations, of which the turns that both have are the prompt; false where they begin with another one.
+  bool add_judged(const OrderedJson& a, const OrderedJson& b, const char* vote, const SourcePosition& at);
   void add_nectar(const OrderedJson& row, const SourcePosition& at);
   /// Two answers of which the first is the better one, neither, or the second: above, at and below 0.
   void add_pair(const OrderedJson& prompt, const OrderedJson& first, const OrderedJson& second,
@@ -94,7 +105,10 @@ class PublishedRows {
   std::vector<std::string> ratings_;
   std::deque<Record> given_;
   std::map<std::string, Index> left_out_;
-  std::optional<Record> open_;  // of helpsteer: the rows of one prompt so far
+  Index unrated_ = 0;
+  std::set<std::string> ratings_there_;  // of ultrafeedback, where some are asked for
+  std::string file_;                     // of the last row
+  std::optional<Record> open_;           // of helpsteer: the rows of one prompt so far
 };
 
 }  // namespace MERIT_ABI
@@ -102,4 +116,5 @@ class PublishedRows {
 
 #if !defined(MERIT_COMPILED_RUN)
 #include "merit/records/published_sets_body.hpp"
+#include "merit/records/published_steps_body.hpp"
 #endif

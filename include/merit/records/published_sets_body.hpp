@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/nearest_name.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/published_sets.hpp"
@@ -45,6 +46,7 @@ inline const std::vector<Marks>& all_marks() {
       {prm800k, {"question", "label"}},
       {math_shepherd, {"input", "label"}},
       {arena, {"conversation_a", "conversation_b", "winner"}},
+      {arena_55k, {"prompt", "response_a", "response_b", "winner_model_a", "winner_model_b", "winner_tie"}},
       {orca_pairs, {"system", "question", "chosen", "rejected"}},
       {orca_pairs, {"system", "input", "chosen", "rejected"}},
       {nectar, {"prompt", "answers"}},
@@ -107,6 +109,45 @@ inline std::string trimmed(std::string_view text) {
   return std::string(text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1));
 }
 
+/// What the ratings of a completion of ultrafeedback are called, "N/A" among them.
+inline std::vector<std::string> names_of_ratings(const OrderedJson& completion) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : completion.items()) {
+    if (value.is_number() || name.ends_with("_score")) names.push_back(name);
+  }
+  if (const OrderedJson* annotations = member(completion, "annotations");
+      annotations && annotations->is_object()) {
+    for (const auto& [name, aspect] : annotations->items()) {
+      if (aspect.is_object() && aspect.contains("Rating")) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+/// "one of: a, b", and which of them was probably meant.
+template <class Names>
+std::string one_of(const std::string& given, const Names& names) {
+  std::string text = "one of: ";
+  for (const std::string& name : names) text += concat(text.ends_with(": ") ? "" : ", ", name);
+  const std::string nearest = nearest_name(given, names);
+  return nearest.empty() ? text : concat(text, " (did you mean ", nearest, "?)");
+}
+
+/// A list of texts, one a turn, some of them null; also written as text.
+inline OrderedJson turns_of(const Fields& fields, const char* name, const SourcePosition& at) {
+  constexpr std::string_view expected = "a JSON list of texts, one a turn";
+  const OrderedJson& value = fields.need(name, expected);
+  OrderedJson turns = value.is_string() ? parse_ordered_json(value.get_ref<const std::string&>(),
+                                                             concat(at.text(), ": field '", name, "'"))
+                                        : value;
+  if (!turns.is_array() || turns.empty()) fields.fail(name, describe(turns), expected);
+  for (Index i = 0; i < turns.size(); ++i) {
+    if (turns[i].is_string() || turns[i].is_null()) continue;
+    fields.fail(concat(name, '[', i, ']'), describe(turns[i]), "a string or null");
+  }
+  return turns;
+}
+
 /// A message list of which `count` messages are left out.
 inline OrderedJson messages_from(const OrderedJson& messages, Index count) {
   OrderedJson rest = OrderedJson::array();
@@ -165,6 +206,13 @@ MERIT_INLINE std::optional<PublishedRows::Record> PublishedRows::next() {
 MERIT_INLINE void PublishedRows::end() {
   if (open_) given_.push_back(*std::move(open_));
   open_.reset();
+  if (ratings_there_.empty()) return;
+  for (const std::string& name : ratings_) {
+    if (ratings_there_.contains(name)) continue;
+    throw ConfigError(concat(file_, ": --rating ", name,
+                             ": found no row with a rating of that name, expected ",
+                             detail::published_sets::one_of(name, ratings_there_)));
+  }
 }
 
 MERIT_INLINE void PublishedRows::add_pair(const OrderedJson& prompt, const OrderedJson& first,
@@ -193,6 +241,7 @@ MERIT_INLINE void PublishedRows::add(const OrderedJson& row, const SourcePositio
     case PublishedSet::prm800k: return add_prm800k(row, at);
     case PublishedSet::math_shepherd: return add_math_shepherd(row, at);
     case PublishedSet::arena: return add_arena(row, at);
+    case PublishedSet::arena_55k: return add_arena_55k(row, at);
     case PublishedSet::nectar: return add_nectar(row, at);
     case PublishedSet::orca_pairs: {
       const bool question = fields.has("question");
@@ -236,8 +285,11 @@ MERIT_INLINE void PublishedRows::add_ultrafeedback(const OrderedJson& row, const
   const detail::Fields fields(row, at);
   const OrderedJson& prompt = fields.need("instruction", "a string");
   OrderedJson completions = OrderedJson::array(), scores = OrderedJson::array();
-  for (const OrderedJson& one : fields.need_list("completions", "completions")) {
-    const std::string where = concat("completions[", completions.size(), ']');
+  file_ = at.file;
+  const OrderedJson& all = fields.need_list("completions", "completions");
+  for (Index i = 0; i < all.size(); ++i) {
+    const OrderedJson& one = all[i];
+    const std::string where = concat("completions[", i, ']');
     const OrderedJson* response = member(one, "response");
     if (response == nullptr) fields.fail(where + ".response", "no such field", "a string");
     const auto rating = [&](const std::string& name) {
@@ -246,22 +298,30 @@ MERIT_INLINE void PublishedRows::add_ultrafeedback(const OrderedJson& row, const
       const OrderedJson* aspect = annotations != nullptr ? member(*annotations, name) : nullptr;
       return aspect != nullptr ? rating_of(member(*aspect, "Rating")) : std::nullopt;
     };
-    std::vector<double> values;
+    std::vector<std::optional<double>> read;
     if (ratings_.empty()) {
-      auto score = rating("overall_score");
-      if (!score) score = rating("fine-grained_score");
-      if (!score) return leave_out("a completion without a rating");
-      values = {*score};
+      read = {rating("overall_score")};
+      if (!read[0]) read[0] = rating("fine-grained_score");
+    } else {
+      for (const std::string& name : detail::published_sets::names_of_ratings(one))
+        ratings_there_.insert(name);
     }
     for (const std::string& name : ratings_) {
-      const auto value = rating(name);
-      if (!value) return leave_out("a completion without a rating");
-      values.push_back(*value);
+      if (one.contains(name)) ratings_there_.insert(name);
+      read.push_back(rating(name));
     }
+    std::vector<double> values;
+    for (const auto& value : read) {
+      if (value) values.push_back(*value);
+    }
+    if (values.size() != read.size()) continue;
     completions.push_back(*response);
     scores.push_back(values.size() == 1 ? OrderedJson(values[0]) : OrderedJson(values));
   }
-  if (completions.empty()) return leave_out("no completions");
+  if (completions.empty()) {
+    return leave_out(all.empty() ? "no completions" : "no completion with a rating that is a number");
+  }
+  unrated_ += all.size() - completions.size();
   give({{"prompt", prompt}, {"completions", completions}, {"scores", scores}}, at);
 }
 
@@ -273,6 +333,7 @@ MERIT_INLINE void PublishedRows::add_helpsteer(const OrderedJson& row, const Sou
   const OrderedJson& response = fields.need("response", "a string");
   OrderedJson scores = OrderedJson::array();
   for (const std::string& name : ratings_.empty() ? all : ratings_) {
+    if (!row.contains(name)) fields.fail(name, "no such rating", detail::published_sets::one_of(name, all));
     scores.push_back(fields.number_at(fields.need(name, "a rating"), name, -1e6, 1e6, "a rating"));
   }
   if (scores.size() == 1) scores = OrderedJson(scores[0]);
@@ -295,107 +356,6 @@ MERIT_INLINE void PublishedRows::add_strength(const OrderedJson& row, const Sour
            fields.need(second, "a string"), -by, {{"preference_strength", std::abs(by)}}, at);
 }
 
-MERIT_INLINE void PublishedRows::add_prm800k(const OrderedJson& row, const SourcePosition& at) {
-  using detail::published_sets::member;
-  const detail::Fields fields(row, at);
-  const OrderedJson* problem = member(fields.need("question", "an object"), "problem");
-  const OrderedJson* steps = member(fields.need("label", "an object"), "steps");
-  if (problem == nullptr) fields.fail("question.problem", "no such field", "a string");
-  if (steps == nullptr || !steps->is_array()) fields.fail("label.steps", "no list", "a list of steps");
-  if (const OrderedJson* reason = member(row["label"], "finish_reason")) {
-    if (*reason == "bad_problem") return leave_out("finish_reason bad_problem");
-    if (*reason == "give_up") return leave_out("finish_reason give_up");
-  }
-  struct Step {
-    OrderedJson text, label;
-  };
-  const auto step_of = [&](const OrderedJson& one, const std::string& where) {
-    const OrderedJson* text = member(one, "text");
-    if (text == nullptr || !text->is_string()) fields.fail(where + ".text", "no such text", "a string");
-    const OrderedJson* rating = member(one, "rating");
-    if (rating == nullptr) return Step{*text, nullptr};
-    const auto label = whole_number(*rating);
-    if (!label || *label < -1 || *label > 1)
-      fields.fail(where + ".rating", detail::describe(*rating), "-1, 0 or 1");
-    return Step{*text, *label};
-  };
-  std::vector<Step> path;
-  const auto give_steps = [&](std::span<const Step> of, const Step* last) {
-    OrderedJson texts = OrderedJson::array(), labels = OrderedJson::array();
-    for (const Step& step : of) {
-      texts.push_back(step.text);
-      labels.push_back(last == nullptr ? step.label
-                                       : OrderedJson(nullptr));  // labelled in a record of its own
-    }
-    if (last != nullptr) {
-      texts.push_back(last->text);
-      labels.push_back(last->label);
-    }
-    give({{"prompt", *problem}, {"completions", texts}, {"labels", labels}}, at);
-  };
-  for (Index i = 0; i < steps->size(); ++i) {
-    const std::string where = concat("label.steps[", i, ']');
-    const OrderedJson& step = (*steps)[i];
-    const OrderedJson* completions = member(step, "completions");
-    const OrderedJson* human = member(step, "human_completion");
-    const OrderedJson* chosen = member(step, "chosen_completion");
-    const Index count = completions != nullptr && completions->is_array() ? completions->size() : 0;
-    Index taken = count;  // none of them
-    if (chosen != nullptr) {
-      const auto number = whole_number(*chosen);
-      if (!number || *number < 0 || static_cast<Index>(*number) >= count) {
-        fields.fail(where + ".chosen_completion", detail::describe(*chosen),
-                    concat("the place of one of ", count, " completions, from 0"));
-      }
-      taken = static_cast<Index>(*number);
-    } else if (human == nullptr && count != 0) {
-      taken = 0;  // where the labellers stopped: the first is what they saw
-    }
-    for (Index k = 0; k < count; ++k) {
-      if (k == taken) continue;
-      const Step other = step_of((*completions)[k], concat(where, ".completions[", k, ']'));
-      if (!other.label.is_null()) give_steps(path, &other);
-    }
-    if (taken < count) {
-      path.push_back(step_of((*completions)[taken], concat(where, ".completions[", taken, ']')));
-    } else if (human != nullptr) {
-      path.push_back(step_of(*human, where + ".human_completion"));
-    }
-    if (chosen == nullptr && human == nullptr) break;
-  }
-  if (path.empty()) return leave_out("no step");
-  give_steps(path, nullptr);
-}
-
-MERIT_INLINE void PublishedRows::add_math_shepherd(const OrderedJson& row, const SourcePosition& at) {
-  namespace sets = detail::published_sets;
-  const detail::Fields fields(row, at);
-  const std::string input = fields.string_at(fields.need("input", "a string"), "input", false);
-  const std::string label = fields.string_at(fields.need("label", "a string"), "label", false);
-  const auto first = input.find("Step 1:");
-  if (first == input.npos) return leave_out("no Step 1: in the input");
-  OrderedJson steps = OrderedJson::array(), labels = OrderedJson::array();
-  std::size_t begin = first;
-  for (auto tag = input.find(sets::step_tag, first); tag != input.npos;
-       tag = input.find(sets::step_tag, begin)) {
-    // The label is the same text with one sign in the place of each tag.
-    const std::size_t place = tag - steps.size() * (sets::step_tag.size() - 1);
-    const char sign = place < label.size() ? label[place] : ' ';
-    if (sign != '+' && sign != '-') {
-      fields.fail("label", concat("no + or - in the place of tag ", steps.size() + 1, " of the input"),
-                  "the input with one of them for each tag");
-    }
-    steps.push_back(sets::trimmed(std::string_view(input).substr(begin, tag - begin)));
-    labels.push_back(sign == '+');
-    begin = tag + sets::step_tag.size();
-  }
-  if (steps.empty()) return leave_out("no tag behind a step");
-  give({{"prompt", sets::trimmed(std::string_view(input).substr(0, first))},
-        {"completions", steps},
-        {"labels", labels}},
-       at);
-}
-
 MERIT_INLINE void PublishedRows::add_arena(const OrderedJson& row, const SourcePosition& at) {
   const detail::Fields fields(row, at);
   const OrderedJson& a = fields.need_list("conversation_a", "messages");
@@ -406,23 +366,61 @@ MERIT_INLINE void PublishedRows::add_arena(const OrderedJson& row, const SourceP
   if (!tie && won != "model_a" && won != "model_b") {
     fields.fail("winner", detail::describe(winner), "model_a, model_b or tie");
   }
-  // The turns that both have; where the models answered before, they part at the first answer.
-  Index same = 0;
-  while (same + 1 < std::min(a.size(), b.size()) && a[same] == b[same]) ++same;
-  if (same == 0) {
+  if (!add_judged(a, b, tie ? "tie" : won == "model_a" ? "a" : "b", at)) {
     fields.fail("conversation_b", "another first message than in conversation_a",
                 "two conversations that begin alike and go on");
   }
+}
+
+MERIT_INLINE void PublishedRows::add_arena_55k(const OrderedJson& row, const SourcePosition& at) {
+  namespace sets = detail::published_sets;
+  const detail::Fields fields(row, at);
+  const OrderedJson asked = sets::turns_of(fields, "prompt", at);
+  const auto conversation = [&](const char* name) {
+    const OrderedJson answers = sets::turns_of(fields, name, at);
+    if (answers.size() != asked.size()) {
+      fields.fail(name, concat(answers.size(), answers.size() == 1 ? " turn" : " turns"),
+                  concat(asked.size(), " as in 'prompt'"));
+    }
+    OrderedJson messages = OrderedJson::array();
+    for (Index i = 0; i < asked.size(); ++i) {
+      messages.push_back({{"role", "user"}, {"content", asked[i]}});
+      messages.push_back({{"role", "assistant"}, {"content", answers[i]}});
+    }
+    return messages;
+  };
+  const OrderedJson a = conversation("response_a"), b = conversation("response_b");
+  const char* vote = nullptr;
+  for (const auto& [name, as] :
+       {std::pair("winner_model_a", "a"), std::pair("winner_model_b", "b"), std::pair("winner_tie", "tie")}) {
+    const auto won = whole_number(fields.need(name, "0 or 1"));
+    if (!won || *won < 0 || *won > 1) fields.fail(name, detail::describe(row[name]), "0 or 1");
+    if (*won == 0) continue;
+    if (vote != nullptr) fields.fail(name, "1 beside another one", "1 in one of the three");
+    vote = as;
+  }
+  if (vote == nullptr) fields.fail("winner_tie", "0 as in the others", "1 in one of the three");
+  const auto is_without_text = [](const OrderedJson& message) { return message["content"].is_null(); };
+  if (std::any_of(a.begin(), a.end(), is_without_text) || std::any_of(b.begin(), b.end(), is_without_text)) {
+    return leave_out("a turn without text");
+  }
+  add_judged(a, b, vote, at);
+}
+
+MERIT_INLINE bool PublishedRows::add_judged(const OrderedJson& a, const OrderedJson& b, const char* vote,
+                                            const SourcePosition& at) {
+  // The turns that both have; where the models answered before, they part at the first answer.
+  Index same = 0;
+  while (same + 1 < std::min(a.size(), b.size()) && a[same] == b[same]) ++same;
+  if (same == 0) return false;
   OrderedJson prompt = OrderedJson::array();
   for (Index i = 0; i < same; ++i) prompt.push_back(a[i]);
   give({{"prompt", prompt},
         {"response_a", detail::published_sets::messages_from(a, same)},
         {"response_b", detail::published_sets::messages_from(b, same)},
-        {"votes",
-         {tie                ? "tie"
-          : won == "model_a" ? "a"
-                             : "b"}}},
+        {"votes", {vote}}},
        at);
+  return true;
 }
 
 MERIT_INLINE void PublishedRows::add_nectar(const OrderedJson& row, const SourcePosition& at) {

@@ -49,6 +49,19 @@ struct FoundKind {
 /// The field that is probably the prompt of an object that has none by that name; empty: none looks like it.
 std::string prompt_by_another_name(const OrderedJson& object);
 
+/// The names of an object's fields, for "found the fields …": the first and how many more there are.
+template <class Tree>
+std::string names_of_fields(const Tree& object) {
+  if (object.empty()) return "of an empty object";
+  constexpr Index shown = 20;
+  std::string names;
+  Index count = 0;
+  for (const auto& [name, value] : object.items()) {
+    if (count++ < shown) names += concat(names.empty() ? "" : ", ", name);
+  }
+  return count > shown ? concat(names, " and ", count - shown, " more") : names;
+}
+
 /// The fields of one record, with errors that name them. A field that is null counts as absent, as tables
 /// exported with a column for every field write it.
 class Fields {

@@ -34,7 +34,8 @@ NamePair name_pair(const std::string& text, const std::string& option);
 
 /// How the records of a file are taken.
 struct RecordSourceOptions {
-  // Fields, of any kind of record, before anything else is looked at; what had the new name is dropped.
+  // Fields, of any kind of record, before anything else is looked at, all of the row as it was; what had the new name
+  // is dropped, and counted.
   std::vector<NamePair> rename = {};
   // Only rows in which each of these fields has one of the values given for it.
   std::vector<NamePair> select = {};
@@ -79,6 +80,13 @@ class RecordSource {
   const std::map<std::string, Index>& left_out() const;
   /// In how many rows each field of options.rename was there.
   const std::vector<Index>& renamed() const { return renamed_; }
+  /// Records given so far, and those of them for which options.margin_of_scores found neither a margin nor scores.
+  Index given() const { return given_; }
+  Index without_scores() const { return without_scores_; }
+  /// A sentence for each thing that was done to records and that a user should know, but for rows left out.
+  std::vector<std::string> remarks() const;
+  /// That there is no record, and what became of the rows; once the end was reached.
+  std::string no_record() const;
   /// How many rows options.select left out.
   Index not_selected() const { return not_selected_; }
 
@@ -86,6 +94,8 @@ class RecordSource {
   void read_table(std::istream& in, char separator);
   std::optional<OrderedJson> next_row();
   void rename(OrderedJson& row);
+  void set_margin(OrderedJson& record);
+  void set_weight(OrderedJson& record) const;
   bool is_selected(const OrderedJson& row) const;
   OrderedJson finished(OrderedJson record);
 
@@ -99,6 +109,8 @@ class RecordSource {
   bool layout_known_ = false;
   std::optional<PublishedRows> published_;
   std::vector<Index> renamed_;
+  std::vector<Index> replaced_;  // how often each of options_.rename dropped what had the new name
+  Index without_scores_ = 0;
   Index not_selected_ = 0;
   Index given_ = 0;
   bool ended_ = false;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,6 +24,9 @@
 namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::record_source {
+
+/// As large as a field of a record may be.
+inline constexpr double largest_weight = 1e15;
 
 /// A field, or one of an object in it: "label.finish_reason".
 inline const OrderedJson* find_path(const OrderedJson& row, const std::string& path) {
@@ -62,15 +66,15 @@ MERIT_INLINE WeightedFile weighted_file(const std::string& text) {
   double weight = 0;
   const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), weight);
   if (error != std::errc{} || end != text.data() + text.size()) return {text, 1};
-  if (!(weight >= 0) || !std::isfinite(weight)) {
-    throw ConfigError(concat(text, ": found the weight ", weight, ", expected a number of 0 or more"));
+  if (!(weight >= 0) || !(weight <= detail::record_source::largest_weight)) {
+    throw ConfigError(concat(text, ": found the weight ", weight, ", expected a number of 0 to 1e15"));
   }
   return {text.substr(0, colon), weight};
 }
 
 MERIT_INLINE RecordSource::RecordSource(const std::string& file, RecordSourceOptions options,
                                         JsonLinesOptions lines)
-    : options_(std::move(options)), renamed_(options_.rename.size()) {
+    : options_(std::move(options)), renamed_(options_.rename.size()), replaced_(options_.rename.size()) {
   const WeightedFile weighted = weighted_file(file);
   weight_ = weighted.weight;
   position_ = {weighted.path, 0};
@@ -101,7 +105,10 @@ MERIT_INLINE void RecordSource::read_table(std::istream& in, char separator) {
 
 MERIT_INLINE RecordSource::RecordSource(std::istream& in, std::string name, RecordSourceOptions options,
                                         JsonLinesOptions lines)
-    : options_(std::move(options)), position_{std::move(name), 0}, renamed_(options_.rename.size()) {
+    : options_(std::move(options)),
+      position_{std::move(name), 0},
+      renamed_(options_.rename.size()),
+      replaced_(options_.rename.size()) {
   if (const std::optional<char> separator = table_separator(position_.file)) {
     read_table(in, *separator);
   } else {
@@ -137,7 +144,7 @@ MERIT_INLINE std::optional<OrderedJson> RecordSource::next() {
       continue;
     }
     rename(*row);
-    if (table_) type_cells(*row);
+    if (table_) type_cells(*row, position_);
     if (!is_selected(*row)) {
       ++not_selected_;
       continue;
@@ -156,15 +163,24 @@ MERIT_INLINE std::optional<OrderedJson> RecordSource::next() {
 }
 
 MERIT_INLINE void RecordSource::rename(OrderedJson& row) {
+  struct Moved {
+    Index number;
+    OrderedJson value;
+  };
+  std::vector<Moved> moved;
   for (Index i = 0; i < options_.rename.size(); ++i) {
     const auto& [from, to] = options_.rename[i];
     const auto found = row.find(from);
     if (found == row.end()) continue;
     ++renamed_[i];
-    if (from == to) continue;
-    OrderedJson value = std::move(*found);
-    row.erase(from);
-    row[to] = std::move(value);
+    if (from != to && !found->is_null()) moved.push_back({i, *found});
+  }
+  // All that go, go before the first comes: two fields may change places.
+  for (const Moved& one : moved) row.erase(options_.rename[one.number].first);
+  for (Moved& one : moved) {
+    const std::string& to = options_.rename[one.number].second;
+    if (const auto old = row.find(to); old != row.end() && !old->is_null()) ++replaced_[one.number];
+    row[to] = std::move(one.value);
   }
 }
 
@@ -181,31 +197,71 @@ MERIT_INLINE bool RecordSource::is_selected(const OrderedJson& row) const {
 }
 
 MERIT_INLINE OrderedJson RecordSource::finished(OrderedJson record) {
-  const auto number = [&](const char* name) -> std::optional<double> {
-    const auto found = record.find(name);
-    return found != record.end() && found->is_number() ? std::optional(found->get<double>()) : std::nullopt;
-  };
-  if (options_.margin_of_scores && !number("margin")) {
-    const auto chosen = number("score_chosen"), rejected = number("score_rejected");
-    const auto strength = number("preference_strength");
-    if (chosen && rejected) {
-      record["margin"] = *chosen - *rejected;
-      record.erase("score_chosen");  // they are read
-      record.erase("score_rejected");
-    } else if (strength) {
-      record["margin"] = std::abs(*strength);
-      record.erase("preference_strength");
-    }
-  }
-  if (weight_ != 1) {
-    const auto own = record.find("weight");
-    if (own == record.end() || own->is_null()) {
-      record["weight"] = weight_;
-    } else if (own->is_number()) {
-      record["weight"] = own->get<double>() * weight_;
-    }
-  }
+  if (options_.margin_of_scores) set_margin(record);
+  if (weight_ != 1) set_weight(record);
   return record;
+}
+
+MERIT_INLINE void RecordSource::set_margin(OrderedJson& record) {
+  const detail::Fields fields(record, position_);
+  const auto number = [&](const char* name) {
+    constexpr double max = std::numeric_limits<double>::max();
+    return fields.number(name, -max, max, "a number");
+  };
+  if (number("margin")) return;
+  const auto chosen = number("score_chosen"), rejected = number("score_rejected");
+  const auto strength = number("preference_strength");
+  if (chosen && rejected) {
+    record["margin"] = *chosen - *rejected;
+    record.erase("score_chosen");  // they are read
+    record.erase("score_rejected");
+  } else if (strength) {
+    record["margin"] = std::abs(*strength);
+    record.erase("preference_strength");
+  } else {
+    ++without_scores_;
+  }
+}
+
+MERIT_INLINE void RecordSource::set_weight(OrderedJson& record) const {
+  const detail::Fields fields(record, position_);
+  const std::optional<double> own = fields.weight();
+  if (own && *own * weight_ > detail::record_source::largest_weight) {
+    fields.fail("weight", concat(*own, ", times ", weight_, ", the weight of the file"),
+                "a product of at most 1e15");
+  }
+  record["weight"] = own.value_or(1) * weight_;
+}
+
+MERIT_INLINE std::vector<std::string> RecordSource::remarks() const {
+  std::vector<std::string> said;
+  for (Index i = 0; i < replaced_.size(); ++i) {
+    if (replaced_[i] == 0) continue;
+    const auto& [from, to] = options_.rename[i];
+    said.push_back(concat("--rename ", from, '=', to, " replaced the field ", to, " in ", replaced_[i],
+                          replaced_[i] == 1 ? " record" : " records"));
+  }
+  if (without_scores_ != 0) {
+    said.push_back(
+        concat("--margin scores: ", without_scores_, " of ", given_, given_ == 1 ? " record" : " records",
+               without_scores_ == 1 ? " has no scores and no margin" : " have no scores and no margin"));
+  }
+  if (const Index unrated = published_ ? published_->unrated() : 0; unrated != 0) {
+    said.push_back(concat(unrated, unrated == 1 ? " completion" : " completions",
+                          " left out: without a rating that is a number"));
+  }
+  return said;
+}
+
+MERIT_INLINE std::string RecordSource::no_record() const {
+  std::string why;
+  const auto add = [&](const std::string& reason) { why += concat(why.empty() ? ": " : "; ", reason); };
+  for (const auto& [reason, count] : left_out()) {
+    add(concat(count, count == 1 ? " row" : " rows", " left out: ", reason));
+  }
+  if (not_selected_ != 0) add(concat("--select left out ", not_selected_));
+  return concat(position_.file, ": there is no record", options_.select.empty() ? "" : " that is selected",
+                why);
 }
 
 MERIT_INLINE const std::map<std::string, Index>& RecordSource::left_out() const {

@@ -19,10 +19,11 @@ inline namespace MERIT_ABI {
 /// Nothing: by its name it is no table.
 std::optional<char> table_separator(std::string_view file_name);
 
-/// Rows as objects of strings, by the header's names; a cell that is empty is left out. Cells may be in quotes, in
+/// Rows as objects of strings, by the header's names; a cell that is empty is an empty string. Cells may be in quotes, in
 /// which separators and line ends are text and a quote is written twice (RFC 4180). Holds one row at a time.
 ///
-/// Errors are DataError, "file:line: …"; after one, next() goes on with the following row.
+/// Errors are DataError, "file:line: …"; after one, next() goes on with the following row. A row that does not end is
+/// an IoError, as there is no following one.
 class TableReader {
  public:
   /// `bytes` must outlive the reader; `name` stands for the file in errors.
@@ -48,8 +49,10 @@ class TableReader {
 };
 
 /// Gives the cells of a row the types that records have: numbers, true and false, lists and conversations where a
-/// field of that name has them, so that a prompt "42" stays text.
-void type_cells(OrderedJson& row);
+/// field of that name has them, so that a prompt "42" stays text. An empty cell is an empty text, and of a field that
+/// is no text no field at all. `at` is the row's place; throws DataError for lists as Python writes them, and for a
+/// conversation that is no JSON.
+void type_cells(OrderedJson& row, const SourcePosition& at);
 
 }  // namespace MERIT_ABI
 }  // namespace merit

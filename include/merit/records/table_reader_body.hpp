@@ -23,35 +23,43 @@ namespace detail::table_reader {
 inline constexpr Index most_bytes = Index{64} << 20;
 
 /// Fields that are something other than text. Those that may be text or messages are looked at.
-inline constexpr std::array<std::string_view, 22> typed_fields{"margin",
-                                                               "weight",
-                                                               "soft_label",
-                                                               "label",
-                                                               "labels",
-                                                               "reward",
-                                                               "rewards",
-                                                               "values",
-                                                               "ranks",
-                                                               "scores",
-                                                               "votes",
-                                                               "completions",
-                                                               "score_chosen",
-                                                               "score_rejected",
-                                                               "preference_strength",
-                                                               "overall_preference",
-                                                               "tools",
-                                                               "chat_template_kwargs",
-                                                               "better_response_id",
-                                                               "safer_response_id",
-                                                               "conversation_a",
-                                                               "conversation_b"};
-inline constexpr std::array<std::string_view, 8> rating_fields{
-    "helpfulness", "correctness", "coherence", "complexity", "verbosity", "score_0", "score_1", "messages"};
+inline constexpr auto typed_fields = std::to_array<std::string_view>({"margin",
+                                                                      "weight",
+                                                                      "soft_label",
+                                                                      "label",
+                                                                      "labels",
+                                                                      "reward",
+                                                                      "rewards",
+                                                                      "values",
+                                                                      "ranks",
+                                                                      "scores",
+                                                                      "votes",
+                                                                      "completions",
+                                                                      "score_chosen",
+                                                                      "score_rejected",
+                                                                      "preference_strength",
+                                                                      "overall_preference",
+                                                                      "tools",
+                                                                      "chat_template_kwargs",
+                                                                      "better_response_id",
+                                                                      "safer_response_id",
+                                                                      "conversation_a",
+                                                                      "conversation_b",
+                                                                      "helpfulness",
+                                                                      "correctness",
+                                                                      "coherence",
+                                                                      "complexity",
+                                                                      "verbosity",
+                                                                      "score_0",
+                                                                      "score_1",
+                                                                      "messages",
+                                                                      "winner_model_a",
+                                                                      "winner_model_b",
+                                                                      "winner_tie"});
 
 inline bool is_typed(std::string_view name) {
   return name.ends_with("_ids") || name.ends_with("_features") ||
-         std::find(typed_fields.begin(), typed_fields.end(), name) != typed_fields.end() ||
-         std::find(rating_fields.begin(), rating_fields.end(), name) != rating_fields.end();
+         std::find(typed_fields.begin(), typed_fields.end(), name) != typed_fields.end();
 }
 
 /// The JSON that a cell spells, also as Python spells true and false; nothing where it spells none.
@@ -95,7 +103,7 @@ MERIT_INLINE std::optional<OrderedJson> TableReader::next() {
   }
   OrderedJson object = OrderedJson::object();
   for (Index i = 0; i < row.size(); ++i) {
-    if (row[i].empty() || header_[i].empty()) continue;  // a table's index has no name
+    if (header_[i].empty()) continue;  // a table's index has no name
     if (first_invalid_utf8(row[i]) != row[i].size()) {
       detail::throw_found(position_, concat("column ", detail::quote(header_[i])), "bytes that are not UTF-8",
                           "text in UTF-8");
@@ -125,9 +133,8 @@ MERIT_INLINE std::vector<std::string> TableReader::cells() {
       const char c = Traits::to_char_type(taken);
       if (c == '\n') ++lines_;
       if (++bytes > detail::table_reader::most_bytes) {
-        detail::throw_found(position_, "row",
-                            concat("more than ", detail::table_reader::most_bytes, " bytes"),
-                            "a shorter one: a quote may be missing");
+        throw IoError(concat(position_.text(), ": row: found more than ", detail::table_reader::most_bytes,
+                             " bytes, expected a shorter one: a quote may be missing"));
       }
       if (quoted) {
         if (c != '"') {
@@ -156,17 +163,28 @@ MERIT_INLINE std::vector<std::string> TableReader::cells() {
   return row;
 }
 
-MERIT_INLINE void type_cells(OrderedJson& row) {
+MERIT_INLINE void type_cells(OrderedJson& row, const SourcePosition& at) {
+  std::vector<std::string> absent;
   for (auto& [name, value] : row.items()) {
     if (!value.is_string()) continue;
     const std::string cell = value.template get<std::string>();
     const bool typed = detail::table_reader::is_typed(name);
-    if (!typed && !cell.starts_with("[{")) continue;
-    std::optional<OrderedJson> spelled = detail::table_reader::spelled(cell);
-    // Text that is a list of objects is a conversation where they have roles.
-    if (!spelled || (!typed && !spelled->at(0).contains("role"))) continue;
-    value = *std::move(spelled);
+    if (typed && cell.empty()) absent.push_back(name);
+    const std::string where = concat("field '", name, "'");
+    if (cell.starts_with("[{'") || (typed && cell.starts_with("['"))) {
+      detail::throw_found(at, where, "a Python list", "JSON, as json.dumps writes it");
+    }
+    if (typed) {
+      if (auto spelled = detail::table_reader::spelled(cell)) value = *std::move(spelled);
+    } else if (cell.starts_with("[{\"role\"")) {  // never meant as text
+      value = parse_ordered_json(cell, concat(at.text(), ": ", where));
+    } else if (cell.starts_with("[{")) {
+      // Text that is a list of objects is a conversation where they have roles.
+      auto spelled = detail::table_reader::spelled(cell);
+      if (spelled && spelled->at(0).contains("role")) value = *std::move(spelled);
+    }
   }
+  for (const std::string& name : absent) row.erase(name);
 }
 
 }  // namespace MERIT_ABI

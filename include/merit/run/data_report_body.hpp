@@ -14,6 +14,7 @@
 #include "merit/core/hash.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
+#include "merit/records/on_error.hpp"
 #include "merit/records/parse_record.hpp"
 #include "merit/records/record_source.hpp"
 #include "merit/records/split_key.hpp"
@@ -135,8 +136,7 @@ inline FileReport report_on(const std::string& file, const RecordSourceOptions& 
     } catch (const DataError& error) {
       if (report.bad == 0) report.first_error = error.what();
       ++report.bad;
-      constexpr Index hopeless = 10000;
-      if (report.bad >= hopeless) throw;
+      if (report.bad >= most_unreadable) throw;
     }
   }
   --report.records;  // the end of the file is none
@@ -144,7 +144,13 @@ inline FileReport report_on(const std::string& file, const RecordSourceOptions& 
   if (const auto layout = source.layout()) report.layout = name_of(*layout);
   report.left_out = source.left_out();
   report.not_selected = source.not_selected();
-  report.remarks = unread.sentences();
+  report.remarks = source.remarks();
+  for (Index i = 0; i < source.renamed().size(); ++i) {
+    if (source.renamed()[i] != 0) continue;
+    const auto& [from, to] = options.rename[i];
+    report.remarks.push_back(concat("--rename ", from, '=', to, ": no record has the field ", quote(from)));
+  }
+  for (const std::string& sentence : unread.sentences()) report.remarks.push_back(sentence);
   return report;
 }
 

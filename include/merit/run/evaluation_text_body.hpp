@@ -97,10 +97,11 @@ inline Json to_json(const CalibrationReport& report) {
 inline Json to_json(const OutcomeReport& report) {
   Json curve = Json::array();
   for (const BestOfNPoint& point : report.curve) {
-    curve.push_back({{"n", point.n},
-                     {"chosen", merit::to_json(point.chosen)},
-                     {"pass", merit::to_json(point.pass)},
-                     {"majority", report.no_majority.empty() ? merit::to_json(point.majority) : Json(nullptr)}});
+    curve.push_back(
+        {{"n", point.n},
+         {"chosen", merit::to_json(point.chosen)},
+         {"pass", merit::to_json(point.pass)},
+         {"majority", report.no_majority.empty() ? merit::to_json(point.majority) : Json(nullptr)}});
   }
   Json baselines = Json::array();
   for (const OutcomeBaseline& baseline : report.baselines) {

@@ -12,6 +12,7 @@
 #include "merit/io/json.hpp"
 #include "merit/records/json_lines.hpp"
 #include "merit/records/on_error.hpp"
+#include "merit/records/record_fields.hpp"
 #include "merit/records/record_source.hpp"
 #include "merit/run/file_kind.hpp"
 #include "merit/run/record_set.hpp"
@@ -43,7 +44,7 @@ inline Json first_object(const std::string& file) {
 /// What the first line is that is of any kind; nothing where none is.
 inline std::optional<FileKind> first_kind(const std::string& file, const RecordSourceOptions& source) {
   RecordSource reader(file, source);
-  while (true) {
+  for (Index bad = 0; bad < most_unreadable;) {
     try {
       const auto object = reader.next();
       if (!object) return std::nullopt;
@@ -51,8 +52,10 @@ inline std::optional<FileKind> first_kind(const std::string& file, const RecordS
       if (const auto layout = detect_benchmark(plain)) return FileKind{layout, RecordKind::preference};
       if (const auto kind = kind_of(*object)) return FileKind{std::nullopt, *kind};
     } catch (const DataError&) {  // the next one may say
+      ++bad;
     }
   }
+  return std::nullopt;
 }
 
 }  // namespace detail
@@ -67,16 +70,16 @@ MERIT_INLINE FileKind kind_of_file(const std::string& file, const RecordSourceOp
   }
   RecordSource records(file, source);
   const std::optional<OrderedJson> object = records.next();
-  if (!object)
-    throw DataError(path + ": there is no record" + (source.select.empty() ? "" : " that is selected"));
+  if (!object) throw DataError(records.no_record());
   if (const auto kind = kind_of(*object)) return {std::nullopt, *kind};
   const std::string partly = partly_published(*object);
-  throw DataError(concat(
-      path, ": found a first record of no kind", partly.empty() ? std::string() : concat(" (", partly, ")"),
-      ", expected one of: preference, ranking, ratings, outcome, steps, value, judge; one of the "
-      "layouts ",
-      list_of_names<BenchmarkLayout>(), "; or one of the published sets ", list_of_names<PublishedSet>(),
-      "; --rename reads a field under another name"));
+  throw DataError(
+      concat(path, ": found a first record of no kind with the fields ", detail::names_of_fields(*object),
+             partly.empty() ? std::string() : concat(" (", partly, ")"),
+             ", expected one of: preference, ranking, ratings, outcome, steps, value, judge; one of the "
+             "layouts ",
+             list_of_names<BenchmarkLayout>(), "; or one of the published sets ",
+             list_of_names<PublishedSet>(), "; --rename reads a field under another name"));
 }
 
 MERIT_INLINE FileKind kind_of_files(const std::vector<std::string>& files,

@@ -63,6 +63,7 @@ inline std::string subset_of(const Json& object, const std::string& field) {
   if (field.empty()) return "";
   const auto value = object.find(field);
   if (value == object.end() || value->is_null()) return no_subset;
+  if (*value == "") return no_subset;  // as tables write a cell without one
   if (value->is_string()) return value->get<std::string>();
   if (const auto whole = whole_number(*value)) return std::to_string(*whole);
   return value->dump();
@@ -103,6 +104,7 @@ struct FileRemarks {
   std::vector<std::string> of_files;
   std::vector<Index> renamed;  // rows in which each field of the option was there
   Index not_selected = 0;
+  Index given = 0, without_scores = 0;
 
   void add(const RecordSource& source) {
     const std::string& file = source.position().file;
@@ -113,6 +115,9 @@ struct FileRemarks {
       of_files.push_back(
           merit::concat(file, ": ", count, count == 1 ? " row" : " rows", " left out: ", reason));
     }
+    for (const std::string& remark : source.remarks()) of_files.push_back(merit::concat(file, ": ", remark));
+    given += source.given();
+    without_scores += source.without_scores();
     renamed.resize(source.renamed().size());
     for (Index i = 0; i < renamed.size(); ++i) renamed[i] += source.renamed()[i];
     not_selected += source.not_selected();
@@ -222,6 +227,11 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
     const auto& [from, to] = options.source.rename[i];
     throw ConfigError(concat("--rename ", from, "=", to, ": no record of ", set.files, " has the field ",
                              detail::quote(from)));
+  }
+  // Records that are judged need no margin.
+  if (!options.tokenize.to_judge && remarks.given != 0 && remarks.without_scores == remarks.given) {
+    throw ConfigError(concat("--margin scores: no record of ", set.files,
+                             " has score_chosen and score_rejected, or preference_strength, or a margin"));
   }
   set.remarks = std::move(remarks.of_files);
   for (const std::string& sentence : remarks.unread.sentences())

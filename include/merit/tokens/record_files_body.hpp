@@ -27,9 +27,10 @@ MERIT_INLINE RecordKind detect_record_kind(const std::filesystem::path& path,
                                            const RecordSourceOptions& source) {
   RecordSource lines(path.string(), source);
   const std::optional<OrderedJson> object = lines.next();
-  if (!object) throw DataError(path.string() + ": found no record, expected at least one");
+  if (!object) throw DataError(lines.no_record());
   if (const auto kind = kind_of(*object)) return *kind;
-  detail::throw_found(lines.position(), "record", "the fields of no kind",
+  detail::throw_found(lines.position(), "record",
+                      concat("the fields ", detail::names_of_fields(*object), ", of no kind"),
                       "those of one of: " + list_of_names<RecordKind>());
 }
 
