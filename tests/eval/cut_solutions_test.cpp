@@ -123,6 +123,39 @@ TEST_CASE("a weight counts as often as it says, and 0 nowhere") {
   CHECK(report.step_accuracy.value == doctest::Approx(4.0 / 7));
 }
 
+TEST_CASE("thousands of completions of one problem are reported on, but for votes") {
+  std::vector<ScoredCompletion> list(5000);
+  for (Index i = 0; i < list.size(); ++i) {
+    list[i].score = static_cast<double>(i % 97);
+    list[i].probability = 0.5;
+    list[i].label = i % 3 == 0 ? 1 : 0;
+    list[i].answer = i % 7 == 0 ? "7" : "8";
+  }
+  const merit::OutcomeReport report = merit::report_outcomes(list);
+  REQUIRE(report.curve.size() == 128);
+  CHECK(report.curve[0].chosen.value == doctest::Approx(report.right));
+  CHECK_FALSE(report.weighted_majority);
+  CHECK(report.no_majority == "a problem has 5000 completions, expected at most 1000");
+  list.resize(20);
+  const merit::OutcomeReport few = merit::report_outcomes(list);
+  CHECK(few.curve.size() == 20);
+  CHECK(few.weighted_majority);
+  CHECK(few.no_majority.empty());
+}
+
+TEST_CASE("solutions that are all correct, or all not, have what is defined of them") {
+  const StepsReport correct =
+      report_steps(std::vector{solution({0.9, 0.9}, {true, true}), solution({0.1}, {true})});
+  CHECK_FALSE(correct.first_errors);
+  CHECK_FALSE(correct.found);
+  REQUIRE(correct.accepted);
+  CHECK(correct.accepted->value == 0.5);
+  CHECK((correct.correct == 2 && correct.erroneous == 0));
+  const StepsReport erroneous = report_steps(std::vector{solution({0.9, 0.1}, {true, false})});
+  CHECK_FALSE(erroneous.accepted);
+  CHECK(erroneous.found->value == 1);
+}
+
 TEST_CASE("completions that were cut are chosen where no other is, and weights count in all other figures") {
   const auto completion = [](double score, double label, bool cut) {
     ScoredCompletion one;

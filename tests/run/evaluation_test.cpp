@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -184,6 +185,36 @@ TEST_CASE("a kind from which the model does not learn is scored without a loss")
       model, read_lines(RecordKind::outcome, "{\"prompt\": \"p\", \"completion\": \"z\", \"label\": 1}\n"));
   CHECK_FALSE(evaluation.loss);
   CHECK(evaluation.scores == std::vector<double>{13});
+}
+
+TEST_CASE("the loss is of the probabilities that are read") {
+  LetterModel model = scalar(merit::BinaryCrossEntropyLoss{});
+  const RecordSet set = read_lines(RecordKind::outcome,
+                                   "{\"prompt\": \"p\", \"completion\": \"n\", \"label\": 1, \"weight\": 3}\n"
+                                   "{\"prompt\": \"q\", \"completion\": \"l\", \"label\": 1}\n");
+  CHECK(evaluate(model, set).loss == 0.25);  // the model's own
+  merit::Reading reading = merit::reading_of({}, model.meaning(), false);
+  reading.calibrated = true;
+  reading.scale = 2;
+  reading.offset = 1;
+  const double of_three = std::log1p(std::exp(-3.0));  // the logits of 1 and −1 are read as 3 and −1
+  const double of_one = std::log1p(std::exp(1.0));
+  CHECK(*merit::evaluate(model, set, reading, 0.5, 8192).loss ==
+        doctest::Approx((3 * of_three + of_one) / 4));
+}
+
+TEST_CASE("steps of one class say what is not defined") {
+  LetterModel model{merit::StepHead<1>{}, merit::BinaryCrossEntropyLoss<ScoreMeaning::per_step>{}};
+  const RecordSet set = read_lines(
+      RecordKind::steps, "{\"prompt\": \"p\", \"completions\": [\"z\", \"a\"], \"labels\": [true, true]}\n");
+  const Evaluation report = evaluate(model, set);
+  CHECK(contains(merit::text_of(report), "not defined: no solution is erroneous; accepted 0.000 of 1"));
+  CHECK(contains(merit::text_of(report), "- of bad ones (there are none)"));
+  const merit::Json json = merit::to_json(report);
+  CHECK(json.at("found").is_null());
+  CHECK(json.at("accepted").at("value") == 0);
+  CHECK(json.at("f1_of_bad").is_null());
+  CHECK(json.at("macro_f1").is_null());
 }
 
 TEST_CASE("which kinds a model is evaluated on, and its threshold") {

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>  // mkfifo
 
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -136,6 +137,19 @@ TEST_CASE("what a set cannot be made of is one sentence") {
       contains(error_of<DataError>([&] { read_lines(RecordKind::outcome, line, {.subset_field = "level"}); }),
                "no record has the field 'level', which names the subsets to report by"));
   CHECK(read_lines(RecordKind::outcome, line, {.subset_field = "topic"}).notes[0].subset == "7");
+
+  // Each subset counts what was read, also where all of it is dropped; 1 and 1.0 are one.
+  std::string lines;
+  for (const char* level : {"1", "1.0", "[2]", "\"long\"", "null"}) {
+    const std::string text = level == std::string("\"long\"") ? "aaaaaaaaaaaaaaaaaaaa" : "a";
+    lines += std::string("{\"prompt\": \"p\", \"completion\": \"") + text +
+             "\", \"label\": 1, \"level\": " + level + "}\n";
+  }
+  merit::RecordSetOptions options{.subset_field = "level"};
+  options.tokenize.max_tokens = 10;
+  const RecordSet set = read_lines(RecordKind::outcome, lines, options);
+  CHECK(set.subsets == std::map<std::string, Index>{{"(none)", 1}, {"1", 2}, {"[2]", 1}, {"long", 1}});
+  CHECK(set.notes.size() == 4);
   CHECK(
       contains(error_of<DataError>([&] { read_lines(RecordKind::outcome, line, {.wants_features = true}); }),
                "records.jsonl:1: found text or ids, expected feature vectors"));

@@ -66,7 +66,7 @@ inline double pass_at(const Candidates& problem, Index n) {
 /// has more, with how many tie and what those are worth. For at most 1,000 candidates.
 double expected_majority(const Candidates& problem, Index n);
 /// So many: time grows with the third power of their number.
-inline constexpr Index most_votes = 1000;
+inline constexpr Index most_voting_candidates = 1000;
 
 /// How correct the answer with the largest sum of scores among n candidates is, over all subsets of n of
 /// them; tied answers share. Scores must not be negative (see weighted_majority). Sums of scores have no

@@ -120,8 +120,9 @@ MERIT_INLINE double expected_majority(const Candidates& problem, Index n) {
   detail::require_subset("expected_majority", problem, n);
   const std::vector<Index> numbers = detail::require_answers("expected_majority", problem);
   const Index size = numbers.size();
-  if (size > most_votes) {
-    throw UsageError(concat("expected_majority: found ", size, " candidates, expected at most ", most_votes));
+  if (size > most_voting_candidates) {
+    throw UsageError(
+        concat("expected_majority: found ", size, " candidates, expected at most ", most_voting_candidates));
   }
   const std::vector<double> credits = detail::answer_credits(numbers, problem.correct);
   std::vector<Index> votes(credits.size(), 0);

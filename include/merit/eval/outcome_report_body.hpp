@@ -140,9 +140,10 @@ MERIT_INLINE OutcomeReport report_outcomes(std::span<const ScoredCompletion> giv
   const Index most = std::max_element(members.begin(), members.end(), [](const auto& a, const auto& b) {
                        return a.size() < b.size();
                      })->size();
-  if (answers && most > most_votes) {
+  if (answers && most > most_voting_candidates) {
     answers = false;
-    report.no_majority = concat("a problem has ", most, " completions, expected at most ", most_votes);
+    report.no_majority =
+        concat("a problem has ", most, " completions, expected at most ", most_voting_candidates);
   }
   const auto candidates_of = [&](std::span<const double> judged, bool with_answers) {
     std::vector<Candidates> problems;

@@ -71,7 +71,11 @@ struct StepsReport {
   Index unseen = 0;      // labelled steps that a cut took: judged wrong
   double threshold = 0;  // a step under it counts as wrong
 
-  Estimate exact;  // the first error, or that there is none, is named exactly
+  Estimate exact;                 // the first error, or that there is none, is named exactly
+  Index erroneous = 0;            // solutions with an error
+  Index correct = 0;              // without
+  std::optional<Estimate> found;  // of the erroneous, those whose first error is named; nothing where none is
+  std::optional<Estimate> accepted;  // of the correct, those called so; nothing where none is
   /// ProcessBench's figures; nothing when all solutions are erroneous or all correct.
   std::optional<FirstErrorReport> first_errors;
   std::optional<Estimate> f1;  // first_errors->f1 with its interval

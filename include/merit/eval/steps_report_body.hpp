@@ -187,12 +187,16 @@ MERIT_INLINE StepsReport report_steps(std::span<const ScoredSolution> solutions,
   };
   const double all_erroneous = total(erroneous);
   const double all_correct = total(correct);
+  report.erroneous = erroneous_count;
+  report.correct = correct_count;
+  if (all_erroneous > 0) report.found = bootstrap_ratio(found, erroneous);
+  if (all_correct > 0) report.accepted = bootstrap_ratio(accepted, correct);
   if (all_erroneous > 0 && all_correct > 0) {
     FirstErrorReport& first = report.first_errors.emplace();
     first.erroneous = erroneous_count;
     first.correct = correct_count;
-    first.found = bootstrap_ratio(found, erroneous);
-    first.accepted = bootstrap_ratio(accepted, correct);
+    first.found = *report.found;
+    first.accepted = *report.accepted;
     first.f1 = detail::harmonic_mean(first.found.value, first.accepted.value);
     report.f1 = bootstrap_groups(problems, [&](std::span<const double> draws) {
       double of[4] = {};

@@ -128,6 +128,33 @@ inline std::optional<double> loss_of_ranks(const std::vector<RankingExample>& ex
   return pairs > 0 ? std::optional(loss / pairs) : std::nullopt;
 }
 
+/// The mean over labelled completions or steps of the cross-entropy of their probabilities, as the reading has
+/// them; nothing of other kinds, and where none is labelled.
+inline std::optional<double> loss_of_probabilities(const RecordSet& set, const Evaluation& all,
+                                                   const Reading& reading) {
+  double loss = 0;
+  double weights = 0;
+  const auto add = [&](double probability, double label, double weight) {
+    const double p = std::clamp(probability, 1e-15, 1 - 1e-15);
+    loss -= weight * (label * std::log(p) + (1 - label) * std::log1p(-p));
+    weights += weight;
+  };
+  if (const auto* outcomes = std::get_if<std::vector<OutcomeExample>>(&set.examples)) {
+    for (Index i = 0; i < outcomes->size(); ++i)
+      add(completion_probability(all.scores[i], reading), (*outcomes)[i].label, (*outcomes)[i].weight);
+  } else if (const auto* solutions = std::get_if<std::vector<StepsExample>>(&set.examples)) {
+    for (Index i = 0; i < solutions->size(); ++i) {
+      const StepsExample& example = (*solutions)[i];
+      const std::vector<double> good = row_values(all.rows[i], reading);
+      for (Index k = 0; k < example.labels.size(); ++k) {
+        const std::optional<StepLabel>& label = example.labels[k];
+        if (label) add(good[k], label->good + (reading.neutral_is_good ? label->neutral : 0), example.weight);
+      }
+    }
+  }
+  return weights > 0 ? std::optional(loss / weights) : std::nullopt;
+}
+
 inline void report_numbers(const Part& part, const std::vector<RankingExample>& examples, Evaluation& out) {
   const std::vector<Index> prompts = prompt_numbers(part.set, part.numbers);
   Index attributes = 1;
@@ -277,6 +304,8 @@ MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Re
     const bool ranked = groups != nullptr && reading.compares;
     if (ranked) result.loss = detail::evaluation::loss_of_ranks(*groups, result.scores, reading);
     if (groups != nullptr && !ranked) result.loss.reset();  // the squared error is told
+    if (result.kind == RecordKind::outcome || result.kind == RecordKind::steps)
+      result.loss = detail::evaluation::loss_of_probabilities(set, result, reading);
   }
   result.read = set.counts.records + set.unread.count();
   result.left_out = result.read - set.counts.kept;

@@ -128,6 +128,14 @@ inline Json to_json(const OutcomeReport& report) {
           {"baselines", baselines}};
 }
 
+/// Whether a labelled step is good, or bad: without one an F1 of such says nothing.
+inline bool has_good(const StepsReport& report) {
+  return report.step_accuracy_of_all_good > 0;
+}
+inline bool has_bad(const StepsReport& report) {
+  return report.step_accuracy_of_all_good < 1;
+}
+
 inline Json to_json(const StepsReport& report) {
   Json json = {{"solutions", report.solutions},
                {"unlabelled", report.unlabelled},
@@ -139,24 +147,22 @@ inline Json to_json(const StepsReport& report) {
                {"first_error_f1", to_json(report.f1)},
                {"step_accuracy", merit::to_json(report.step_accuracy)},
                {"step_accuracy_of_all_good", report.step_accuracy_of_all_good},
-               {"f1_of_good", report.f1_of_good},
-               {"f1_of_bad", report.f1_of_bad},
-               {"macro_f1", report.macro_f1},
+               {"f1_of_good", has_good(report) ? Json(report.f1_of_good) : Json(nullptr)},
+               {"f1_of_bad", has_bad(report) ? Json(report.f1_of_bad) : Json(nullptr)},
+               {"macro_f1", has_good(report) && has_bad(report) ? Json(report.macro_f1) : Json(nullptr)},
                {"area_under_curve", to_json(report.area_under_curve)},
                {"area_of_earlier", to_json(report.area_of_earlier)},
                {"baselines", Json::array()}};
-  if (report.first_errors) {
-    json["erroneous"] = report.first_errors->erroneous;
-    json["correct"] = report.first_errors->correct;
-    json["found"] = merit::to_json(report.first_errors->found);
-    json["accepted"] = merit::to_json(report.first_errors->accepted);
-  }
+  json["erroneous"] = report.erroneous;
+  json["correct"] = report.correct;
+  json["found"] = to_json(report.found);
+  json["accepted"] = to_json(report.accepted);
   for (const StepsBaseline& baseline : report.baselines) {
     json["baselines"].push_back({{"name", std::string(baseline.name)},
                                  {"exact", baseline.exact},
-                                 {"found", baseline.found},
-                                 {"accepted", baseline.accepted},
-                                 {"f1", baseline.f1}});
+                                 {"found", report.found ? Json(baseline.found) : Json(nullptr)},
+                                 {"accepted", report.accepted ? Json(baseline.accepted) : Json(nullptr)},
+                                 {"f1", report.first_errors ? Json(baseline.f1) : Json(nullptr)}});
   }
   return json;
 }
@@ -279,8 +285,9 @@ inline std::string text_of(const StepsReport& report) {
       line("area", text_of(report.area_under_curve) +
                        " under the curve of steps; of the step's place alone " +
                        (report.area_of_earlier ? fixed(report.area_of_earlier->value, 3) : "not defined")),
-      line("step F1",
-           fixed(report.f1_of_good, 3) + " of good, " + fixed(report.f1_of_bad, 3) + " of bad ones"),
+      line("step F1", (has_good(report) ? fixed(report.f1_of_good, 3) : "- (there are none)") + " of good, " +
+                          (has_bad(report) ? fixed(report.f1_of_bad, 3) + " of bad ones"
+                                           : "- of bad ones (there are none)")),
       line("first error",
            merit::text_of(report.exact) + " named exactly, at the threshold " + fixed(report.threshold, 3))};
   if (report.cut != 0) {
@@ -290,7 +297,14 @@ inline std::string text_of(const StepsReport& report) {
                            report.unseen == 1 ? " labelled step was" : " labelled steps were",
                            " not seen: judged wrong, and no solution accepted that was not read")));
   }
-  if (report.first_errors) {
+  if (!report.first_errors) {
+    const auto& defined = report.found ? report.found : report.accepted;
+    lines.push_back(
+        line("first F1",
+             concat("not defined: no solution is ", report.found ? "correct" : "erroneous",
+                    report.found ? "; found " : "; accepted ", defined ? fixed(defined->value, 3) : "-",
+                    " of ", report.found ? report.erroneous : report.correct)));
+  } else {
     lines.push_back(
         line("first F1", text_of(report.f1) + ": found " + fixed(report.first_errors->found.value, 3) +
                              " of " + std::to_string(report.first_errors->erroneous) +
