@@ -188,7 +188,7 @@ def test_what_is_cut_equal_or_empty_is_accounted_for():
                                  stdin=json.dumps(several) + "\n"))
     by_score = sorted(range(4), key=lambda i: -scored["scores"][i])
     check(scored["order"] == by_score, str(scored))
-    fails(2, ["--rerank", "--rank-cut", "first", "last, as_scored"], "merit_score", "--model", "cutting", "--rank-cut", "first", stdin="")
+    fails(2, ["--rank-cut", "first", "last, as_scored"], "merit_score", "--model", "cutting", "--rerank", "--rank-cut", "first", stdin="")
 
     # One line that cannot be read does not end a stream; a run of training it does, unless it is told to go on.
     lines = '{"prompt": "p", "completion": "a"}\n{"prompt": "p", "completion": null}\n{"prompt": "p", "completion": ""}\n'
