@@ -11,6 +11,7 @@
 #include "merit/infer/probabilities.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
+#include "merit/model/reward_model.hpp"
 
 namespace probabilities_test {
 

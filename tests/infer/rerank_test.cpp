@@ -13,6 +13,7 @@
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
 #include "merit/loss/pairwise_loss.hpp"
+#include "merit/model/reward_model.hpp"
 
 namespace rerank_test {
 

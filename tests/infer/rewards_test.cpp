@@ -10,6 +10,7 @@
 #include "merit/infer/rewards.hpp"
 #include "merit/loss/binary_cross_entropy_loss.hpp"
 #include "merit/loss/pairwise_loss.hpp"
+#include "merit/model/reward_model.hpp"
 
 namespace rewards_test {
 

@@ -13,6 +13,7 @@
 #include "merit/head/linear_head.hpp"
 #include "merit/infer/step_search.hpp"
 #include "merit/loss/cross_entropy_loss.hpp"
+#include "merit/model/reward_model.hpp"
 
 namespace step_search_test {
 
