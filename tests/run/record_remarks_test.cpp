@@ -121,6 +121,11 @@ TEST_CASE("a share of the prompts is held out, and every record is on one side")
   const auto side = [&](SplitSide of) {
     return read_lines(RecordKind::preference, lines, {.side = of, .held_out = 0.25, .split_seed = 7});
   };
+  CHECK(contains(error_of<merit::DataError>([&] {
+                   read_lines(RecordKind::preference, lines,
+                              {.side = SplitSide::held_out, .held_out = 1e-12});
+                 }),
+                 "The split of prompts held out none."));
   const RecordSet kept = side(SplitSide::kept), held = side(SplitSide::held_out);
   CHECK(kept.counts.kept + held.counts.kept == 400);
   CHECK(held.counts.kept > 60);

@@ -127,8 +127,12 @@ inline BenchmarkScores reward_bench(const BenchmarkSet& benchmark, const Evaluat
   if (report.unscored != 0) {
     lost += concat(", ", report.unscored, " without a score lost: ", unscored_of(benchmark).reason);
   }
-  out.text = line("score", text_of(report.score) + concat(", of ", report.pairs, " pairs", lost)) +
-             line("longer wins", text_of(report.longer_wins) + ": what the length alone gives");
+  out.text =
+      line("score", text_of(report.score) + concat(", of ", report.pairs, " pairs", lost)) +
+      line("longer wins", text_of(report.longer_wins) +
+                              (report.unscored == 0 ? std::string()
+                                                    : concat(", of the ", examples.size(), " with a score")) +
+                              ": what the length alone gives");
   for (const SectionScore& section : report.sections) {
     out.json["sections"][section.name] = to_json(section.accuracy);
     out.text += line(section.name, text_of(section.accuracy));

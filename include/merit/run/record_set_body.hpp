@@ -239,6 +239,8 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
   for (const std::string& line : set.unread.lines()) set.remarks.push_back(line);
   if (size_of(set.examples) == 0) {
     std::string why = set.counts.sentence();
+    if (options.side == SplitSide::kept) why += " The split of prompts held out all.";
+    if (options.side == SplitSide::held_out) why += " The split of prompts held out none.";
     if (remarks.not_selected != 0) why += concat(" --select left out ", remarks.not_selected, '.');
     for (const std::string& remark : set.remarks) why += ' ' + remark + '.';
     throw DataError(set.files + ": no record to use. " + why);
