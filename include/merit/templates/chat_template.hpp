@@ -195,7 +195,7 @@ class ChatTemplate final : public ConversationTemplate {
     const bool tools = !detail::says_nothing(options.tools);
     const std::uint64_t kind =
         fnv1a(concat(options.add_generation_prompt ? 'p' : '-', options.continue_final_message ? 'c' : '-',
-                     tools ? 't' : '-', text_of(options.variables), detail::kind_of(messages)));
+                     tools ? 't' : '-', text_of(options.variables), detail::kind_of_conversation(messages)));
     if (written_->holds(kind)) return;
     const auto rendered = [&](std::span<const Message> some) {
       RenderOptions with = options;

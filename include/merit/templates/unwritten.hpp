@@ -38,7 +38,7 @@ struct Unwritten {
 std::optional<Unwritten> find_unwritten(std::span<const Message> messages, const Rendering& render);
 
 /// A text that is equal for messages of equal kinds: of the same roles and fields, whatever these hold.
-std::string kind_of(std::span<const Message> messages);
+std::string kind_of_conversation(std::span<const Message> messages);
 
 }  // namespace detail
 }  // namespace MERIT_ABI

@@ -203,7 +203,7 @@ inline void add_kind(const Value& value, std::string& kind) {
   }
 }
 
-MERIT_INLINE std::string kind_of(std::span<const Message> messages) {
+MERIT_INLINE std::string kind_of_conversation(std::span<const Message> messages) {
   std::string kind;
   for (const Message& message : messages) {
     kind += message.role + '\0';
