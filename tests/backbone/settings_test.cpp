@@ -46,7 +46,8 @@ TEST_CASE("the Llama settings that cannot be are named") {
   CHECK(llama([](Llama& s) { s.hidden_size = 9, s.head_dim = 4; }) == "accepted");
   CHECK(llama([](Llama& s) { s.head_dim = 3; }) ==
         "llama: head_dim is 3, expected an even number for rotary positions");
-  CHECK(llama([](Llama& s) { s.norm_epsilon = 0; }) == "llama: norm_epsilon is 0, expected a number above 0");
+  CHECK(llama([](Llama& s) { s.norm_epsilon = 0; }) ==
+        "llama: norm_epsilon is 0, expected above 0 and at most 1");
   CHECK(llama([](Llama& s) { s.rope_base = std::numeric_limits<double>::quiet_NaN(); }) ==
         "llama: rope_base is nan, expected a number above 1");
   CHECK(llama([](Llama& s) { s.frozen_layers = 4; }) ==
@@ -80,7 +81,8 @@ TEST_CASE("the GPT-2 settings that cannot be are named") {
   CHECK(gpt2([](Gpt2& s) { s.heads = 0; }) == "gpt2: heads is 0, expected at least 1");
   CHECK(gpt2([](Gpt2& s) { s.heads = 3; }) == "gpt2: hidden_size is 8, expected a multiple of heads, 3");
   CHECK(gpt2([](Gpt2& s) { s.max_positions = 0; }) == "gpt2: max_positions is 0, expected at least 1");
-  CHECK(gpt2([](Gpt2& s) { s.norm_epsilon = -1; }) == "gpt2: norm_epsilon is -1, expected a number above 0");
+  CHECK(gpt2([](Gpt2& s) { s.norm_epsilon = -1; }) ==
+        "gpt2: norm_epsilon is -1, expected above 0 and at most 1");
   CHECK(gpt2([](Gpt2& s) { s.frozen_layers = 4; }) == "gpt2: frozen_layers is 4, expected at most layers, 3");
 }
 

@@ -185,7 +185,7 @@ TEST_CASE("PRMBench says how many rows are repeated and how many error_steps are
                          idx, "\"}\n");
   };
   const merit::BenchmarkScores scores =
-      figures(prm_row("1", "a", "2, 5") + prm_row("1", "a", "2, 5") + prm_row("1", "b", "2"),
+      figures(prm_row("1", "a", "2, 5") + prm_row("1", "a", "2, 5") + prm_row("2", "b", "2"),
               BenchmarkLayout::prm_bench, letters());
   CHECK(scores.json.at("repeated_rows") == 1);
   CHECK(scores.json.at("errors_beyond_the_last_step") == 1);
