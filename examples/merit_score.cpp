@@ -257,8 +257,7 @@ void score_stream(Scorer& scorer, const Options& options) {
   scorer.flush();
   if (progress) progress->update(lines - 1);
   programs::say_remarks(reader.remarks(), name);
-  for (const auto& [reason, count] : reader.left_out())
-    programs::say_remarks({merit::concat(count, count == 1 ? " row" : " rows", " left out: ", reason)}, name);
+  programs::say_remarks(reader.left_out_sentences(), name);
   programs::say_remarks(unread.sentences(), name);
 }
 

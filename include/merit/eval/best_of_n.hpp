@@ -61,12 +61,14 @@ inline double pass_at(const Candidates& problem, Index n) {
   return detail::expected_top(problem.correct, problem.correct, n);
 }
 
+/// The most candidates whose votes are counted: time grows with the third power of their number.
+inline constexpr Index most_voting_candidates = 1000;
+
 /// How correct the most frequent answer of n candidates is, over all subsets of n of them; tied answers
 /// share. Exact, by counting subsets: for each number of votes k that may win, the subsets in which no answer
-/// has more, with how many tie and what those are worth. For at most 1,000 candidates.
+/// has more, with how many tie and what those are worth. For at most
+/// most_voting_candidates.
 double expected_majority(const Candidates& problem, Index n);
-/// So many: time grows with the third power of their number.
-inline constexpr Index most_voting_candidates = 1000;
 
 /// How correct the answer with the largest sum of scores among n candidates is, over all subsets of n of
 /// them; tied answers share. Scores must not be negative (see weighted_majority). Sums of scores have no

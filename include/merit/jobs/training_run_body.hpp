@@ -167,10 +167,11 @@ class Run {
   void require_same_run(const ModelCard& card, const std::string& where) const {
     const auto found = card.other.find("run");
     if (found == card.other.end()) return;
+    const Json asked = identity();
     Json before = *found;
     for (const char* name : {"patience", "keep_best", "aggregation", "calibration", "calibrate"})
-      if (!before.contains(name)) before[name] = identity()[name];
-    const std::vector<std::string> differences = run_differences(std::move(before), identity());
+      if (!before.contains(name)) before[name] = asked[name];
+    const std::vector<std::string> differences = run_differences(std::move(before), asked);
     if (differences.empty()) return;
     throw ConfigError(concat(where, ": the run has ended, and it was another: ", joined(differences),
                              ". To train on from its weights, give --from ", options_.out.string(),

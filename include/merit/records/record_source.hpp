@@ -78,6 +78,8 @@ class RecordSource {
   }
   /// Rows of a published set that give no record, by reason.
   const std::map<std::string, Index>& left_out() const;
+  /// The same as sentences: "3 rows left out: …".
+  std::vector<std::string> left_out_sentences() const;
   /// In how many rows each field of options.rename was there.
   const std::vector<Index>& renamed() const { return renamed_; }
   /// Records given so far, and those of them for which options.margin_of_scores found neither a margin nor scores.

@@ -253,12 +253,17 @@ MERIT_INLINE std::vector<std::string> RecordSource::remarks() const {
   return said;
 }
 
+MERIT_INLINE std::vector<std::string> RecordSource::left_out_sentences() const {
+  std::vector<std::string> sentences;
+  for (const auto& [reason, count] : left_out())
+    sentences.push_back(concat(count, count == 1 ? " row" : " rows", " left out: ", reason));
+  return sentences;
+}
+
 MERIT_INLINE std::string RecordSource::no_record() const {
   std::string why;
   const auto add = [&](const std::string& reason) { why += concat(why.empty() ? ": " : "; ", reason); };
-  for (const auto& [reason, count] : left_out()) {
-    add(concat(count, count == 1 ? " row" : " rows", " left out: ", reason));
-  }
+  for (const std::string& sentence : left_out_sentences()) add(sentence);
   if (not_selected_ != 0) add(concat("--select left out ", not_selected_));
   return concat(position_.file, ": there is no record", options_.select.empty() ? "" : " that is selected",
                 why);

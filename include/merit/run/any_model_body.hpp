@@ -97,15 +97,13 @@ template <class Example>
 bool tells_loss(const AnyModel& model, const std::vector<Example>& examples) {
   if (!learns<Example>(model)) return false;
   if constexpr (std::is_same_v<Example, RankingExample>) {
-    const bool over_pairs = std::visit(
-        []<class Loss>(const Loss&) { return std::is_same_v<typename Loss::Targets, PairTargets>; },
-        model.loss());
     const auto is_long = [](const RankedGroup& group) {
       return group.completions.size() > most_completions_in_pairs;
     };
-    return !over_pairs || std::none_of(examples.begin(), examples.end(), [&](const RankingExample& example) {
-      return std::any_of(example.groups.begin(), example.groups.end(), is_long);
-    });
+    return !reads_pairs(model.loss()) ||
+           std::none_of(examples.begin(), examples.end(), [&](const RankingExample& example) {
+             return std::any_of(example.groups.begin(), example.groups.end(), is_long);
+           });
   }
   return true;
 }

@@ -111,11 +111,8 @@ struct FileRemarks {
     if (const auto layout = source.layout()) {
       of_files.push_back(merit::concat(file, ": read as the published set ", name_of(*layout)));
     }
-    for (const auto& [reason, count] : source.left_out()) {
-      of_files.push_back(
-          merit::concat(file, ": ", count, count == 1 ? " row" : " rows", " left out: ", reason));
-    }
-    for (const std::string& remark : source.remarks()) of_files.push_back(merit::concat(file, ": ", remark));
+    for (const auto& sentences : {source.left_out_sentences(), source.remarks()})
+      for (const std::string& sentence : sentences) of_files.push_back(merit::concat(file, ": ", sentence));
     given += source.given();
     without_scores += source.without_scores();
     renamed.resize(source.renamed().size());
