@@ -7,6 +7,8 @@
 
 #include "command_line/line_input.hpp"
 #include "command_line/options.hpp"
+#include "command_line/program.hpp"
+#include "command_line/source_flags.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/jsonl.hpp"
 #include "merit/run/read_model_text.hpp"
@@ -45,11 +47,18 @@ Line read_line(const merit::OrderedJson& value, const merit::ModelText& model,
   const merit::ConversationToRender conversation = merit::parse_conversation(value, at);
   static const merit::PlainTemplate plain;
   const merit::ConversationTemplate& with = model.conversation ? *model.conversation : plain;
+  Line line{"", true};
   try {
-    return {merit::render_all(with, conversation.messages, conversation.options), true};
+    line.text = with.render(conversation.messages, conversation.options);
   } catch (const merit::DataError& error) {
     throw merit::DataError(at.text() + ": " + error.what());
   }
+  try {
+    with.refuse_unread(conversation.messages, conversation.options);
+  } catch (const merit::DataError& error) {
+    programs::say_remarks({at.text() + ": " + error.what()}, name);
+  }
+  return line;
 }
 
 std::string json_line(const Line& line, const merit::PretrainedTokenizer& tokenizer, bool special) {
@@ -96,7 +105,7 @@ int run(int argc, char** argv) {
       "Shows the tokens that a published model reads.\n\n"
       "Reads JSON lines: a string, or {\"messages\": […], \"tools\": […], \"add_generation_prompt\": true}, "
       "which\n"
-      "goes through the model's chat template. Writes a line for each: the ids; with --json the text, ids, "
+      "goes through the model's chat template as transformers does it; what the template leaves out is said. Writes a line for each: the ids; with --json the text, ids, "
       "pieces and\n"
       "offsets [begin, end) in code points of the text.\n");
   Options options;

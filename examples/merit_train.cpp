@@ -300,7 +300,7 @@ int run(int argc, char** argv) {
                                 .tokenize = tokenize,
                                 .wants_features = merit::is_features(saved.backbone),
                                 .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
-                                .notes = held_out || cross_validates,
+                                .notes = held_out || cross_validates || options.dry_run,
                                 .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss),
                                 .source = source,
                                 .side = side,

@@ -160,6 +160,29 @@ TEST_CASE("scaling a score keeps its order and gives probabilities") {
   CHECK(fit_platt(Numbers{-2e4, 1e4, -1e4, 2e4}, Numbers{0, 0, 1, 1}).slope > 0);
 }
 
+TEST_CASE("a weight is so many times the same score: 0 is none of it") {
+  const Numbers scores{-2, -1, 0.5, 1, 3, -3}, labels{0, 1, 1, 0, 1, 1}, weights{1, 2, 3, 1, 2, 0};
+  Numbers copies, their_labels;
+  for (merit::Index i = 0; i < scores.size(); ++i) {
+    for (double k = 0; k < weights[i]; ++k) {
+      copies.push_back(scores[i]);
+      their_labels.push_back(labels[i]);
+    }
+  }
+  CHECK(fit_temperature(scores, labels, weights).value ==
+        doctest::Approx(fit_temperature(copies, their_labels).value).epsilon(1e-12));
+  for (const PlattTargets targets : {PlattTargets::smoothed, PlattTargets::as_given}) {
+    const PlattScaling fitted = fit_platt(scores, labels, targets, weights);
+    const PlattScaling of_copies = fit_platt(copies, their_labels, targets);
+    CHECK(fitted.slope == doctest::Approx(of_copies.slope).epsilon(1e-8));
+    CHECK(fitted.intercept == doctest::Approx(of_copies.intercept).epsilon(1e-8));
+  }
+  CHECK(fit_temperature(scores, labels, weights).value != fit_temperature(scores, labels).value);
+  CHECK_THROWS_AS(fit_temperature(scores, labels, Numbers{1}), UsageError);
+  CHECK_THROWS_AS(fit_temperature(scores, labels, Numbers(6, 0)), DataError);
+  CHECK_THROWS_AS(fit_platt(scores, labels, PlattTargets::smoothed, Numbers{1, 1, -1, 1, 1, 1}), DataError);
+}
+
 TEST_CASE("a fit that has no best value is refused with the reason") {
   const Numbers scores{-2, -1, 1, 3};
   CHECK_THROWS_AS(fit_temperature(scores, Numbers{1, 1, 0, 0}), DataError);  // no better than a guess

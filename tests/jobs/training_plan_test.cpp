@@ -28,6 +28,16 @@ TEST_CASE("rows are marked where the head reads them") {
   CHECK(merit::marked_rows(bytes, merit::ValueHead{}, sequence) == "Q\\n^|a^.^b^.");
   CHECK(merit::marked_rows(merit::make_tokenizer("ids:300"), merit::ScalarHead{}, sequence) ==
         "81 10|97 46 98 46^");
+  // Hashes of words are the words of the record; what is not among them stays a number.
+  const merit::AnyTokenizer words = merit::make_tokenizer("words:65536");
+  merit::Sequence of_words;
+  words.encode("What now? Wait, a Moment", of_words.tokens);
+  of_words.completion_begin = 3;
+  const std::string texts[] = {"Wait, a Moment", "what now?"};
+  CHECK(merit::marked_rows(words, merit::ScalarHead{}, of_words, texts) == "what now ?|Wait , a Moment^");
+  const std::string last = " " + std::to_string(of_words.tokens.back());
+  CHECK(merit::marked_rows(words, merit::ScalarHead{}, of_words, std::span(texts).subspan(1))
+            .ends_with(last + "^"));
   sequence.tokens.push_back(bytes.eos());
   CHECK(merit::marked_rows(bytes, merit::ScalarHead{}, sequence) == "Q\\n|a.b.<eos>^");
   sequence.features = {1, 2};

@@ -189,6 +189,25 @@ TEST_CASE("a content that is null is left out, and else None or empty where the 
         std::string::npos);
 }
 
+TEST_CASE("contents are adapted for records alone: else the text and the failures are transformers'") {
+  const auto plainly = [](const char* source, std::string_view json) {
+    try {
+      return ChatTemplate(source, "it").render(talk(json), {});
+    } catch (const DataError&) {
+      return std::string("fails");
+    }
+  };
+  const std::string calls =
+      R"([{"role":"user","content":"x"},{"role":"assistant","content":null,"tool_calls":[{"name":"f","arguments":{"a":1}}]}])";
+  CHECK(plainly(chatml, calls) == "fails");
+  CHECK(plainly(simple, calls) == "<user>x<assistant>");
+  const std::string parts = R"([{"role":"user","content":[{"type":"text","text":"Hi"}]}])";
+  CHECK(plainly(chatml, parts) == "fails");
+  CHECK(plainly(simple, parts) == "<user>[{'type': 'text', 'text': 'Hi'}]");
+  CHECK(plainly(strings_only, parts) == "<user>");
+  CHECK(plainly(of_parts, parts) == "<user>Hi|");
+}
+
 TEST_CASE("a kind of conversation is asked for once") {
   Index count = 0;
   const std::string loud = std::string(simple) + "{{ strftime_now('') }}";

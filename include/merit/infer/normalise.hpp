@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
@@ -43,6 +44,15 @@ namespace detail {
 
 void require_labels(std::string_view who, std::span<const double> scores, std::span<const double> labels);
 
+/// Scores, labels and weights of what counts: those of weight 0 are left out.
+struct WeightedLabels {
+  std::vector<double> scores;
+  std::vector<double> labels;
+  std::vector<double> weights;
+};
+WeightedLabels weighted_labels(std::string_view who, std::span<const double> scores,
+                               std::span<const double> labels, std::span<const double> weights);
+
 /// Cross-entropy of a probability σ(x) against a label: softplus(x) − label · x, without cancelling at large
 /// |x|.
 inline double logit_loss(double x, double label) {
@@ -53,9 +63,11 @@ inline double logit_loss(double x, double label) {
 
 /// The temperature of the least cross-entropy of σ(logit / T) against labels from 0 to 1 (Guo et al. 2017).
 /// Fit it on data that the model was not trained on. The loss is convex in 1/T, which Newton's method finds
-/// inside an interval that halves where a step would leave it. Throws DataError when no temperature is best:
+/// inside an interval that halves where a step would leave it. Each logit counts as much as its weight, 0 or above,
+/// or one where there are none. Throws DataError when no temperature is best:
 /// the logits are no better than a guess (T would be infinite), or their signs are all right (T would be 0).
-Temperature fit_temperature(std::span<const double> logits, std::span<const double> labels);
+Temperature fit_temperature(std::span<const double> logits, std::span<const double> labels,
+                            std::span<const double> weights = {});
 
 /// Which labels Platt scaling is fitted to.
 enum class PlattTargets {
@@ -64,10 +76,10 @@ enum class PlattTargets {
 };
 
 /// Slope and intercept of the least cross-entropy against labels from 0 to 1, by Newton's method with halved
-/// steps (Lin, Lin and Weng 2007). Throws DataError when all scores or all labels are equal, or when labels
+/// steps (Lin, Lin and Weng 2007); weights as there, and in the counts N₊ and N₋. Throws DataError when all scores or all labels are equal, or when labels
 /// taken as given are separated by a threshold, which no finite slope fits best.
 PlattScaling fit_platt(std::span<const double> scores, std::span<const double> labels,
-                       PlattTargets targets = PlattTargets::smoothed);
+                       PlattTargets targets = PlattTargets::smoothed, std::span<const double> weights = {});
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -6,6 +6,7 @@
 #include <limits>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
@@ -45,10 +46,35 @@ MERIT_INLINE void require_labels(std::string_view who, std::span<const double> s
   }
 }
 
+MERIT_INLINE WeightedLabels weighted_labels(std::string_view who, std::span<const double> scores,
+                                            std::span<const double> labels, std::span<const double> weights) {
+  require_labels(who, scores, labels);
+  if (!weights.empty() && weights.size() != scores.size()) {
+    throw UsageError(
+        concat(who, ": found ", weights.size(), " weights, expected ", scores.size(), " or none"));
+  }
+  WeightedLabels kept;
+  for (Index i = 0; i < scores.size(); ++i) {
+    const double weight = weights.empty() ? 1 : weights[i];
+    if (!(weight >= 0 && std::isfinite(weight)))
+      throw DataError(concat(who, ": found the weight ", weight, ", expected a number from 0 up"));
+    if (weight == 0) continue;
+    kept.scores.push_back(scores[i]);
+    kept.labels.push_back(labels[i]);
+    kept.weights.push_back(weight);
+  }
+  if (kept.scores.empty()) throw DataError(concat(who, ": all ", scores.size(), " scores have the weight 0"));
+  return kept;
+}
+
 }  // namespace detail
 
-MERIT_INLINE Temperature fit_temperature(std::span<const double> logits, std::span<const double> labels) {
-  detail::require_labels("fit_temperature", logits, labels);
+MERIT_INLINE Temperature fit_temperature(std::span<const double> all_logits,
+                                         std::span<const double> all_labels,
+                                         std::span<const double> all_weights) {
+  const detail::WeightedLabels given =
+      detail::weighted_labels("fit_temperature", all_logits, all_labels, all_weights);
+  const std::vector<double>&logits = given.scores, &labels = given.labels, &weights = given.weights;
   double scale = 0;
   for (const double logit : logits) scale = std::max(scale, std::abs(logit));
   // The slope of the loss in 1/T, at 0 and in the limit of sharp logits, says whether there is a minimum
@@ -57,8 +83,8 @@ MERIT_INLINE Temperature fit_temperature(std::span<const double> logits, std::sp
   double at_infinity = 0;
   for (Index i = 0; i < logits.size(); ++i) {
     const double x = logits[i] / std::max(scale, std::numeric_limits<double>::min());
-    at_zero += (0.5 - labels[i]) * x;
-    at_infinity += ((x > 0 ? 1.0 : 0.0) - labels[i]) * x;
+    at_zero += weights[i] * (0.5 - labels[i]) * x;
+    at_infinity += weights[i] * ((x > 0 ? 1.0 : 0.0) - labels[i]) * x;
   }
   if (at_zero >= 0) {
     throw DataError(
@@ -77,8 +103,8 @@ MERIT_INLINE Temperature fit_temperature(std::span<const double> logits, std::sp
       const double x = logits[i] / scale;
       const double p = sigmoid(u * x);
       // σ − label, written so that neither tail cancels.
-      first += ((1 - labels[i]) * p - labels[i] * sigmoid(-u * x)) * x;
-      second += p * sigmoid(-u * x) * x * x;
+      first += weights[i] * ((1 - labels[i]) * p - labels[i] * sigmoid(-u * x)) * x;
+      second += weights[i] * p * sigmoid(-u * x) * x * x;
     }
   };
   double first = 0;
@@ -101,9 +127,11 @@ MERIT_INLINE Temperature fit_temperature(std::span<const double> logits, std::sp
   return {scale / u};
 }
 
-MERIT_INLINE PlattScaling fit_platt(std::span<const double> scores, std::span<const double> labels,
-                                    PlattTargets targets) {
-  detail::require_labels("fit_platt", scores, labels);
+MERIT_INLINE PlattScaling fit_platt(std::span<const double> all_scores, std::span<const double> all_labels,
+                                    PlattTargets targets, std::span<const double> all_weights) {
+  const detail::WeightedLabels given =
+      detail::weighted_labels("fit_platt", all_scores, all_labels, all_weights);
+  const std::vector<double>&scores = given.scores, &labels = given.labels, &weights = given.weights;
   const Normalisation unit = fit_normalisation(scores);  // also refuses equal scores
   const auto [least, most] = std::minmax_element(labels.begin(), labels.end());
   if (*least == *most) {
@@ -111,10 +139,12 @@ MERIT_INLINE PlattScaling fit_platt(std::span<const double> scores, std::span<co
                            ", expected at least two that differ"));
   }
   constexpr double infinity = std::numeric_limits<double>::infinity();
+  double n = 0;
   double good = 0;
   double lowest_good = infinity, highest_good = -infinity, lowest_bad = infinity, highest_bad = -infinity;
   for (Index i = 0; i < scores.size(); ++i) {
-    good += labels[i];
+    n += weights[i];
+    good += weights[i] * labels[i];
     if (labels[i] > 0) {
       lowest_good = std::min(lowest_good, scores[i]);
       highest_good = std::max(highest_good, scores[i]);
@@ -129,14 +159,13 @@ MERIT_INLINE PlattScaling fit_platt(std::span<const double> scores, std::span<co
         "fit_platt: a threshold separates the labels, so that no slope is too steep; expected overlapping "
         "scores or smoothed targets");
   }
-  const auto n = static_cast<double>(scores.size());
   const double upper = targets == PlattTargets::smoothed ? (good + 1) / (good + 2) : 1;
   const double lower = targets == PlattTargets::smoothed ? 1 / (n - good + 2) : 0;
   const auto target = [&](Index i) { return labels[i] * upper + (1 - labels[i]) * lower; };
   const auto loss = [&](double slope, double intercept) {
     double sum = 0;
     for (Index i = 0; i < scores.size(); ++i)
-      sum += detail::logit_loss(slope * unit(scores[i]) + intercept, target(i));
+      sum += weights[i] * detail::logit_loss(slope * unit(scores[i]) + intercept, target(i));
     return sum;
   };
 
@@ -150,8 +179,8 @@ MERIT_INLINE PlattScaling fit_platt(std::span<const double> scores, std::span<co
       const double x = unit(scores[i]);
       const double logit = slope * x + intercept;
       const double p = sigmoid(logit);
-      const double off = (1 - target(i)) * p - target(i) * sigmoid(-logit);  // p − target
-      const double curvature = p * sigmoid(-logit);
+      const double off = weights[i] * ((1 - target(i)) * p - target(i) * sigmoid(-logit));  // p − target
+      const double curvature = weights[i] * p * sigmoid(-logit);
       g_slope += off * x;
       g_intercept += off;
       h_ss += curvature * x * x;

@@ -47,9 +47,10 @@ inline std::optional<double> fit_calibration(AnyModel& model, const RecordSet& s
     const bool pairs = evaluation.pairs || evaluation.rankings;
     const std::string name = !asked.empty() ? asked : pairs ? "temperature" : "platt";
     if (name == "temperature") {
-      card.calibration_scale = 1 / fit_temperature(logits.logits, logits.labels).value;
+      card.calibration_scale = 1 / fit_temperature(logits.logits, logits.labels, logits.weights).value;
     } else {
-      const PlattScaling platt = fit_platt(logits.logits, logits.labels);
+      const PlattScaling platt =
+          fit_platt(logits.logits, logits.labels, PlattTargets::smoothed, logits.weights);
       if (!(platt.slope > 0)) {
         throw DataError(concat("the slope that fits best is ", platt.slope,
                                ", which would turn the order of the scores round, expected one above 0"));

@@ -1,6 +1,7 @@
 // What a training run would be, before it is one: lengths, steps, time, memory, and how a record is seen.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "merit/core/view.hpp"
@@ -31,13 +32,15 @@ struct TrainingPlan {
   std::string record = {};  // the first one, as the model sees it
 };
 
-/// Makes two steps of the `batch_size` longest records with `model`, which is not what it was afterwards.
+/// Makes two steps of the `batch_size` longest records with `model`, which is not what it was afterwards. The notes of
+/// `train`, where it has them, are where the words of its record are from.
 TrainingPlan plan_training(AnyModel& model, const RecordSet& train, const AnyTokenizer& tokenizer,
                            const TrainOptions& options);
 
-/// A sequence as text: | where the completion begins, ^ behind each token whose row the head reads; the numbers
-/// of tokens where the tokenizer has no text of them.
-std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHead& head, const Sequence& sequence);
+/// A sequence as text: | where the completion begins, ^ behind each token whose row the head reads. Tokens of a
+/// tokenizer that cannot decode are the words of `texts` that have them, else numbers.
+std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHead& head, const Sequence& sequence,
+                        std::span<const std::string> texts = {});
 
 Json to_json(const TrainingPlan& plan);
 std::string text_of(const TrainingPlan& plan);

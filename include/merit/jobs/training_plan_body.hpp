@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <numeric>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +20,7 @@
 #include "merit/core/visible.hpp"
 #include "merit/jobs/training_plan.hpp"
 #include "merit/run/spelled_number.hpp"
+#include "merit/tokenizer/word_tokenizer.hpp"
 #include "merit/train/progress.hpp"
 
 namespace merit {
@@ -45,13 +48,29 @@ inline std::string on_one_line(std::string_view text) {
   return visible(result);
 }
 
+/// The words of the texts by the token that each is; empty for tokenizers of another kind.
+inline std::map<Token, std::string> words_of(const AnyTokenizer& tokenizer,
+                                             std::span<const std::string> texts) {
+  std::map<Token, std::string> words;
+  if (tokenizer.get_if<WordHashTokenizer>() == nullptr) return words;
+  for (const std::string& text : texts) {
+    WordHashTokenizer::each_word(text, [&](std::string_view word) {
+      std::vector<Token> tokens;
+      tokenizer.encode(word, tokens);
+      for (const Token token : tokens) words.emplace(token, word);
+    });
+  }
+  return words;
+}
+
 }  // namespace detail
 
 MERIT_INLINE std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHead& head,
-                                     const Sequence& sequence) {
+                                     const Sequence& sequence, std::span<const std::string> texts) {
   if (!sequence.features.empty()) return concat("a vector of ", sequence.features.size(), " features");
   std::vector<Index> rows, second;
   read_rows(head, {sequence.tokens.size(), sequence.completion_begin, sequence.step_ends}, rows, second);
+  const std::map<Token, std::string> words = detail::words_of(tokenizer, texts);
   const auto text_between = [&](Index begin, Index end) {
     if (begin == end) return std::string();
     // Of the end of sequence there is no text.
@@ -59,10 +78,16 @@ MERIT_INLINE std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHea
     if (auto text =
             tokenizer.decode(VectorView<const Token>(sequence.tokens.data() + begin, end - begin - ends)))
       return detail::on_one_line(*text) + (ends ? "<eos>" : "");
-    std::string numbers;
-    for (Index i = begin; i < end; ++i)
-      numbers += (i == begin ? "" : " ") + std::to_string(sequence.tokens[i]);
-    return numbers;
+    std::string known;
+    for (Index i = begin; i < end; ++i) {
+      const Token token = sequence.tokens[i];
+      const auto word = words.find(token);
+      known += i == begin ? "" : " ";
+      known += word != words.end()        ? word->second
+               : token == tokenizer.eos() ? "<eos>"
+                                          : std::to_string(token);
+    }
+    return known;
   };
   std::string text;
   Index done = 0;
@@ -100,8 +125,13 @@ MERIT_INLINE TrainingPlan plan_training(AnyModel& model, const RecordSet& train,
         for (Index i = 0; i < std::min(options.batch_size, order.size()); ++i)
           chosen.push_back(examples[order[i]]);
         longest = std::move(chosen);
+        std::vector<std::string> texts;
+        if (!train.notes.empty()) {
+          texts = train.notes.front().texts;
+          texts.push_back(train.notes.front().prompt);
+        }
         for (const Sequence* sequence : detail::sequences_of(examples.front()))
-          plan.record += marked_rows(tokenizer, model.head(), *sequence) + '\n';
+          plan.record += marked_rows(tokenizer, model.head(), *sequence, texts) + '\n';
       },
       train.examples);
   plan.sequences = lengths.size();

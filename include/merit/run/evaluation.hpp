@@ -61,6 +61,7 @@ std::string text_of(const Evaluation& evaluation);
 struct LabelledLogits {
   std::vector<double> logits;
   std::vector<double> labels;
+  std::vector<double> weights;  // of their records
 };
 /// What a calibration of this kind of model is fitted to: differences of pairs, completions, or steps. Throws
 /// ConfigError for kinds whose scores are no logits, DataError for a ranking of more than

@@ -354,16 +354,17 @@ MERIT_INLINE std::vector<ScoredSolution> scored_solutions(const RecordSet& set,
 MERIT_INLINE LabelledLogits labelled_logits(const RecordSet& set, const Evaluation& evaluation,
                                             const Reading& reading) {
   LabelledLogits result;
-  const auto add = [&](double logit, double label) {
+  const auto add = [&](double logit, double label, double weight) {
     result.logits.push_back(logit);
     result.labels.push_back(label);
+    result.weights.push_back(weight);
   };
   std::visit(
       [&]<class Example>(const std::vector<Example>& examples) {
         Index next = 0;
         for (const Example& example : examples) {
           if constexpr (std::is_same_v<Example, PreferenceExample>) {
-            add(evaluation.scores[next] - evaluation.scores[next + 1], example.soft_label);
+            add(evaluation.scores[next] - evaluation.scores[next + 1], example.soft_label, example.weight);
             next += 2;
           } else if constexpr (std::is_same_v<Example, RankingExample>) {
             for (const RankedGroup& group : example.groups) {
@@ -376,20 +377,21 @@ MERIT_INLINE LabelledLogits labelled_logits(const RecordSet& set, const Evaluati
                 for (Index j = i + 1; j < group.ranks.size(); ++j) {
                   if (group.ranks[i] == group.ranks[j]) continue;
                   add(evaluation.scores[next + i] - evaluation.scores[next + j],
-                      group.ranks[i] < group.ranks[j] ? 1 : 0);
+                      group.ranks[i] < group.ranks[j] ? 1 : 0, group.weight);
                 }
               }
               next += group.ranks.size();
             }
           } else if constexpr (std::is_same_v<Example, OutcomeExample>) {
-            add(completion_logit(evaluation.scores[next], reading), example.label);
+            add(completion_logit(evaluation.scores[next], reading), example.label, example.weight);
             ++next;
           } else if constexpr (std::is_same_v<Example, StepsExample>) {
             for (Index k = 0; k < example.labels.size(); ++k) {
               const auto& label = example.labels[k];
               if (!label) continue;
               const double good = label->good + (reading.neutral_is_good ? label->neutral : 0.0);
-              add(logit_of_row(evaluation.rows[next].row(k), reading), std::clamp(good, 0.0, 1.0));
+              add(logit_of_row(evaluation.rows[next].row(k), reading), std::clamp(good, 0.0, 1.0),
+                  example.weight);
             }
             ++next;
           } else {

@@ -195,7 +195,8 @@ class ChatTemplate final : public ConversationTemplate {
     const bool tools = !detail::says_nothing(options.tools);
     const std::uint64_t kind =
         fnv1a(concat(options.add_generation_prompt ? 'p' : '-', options.continue_final_message ? 'c' : '-',
-                     tools ? 't' : '-', text_of(options.variables), detail::kind_of_conversation(messages)));
+                     options.adapt_contents ? 'a' : '-', tools ? 't' : '-', text_of(options.variables),
+                     detail::kind_of_conversation(messages)));
     if (written_->holds(kind)) return;
     const auto rendered = [&](std::span<const Message> some) {
       RenderOptions with = options;
@@ -255,7 +256,7 @@ class ChatTemplate final : public ConversationTemplate {
     }
     Value::List list;
     for (const Message& message : messages) list.push_back(detail::template_message(message));
-    if (!reads_parts(list, options)) detail::join_parts(list);
+    if (options.adapt_contents && !reads_parts(list, options)) detail::join_parts(list);
     std::optional<detail::Continuation> continuation;
     if (options.continue_final_message) {
       if (!parsed_->names_content)
@@ -305,9 +306,10 @@ class ChatTemplate final : public ConversationTemplate {
     }
   }
 
-  /// As transformers, without contents that are None. A template that fails so is given None in their place,
-  /// then an empty text: many published ones put the content of a message that only calls tools behind others.
+  /// As transformers, without contents that are None. A template that fails so is given, where contents are adapted,
+  /// None in their place, then an empty text: many published ones put the content of a message that only calls tools behind others.
   Rendered run_with_contents(Value::List messages, const RenderOptions& options) const {
+    if (!options.adapt_contents) return run(Value(std::move(messages)), options);
     std::vector<Value*> silent;
     for (Value& message : messages) {
       if (message.find("content") == nullptr) silent.push_back(&message);

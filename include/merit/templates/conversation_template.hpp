@@ -20,6 +20,9 @@ struct RenderOptions {
   bool continue_final_message = false;  // leave the last message open, as a text to go on with
   Value tools = {};                     // a list of tools as JSON schemas; none: no tools
   Value variables = {};                 // fields: further variables of the template, such as enable_thinking
+  /// Give contents in the form that the template can write, where transformers would fail or print a list as Python
+  /// does: parts of text joined, contents that are absent as None or as an empty text.
+  bool adapt_contents = false;
 };
 
 /// A template of conversations. Several threads may use one object at once.
@@ -48,9 +51,10 @@ std::string tail_of(std::string_view text);
 
 }  // namespace detail
 
-/// The conversation as text; throws DataError also for what it says and the template would leave out.
+/// The conversation of a record as text, its contents adapted to the template; throws DataError also for what it says
+/// and the template would leave out.
 std::string render_all(const ConversationTemplate& with, std::span<const Message> messages,
-                       const RenderOptions& options);
+                       RenderOptions options);
 
 /// A conversation given as prompt and completion apart, rendered together and cut where the prompt's own
 /// rendering ends. Where the completion begins with the assistant, the prompt ends in what a generating model

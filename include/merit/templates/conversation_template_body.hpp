@@ -39,7 +39,8 @@ MERIT_INLINE std::string tail_of(std::string_view text) {
 }  // namespace detail
 
 MERIT_INLINE std::string render_all(const ConversationTemplate& with, std::span<const Message> messages,
-                                    const RenderOptions& options) {
+                                    RenderOptions options) {
+  options.adapt_contents = true;
   with.refuse_unread(messages, options);
   return with.render(messages, options);
 }
@@ -49,6 +50,7 @@ MERIT_INLINE RenderedText render_apart(const ConversationTemplate& with, std::sp
   std::vector<Message> all(prompt.begin(), prompt.end());
   all.insert(all.end(), completion.begin(), completion.end());
   options.add_generation_prompt = false;
+  options.adapt_contents = true;
   RenderedText rendered{render_all(with, all, options), 0};
   if (prompt.empty()) return rendered;
   std::string alone;
