@@ -106,6 +106,10 @@ class Scorer {
     const auto put = [&](const std::string& item) { text += (text.empty() ? "" : "\t") + item; };
     if (options_.rerank) {
       for (const Index i : record.order(rank_cut_)) put(std::to_string(i));
+      for (Index i = 0; i < record.completions.size(); ++i) {  // behind the order, with the reason
+        const std::string& reason = record.completions[i].dropped;
+        if (!reason.empty()) put(std::to_string(i) + " dropped: " + reason);
+      }
     } else {
       for (const Scored& one : record.completions) {
         put(one.dropped.empty() ? number(one.score) : "dropped: " + one.dropped);
@@ -283,8 +287,9 @@ int run(int argc, char** argv) {
   line.flag("--json", options.json, "write JSON lines with index (from 0), line (from 1) and score");
   line.flag("--rows", options.rows,
             "also each token's or step's probability, or each state's value; with --json");
-  line.flag("--rerank", options.rerank,
-            "of records with \"completions\", write their numbers (from 0), best first");
+  line.flag(
+      "--rerank", options.rerank,
+      "of records with \"completions\", write their numbers (from 0), best first; behind them those without a score, with the reason");
   line.text("--rank-cut", options.rank_cut, "NAME",
             "where completions stand that were cut to the model's length: last, below those read whole, or "
             "as_scored; with --rerank");

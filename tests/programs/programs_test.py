@@ -16,6 +16,7 @@ import time
 
 import hostile
 import kinds
+import published
 import trust
 from helpers import BIN, ENVIRONMENT, SMALL, check, content, fails, program, succeeds, whole, write_pairs
 
@@ -172,6 +173,9 @@ def test_every_record_is_answered():
     check(len(plain) == 5 and len(plain[4].split("\t")) == 2, str(plain))
     entries = [json.loads(line) for line in succeeds("merit_score", "--model", "short", "--json", stdin=text).splitlines()]
     check(entries[1] == {"index": 1, "line": 2, "score": None, "dropped": "too long"}, str(entries[1]))
+    one_long = json.dumps({"prompt": "sort a\n", "completions": ["a", "a" * 400, "b"]}) + "\n"
+    order = succeeds("merit_score", "--model", "short", "--rerank", stdin=one_long).rstrip("\n").split("\t")
+    check(sorted(order[:2]) == ["0", "2"] and order[2:] == ["1 dropped: too long"], str(order))
     check(entries[2]["chosen"] is not None and entries[2]["rejected"] is None, str(entries[2]))
     check(entries[2]["dropped"] == [None, "too long"], str(entries[2]))
     check(entries[4]["line"] == 6 and entries[4]["index"] == 4, str(entries[4]))
@@ -421,7 +425,7 @@ USED_BY_BOTH = {"test_train_evaluate_score", "test_features"}
 
 
 def main():
-    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "rank"):
+    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "rank"):
         if not os.path.exists(program(name)):
             print(f"FAIL there is no {program(name)}")
             return 1
@@ -430,8 +434,8 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        everything = {name: test for part in (globals(), vars(kinds), vars(trust), vars(hostile)) for name, test in part.items()
-                      if name.startswith("test_")}
+        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published))
+        everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None
         of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS
         for name, test in everything.items():
