@@ -55,6 +55,23 @@ TEST_CASE("pairs: accuracy, margins and the model's own loss") {
   CHECK(logits.labels == std::vector<double>{1, 1});
 }
 
+TEST_CASE("a score that is no number is told with its record, and what is fitted counts by weight") {
+  LetterModel model = scalar(merit::PairwiseLoss{});
+  const RecordSet set = read_lines(RecordKind::preference,
+                                   "{\"chosen\": \"z\", \"rejected\": \"a\", \"weight\": 2}\n"
+                                   "\n{\"chosen\": \"b\", \"rejected\": \"~\"}\n");
+  std::string said;
+  try {
+    evaluate(model, set);
+  } catch (const merit::DataError& error) {
+    said = error.what();
+  }
+  CHECK(contains(said, "records.jsonl:3: the model gives a score that is not a finite number"));
+  const RecordSet weighted =
+      read_lines(RecordKind::preference, "{\"chosen\": \"z\", \"rejected\": \"a\", \"weight\": 2}\n");
+  CHECK(merit::labelled_logits(weighted, evaluate(model, weighted), {}).weights == std::vector<double>{2});
+}
+
 TEST_CASE("rankings and ratings: pairs in order, correlation") {
   LetterModel model = scalar(merit::PlackettLuceLoss{});
   const Evaluation ranks = evaluate(

@@ -1,6 +1,7 @@
 // A model whose scores are known by hand: that of a letter is its distance from 'm'.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -14,7 +15,7 @@
 
 namespace merit_test {
 
-/// Scores the bytes of a text: 'm' is 0, 'n' 1, 'l' −1, and so on. A step is scored by the letter before its
+/// Scores the bytes of a text: 'm' is 0, 'n' 1, 'l' −1, and so on, '~' no number. A step is scored by the letter before its
 /// separator. The loss of anything is a quarter.
 class LetterModel final : public merit::AnyModel {
  public:
@@ -25,7 +26,9 @@ class LetterModel final : public merit::AnyModel {
   std::span<const float> score(const Forest& forest) override {
     scores_.clear();
     for (const std::uint32_t row : forest.rows) {
-      scores_.push_back(static_cast<float>(forest.tokens[row - back_]) - static_cast<float>('m'));
+      const auto letter = forest.tokens[row - back_];
+      scores_.push_back(letter == '~' ? std::numeric_limits<float>::quiet_NaN()
+                                      : static_cast<float>(letter) - static_cast<float>('m'));
     }
     return scores_;
   }

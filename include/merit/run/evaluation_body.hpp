@@ -257,6 +257,28 @@ inline void report_on(const AnyModel& model, const RecordSet& set, const Evaluat
       set.examples);
 }
 
+/// Throws DataError that names the record of the first score that is no number; `rows` are of its sequences in order.
+inline void require_finite(const RecordSet& set, const std::vector<RowScores>& rows) {
+  const auto bad = std::ranges::find_if(rows, [](const RowScores& scores) {
+    return std::ranges::any_of(scores.values, [](double value) { return !std::isfinite(value); });
+  });
+  if (bad == rows.end() || set.notes.empty()) return;  // without notes the report names a number
+  auto left = static_cast<Index>(bad - rows.begin());
+  std::visit(
+      [&](const auto& examples) {
+        for (Index i = 0; i < examples.size(); ++i) {
+          Index sequences = 0;
+          for_each_sequence(examples[i], [&](const Sequence&) { ++sequences; });
+          if (left < sequences) {
+            throw DataError(
+                concat(set.notes[i].source.text(), ": the model gives a score that is not a finite number"));
+          }
+          left -= sequences;
+        }
+      },
+      set.examples);
+}
+
 /// The step is good, as far as its label says.
 inline std::optional<bool> is_good(const std::optional<StepLabel>& label, const Reading& reading) {
   if (!label) return std::nullopt;
@@ -294,6 +316,7 @@ MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Re
   result.kind = set.kind;
   ScoredSet scored = model.measure(set.examples, token_budget, on_progress);
   result.rows = std::move(scored.rows);
+  detail::evaluation::require_finite(set, result.rows);
   result.loss = scored.loss;
   if (result.loss && !std::isfinite(*result.loss)) result.loss.reset();  // of labels of which none was seen
   for (const RowScores& rows : result.rows) {
