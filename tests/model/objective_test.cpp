@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include "../backend/backends.hpp"
@@ -129,7 +130,8 @@ TEST_CASE_TEMPLATE("the loss through the unembedding is that of whole logits", B
   const Index shapes[][3] = {{1, 3, 2}, {4, 5, 7}, {9, 8, 130}, {130, 3, 70'000}};
   for (const auto& shape : shapes) {
     for (const double deviation : {0.3, 4.0}) {  // and tokens that are nearly sure
-      if (shape[2] > 1000 && deviation > 1) continue;
+      // The large one takes long.
+      if (shape[2] > 1000 && (deviation > 1 || !std::is_same_v<typename B::Stat, float>)) continue;
       INFO("rows ", shape[0], " vocabulary ", shape[2], " deviation ", deviation);
       LanguageModel<B> model(shape[0], shape[1], shape[2], deviation);
       const NextTokenTargets targets = some_targets(rng, shape[0], shape[2]);
