@@ -12,11 +12,16 @@
 #include "backend/opaque_backend.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
+#include "merit/backend/thrust/thrust_backend.hpp"
 #include "merit/core/rng.hpp"
 #include "merit/testing/tolerance.hpp"
 
-// Linked with merit::compiled, the tests are of the kernels in it.
-#ifdef MERIT_COMPILED
+// Linked with merit::thrust_host or merit::compiled, the tests are of what is in it.
+#if defined(MERIT_TEST_THRUST)
+#define MERIT_TEST_BACKENDS                               \
+  merit::ThrustBackend<merit::Single, merit::OmpSystem>, \
+      merit::ThrustBackend<merit::Single, merit::CppSystem>
+#elif defined(MERIT_COMPILED)
 #define MERIT_TEST_BACKENDS merit::EigenBackend<float>, merit::EigenBackend<double>
 #else
 #define MERIT_TEST_BACKENDS                                                                    \
