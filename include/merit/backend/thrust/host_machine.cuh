@@ -70,14 +70,10 @@ class HostMachine {
     }
   }
 
+  /// Ascending; on one thread, as Thrust's threads of OpenMP would ask the system for memory at each call.
   void sort(std::uint64_t* numbers, Index n) {
     PoolAllocator<Pool> allocator{&pool_};
-    if constexpr (std::is_same_v<System, OmpSystem>) {
-      const Threads limit(threads_);
-      ::thrust::sort(::thrust::omp::par(allocator), numbers, numbers + n);
-    } else {
-      ::thrust::sort(::thrust::cpp::par(allocator), numbers, numbers + n);
-    }
+    ::thrust::sort(::thrust::cpp::par(allocator), numbers, numbers + n);
   }
 
   template <class T>

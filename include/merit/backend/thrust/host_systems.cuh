@@ -7,8 +7,12 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
+template class ThrustHandle<OmpSystem>;
 template struct ThrustBackend<Single, OmpSystem>;
+template struct ThrustBackend<BFloat16, OmpSystem>;
+template class ThrustHandle<CppSystem>;
 template struct ThrustBackend<Single, CppSystem>;
+template struct ThrustBackend<BFloat16, CppSystem>;
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -27,6 +27,28 @@ class Machine;
 
 }  // namespace detail::device
 
+/// What a program holds of a system. One thread of control uses a handle at a time. CudaSystem: a stream and
+/// what its products need; throws Error where the device cannot be used, in one sentence.
+template <class System>
+class ThrustHandle {
+ public:
+  using Machine = detail::device::Machine<System>;
+
+  template <class Precision>
+  explicit ThrustHandle(const ThrustBackend<Precision, System>& settings)
+      : ThrustHandle(settings.device, settings.threads) {}
+  ThrustHandle(const ThrustHandle&) = delete;
+  ThrustHandle& operator=(const ThrustHandle&) = delete;
+  ~ThrustHandle();
+
+  Machine& machine() { return *machine_; }
+
+ private:
+  ThrustHandle(int device, int threads);
+
+  std::unique_ptr<Machine> machine_;
+};
+
 /// Results depend neither on timing nor on the number of threads. The memory of every system is a device's, so
 /// that nobody above the waist can read it, the host's own included.
 template <class Precision, class System>
@@ -35,30 +57,17 @@ struct ThrustBackend {
   using Stat = float;
   using Score = float;
   using Space = DeviceSpace;
+  using ScoreBackend = ThrustBackend<Single, System>;
+  using Handle = ThrustHandle<System>;
+  using Machine = typename Handle::Machine;
 
   int device = 0;   // CudaSystem: which of the machine's GPUs
   int threads = 0;  // OmpSystem: how many threads an operation may use; 0: all that OpenMP gives
 
-  using Machine = detail::device::Machine<System>;
-
-  /// One thread of control uses a handle at a time. CudaSystem: a stream and what its products need; throws
-  /// Error where the device cannot be used, in one sentence.
-  class Handle {
-   public:
-    explicit Handle(const ThrustBackend& settings);
-    Handle(const Handle&) = delete;
-    Handle& operator=(const Handle&) = delete;
-    ~Handle();
-
-    Machine& machine() { return *machine_; }
-
-   private:
-    std::unique_ptr<Machine> machine_;
-  };
-
   using Matrix = MatrixView<Activation, Space>;
   using ConstMatrix = MatrixView<const Activation, Space>;
   using StatMatrix = MatrixView<Stat, Space>;
+  using ConstStatMatrix = MatrixView<const Stat, Space>;
   using Vector = VectorView<Stat, Space>;
   using ConstVector = VectorView<const Stat, Space>;
   using Weight = WeightView<Space>;
@@ -117,8 +126,13 @@ struct ThrustBackend {
                     n * sizeof(Element));
   }
   static void wait(Handle& h);
-  static void fill(Handle& h, VectorView<Activation, Space> v, Activation value);
+  template <class T>
+  static void fill(Handle& h, VectorView<T, Space> v, std::type_identity_t<T> value) {
+    fill_numbers(h, MatrixView<T, Space>{v.data, 1, v.size}, number<float>(value));
+  }
   static void copy(Handle& h, ConstMatrix from, Write write, Matrix to);
+  static void widen(Handle& h, ConstMatrix from, StatMatrix to);
+  static void narrow(Handle& h, ConstStatMatrix from, Write write, Matrix to);
 
   // --- products
   static void linear(Handle& h, const LinearArguments<ThrustBackend>& a);
@@ -136,7 +150,10 @@ struct ThrustBackend {
 
   // --- rows
   static void gather_rows(Handle& h, const Weight& table, Indices ids, Write write, Matrix out);
-  static void scatter_add_rows(Handle& h, ConstMatrix rows, Indices ids, Matrix out);
+  template <class T>
+  static void scatter_add_rows(Handle& h, ConstMatrix rows, Indices ids, MatrixView<T, Space> out) {
+    scatter_add_numbers(h, rows, ids, out);
+  }
 
   // --- attention over a forest
   static Index attention_scratch(Handle&, const Forest&, const AttentionShape&) { return 0; }
@@ -167,6 +184,9 @@ struct ThrustBackend {
   static void product(Handle& h, const ProductArguments<ThrustBackend>& a);
 
  private:
+  // What is written to is named by its type where it may be either: activations or statistics.
+  static void fill_numbers(Handle& h, const Weight& to, float value);
+  static void scatter_add_numbers(Handle& h, ConstMatrix rows, Indices ids, const Weight& to);
   static std::byte* allocate_bytes(Handle& h, Index bytes);
   static void release_bytes(Handle& h, std::byte* block);
   static void bytes_to_host(Handle& h, const std::byte* from, std::byte* to, Index bytes);

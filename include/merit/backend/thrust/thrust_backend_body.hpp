@@ -21,12 +21,12 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-template <class P, class S>
-ThrustBackend<P, S>::Handle::Handle(const ThrustBackend& settings)
-    : machine_(std::make_unique<Machine>(settings.device, settings.threads)) {}
+template <class S>
+ThrustHandle<S>::ThrustHandle(int device, int threads)
+    : machine_(std::make_unique<Machine>(device, threads)) {}
 
-template <class P, class S>
-ThrustBackend<P, S>::Handle::~Handle() = default;
+template <class S>
+ThrustHandle<S>::~ThrustHandle() = default;
 
 // --- memory
 
@@ -39,6 +39,17 @@ ThrustBackend<P, S>::Batch::~Batch() {
 }
 
 namespace detail::device {
+
+/// Calls f with the elements that a view names by their type: float, or Activation where they are such.
+template <class Activation, class F>
+void with_elements(const WeightView<DeviceSpace>& to, const F& f) {
+  const auto elements = [&]<class T>(T* data) {
+    return MatrixView<T, DeviceSpace>{data, to.rows, to.cols, to.stride};
+  };
+  void* const data = const_cast<void*>(to.data);  // it was made of a view that may be written to
+  if (to.dtype == dtype_of<Activation>()) return f(elements(static_cast<Activation*>(data)));
+  f(elements(static_cast<float*>(data)));
+}
 
 /// Calls f(list on the host, list on the device) for each list of indices that a forest has.
 template <class F>
@@ -145,12 +156,22 @@ void ThrustBackend<P, S>::wait(Handle& h) {
 }
 
 template <class P, class S>
-void ThrustBackend<P, S>::fill(Handle& h, VectorView<Activation, Space> v, Activation value) {
-  h.machine().for_each(v.size, detail::device::Fill<Activation>{v.data, value});
+void ThrustBackend<P, S>::fill_numbers(Handle& h, const Weight& to, float value) {
+  detail::device::with_elements<Activation>(to, [&](const auto& elements) {
+    h.machine().for_each(to.rows * to.cols, detail::device::Fill{elements, value});
+  });
 }
 template <class P, class S>
 void ThrustBackend<P, S>::copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
   h.machine().for_each(to.rows * to.cols, detail::device::Copy<Activation, Activation>{from, write, to});
+}
+template <class P, class S>
+void ThrustBackend<P, S>::widen(Handle& h, ConstMatrix from, StatMatrix to) {
+  h.machine().for_each(to.rows * to.cols, detail::device::Copy<Activation, Stat>{from, Write::assign, to});
+}
+template <class P, class S>
+void ThrustBackend<P, S>::narrow(Handle& h, ConstStatMatrix from, Write write, Matrix to) {
+  h.machine().for_each(to.rows * to.cols, detail::device::Copy<Stat, Activation>{from, write, to});
 }
 
 // --- products
@@ -218,10 +239,12 @@ void ThrustBackend<P, S>::gather_rows(Handle& h, const Weight& table, Indices id
   h.machine().for_each(out.rows * out.cols, detail::device::GatherRows<Activation>{table, ids, write, out});
 }
 template <class P, class S>
-void ThrustBackend<P, S>::scatter_add_rows(Handle& h, ConstMatrix rows, Indices ids, Matrix out) {
+void ThrustBackend<P, S>::scatter_add_numbers(Handle& h, ConstMatrix rows, Indices ids, const Weight& to) {
   const detail::device::Places<Machine> places(h.machine(), ids);
-  h.machine().for_each(rows.rows * rows.cols,
-                       detail::device::ScatterAddRows<Activation, Activation>{rows, places.data(), out});
+  detail::device::with_elements<Activation>(to, [&](const auto& elements) {
+    h.machine().for_each(rows.rows * rows.cols,
+                         detail::device::ScatterAddRows{rows, places.data(), elements});
+  });
 }
 
 // --- attention over a forest

@@ -11,10 +11,12 @@ namespace detail::device {
 
 template <class T>
 struct Fill {
-  T* data;
-  T value;
-  MERIT_CALLABLE void operator()(Index e) const { data[e] = value; }
+  MatrixView<T, DeviceSpace> to;  // contiguous
+  float value;
+  MERIT_CALLABLE void operator()(Index e) const { to.data[e] = rounded<T>(value); }
 };
+template <class T>
+Fill(MatrixView<T, DeviceSpace>, float) -> Fill<T>;
 
 /// to = from, or to += from, converted.
 template <class From, class To>

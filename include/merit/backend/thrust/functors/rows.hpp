@@ -59,6 +59,9 @@ struct ScatterAddRows {
     target = rounded<Out>(sum);
   }
 };
+template <class T, class Out>
+ScatterAddRows(MatrixView<const T, DeviceSpace>, const std::uint64_t*, MatrixView<Out, DeviceSpace>)
+    -> ScatterAddRows<T, Out>;
 
 /// out[j] = sum over rows of x, in their order, in double.
 template <class T>
