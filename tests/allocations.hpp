@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 
 #include "stored.hpp"
 
@@ -54,34 +55,34 @@ void* __libc_realloc(void*, size_t);
 void* __libc_memalign(size_t, size_t);
 void __libc_free(void*);
 
-void* malloc(size_t size) {
+void* malloc(size_t size) noexcept {
   ++merit_test::allocations;
   return __libc_malloc(size);
 }
-void* calloc(size_t count, size_t size) {
+void* calloc(size_t count, size_t size) noexcept {
   ++merit_test::allocations;
   return __libc_calloc(count, size);
 }
-void* realloc(void* block, size_t size) {
+void* realloc(void* block, size_t size) noexcept {
   ++merit_test::allocations;
   return __libc_realloc(block, size);
 }
-void* memalign(size_t alignment, size_t size) {
+void* memalign(size_t alignment, size_t size) noexcept {
   ++merit_test::allocations;
   return __libc_memalign(alignment, size);
 }
-void* aligned_alloc(size_t alignment, size_t size) {
+void* aligned_alloc(size_t alignment, size_t size) noexcept {
   ++merit_test::allocations;
   return __libc_memalign(alignment, size);
 }
-int posix_memalign(void** block, size_t alignment, size_t size) {
+int posix_memalign(void** block, size_t alignment, size_t size) noexcept {
   ++merit_test::allocations;
   void* const result = __libc_memalign(alignment, size);
   if (result == nullptr) return ENOMEM;
   *block = result;
   return 0;
 }
-void free(void* block) {
+void free(void* block) noexcept {
   __libc_free(block);
 }
 }

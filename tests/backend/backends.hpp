@@ -16,8 +16,12 @@
 #include "merit/core/rng.hpp"
 #include "merit/testing/tolerance.hpp"
 
-// Linked with merit::thrust_host or merit::compiled, the tests are of what is in it.
-#if defined(MERIT_TEST_THRUST)
+// Linked with merit::device, merit::thrust_host or merit::compiled, the tests are of what is in it.
+#if defined(MERIT_TEST_DEVICE)
+#define MERIT_TEST_BACKENDS                               \
+  merit::ThrustBackend<merit::Single, merit::CudaSystem>, \
+      merit::ThrustBackend<merit::BFloat16, merit::CudaSystem>
+#elif defined(MERIT_TEST_THRUST)
 #define MERIT_TEST_BACKENDS                                  \
   merit::ThrustBackend<merit::Single, merit::OmpSystem>,     \
       merit::ThrustBackend<merit::Single, merit::CppSystem>, \
@@ -31,7 +35,9 @@
 #endif
 
 // Those that may use several threads.
-#ifdef MERIT_TEST_THRUST
+#if defined(MERIT_TEST_DEVICE)
+#define MERIT_TEST_THREADED_BACKENDS MERIT_TEST_BACKENDS
+#elif defined(MERIT_TEST_THRUST)
 #define MERIT_TEST_THREADED_BACKENDS                     \
   merit::ThrustBackend<merit::Single, merit::OmpSystem>, \
       merit::ThrustBackend<merit::BFloat16, merit::OmpSystem>

@@ -20,7 +20,7 @@ void check_product(const Product& p, Rng& rng) {
   const bool flip_b = p.transpose_b == Transpose::yes;
   const Numbers a = held<B>(random_numbers(rng, p.m * p.k));
   const Numbers b = held<B>(random_numbers(rng, p.k * p.n));
-  const Numbers bias = random_numbers(rng, p.bias ? p.n : 0);
+  const Numbers bias = held<B>(random_numbers(rng, p.bias ? p.n : 0));
   const Numbers residual = held<B>(random_numbers(rng, p.residual ? p.m * p.n : 0));
   const Numbers before = held<B>(random_numbers(rng, p.m * p.n));
 

@@ -1,4 +1,4 @@
-// Whole training steps on the device backend's host systems, against the reference backend and each other.
+// Whole training steps on the device backend, against the reference backend, and of its systems among each other.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -21,10 +21,18 @@ namespace training_step_test {
 using namespace merit;
 using namespace merit_test;
 using Plain = ReferenceBackend<double>;
-using OmpSingle = ThrustBackend<Single, OmpSystem>;
-using CppSingle = ThrustBackend<Single, CppSystem>;
-using OmpNarrow = ThrustBackend<BFloat16, OmpSystem>;
-using CppNarrow = ThrustBackend<BFloat16, CppSystem>;
+// On a GPU both systems are the one there is.
+#ifdef MERIT_TEST_DEVICE
+using Omp = CudaSystem;
+using Cpp = CudaSystem;
+#else
+using Omp = OmpSystem;
+using Cpp = CppSystem;
+#endif
+using OmpSingle = ThrustBackend<Single, Omp>;
+using CppSingle = ThrustBackend<Single, Cpp>;
+using OmpNarrow = ThrustBackend<BFloat16, Omp>;
+using CppNarrow = ThrustBackend<BFloat16, Cpp>;
 
 /// All that a few steps leave behind.
 struct Outcome {
@@ -143,21 +151,21 @@ Outcome with_threads(int threads, const Backbone& backbone, const AnyOptimizer& 
 
 TEST_CASE_TEMPLATE("training has the same bits on any system and any number of threads", P, Single,
                    BFloat16) {
-  using Omp = ThrustBackend<P, OmpSystem>;
+  using Threaded = ThrustBackend<P, Omp>;
   std::vector<AnyOptimizer> optimizers = training::other_optimizers();
   optimizers.push_back(AdamW{});
   for (const AnyOptimizer& optimizer : optimizers) {
     INFO(std::string(name_of(optimizer)));
-    const Outcome alone = with_threads<Omp>(1, tiny_reward_llama(), optimizer);
+    const Outcome alone = with_threads<Threaded>(1, tiny_reward_llama(), optimizer);
     CHECK(std::isfinite(alone.losses.back()));
     CHECK(alone.losses.back() < alone.losses.front());
-    CHECK(with_threads<Omp>(2, tiny_reward_llama(), optimizer) == alone);
-    CHECK(with_threads<Omp>(3, tiny_reward_llama(), optimizer) == alone);
-    CHECK(with_threads<ThrustBackend<P, CppSystem>>(1, tiny_reward_llama(), optimizer) == alone);
+    CHECK(with_threads<Threaded>(2, tiny_reward_llama(), optimizer) == alone);
+    CHECK(with_threads<Threaded>(3, tiny_reward_llama(), optimizer) == alone);
+    CHECK(with_threads<ThrustBackend<P, Cpp>>(1, tiny_reward_llama(), optimizer) == alone);
   }
-  const Outcome alone = with_threads<Omp>(1, tiny_reward_gpt2(), AdamW{});
-  CHECK(with_threads<Omp>(2, tiny_reward_gpt2(), AdamW{}) == alone);
-  CHECK(with_threads<Omp>(3, tiny_reward_gpt2(), AdamW{}) == alone);
+  const Outcome alone = with_threads<Threaded>(1, tiny_reward_gpt2(), AdamW{});
+  CHECK(with_threads<Threaded>(2, tiny_reward_gpt2(), AdamW{}) == alone);
+  CHECK(with_threads<Threaded>(3, tiny_reward_gpt2(), AdamW{}) == alone);
 }
 
 TEST_CASE("heads compute in float where activations are narrow") {

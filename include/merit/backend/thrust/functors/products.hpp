@@ -25,11 +25,40 @@ struct Product {
   Factor a, b;  // K runs along b's rows, unless transposed
   Index depth;  // K
   float scale = 1;
-  VectorView<const float, DeviceSpace> bias = {};  // (N)
+  VectorView<const float, DeviceSpace> bias = {};  // (N), used as T holds it
   MatrixView<const T, DeviceSpace> addend = {};
   float addend_scale = 1;
   Write write = Write::assign;
   MatrixView<T, DeviceSpace> out;
+
+  /// Puts what the products of an element sum to where it goes, with all that is added.
+  MERIT_CALLABLE void finish(Index i, Index j, float sum) const {
+    sum *= scale;
+    if (!bias.empty()) sum += number<float>(rounded<T>(bias.data[j]));
+    if (!addend.empty()) sum += addend_scale * number<float>(addend.row(i)[j]);
+    put(out.row(i)[j], sum, write);
+  }
+};
+
+/// One element of the result: for shapes that nothing faster takes.
+template <class T>
+struct ProductElement {
+  Product<T> p;
+
+  MERIT_CALLABLE void operator()(Index e) const {
+    const Index i = e / p.out.cols, j = e % p.out.cols;
+    float sum = 0;
+    for (Index k = 0; k < p.depth; ++k)
+      sum += at(p.a, p.a.transposed ? k : i, p.a.transposed ? i : k) *
+             at(p.b, p.b.transposed ? j : k, p.b.transposed ? k : j);
+    p.finish(i, j, sum);
+  }
+
+ private:
+  static MERIT_CALLABLE float at(const Factor& f, Index row, Index col) {
+    const float value = stored_number(f.data, f.dtype, row * f.stride + col);
+    return f.used_as == Dtype::bf16 ? from_bf16(to_bf16(value)) : value;
+  }
 };
 
 template <class T>
@@ -61,17 +90,10 @@ struct ProductTile {
       multiply(a, b, depth, sums);
     }
     for (Index i = 0; i < rows; ++i)
-      for (Index j = 0; j < cols; ++j) finish(row + i, col + j, sums[i * tile_cols + j]);
+      for (Index j = 0; j < cols; ++j) p.finish(row + i, col + j, sums[i * tile_cols + j]);
   }
 
  private:
-  void finish(Index i, Index j, float sum) const {
-    sum *= p.scale;
-    if (!p.bias.empty()) sum += p.bias.data[j];
-    if (!p.addend.empty()) sum += p.addend_scale * number<float>(p.addend.row(i)[j]);
-    put(p.out.row(i)[j], sum, p.write);
-  }
-
   /// Lines first … first + lines − 1 of a factor, places k … k + depth − 1 of each: to[place · width + line],
   /// zero in lines that there are not. `by_line`: a line lies in one run, not the same place of all lines.
   template <Index width>
