@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "merit/core/dtype.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
@@ -25,6 +26,16 @@ template <>
 struct Tolerance<float> {
   static constexpr double value = 1e-5;
   static constexpr double gradient = 1e-4;  // sums over a batch lose a digit
+};
+
+/// What is computed in float and rounded to bfloat16, of numbers that bfloat16 holds. One rounding moves a
+/// number by 2^-9 of itself at most.
+template <>
+struct Tolerance<Bf16> {
+  // Two roundings: of the result, and of what it is added to or of a difference that the tests take.
+  static constexpr double value = 0x1p-8;
+  // Two more: of the result of the forward that a gradient is computed from, and of a second factor.
+  static constexpr double gradient = 0x1p-7;
 };
 
 /// Central differences with a step of about 1e-5 in double, which are themselves no better than this.
