@@ -147,7 +147,8 @@ class Emulator {
   Moment moment(int thread) const { return {now_, block_begin_, launch_begin_, thread}; }
 
   static bool same(const std::source_location& a, const std::source_location& b) {
-    return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+    return a.line() == b.line() && a.column() == b.column() &&
+           (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
   }
   static std::string text(const std::source_location& where) {
     const std::string file = where.file_name();

@@ -43,10 +43,13 @@
 #endif
 
 // Before a loop whose counter indexes an array that must stay in registers.
+// And before one that would only take registers if it were unrolled.
 #if defined(__CUDACC__) || defined(__clang__)
 #define MERIT_UNROLL _Pragma("unroll")
+#define MERIT_KEEP_ROLLED _Pragma("unroll 1")
 #else
 #define MERIT_UNROLL
+#define MERIT_KEEP_ROLLED
 #endif
 
 namespace merit {
