@@ -28,14 +28,17 @@ class EmulatedBlock {
 
   void sync(const Here& here = Here::current()) { machine_.sync(thread_, here); }
 
-  float exchange(float x, int mask, const Here& here = Here::current()) {
+  template <class T>
+  T exchange(T x, int mask, const Here& here = Here::current()) {
     return from_lane(x, lane() ^ mask, here);
   }
-  float from_lane(float x, int lane, const Here& here = Here::current()) {
+  template <class T>
+  T from_lane(T x, int lane, const Here& here = Here::current()) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8);
     struct Mine {
-      float given, taken;
+      T given, taken;
       int lane;
-    } mine{x, 0, lane};
+    } mine{x, {}, lane};
     machine_.meet_warp(thread_, here, mine, [](const std::array<Mine*, 32>& all) {
       for (Mine* one : all) one->taken = all.at(static_cast<std::size_t>(one->lane))->given;
     });

@@ -4,4 +4,7 @@
 #include "backend/emulation/attention_kernels_test.cpp"
 #include "backend/emulation/elementwise_kernels_test.cpp"
 #include "backend/emulation/fragments_test.cpp"
+#include "backend/emulation/next_token_loss_kernel_test.cpp"
 #include "backend/emulation/norm_kernels_test.cpp"
+#include "backend/emulation/optimizer_kernels_test.cpp"
+#include "backend/emulation/row_kernels_test.cpp"

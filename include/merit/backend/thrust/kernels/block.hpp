@@ -14,8 +14,8 @@
 //   int thread(), threads()                        the number of this thread in its block, and how many there are
 //   Index column(), row(), columns()               the place of this block in the grid; blocks in a row of the grid
 //   sync()                                         waits for all threads of the block; orders their accesses
-//   float exchange(float x, int mask)              x of the thread of this warp whose number differs in these bits
-//   float from_lane(float x, int lane)             x of this thread of the warp
+//   T exchange(T x, int mask)                      x of the thread of this warp whose number differs in these bits
+//   T from_lane(T x, int lane)                     x of this thread of the warp; T is a number of 4 or 8 bytes
 //   T load(const T*), store(T*, T)                 one element of a global array
 //   Pack<T> load_pack(const T*), store_pack(T*, Pack<T>)      16 bytes of one, aligned to 16
 //   Shared<T> shared<T>(int offset, int count)     `count` elements of the block's memory from byte `offset` on, which
@@ -101,6 +101,19 @@ MERIT_DEVICE inline float to_float(Bf16 x) {
   return value;
 }
 
+MERIT_DEVICE inline float to_float(F16 x) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(x.bits & 0x8000u) << 16;
+  const std::uint32_t rest = static_cast<std::uint32_t>(x.bits & 0x7FFFu) << 13;
+  float value;
+  std::memcpy(&value, &rest, sizeof(value));
+  value *= 0x1.0p112f;  // the exponent's bias is 127 instead of 15; subnormal numbers become normal
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(value));
+  bits = sign | (rest >= 0x0F800000u ? rest | 0x7F800000u : bits);  // infinity and NaN stay what they are
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
 /// x as an element of an array: bf16 to nearest, ties to even.
 template <class T, class Block>
 MERIT_DEVICE T rounded(Block& block, float x) {
@@ -181,11 +194,26 @@ MERIT_DEVICE void for_each_run_of_lane(Block& block, Index width, F&& f) {
 }
 
 /// The sum of x over the threads of a warp, in the same order in each of them.
-template <class Block>
-MERIT_DEVICE float sum_over_warp(Block& block, float x) {
+template <class Block, class T>
+MERIT_DEVICE T sum_over_warp(Block& block, T x) {
   MERIT_UNROLL
   for (int mask = warp_size / 2; mask > 0; mask /= 2) x += block.exchange(x, mask);
   return x;
+}
+
+/// Bytes of shared memory that sum_over_block takes.
+inline constexpr int sum_over_block_bytes = 32 * sizeof(double);
+
+/// The sum of x over the threads of a block, in the same order in each of them. `shared` holds 32 numbers, which nobody
+/// may touch without a sync() before.
+template <class Block, class T, class Shared>
+MERIT_DEVICE T sum_over_block(Block& block, T x, const Shared& shared) {
+  x = sum_over_warp(block, x);
+  if (block.thread() % warp_size == 0) shared.set(block.thread() / warp_size, x);
+  block.sync();
+  T sum = 0;
+  for (int warp = 0; warp < block.threads() / warp_size; ++warp) sum += shared.get(warp);
+  return sum;
 }
 
 /// count / by, rounded up; also asked on the host, for a grid.

@@ -33,8 +33,14 @@ struct CudaBlock {
   MERIT_DEVICE Index columns() const { return gridDim.x; }
 
   MERIT_DEVICE void sync() { __syncthreads(); }
-  MERIT_DEVICE float exchange(float x, int mask) { return __shfl_xor_sync(all_lanes, x, mask); }
-  MERIT_DEVICE float from_lane(float x, int lane) { return __shfl_sync(all_lanes, x, lane); }
+  template <class T>
+  MERIT_DEVICE T exchange(T x, int mask) {
+    return __shfl_xor_sync(all_lanes, x, mask);
+  }
+  template <class T>
+  MERIT_DEVICE T from_lane(T x, int lane) {
+    return __shfl_sync(all_lanes, x, lane);
+  }
 
   template <class T>
   MERIT_DEVICE T load(const T* from) {
