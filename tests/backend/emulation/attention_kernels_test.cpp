@@ -180,6 +180,27 @@ TEST_CASE_TEMPLATE("attention of wide heads is the reference's", T, float, Bf16)
   check<T, 256>(chain(70), {1, 1, 136, 3}, true, false, rng);
 }
 
+/// Whether as many blocks as a kernel counts on fit the shared memory of a multiprocessor, and one what a block may have.
+template <class Kernel>
+void check_shared_memory() {
+  constexpr int of_multiprocessor = 228 * 1024, reserved = 1024, of_block = 227 * 1024;  // of Hopper
+  const int bytes = Kernel{}.grid().shared_bytes;
+  CHECK(bytes <= of_block);
+  CHECK(Kernel::least_blocks * (bytes + reserved) <= of_multiprocessor);
+}
+
+TEST_CASE_TEMPLATE("attention fits the shared memory of a Hopper", T, float, Bf16) {
+  check_shared_memory<AttentionKernel<T, 64>>();
+  check_shared_memory<AttentionKernel<T, 128>>();
+  check_shared_memory<AttentionKernel<T, 256>>();
+  check_shared_memory<AttentionQueryPass<T, 64>>();
+  check_shared_memory<AttentionQueryPass<T, 128>>();
+  check_shared_memory<AttentionQueryPass<T, 256>>();
+  check_shared_memory<AttentionKeyPass<T, 64>>();
+  check_shared_memory<AttentionKeyPass<T, 128>>();
+  check_shared_memory<AttentionKeyPass<T, 256>>();
+}
+
 TEST_CASE("the lists hold each pair of tiles that has something to see, and say where it is all") {
   Rng rng(5);
   Index partly = 0, fully = 0, without = 0;

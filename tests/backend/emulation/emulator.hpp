@@ -52,16 +52,16 @@ class Emulator {
 
   // --- memory, by the number of the thread that touches it
   void read_global(int thread, const void* from, std::size_t bytes) {
-    global_shadows(from, bytes, [&](Shadow& shadow) { shadow.read(moment(thread)); });
+    global_shadows(from, bytes, [at = moment(thread)](Shadow& shadow) { shadow.read(at); });
   }
   void write_global(int thread, const void* to, std::size_t bytes) {
-    global_shadows(to, bytes, [&](Shadow& shadow) { shadow.write(moment(thread)); });
+    global_shadows(to, bytes, [at = moment(thread)](Shadow& shadow) { shadow.write(at); });
   }
   void read_shared(int thread, std::size_t offset, std::size_t bytes) {
-    shared_.for_each_shadow(offset, bytes, [&](Shadow& shadow) { shadow.read(moment(thread)); });
+    shared_.for_each_shadow(offset, bytes, [at = moment(thread)](Shadow& shadow) { shadow.read(at); });
   }
   void write_shared(int thread, std::size_t offset, std::size_t bytes) {
-    shared_.for_each_shadow(offset, bytes, [&](Shadow& shadow) { shadow.write(moment(thread)); });
+    shared_.for_each_shadow(offset, bytes, [at = moment(thread)](Shadow& shadow) { shadow.write(at); });
   }
   unsigned char* shared() { return shared_.data(); }
   std::size_t shared_bytes() const { return shared_.size(); }
@@ -144,7 +144,9 @@ class Emulator {
   };
 
   Thread& of(int thread) { return threads_[static_cast<std::size_t>(thread)]; }
-  Moment moment(int thread) const { return {now_, block_begin_, launch_begin_, thread}; }
+  Moment moment(int thread) const {
+    return {now_, block_begin_, launch_begin_, static_cast<std::int16_t>(thread)};
+  }
 
   static bool same(const std::source_location& a, const std::source_location& b) {
     return a.line() == b.line() && a.column() == b.column() &&
@@ -216,7 +218,7 @@ class Emulator {
 
   merit::kernels::Grid grid_;
   merit::Index column_ = 0, row_ = 0;
-  std::uint64_t now_ = 1, block_begin_ = 1, launch_begin_ = 1;
+  std::uint32_t now_ = 1, block_begin_ = 1, launch_begin_ = 1;
   int at_barrier_ = 0;
   std::exception_ptr failure_;
 };

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstring>
 #include <stdexcept>
-#include <string>
 #include <vector>
 
 #include "merit/core/view.hpp"
@@ -19,8 +18,8 @@ struct EmulationError : std::runtime_error {
 
 /// Who touches a place, and when. Time is a number that grows with each barrier, block and launch.
 struct Moment {
-  std::uint64_t now = 1, block_begin = 1, launch_begin = 1;
-  int thread = 0;
+  std::uint32_t now = 1, block_begin = 1, launch_begin = 1;
+  std::int16_t thread = 0;
 };
 
 /// The history of one place.
@@ -35,9 +34,11 @@ class Shadow {
   bool is_filled() const { return written_ != 0 && !pending_; }
 
   void read(const Moment& at) {
-    check(at, "reads");
-    if (written_ == 0) throw EmulationError("reads what nobody wrote");
-    if (pending_) throw EmulationError("reads what is still being copied");
+    if (written_ == 0 || forbidden_ || pending_) {
+      throw EmulationError(forbidden_ ? "reads outside of an array"
+                           : pending_ ? "reads what is still being copied"
+                                      : "reads what nobody wrote");
+    }
     if (unordered(at, written_, writer_)) throw EmulationError("reads what another thread writes");
     if (read_ >= at.launch_begin && read_ < at.block_begin) read_elsewhere_ = at.launch_begin;
     reader_ = read_ == at.now && reader_ != at.thread ? several : at.thread;
@@ -45,7 +46,7 @@ class Shadow {
   }
 
   void write(const Moment& at) {
-    check(at, "writes");
+    if (forbidden_) throw EmulationError("writes outside of an array");
     if (pending_) throw EmulationError("writes where something is still being copied");
     if (unordered(at, written_, writer_)) throw EmulationError("writes what another thread writes");
     if (unordered(at, read_, reader_) || read_elsewhere_ == at.launch_begin)
@@ -55,18 +56,15 @@ class Shadow {
   }
 
  private:
-  static constexpr int several = -1;
+  static constexpr std::int16_t several = -1;
 
-  void check(const Moment&, const char* what) const {
-    if (forbidden_) throw EmulationError(std::string(what) + " outside of an array");
-  }
   /// Whether no barrier lies between an earlier access of this launch and one now.
-  static bool unordered(const Moment& at, std::uint64_t then, int thread) {
+  static bool unordered(const Moment& at, std::uint32_t then, int thread) {
     return then >= at.launch_begin && (then < at.block_begin || (then == at.now && thread != at.thread));
   }
 
-  std::uint64_t written_ = 0, read_ = 0, read_elsewhere_ = 0;
-  int writer_ = 0, reader_ = 0;
+  std::uint32_t written_ = 0, read_ = 0, read_elsewhere_ = 0;
+  std::int16_t writer_ = 0, reader_ = 0;
   bool forbidden_ = false, pending_ = false;
 };
 
