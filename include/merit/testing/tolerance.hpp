@@ -38,6 +38,9 @@ struct Tolerance<Bf16> {
   static constexpr double gradient = 0x1p-7;
 };
 
+/// How far a number is from itself rounded to bf16, at most: half of the last of 8 binary digits.
+inline constexpr double bf16_rounding = 0x1p-8;
+
 /// Central differences with a step of about 1e-5 in double, which are themselves no better than this.
 inline constexpr double difference_tolerance = 1e-7;
 

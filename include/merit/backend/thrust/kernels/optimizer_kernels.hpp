@@ -1,0 +1,176 @@
+// What optimizers do to the trained weights, 16 bytes of each array at a time. The numbers of a step are read from the
+// device's memory, so that a captured step can be run again with others.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "merit/backend/operations.hpp"
+#include "merit/backend/thrust/kernels/block.hpp"
+#include "merit/backend/thrust/kernels/stochastic_rounding.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace kernels {
+
+inline constexpr int optimizer_threads = 256;
+
+/// A thread for each four elements.
+inline Grid optimizer_grid(Index count) {
+  return {.columns = divide_up(count, Index{optimizer_threads} * 4), .threads = optimizer_threads};
+}
+
+/// Calls f(i, count) for this thread's elements, if it has any.
+template <class Block, class F>
+MERIT_DEVICE void with_own_four(Block& block, Index count, F&& f) {
+  const Index i = (block.column() * optimizer_threads + static_cast<Index>(block.thread())) * 4;
+  if (i < count) f(i, static_cast<int>(smaller(count - i, Index{4})));
+}
+
+/// As AdamWStep of merit/backend/operations.hpp says.
+struct AdamWKernel {
+  Index count = 0;
+  float* parameters = nullptr;       // (count), as all of these
+  const float* gradients = nullptr;  //
+  float* first = nullptr;            // moments
+  float* second = nullptr;
+  const AdamWStep* step = nullptr;  // on the device
+  RoundedWeights rounded_weights = {};
+
+  static constexpr int most_threads = optimizer_threads;
+  static constexpr int least_blocks = 4;
+  Grid grid() const { return optimizer_grid(count); }
+
+  template <class Block>
+  MERIT_DEVICE void operator()(Block& block) const {
+    with_own_four(block, count, [&](Index i, int n) {
+      const AdamWStep s = block.load(step);
+      const auto beta1 = static_cast<float>(s.beta1), beta2 = static_cast<float>(s.beta2);
+      const auto rest1 = static_cast<float>(1 - s.beta1), rest2 = static_cast<float>(1 - s.beta2);
+      const auto keep = static_cast<float>(1 - s.learning_rate * s.weight_decay);
+      const auto rate = static_cast<float>(s.learning_rate / s.bias_correction1);
+      const auto root_correction2 = static_cast<float>(std::sqrt(s.bias_correction2));
+      const auto epsilon = static_cast<float>(s.epsilon), scale = static_cast<float>(s.gradient_scale);
+
+      const Numbers<4> g = load_numbers<4>(block, gradients + i, n);
+      Numbers<4> w = load_numbers<4>(block, static_cast<const float*>(parameters) + i, n);
+      Numbers<4> m = load_numbers<4>(block, static_cast<const float*>(first) + i, n);
+      Numbers<4> v = load_numbers<4>(block, static_cast<const float*>(second) + i, n);
+      MERIT_UNROLL
+      for (int k = 0; k < 4; ++k) {
+        const float gradient = scale * g.value[k];
+        m.value[k] = beta1 * m.value[k] + rest1 * gradient;
+        v.value[k] = beta2 * v.value[k] + rest2 * gradient * gradient;
+        const float denominator = std::sqrt(v.value[k]) / root_correction2 + epsilon;
+        w.value[k] = keep * w.value[k] - rate * m.value[k] / denominator;
+      }
+      store_numbers(block, parameters + i, n, w);
+      store_numbers(block, first + i, n, m);
+      store_numbers(block, second + i, n, v);
+      rounded_weights.store(block, i, n, w);
+    });
+  }
+};
+
+/// As MomentumStep of merit/backend/operations.hpp says: SGD, Lion, the first half of Muon.
+struct MomentumKernel {
+  Index count = 0;
+  const float* gradients = nullptr;    // (count), as all of these
+  float* momentum = nullptr;           // optional: then it is 0 and not kept
+  float* out = nullptr;                //
+  const MomentumStep* step = nullptr;  // on the device
+  RoundedWeights rounded_weights = {};
+
+  static constexpr int most_threads = optimizer_threads;
+  static constexpr int least_blocks = 4;
+  Grid grid() const { return optimizer_grid(count); }
+
+  template <class Block>
+  MERIT_DEVICE void operator()(Block& block) const {
+    with_own_four(block, count, [&](Index i, int n) {
+      const MomentumStep s = block.load(step);
+      const auto scale = static_cast<float>(s.gradient_scale), penalty = static_cast<float>(s.penalty);
+      const auto momentum_weight = static_cast<float>(s.momentum_weight);
+      const auto gradient_weight = static_cast<float>(s.gradient_weight);
+      const auto keep = static_cast<float>(s.keep), add = static_cast<float>(s.add);
+      const auto keep_out = static_cast<float>(s.keep_out), rate = static_cast<float>(s.rate);
+
+      const Numbers<4> g = load_numbers<4>(block, gradients + i, n);
+      Numbers<4> w{}, m{};
+      if (s.keep_out != 0 || s.penalty != 0)
+        w = load_numbers<4>(block, static_cast<const float*>(out) + i, n);
+      if (momentum != nullptr) m = load_numbers<4>(block, static_cast<const float*>(momentum) + i, n);
+      MERIT_UNROLL
+      for (int k = 0; k < 4; ++k) {
+        const float before = w.value[k], gradient = scale * g.value[k] + penalty * before;
+        float direction = momentum_weight * m.value[k] + gradient_weight * gradient;
+        if (s.sign) direction = direction > 0 ? 1.0f : direction < 0 ? -1.0f : 0.0f;
+        m.value[k] = keep * m.value[k] + add * gradient;
+        w.value[k] = keep_out * before - rate * direction;
+      }
+      if (momentum != nullptr) store_numbers(block, momentum + i, n, m);
+      store_numbers(block, out + i, n, w);
+      rounded_weights.store(block, i, n, w);
+    });
+  }
+};
+
+/// sums[p] = the sum of squares of part p of x, in double.
+struct SumOfSquaresKernel {
+  Index count = 0;
+  const float* x = nullptr;
+  double* sums = nullptr;  // (parts)
+
+  static constexpr int most_threads = optimizer_threads;
+  static constexpr int least_blocks = 4;
+
+  /// Of the number of elements alone, so that a sum's bits are the same everywhere.
+  static constexpr Index parts(Index count) {
+    const Index most = 528;  // four blocks for each multiprocessor of an H100
+    return count < most * 4096 ? divide_up(count, 4096) : most;
+  }
+  Grid grid() const {
+    return {.columns = parts(count), .threads = most_threads, .shared_bytes = sum_over_block_bytes};
+  }
+
+  template <class Block>
+  MERIT_DEVICE void operator()(Block& block) const {
+    const Index stride = block.columns() * most_threads * 4;
+    double sum = 0;
+    for (Index i = (block.column() * most_threads + static_cast<Index>(block.thread())) * 4; i < count;
+         i += stride) {
+      const Numbers<4> a = load_numbers<4>(block, x + i, static_cast<int>(smaller(count - i, Index{4})));
+      MERIT_UNROLL
+      for (int k = 0; k < 4; ++k) sum += static_cast<double>(a.value[k]) * static_cast<double>(a.value[k]);
+    }
+    sum = sum_over_block(block, sum, block.template shared<double>(0, 32));
+    if (block.thread() == 0) block.store(sums + block.column(), sum);
+  }
+};
+
+/// *out = scale · the sum of x in double, by one block in a fixed order.
+template <class T>
+struct TotalKernel {
+  Index count = 0;
+  const T* x = nullptr;
+  double scale = 1;
+  double* out = nullptr;
+
+  static constexpr int most_threads = optimizer_threads;
+  static constexpr int least_blocks = 1;
+  Grid grid() const { return {.threads = most_threads, .shared_bytes = sum_over_block_bytes}; }
+
+  template <class Block>
+  MERIT_DEVICE void operator()(Block& block) const {
+    double sum = 0;
+    for (Index i = static_cast<Index>(block.thread()); i < count; i += most_threads)
+      sum += static_cast<double>(block.load(x + i));
+    sum = sum_over_block(block, sum, block.template shared<double>(0, 32));
+    if (block.thread() == 0) block.store(out, scale * sum);
+  }
+};
+
+}  // namespace kernels
+}  // namespace MERIT_ABI
+}  // namespace merit
