@@ -15,6 +15,7 @@
 #include <string>
 #include <type_traits>
 
+#include "merit/backend/thrust/attention_lists.hpp"
 #include "merit/backend/thrust/block_pool.hpp"
 #include "merit/backend/thrust/cuda_check.cuh"
 #include "merit/backend/thrust/cuda_products.cuh"
@@ -22,6 +23,7 @@
 #include "merit/backend/thrust/functors/elementwise.hpp"
 #include "merit/backend/thrust/functors/products.hpp"
 #include "merit/backend/thrust/functors/rows.hpp"
+#include "merit/backend/thrust/kernels/launch.cuh"
 #include "merit/backend/thrust/sorted_ids.hpp"
 #include "merit/backend/thrust/thrust_backend.hpp"
 
@@ -76,6 +78,9 @@ struct AddScaled {
 template <>
 class Machine<CudaSystem> {
  public:
+  /// Its batches bring what kernels of our own need.
+  static constexpr bool has_kernels = true;
+
   struct Memory {
     int device;
 
@@ -103,6 +108,8 @@ class Machine<CudaSystem> {
     const OnDevice current(device_);
     check(cudaStreamCreateWithFlags(stream_.out(), cudaStreamNonBlocking), "making a stream");
     check(cudaEventCreateWithFlags(staged_.out(), cudaEventDisableTiming), "making an event");
+    check(cudaDeviceGetAttribute(&most_shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, device_),
+          "asking for a GPU's shared memory");
     workspace_ = pool_.take(CudaProducts::workspace_bytes);
   }
   Machine(const Machine&) = delete;
@@ -144,6 +151,18 @@ class Machine<CudaSystem> {
   }
   Pool& pool() { return pool_; }
   SortedIds& sorted_ids() { return sorted_ids_; }
+  AttentionLists& attention_lists() { return attention_lists_; }
+
+  /// Whether a block gets the shared memory that a kernel of ours asks for.
+  template <class Kernel>
+  bool fits(const Kernel& kernel) const {
+    return kernel.grid().shared_bytes <= most_shared_bytes_;
+  }
+  template <class Kernel>
+  void run(const Kernel& kernel) {
+    const OnDevice current(device_);
+    check(kernels::launch(kernel, stream()), "starting a kernel");
+  }
 
   /// Pinned host memory, until the next call, which waits for the copy that was made from it.
   std::byte* staging(Index bytes) {
@@ -243,6 +262,8 @@ class Machine<CudaSystem> {
   Index staging_bytes_ = 0;
   Pool pool_;
   SortedIds sorted_ids_;
+  AttentionLists attention_lists_;
+  int most_shared_bytes_ = 0;  // of a block
   CudaProducts products_;
   std::byte* workspace_ = nullptr;  // of the pool
 };

@@ -1,6 +1,7 @@
 // The whole of merit::device: what a unit compiles, by nvcc, for ThrustBackend on CudaSystem.
 #pragma once
 
+#include "merit/backend/thrust/cuda_kernels.cuh"
 #include "merit/backend/thrust/cuda_machine.cuh"
 #include "merit/backend/thrust/thrust_backend_body.hpp"
 

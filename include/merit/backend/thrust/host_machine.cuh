@@ -34,6 +34,8 @@ namespace detail::device {
 template <class System>
 class HostMachine {
  public:
+  static constexpr bool has_kernels = false;
+
   struct Memory {
     std::byte* allocate(Index bytes) const { return allocate_on_host<std::byte>(bytes); }
     void release(std::byte* data) const noexcept { release_on_host(data); }

@@ -35,10 +35,24 @@ ThrustBackend<P, S>::Batch::~Batch() {
   if (machine_ == nullptr) return;
   machine_->sorted_ids().remove(view_.tokens.data);
   machine_->sorted_ids().remove(view_.positions.data);
+  if constexpr (Machine::has_kernels) machine_->attention_lists().remove(view_.tokens.data);
   machine_->pool().give_back(block_);
 }
 
 namespace detail::device {
+
+/// Does `work`, the arguments of an operation or its functor, by a kernel of the machine's own, where it has one. Here: it
+/// has none. A machine's own overloads are declared before this file is read.
+template <class Machine, class Work>
+bool by_kernel(Machine&, const Work&) {
+  return false;
+}
+
+/// f(i) for each i below n, by a kernel that stands for the whole loop where there is one.
+template <class Machine, class F>
+void for_each(Machine& machine, Index n, const F& f) {
+  if (!by_kernel(machine, f)) machine.for_each(n, f);
+}
 
 /// Calls f with the elements that a view names by their type: float, or Activation where they are such.
 template <class Activation, class F>
@@ -103,10 +117,16 @@ typename ThrustBackend<P, S>::Batch ThrustBackend<P, S>::prepare(Handle& h, cons
   detail::device::for_each_list(f, view, [&](const auto& from, auto&) {
     copied += aligned_count<std::byte>(from.size * sizeof(std::uint32_t));
   });
-  batch.block_ = machine.pool().take(2 * places_bytes + copied + features_bytes);
+  Index lists_bytes = 0;
+  if constexpr (Machine::has_kernels) {
+    machine.attention_lists().build(f);
+    lists_bytes = machine.attention_lists().bytes();
+  }
+  const Index staged_bytes = copied + lists_bytes + features_bytes;
+  batch.block_ = machine.pool().take(2 * places_bytes + staged_bytes);
   batch.machine_ = &machine;
 
-  std::byte* staged = machine.staging(copied + features_bytes);
+  std::byte* staged = machine.staging(staged_bytes);
   const std::byte* const first_staged = staged;
   std::byte* const first = batch.block_ + 2 * places_bytes;
   std::byte* there = first;
@@ -117,11 +137,16 @@ typename ThrustBackend<P, S>::Batch ThrustBackend<P, S>::prepare(Handle& h, cons
     staged += bytes;
     there += bytes;
   });
+  if constexpr (Machine::has_kernels) {
+    machine.attention_lists().write(staged, there, view.tokens.data, view.rows.data);
+    staged += lists_bytes;
+    there += lists_bytes;
+  }
   for (Index i = 0; i < f.features.rows; ++i)
     std::copy_n(f.features.row(i), f.features.cols, reinterpret_cast<float*>(staged) + i * f.features.cols);
   view.features = {reinterpret_cast<const float*>(there), f.features.rows, f.features.cols};
   view.depth = f.depth;
-  machine.from_host(first_staged, first, copied + features_bytes);
+  machine.from_host(first_staged, first, staged_bytes);
 
   std::byte* places = batch.block_;
   for (const Indices& ids : {view.tokens, view.positions}) {
@@ -199,26 +224,30 @@ void ThrustBackend<P, S>::weight_gradient(Handle& h, ConstMatrix a, ConstMatrix 
 }
 template <class P, class S>
 void ThrustBackend<P, S>::column_sum(Handle& h, ConstMatrix x, Write write, Vector out) {
-  h.machine().for_each(x.cols, detail::device::ColumnSum<Activation>{x, write, out.data});
+  detail::device::for_each(h.machine(), x.cols, detail::device::ColumnSum<Activation>{x, write, out.data});
 }
 
 // --- norms
 
 template <class P, class S>
 void ThrustBackend<P, S>::rms_norm(Handle& h, const RmsNormArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   h.machine().for_each(a.x.rows, detail::device::RmsNormRow<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::rms_norm_backward(Handle& h, const RmsNormBackwardArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   if (!a.dx.empty()) h.machine().for_each(a.x.rows, detail::device::RmsNormBackwardRow<ThrustBackend>{a});
   h.machine().for_each(a.dweight.size, detail::device::RmsNormWeightColumn<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::layer_norm(Handle& h, const LayerNormArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   h.machine().for_each(a.x.rows, detail::device::LayerNormRow<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::layer_norm_backward(Handle& h, const LayerNormBackwardArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   if (!a.dx.empty()) h.machine().for_each(a.x.rows, detail::device::LayerNormBackwardRow<ThrustBackend>{a});
   h.machine().for_each(std::max(a.dweight.size, a.dbias.size),
                        detail::device::LayerNormWeightColumn<ThrustBackend>{a});
@@ -228,6 +257,7 @@ void ThrustBackend<P, S>::layer_norm_backward(Handle& h, const LayerNormBackward
 
 template <class P, class S>
 void ThrustBackend<P, S>::rotary(Handle& h, const RotaryArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   const detail::device::Rotary<ThrustBackend> pairs{a};
   h.machine().for_each(pairs.size(), pairs);
 }
@@ -236,7 +266,8 @@ void ThrustBackend<P, S>::rotary(Handle& h, const RotaryArguments<ThrustBackend>
 
 template <class P, class S>
 void ThrustBackend<P, S>::gather_rows(Handle& h, const Weight& table, Indices ids, Write write, Matrix out) {
-  h.machine().for_each(out.rows * out.cols, detail::device::GatherRows<Activation>{table, ids, write, out});
+  detail::device::for_each(h.machine(), out.rows * out.cols,
+                           detail::device::GatherRows<Activation>{table, ids, write, out});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::scatter_add_numbers(Handle& h, ConstMatrix rows, Indices ids, const Weight& to) {
@@ -251,10 +282,12 @@ void ThrustBackend<P, S>::scatter_add_numbers(Handle& h, ConstMatrix rows, Indic
 
 template <class P, class S>
 void ThrustBackend<P, S>::attention(Handle& h, const AttentionArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   h.machine().for_each(a.q.rows * a.shape.heads, detail::device::AttentionQuery<ThrustBackend>{a, a.forest});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::attention_backward(Handle& h, const AttentionBackwardArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   const Index queries = a.q.rows * a.shape.heads, keys = a.k.rows * a.shape.kv_heads;
   h.machine().for_each(queries, detail::device::AttentionOutputDot<ThrustBackend>{a});
   h.machine().for_each(queries, detail::device::AttentionBackwardQuery<ThrustBackend>{a, a.forest});
@@ -265,37 +298,41 @@ void ThrustBackend<P, S>::attention_backward(Handle& h, const AttentionBackwardA
 
 template <class P, class S>
 void ThrustBackend<P, S>::swiglu(Handle& h, ConstMatrix gate_up, Matrix out) {
-  h.machine().for_each(out.rows * out.cols, detail::device::Swiglu<Activation>{gate_up, out});
+  detail::device::for_each(h.machine(), out.rows * out.cols,
+                           detail::device::Swiglu<Activation>{gate_up, out});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write,
                                           Matrix dgate_up) {
-  h.machine().for_each(dout.rows * dout.cols,
-                       detail::device::SwigluBackward<Activation>{dout, gate_up, write, dgate_up});
+  detail::device::for_each(h.machine(), dout.rows * dout.cols,
+                           detail::device::SwigluBackward<Activation>{dout, gate_up, write, dgate_up});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
-  h.machine().for_each(x.rows * x.cols, detail::device::Activate<Activation>{kind, x, y});
+  detail::device::for_each(h.machine(), x.rows * x.cols, detail::device::Activate<Activation>{kind, x, y});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::activate_backward(Handle& h, const ActivateBackwardArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   h.machine().for_each(a.x.rows * a.x.cols, detail::device::ActivateBackward<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out,
                                     Vector /*scratch*/) {
-  h.machine().for_each(out.rows * out.cols, detail::device::PathMean<Activation>{forest, x, out});
+  detail::device::for_each(h.machine(), out.rows * out.cols,
+                           detail::device::PathMean<Activation>{forest, x, out});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::path_mean_backward(Handle& h, const PathMeanBackwardArguments<ThrustBackend>& a) {
-  h.machine().for_each(a.dx.rows * a.dx.cols,
-                       detail::device::PathMeanBackward<Activation>{a.forest, a.dout, a.write, a.dx});
+  detail::device::for_each(h.machine(), a.dx.rows * a.dx.cols,
+                           detail::device::PathMeanBackward<Activation>{a.forest, a.dout, a.write, a.dx});
 }
 
 // --- losses
 
 template <class P, class S>
 void ThrustBackend<P, S>::next_token_loss(Handle& h, const NextTokenLossArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   h.machine().for_each(a.logits.rows, detail::device::NextTokenRow<ThrustBackend>{a});
 }
 
@@ -315,14 +352,17 @@ double ThrustBackend<P, S>::sum_of_squares(Handle& h, ConstVector v) {
 }
 template <class P, class S>
 void ThrustBackend<P, S>::adamw(Handle& h, const AdamWArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   h.machine().for_each(a.parameters.size, detail::device::AdamW<ThrustBackend>(a));
 }
 template <class P, class S>
 void ThrustBackend<P, S>::momentum(Handle& h, const MomentumArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   h.machine().for_each(a.out.size, detail::device::Momentum<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::adafactor(Handle& h, const AdafactorArguments<ThrustBackend>& a) {
+  if (detail::device::by_kernel(h.machine(), a)) return;
   Machine& machine = h.machine();
   const detail::device::Taken<typename Machine::Pool, double> total(machine.pool(), 1);
   machine.for_each(a.rows.size, detail::device::AdafactorMoment<ThrustBackend>{a, false});
