@@ -1,8 +1,7 @@
 // Memory and activations, an element at a time: element e is in row e / cols.
 #pragma once
 
-#include <cmath>
-
+#include "merit/backend/thrust/functors/arithmetic.hpp"
 #include "merit/backend/thrust/functors/element.hpp"
 
 namespace merit {
@@ -42,17 +41,13 @@ struct Rotary {
     const Index half = a.x.cols / a.heads / 2, pairs = a.x.cols / 2;
     const Index row = e / pairs, head = e % pairs / half, j = e % pairs % half;
     const float* const angles = a.table.row(a.positions.data[row]);
-    const float cosine = angles[j], sine = a.inverse ? -angles[half + j] : angles[half + j];
     auto* const x = a.x.row(row) + head * 2 * half;
-    const float first = number<float>(x[j]), second = number<float>(x[half + j]);
-    put(x[j], first * cosine - second * sine, Write::assign);
-    put(x[half + j], second * cosine + first * sine, Write::assign);
+    float first = number<float>(x[j]), second = number<float>(x[half + j]);
+    rotate(first, second, angles[j], angles[half + j], a.inverse);
+    put(x[j], first, Write::assign);
+    put(x[half + j], second, Write::assign);
   }
 };
-
-inline MERIT_CALLABLE float sigmoid(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
-}
 
 /// silu(gate) · up of gate_up (M, 2f).
 template <class T>
@@ -67,7 +62,7 @@ struct Swiglu {
   }
 };
 
-/// silu'(g) = σ(g) · (1 + g · (1 − σ(g))).
+/// The gradients of the gates, then of the ups.
 template <class T>
 struct SwigluBackward {
   MatrixView<const T, DeviceSpace> dout;     // (M, f)
@@ -78,30 +73,11 @@ struct SwigluBackward {
   MERIT_CALLABLE void operator()(Index e) const {
     const Index i = e / dout.cols, j = e % dout.cols;
     const float gate = number<float>(gate_up.row(i)[j]), up = number<float>(gate_up.row(i)[dout.cols + j]);
-    const float d = number<float>(dout.row(i)[j]), s = sigmoid(gate);
-    put(dgate_up.row(i)[j], d * up * s * (1.0f + gate * (1.0f - s)), write);
-    put(dgate_up.row(i)[dout.cols + j], d * gate * s, write);
+    const SwigluGradient gradient(number<float>(dout.row(i)[j]), gate, up);
+    put(dgate_up.row(i)[j], gradient.of_gate, write);
+    put(dgate_up.row(i)[dout.cols + j], gradient.of_up, write);
   }
 };
-
-/// An activation is x · distribution(x); density is its derivative.
-struct ActivationFactor {
-  float distribution;
-  float density;
-};
-
-inline MERIT_CALLABLE ActivationFactor activation_factor(ActivationFunction kind, float x) {
-  constexpr float root = 0.79788456080286535588f;  // sqrt(2/π)
-  constexpr float cubic = 0.044715f;
-  if (kind == ActivationFunction::relu) return {x > 0.0f ? 1.0f : 0.0f, 0.0f};
-  if (kind == ActivationFunction::gelu) {
-    // By erfc, as 1 + erf(x) would lose the small numbers left of zero.
-    return {0.5f * std::erfc(-x * 0.70710678118654752440f), 0.5f * root * std::exp(-0.5f * x * x)};
-  }
-  // (1 + tanh u) / 2 is the sigmoid of 2u.
-  const float s = sigmoid(2.0f * root * (x + cubic * x * x * x));
-  return {s, s * (1.0f - s) * 2.0f * root * (1.0f + 3.0f * cubic * x * x)};
-}
 
 template <class T>
 struct Activate {
@@ -123,8 +99,7 @@ struct ActivateBackward {
   MERIT_CALLABLE void operator()(Index e) const {
     const Index i = e / a.x.cols, j = e % a.x.cols;
     const float x = number<float>(a.x.row(i)[j]);
-    const ActivationFactor factor = activation_factor(a.kind, x);
-    put(a.dx.row(i)[j], number<float>(a.dy.row(i)[j]) * (factor.distribution + x * factor.density), a.write);
+    put(a.dx.row(i)[j], number<float>(a.dy.row(i)[j]) * activation_factor(a.kind, x).slope(x), a.write);
   }
 };
 

@@ -1,9 +1,7 @@
 // What optimizers do to the trained weights, an element at a time, and the sums that they need.
 #pragma once
 
-#include <cmath>
-#include <limits>
-
+#include "merit/backend/thrust/functors/arithmetic.hpp"
 #include "merit/backend/thrust/functors/element.hpp"
 
 namespace merit {
@@ -43,47 +41,28 @@ struct SumInOrder {
 template <class B>
 struct AdamW {
   AdamWArguments<B> a;
-  float beta1, beta2, rest1, rest2, keep, rate, root_correction2, epsilon, gradient_scale;
+  AdamWUpdate update;
 
-  explicit AdamW(const AdamWArguments<B>& arguments)
-      : a(arguments),
-        beta1(static_cast<float>(a.step.beta1)),
-        beta2(static_cast<float>(a.step.beta2)),
-        rest1(static_cast<float>(1 - a.step.beta1)),
-        rest2(static_cast<float>(1 - a.step.beta2)),
-        keep(static_cast<float>(1 - a.step.learning_rate * a.step.weight_decay)),
-        rate(static_cast<float>(a.step.learning_rate / a.step.bias_correction1)),
-        root_correction2(static_cast<float>(std::sqrt(a.step.bias_correction2))),
-        epsilon(static_cast<float>(a.step.epsilon)),
-        gradient_scale(static_cast<float>(a.step.gradient_scale)) {}
+  explicit AdamW(const AdamWArguments<B>& arguments) : a(arguments), update(a.step) {}
 
   MERIT_CALLABLE void operator()(Index i) const {
-    const float gradient = gradient_scale * a.gradients.data[i];
-    const float first = beta1 * a.first.data[i] + rest1 * gradient;
-    const float second = beta2 * a.second.data[i] + rest2 * gradient * gradient;
-    const float denominator = std::sqrt(second) / root_correction2 + epsilon;
-    a.first.data[i] = first;
-    a.second.data[i] = second;
-    a.parameters.data[i] = keep * a.parameters.data[i] - rate * first / denominator;
+    update(a.gradients.data[i], a.parameters.data[i], a.first.data[i], a.second.data[i]);
   }
 };
 
 template <class B>
 struct Momentum {
   MomentumArguments<B> a;
+  MomentumUpdate update;
+
+  explicit Momentum(const MomentumArguments<B>& arguments) : a(arguments), update(a.step) {}
 
   MERIT_CALLABLE void operator()(Index i) const {
-    const MomentumStep& step = a.step;
-    const float before = step.keep_out == 0 && step.penalty == 0 ? 0.0f : a.out.data[i];
-    const float m = a.momentum.empty() ? 0.0f : a.momentum.data[i];
-    const float g = static_cast<float>(step.gradient_scale) * a.gradients.data[i] +
-                    static_cast<float>(step.penalty) * before;
-    float direction =
-        static_cast<float>(step.momentum_weight) * m + static_cast<float>(step.gradient_weight) * g;
-    if (step.sign) direction = static_cast<float>((direction > 0) - (direction < 0));
-    if (!a.momentum.empty())
-      a.momentum.data[i] = static_cast<float>(step.keep) * m + static_cast<float>(step.add) * g;
-    a.out.data[i] = static_cast<float>(step.keep_out) * before - static_cast<float>(step.rate) * direction;
+    float out = update.reads_out ? a.out.data[i] : 0.0f;
+    float momentum = a.momentum.empty() ? 0.0f : a.momentum.data[i];
+    update(a.gradients.data[i], momentum, out);
+    if (!a.momentum.empty()) a.momentum.data[i] = momentum;
+    a.out.data[i] = out;
   }
 };
 
@@ -95,15 +74,12 @@ struct AdafactorMoment {
 
   MERIT_CALLABLE void operator()(Index at) const {
     const Index count = of_columns ? a.gradients.rows : a.gradients.cols;
+    const AdafactorUpdate update{a.step};
     double sum = 0;
-    for (Index i = 0; i < count; ++i) {
-      const float* const g = of_columns ? a.gradients.row(i) + at : a.gradients.row(at) + i;
-      const double value = a.step.gradient_scale * static_cast<double>(*g);
-      sum += value * value;
-    }
+    for (Index i = 0; i < count; ++i)
+      sum += update.square(of_columns ? a.gradients.row(i)[at] : a.gradients.row(at)[i]);
     float& moment = (of_columns ? a.columns : a.rows).data[at];
-    const auto old = static_cast<double>(moment);
-    moment = static_cast<float>(old + a.step.share * (sum / static_cast<double>(count) - old));
+    moment = update.moved(moment, sum / static_cast<double>(count));
   }
 };
 
@@ -114,18 +90,12 @@ struct AdafactorDirection {
 
   MERIT_CALLABLE void operator()(Index e) const {
     const Index i = e / a.gradients.cols, j = e % a.gradients.cols;
-    const double squared = a.step.epsilon * a.step.epsilon;
-    // A square that float cannot hold would let a gradient of zero become 0 / 0.
-    constexpr double smallest = static_cast<double>(std::numeric_limits<float>::min());
-    const double least = squared > smallest ? squared : smallest;
+    const AdafactorUpdate update{a.step};
     double estimate = static_cast<double>(a.columns.data[j]);
-    if (!a.rows.empty()) {
-      const double mean = *rows_total / static_cast<double>(a.gradients.rows);
-      estimate *= static_cast<double>(a.rows.data[i]) / (mean > a.step.epsilon ? mean : a.step.epsilon);
-    }
+    if (!a.rows.empty())
+      estimate *= update.of_row(a.rows.data[i], *rows_total / static_cast<double>(a.gradients.rows));
     float& g = a.gradients.row(i)[j];
-    g = static_cast<float>(a.step.gradient_scale * static_cast<double>(g) /
-                           std::sqrt(estimate > least ? estimate : least));
+    g = update.scaled(g, estimate);
   }
 };
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "merit/backend/operations.hpp"
+#include "merit/backend/thrust/functors/arithmetic.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/backend/thrust/kernels/elementwise_kernels.hpp"
 #include "merit/core/view.hpp"
@@ -14,14 +15,6 @@
 namespace merit {
 inline namespace MERIT_ABI {
 namespace kernels {
-
-MERIT_DEVICE inline double square_of(float g, double scale) {
-  const double value = scale * static_cast<double>(g);
-  return value * value;
-}
-MERIT_DEVICE inline float moved_moment(float moment, double mean, double share) {
-  return static_cast<float>(static_cast<double>(moment) + share * (mean - static_cast<double>(moment)));
-}
 
 /// rows[i] moves to the mean of the squares of row i; a warp for each.
 struct AdafactorRowsKernel {
@@ -39,17 +32,17 @@ struct AdafactorRowsKernel {
     const Index i =
         block.column() * (most_threads / warp_size) + static_cast<Index>(block.thread() / warp_size);
     if (i >= rows_count) return;
-    const AdafactorStep s = block.load(step);
+    const detail::device::AdafactorUpdate update{block.load(step)};
     double sum = 0;
     for_each_run_of_lane<4>(block, cols, [&](Index j, int count) {
       const Numbers<4> g = load_numbers<4>(block, gradients.row(i) + j, count);
       MERIT_UNROLL
-      for (int k = 0; k < 4; ++k) sum += square_of(g.value[k], s.gradient_scale);
+      for (int k = 0; k < 4; ++k) sum += update.square(g.value[k]);
     });
     sum = sum_over_warp(block, sum);
     if (block.thread() % warp_size == 0)
-      block.store(rows + i, moved_moment(block.load(static_cast<const float*>(rows) + i),
-                                         sum / static_cast<double>(cols), s.share));
+      block.store(rows + i, update.moved(block.load(static_cast<const float*>(rows) + i),
+                                         sum / static_cast<double>(cols)));
   }
 };
 
@@ -74,11 +67,11 @@ struct AdafactorSquaresKernel {
   MERIT_DEVICE void operator()(Block& block) const {
     const Index j = block.row() * most_threads + static_cast<Index>(block.thread());
     if (j >= cols) return;
-    const double scale = block.load(step).gradient_scale;
+    const detail::device::AdafactorUpdate update{block.load(step)};
     const Index share = divide_up(rows_count, block.columns());
     const Index begin = block.column() * share, end = smaller(begin + share, rows_count);
     double sum = 0;
-    for (Index i = begin; i < end; ++i) sum += square_of(block.load(gradients.row(i) + j), scale);
+    for (Index i = begin; i < end; ++i) sum += update.square(block.load(gradients.row(i) + j));
     block.store(sums + block.column() * cols + j, sum);
   }
 };
@@ -100,8 +93,9 @@ struct AdafactorColumnsKernel {
     if (j >= cols) return;
     double sum = 0;
     for (Index p = 0; p < parts; ++p) sum += block.load(sums + p * cols + j);
-    block.store(columns + j, moved_moment(block.load(static_cast<const float*>(columns) + j),
-                                          sum / static_cast<double>(rows_count), block.load(step).share));
+    const detail::device::AdafactorUpdate update{block.load(step)};
+    block.store(columns + j, update.moved(block.load(static_cast<const float*>(columns) + j),
+                                          sum / static_cast<double>(rows_count)));
   }
 };
 
@@ -121,23 +115,13 @@ struct AdafactorScaleKernel {
   template <class Block>
   MERIT_DEVICE void operator()(Block& block) const {
     with_own_run<4>(block, rows_count, cols, [&](Index i, Index j, int count) {
-      const AdafactorStep s = block.load(step);
-      // A square that float cannot hold would let a gradient of zero become 0 / 0.
-      const double tiny = 1.17549435e-38;  // the least normal float
-      const double least = s.epsilon * s.epsilon > tiny ? s.epsilon * s.epsilon : tiny;
-      double of_row = 1;
-      if (rows != nullptr) {
-        const double mean = block.load(rows_mean);
-        of_row = static_cast<double>(block.load(rows + i)) / (mean > s.epsilon ? mean : s.epsilon);
-      }
+      const detail::device::AdafactorUpdate update{block.load(step)};
+      const double of_row = rows == nullptr ? 1 : update.of_row(block.load(rows + i), block.load(rows_mean));
       Numbers<4> g = load_numbers<4>(block, static_cast<const float*>(gradients.row(i)) + j, count);
       const Numbers<4> column = load_numbers<4>(block, columns + j, count);
       MERIT_UNROLL
-      for (int k = 0; k < 4; ++k) {
-        const double estimate = of_row * static_cast<double>(column.value[k]);
-        const double value = s.gradient_scale * static_cast<double>(g.value[k]);
-        g.value[k] = static_cast<float>(value / std::sqrt(estimate > least ? estimate : least));
-      }
+      for (int k = 0; k < 4; ++k)
+        g.value[k] = update.scaled(g.value[k], of_row * static_cast<double>(column.value[k]));
       store_numbers(block, gradients.row(i) + j, count, g);
     });
   }

@@ -2,10 +2,10 @@
 // of a row at a time.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include "merit/backend/operations.hpp"
+#include "merit/backend/thrust/functors/arithmetic.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/core/view.hpp"
 
@@ -34,11 +34,6 @@ MERIT_DEVICE void with_own_run(Block& block, Index rows, Index cols, F&& f) {
   f(Index{row}, j, static_cast<int>(smaller(cols - j, Index{n})));
 }
 
-/// 1 / (1 + e^−x): e^−x may overflow to infinity, which gives the right 0.
-MERIT_DEVICE inline float logistic(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
-}
-
 /// out = silu(gate) · up.
 template <class T>
 struct SwigluKernel {
@@ -57,13 +52,13 @@ struct SwigluKernel {
       Numbers<n> gate = load_numbers<n>(block, gate_up.row(i) + j, count);
       const Numbers<n> up = load_numbers<n>(block, gate_up.row(i) + cols + j, count);
       MERIT_UNROLL
-      for (int k = 0; k < n; ++k) gate.value[k] *= logistic(gate.value[k]) * up.value[k];
+      for (int k = 0; k < n; ++k) gate.value[k] *= detail::device::sigmoid(gate.value[k]) * up.value[k];
       store_numbers(block, out.row(i) + j, count, gate);
     });
   }
 };
 
-/// dgate = dout · up · σ · (1 + gate · (1 − σ)), dup = dout · gate · σ, with σ of the gate.
+/// The gradients of the gates, then of the ups.
 template <class T>
 struct SwigluBackwardKernel {
   Index rows = 0, cols = 0;
@@ -85,9 +80,9 @@ struct SwigluBackwardKernel {
       Numbers<n> up = load_numbers<n>(block, gate_up.row(i) + cols + j, count);
       MERIT_UNROLL
       for (int k = 0; k < n; ++k) {
-        const float g = gate.value[k], s = logistic(g);
-        gate.value[k] = d.value[k] * up.value[k] * s * (1.0f + g * (1.0f - s));
-        up.value[k] = d.value[k] * g * s;
+        const detail::device::SwigluGradient gradient(d.value[k], gate.value[k], up.value[k]);
+        gate.value[k] = gradient.of_gate;
+        up.value[k] = gradient.of_up;
       }
       store_numbers(block, dgate_up.row(i) + j, count, gate, add);
       store_numbers(block, dgate_up.row(i) + cols + j, count, up, add);
@@ -95,23 +90,7 @@ struct SwigluBackwardKernel {
   }
 };
 
-/// y = x · Φ(x) and its derivative, with Φ as ActivationFunction says: the normal distribution, its approximation by tanh
-/// (Hendrycks & Gimpel 2016), or a step at zero.
-struct Activated {
-  float share;   // Φ(x)
-  float change;  // Φ'(x)
-
-  MERIT_DEVICE static Activated at(ActivationFunction kind, float x) {
-    const float root = 0.797884560802865f;  // sqrt(2/π)
-    if (kind == ActivationFunction::relu) return {x > 0 ? 1.0f : 0.0f, 0.0f};
-    if (kind == ActivationFunction::gelu)
-      return {0.5f * (1.0f + std::erf(x * 0.707106781186548f)), 0.5f * root * std::exp(-0.5f * x * x)};
-    const float cubic = 0.044715f;
-    const float t = std::tanh(root * (x + cubic * x * x * x));
-    return {0.5f * (1.0f + t), 0.5f * (1.0f - t * t) * root * (1.0f + 3.0f * cubic * x * x)};
-  }
-};
-
+/// y = x · distribution(x).
 template <class T>
 struct ActivateKernel {
   Index rows = 0, cols = 0;
@@ -129,13 +108,13 @@ struct ActivateKernel {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
       MERIT_UNROLL
-      for (int k = 0; k < n; ++k) a.value[k] *= Activated::at(kind, a.value[k]).share;
+      for (int k = 0; k < n; ++k)
+        a.value[k] *= detail::device::activation_factor(kind, a.value[k]).distribution;
       store_numbers(block, y.row(i) + j, count, a);
     });
   }
 };
 
-/// dx = dy · (Φ(x) + x · Φ'(x)).
 template <class T>
 struct ActivateBackwardKernel {
   Index rows = 0, cols = 0;
@@ -156,10 +135,8 @@ struct ActivateBackwardKernel {
       Numbers<n> d = load_numbers<n>(block, dy.row(i) + j, count);
       const Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
       MERIT_UNROLL
-      for (int k = 0; k < n; ++k) {
-        const Activated at = Activated::at(kind, a.value[k]);
-        d.value[k] *= at.share + a.value[k] * at.change;
-      }
+      for (int k = 0; k < n; ++k)
+        d.value[k] *= detail::device::activation_factor(kind, a.value[k]).slope(a.value[k]);
       store_numbers(block, dx.row(i) + j, count, d, add);
     });
   }
@@ -191,11 +168,8 @@ struct RotaryKernel {
       const Numbers<n> cosine = load_numbers<n>(block, angles, count);
       const Numbers<n> sine = load_numbers<n>(block, angles + half, count);
       MERIT_UNROLL
-      for (int k = 0; k < n; ++k) {
-        const float before = a.value[k], s = inverse ? -sine.value[k] : sine.value[k];
-        a.value[k] = before * cosine.value[k] - b.value[k] * s;
-        b.value[k] = b.value[k] * cosine.value[k] + before * s;
-      }
+      for (int k = 0; k < n; ++k)
+        detail::device::rotate(a.value[k], b.value[k], cosine.value[k], sine.value[k], inverse);
       store_numbers(block, head, count, a);
       store_numbers(block, head + half, count, b);
     });

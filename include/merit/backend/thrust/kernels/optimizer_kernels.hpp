@@ -2,10 +2,10 @@
 // device's memory, so that a captured step can be run again with others.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include "merit/backend/operations.hpp"
+#include "merit/backend/thrust/functors/arithmetic.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/backend/thrust/kernels/stochastic_rounding.hpp"
 #include "merit/core/view.hpp"
@@ -45,26 +45,13 @@ struct AdamWKernel {
   template <class Block>
   MERIT_DEVICE void operator()(Block& block) const {
     with_own_four(block, count, [&](Index i, int n) {
-      const AdamWStep s = block.load(step);
-      const auto beta1 = static_cast<float>(s.beta1), beta2 = static_cast<float>(s.beta2);
-      const auto rest1 = static_cast<float>(1 - s.beta1), rest2 = static_cast<float>(1 - s.beta2);
-      const auto keep = static_cast<float>(1 - s.learning_rate * s.weight_decay);
-      const auto rate = static_cast<float>(s.learning_rate / s.bias_correction1);
-      const auto root_correction2 = static_cast<float>(std::sqrt(s.bias_correction2));
-      const auto epsilon = static_cast<float>(s.epsilon), scale = static_cast<float>(s.gradient_scale);
-
+      const detail::device::AdamWUpdate update(block.load(step));
       const Numbers<4> g = load_numbers<4>(block, gradients + i, n);
       Numbers<4> w = load_numbers<4>(block, static_cast<const float*>(parameters) + i, n);
       Numbers<4> m = load_numbers<4>(block, static_cast<const float*>(first) + i, n);
       Numbers<4> v = load_numbers<4>(block, static_cast<const float*>(second) + i, n);
       MERIT_UNROLL
-      for (int k = 0; k < 4; ++k) {
-        const float gradient = scale * g.value[k];
-        m.value[k] = beta1 * m.value[k] + rest1 * gradient;
-        v.value[k] = beta2 * v.value[k] + rest2 * gradient * gradient;
-        const float denominator = std::sqrt(v.value[k]) / root_correction2 + epsilon;
-        w.value[k] = keep * w.value[k] - rate * m.value[k] / denominator;
-      }
+      for (int k = 0; k < 4; ++k) update(g.value[k], w.value[k], m.value[k], v.value[k]);
       store_numbers(block, parameters + i, n, w);
       store_numbers(block, first + i, n, m);
       store_numbers(block, second + i, n, v);
@@ -89,26 +76,13 @@ struct MomentumKernel {
   template <class Block>
   MERIT_DEVICE void operator()(Block& block) const {
     with_own_four(block, count, [&](Index i, int n) {
-      const MomentumStep s = block.load(step);
-      const auto scale = static_cast<float>(s.gradient_scale), penalty = static_cast<float>(s.penalty);
-      const auto momentum_weight = static_cast<float>(s.momentum_weight);
-      const auto gradient_weight = static_cast<float>(s.gradient_weight);
-      const auto keep = static_cast<float>(s.keep), add = static_cast<float>(s.add);
-      const auto keep_out = static_cast<float>(s.keep_out), rate = static_cast<float>(s.rate);
-
+      const detail::device::MomentumUpdate update(block.load(step));
       const Numbers<4> g = load_numbers<4>(block, gradients + i, n);
       Numbers<4> w{}, m{};
-      if (s.keep_out != 0 || s.penalty != 0)
-        w = load_numbers<4>(block, static_cast<const float*>(out) + i, n);
+      if (update.reads_out) w = load_numbers<4>(block, static_cast<const float*>(out) + i, n);
       if (momentum != nullptr) m = load_numbers<4>(block, static_cast<const float*>(momentum) + i, n);
       MERIT_UNROLL
-      for (int k = 0; k < 4; ++k) {
-        const float before = w.value[k], gradient = scale * g.value[k] + penalty * before;
-        float direction = momentum_weight * m.value[k] + gradient_weight * gradient;
-        if (s.sign) direction = direction > 0 ? 1.0f : direction < 0 ? -1.0f : 0.0f;
-        m.value[k] = keep * m.value[k] + add * gradient;
-        w.value[k] = keep_out * before - rate * direction;
-      }
+      for (int k = 0; k < 4; ++k) update(g.value[k], m.value[k], w.value[k]);
       if (momentum != nullptr) store_numbers(block, momentum + i, n, m);
       store_numbers(block, out + i, n, w);
       rounded_weights.store(block, i, n, w);
