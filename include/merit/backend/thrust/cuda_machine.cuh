@@ -179,7 +179,8 @@ class Machine<CudaSystem> {
     return staging_.get();
   }
 
-  /// f(i) for each i below n, in any order.
+  /// f(i) for each i below n, in any order, a thread each. An overload for a functor's type puts a kernel in the
+  /// place of this loop: the functor has all arguments of its operation.
   template <class F>
   void for_each(Index n, const F& f) {
     if (n == 0) return;
@@ -213,7 +214,7 @@ class Machine<CudaSystem> {
         as_used(p.a, p.a.transposed ? p.depth : p.out.rows, p.a.transposed ? p.out.rows : p.depth, room_of_a);
     p.b =
         as_used(p.b, p.b.transposed ? p.out.cols : p.depth, p.b.transposed ? p.depth : p.out.cols, room_of_b);
-    const Taken<Pool, T> bias(pool_, p.bias.size);
+    const Taken<Pool, T> bias(pool_, std::is_same_v<T, float> ? 0 : p.bias.size);
     const void* bias_data = p.bias.empty() ? nullptr : p.bias.data;
     if constexpr (!std::is_same_v<T, float>) {
       if (!p.bias.empty()) {

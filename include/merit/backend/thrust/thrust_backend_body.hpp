@@ -1,5 +1,5 @@
-// The operations of ThrustBackend, in the order of its list: each is a loop of a functor, on any system. Where
-// CudaSystem has a kernel of its own, the operation says so in one line before the loop.
+// The operations of ThrustBackend, in the order of its list: each is a loop of a functor, on any system. A machine
+// may take a functor otherwise, by an overload of for_each() for its type: there CudaSystem's kernels go.
 #pragma once
 
 #include <algorithm>
