@@ -34,7 +34,7 @@ CHANGES = [
     ("norm", "static_cast<int>(j) % n * runs + static_cast<int>(j) / n", "static_cast<int>(j)", "norms and their"),
     # --- column_sum_kernels.hpp
     ("column_sum", "end = smaller(begin + share, rows)", "end = begin + share", "sums over rows"),
-    ("column_sum", "if (j >= cols) return;#1", "if (j > cols) return;", "sums over rows"),
+    ("column_sum", "if (j >= cols) return;#1", "if (j > cols + 4096) return;", "sums over rows"),
     ("column_sum", "if (j >= cols) return;#2", "if (j > cols) return;", "sums over rows"),
     ("column_sum", "for (Index p = 0; p < parts; ++p)", "for (Index p = 1; p < parts; ++p)", "sums over rows"),
     # --- elementwise_kernels.hpp
@@ -80,10 +80,10 @@ CHANGES = [
     ("attention_backward", "      block.template wait_async<0>();\n#2", "", "attention along chains"),
     ("attention_backward", "      block.sync();  // the keys are there", "      // the keys are there", "attention along chains"),
     ("attention_backward", "      block.sync();  // the queries are there", "      // the queries are there", "attention along chains"),
-    ("attention_backward", "        block.sync();  // the keys are done with", "", "attention along chains<float>"),
-    ("attention_backward", "        block.sync();  // the queries are done with", "", "attention along chains<float>"),
-    ("attention_backward", "(2 * (step % Pass::stages) + which) * Pass::others;#1", "which * Pass::others;", "attention along chains<merit"),
-    ("attention_backward", "(2 * (step % Pass::stages) + which) * Pass::others;#2", "which * Pass::others;", "attention along chains<merit"),
+    ("attention_backward", "        block.sync();  // the keys are done with", "", "along chains is the reference's<float>"),
+    ("attention_backward", "        block.sync();  // the queries are done with", "", "along chains is the reference's<float>"),
+    ("attention_backward", "(2 * (step % Pass::stages) + which) * Pass::others;#1", "which * Pass::others;", "along chains is the reference's<merit"),
+    ("attention_backward", "(2 * (step % Pass::stages) + which) * Pass::others;#2", "which * Pass::others;", "along chains is the reference's<merit"),
     ("attention_backward", "at <= token[r][half] && token[r][half] < last", "at <= token[r][half]", "attention over forests"),
     ("attention_backward", "all || (key[r][half] <= token && token < key_end[r][half])", "all || token < key_end[r][half]", "attention along chains"),
     ("attention_backward", "all || (key[r][half] <= token && token < key_end[r][half])", "all || key[r][half] <= token", "attention over forests"),

@@ -15,11 +15,11 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace kernels {
 
-MERIT_DEVICE inline double square_of(float g, double scale) {
+MERIT_KERNEL inline double square_of(float g, double scale) {
   const double value = scale * static_cast<double>(g);
   return value * value;
 }
-MERIT_DEVICE inline float moved_moment(float moment, double mean, double share) {
+MERIT_KERNEL inline float moved_moment(float moment, double mean, double share) {
   return static_cast<float>(static_cast<double>(moment) + share * (mean - static_cast<double>(moment)));
 }
 
@@ -35,7 +35,7 @@ struct AdafactorRowsKernel {
   Grid grid() const { return {.columns = divide_up(rows_count, most_threads / warp_size)}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index i =
         block.column() * (most_threads / warp_size) + static_cast<Index>(block.thread() / warp_size);
     if (i >= rows_count) return;
@@ -71,7 +71,7 @@ struct AdafactorSquaresKernel {
   Grid grid() const { return {.columns = parts(rows_count), .rows = divide_up(cols, most_threads)}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index j = block.row() * most_threads + static_cast<Index>(block.thread());
     if (j >= cols) return;
     const double scale = block.load(step).gradient_scale;
@@ -95,7 +95,7 @@ struct AdafactorColumnsKernel {
   Grid grid() const { return {.columns = divide_up(cols, most_threads)}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index j = block.column() * most_threads + static_cast<Index>(block.thread());
     if (j >= cols) return;
     double sum = 0;
@@ -119,7 +119,7 @@ struct AdafactorScaleKernel {
   Grid grid() const { return grid_of_runs<4>(rows_count, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<4>(block, rows_count, cols, [&](Index i, Index j, int count) {
       const AdafactorStep s = block.load(step);
       // A square that float cannot hold would let a gradient of zero become 0 / 0.

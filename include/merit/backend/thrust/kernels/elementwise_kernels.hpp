@@ -23,7 +23,7 @@ Grid grid_of_runs(Index rows, Index cols) {
 
 /// Calls f(row, column, count) for this thread's run, if it has one.
 template <int n, class Block, class F>
-MERIT_DEVICE void with_own_run(Block& block, Index rows, Index cols, F&& f) {
+MERIT_KERNEL void with_own_run(Block& block, Index rows, Index cols, F&& f) {
   // Of 32 bits, whose division takes a fifth of the time.
   const auto runs = static_cast<std::uint32_t>(divide_up(cols, n));
   const auto i =
@@ -35,7 +35,7 @@ MERIT_DEVICE void with_own_run(Block& block, Index rows, Index cols, F&& f) {
 }
 
 /// 1 / (1 + e^−x): e^−x may overflow to infinity, which gives the right 0.
-MERIT_DEVICE inline float logistic(float x) {
+MERIT_KERNEL inline float logistic(float x) {
   return 1.0f / (1.0f + std::exp(-x));
 }
 
@@ -52,7 +52,7 @@ struct SwigluKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       Numbers<n> gate = load_numbers<n>(block, gate_up.row(i) + j, count);
       const Numbers<n> up = load_numbers<n>(block, gate_up.row(i) + cols + j, count);
@@ -78,7 +78,7 @@ struct SwigluBackwardKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       const Numbers<n> d = load_numbers<n>(block, dout.row(i) + j, count);
       Numbers<n> gate = load_numbers<n>(block, gate_up.row(i) + j, count);
@@ -101,7 +101,7 @@ struct Activated {
   float share;   // Φ(x)
   float change;  // Φ'(x)
 
-  MERIT_DEVICE static Activated at(ActivationFunction kind, float x) {
+  MERIT_KERNEL static Activated at(ActivationFunction kind, float x) {
     const float root = 0.797884560802865f;  // sqrt(2/π)
     if (kind == ActivationFunction::relu) return {x > 0 ? 1.0f : 0.0f, 0.0f};
     if (kind == ActivationFunction::gelu)
@@ -125,7 +125,7 @@ struct ActivateKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
       MERIT_UNROLL
@@ -151,7 +151,7 @@ struct ActivateBackwardKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       Numbers<n> d = load_numbers<n>(block, dy.row(i) + j, count);
       const Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
@@ -181,7 +181,7 @@ struct RotaryKernel {
   Grid grid() const { return grid_of_runs<n>(rows * heads, half); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows * heads, half, [&](Index i, Index j, int count) {
       const Index row = i / heads;
       T* const head = x.row(row) + i % heads * 2 * half + j;

@@ -28,7 +28,7 @@ struct GatherRowsKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       const Index from = ids == nullptr ? i : Index{block.load(ids + i)};
       store_numbers(block, out.row(i) + j, count, load_numbers<n>(block, table.row(from) + j, count), add);
@@ -53,7 +53,7 @@ struct ScatterAddRowsKernel {
   Grid grid() const { return grid_of_runs<n>(count, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, count, cols, [&](Index u, Index j, int width) {
       Out* const to = out.row(block.load(ids + u)) + j;
       Numbers<n> sum = load_numbers<n>(block, static_cast<const Out*>(to), width);
