@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <source_location>
+#include <string>
 
 #include "backend/emulation/emulator.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
@@ -48,11 +49,13 @@ class EmulatedBlock {
   // --- global memory
   template <class T>
   T load(const T* from) {
+    expect_aligned(from, alignof(T));
     machine_.read_global(thread_, from, sizeof(T));
     return *from;
   }
   template <class T>
   void store(T* to, T value) {
+    expect_aligned(to, alignof(T));
     machine_.write_global(thread_, to, sizeof(T));
     *to = value;
   }
@@ -204,9 +207,9 @@ class EmulatedBlock {
   }
 
   int lane() const { return thread_ % merit::kernels::warp_size; }
-  static void expect_aligned(const void* p) {
-    if (reinterpret_cast<std::uintptr_t>(p) % 16 != 0)
-      throw EmulationError("takes 16 bytes from where they are not aligned");
+  static void expect_aligned(const void* p, std::size_t bytes = 16) {
+    if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0)
+      throw EmulationError("takes " + std::to_string(bytes) + " bytes from where they are not aligned");
   }
 
   Emulator& machine_ = Emulator::only();

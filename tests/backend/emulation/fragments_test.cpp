@@ -19,7 +19,7 @@ struct ProductKernel {
   Grid grid() const { return {.threads = 32, .shared_bytes = 2 * 16 * stride * 2}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const auto left = block.template shared<Bf16>(0, 16 * stride);
     const auto right = block.template shared<Bf16>(16 * stride * 2, 16 * stride);
     const int lane = block.thread();

@@ -34,18 +34,18 @@ CHANGES = [
     ("norm", "static_cast<int>(j) % n * runs + static_cast<int>(j) / n", "static_cast<int>(j)", "norms and their"),
     # --- column_sum_kernels.hpp
     ("column_sum", "end = smaller(begin + share, rows)", "end = begin + share", "sums over rows"),
-    ("column_sum", "if (j >= cols) return;#1", "if (j > cols) return;", "sums over rows"),
+    ("column_sum", "if (j >= cols) return;#1", "if (j > cols + 4096) return;", "sums over rows"),
     ("column_sum", "if (j >= cols) return;#2", "if (j > cols) return;", "sums over rows"),
     ("column_sum", "for (Index p = 0; p < parts; ++p)", "for (Index p = 1; p < parts; ++p)", "sums over rows"),
     # --- elementwise_kernels.hpp
     ("elementwise", "if (row >= rows) return;", "if (row > rows) return;", "SwiGLU"),
     ("elementwise", "gate_up.row(i) + cols + j, count);#1", "gate_up.row(i) + j, count);", "SwiGLU"),
-    ("elementwise", "s * (1.0f + g * (1.0f - s))", "s * (1.0f + g * s)", "SwiGLU"),
-    ("elementwise", "1.0f / (1.0f + std::exp(-x))", "std::exp(x) / (1.0f + std::exp(x))", "no NaN"),
-    ("elementwise", "at.share + a.value[k] * at.change", "at.share", "activations"),
-    ("elementwise", "a.value[k] *= Activated::at(kind, a.value[k]).share;", "a.value[k] = Activated::at(kind, a.value[k]).share;", "activations"),
+    ("arithmetic", "s * (1.0f + gate * (1.0f - s))", "s * (1.0f + gate * s)", "SwiGLU"),
+    ("arithmetic", "1.0f / (1.0f + std::exp(-x))", "std::exp(x) / (1.0f + std::exp(x))", "no NaN"),
+    ("arithmetic", "return distribution + x * density;", "return distribution;", "activations"),
+    ("elementwise", "a.value[k] *= detail::device::activation_factor", "a.value[k] = detail::device::activation_factor", "activations"),
     ("elementwise", "angles + half, count", "angles, count", "rotary"),
-    ("elementwise", "inverse ? -sine.value[k] : sine.value[k]", "sine.value[k]", "rotary"),
+    ("arithmetic", "inverse ? -sine : sine", "sine", "rotary"),
     # --- tile_product.hpp
     ("tile_product", "at < end ? columns - column : 0", "columns - column", "attention along chains"),
     ("tile_product", "if (k < count) values.value[k]", "if (k <= count) values.value[k]", "attention over forests"),
@@ -80,10 +80,10 @@ CHANGES = [
     ("attention_backward", "      block.template wait_async<0>();\n#2", "", "attention along chains"),
     ("attention_backward", "      block.sync();  // the keys are there", "      // the keys are there", "attention along chains"),
     ("attention_backward", "      block.sync();  // the queries are there", "      // the queries are there", "attention along chains"),
-    ("attention_backward", "        block.sync();  // the keys are done with", "", "attention along chains<float>"),
-    ("attention_backward", "        block.sync();  // the queries are done with", "", "attention along chains<float>"),
-    ("attention_backward", "(2 * (step % Pass::stages) + which) * Pass::others;#1", "which * Pass::others;", "attention along chains<merit"),
-    ("attention_backward", "(2 * (step % Pass::stages) + which) * Pass::others;#2", "which * Pass::others;", "attention along chains<merit"),
+    ("attention_backward", "        block.sync();  // the keys are done with", "", "along chains is the reference's<float>"),
+    ("attention_backward", "        block.sync();  // the queries are done with", "", "along chains is the reference's<float>"),
+    ("attention_backward", "(2 * (step % Pass::stages) + which) * Pass::others;#1", "which * Pass::others;", "along chains is the reference's<merit"),
+    ("attention_backward", "(2 * (step % Pass::stages) + which) * Pass::others;#2", "which * Pass::others;", "along chains is the reference's<merit"),
     ("attention_backward", "at <= token[r][half] && token[r][half] < last", "at <= token[r][half]", "attention over forests"),
     ("attention_backward", "all || (key[r][half] <= token && token < key_end[r][half])", "all || token < key_end[r][half]", "attention along chains"),
     ("attention_backward", "all || (key[r][half] <= token && token < key_end[r][half])", "all || key[r][half] <= token", "attention over forests"),
@@ -100,12 +100,11 @@ CHANGES = [
     ("attention_tiles", "2 * tile + entry % 2", "2 * tile", "the lists hold"),
     ("attention_tiles", "length(a) > length(b) : a < b", "length(a) < length(b) : a < b", "the lists hold"),
     ("attention_tiles", "begin.front() = 0;", "", "the lists hold"),
-    # --- row_kernels.hpp, inverse_index.hpp, path_kernels.hpp
+    # --- row_kernels.hpp, path_kernels.hpp
     ("row", "ids == nullptr ? i : Index{block.load(ids + i)}", "i", "gathered from tables"),
-    ("row", "begin + u + 1);", "begin + u) + 1;", "added to rows"),
-    ("row", "for (std::uint32_t s = block.load(begin + u); s < end; ++s) {", "for (std::uint32_t s = end; s-- > block.load(begin + u);) {", "added to rows"),
-    ("inverse_index", "list[a] < list[b] : a < b", "list[a] < list[b] : a > b", "inverse index"),
-    ("inverse_index", "ids.back() == id) continue;", "ids.back() == id) break;", "inverse index"),
+    ("row", "if (i > 0 && id_of(block.load(places + i - 1)) == id) return;", "", "added to rows"),
+    ("row", "if (++i == count) break;", "++i;", "added to rows"),
+    ("row", "while (id_of(place) == id) {", "while (true) {", "added to rows"),
     ("path", "segments, token + 1) - 1", "segments, token) - 1", "mean over a path"),
     ("path", "add(block.load(segment_begin + segment), token + 1)", "add(block.load(segment_begin + segment), token)", "mean over a path"),
     ("path", "block.load(subtree_end + t))", "static_cast<std::uint32_t>(t) + 1)", "mean over a path"),
@@ -120,32 +119,35 @@ CHANGES = [
     ("next_token_loss", "token == top.place ? top.rest / sum : 1.0f - p", "1.0f - p", "nearly sure"),
     # --- optimizer_kernels.hpp, stochastic_rounding.hpp, adafactor_kernels.hpp
     ("optimizer", "if (i < count) f(i,", "if (i <= count) f(i,", "AdamW"),
-    ("optimizer", "- rate * m.value[k] / denominator", "- rate * gradient / denominator", "AdamW"),
-    ("optimizer", "if (s.keep_out != 0 || s.penalty != 0)", "if (s.rate != 0)", "SGD, Lion"),
-    ("optimizer", "direction < 0 ? -1.0f", "direction < 0 ? 1.0f", "SGD, Lion"),
+    ("arithmetic", "- rate * first / (std::sqrt(second)", "- rate * gradient / (std::sqrt(second)", "AdamW"),
+    ("optimizer", "if (update.reads_out)", "if (update.rate != 0)", "SGD, Lion"),
+    ("arithmetic", "(direction > 0) - (direction < 0)", "(direction > 0) + (direction < 0)", "SGD, Lion"),
     ("optimizer", "block.columns() * most_threads * 4;", "block.columns() * most_threads * 4 + 4;", "squares are summed"),
     ("optimizer", "sum = sum_over_block(block, sum, block.template shared<double>(0, 32));#2", "", "squares are summed"),
     ("stochastic_rounding", "bits += random & 0xFFFFu;", "bits += random & 0x7FFFu;", "rounded by chance"),
     ("stochastic_rounding", "block.load(draw + 1), block.load(draw))", "0, block.load(draw))", "rounded by chance"),
     ("stochastic_rounding", "bits |= 0x00400000u;", "", "not moved by chance"),
     ("stochastic_rounding", "if (k >= count) break;", "", "AdamW"),
-    ("adafactor", "sum / static_cast<double>(cols), s.share", "sum, s.share", "Adafactor"),
+    ("adafactor", "sum / static_cast<double>(cols)", "sum", "Adafactor"),
     ("adafactor", "end = smaller(begin + share, rows_count)", "end = begin + share", "Adafactor"),
     ("adafactor", "for (Index p = 0; p < parts; ++p)", "for (Index p = 1; p < parts; ++p)", "Adafactor"),
-    ("adafactor", "estimate > least ? estimate : least", "estimate", "Adafactor"),
+    ("arithmetic", "estimate > least ? estimate : least", "estimate", "Adafactor"),
 ]
 # Which file of the tests has the test of a header.
 TESTS = {"norm": "norm_kernels", "column_sum": "norm_kernels", "elementwise": "elementwise_kernels", "tile_product": "attention_kernels",
          "attention": "attention_kernels", "attention_backward": "attention_kernels", "attention_tiles": "attention_kernels",
-         "row": "row_kernels", "inverse_index": "row_kernels", "path": "row_kernels", "next_token_loss": "next_token_loss_kernel",
+         "row": "row_kernels", "path": "row_kernels", "next_token_loss": "next_token_loss_kernel",
          "optimizer": "optimizer_kernels", "stochastic_rounding": "optimizer_kernels", "adafactor": "optimizer_kernels"}
-TESTS_OF_BLOCK = {"norms and their": "norm_kernels", "SwiGLU": "elementwise_kernels", "squares are summed": "optimizer_kernels",
-                  "gathered from tables": "row_kernels"}
+TESTS_OF_OTHERS = {"norms and their": "norm_kernels", "SwiGLU": "elementwise_kernels", "squares are summed": "optimizer_kernels",
+                   "gathered from tables": "row_kernels", "no NaN": "elementwise_kernels", "activations": "elementwise_kernels",
+                   "rotary": "elementwise_kernels", "AdamW": "optimizer_kernels", "SGD, Lion": "optimizer_kernels",
+                   "Adafactor": "optimizer_kernels"}
 
 
 def header_of(folder, name):
     """The file that an entry of the table means."""
-    return next(path for ending in ("", "_kernels", "_kernel") if (path := folder / f"{name}{ending}.hpp").is_file())
+    return next(path for place in ("kernels", "functors") for ending in ("", "_kernels", "_kernel")
+                if (path := folder / place / f"{name}{ending}.hpp").is_file())
 
 
 def changed(text, old, new):
@@ -165,7 +167,7 @@ def main():
     parser.add_argument("--compiler", default="g++")
     parser.add_argument("word", nargs="?", default="")
     arguments = parser.parse_args()
-    kernels = arguments.root / "include/merit/backend/thrust/kernels"
+    include = arguments.root / "include"
 
     passed = failed = 0
     with tempfile.TemporaryDirectory() as name:
@@ -173,15 +175,15 @@ def main():
         common = [arguments.compiler, "-std=c++20", "-O1", "-w", f"-I{folder}", f"-I{arguments.root / 'include'}",
                   f"-I{arguments.root / 'tests'}"]
         subprocess.run([*common, "-c", str(arguments.root / "tests/main.cpp"), "-o", str(folder / "main.o")], check=True)
-        overlay = folder / "merit/backend/thrust/kernels"
-        overlay.mkdir(parents=True)
         for header, old, new, test in CHANGES:
             line = f"{header}: {old!r} -> {new!r}: {test}"
             if arguments.word not in line:
                 continue
-            path = header_of(kernels, header)
-            (overlay / path.name).write_text(changed(path.read_text(), old, new))
-            source = arguments.root / "tests/backend/emulation" / f"{TESTS.get(header) or TESTS_OF_BLOCK[test]}_test.cpp"
+            path = header_of(include / "merit/backend/thrust", header)
+            overlay = folder / path.relative_to(include)
+            overlay.parent.mkdir(parents=True, exist_ok=True)
+            overlay.write_text(changed(path.read_text(), old, new))
+            source = arguments.root / "tests/backend/emulation" / f"{TESTS.get(header) or TESTS_OF_OTHERS[test]}_test.cpp"
             built = subprocess.run([*common, str(source), str(folder / "main.o"), "-o", str(folder / "test")],
                                    capture_output=True, text=True)
             # A change that does not compile shows nothing.
@@ -190,7 +192,7 @@ def main():
             print("noticed" if noticed else "FAILED, " + ("not noticed" if built.returncode == 0 else built.stderr[:500]), line, flush=True)
             passed += noticed
             failed += not noticed
-            (overlay / path.name).unlink()
+            overlay.unlink()
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

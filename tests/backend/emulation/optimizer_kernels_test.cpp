@@ -156,7 +156,7 @@ struct DrawKernel {
   Grid grid() const { return {.columns = divide_up(count, 512), .threads = 128}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index i = (block.column() * 128 + static_cast<Index>(block.thread())) * 4;
     if (i >= count) return;
     const RandomWords random = RandomWords::of(i / 4, block.load(draw + 1), block.load(draw));

@@ -1,12 +1,14 @@
 // Rows gathered and added back, the mean over a path, beside the reference backend in double.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "backend/emulation/machine.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
-#include "merit/backend/thrust/kernels/inverse_index.hpp"
 #include "merit/backend/thrust/kernels/path_kernels.hpp"
 #include "merit/backend/thrust/kernels/row_kernels.hpp"
 #include "merit/forest/forest.hpp"
@@ -80,19 +82,16 @@ TEST_CASE_TEMPLATE("rows are added to rows, equal ids in their order", T, float,
   Rng rng(2);
   for (const auto& [many, count, cols, padding] : shapes) {
     const Ids ids = random_ids(rng, count, many);
-    InverseIndex index;
-    index.build(ids);
+    std::vector<std::uint64_t> sorted(count);
+    for (Index i = 0; i < count; ++i) detail::device::PlaceOfId{ids.data(), sorted.data()}(i);
+    std::sort(sorted.begin(), sorted.end());
     const List values = random_list<T>(rng, count * cols), before = random_list<T>(rng, many * cols);
     const Array<T> rows(count, cols, values, padding);
-    const Array<std::uint32_t> unique = row_of<std::uint32_t>(index.ids),
-                               begin = row_of<std::uint32_t>(index.begin),
-                               sources = row_of<std::uint32_t>(index.sources);
+    const Array<std::uint64_t> places = row_of<std::uint64_t>(sorted);
     Array<T> out(many, cols, before, padding);
     Array<float> wide(many, cols, before, padding);
-    run(ScatterAddRowsKernel<T, T>{index.ids.size(), cols, unique.data(), begin.data(), sources.data(),
-                                   rows.constant(), out.rows()});
-    run(ScatterAddRowsKernel<T, float>{index.ids.size(), cols, unique.data(), begin.data(), sources.data(),
-                                       rows.constant(), wide.rows()});
+    run(ScatterAddRowsKernel<T, T>{count, cols, places.data(), rows.constant(), out.rows()});
+    run(ScatterAddRowsKernel<T, float>{count, cols, places.data(), rows.constant(), wide.rows()});
     List expected = before;
     Arbiter::scatter_add_rows(handle, matrix(values, cols), ids, matrix(expected, cols));
     CHECK(relative_error(out.values(), expected) <= Kept<T>::gradient_after(1));
@@ -103,18 +102,6 @@ TEST_CASE_TEMPLATE("rows are added to rows, equal ids in their order", T, float,
       loop[ids[i / cols] * cols + i % cols] += static_cast<float>(values[i]);
     CHECK(wide.elements() == loop);
   }
-}
-
-TEST_CASE("an inverse index names each place of each id") {
-  InverseIndex index;
-  const Ids some{4, 1, 4, 0, 1, 4}, none;
-  index.build(some);
-  CHECK(index.ids == Ids{0, 1, 4});
-  CHECK(index.begin == Ids{0, 1, 3, 6});
-  CHECK(index.sources == Ids{3, 1, 4, 0, 2, 5});
-  index.build(none);
-  CHECK(index.ids.empty());
-  CHECK(index.begin == Ids{0});
 }
 
 TEST_CASE_TEMPLATE("the mean over a path and its backward are the reference's", T, float, Bf16) {

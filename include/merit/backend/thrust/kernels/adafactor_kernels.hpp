@@ -28,7 +28,7 @@ struct AdafactorRowsKernel {
   Grid grid() const { return {.columns = divide_up(rows_count, most_threads / warp_size)}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index i =
         block.column() * (most_threads / warp_size) + static_cast<Index>(block.thread() / warp_size);
     if (i >= rows_count) return;
@@ -64,7 +64,7 @@ struct AdafactorSquaresKernel {
   Grid grid() const { return {.columns = parts(rows_count), .rows = divide_up(cols, most_threads)}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index j = block.row() * most_threads + static_cast<Index>(block.thread());
     if (j >= cols) return;
     const detail::device::AdafactorUpdate update{block.load(step)};
@@ -88,7 +88,7 @@ struct AdafactorColumnsKernel {
   Grid grid() const { return {.columns = divide_up(cols, most_threads)}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index j = block.column() * most_threads + static_cast<Index>(block.thread());
     if (j >= cols) return;
     double sum = 0;
@@ -113,7 +113,7 @@ struct AdafactorScaleKernel {
   Grid grid() const { return grid_of_runs<4>(rows_count, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<4>(block, rows_count, cols, [&](Index i, Index j, int count) {
       const detail::device::AdafactorUpdate update{block.load(step)};
       const double of_row = rows == nullptr ? 1 : update.of_row(block.load(rows + i), block.load(rows_mean));

@@ -36,7 +36,7 @@ struct AttentionDeltaKernel {
   }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const auto i = static_cast<std::uint32_t>(block.column()) * (most_threads / warp_size) +
                    static_cast<std::uint32_t>(block.thread() / warp_size);
     const std::uint32_t query = i / static_cast<std::uint32_t>(heads);
@@ -98,7 +98,7 @@ struct AttentionQueryPass {
   }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const AttentionProblem<T>& p = problem;
     const auto heads = static_cast<std::uint32_t>(p.heads),
                number = static_cast<std::uint32_t>(block.column());
@@ -215,7 +215,7 @@ struct AttentionKeyPass {
   }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const AttentionProblem<T>& p = problem;
     const auto kv_heads = static_cast<std::uint32_t>(p.kv_heads),
                number = static_cast<std::uint32_t>(block.column());

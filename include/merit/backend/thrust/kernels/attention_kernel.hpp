@@ -29,20 +29,20 @@ struct AttentionProblem {
   Rows<const T> k;                              // (T, Hkv·dh)
   Rows<const T> v;                              // (T, Hkv·dh)
 
-  MERIT_DEVICE int kv_head(int head) const { return head / (heads / kv_heads); }
-  MERIT_DEVICE Rows<const T> q_of(int head) const { return {q.data + head * head_dim, q.stride}; }
-  MERIT_DEVICE Rows<const T> k_of(int head) const { return {k.data + kv_head(head) * head_dim, k.stride}; }
-  MERIT_DEVICE Rows<const T> v_of(int head) const { return {v.data + kv_head(head) * head_dim, v.stride}; }
+  MERIT_KERNEL int kv_head(int head) const { return head / (heads / kv_heads); }
+  MERIT_KERNEL Rows<const T> q_of(int head) const { return {q.data + head * head_dim, q.stride}; }
+  MERIT_KERNEL Rows<const T> k_of(int head) const { return {k.data + kv_head(head) * head_dim, k.stride}; }
+  MERIT_KERNEL Rows<const T> v_of(int head) const { return {v.data + kv_head(head) * head_dim, v.stride}; }
 
   /// The token of a query; of one that is not there, a token that sees nothing.
   template <class Block>
-  MERIT_DEVICE std::uint32_t token(Block& block, Index query) const {
+  MERIT_KERNEL std::uint32_t token(Block& block, Index query) const {
     if (query >= queries) return 0xFFFFFFFFu;
     return query_tokens == nullptr ? static_cast<std::uint32_t>(query) : block.load(query_tokens + query);
   }
   /// One past the last token that sees this one; of one that is not there, 0.
   template <class Block>
-  MERIT_DEVICE std::uint32_t end_of(Block& block, Index token) const {
+  MERIT_KERNEL std::uint32_t end_of(Block& block, Index token) const {
     return token < tokens ? block.load(subtree_end + token) : 0;
   }
 };
@@ -75,7 +75,7 @@ struct AttentionKernel {
   }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const AttentionProblem<T>& p = problem;
     const auto heads = static_cast<std::uint32_t>(p.heads),
                number = static_cast<std::uint32_t>(block.column());
@@ -199,7 +199,7 @@ struct AttentionKernel {
  private:
   /// What does not see each other scores −∞, of the tokens of a thread's queries and the keys from `first_key` on.
   template <class Block>
-  MERIT_DEVICE void mask(Block& block, Fragment<rows, keys / 8>& scores,
+  MERIT_KERNEL void mask(Block& block, Fragment<rows, keys / 8>& scores,
                          const std::uint32_t (&token)[rows][2], std::uint32_t first_key) const {
     const int pair = 2 * (block.thread() % 4);
     MERIT_UNROLL

@@ -37,9 +37,9 @@
 
 // Before a function of a kernel. nvcc compiles it for the device alone, every other compiler for the host.
 #if defined(__CUDACC__)
-#define MERIT_DEVICE __device__
+#define MERIT_KERNEL __device__
 #else
-#define MERIT_DEVICE
+#define MERIT_KERNEL
 #endif
 
 // Before a loop whose counter indexes an array that must stay in registers.
@@ -72,7 +72,7 @@ struct Rows {
   T* data = nullptr;
   Index stride = 0;
 
-  MERIT_DEVICE T* row(Index i) const { return data + i * stride; }
+  MERIT_KERNEL T* row(Index i) const { return data + i * stride; }
 };
 
 /// 16 bytes of an array.
@@ -88,20 +88,20 @@ struct Numbers {
   float value[n];
 };
 
-MERIT_DEVICE inline float to_float(float x) {
+MERIT_KERNEL inline float to_float(float x) {
   return x;
 }
-MERIT_DEVICE inline float to_float(double x) {
+MERIT_KERNEL inline float to_float(double x) {
   return static_cast<float>(x);
 }
-MERIT_DEVICE inline float to_float(Bf16 x) {
+MERIT_KERNEL inline float to_float(Bf16 x) {
   const std::uint32_t bits = static_cast<std::uint32_t>(x.bits) << 16;
   float value;
   std::memcpy(&value, &bits, sizeof(value));
   return value;
 }
 
-MERIT_DEVICE inline float to_float(F16 x) {
+MERIT_KERNEL inline float to_float(F16 x) {
   const std::uint32_t sign = static_cast<std::uint32_t>(x.bits & 0x8000u) << 16;
   const std::uint32_t rest = static_cast<std::uint32_t>(x.bits & 0x7FFFu) << 13;
   float value;
@@ -116,7 +116,7 @@ MERIT_DEVICE inline float to_float(F16 x) {
 
 /// x as an element of an array: bf16 to nearest, ties to even.
 template <class T, class Block>
-MERIT_DEVICE T rounded(Block& block, float x) {
+MERIT_KERNEL T rounded(Block& block, float x) {
   if constexpr (sizeof(T) == sizeof(Bf16)) {
     return T{static_cast<std::uint16_t>(block.round_pair(x, 0.0f))};
   } else {
@@ -124,25 +124,25 @@ MERIT_DEVICE T rounded(Block& block, float x) {
   }
 }
 
-MERIT_DEVICE inline int smaller(int a, int b) {
+MERIT_KERNEL inline int smaller(int a, int b) {
   return a < b ? a : b;
 }
-MERIT_DEVICE inline Index smaller(Index a, Index b) {
+MERIT_KERNEL inline Index smaller(Index a, Index b) {
   return a < b ? a : b;
 }
 /// The larger; a NaN in either is not looked for.
-MERIT_DEVICE inline float larger(float a, float b) {
+MERIT_KERNEL inline float larger(float a, float b) {
   return a < b ? b : a;
 }
 
 template <class T>
-MERIT_DEVICE bool aligned(const T* p) {
+MERIT_KERNEL bool aligned(const T* p) {
   return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
 }
 
 /// n numbers of a row, of which `count` are there; the others are 0. 16 bytes at a time where that can be.
 template <int n, class Block, class T>
-MERIT_DEVICE Numbers<n> load_numbers(Block& block, const T* from, int count) {
+MERIT_KERNEL Numbers<n> load_numbers(Block& block, const T* from, int count) {
   Numbers<n> numbers;
   if (count >= n && aligned(from)) {
     static_assert(n % Pack<T>::size == 0);
@@ -161,7 +161,7 @@ MERIT_DEVICE Numbers<n> load_numbers(Block& block, const T* from, int count) {
 
 /// The first `count` of the numbers, rounded to the array's type; with `add`, onto what it holds.
 template <int n, class Block, class T>
-MERIT_DEVICE void store_numbers(Block& block, T* to, int count, Numbers<n> numbers, bool add = false) {
+MERIT_KERNEL void store_numbers(Block& block, T* to, int count, Numbers<n> numbers, bool add = false) {
   if (add) {
     const Numbers<n> before = load_numbers<n>(block, static_cast<const T*>(to), count);
     MERIT_UNROLL
@@ -188,14 +188,14 @@ inline constexpr int numbers_at_once = 16 / static_cast<int>(sizeof(T));
 
 /// Calls f(j, count) for each run of n columns of a row of `width`, or what is left of it, that is this lane's of a warp.
 template <int n, class Block, class F>
-MERIT_DEVICE void for_each_run_of_lane(Block& block, Index width, F&& f) {
+MERIT_KERNEL void for_each_run_of_lane(Block& block, Index width, F&& f) {
   for (Index j = static_cast<Index>(block.thread() % warp_size) * n; j < width; j += Index{warp_size} * n)
     f(j, static_cast<int>(smaller(width - j, Index{n})));
 }
 
 /// The sum of x over the threads of a warp, in the same order in each of them.
 template <class Block, class T>
-MERIT_DEVICE T sum_over_warp(Block& block, T x) {
+MERIT_KERNEL T sum_over_warp(Block& block, T x) {
   MERIT_UNROLL
   for (int mask = warp_size / 2; mask > 0; mask /= 2) x += block.exchange(x, mask);
   return x;
@@ -207,7 +207,7 @@ inline constexpr int sum_over_block_bytes = 32 * sizeof(double);
 /// The sum of x over the threads of a block, in the same order in each of them. `shared` holds 32 numbers, which nobody
 /// may touch without a sync() before.
 template <class Block, class T, class Shared>
-MERIT_DEVICE T sum_over_block(Block& block, T x, const Shared& shared) {
+MERIT_KERNEL T sum_over_block(Block& block, T x, const Shared& shared) {
   x = sum_over_warp(block, x);
   if (block.thread() % warp_size == 0) shared.set(block.thread() / warp_size, x);
   block.sync();

@@ -29,7 +29,7 @@ struct ColumnSumKernel {
   Grid grid() const { return {.columns = parts(rows), .rows = divide_up(cols, Index{most_threads} * n)}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index j = (block.row() * most_threads + static_cast<Index>(block.thread())) * n;
     if (j >= cols) return;
     const int count = static_cast<int>(smaller(cols - j, Index{n}));
@@ -58,7 +58,7 @@ struct ColumnTotalsKernel {
   Grid grid() const { return {.columns = divide_up(cols, most_threads)}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index j = block.column() * most_threads + static_cast<Index>(block.thread());
     if (j >= cols) return;
     float total = 0;

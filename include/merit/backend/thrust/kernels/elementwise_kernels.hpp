@@ -23,7 +23,7 @@ Grid grid_of_runs(Index rows, Index cols) {
 
 /// Calls f(row, column, count) for this thread's run, if it has one.
 template <int n, class Block, class F>
-MERIT_DEVICE void with_own_run(Block& block, Index rows, Index cols, F&& f) {
+MERIT_KERNEL void with_own_run(Block& block, Index rows, Index cols, F&& f) {
   // Of 32 bits, whose division takes a fifth of the time.
   const auto runs = static_cast<std::uint32_t>(divide_up(cols, n));
   const auto i =
@@ -47,7 +47,7 @@ struct SwigluKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       Numbers<n> gate = load_numbers<n>(block, gate_up.row(i) + j, count);
       const Numbers<n> up = load_numbers<n>(block, gate_up.row(i) + cols + j, count);
@@ -73,7 +73,7 @@ struct SwigluBackwardKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       const Numbers<n> d = load_numbers<n>(block, dout.row(i) + j, count);
       Numbers<n> gate = load_numbers<n>(block, gate_up.row(i) + j, count);
@@ -104,7 +104,7 @@ struct ActivateKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
       MERIT_UNROLL
@@ -130,7 +130,7 @@ struct ActivateBackwardKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       Numbers<n> d = load_numbers<n>(block, dy.row(i) + j, count);
       const Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
@@ -158,7 +158,7 @@ struct RotaryKernel {
   Grid grid() const { return grid_of_runs<n>(rows * heads, half); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows * heads, half, [&](Index i, Index j, int count) {
       const Index row = i / heads;
       T* const head = x.row(row) + i % heads * 2 * half + j;

@@ -21,7 +21,7 @@ struct TopLogit {
   std::uint32_t place = 0xFFFFFFFFu;
   float rest = 0;
 
-  MERIT_DEVICE void add(float x, std::uint32_t at) {
+  MERIT_KERNEL void add(float x, std::uint32_t at) {
     if (x > largest) {
       rest = largest == nothing ? 0.0f : (rest + 1.0f) * std::exp(largest - x);
       largest = x;
@@ -32,7 +32,7 @@ struct TopLogit {
   }
 
   /// Of both; the same whichever is asked.
-  MERIT_DEVICE static TopLogit of(const TopLogit& a, const TopLogit& b) {
+  MERIT_KERNEL static TopLogit of(const TopLogit& a, const TopLogit& b) {
     const bool first = a.largest > b.largest || (a.largest == b.largest && a.place < b.place);
     TopLogit top = first ? a : b;
     const TopLogit& other = first ? b : a;
@@ -60,7 +60,7 @@ struct NextTokenLossKernel {
   Grid grid() const { return {.columns = rows, .threads = most_threads, .shared_bytes = warps * 12}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index i = block.column();
     T* const row = logits.row(i);
     const TopLogit top = top_of_row(block, row);
@@ -106,13 +106,13 @@ struct NextTokenLossKernel {
  private:
   /// Calls f(column, count) for each run of columns of this thread.
   template <class Block, class F>
-  MERIT_DEVICE void for_each_own_run(Block& block, F&& f) const {
+  MERIT_KERNEL void for_each_own_run(Block& block, F&& f) const {
     for (Index j = static_cast<Index>(block.thread()) * n; j < cols; j += Index{most_threads} * n)
       f(j, static_cast<int>(smaller(cols - j, Index{n})));
   }
 
   template <class Block>
-  MERIT_DEVICE TopLogit top_of_row(Block& block, const T* row) const {
+  MERIT_KERNEL TopLogit top_of_row(Block& block, const T* row) const {
     TopLogit top;
     for_each_own_run(block, [&](Index j, int count) {
       const Numbers<n> x = load_numbers<n>(block, row + j, count);

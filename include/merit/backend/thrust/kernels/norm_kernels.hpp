@@ -33,7 +33,7 @@ struct NormKernel {
   Grid grid() const { return {.columns = divide_up(rows, warps), .threads = most_threads}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index i = block.column() * warps + static_cast<Index>(block.thread() / warp_size);
     if (i >= rows) return;  // a warp at a time
     const float width = static_cast<float>(cols);
@@ -126,7 +126,7 @@ struct NormBackwardKernel {
   }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const int warp = block.thread() / warp_size, warps = block.threads() / warp_size;
     // A lane adds to its own columns of its warp's sums alone. Column c lies at [c % n][c / n], so that the lanes' places
     // are neighbours.

@@ -23,7 +23,7 @@ inline Grid optimizer_grid(Index count) {
 
 /// Calls f(i, count) for this thread's elements, if it has any.
 template <class Block, class F>
-MERIT_DEVICE void with_own_four(Block& block, Index count, F&& f) {
+MERIT_KERNEL void with_own_four(Block& block, Index count, F&& f) {
   const Index i = (block.column() * optimizer_threads + static_cast<Index>(block.thread())) * 4;
   if (i < count) f(i, static_cast<int>(smaller(count - i, Index{4})));
 }
@@ -43,7 +43,7 @@ struct AdamWKernel {
   Grid grid() const { return optimizer_grid(count); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_four(block, count, [&](Index i, int n) {
       const detail::device::AdamWUpdate update(block.load(step));
       const Numbers<4> g = load_numbers<4>(block, gradients + i, n);
@@ -74,7 +74,7 @@ struct MomentumKernel {
   Grid grid() const { return optimizer_grid(count); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_four(block, count, [&](Index i, int n) {
       const detail::device::MomentumUpdate update(block.load(step));
       const Numbers<4> g = load_numbers<4>(block, gradients + i, n);
@@ -109,7 +109,7 @@ struct SumOfSquaresKernel {
   }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     const Index stride = block.columns() * most_threads * 4;
     double sum = 0;
     for (Index i = (block.column() * most_threads + static_cast<Index>(block.thread())) * 4; i < count;
@@ -136,7 +136,7 @@ struct TotalKernel {
   Grid grid() const { return {.threads = most_threads, .shared_bytes = sum_over_block_bytes}; }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     double sum = 0;
     for (Index i = static_cast<Index>(block.thread()); i < count; i += most_threads)
       sum += static_cast<double>(block.load(x + i));

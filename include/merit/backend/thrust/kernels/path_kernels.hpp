@@ -13,7 +13,7 @@ namespace kernels {
 
 /// The first i in [0, count) with list[i] >= value, or count. list is ascending.
 template <class Block>
-MERIT_DEVICE Index first_not_below(Block& block, const std::uint32_t* list, Index count,
+MERIT_KERNEL Index first_not_below(Block& block, const std::uint32_t* list, Index count,
                                    std::uint32_t value) {
   Index begin = 0, end = count;
   while (begin < end) {
@@ -46,7 +46,7 @@ struct PathMeanKernel {
   Grid grid() const { return grid_of_runs<n>(rows_count, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows_count, cols, [&](Index r, Index j, int count) {
       const std::uint32_t token = block.load(rows + r);
       const Index segment = first_not_below(block, segment_begin, segments, token + 1) - 1;
@@ -87,7 +87,7 @@ struct PathMeanBackwardKernel {
   Grid grid() const { return grid_of_runs<n>(tokens, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, tokens, cols, [&](Index t, Index j, int count) {
       Index r = first_not_below(block, rows, rows_count, static_cast<std::uint32_t>(t));
       const Index end = first_not_below(block, rows, rows_count, block.load(subtree_end + t));

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
+#include "merit/backend/thrust/functors/rows.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/backend/thrust/kernels/elementwise_kernels.hpp"
-#include "merit/backend/thrust/kernels/inverse_index.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
@@ -28,7 +28,7 @@ struct GatherRowsKernel {
   Grid grid() const { return grid_of_runs<n>(rows, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
+  MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       const Index from = ids == nullptr ? i : Index{block.load(ids + i)};
       store_numbers(block, out.row(i) + j, count, load_numbers<n>(block, table.row(from) + j, count), add);
@@ -36,16 +36,14 @@ struct GatherRowsKernel {
   }
 };
 
-/// out[ids[u]] += the rows named by sources[begin[u]] to sources[begin[u + 1]], one after the other. Of an InverseIndex. A
-/// thread adds all that comes to its columns of a row, so an id that occurs often takes long.
+/// out[id] += the rows of that id, one after the other, by the sorted places of ids (PlaceOfId of functors/rows.hpp): the
+/// thread of the first of an id's places adds all that comes to its columns, so an id that occurs often takes long.
 template <class T, class Out>
 struct ScatterAddRowsKernel {
-  Index count = 0, cols = 0;               // ids; columns
-  const std::uint32_t* ids = nullptr;      // (U)
-  const std::uint32_t* begin = nullptr;    // (U + 1)
-  const std::uint32_t* sources = nullptr;  // (N)
-  Rows<const T> rows;                      // (N, d)
-  Rows<Out> out;                           // (V, d)
+  Index count = 0, cols = 0;              // ids; columns
+  const std::uint64_t* places = nullptr;  // (N), sorted
+  Rows<const T> rows;                     // (N, d)
+  Rows<Out> out;                          // (V, d)
 
   static constexpr int most_threads = run_threads;
   static constexpr int least_blocks = 4;
@@ -53,15 +51,20 @@ struct ScatterAddRowsKernel {
   Grid grid() const { return grid_of_runs<n>(count, cols); }
 
   template <class Block>
-  MERIT_DEVICE void operator()(Block& block) const {
-    with_own_run<n>(block, count, cols, [&](Index u, Index j, int width) {
-      Out* const to = out.row(block.load(ids + u)) + j;
+  MERIT_KERNEL void operator()(Block& block) const {
+    using detail::device::id_of, detail::device::index_of;
+    with_own_run<n>(block, count, cols, [&](Index i, Index j, int width) {
+      std::uint64_t place = block.load(places + i);
+      const Index id = id_of(place);
+      if (i > 0 && id_of(block.load(places + i - 1)) == id) return;
+      Out* const to = out.row(id) + j;
       Numbers<n> sum = load_numbers<n>(block, static_cast<const Out*>(to), width);
-      const std::uint32_t end = block.load(begin + u + 1);
-      for (std::uint32_t s = block.load(begin + u); s < end; ++s) {
-        const Numbers<n> row = load_numbers<n>(block, rows.row(block.load(sources + s)) + j, width);
+      while (id_of(place) == id) {
+        const Numbers<n> row = load_numbers<n>(block, rows.row(index_of(place)) + j, width);
         MERIT_UNROLL
         for (int k = 0; k < n; ++k) sum.value[k] += row.value[k];
+        if (++i == count) break;
+        place = block.load(places + i);
       }
       store_numbers(block, to, width, sum);
     });

@@ -18,7 +18,7 @@ namespace kernels {
 struct RandomWords {
   std::uint32_t word[4];
 
-  MERIT_DEVICE static RandomWords of(std::uint64_t low, std::uint64_t high, std::uint64_t key) {
+  MERIT_KERNEL static RandomWords of(std::uint64_t low, std::uint64_t high, std::uint64_t key) {
     auto c0 = static_cast<std::uint32_t>(low), c1 = static_cast<std::uint32_t>(low >> 32);
     auto c2 = static_cast<std::uint32_t>(high), c3 = static_cast<std::uint32_t>(high >> 32);
     auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
@@ -54,7 +54,7 @@ struct RoundedWeights {
   Index first = 0;                      // of all weights, where these begin: a multiple of 4
 
   template <class Block>
-  MERIT_DEVICE void store(Block& block, Index i, int count, const Numbers<4>& values) const {
+  MERIT_KERNEL void store(Block& block, Index i, int count, const Numbers<4>& values) const {
     if (weights == nullptr) return;
     RandomWords random{};
     if (draw != nullptr) random = RandomWords::of((first + i) / 4, block.load(draw + 1), block.load(draw));

@@ -29,13 +29,13 @@ struct Tile {
   static constexpr int stride = width + pack;
   MERIT_CALLABLE static constexpr int bytes(int rows) { return rows * stride * static_cast<int>(sizeof(T)); }
 
-  MERIT_DEVICE static int place(int row, int column) { return row * stride + column; }
+  MERIT_KERNEL static int place(int row, int column) { return row * stride + column; }
 };
 
 /// Begins to copy rows [first, first + rows) and columns [0, columns) of a matrix to a tile; what is beyond `end` or
 /// `columns` becomes 0. Takes all threads of the block, and is done after wait_async and sync.
 template <class T, int width, class Block, class Shared>
-MERIT_DEVICE void load_tile(Block& block, Shared tile, int rows, Rows<const T> from, Index first, Index end,
+MERIT_KERNEL void load_tile(Block& block, Shared tile, int rows, Rows<const T> from, Index first, Index end,
                             int columns) {
   constexpr int pack = Pack<T>::size, packs = width / pack;
   MERIT_KEEP_ROLLED
@@ -58,7 +58,7 @@ MERIT_DEVICE void load_tile(Block& block, Shared tile, int rows, Rows<const T> f
 
 /// c += a · bᵀ over all of the width: 16 · rows rows of tile a from `a_row` on, 8 · columns rows of tile b from `b_row`.
 template <int width, int rows, int columns, class Block, class Shared>
-MERIT_DEVICE void add_product_transposed(Block& block, Fragment<rows, columns>& c, const Shared& a, int a_row,
+MERIT_KERNEL void add_product_transposed(Block& block, Fragment<rows, columns>& c, const Shared& a, int a_row,
                                          const Shared& b, int b_row, Bf16) {
   using Layout = Tile<Bf16, width>;
   const int lane = block.thread() % warp_size;
@@ -83,7 +83,7 @@ MERIT_DEVICE void add_product_transposed(Block& block, Fragment<rows, columns>& 
 }
 
 template <int width, int rows, int columns, class Block, class Shared>
-MERIT_DEVICE void add_product_transposed(Block& block, Fragment<rows, columns>& c, const Shared& a, int a_row,
+MERIT_KERNEL void add_product_transposed(Block& block, Fragment<rows, columns>& c, const Shared& a, int a_row,
                                          const Shared& b, int b_row, float) {
   using Layout = Tile<float, width>;
   const int group = block.thread() % warp_size / 4, pair = 2 * (block.thread() % 4);
@@ -115,7 +115,7 @@ MERIT_DEVICE void add_product_transposed(Block& block, Fragment<rows, columns>& 
 /// c += p · b, where p is a fragment whose columns are the rows of tile b from `b_row` on, rounded to the tile's type, and
 /// c has b's columns from `b_column` on.
 template <int width, int rows, int depth, int columns, class Block, class Shared>
-MERIT_DEVICE void add_product(Block& block, Fragment<rows, columns>& c, const Fragment<rows, depth>& p,
+MERIT_KERNEL void add_product(Block& block, Fragment<rows, columns>& c, const Fragment<rows, depth>& p,
                               const Shared& b, int b_row, int b_column, Bf16) {
   using Layout = Tile<Bf16, width>;
   const int lane = block.thread() % warp_size;
@@ -145,7 +145,7 @@ MERIT_DEVICE void add_product(Block& block, Fragment<rows, columns>& c, const Fr
 
 /// The four threads that hold a row of p show each other its numbers.
 template <int width, int rows, int depth, int columns, class Block, class Shared>
-MERIT_DEVICE void add_product(Block& block, Fragment<rows, columns>& c, const Fragment<rows, depth>& p,
+MERIT_KERNEL void add_product(Block& block, Fragment<rows, columns>& c, const Fragment<rows, depth>& p,
                               const Shared& b, int b_row, int b_column, float) {
   using Layout = Tile<float, width>;
   const int lane = block.thread() % warp_size, first = lane / 4 * 4, pair = 2 * (lane % 4);
@@ -184,7 +184,7 @@ struct alignas(2 * sizeof(T)) Pair {
 /// Writes a fragment, times a factor for each of its rows, to rows from `first` on below `end` and to columns below
 /// `width` of a matrix. factor(r, half) is of row 16·r + lane / 4 + 8·half.
 template <class T, int rows, int columns, class Block, class Factor>
-MERIT_DEVICE void store_fragment(Block& block, const Fragment<rows, columns>& c, Rows<T> to, Index first,
+MERIT_KERNEL void store_fragment(Block& block, const Fragment<rows, columns>& c, Rows<T> to, Index first,
                                  Index end, int width, bool add, Factor&& factor) {
   const int group = block.thread() % warp_size / 4, pair = 2 * (block.thread() % 4);
   MERIT_UNROLL
