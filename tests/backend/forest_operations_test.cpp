@@ -257,6 +257,24 @@ TEST_CASE_TEMPLATE("attention agrees with its witnesses", B, MERIT_TEST_BACKENDS
   }
 }
 
+TEST_CASE_TEMPLATE("heads wider than what is summed at once are right in every column", B,
+                   MERIT_TEST_BACKENDS) {
+  Rng rng(39);
+  ForestBuilder builder;
+  const Forest& forest = random_forest(rng, small_shape(rng)).build(builder);
+  for (const Index width : {Index{64}, Index{70}, Index{129}}) {
+    const Attention attention{&forest, {2, 1, width, 0.1}, forest.rows};
+    const Numbers x = held<B>(random_numbers(rng, attention.inputs()));
+    const std::vector<Numbers> result = attention.run<B>(x), expected = attention.dense(x);
+    CHECK(relative_error(result[0], expected[0]) <= Tolerance<typename B::Activation>::value);
+    CHECK(relative_error(result[1], expected[1]) <= Tolerance<typename B::Stat>::value);
+    const Numbers dy = held<B>(random_numbers(rng, attention.q_size()));
+    CHECK(relative_error(attention.backward<B>(x, dy, Write::assign, 1.0),
+                         attention.backward<Arbiter>(x, dy, Write::assign, 1.0)) <=
+          Tolerance<typename B::Activation>::gradient);
+  }
+}
+
 TEST_CASE_TEMPLATE("attention stays finite and right for scores up to ten thousand", B, MERIT_TEST_BACKENDS) {
   using T = typename B::Stat;
   // A score of 1e4 has a rounding of 1e4 · epsilon, which is what its exponential is off by.

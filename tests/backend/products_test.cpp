@@ -229,6 +229,24 @@ TEST_CASE_TEMPLATE("a row times a matrix has the same bits alone and beside othe
   CHECK(std::equal(alone.begin(), alone.end(), beside.begin()));
 }
 
+TEST_CASE_TEMPLATE("a weight is used as activations are held", B, MERIT_TEST_BACKENDS) {
+  Rng rng(32);
+  Machine<B> m;
+  const Numbers values = random_numbers(rng, 9 * 20), bias_values = random_numbers(rng, 9);
+  const Array<B> x(m, 3, 20, random_numbers(rng, 3 * 20));
+  const auto product = [&](const Numbers& weight, const Numbers& bias) {
+    const StatArray<B> w(m, 9, 20, weight), b(m, 1, 9, bias);
+    Array<B> out(m, 3, 9, 0.0);
+    B::linear(m.handle, {.x = x.constant(),
+                         .weight = w.constant(),
+                         .transpose = Transpose::yes,
+                         .out = out.matrix(),
+                         .bias = b.constant_vector()});
+    return out.values();
+  };
+  CHECK(product(values, bias_values) == product(held<B>(values), held<B>(bias_values)));
+}
+
 TEST_CASE_TEMPLATE("an assigned product does not read its target", B, MERIT_TEST_BACKENDS) {
   Machine<B> m;
   const Array<B> a(m, 3, 4, 1.0), b(m, 4, 5, 1.0);

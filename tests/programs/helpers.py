@@ -11,7 +11,7 @@ SMALL = ["--backbone", "llama", "--hidden-size", "16", "--layers", "1", "--heads
 
 
 # All tests on another backend than the usual, where the programs have it.
-BACKEND = os.environ.get("MERIT_TEST_BACKEND")
+BACKEND = ["--backend", os.environ["MERIT_TEST_BACKEND"]] if "MERIT_TEST_BACKEND" in os.environ else []
 
 
 def program(name):
@@ -19,8 +19,8 @@ def program(name):
 
 
 def run(name, *arguments, stdin=None):
-    if BACKEND and name in ("merit_train", "merit_score", "merit_evaluate") and "--backend" not in arguments:
-        arguments = [*arguments, "--backend", BACKEND]
+    if name in ("merit_train", "merit_score", "merit_evaluate") and "--backend" not in arguments:
+        arguments = [*arguments, *BACKEND]
     return subprocess.run([program(name), *map(str, arguments)], input=stdin, capture_output=True, text=True,
                           env=ENVIRONMENT, timeout=120)
 

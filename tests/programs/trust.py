@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from helpers import ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
+from helpers import BACKEND, ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
 
 TRAIN = ["merit_train", "--train", "train.jsonl", "--out", "never", *SMALL]
 EVALUATE = ["merit_evaluate", "--model", "model", "eval.jsonl"]
@@ -127,7 +127,7 @@ def test_a_folder_with_more_than_a_model_is_not_replaced():
 
 def stopped_run(*arguments, until):
     """Starts a long run and stops it when until() says so; gives what it said."""
-    process = subprocess.Popen([program("merit_train"), "--train", "train.jsonl", *SMALL, "--epochs", "200", *arguments],
+    process = subprocess.Popen([program("merit_train"), *BACKEND, "--train", "train.jsonl", *SMALL, "--epochs", "200", *arguments],
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     deadline = time.monotonic() + 60
     while not until() and process.poll() is None and time.monotonic() < deadline:

@@ -127,7 +127,8 @@ void check_against_reference(const Backbone& backbone, const std::vector<Example
   CHECK(relative_error(found.values, expected.values) <= gradient_tolerance<B>);
 }
 
-TEST_CASE_TEMPLATE("training steps are the reference's", B, OmpSingle, CppSingle, OmpNarrow) {
+// Both systems of the host have the same bits: see below.
+TEST_CASE_TEMPLATE("training steps are the reference's", B, OmpSingle, OmpNarrow) {
   Llama qwen = tiny_reward_llama();
   qwen.qkv_bias = qwen.head_norm = qwen.recompute = true;
   Llama frozen = tiny_reward_llama();
@@ -204,12 +205,11 @@ TEST_CASE("what one backend saves another reads, to the bit") {
   CHECK(relative_error(narrow, reference) <= forward_tolerance<OmpNarrow>);
 }
 
-TEST_CASE_TEMPLATE("a run that stops and goes on has the bits of one that does not stop", B, CppSingle,
-                   CppNarrow) {
-  using Model = BradleyTerryModel<Gpt2, B>;
+TEST_CASE("a run that stops and goes on has the bits of one that does not stop") {
+  using Model = BradleyTerryModel<Gpt2, OmpNarrow>;
   const TemporaryDirectory directory;
   const auto examples = random_preferences(6);
-  const typename Model::Config config{.backbone = tiny_reward_gpt2()};
+  const Model::Config config{.backbone = tiny_reward_gpt2()};
   Model whole(config);
   Trainer without_stop(whole, examples, options(AdamW{}));
   while (!without_stop.finished()) without_stop.step();

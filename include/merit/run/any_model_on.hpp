@@ -9,6 +9,7 @@
 
 #include "merit/model/checkpoint.hpp"
 #include "merit/run/any_model.hpp"
+#include "merit/run/any_targets.hpp"
 #include "merit/train/checkpoint.hpp"
 #include "merit/train/trainer.hpp"
 
@@ -73,6 +74,12 @@ class AnyModelOn : public AnyModel {
         examples);
   }
 };
+
+/// What the targets of a model that is chosen at run time are, for its batches.
+template <class B>
+AnyTargets targets_for(const AnyModelOn<B>& model) {
+  return targets_for(static_cast<const AnyModel&>(model));
+}
 
 }  // namespace MERIT_ABI
 }  // namespace merit
