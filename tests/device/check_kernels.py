@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Compiles the device's kernels and their tests with nvcc, warnings as errors, and reads from its report what each kernel
-takes: none may spill registers or have a stack, and as many blocks as a kernel counts on must fit a multiprocessor. Usage:
+takes: on Hopper none may spill registers or have a stack, and as many blocks as a kernel counts on must fit a multiprocessor. Usage:
 check_kernels.py --root=FOLDER [--include=FOLDER]... [--all] [--output=FILE]. Ends with 77 where nvcc is not found; a
 device is not needed.
 
@@ -31,6 +31,7 @@ LIMITS = [
     ("NormBackward", 128, "4 blocks of 128 threads"),
     ("", 64, "8 blocks of 128 threads, or 4 of 256"),
 ]
+SPILLED_ELSEWHERE = 64  # bytes
 AT_LEAST = 60  # kernels in the report, or it was not understood
 
 
@@ -79,7 +80,8 @@ def main():
     for name, architecture, stack, spilled, registers in kernels:
         limit, why = next((limit, why) for begin, limit, why in LIMITS if name.startswith(begin))
         print(f"{architecture:6} {registers:4} registers of {limit:3}, {stack} bytes of stack, {spilled} spilled: {name}")
-        if stack > 0 or spilled > 0:
+        # Made for Hopper: on what came before, a few registers may be missing.
+        if spilled > (0 if architecture == "sm_90a" else SPILLED_ELSEWHERE) or (stack > 0 and spilled == 0):
             failures.append(f"{name} ({architecture}) has a stack of {stack} bytes and spills {spilled}")
         if registers > limit:
             failures.append(f"{name} ({architecture}) takes {registers} registers, expected at most {limit}: {why}")

@@ -122,7 +122,8 @@ TEST_CASE("Adafactor is the reference's") {
         List g = random_list<float>(rng, rows * cols),
              r = without_sign(random_list<float>(rng, with_rows ? rows : 0)),
              c = without_sign(random_list<float>(rng, cols));
-        if (rows * cols > 1) g[0] = 0;
+        // A column of zeros, whose moment becomes 0 where all of a step counts.
+        for (Index i = 0; i < rows && cols > 1; ++i) g[i * cols] = 0;
         Array<float> gradients(rows, cols, g, 1), row_moments = row_of<float>(r), columns = row_of<float>(c);
         Array<double> sums(AdafactorSquaresKernel::parts(rows), cols), mean(1, 1);
         if (with_rows) {
