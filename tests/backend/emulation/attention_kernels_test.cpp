@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -152,7 +153,7 @@ void check(const RandomForest& random, const Shape& shape, bool pruned, bool add
 TEST_CASE_TEMPLATE("attention along chains is the reference's", T, float, Bf16) {
   Rng rng(1);
   check<T, 64>(chain(1, 0), {2, 1, 32, 0}, false, true, rng);  // dq is 0: seen beside what it is added to
-  for (const Index length : {3, 17, 64, 130})
+  for (const Index length : std::initializer_list<Index>{3, 17, 64, 130})
     check<T, 64>(chain(length, 0), {2, 1, 32, 0}, false, length == 17, rng);
   check<T, 64>(chain(200, 0), {1, 1, 64, 8}, false, false, rng);
 }

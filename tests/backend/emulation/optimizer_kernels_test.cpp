@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -98,7 +99,7 @@ TEST_CASE("SGD, Lion and Muon's momentum are the reference's") {
 
 TEST_CASE("squares are summed in double") {
   Rng rng(3);
-  for (const Index count : {1, 3, 17, 130, 10000, 40000}) {
+  for (const Index count : std::initializer_list<Index>{1, 3, 17, 130, 10000, 40000}) {
     const List x = random_list<float>(rng, count);
     const Array<float> array = row_of<float>(x);
     const Index parts = SumOfSquaresKernel::parts(count);
