@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Compiles the device's kernels and their tests with nvcc, warnings as errors, and reads from its report what each kernel
-takes: none may spill registers or have a stack, and as many blocks as a kernel counts on must fit a multiprocessor. Usage:
+"""Compiles the device backend with nvcc, warnings as errors, and reads from its report what each kernel of ours
+takes: on Hopper none may spill registers or have a stack, and as many blocks as a kernel counts on must fit a multiprocessor. Usage:
 check_kernels.py --root=FOLDER [--include=FOLDER]... [--all] [--output=FILE]. Ends with 77 where nvcc is not found; a
 device is not needed.
 
---all compiles for the portable list too, not only for Hopper; --output keeps the program, which runs the tests on a GPU."""
+--all compiles the kernels' tests, too, and for the portable list as well as for Hopper; --output keeps the program of those
+tests, which runs them on a GPU."""
 
 import argparse
 import os
@@ -31,12 +32,11 @@ LIMITS = [
     ("NormBackward", 128, "4 blocks of 128 threads"),
     ("", 64, "8 blocks of 128 threads, or 4 of 256"),
 ]
+SPILLED_ELSEWHERE = 64  # bytes
 AT_LEAST = 60  # kernels in the report, or it was not understood
 
-
-# nvcc's own compiler says of a conversion to the type that a class is that it is never used: so it is not, and in a template
-# another instance uses it.
-OPTIONS = ["-std=c++20", "-Werror", "all-warnings", "-diag-suppress", "554"]
+# As in CMakeLists.txt, which has more architectures.
+OPTIONS = ["-std=c++20", "-Werror", "all-warnings", "--expt-relaxed-constexpr", "-DMERIT_COMPILED", "-Xptxas", "-v", *HOPPER]
 
 
 def kernels_of(report):
@@ -46,8 +46,9 @@ def kernels_of(report):
     names = subprocess.run(["c++filt"], input="\n".join(row[0] for row in found), capture_output=True, text=True, check=True)
     for name, (_, architecture, stack, stores, loads, registers) in zip(names.stdout.splitlines(), found):
         name = re.sub(r"\w+::(v\w+::)?", "", name)
-        name = re.sub(r"^void run_on_device<(.*)>\(.*\)$", r"\1", name).strip()
-        yield name, architecture, int(stack), int(stores) + int(loads), int(registers)
+        ours = re.match(r"^void run_on_device<(.*)>\(.*\)$", name)
+        if ours:  # and neither a functor's loop nor one of Thrust's
+            yield ours[1].strip(), architecture, int(stack), int(stores) + int(loads), int(registers)
 
 
 def main():
@@ -62,24 +63,33 @@ def main():
         print("SKIPPED: device_kernels: nvcc was not found")
         return 77
 
+    includes = ["-I", os.path.join(arguments.root, "include"), "-I", os.path.join(arguments.root, "tests"),
+                *[word for path in arguments.include for word in ("-isystem", path)]]
+    report = ""
     with tempfile.TemporaryDirectory() as folder:
-        command = [nvcc, *OPTIONS, "-Xptxas", "-v", *HOPPER, *(PORTABLE if arguments.all else []),
-                   "-I", os.path.join(arguments.root, "include"), "-I", os.path.join(arguments.root, "tests"),
-                   *[word for path in arguments.include for word in ("-isystem", path)],
-                   os.path.join(arguments.root, "tests/backend/emulation/on_device.cu"),
-                   "-o", arguments.output or os.path.join(folder, "on_device")]
-        result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode != 0:
-        print(f"FAILED: nvcc refuses the kernels' tests:\n{result.stderr[-8000:]}{result.stdout[-2000:]}")
-        print("0 passed, 1 failed")
-        return 1
+        backend = os.path.join(folder, "backend.cu")
+        with open(backend, "w", encoding="utf-8") as file:
+            file.write('#include "merit/backend/thrust/cuda_system.cuh"\n')
+        units = [[backend, "-c", "-o", os.path.join(folder, "backend.o")]]
+        if arguments.all or arguments.output:
+            units.append([os.path.join(arguments.root, "tests/backend/emulation/on_device.cu"), "-o",
+                          arguments.output or os.path.join(folder, "on_device")])
+        for unit in units:
+            result = subprocess.run([nvcc, *OPTIONS, *(PORTABLE if arguments.all else []), *includes, *unit],
+                                    capture_output=True, text=True)
+            if result.returncode != 0:
+                print(f"FAILED: nvcc refuses {os.path.basename(unit[0])}:\n{result.stderr[-8000:]}{result.stdout[-2000:]}")
+                print("0 passed, 1 failed")
+                return 1
+            report += result.stderr + result.stdout
 
-    kernels = sorted(set(kernels_of(result.stderr + result.stdout)))
+    kernels = sorted(set(kernels_of(report)))
     failures = [] if len(kernels) >= AT_LEAST else [f"nvcc's report names {len(kernels)} kernels, expected at least {AT_LEAST}"]
     for name, architecture, stack, spilled, registers in kernels:
         limit, why = next((limit, why) for begin, limit, why in LIMITS if name.startswith(begin))
         print(f"{architecture:6} {registers:4} registers of {limit:3}, {stack} bytes of stack, {spilled} spilled: {name}")
-        if stack > 0 or spilled > 0:
+        # Made for Hopper: on what came before, a few registers may be missing.
+        if spilled > (0 if architecture == "sm_90a" else SPILLED_ELSEWHERE) or (stack > 0 and spilled == 0):
             failures.append(f"{name} ({architecture}) has a stack of {stack} bytes and spills {spilled}")
         if registers > limit:
             failures.append(f"{name} ({architecture}) takes {registers} registers, expected at most {limit}: {why}")

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,11 +22,11 @@ using namespace merit_test;
 
 using Arbiter = ReferenceBackend<double>;
 
-/// One sequence of `length` tokens.
-RandomForest chain(Index length) {
+/// One sequence of `length` tokens, of which one is a row.
+RandomForest chain(Index length, Index row) {
   RandomForest forest;
   forest.groups.push_back({std::vector<Token>(length, 1)});
-  forest.rows.push_back({0, 0, length - 1});
+  forest.rows.push_back({0, 0, row});
   return forest;
 }
 
@@ -151,25 +152,27 @@ void check(const RandomForest& random, const Shape& shape, bool pruned, bool add
 
 TEST_CASE_TEMPLATE("attention along chains is the reference's", T, float, Bf16) {
   Rng rng(1);
-  for (const Index length : {1, 3, 17, 64, 130})
-    check<T, 64>(chain(length), {2, 1, 32, 0}, false, length == 1 || length == 17,
-                 rng);  // of one token dq is 0
-  check<T, 64>(chain(200), {1, 1, 64, 8}, false, false, rng);
+  check<T, 64>(chain(1, 0), {2, 1, 32, 0}, false, true, rng);  // dq is 0: seen beside what it is added to
+  for (const Index length : std::initializer_list<Index>{3, 17, 64, 130})
+    check<T, 64>(chain(length, 0), {2, 1, 32, 0}, false, length == 17, rng);
+  check<T, 64>(chain(200, 0), {1, 1, 64, 8}, false, false, rng);
 }
 
 TEST_CASE_TEMPLATE("attention over forests is the reference's", T, float, Bf16) {
   Rng rng(2);
-  check<T, 64>(grown(rng, 40, 2, 2, 6), {2, 2, 16, 0}, false, false, rng);  // many trees
-  check<T, 64>(grown(rng, 2, 3, 6, 6), {4, 2, 64, 0}, false, true, rng);    // deep ones
-  check<T, 64>(grown(rng, 3, 4, 3, 30), {4, 1, 20, 3}, false, false,
-               rng);  // long runs, heads that are not aligned
+  // Many trees; deep ones; long runs, with heads that are not aligned.
+  check<T, 64>(grown(rng, 40, 2, 2, 6), {2, 2, 16, 0}, false, false, rng);
+  check<T, 64>(grown(rng, 2, 3, 6, 6), {4, 2, 64, 0}, false, true, rng);
+  check<T, 64>(grown(rng, 3, 4, 3, 30), {4, 1, 19, 3}, false, false, rng);
 }
 
 TEST_CASE_TEMPLATE("attention of some queries is the reference's", T, float, Bf16) {
   Rng rng(3);
   for (int i = 0; i < 3; ++i) check<T, 64>(grown(rng, 3, 3, 4, 12), {4, 2, 24, 0}, true, i == 1, rng);
-  check<T, 64>(chain(150), {2, 2, 8, 0}, true, false,
-               rng);  // a single query, and tiles of keys that nobody sees
+  // A single query, which sees all keys, or leaves a tile of them that nobody sees.
+  check<T, 64>(chain(150, 149), {2, 2, 8, 0}, true, false, rng);
+  check<T, 64>(chain(150, 60), {2, 2, 8, 0}, true, false, rng);
+  check<T, 64>(chain(150, 60), {2, 2, 8, 0}, true, true, rng);
 }
 
 TEST_CASE_TEMPLATE("attention of wide heads is the reference's", T, float, Bf16) {
@@ -177,7 +180,7 @@ TEST_CASE_TEMPLATE("attention of wide heads is the reference's", T, float, Bf16)
   check<T, 128>(grown(rng, 2, 2, 4, 12), {2, 1, 128, 0}, false, false, rng);
   check<T, 128>(grown(rng, 2, 2, 4, 12), {2, 2, 80, 0}, false, true, rng);
   check<T, 256>(grown(rng, 2, 2, 4, 12), {2, 1, 256, 0}, false, false, rng);
-  check<T, 256>(chain(70), {1, 1, 136, 3}, true, false, rng);
+  check<T, 256>(chain(70, 69), {1, 1, 136, 3}, true, false, rng);
 }
 
 /// Whether as many blocks as a kernel counts on fit the shared memory of a multiprocessor, and one what a block may have.
@@ -207,7 +210,7 @@ TEST_CASE("the lists hold each pair of tiles that has something to see, and say 
   AttentionTiles tiles;
   for (int round = 0; round < 40; ++round) {
     ForestBuilder builder;
-    const RandomForest random = round == 0 ? chain(1 + 64 * 5) : grown(rng, 1 + rng.below(20), 3, 5, 40);
+    const RandomForest random = round == 0 ? chain(1 + 64 * 5, 0) : grown(rng, 1 + rng.below(20), 3, 5, 40);
     const Forest& forest = random.build(builder);
     const bool pruned = round % 3 == 2;
     const ForestView<HostSpace> view = forest.view();

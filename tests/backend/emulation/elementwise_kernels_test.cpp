@@ -28,7 +28,6 @@ TEST_CASE_TEMPLATE("SwiGLU and its backward are the reference's", T, float, Bf16
   Arbiter::Handle handle{Arbiter{}};
   Rng rng(1);
   for (const auto& [rows, cols, padding] : shapes) {
-    CAPTURE(rows);
     const List gate_up = random_list<T>(rng, rows * 2 * cols, 2), dout = random_list<T>(rng, rows * cols);
     const Array<T> in(rows, 2 * cols, gate_up, padding), d(rows, cols, dout, padding);
     Array<T> out(rows, cols, padding);
@@ -64,7 +63,6 @@ TEST_CASE_TEMPLATE("activations and their backward are the reference's", T, floa
   for (const ActivationFunction kind :
        {ActivationFunction::gelu, ActivationFunction::gelu_tanh, ActivationFunction::relu}) {
     for (const auto& [rows, cols, padding] : shapes) {
-      CAPTURE(rows);
       const List x = random_list<T>(rng, rows * cols, 2), dy = random_list<T>(rng, rows * cols);
       const Array<T> in(rows, cols, x, padding), d(rows, cols, dy, padding);
       Array<T> out(rows, cols, padding);
@@ -90,7 +88,6 @@ TEST_CASE_TEMPLATE("rotary positions are the reference's, and the inverse undoes
   Rng rng(3);
   for (const auto& [rows, heads, head_dim, padding] :
        {std::array<Index, 4>{1, 1, 2, 0}, {3, 2, 10, 3}, {17, 3, 64, 0}, {130, 1, 16, 8}, {5, 2, 80, 16}}) {
-    CAPTURE(rows);
     List x = random_list<T>(rng, rows * heads * head_dim);
     const List table = random_list<float>(rng, 7 * head_dim, 0.5);
     Ids positions(rows);

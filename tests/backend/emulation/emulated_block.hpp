@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <source_location>
 #include <string>
 
 #include "backend/emulation/emulator.hpp"
@@ -17,8 +16,6 @@ namespace merit_test {
 
 class EmulatedBlock {
  public:
-  using Here = std::source_location;
-
   explicit EmulatedBlock(int thread) : thread_(thread) {}
 
   int thread() const { return thread_; }
@@ -27,14 +24,14 @@ class EmulatedBlock {
   merit::Index row() const { return machine_.row(); }
   merit::Index columns() const { return machine_.grid().columns; }
 
-  void sync(const Here& here = Here::current()) { machine_.sync(thread_, here); }
+  void sync(const Line& here = Line::here()) { machine_.sync(thread_, here); }
 
   template <class T>
-  T exchange(T x, int mask, const Here& here = Here::current()) {
+  T exchange(T x, int mask, const Line& here = Line::here()) {
     return from_lane(x, lane() ^ mask, here);
   }
   template <class T>
-  T from_lane(T x, int lane, const Here& here = Here::current()) {
+  T from_lane(T x, int lane, const Line& here = Line::here()) {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8);
     struct Mine {
       T given, taken;
@@ -139,11 +136,11 @@ class EmulatedBlock {
 
   // --- fragments of matrices
   void load_matrices(std::uint32_t (&r)[4], const Shared<merit::Bf16>& from, int place,
-                     const Here& here = Here::current()) {
+                     const Line& here = Line::here()) {
     load_matrices<false>(r, from, place, here);
   }
   void load_matrices_transposed(std::uint32_t (&r)[4], const Shared<merit::Bf16>& from, int place,
-                                const Here& here = Here::current()) {
+                                const Line& here = Line::here()) {
     load_matrices<true>(r, from, place, here);
   }
 
@@ -151,7 +148,7 @@ class EmulatedBlock {
   ///   a[r]  rows g + 8·(r % 2), columns 2t + 8·(r / 2) and the next      c[0], c[1]  row g, columns 2t and the next
   ///   b[r]  rows 2t + 8·r and the next, column g                         c[2], c[3]  row g + 8
   void multiply(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
-                const Here& here = Here::current()) {
+                const Line& here = Line::here()) {
     struct Mine {
       std::uint32_t a[4], b[2];
       float* c;
@@ -187,7 +184,7 @@ class EmulatedBlock {
   /// Each lane names the row of 8 elements, 16 bytes, that is row lane % 8 of matrix lane / 8. r[m] becomes two elements
   /// of matrix m: of row lane / 4, columns 2 · (lane % 4) and the next, or transposed.
   template <bool transposed>
-  void load_matrices(std::uint32_t (&r)[4], const Shared<merit::Bf16>& from, int place, const Here& here) {
+  void load_matrices(std::uint32_t (&r)[4], const Shared<merit::Bf16>& from, int place, const Line& here) {
     struct Mine {
       merit::kernels::Pack<merit::Bf16> row;
       std::uint32_t* r;

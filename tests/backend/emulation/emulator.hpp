@@ -9,7 +9,6 @@
 #include <cstring>
 #include <deque>
 #include <exception>
-#include <source_location>
 #include <string>
 #include <vector>
 
@@ -18,6 +17,23 @@
 #include "merit/backend/thrust/kernels/block.hpp"
 
 namespace merit_test {
+
+/// A line of the source, where a thread waits for others. (clang++ 14 has no std::source_location with GNU's library.)
+struct Line {
+  const char* file = "";
+  int number = 0;
+
+  static Line here(const char* file = __builtin_FILE(), int number = __builtin_LINE()) {
+    return {file, number};
+  }
+  friend bool operator==(const Line& a, const Line& b) {
+    return a.number == b.number && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+  }
+  std::string text() const {
+    const std::string path = file;
+    return path.substr(path.rfind('/') + 1) + ":" + std::to_string(number);
+  }
+};
 
 /// The machine: its global memory, and the block that runs.
 class Emulator {
@@ -88,13 +104,13 @@ class Emulator {
   }
 
   // --- threads that wait for each other
-  void sync(int thread, const std::source_location& where) {
+  void sync(int thread, const Line& where) {
     Thread& self = of(thread);
     self.where = where;
     for (int other = 0; other < grid_.threads; ++other)
-      if (of(other).state == State::at_barrier && !same(of(other).where, where))
-        throw EmulationError("waits at " + text(where) + " while thread " + std::to_string(other) +
-                             " waits at " + text(of(other).where));
+      if (of(other).state == State::at_barrier && of(other).where != where)
+        throw EmulationError("waits at " + where.text() + " while thread " + std::to_string(other) +
+                             " waits at " + of(other).where.text());
     if (++at_barrier_ < grid_.threads) return wait(self, State::at_barrier);
     at_barrier_ = 0;
     ++now_;
@@ -103,7 +119,7 @@ class Emulator {
 
   /// Holds out `mine` to the threads of its warp. When all 32 have come, the last calls combine(all of theirs).
   template <class Mine, class Combine>
-  void meet_warp(int thread, const std::source_location& where, Mine& mine, const Combine& combine) {
+  void meet_warp(int thread, const Line& where, Mine& mine, const Combine& combine) {
     constexpr int size = merit::kernels::warp_size;
     const int first = thread / size * size;
     Thread& self = of(thread);
@@ -114,9 +130,9 @@ class Emulator {
       const Thread& other = of(first + lane);
       if (other.state != State::in_warp) continue;
       ++waiting;
-      if (!same(other.where, where))
-        throw EmulationError("asks its warp at " + text(where) + " while another of it asks at " +
-                             text(other.where));
+      if (other.where != where)
+        throw EmulationError("asks its warp at " + where.text() + " while another of it asks at " +
+                             other.where.text());
     }
     if (waiting + 1 < size) return wait(self, State::in_warp);
     std::array<Mine*, size> all;
@@ -137,7 +153,7 @@ class Emulator {
   struct Thread {
     Fibre fibre;
     State state = State::done;
-    std::source_location where;
+    Line where;
     void* held = nullptr;
     std::vector<Copy> copies;
     int group = 0;
@@ -146,15 +162,6 @@ class Emulator {
   Thread& of(int thread) { return threads_[static_cast<std::size_t>(thread)]; }
   Moment moment(int thread) const {
     return {now_, block_begin_, launch_begin_, static_cast<std::int16_t>(thread)};
-  }
-
-  static bool same(const std::source_location& a, const std::source_location& b) {
-    return a.line() == b.line() && a.column() == b.column() &&
-           (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
-  }
-  static std::string text(const std::source_location& where) {
-    const std::string file = where.file_name();
-    return file.substr(file.rfind('/') + 1) + ":" + std::to_string(where.line());
   }
 
   template <class F>
@@ -208,7 +215,7 @@ class Emulator {
     }
     for (int i = 0; i < grid_.threads; ++i)
       if (of(i).state != State::done)
-        throw EmulationError("thread " + std::to_string(i) + " waits for ever at " + text(of(i).where));
+        throw EmulationError("thread " + std::to_string(i) + " waits for ever at " + of(i).where.text());
   }
 
   std::vector<ShadowedMemory*> global_;

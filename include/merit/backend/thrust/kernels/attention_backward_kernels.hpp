@@ -75,6 +75,13 @@ struct PassLayout {
   static constexpr int steps = own / others;
   using Layout = Tile<T, width>;
   static constexpr int bytes = Layout::bytes(2 * own + 2 * stages * others);
+
+  /// The tile of a step on the other side, of the first matrix or the second.
+  template <class Block>
+  MERIT_KERNEL static auto other(Block& block, int step, int which) {
+    const int at = 2 * own + (2 * (step % stages) + which) * others;
+    return block.template shared<T>(Layout::bytes(at), others * Layout::stride);
+  }
 };
 
 /// dQ.
@@ -100,28 +107,17 @@ struct AttentionQueryPass {
   template <class Block>
   MERIT_KERNEL void operator()(Block& block) const {
     const AttentionProblem<T>& p = problem;
-    const auto heads = static_cast<std::uint32_t>(p.heads),
-               number = static_cast<std::uint32_t>(block.column());
-    const int head = static_cast<int>(number % heads);
-    const std::uint32_t tile = block.load(lists.order + number / heads);
-    const Index first = Index{tile} * attention_tile;
-    const std::uint32_t begin = block.load(lists.begin + tile), end = block.load(lists.begin + tile + 1);
-    const int count = static_cast<int>(end - begin) * Pass::steps;
-    const auto entry = [&](int step) {
-      return block.load(lists.entries + begin + static_cast<std::uint32_t>(step / Pass::steps));
-    };
+    const auto tile = BlockTile<Pass::steps>::of(block, lists, p.heads);
+    const int head = tile.head, count = tile.length * Pass::steps;
 
     const auto q_tile = block.template shared<T>(0, Pass::own * Layout::stride);
     const auto d_tile = block.template shared<T>(Layout::bytes(Pass::own), Pass::own * Layout::stride);
-    const auto others = [&](int step, int which) {
-      const int at = 2 * Pass::own + (2 * (step % Pass::stages) + which) * Pass::others;
-      return block.template shared<T>(Layout::bytes(at), Pass::others * Layout::stride);
-    };
     const auto load_keys = [&](int step) {
-      const Index key =
-          Index{entry(step) / 2} * attention_tile + static_cast<Index>(step % Pass::steps * Pass::others);
-      load_tile<T, width>(block, others(step, 0), Pass::others, p.k_of(head), key, p.tokens, p.head_dim);
-      load_tile<T, width>(block, others(step, 1), Pass::others, p.v_of(head), key, p.tokens, p.head_dim);
+      const Index key = tile.other(block, step);
+      load_tile<T, width>(block, Pass::other(block, step, 0), Pass::others, p.k_of(head), key, p.tokens,
+                          p.head_dim);
+      load_tile<T, width>(block, Pass::other(block, step, 1), Pass::others, p.v_of(head), key, p.tokens,
+                          p.head_dim);
       block.commit_async();
     };
 
@@ -133,37 +129,36 @@ struct AttentionQueryPass {
     for (int r = 0; r < rows; ++r) {
       MERIT_UNROLL
       for (int half = 0; half < 2; ++half) {
-        const Index query = first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half);
+        const Index query = tile.first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half);
         const bool there = query < p.queries;
         token[r][half] = p.token(block, query);
         lse[r][half] = there ? block.load(given.lse.row(query) + head) * log2_of_e : infinity;
-        delta[r][half] = there ? block.load(given.delta + query * heads + head) : 0.0f;
+        delta[r][half] = there ? block.load(given.delta + query * static_cast<Index>(p.heads) + head) : 0.0f;
       }
     }
 
     const Rows<const T> dout{given.dout.data + head * p.head_dim, given.dout.stride};
-    load_tile<T, width>(block, q_tile, Pass::own, p.q_of(head), first, p.queries, p.head_dim);
-    load_tile<T, width>(block, d_tile, Pass::own, dout, first, p.queries, p.head_dim);
+    load_tile<T, width>(block, q_tile, Pass::own, p.q_of(head), tile.first, p.queries, p.head_dim);
+    load_tile<T, width>(block, d_tile, Pass::own, dout, tile.first, p.queries, p.head_dim);
     load_keys(0);
     Fragment<rows, width / 8> sum{};
     const float factor = p.scale * log2_of_e;
     for (int step = 0; step < count; ++step) {
-      const std::uint32_t now = entry(step);
+      const bool full = tile.is_full(block, step);
       block.template wait_async<0>();
       block.sync();  // the keys are there; the other stage's are done with
       if (Pass::stages == 2 && step + 1 < count) load_keys(step + 1);
-      const auto k_tile = others(step, 0), v_tile = others(step, 1);
+      const auto k_tile = Pass::other(block, step, 0), v_tile = Pass::other(block, step, 1);
       Fragment<rows, Pass::others / 8> scores{}, slopes{};
       add_product_transposed<width>(block, scores, q_tile, own_row, k_tile, 0, T{});
       add_product_transposed<width>(block, slopes, d_tile, own_row, v_tile, 0, T{});
-      const auto key = static_cast<std::uint32_t>(Index{now / 2} * attention_tile) +
-                       static_cast<std::uint32_t>(step % Pass::steps * Pass::others);
+      const std::uint32_t key = tile.other(block, step);
       MERIT_UNROLL
       for (int n = 0; n < Pass::others / 8; ++n) {
         MERIT_UNROLL
         for (int j = 0; j < 2; ++j) {
           const std::uint32_t at = key + static_cast<std::uint32_t>(8 * n + pair + j);
-          const std::uint32_t last = now % 2 == 1 ? 0xFFFFFFFFu : p.end_of(block, at);
+          const std::uint32_t last = full ? 0xFFFFFFFFu : p.end_of(block, at);
           MERIT_UNROLL
           for (int r = 0; r < rows; ++r) {
             MERIT_UNROLL
@@ -184,7 +179,7 @@ struct AttentionQueryPass {
       }
     }
     store_fragment(block, sum, Rows<T>{dq.data + head * p.head_dim, dq.stride},
-                   first + static_cast<Index>(own_row), p.queries, p.head_dim, given.add,
+                   tile.first + static_cast<Index>(own_row), p.queries, p.head_dim, given.add,
                    [&](int, int) { return p.scale; });
   }
 };
@@ -206,97 +201,99 @@ struct AttentionKeyPass {
   static constexpr int least_blocks = width == 64 && Pass::halves ? 4 : width == 128 && Pass::halves ? 2 : 1;
   static constexpr int columns = width < 128 ? width : 128;  // that a block gives
   static constexpr int parts = width / columns;
+  static constexpr int numbers_bytes =
+      3 * Pass::others * static_cast<int>(sizeof(float));  // of a step's queries
 
   Grid grid() const {
     return {.columns = lists.tiles * static_cast<Index>(problem.kv_heads),
             .rows = parts,
             .threads = most_threads,
-            .shared_bytes = Pass::bytes};
+            .shared_bytes = Pass::bytes + Pass::stages * numbers_bytes};
   }
 
   template <class Block>
   MERIT_KERNEL void operator()(Block& block) const {
     const AttentionProblem<T>& p = problem;
-    const auto kv_heads = static_cast<std::uint32_t>(p.kv_heads),
-               number = static_cast<std::uint32_t>(block.column());
-    const int group = p.heads / p.kv_heads;
-    const int first_head = static_cast<int>(number % kv_heads) * group;
     const int first_column = static_cast<int>(block.row()) * columns;
     if (first_column >= p.head_dim) return;
-    const std::uint32_t tile = block.load(lists.order + number / kv_heads);
-    const Index first = Index{tile} * attention_tile;
-    const std::uint32_t begin = block.load(lists.begin + tile), end = block.load(lists.begin + tile + 1);
-    const int of_head = static_cast<int>(end - begin) * Pass::steps, count = of_head * group;
-    const auto entry = [&](int step) {
-      return block.load(lists.entries + begin + static_cast<std::uint32_t>(step % of_head / Pass::steps));
-    };
-    const auto first_query = [&](int step) {
-      return Index{entry(step) / 2} * attention_tile + static_cast<Index>(step % Pass::steps * Pass::others);
-    };
+    const auto tile = BlockTile<Pass::steps>::of(block, lists, p.kv_heads);
+    const int group = p.heads / p.kv_heads, first_head = tile.head * group;
+    const int of_head = tile.length * Pass::steps, count = of_head * group;
 
     const auto k_tile = block.template shared<T>(0, Pass::own * Layout::stride);
     const auto v_tile = block.template shared<T>(Layout::bytes(Pass::own), Pass::own * Layout::stride);
-    const auto others = [&](int step, int which) {
-      const int at = 2 * Pass::own + (2 * (step % Pass::stages) + which) * Pass::others;
-      return block.template shared<T>(Layout::bytes(at), Pass::others * Layout::stride);
+    // lse in units of ln 2, and delta, of a step's queries; of those that are not there, so that P is 0. And their tokens.
+    const auto numbers = [&](int step) {
+      return block.template shared<float>(Pass::bytes + step % Pass::stages * numbers_bytes,
+                                          2 * Pass::others);
+    };
+    const auto tokens = [&](int step) {
+      return block.template shared<std::uint32_t>(
+          Pass::bytes + step % Pass::stages * numbers_bytes + 2 * Pass::others * 4, Pass::others);
     };
     const auto load_queries = [&](int step) {
       const int head = first_head + step / of_head;
+      const Index query = tile.other(block, step % of_head);
       const Rows<const T> dout{given.dout.data + head * p.head_dim, given.dout.stride};
-      load_tile<T, width>(block, others(step, 0), Pass::others, p.q_of(head), first_query(step), p.queries,
+      load_tile<T, width>(block, Pass::other(block, step, 0), Pass::others, p.q_of(head), query, p.queries,
                           p.head_dim);
-      load_tile<T, width>(block, others(step, 1), Pass::others, dout, first_query(step), p.queries,
+      load_tile<T, width>(block, Pass::other(block, step, 1), Pass::others, dout, query, p.queries,
                           p.head_dim);
       block.commit_async();
+      if (block.thread() < Pass::others) {
+        const Index at = query + static_cast<Index>(block.thread());
+        const bool there = at < p.queries;
+        numbers(step).set(block.thread(),
+                          there ? block.load(given.lse.row(at) + head) * log2_of_e : infinity);
+        numbers(step).set(Pass::others + block.thread(),
+                          there ? block.load(given.delta + at * static_cast<Index>(p.heads) + head) : 0.0f);
+        tokens(step).set(block.thread(), p.token(block, at));
+      }
     };
 
     const int lane = block.thread() % warp_size, pair = 2 * (lane % 4);
     const int own_row = block.thread() / warp_size * 16 * rows;
-    std::uint32_t key[rows][2], key_end[rows][2];
-    MERIT_UNROLL
-    for (int r = 0; r < rows; ++r) {
-      MERIT_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        key[r][half] = static_cast<std::uint32_t>(first) +
-                       static_cast<std::uint32_t>(own_row + 16 * r + lane / 4 + 8 * half);
-        key_end[r][half] = p.end_of(block, key[r][half]);
-      }
-    }
+    // A thread's keys are this one, 8, 16, 24 further.
+    const std::uint32_t key =
+        static_cast<std::uint32_t>(tile.first) + static_cast<std::uint32_t>(own_row + lane / 4);
 
     Fragment<rows, columns / 8> k_sum{}, v_sum{};
     const float factor = p.scale * log2_of_e;
     if (count > 0) {
-      load_tile<T, width>(block, k_tile, Pass::own, p.k_of(first_head), first, p.tokens, p.head_dim);
-      load_tile<T, width>(block, v_tile, Pass::own, p.v_of(first_head), first, p.tokens, p.head_dim);
+      load_tile<T, width>(block, k_tile, Pass::own, p.k_of(first_head), tile.first, p.tokens, p.head_dim);
+      load_tile<T, width>(block, v_tile, Pass::own, p.v_of(first_head), tile.first, p.tokens, p.head_dim);
       load_queries(0);
     }
     for (int step = 0; step < count; ++step) {
-      const bool all = entry(step) % 2 == 1;
-      const int head = first_head + step / of_head;
-      const Index query = first_query(step);
+      const bool full = tile.is_full(block, step % of_head);
       block.template wait_async<0>();
       block.sync();  // the queries are there; the other stage's are done with
       if (Pass::stages == 2 && step + 1 < count) load_queries(step + 1);
-      const auto q_tile = others(step, 0), d_tile = others(step, 1);
+      const auto q_tile = Pass::other(block, step, 0), d_tile = Pass::other(block, step, 1);
       Fragment<rows, Pass::others / 8> scores{}, slopes{};  // (keys, queries)
       add_product_transposed<width>(block, scores, k_tile, own_row, q_tile, 0, T{});
       add_product_transposed<width>(block, slopes, v_tile, own_row, d_tile, 0, T{});
+      std::uint32_t key_end[rows][2];
+      MERIT_UNROLL
+      for (int r = 0; r < rows; ++r) {
+        MERIT_UNROLL
+        for (int half = 0; half < 2; ++half)
+          key_end[r][half] = full ? 0 : p.end_of(block, key + static_cast<std::uint32_t>(16 * r + 8 * half));
+      }
       MERIT_UNROLL
       for (int n = 0; n < Pass::others / 8; ++n) {
         MERIT_UNROLL
         for (int j = 0; j < 2; ++j) {
-          const Index at = query + static_cast<Index>(8 * n + pair + j);
-          const bool there = at < p.queries;
-          const float lse = there ? block.load(given.lse.row(at) + head) * log2_of_e : infinity;
-          const float delta =
-              there ? block.load(given.delta + at * static_cast<Index>(p.heads) + head) : 0.0f;
-          const std::uint32_t token = all ? 0 : p.token(block, at);
+          const int column = 8 * n + pair + j;
+          const float lse = numbers(step).get(column), delta = numbers(step).get(Pass::others + column);
+          const std::uint32_t token = tokens(step).get(column);
           MERIT_UNROLL
           for (int r = 0; r < rows; ++r) {
             MERIT_UNROLL
             for (int half = 0; half < 2; ++half) {
               const int i = 2 * half + j;
-              const bool seen = all || (key[r][half] <= token && token < key_end[r][half]);
+              const std::uint32_t own = key + static_cast<std::uint32_t>(16 * r + 8 * half);
+              const bool seen = full || (own <= token && token < key_end[r][half]);
               const float probability = seen ? std::exp2(scores.value[r][n][i] * factor - lse) : 0.0f;
               scores.value[r][n][i] = probability;
               slopes.value[r][n][i] = probability * (slopes.value[r][n][i] - delta);
@@ -312,9 +309,9 @@ struct AttentionKeyPass {
       }
     }
     const int to = p.kv_head(first_head) * p.head_dim + first_column;
-    store_fragment(block, k_sum, Rows<T>{dk.data + to, dk.stride}, first + static_cast<Index>(own_row),
+    store_fragment(block, k_sum, Rows<T>{dk.data + to, dk.stride}, tile.first + static_cast<Index>(own_row),
                    p.tokens, p.head_dim - first_column, given.add, [&](int, int) { return p.scale; });
-    store_fragment(block, v_sum, Rows<T>{dv.data + to, dv.stride}, first + static_cast<Index>(own_row),
+    store_fragment(block, v_sum, Rows<T>{dv.data + to, dv.stride}, tile.first + static_cast<Index>(own_row),
                    p.tokens, p.head_dim - first_column, given.add, [](int, int) { return 1.0f; });
   }
 };

@@ -47,6 +47,40 @@ struct AttentionProblem {
   }
 };
 
+/// What a block of a grid of tiles · heads works on: a head, the rows of its tile from `first` on, and the tile's list.
+/// Each tile on the other side is taken in `steps` steps of `rows` rows.
+template <int steps>
+struct BlockTile {
+  static constexpr int rows = static_cast<int>(attention_tile) / steps;
+
+  const std::uint32_t* list;
+  Index first;
+  int head;
+  int length;  // of the list
+
+  template <class Block>
+  MERIT_KERNEL static BlockTile of(Block& block, const TileLists& lists, int heads) {
+    const auto number = static_cast<std::uint32_t>(block.column()),
+               of_tile = static_cast<std::uint32_t>(heads);
+    const std::uint32_t tile = block.load(lists.order + number / of_tile);
+    const std::uint32_t begin = block.load(lists.begin + tile), end = block.load(lists.begin + tile + 1);
+    return {lists.entries + begin, Index{tile} * attention_tile, static_cast<int>(number % of_tile),
+            static_cast<int>(end - begin)};
+  }
+
+  /// Whether, of a step's rows and the block's, all see all.
+  template <class Block>
+  MERIT_KERNEL bool is_full(Block& block, int step) const {
+    return block.load(list + step / steps) % 2 == 1;
+  }
+  /// The first row on the other side of a step.
+  template <class Block>
+  MERIT_KERNEL std::uint32_t other(Block& block, int step) const {
+    return block.load(list + step / steps) / 2 * static_cast<std::uint32_t>(attention_tile) +
+           static_cast<std::uint32_t>(step % steps * rows);
+  }
+};
+
 inline constexpr float log2_of_e = 1.44269504f;
 inline constexpr float ln_of_2 = 0.693147181f;
 inline constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -77,13 +111,8 @@ struct AttentionKernel {
   template <class Block>
   MERIT_KERNEL void operator()(Block& block) const {
     const AttentionProblem<T>& p = problem;
-    const auto heads = static_cast<std::uint32_t>(p.heads),
-               number = static_cast<std::uint32_t>(block.column());
-    const int head = static_cast<int>(number % heads);
-    const std::uint32_t tile = block.load(lists.order + number / heads);
-    const Index first = Index{tile} * attention_tile;
-    const std::uint32_t begin = block.load(lists.begin + tile), end = block.load(lists.begin + tile + 1);
-    const int count = static_cast<int>(end - begin) * steps;
+    const auto tile = BlockTile<steps>::of(block, lists, p.heads);
+    const int head = tile.head, count = tile.length * steps;
 
     const auto q_tile = block.template shared<T>(0, static_cast<int>(attention_tile) * Layout::stride);
     const auto k_tile =
@@ -95,36 +124,32 @@ struct AttentionKernel {
     const int own_row = block.thread() / warp_size * 16 * rows;  // of the tile, the warp's first
     std::uint32_t token[rows][2];
     Fragment<rows, width / 8> sum{};  // of exp · v
-    float largest[rows][2],
-        total[rows][2];  // of the scores in units of ln 2; of their powers, this thread's part
+    float largest[rows][2];           // of the scores, in units of ln 2
+    float total[rows][2];             // of their powers, this thread's part
     MERIT_UNROLL
     for (int r = 0; r < rows; ++r) {
       MERIT_UNROLL
       for (int half = 0; half < 2; ++half) {
-        token[r][half] = p.token(block, first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half));
+        token[r][half] =
+            p.token(block, tile.first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half));
         largest[r][half] = -infinity;
         total[r][half] = 0;
       }
     }
 
-    const auto entry = [&](int step) {
-      return block.load(lists.entries + begin + static_cast<std::uint32_t>(step / steps));
-    };
-    const auto first_key = [&](int step) {
-      return entry(step) / 2 * static_cast<std::uint32_t>(attention_tile) +
-             static_cast<std::uint32_t>(step % steps * keys);
-    };
     const auto load_keys = [&](int step) {
-      load_tile<T, width>(block, k_tile, keys, p.k_of(head), Index{first_key(step)}, p.tokens, p.head_dim);
+      load_tile<T, width>(block, k_tile, keys, p.k_of(head), Index{tile.other(block, step)}, p.tokens,
+                          p.head_dim);
       block.commit_async();
     };
-    load_tile<T, width>(block, q_tile, static_cast<int>(attention_tile), p.q_of(head), first, p.queries,
+    load_tile<T, width>(block, q_tile, static_cast<int>(attention_tile), p.q_of(head), tile.first, p.queries,
                         p.head_dim);
     load_keys(0);
     for (int step = 0; step < count; ++step) {
       block.template wait_async<0>();
       block.sync();  // the keys are there, and the values before them are done with
-      load_tile<T, width>(block, v_tile, keys, p.v_of(head), Index{first_key(step)}, p.tokens, p.head_dim);
+      load_tile<T, width>(block, v_tile, keys, p.v_of(head), Index{tile.other(block, step)}, p.tokens,
+                          p.head_dim);
       block.commit_async();
 
       Fragment<rows, keys / 8> scores{};
@@ -143,7 +168,7 @@ struct AttentionKernel {
           for (int i = 0; i < 4; ++i) scores.value[r][n][i] *= factor;
         }
       }
-      if (entry(step) % 2 == 0) mask(block, scores, token, first_key(step));
+      if (!tile.is_full(block, step)) mask(block, scores, token, tile.other(block, step));
       MERIT_UNROLL
       for (int r = 0; r < rows; ++r) {
         MERIT_UNROLL
@@ -186,13 +211,13 @@ struct AttentionKernel {
         float& all = total[r][half];
         all += block.exchange(all, 1);
         all += block.exchange(all, 2);
-        const Index query = first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half);
+        const Index query = tile.first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half);
         if (lse.data != nullptr && lane % 4 == 0 && query < p.queries)
           block.store(lse.row(query) + head, largest[r][half] * ln_of_2 + std::log(all));
       }
     }
     store_fragment(block, sum, Rows<T>{out.data + head * p.head_dim, out.stride},
-                   first + static_cast<Index>(own_row), p.queries, p.head_dim, false,
+                   tile.first + static_cast<Index>(own_row), p.queries, p.head_dim, false,
                    [&](int r, int half) { return 1.0f / total[r][half]; });
   }
 

@@ -42,9 +42,9 @@
 #define MERIT_KERNEL
 #endif
 
-// Before a loop whose counter indexes an array that must stay in registers.
-// And before one that would only take registers if it were unrolled.
-#if defined(__CUDACC__) || defined(__clang__)
+// Before a loop whose counter indexes an array that must stay in registers, and before one that would take registers for
+// nothing if it were unrolled.
+#if defined(__CUDACC__)
 #define MERIT_UNROLL _Pragma("unroll")
 #define MERIT_KEEP_ROLLED _Pragma("unroll 1")
 #else
