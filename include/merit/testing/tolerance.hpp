@@ -28,18 +28,15 @@ struct Tolerance<float> {
   static constexpr double gradient = 1e-4;  // sums over a batch lose a digit
 };
 
-/// What is computed in float and rounded to bfloat16, of numbers that bfloat16 holds. One rounding moves a
-/// number by 2^-9 of itself at most.
+/// How far a number is from itself rounded to bfloat16, at most: half of the last of 8 binary digits.
+inline constexpr double bf16_rounding = 0x1p-8;
+
+/// What is computed in float and rounded to bfloat16, of numbers that bfloat16 holds.
 template <>
 struct Tolerance<Bf16> {
-  // Two roundings: of the result, and of what it is added to or of a difference that the tests take.
-  static constexpr double value = 0x1p-8;
-  // Two more: of the result of the forward that a gradient is computed from, and of a second factor.
-  static constexpr double gradient = 0x1p-7;
+  static constexpr double value = bf16_rounding;         // of the result
+  static constexpr double gradient = 2 * bf16_rounding;  // and of the forward's result, which it is computed from
 };
-
-/// How far a number is from itself rounded to bf16, at most: half of the last of 8 binary digits.
-inline constexpr double bf16_rounding = 0x1p-8;
 
 /// Central differences with a step of about 1e-5 in double, which are themselves no better than this.
 inline constexpr double difference_tolerance = 1e-7;
