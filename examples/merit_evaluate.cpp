@@ -81,6 +81,7 @@ int cross_validate(const Options& options, const programs::CommandLine& line, co
       {"--config", {options.config}},
       {"--cross-validate", {std::to_string(options.folds)}},
       {"--seeds", {std::to_string(options.seeds)}},
+      {"--backend", {options.open.backend}},
       {"--threads", {std::to_string(options.threads)}},
       {"--on-error", {options.on_error}},
       {"--rename", options.source.rename},
@@ -150,8 +151,8 @@ int run(int argc, char** argv) {
   for (const std::string& file : options.files) merit::weighted_file(file);  // throws for an empty path
   if (!options.report.empty()) check_report(options);
 
-  const merit::SavedModel saved =
-      programs::read_usable(options.model, programs::open_options(line, options.open), name);
+  const merit::OpenOptions open = programs::open_options(line, options.open);
+  const merit::SavedModel saved = programs::read_usable(options.model, open, name);
   const merit::Reading reading = programs::reading_of(options.reading, saved, line);
   const double threshold = options.reading.threshold.value_or(merit::fitted_threshold(saved, reading));
 
@@ -192,7 +193,7 @@ int run(int argc, char** argv) {
   }
   const merit::RecordSet& set = benchmark ? benchmark->set : records;
 
-  const auto model = programs::load_usable(saved, options.threads, name);
+  const auto model = programs::load_usable(saved, open.backend, options.threads, name);
   merit::Progress progress("evaluating", merit::size_of(set.examples));
   merit::Evaluation evaluation = merit::evaluate(*model, set, reading, threshold, options.batch_tokens,
                                                  [&](Index done, Index) { progress.update(done); });

@@ -321,11 +321,11 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--rank-cut is given without --rerank, which puts completions in order");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
-  const merit::SavedModel saved =
-      programs::read_usable(options.model, programs::open_options(line, options.open), name);
+  const merit::OpenOptions open = programs::open_options(line, options.open);
+  const merit::SavedModel saved = programs::read_usable(options.model, open, name);
   const merit::Reading reading =
       programs::reading_of(options.reading, saved, line, {"--threshold", "--rows"});
-  const auto model = programs::load_usable(saved, options.threads, name);
+  const auto model = programs::load_usable(saved, open.backend, options.threads, name);
   Scorer scorer(*model, saved, reading, options);
   if (!one_text) {
     score_stream(scorer, options);

@@ -195,6 +195,7 @@ std::unique_ptr<merit::AnyModel> make(const programs::TrainingOptions& options,
                                       merit::Initial initial) {
   return merit::make_model(chosen.model.backbone, {.head = chosen.model.head,
                                                    .loss = chosen.loss,
+                                                   .backend = merit::backend_named(options.backend),
                                                    .threads = options.threads,
                                                    .seed = seed,
                                                    .initial = initial});
@@ -268,6 +269,7 @@ int run(int argc, char** argv) {
   programs::check_combinations(options, given);
   options.training.schedule.decay = programs::named_by<merit::Schedule::Decay>("--decay", options.decay);
   options.training.optimizer = programs::choose_optimizer(options, given);
+  merit::backend_named(options.backend);  // throws for one that is not here, before anything is read
   options.training.sharing = options.no_sharing ? merit::Sharing::no : merit::Sharing::yes;
   options.training.validate();
 

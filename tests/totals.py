@@ -17,7 +17,7 @@ SKIPPED = re.compile(r"^SKIPPED: (.*)$", re.M)
 
 # What may be left out, as "what: why" begins: where a tool is not installed, or a build cannot have the test.
 ALLOWED = [
-    r"device: nvcc was not found",
+    r"device(_kernels)?: nvcc was not found",
     r"report_page: no chromium is installed",
     r"format: clang-format (was not found|is not release)",
     r"headers: clang's library (for Python is not here|does not load)",

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "merit/core/visible.hpp"
+#include "merit/run/backend_choice.hpp"
 #include "merit/run/load_saved_model.hpp"
 #include "merit/run/read_saved_model.hpp"
 #include "merit/train/progress.hpp"
@@ -28,6 +29,13 @@ std::string linear_heads() {
 }
 
 }  // namespace
+
+void declare_backend(CommandLine& line, std::string& backend) {
+  std::string names;
+  for (const merit::BackendChoice choice : merit::compiled_backends())
+    names.append(names.empty() ? "" : ", ").append(merit::name_of(choice));
+  line.text("--backend", backend, "NAME", "what computes: " + names);
+}
 
 void declare(CommandLine& line, OpenFlags& flags) {
   line.text("--tokenizer", flags.tokenizer, "NAME|DIR",
@@ -50,6 +58,7 @@ void declare(CommandLine& line, OpenFlags& flags) {
   line.flag("--strings-as-chat", flags.strings_as_chat,
             "a prompt and a completion that are strings are a user's message and the assistant's answer, and "
             "go through the model's chat template");
+  declare_backend(line, flags.backend);
 }
 
 merit::OpenOptions open_options(const CommandLine& line, const OpenFlags& flags) {
@@ -58,7 +67,8 @@ merit::OpenOptions open_options(const CommandLine& line, const OpenFlags& flags)
                              .head_tokens = flags.head_tokens,
                              .reading = flags.reading,
                              .step_separator = unescaped(flags.step_separator),
-                             .step_layout = flags.step_layout};
+                             .step_layout = flags.step_layout,
+                             .backend = merit::backend_named(flags.backend)};
   if (line.given("--strings-as-chat")) options.strings_as_chat = flags.strings_as_chat;
   return options;
 }
@@ -71,8 +81,8 @@ merit::SavedModel read_usable(const std::filesystem::path& directory, const meri
   return saved;
 }
 
-std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, int threads,
-                                             const char* program) {
+std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, merit::BackendChoice backend,
+                                             int threads, const char* program) {
   if (!saved.has_head) {
     throw merit::DataError(
         saved.place.string() +
@@ -82,7 +92,7 @@ std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, int
   std::optional<merit::Progress> progress;
   merit::LoadProgress shown([&](merit::Index total) { progress.emplace("loading", total); },
                             [&](merit::Index done) { progress->update(done, "MB"); });
-  merit::LoadedModel loaded = merit::load_saved_model(saved, threads, std::ref(shown));
+  merit::LoadedModel loaded = merit::load_saved_model(saved, threads, std::ref(shown), backend);
   if (progress) progress->finish();
   for (const std::string& remark : loaded.remarks)
     std::fprintf(stderr, "%s: %s\n", program, merit::visible(remark).c_str());

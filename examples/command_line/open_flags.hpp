@@ -16,8 +16,11 @@ struct OpenFlags {
   std::string tokenizer, head, reading, step_separator, step_layout;
   std::vector<std::string> head_tokens;
   bool strings_as_chat = false;
+  std::string backend = "eigen";
 };
 void declare(CommandLine& line, OpenFlags& flags);
+/// --backend, of any program that computes; merit::backend_named() reads what it was given.
+void declare_backend(CommandLine& line, std::string& backend);
 merit::OpenOptions open_options(const CommandLine& line, const OpenFlags& flags);
 
 /// The description of a checkpoint that is to be used as it is; its remarks are said on stderr.
@@ -25,7 +28,7 @@ merit::SavedModel read_usable(const std::filesystem::path& directory, const meri
                               const char* program);
 
 /// The model of a checkpoint with its weights, with progress on stderr; what loading did not do is said there.
-std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, int threads,
-                                             const char* program);
+std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, merit::BackendChoice backend,
+                                             int threads, const char* program);
 
 }  // namespace programs

@@ -11,6 +11,7 @@
 
 #include "merit/run/model_set.hpp"
 #include "merit/train/train_options.hpp"
+#include "open_flags.hpp"
 #include "options.hpp"
 #include "policy_options.hpp"
 #include "source_flags.hpp"
@@ -58,6 +59,7 @@ struct TrainingOptions {
   bool evaluate_at_start = false, keep_best = false, dry_run = false;
   Index patience = 0, checkpoint_every = 1000;
   Index folds = 0, seeds = 1;
+  std::string backend = "eigen";
   std::uint16_t threads = 0;
 };
 
@@ -244,6 +246,7 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
   line.number("--seeds", o.seeds, "with --cross-validate: so many times, parts and weights drawn anew");
   line.number("--checkpoint-every", o.checkpoint_every,
               "steps between checkpoints; 0: only when interrupted");
+  declare_backend(line, o.backend);
   line.number("--threads", o.threads, "0: all; the result does not depend on it");
 }
 

@@ -14,6 +14,8 @@ template <class T = double>
 struct ReferenceBackend;
 template <class T = float>
 struct EigenBackend;
+template <class Precision, class System>
+struct ThrustBackend;
 
 // backbone/
 struct Llama;

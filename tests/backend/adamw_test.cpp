@@ -18,7 +18,7 @@ struct Block {
   Block(Machine<B>& m, const Numbers& start) : machine(m), parameters(m, 1, start.size(), start) {}
 
   void update(const Numbers& gradient, const AdamWStep& step) {
-    const Array<B> gradients(machine, 1, gradient.size(), gradient);
+    const StatArray<B> gradients(machine, 1, gradient.size(), gradient);
     B::adamw(machine.handle, {.parameters = parameters.vector(),
                               .gradients = gradients.constant_vector(),
                               .first = first.vector(),
@@ -27,9 +27,9 @@ struct Block {
   }
 
   Machine<B>& machine;
-  Array<B> parameters;
-  Array<B> first{machine, 1, parameters.matrix().cols, 0.0};
-  Array<B> second{machine, 1, parameters.matrix().cols, 0.0};
+  StatArray<B> parameters;
+  StatArray<B> first{machine, 1, parameters.matrix().cols, 0.0};
+  StatArray<B> second{machine, 1, parameters.matrix().cols, 0.0};
 };
 
 TEST_CASE_TEMPLATE("AdamW gives the stored values after every step", B, MERIT_TEST_BACKENDS) {
@@ -87,11 +87,11 @@ TEST_CASE_TEMPLATE("AdamW follows its formula for any length, with scaled gradie
   }
 }
 
-TEST_CASE_TEMPLATE("AdamW has the same bits with any number of threads", T, float, double) {
+TEST_CASE_TEMPLATE("AdamW has the same bits with any number of threads", Base, MERIT_TEST_THREADED_BACKENDS) {
   Rng rng(41);
   const Index size = divided_rows * divided_cols;
   const Numbers start = random_numbers(rng, size), gradient = random_numbers(rng, size);
-  check_threads<T>([&]<class B>() {
+  check_threads<Base>([&]<class B>() {
     Machine<B> m;
     Block<B> block(m, start);
     for (int t = 1; t <= 2; ++t)

@@ -12,16 +12,35 @@
 #include "backend/opaque_backend.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
+#include "merit/backend/thrust/thrust_backend.hpp"
 #include "merit/core/rng.hpp"
 #include "merit/testing/tolerance.hpp"
 
-// Linked with merit::compiled, the tests are of the kernels in it.
-#ifdef MERIT_COMPILED
+// Linked with merit::device, merit::thrust_host or merit::compiled, the tests are of what is in it.
+#if defined(MERIT_TEST_DEVICE)
+#define MERIT_TEST_BACKENDS                               \
+  merit::ThrustBackend<merit::Single, merit::CudaSystem>, \
+      merit::ThrustBackend<merit::BFloat16, merit::CudaSystem>
+#elif defined(MERIT_TEST_THRUST)
+#define MERIT_TEST_BACKENDS                                  \
+  merit::ThrustBackend<merit::Single, merit::OmpSystem>,     \
+      merit::ThrustBackend<merit::Single, merit::CppSystem>, \
+      merit::ThrustBackend<merit::BFloat16, merit::OmpSystem>
+#elif defined(MERIT_COMPILED)
 #define MERIT_TEST_BACKENDS merit::EigenBackend<float>, merit::EigenBackend<double>
 #else
 #define MERIT_TEST_BACKENDS                                                                    \
   merit::ReferenceBackend<float>, merit::ReferenceBackend<double>, merit::EigenBackend<float>, \
       merit::EigenBackend<double>, merit_test::OpaqueBackend<double>
+#endif
+
+// Those that may use several threads.
+#if defined(MERIT_TEST_DEVICE)
+#define MERIT_TEST_THREADED_BACKENDS MERIT_TEST_BACKENDS
+#elif defined(MERIT_TEST_THRUST)  // in bfloat16 whole steps are compared, in tests/thrust
+#define MERIT_TEST_THREADED_BACKENDS merit::ThrustBackend<merit::Single, merit::OmpSystem>
+#else
+#define MERIT_TEST_THREADED_BACKENDS merit::EigenBackend<float>, merit::EigenBackend<double>
 #endif
 
 namespace merit_test {
@@ -45,13 +64,30 @@ struct Machine {
   }
 };
 
+/// A number as an element of type T, and the number that it then is.
+template <class T>
+T element(double value) {
+  if constexpr (std::is_same_v<T, Bf16>) {
+    return {to_bf16(static_cast<float>(value))};
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
+/// The numbers as a backend's activations hold them, so that every backend starts from the same.
+template <class B>
+Numbers held(Numbers numbers) {
+  using Activation = typename B::Activation;
+  for (double& x : numbers) x = number<double>(element<Activation>(x));
+  return numbers;
+}
+
 /// A matrix in a backend's own memory. Its rows lie further apart than they are wide and it starts off
 /// alignment, as a column block does; the memory around it must stay as it is.
-template <class B>
+template <class B, class T = typename B::Activation>
 class Array {
  public:
-  using T = typename B::Stat;
-  static constexpr double around = 12345;
+  static constexpr double around = 12352;  // which every type holds
 
   Array(Machine<B>& machine, Index rows, Index cols, const Numbers& values, Index padding = 3)
       : machine_(&machine),
@@ -62,9 +98,9 @@ class Array {
         size_(rows * stride_ + padding),
         data_(B::template allocate<T>(machine.handle, size_)) {
     REQUIRE(values.size() == rows * cols);
-    std::vector<T> host(size_, static_cast<T>(around));
+    std::vector<T> host(size_, element<T>(around));
     for (Index i = 0; i < rows; ++i)
-      for (Index j = 0; j < cols; ++j) host[place(i, j)] = static_cast<T>(values[i * cols + j]);
+      for (Index j = 0; j < cols; ++j) host[place(i, j)] = element<T>(values[i * cols + j]);
     B::from_host(machine.handle, std::as_const(host).data(), data_, size_);
     B::wait(machine.handle);
   }
@@ -94,12 +130,12 @@ class Array {
     Numbers result(rows_ * cols_);
     for (Index i = 0; i < rows_; ++i) {
       for (Index j = 0; j < cols_; ++j) {
-        result[i * cols_ + j] = static_cast<double>(host[place(i, j)]);
-        host[place(i, j)] = static_cast<T>(around);
+        result[i * cols_ + j] = number<double>(host[place(i, j)]);
+        host[place(i, j)] = element<T>(around);
       }
     }
     // Nothing was written around the matrix.
-    REQUIRE(std::all_of(host.begin(), host.end(), [](T x) { return x == static_cast<T>(around); }));
+    REQUIRE(std::all_of(host.begin(), host.end(), [](T x) { return number<double>(x) == around; }));
     return result;
   }
 
@@ -110,6 +146,10 @@ class Array {
   Index rows_, cols_, padding_, stride_, size_;
   T* data_;
 };
+
+/// The same of statistics, and of what is trained.
+template <class B>
+using StatArray = Array<B, typename B::Stat>;
 
 /// Elements of any kind in a backend's own memory: numbers of rows, stored weights.
 template <class B, class Element>
@@ -137,8 +177,8 @@ class Copied {
 
 /// Working space that an operation must not read before it writes.
 template <class B>
-Array<B> working_space(Machine<B>& machine, Index size) {
-  return Array<B>(machine, 1, size, std::numeric_limits<double>::quiet_NaN());
+StatArray<B> working_space(Machine<B>& machine, Index size) {
+  return StatArray<B>(machine, 1, size, std::numeric_limits<double>::quiet_NaN());
 }
 
 /// `count` normal numbers that float holds exactly, so that every backend starts from the same.

@@ -46,8 +46,8 @@ TEST_CASE_TEMPLATE("the update by momentum follows its formula for any length", 
               out = random_numbers(rng, size);
       if (size > 2) gradients[2] = momentum[2] = 0;  // whose sign is 0
       const bool reads_out = step.keep_out != 0;
-      const Array<B> g(m, 1, size, gradients);
-      Array<B> kept(m, 1, size, momentum), w(m, 1, size, reads_out ? out : Numbers(size, unread));
+      const StatArray<B> g(m, 1, size, gradients);
+      StatArray<B> kept(m, 1, size, momentum), w(m, 1, size, reads_out ? out : Numbers(size, unread));
       B::momentum(m.handle, {.gradients = g.constant_vector(),
                              .momentum = has_momentum ? kept.vector()
                                                       : VectorView<typename B::Stat, typename B::Space>{},
@@ -83,7 +83,7 @@ TEST_CASE_TEMPLATE("Adafactor's moments and directions follow their formulas for
     for (double& x : row) x = 0.5 + static_cast<double>(rng.below(8)) / 8;
     for (double& x : column) x = 0.5 + static_cast<double>(rng.below(8)) / 8;
     const AdafactorStep step{.gradient_scale = 0.5, .share = 0.25, .epsilon = 0.8};
-    Array<B> g(m, shape.rows, shape.cols, gradients), r(m, 1, rows, row), c(m, 1, shape.cols, column);
+    StatArray<B> g(m, shape.rows, shape.cols, gradients), r(m, 1, rows, row), c(m, 1, shape.cols, column);
     B::adafactor(m.handle,
                  {.gradients = g.matrix(), .rows = r.vector(), .columns = c.vector(), .step = step});
     for (double& x : row) x *= 0.75;
@@ -113,7 +113,7 @@ TEST_CASE_TEMPLATE("Adafactor's moments and directions follow their formulas for
 TEST_CASE_TEMPLATE("a gradient that was always zero moves nothing, however small epsilon is", B,
                    MERIT_TEST_BACKENDS) {
   Machine<B> m;
-  Array<B> g(m, 2, 3, 0.0), r(m, 1, 2, 0.0), c(m, 1, 3, 0.0);
+  StatArray<B> g(m, 2, 3, 0.0), r(m, 1, 2, 0.0), c(m, 1, 3, 0.0);
   B::adafactor(m.handle, {.gradients = g.matrix(),
                           .rows = r.vector(),
                           .columns = c.vector(),
@@ -134,10 +134,10 @@ TEST_CASE_TEMPLATE("a product of matrices in every transposition, scaled, with a
           Machine<B> m;
           const Numbers a = random_numbers(rng, s.rows * s.depth), b = random_numbers(rng, s.depth * s.cols),
                         c = random_numbers(rng, s.rows * s.cols);
-          const Array<B> a_view(m, flip_a ? s.depth : s.rows, flip_a ? s.rows : s.depth, a),
+          const StatArray<B> a_view(m, flip_a ? s.depth : s.rows, flip_a ? s.rows : s.depth, a),
               b_view(m, flip_b ? s.cols : s.depth, flip_b ? s.depth : s.cols, b),
               c_view(m, s.rows, s.cols, c);
-          Array<B> out(m, s.rows, s.cols, unread);
+          StatArray<B> out(m, s.rows, s.cols, unread);
           ProductArguments<B> arguments{.a = a_view.constant(),
                                         .transpose_a = flip_a ? Transpose::yes : Transpose::no,
                                         .b = b_view.constant(),
@@ -164,17 +164,17 @@ TEST_CASE_TEMPLATE("a product of matrices in every transposition, scaled, with a
   }
 }
 
-TEST_CASE_TEMPLATE("the operations of optimizers have the same bits with any number of threads", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("the operations of optimizers have the same bits with any number of threads", Base,
+                   MERIT_TEST_THREADED_BACKENDS) {
   Rng rng(53);
   const Index rows = divided_rows, cols = divided_cols, size = rows * cols;
   const Numbers gradients = random_numbers(rng, size), momentum = random_numbers(rng, size),
                 values = random_numbers(rng, size);
   for (const auto& [step, has_momentum] : momentum_cases()) {
-    check_threads<T>([&, step = step]<class B>() {
+    check_threads<Base>([&, step = step]<class B>() {
       Machine<B> m;
-      const Array<B> g(m, 1, size, gradients);
-      Array<B> kept(m, 1, size, momentum), w(m, 1, size, values);
+      const StatArray<B> g(m, 1, size, gradients);
+      StatArray<B> kept(m, 1, size, momentum), w(m, 1, size, values);
       B::momentum(
           m.handle,
           {.gradients = g.constant_vector(), .momentum = kept.vector(), .out = w.vector(), .step = step});
@@ -182,10 +182,10 @@ TEST_CASE_TEMPLATE("the operations of optimizers have the same bits with any num
     });
   }
   for (const bool factored : {true, false}) {
-    check_threads<T>([&]<class B>() {
+    check_threads<Base>([&]<class B>() {
       Machine<B> m;
       const Index height = factored ? rows : 1, width = size / height;
-      Array<B> g(m, height, width, gradients), r(m, 1, factored ? rows : 0, 0.5), c(m, 1, width, 0.25);
+      StatArray<B> g(m, height, width, gradients), r(m, 1, factored ? rows : 0, 0.5), c(m, 1, width, 0.25);
       B::adafactor(m.handle, {.gradients = g.matrix(),
                               .rows = r.vector(),
                               .columns = c.vector(),
@@ -193,10 +193,10 @@ TEST_CASE_TEMPLATE("the operations of optimizers have the same bits with any num
       return join({g.values(), r.values(), c.values()});
     });
   }
-  check_threads<T>([&]<class B>() {
+  check_threads<Base>([&]<class B>() {
     Machine<B> m;
-    const Array<B> a(m, rows, cols, gradients), c(m, rows, rows, 0.5);
-    Array<B> out(m, rows, rows, unread);
+    const StatArray<B> a(m, rows, cols, gradients), c(m, rows, rows, 0.5);
+    StatArray<B> out(m, rows, rows, unread);
     B::product(m.handle, {.a = a.constant(),
                           .b = a.constant(),
                           .transpose_b = Transpose::yes,

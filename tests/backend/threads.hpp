@@ -1,4 +1,4 @@
-// That the number of threads changes no bit of a result, for any operation of the Eigen backend.
+// That the number of threads changes no bit of a result, for any operation of a backend that has threads.
 #pragma once
 
 #include <cstring>
@@ -8,10 +8,10 @@
 
 namespace merit_test {
 
-/// The Eigen backend with its number of threads in its type, for what is a template over backends.
-template <class T, int count>
-struct WithThreads : EigenBackend<T> {
-  WithThreads() : EigenBackend<T>{.threads = count} {}
+/// A backend with its number of threads in its type, for what is a template over backends.
+template <class B, int count>
+struct WithThreads : B {
+  WithThreads() : B{.threads = count} {}
 };
 
 /// Rows and columns of a matrix that is large enough to be divided among threads, with a rest left in every
@@ -25,23 +25,23 @@ inline bool same_bits(const Numbers& a, const Numbers& b) {
 }
 
 /// run.operator()<B>() gives all that an operation writes.
-template <class T, class Run>
+template <class Base, class Run>
 void check_threads(const Run& run) {
-  const Numbers alone = run.template operator()<WithThreads<T, 1>>();
+  const Numbers alone = run.template operator()<WithThreads<Base, 1>>();
   REQUIRE(!alone.empty());
-  CHECK(same_bits(run.template operator()<WithThreads<T, 2>>(), alone));
-  CHECK(same_bits(run.template operator()<WithThreads<T, 3>>(), alone));
-  CHECK(same_bits(run.template operator()<WithThreads<T, 5>>(), alone));
+  CHECK(same_bits(run.template operator()<WithThreads<Base, 2>>(), alone));
+  CHECK(same_bits(run.template operator()<WithThreads<Base, 3>>(), alone));
+  CHECK(same_bits(run.template operator()<WithThreads<Base, 5>>(), alone));
 }
 
 /// The same of an operation as witness.hpp has them: its forward, and its backward assigned and added.
-template <class T, class Operation>
+template <class Base, class Operation>
 void check_threads_of(const Operation& operation, const Numbers& x, Rng& rng) {
   REQUIRE(x.size() == operation.inputs());
-  check_threads<T>([&]<class B>() { return operation.template forward<B>(x); });
-  const Numbers dy = random_numbers(rng, operation.template forward<EigenBackend<T>>(x).size());
+  check_threads<Base>([&]<class B>() { return operation.template forward<B>(x); });
+  const Numbers dy = random_numbers(rng, operation.template forward<Base>(x).size());
   for (const Write write : {Write::assign, Write::add})
-    check_threads<T>([&]<class B>() { return operation.template backward<B>(x, dy, write, 1.0); });
+    check_threads<Base>([&]<class B>() { return operation.template backward<B>(x, dy, write, 1.0); });
 }
 
 }  // namespace merit_test

@@ -9,6 +9,7 @@
 // targets that the operation always adds to start at 0 instead.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "backend/backends.hpp"
@@ -29,11 +30,12 @@ inline Numbers moved(Numbers x, double step, const Numbers& direction) {
 }
 
 template <class B, class Operation>
-void check_witnesses(const Operation& operation, const Numbers& x, Rng& rng) {
-  using T = typename B::Stat;
-  REQUIRE(x.size() == operation.inputs());
+void check_witnesses(const Operation& operation, const Numbers& values, Rng& rng) {
+  using T = typename B::Activation;
+  REQUIRE(values.size() == operation.inputs());
+  const Numbers x = held<B>(values);
   const Numbers y = operation.template forward<B>(x);
-  const Numbers dy = random_numbers(rng, y.size());
+  const Numbers dy = held<B>(random_numbers(rng, y.size()));
   const Numbers dx = operation.template backward<B>(x, dy, Write::assign, 77.0);
 
   // The reference backend in double.
@@ -45,9 +47,12 @@ void check_witnesses(const Operation& operation, const Numbers& x, Rng& rng) {
   CHECK(y == operation.template forward<B>(x));
   CHECK(dx == operation.template backward<B>(x, dy, Write::assign, 55.0));
 
-  // Adding.
-  Numbers added = operation.template backward<B>(x, dy, Write::add, 2.0);
-  for (double& value : added) value -= 2.0;
+  // Adding, to a number about as large as what is added, so that neither hides the other's digits.
+  double largest = 0;
+  for (const double value : dx) largest = std::max(largest, std::abs(value));
+  const double before = largest > 0 ? std::exp2(std::round(std::log2(largest))) : 1.0;
+  Numbers added = operation.template backward<B>(x, dy, Write::add, before);
+  for (double& value : added) value -= before;
   CHECK(relative_error(dx, added) <= Tolerance<T>::gradient);
 
   if constexpr (std::is_same_v<T, double>) {

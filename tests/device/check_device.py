@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Compiles the .cu files here with nvcc, warnings as errors: what says MERIT_CALLABLE is called in kernels. Usage:
-check_device.py --include=FOLDER. Ends with 77 where nvcc is not found; a device is not needed.
+"""Compiles with nvcc, warnings as errors, the .cu files here, in which what says MERIT_CALLABLE is called in kernels. Usage:
+check_device.py --include=FOLDER. Ends with 77 where nvcc is not found; a device is not needed. check_kernels.py compiles the
+device backend.
 
-Each file is compiled again with MERIT_TEST_HOST_ONLY, by which a kernel calls a function of the host's alone, and must be
+Each file here is compiled again with MERIT_TEST_HOST_ONLY, by which a kernel calls a function of the host's alone, and must be
 refused: a compiler that lets it pass shows nothing."""
 
 import argparse

@@ -10,6 +10,7 @@ ARROWS = {
     "core": [],
     "forest": ["core"],
     "backend": ["forest"],
+    "backend/thrust": ["backend"],
     "tape": ["backend"],
     "nn": ["tape"],
     "backbone": ["nn"],
@@ -32,7 +33,7 @@ ARROWS = {
     "eval": ["infer"],
     "benchmarks": ["eval", "records"],
     "page": ["io"],
-    "run": ["train", "benchmarks", "tokens", "text"],
+    "run": ["train", "benchmarks", "tokens", "text", "backend/thrust"],
     "jobs": ["run", "page"],
 }
 # Only these rooms may include headers of the library named.
@@ -56,6 +57,13 @@ UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"
 MACHINE_PATH = re.compile(r"(?<![\w.}/])/" + "(work|home|root|Users|farm)" + "/")
 
 
+def room_of(inside):
+    """The room of "room/file.hpp" or "room/folder/file.hpp", where a folder may be a room of its own; None without one."""
+    parts = inside.split("/")
+    nested = "/".join(parts[:2])
+    return None if len(parts) == 1 else nested if len(parts) > 2 and nested in ARROWS else parts[0]
+
+
 def reach(room):
     """All rooms that `room` may include."""
     found = {room}
@@ -76,7 +84,7 @@ def check_header(include_root, path):
     """The offences of one header against the arrows and the rules for includes."""
     name = path.relative_to(include_root).as_posix()  # merit/room/file.hpp
     inside = name.removeprefix("merit/")
-    room = inside.split("/")[0] if "/" in inside else None
+    room = room_of(inside)
     text = path.read_text(encoding="utf-8")
     if "#pragma once" not in text:
         yield f"{name}: has no #pragma once"
@@ -101,8 +109,7 @@ def check_header(include_root, path):
             continue
         if included.endswith(".cuh") and not name.endswith(".cuh"):
             yield f"{where}: a host header includes the device header {included}"
-        target = included.removeprefix("merit/").split("/")
-        other = target[0] if len(target) > 1 else None
+        other = room_of(included.removeprefix("merit/"))
         if other is None and included != "merit/fwd.hpp":
             if room:
                 yield f"{where}: a room may not include the umbrella {included}"
@@ -183,21 +190,20 @@ def offences(root):
     yield from include_cycles(include_root, headers)
     yield from umbrella_needs(include_root)
 
-    for room in sorted(path for path in (include_root / "merit").iterdir() if path.is_dir()):
-        own = [path for path in headers if room in path.parents]
-        page = room / "README.md"
-        if own and not page.is_file():
-            yield f"{room.relative_to(root).as_posix()}: has no README.md"
+    rooms = {}  # their headers
+    for path in headers:
+        if room := room_of(path.relative_to(include_root / "merit").as_posix()):
+            rooms.setdefault(room, []).append(path)
+    for room, own in sorted(rooms.items()):
+        page = include_root / "merit" / room / "README.md"
+        if not page.is_file():
+            yield f"include/merit/{room}: has no README.md"
             continue
         for path in own:
             if not path.name.endswith("_body.hpp") and f"`{path.name}`" not in page.read_text(encoding="utf-8"):
                 yield f"{page.relative_to(root).as_posix()}: does not name {path.name}"
 
-    lines = {}
-    for path in headers:
-        if path.parent != include_root / "merit":
-            room = path.relative_to(include_root / "merit").parts[0]
-            lines[room] = lines.get(room, 0) + len(path.read_text(encoding="utf-8").splitlines())
+    lines = {room: sum(len(path.read_text(encoding="utf-8").splitlines()) for path in own) for room, own in rooms.items()}
     if sum(lines.values()) > 10000:
         yield from large_rooms(lines)
 

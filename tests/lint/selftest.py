@@ -28,6 +28,8 @@ CLEAN = {
 OFFENCES = [
     ("include/merit/core/b.hpp", START + '#include "merit/forest/forest_view.hpp"\n', "core may not include"),
     ("include/merit/loss/b.hpp", START + '#include "merit/nn/linear.hpp"\n', "loss may not include"),
+    ("include/merit/backend/b.hpp", START + '#include "merit/backend/thrust/c.hpp"\n', "backend may not include"),
+    ("include/merit/backend/thrust/b.hpp", START, "include/merit/backend/thrust/README.md: does not name b.hpp"),
     ("include/merit/head/b.hpp", START + '#include "merit/records/a.hpp"\n', "head may not include"),
     ("include/merit/records/b.hpp", START + '#include "merit/backend/eigen/gemm.hpp"\n', "records may not include"),
     ("include/merit/io/b.hpp", START + '#include "merit/records/a.hpp"\n', "io may not include"),
@@ -64,6 +66,8 @@ TARGETS = {
     "include/merit/testing/aid.hpp": START,
     "include/merit/fwd.hpp": START,
     "include/merit/testing/README.md": "`aid.hpp`\n",
+    "include/merit/backend/thrust/c.hpp": START,
+    "include/merit/backend/thrust/README.md": "`c.hpp`\n",
 }
 
 

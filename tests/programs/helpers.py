@@ -10,11 +10,17 @@ ENVIRONMENT = dict(os.environ, OMP_WAIT_POLICY="passive")
 SMALL = ["--backbone", "llama", "--hidden-size", "16", "--layers", "1", "--heads", "2", "--lr", "0.003"]
 
 
+# All tests on another backend than the usual, where the programs have it.
+BACKEND = ["--backend", os.environ["MERIT_TEST_BACKEND"]] if "MERIT_TEST_BACKEND" in os.environ else []
+
+
 def program(name):
     return os.path.join(BIN, name)
 
 
 def run(name, *arguments, stdin=None):
+    if name in ("merit_train", "merit_score", "merit_evaluate") and "--backend" not in arguments:
+        arguments = [*arguments, *BACKEND]
     return subprocess.run([program(name), *map(str, arguments)], input=stdin, capture_output=True, text=True,
                           env=ENVIRONMENT, timeout=120)
 

@@ -9,10 +9,10 @@ import signal
 import subprocess
 import time
 
-from helpers import ENVIRONMENT, check, content, fails, program, run, succeeds, whole, write_lines
+from helpers import BACKEND, ENVIRONMENT, check, content, fails, program, run, succeeds, whole, write_lines
 
 TINY = ["--backbone", "bag_of_tokens", "--width", "8"]
-LONG = [program("merit_train"), "--train", "train.jsonl", *TINY, "--epochs", "100000", "--checkpoint-every", "0"]
+LONG = [program("merit_train"), *BACKEND, "--train", "train.jsonl", *TINY, "--epochs", "100000", "--checkpoint-every", "0"]
 
 
 def started(*arguments, **options):

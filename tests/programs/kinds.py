@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 
-from helpers import ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
+from helpers import BACKEND, ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
 
 def usual(*arguments):
     """The usual small options but for those that are among the arguments."""
@@ -270,7 +270,7 @@ def test_patience_keeps_the_best():
     # Killed again and again, it keeps the same one.
     rng = random.Random(7)
     kills = 0
-    command = [program("merit_train"), *map(str, arguments), "--out", "best_killed", "--checkpoint-every", "1", "--resume"]
+    command = [program("merit_train"), *map(str, arguments), *BACKEND, "--out", "best_killed", "--checkpoint-every", "1", "--resume"]
     while kills < 5:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
         try:

@@ -18,7 +18,7 @@ import hostile
 import kinds
 import published
 import trust
-from helpers import BIN, ENVIRONMENT, SMALL, check, content, fails, program, succeeds, whole, write_pairs
+from helpers import BACKEND, BIN, ENVIRONMENT, SMALL, check, content, fails, program, succeeds, whole, write_pairs
 
 KILLS = 20
 
@@ -319,7 +319,7 @@ def test_bad_input():
 
 # ---- Interruptions -----------------------------------------------------------------------------------------------
 
-RUN = ["--train", "train.jsonl", "--eval", "eval.jsonl", "--epochs", "3", "--evaluate-every", "7", *SMALL]
+RUN = ["--train", "train.jsonl", "--eval", "eval.jsonl", "--epochs", "3", "--evaluate-every", "7", *SMALL, *BACKEND]
 
 
 def test_early_stop():

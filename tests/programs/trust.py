@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from helpers import ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
+from helpers import BACKEND, ENVIRONMENT, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
 
 TRAIN = ["merit_train", "--train", "train.jsonl", "--out", "never", *SMALL]
 EVALUATE = ["merit_evaluate", "--model", "model", "eval.jsonl"]
@@ -127,7 +127,7 @@ def test_a_folder_with_more_than_a_model_is_not_replaced():
 
 def stopped_run(*arguments, until):
     """Starts a long run and stops it when until() says so; gives what it said."""
-    process = subprocess.Popen([program("merit_train"), "--train", "train.jsonl", *SMALL, "--epochs", "200", *arguments],
+    process = subprocess.Popen([program("merit_train"), *BACKEND, "--train", "train.jsonl", *SMALL, "--epochs", "200", *arguments],
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     deadline = time.monotonic() + 60
     while not until() and process.poll() is None and time.monotonic() < deadline:
@@ -355,3 +355,26 @@ def test_options_that_mean_nothing():
     check("not used by --cross-validate: --eval, --out" in result.stderr and not os.path.exists("never"), result.stderr)
     succeeds("merit_train", "--train", "train.jsonl", "--out", "deep/er", "--dry-run", *SMALL)
     check(not os.path.exists("deep"), "a dry run made a folder")
+
+
+def test_backends_by_name():
+    """A backend that there is not, or not in these programs, is one sentence; another gives the same scores."""
+    lines = "".join(json.dumps({"prompt": "a", "completion": text}) + "\n" for text in ("abc", "acb", "fed"))
+    for name, *arguments in (("merit_train", "--train", "train.jsonl", "--out", "never"), ("merit_score", "--model", "model"),
+                             ("merit_evaluate", "--model", "model", "eval.jsonl")):
+        fails(2, ['no backend "cuda"', "expected one of: eigen"], name, *arguments, "--backend", "cuda", stdin=lines)
+    known = run("merit_score", "--help").stdout.split("what computes: ")[1].split("\n")[0]
+    check("eigen" in known, known)
+    usual = succeeds("merit_score", "--model", "model", "--backend", "eigen", stdin=lines).split()
+    for other in ("thrust", "thrust_omp"):
+        result = run("merit_score", "--model", "model", "--backend", other, stdin=lines)
+        if other not in known.replace(",", " ").split():
+            fails(2, [f"the backend {other} is not in this program", "eigen"], "merit_score", "--model", "model", "--backend", other,
+                  stdin=lines)
+        elif other == "thrust" and result.returncode != 0:
+            fails(1, ["thrust: "], "merit_score", "--model", "model", "--backend", other, stdin=lines)  # there is no GPU
+        else:
+            near = 1e-5 if other == "thrust_omp" else 2e-2
+            scores = result.stdout.split()
+            check(len(scores) == len(usual) and all(abs(float(a) - float(b)) < near for a, b in zip(scores, usual)),
+                  f"{other}: {scores} is not {usual}")

@@ -1,7 +1,9 @@
 // A model whose scores are known by hand: that of a letter is its distance from 'm'.
 #pragma once
 
+#include <filesystem>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -41,10 +43,17 @@ class LetterModel final : public merit::AnyModel {
     refuse();
   }
   void end_step() override { refuse(); }
-  merit::Parameters<BackendType>& parameters() override { refuse(); }
-  const merit::Parameters<BackendType>& parameters() const override { refuse(); }
+  merit::Index parameter_count() const override { refuse(); }
+  merit::Index trained_parameter_count() const override { refuse(); }
+  merit::LoadReport load(const std::filesystem::path&, const merit::LoadOptions&) override { refuse(); }
+  void save(const std::filesystem::path&, const merit::ModelCard&, const merit::SaveOptions&) override {
+    refuse();
+  }
 
  private:
+  std::unique_ptr<merit::AnyRun> make_run(const merit::Examples&, const merit::TrainOptions&) override {
+    refuse();
+  }
   [[noreturn]] static void refuse() { throw merit::UsageError("letters have no parameters"); }
 
   std::uint32_t back_;

@@ -1,96 +1,15 @@
-// Nothing grows: from the second step of a shape on, training asks for no memory. Every allocation of this
-// program is counted, on all threads, by taking the place of malloc. With a BLAS that has threads of its own,
-// set OPENBLAS_NUM_THREADS=1, as ctest does: such threads ask for memory at each large product.
+// Nothing grows: from the second step of a shape on, training asks for no memory.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cerrno>
-
+#include "allocations.hpp"
 #include "fixtures.hpp"
-#include "stored.hpp"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define MERIT_TEST_COUNTS_ALLOCATIONS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define MERIT_TEST_COUNTS_ALLOCATIONS 0
-#endif
-#endif
-#if !defined(MERIT_TEST_COUNTS_ALLOCATIONS)
-#if defined(__GLIBC__)
-#define MERIT_TEST_COUNTS_ALLOCATIONS 1
-#else
-#define MERIT_TEST_COUNTS_ALLOCATIONS 0
-#endif
-#endif
-
-namespace {
-
-std::atomic<long> allocations = 0;
-
-/// Allocations while `action` runs.
-template <class Action>
-long counted(Action action) {
-  const long before = allocations.load();
-  action();
-  return allocations.load() - before;
-}
-
-}  // namespace
-
-#if MERIT_TEST_COUNTS_ALLOCATIONS
-// glibc's own allocator under its other names. operator new comes through here too.
-extern "C" {
-void* __libc_malloc(size_t);
-void* __libc_calloc(size_t, size_t);
-void* __libc_realloc(void*, size_t);
-void* __libc_memalign(size_t, size_t);
-void __libc_free(void*);
-
-void* malloc(size_t size) {
-  ++allocations;
-  return __libc_malloc(size);
-}
-void* calloc(size_t count, size_t size) {
-  ++allocations;
-  return __libc_calloc(count, size);
-}
-void* realloc(void* block, size_t size) {
-  ++allocations;
-  return __libc_realloc(block, size);
-}
-void* memalign(size_t alignment, size_t size) {
-  ++allocations;
-  return __libc_memalign(alignment, size);
-}
-void* aligned_alloc(size_t alignment, size_t size) {
-  ++allocations;
-  return __libc_memalign(alignment, size);
-}
-int posix_memalign(void** block, size_t alignment, size_t size) {
-  ++allocations;
-  void* const result = __libc_memalign(alignment, size);
-  if (result == nullptr) return ENOMEM;
-  *block = result;
-  return 0;
-}
-void free(void* block) {
-  __libc_free(block);
-}
-}
-#endif
 
 namespace allocation_test {
 
 using merit::Index;
+using merit_test::can_count;
+using merit_test::counted;
 using Examples = std::span<const merit::PreferenceExample>;
-
-/// True if allocations are counted here; says so otherwise.
-bool can_count() {
-  if (MERIT_TEST_COUNTS_ALLOCATIONS != 0) return true;
-  merit_test::say_skipped("allocations cannot be counted under the sanitizers");
-  return false;
-}
 
 TEST_CASE("the counter counts") {
   if (!can_count()) return;

@@ -8,6 +8,8 @@
 //   B::Space       the memory space of every view it is given
 //   B::Handle      what one thread of control needs to issue work: threads, scratch, streams, plans. Made
 //                  from B, passed first, never global
+//   B::ScoreBackend  where Activation is not Stat: the same machine, handle and memory with Stat as its
+//                  Activation, in which heads compute (ScoreBackendOf); else left out
 //   B::Batch       a forest where this backend can read it, made by prepare(); it converts to a
 //                  ForestView<B::Space>
 //   B::name()      for logs and errors
@@ -112,6 +114,31 @@ struct BackendTypes {
   using Indices = VectorView<const std::uint32_t, Space>;
   using Forest = ForestView<Space>;
 };
+
+namespace detail {
+
+template <class B>
+struct ScoreBackendFinder {
+  using type = B;
+};
+template <class B>
+requires requires {
+  typename B::ScoreBackend;
+}
+struct ScoreBackendFinder<B> {
+  using type = typename B::ScoreBackend;
+};
+
+}  // namespace detail
+
+/// The backend on which heads compute scores and losses their slopes: B, or where the activations of B are
+/// less precise than scores are to be, the same machine in Stat.
+template <class B>
+using ScoreBackendOf = typename detail::ScoreBackendFinder<B>::type;
+
+/// Whether activations are held in less than Stat.
+template <class B>
+inline constexpr bool narrow_activations = !std::same_as<typename B::Activation, typename B::Stat>;
 
 // --- Operations with more than four arguments. Shapes: M rows, T tokens, Q queries, d width, H heads, dh
 // head_dim.
@@ -326,6 +353,13 @@ concept backend =
       B::fill(h, sv, s);
       // to = from, or to += from.
       B::copy(h, c, w, m);
+      // Hidden rows to where heads compute, and their gradients back, rounded. Only where Activation is not Stat.
+      requires !narrow_activations<B> || requires(typename BackendTypes<B>::ConstStatMatrix cs) {
+        B::widen(h, c, sm);
+        B::narrow(h, cs, w, m);
+        requires std::same_as<typename ScoreBackendOf<B>::Handle, typename B::Handle>;
+        requires std::same_as<typename ScoreBackendOf<B>::Activation, typename B::Stat>;
+      };
 
       // --- products -----------------------------------------------------------------------------------------
       B::linear(h, std::declval<const LinearArguments<B>&>());

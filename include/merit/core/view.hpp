@@ -41,7 +41,10 @@ struct VectorView {
   constexpr VectorView(Container& c) : data(c.data()), size(c.size()) {}  // NOLINT: implicit on purpose
 
   /// A view of mutable elements is a view of constant ones.
-  constexpr operator VectorView<const T, Space>() const requires(!std::is_const_v<T>) { return {data, size}; }
+  template <class Element>
+  requires std::is_same_v<const Element, T> &&(!std::is_same_v<Element, T>)constexpr VectorView(
+      const VectorView<Element, Space>& other)  // NOLINT: implicit on purpose
+      : data(other.data), size(other.size) {}
 
   constexpr bool empty() const { return size == 0; }
   constexpr VectorView subview(Index begin, Index count) const { return {data + begin, count}; }
@@ -66,9 +69,11 @@ struct MatrixView {
   constexpr MatrixView(T* pointer, Index row_count, Index col_count, Index row_stride)
       : data(pointer), rows(row_count), cols(col_count), stride(row_stride) {}
 
-  constexpr operator MatrixView<const T, Space>() const requires(!std::is_const_v<T>) {
-    return {data, rows, cols, stride};
-  }
+  /// As of a vector.
+  template <class Element>
+  requires std::is_same_v<const Element, T> &&(!std::is_same_v<Element, T>)constexpr MatrixView(
+      const MatrixView<Element, Space>& other)  // NOLINT: implicit on purpose
+      : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
 
   constexpr bool empty() const { return rows == 0 || cols == 0; }
   constexpr bool contiguous() const { return stride == cols; }

@@ -3,7 +3,8 @@
 // As a backbone, a head is two structs: an aggregate of settings, and `Bound<B>` that declares parameters and
 // computes.
 //
-// forward(tape, hidden) takes (R, d) and gives (R, k), each row from its own hidden row alone. `meaning` says
+// forward(tape, hidden) takes (R, d) and gives (R, k), each row from its own hidden row alone, in Score whatever
+// the backbone's precision: B is the backend on which heads compute (ScoreBackendOf). `meaning` says
 // what one score is about: it decides which rows are read (append_rows), and the model refuses a loss that
 // reads another meaning. `width` is k where that is always the same number, 0 where Bound has an outputs()
 // that says it; a head without it has one output. A head that reads other rows has a rows(sequence, out),

@@ -106,8 +106,7 @@ MERIT_INLINE std::string marked_rows(const AnyTokenizer& tokenizer, const AnyHea
 MERIT_INLINE TrainingPlan plan_training(AnyModel& model, const RecordSet& train,
                                         const AnyTokenizer& tokenizer, const TrainOptions& options) {
   TrainingPlan plan{.parameters = model.parameter_count(), .records = size_of(train.examples)};
-  for (const Index i : std::as_const(model).parameters().trained())
-    plan.trained_parameters += std::as_const(model).parameters().element_count(i);
+  plan.trained_parameters = model.trained_parameter_count();
   std::vector<Index> lengths, costs;
   Examples longest;
   std::visit(

@@ -16,6 +16,7 @@
 #include "merit/loss/language_model_loss.hpp"
 #include "merit/loss/loss.hpp"
 #include "merit/nn/next_token_loss.hpp"
+#include "merit/tape/head_tape.hpp"
 #include "merit/tape/tape.hpp"
 
 namespace merit {
@@ -52,38 +53,50 @@ class Objective {
 
   Objective(const Head& head, const Loss& loss, Index hidden_width, Parameters<B>& parameters,
             const Unembedding& unembedding)
-      : loss_(&loss), head_(bind_head<Head, B>(head, hidden_width, parameters, unembedding)) {}
+      : loss_(&loss),
+        head_(bind_head<Head, ScoreBackendOf<B>>(head, hidden_width, parameters, unembedding)),
+        head_tape_(parameters) {}
 
   /// Scores of a row.
   Index outputs() const { return outputs_of<Head>(head_); }
 
   /// The scores of hidden rows (R, d): (R, outputs()), until the next call.
   std::span<const Score> score(Tape<B>& tape, Var hidden) {
-    return scores_.fetch(tape, head_.forward(tape, hidden));
+    return scores_.fetch(head_tape_.of(tape), forward(tape, hidden));
   }
   std::span<const Score> scores() const { return scores_.all(); }
 
   /// `weight` times the loss of hidden rows; seeds its gradient, which Tape::backward() then carries on.
   double accumulate(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
                     const NormaliserOf<Loss>& normaliser, double weight) {
-    const Var scores = head_.forward(tape, hidden);
-    const Index count = scores_.fetch(tape, scores).size();
+    const Var scores = forward(tape, hidden);
+    auto& head_tape = head_tape_.of(tape);
+    const Index count = scores_.fetch(head_tape, scores).size();
     const double value = evaluate(targets, normaliser, weight);
-    if (tape.needs_gradient(scores)) {
-      B::from_host(tape.handle(), std::as_const(gradient_).data(), tape.gradient_target(scores).view.data,
-                   count);
+    if (head_tape.needs_gradient(scores)) {
+      B::from_host(tape.handle(), std::as_const(gradient_).data(),
+                   head_tape.gradient_target(scores).view.data, count);
     }
+    head_tape_.carry_back();
     return value;
   }
 
   /// The loss of hidden rows alone. The head runs again: score() may have been another's.
   double loss(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
               const NormaliserOf<Loss>& normaliser) {
-    scores_.fetch(tape, head_.forward(tape, hidden));
+    score(tape, hidden);
     return evaluate(targets, normaliser, 1);
   }
 
+  /// Gives back working memory.
+  void trim() { head_tape_.trim(); }
+
  private:
+  /// (R, d) → (R, outputs()), on the head's tape.
+  Var forward(Tape<B>& tape, Var hidden) {
+    return head_.forward(head_tape_.of(tape), head_tape_.bring(tape, hidden));
+  }
+
   /// The loss of the fetched scores, and in gradient_ its gradient.
   double evaluate(const typename Loss::Targets& targets, const NormaliserOf<Loss>& normaliser,
                   double weight) {
@@ -119,8 +132,9 @@ class Objective {
   }
 
   const Loss* loss_;
-  typename Head::template Bound<B> head_;
-  FetchedScores<B> scores_;
+  typename Head::template Bound<ScoreBackendOf<B>> head_;
+  HeadTape<B> head_tape_;
+  FetchedScores<ScoreBackendOf<B>> scores_;
   Buffer<Score> gradient_;
   Buffer<Score> part_;      // the gradient of one loss, before its weight
   Buffer<double> scratch_;  // of a loss
@@ -134,13 +148,14 @@ class Objective<LanguageModelHead, LanguageModelLoss, B> {
 
   Objective(const LanguageModelHead& head, const LanguageModelLoss&, Index hidden_width,
             Parameters<B>& parameters, const Unembedding& unembedding)
-      : head_(head, hidden_width, parameters, unembedding) {}
+      : head_(head, hidden_width, parameters, unembedding), head_tape_(parameters) {}
 
   Index outputs() const { return head_.outputs(); }
 
   /// The logits of hidden rows: (R, V).
   std::span<const Score> score(Tape<B>& tape, Var hidden) {
-    return scores_.fetch(tape, head_.forward(tape, hidden));
+    auto& head_tape = head_tape_.of(tape);
+    return scores_.fetch(head_tape, head_.forward(head_tape, head_tape_.bring(tape, hidden)));
   }
   /// None after accumulate(): they are never all there.
   std::span<const Score> scores() const { return scores_.all(); }
@@ -153,6 +168,7 @@ class Objective<LanguageModelHead, LanguageModelLoss, B> {
   double loss(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser) {
     return run(tape, hidden, targets, normaliser, 1, false);
   }
+  void trim() { head_tape_.trim(); }
 
  private:
   using Next = NextTokenTargets::Next;
@@ -183,8 +199,9 @@ class Objective<LanguageModelHead, LanguageModelLoss, B> {
     return next_token_loss(tape, hidden, head_.unembedding(), next_, gradient);
   }
 
-  typename LanguageModelHead::template Bound<B> head_;
-  FetchedScores<B> scores_;
+  typename LanguageModelHead::template Bound<ScoreBackendOf<B>> head_;
+  HeadTape<B> head_tape_;
+  FetchedScores<ScoreBackendOf<B>> scores_;
   NextTokens<typename B::Stat> next_;
   std::vector<std::uint32_t> order_;
 };
@@ -220,6 +237,10 @@ class Objective<JointHead<HeadA, HeadB>, JointLoss<LossA, LossB>, B> {
               const NormaliserOf<Loss>& normaliser) {
     return loss_->first_weight * first_.loss(tape, hidden, targets.first, normaliser.first) +
            loss_->second_weight * second_.loss(tape, hidden, targets.second, normaliser.second);
+  }
+  void trim() {
+    first_.trim();
+    second_.trim();
   }
 
  private:

@@ -301,6 +301,7 @@ class RewardModel {
   /// again. Scores and targets of the last call are gone.
   void trim() {
     state_->hidden = {};
+    state_->objective.trim();
     state_->tape.trim();
   }
 

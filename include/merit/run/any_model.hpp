@@ -12,14 +12,13 @@
 
 #include "merit/batch/targets.hpp"
 #include "merit/forest/example.hpp"
-#include "merit/fwd.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/model/load_options.hpp"
 #include "merit/model/model_card.hpp"
 #include "merit/run/any_backbone.hpp"
 #include "merit/run/any_targets.hpp"
+#include "merit/run/backend_choice.hpp"
 #include "merit/run/model_set.hpp"
-#include "merit/tape/parameters.hpp"
 #include "merit/train/train_options.hpp"
 
 namespace merit {
@@ -55,6 +54,7 @@ struct ScoredSet {
 struct ModelSettings {
   AnyHead head;
   AnyLoss loss;
+  BackendChoice backend = BackendChoice::eigen;
   int threads = 0;  // 0: all
   std::uint64_t seed = 0;
   Initial initial = Initial::drawn;
@@ -79,15 +79,15 @@ class AnyRun {
 
 // ---- The model ---
 
-/// A model whose backbone, head and loss are chosen at run time, made by make_model(). The library's own
-/// batches, trainer, scoring and checkpoints take it as they take a RewardModel, and are compiled once for all
-/// of them; a head and a loss have the few functions at the end to themselves.
+/// A model whose backbone, head, loss and backend are chosen at run time, made by make_model(). The library's
+/// own batches and scoring take it as they take a RewardModel, and are compiled once for all of them, its
+/// trainer and checkpoints once for each backend (AnyModelOn); a head and a loss have a few functions to
+/// themselves.
 class AnyModel {
  public:
   using BackboneType = AnyBackbone;
   using HeadType = AnyHead;
   using LossType = AnyLoss;
-  using BackendType = EigenBackend<float>;
   using Score = float;
   using Targets = AnyTargets;
   using Normaliser = AnyNormaliser;
@@ -101,15 +101,17 @@ class AnyModel {
 
   virtual ~AnyModel() = default;
 
-  Index parameter_count() const;
+  virtual Index parameter_count() const = 0;
+  virtual Index trained_parameter_count() const = 0;
   ScoreMeaning meaning() const { return meaning_of(config_.head); }
   /// One number of a completion's rows, which are one but for a head that says otherwise: the score, or what
   /// the head merges of its scores.
   double merged(std::span<const double> rows) const;
 
   /// See load_model_parameters() and save_model(). `described`: the card with head, loss and backbone in it.
-  LoadReport load(const std::filesystem::path& from, const LoadOptions& options);
-  void save(const std::filesystem::path& directory, const ModelCard& card, const SaveOptions& options);
+  virtual LoadReport load(const std::filesystem::path& from, const LoadOptions& options) = 0;
+  virtual void save(const std::filesystem::path& directory, const ModelCard& card,
+                    const SaveOptions& options) = 0;
   ModelCard described(const ModelCard& card) const;
 
   /// The rows of every sequence of every family, in order.
@@ -136,13 +138,14 @@ class AnyModel {
   virtual double loss_of_scored(const Targets& targets, const Normaliser& normaliser) = 0;
   virtual Index outputs() const = 0;
   virtual Index second_outputs() const = 0;
-  virtual Parameters<BackendType>& parameters() = 0;
-  virtual const Parameters<BackendType>& parameters() const = 0;
 
  protected:
   explicit AnyModel(Config config) : config_(std::move(config)) {}
 
  private:
+  /// A run on examples from which the model learns.
+  virtual std::unique_ptr<AnyRun> make_run(const Examples& examples, const TrainOptions& options) = 0;
+
   Config config_;
 };
 

@@ -1,8 +1,7 @@
-// What a model of the compiled set does by the library's batches, trainer, scoring and checkpoints.
+// What a model of the compiled set does by the library's batches and scoring, on any backend.
 #pragma once
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <span>
 #include <type_traits>
@@ -10,13 +9,10 @@
 #include <variant>
 #include <vector>
 
-#include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/core/error.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/run/any_model.hpp"
-#include "merit/train/checkpoint.hpp"
-#include "merit/train/trainer.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -39,27 +35,6 @@ bool learns(const AnyModel& model) {
          std::visit([]<class Loss>(const Loss&) { return learns_from<typename Loss::Targets, Example>; },
                     model.loss());
 }
-
-template <class Example>
-class TypedRun final : public AnyRun {
- public:
-  TypedRun(AnyModel& model, const std::vector<Example>& examples, const TrainOptions& options)
-      : model_(model), trainer_(model, examples, options) {}
-  Index steps() const override { return trainer_.steps(); }
-  Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }
-  Index steps_done() const override { return trainer_.steps_done(); }
-  StopReason run(const TrainHooks& hooks) override { return trainer_.run(hooks); }
-  void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
-            const SaveOptions& options) override {
-    save_run(directory, model_, trainer_, card, notes, options);
-  }
-  void resume(const std::filesystem::path& directory) override { resume_run(directory, model_, trainer_); }
-  Json identity() const override { return run_identity(trainer_); }
-
- private:
-  AnyModel& model_;
-  Trainer<AnyModel, Example> trainer_;
-};
 
 /// The rows of every sequence, and the loss, of examples from which the model learns.
 template <class Example>
@@ -132,10 +107,6 @@ inline ScoredSet measure_seen(AnyModel& model, const std::vector<StepsExample>& 
 
 }  // namespace detail
 
-MERIT_INLINE Index AnyModel::parameter_count() const {
-  return parameters().elements();
-}
-
 MERIT_INLINE double AnyModel::merged(std::span<const double> rows) const {
   return std::visit(
       [&](const auto& head) {
@@ -146,15 +117,6 @@ MERIT_INLINE double AnyModel::merged(std::span<const double> rows) const {
         }
       },
       config_.head);
-}
-
-MERIT_INLINE LoadReport AnyModel::load(const std::filesystem::path& from, const LoadOptions& options) {
-  return load_model_parameters(from, *this, options);
-}
-
-MERIT_INLINE void AnyModel::save(const std::filesystem::path& directory, const ModelCard& card,
-                                 const SaveOptions& options) {
-  save_model(directory, *this, card, options);
 }
 
 MERIT_INLINE ModelCard AnyModel::described(const ModelCard& card) const {
@@ -189,14 +151,11 @@ MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_b
 }
 
 MERIT_INLINE std::unique_ptr<AnyRun> AnyModel::train(const Examples& examples, const TrainOptions& options) {
-  return std::visit(
-      [&]<class Example>(const std::vector<Example>& list) -> std::unique_ptr<AnyRun> {
-        if (!detail::learns<Example>(*this)) {
-          throw ConfigError("the loss " + name_of(config_.loss) + " does not learn from this kind of record");
-        }
-        return std::make_unique<detail::TypedRun<Example>>(*this, list, options);
-      },
-      examples);
+  const bool learns = std::visit(
+      [&]<class Example>(const std::vector<Example>&) { return detail::learns<Example>(*this); }, examples);
+  if (!learns)
+    throw ConfigError("the loss " + name_of(config_.loss) + " does not learn from this kind of record");
+  return make_run(examples, options);
 }
 
 MERIT_INLINE AnyNormaliser AnyModel::normaliser(const AnyTargets& targets) const {

@@ -10,6 +10,7 @@
 
 #include "merit/model/load_options.hpp"
 #include "merit/run/any_model.hpp"
+#include "merit/run/backend_choice.hpp"
 #include "merit/run/saved_model.hpp"
 
 namespace merit {
@@ -60,10 +61,11 @@ struct LoadedModel {
   std::vector<std::string> remarks;
 };
 
-/// The model of a checkpoint with its weights. `threads` 0: all. Throws as load_model_parameters() does.
-LoadedModel load_saved_model(
-    const SavedModel& saved, int threads = 0,
-    const std::function<void(Index bytes_done, Index bytes_total)>& on_progress = {});
+/// The model of a checkpoint with its weights. `threads` 0: all. Throws as make_model() and
+/// load_model_parameters() do.
+LoadedModel load_saved_model(const SavedModel& saved, int threads = 0,
+                             const std::function<void(Index bytes_done, Index bytes_total)>& on_progress = {},
+                             BackendChoice backend = BackendChoice::eigen);
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -7,12 +7,13 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-MERIT_INLINE LoadedModel
-load_saved_model(const SavedModel& saved, int threads,
-                 const std::function<void(Index bytes_done, Index bytes_total)>& on_progress) {
+MERIT_INLINE LoadedModel load_saved_model(
+    const SavedModel& saved, int threads,
+    const std::function<void(Index bytes_done, Index bytes_total)>& on_progress, BackendChoice backend) {
   LoadedModel loaded;
   loaded.model = make_model(saved.backbone, {.head = saved.head,
                                              .loss = saved.loss ? *saved.loss : some_loss(saved.head),
+                                             .backend = backend,
                                              .threads = threads,
                                              .initial = Initial::from_file,
                                              .scores_only = true});

@@ -4,6 +4,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/run/make_typed_model.hpp"
 
 namespace merit {
@@ -15,7 +16,7 @@ using ScoresCompletions = std::bool_constant<Head::meaning == ScoreMeaning::per_
 
 MERIT_INLINE std::unique_ptr<AnyModel> make_completion_model(const BackboneConfig& backbone,
                                                              const ModelSettings& settings) {
-  return make_typed_model<ScoresCompletions>(backbone, settings);
+  return make_typed_model<ScoresCompletions, EigenBackend<float>>(backbone, settings);
 }
 
 }  // namespace detail

@@ -9,8 +9,8 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// A model with fresh parameters. Throws ConfigError for what is not in the compiled set, and where the
-/// backbone cannot carry the head.
+/// A model with fresh parameters. Throws ConfigError for what is not in the compiled set, for a backend that is
+/// not in the program, and where the backbone cannot carry the head.
 std::unique_ptr<AnyModel> make_model(const BackboneConfig& backbone, const ModelSettings& settings);
 
 namespace detail {
@@ -19,6 +19,11 @@ namespace detail {
 std::unique_ptr<AnyModel> make_completion_model(const BackboneConfig& backbone,
                                                 const ModelSettings& settings);
 std::unique_ptr<AnyModel> make_row_model(const BackboneConfig& backbone, const ModelSettings& settings);
+
+/// Of any head, on a backend beside Eigen's that the program was built with: in units of their own.
+std::unique_ptr<AnyModel> make_thrust_model(const BackboneConfig& backbone, const ModelSettings& settings);
+std::unique_ptr<AnyModel> make_thrust_omp_model(const BackboneConfig& backbone,
+                                                const ModelSettings& settings);
 
 }  // namespace detail
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/run/make_typed_model.hpp"
 
 namespace merit {
@@ -15,7 +16,7 @@ using ScoresRows = std::bool_constant<Head::meaning != ScoreMeaning::per_complet
 
 MERIT_INLINE std::unique_ptr<AnyModel> make_row_model(const BackboneConfig& backbone,
                                                       const ModelSettings& settings) {
-  return make_typed_model<ScoresRows>(backbone, settings);
+  return make_typed_model<ScoresRows, EigenBackend<float>>(backbone, settings);
 }
 
 }  // namespace detail

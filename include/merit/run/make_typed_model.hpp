@@ -4,7 +4,6 @@
 #include <memory>
 #include <variant>
 
-#include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/model/reward_model.hpp"
 #include "merit/run/make_model.hpp"
 #include "merit/run/typed_model.hpp"
@@ -15,7 +14,7 @@ namespace detail {
 
 /// The model of these settings; null where they are of another head, or of a loss that is not compiled with it.
 /// `Wanted<Head>` says whether a head is one of them.
-template <template <class> class Wanted>
+template <template <class> class Wanted, class Backend>
 std::unique_ptr<AnyModel> make_typed_model(const BackboneConfig& backbone, const ModelSettings& settings) {
   std::unique_ptr<AnyModel> made;
   for_each_type<AnyHead>([&]<class Head>(const Head&) {
@@ -25,7 +24,7 @@ std::unique_ptr<AnyModel> make_typed_model(const BackboneConfig& backbone, const
           const Head* head = std::get_if<Head>(&settings.head);
           const Loss* loss = std::get_if<Loss>(&settings.loss);
           if (head == nullptr || loss == nullptr) return;
-          using Model = RewardModel<AnyBackbone, Head, Loss, EigenBackend<float>>;
+          using Model = RewardModel<AnyBackbone, Head, Loss, Backend>;
           made = std::make_unique<TypedModel<Model>>(
               typename Model::Config{.backbone = {backbone},
                                      .head = *head,

@@ -15,6 +15,7 @@
 #include "merit/model/hf_config.hpp"
 #include "merit/model/load_options.hpp"
 #include "merit/model/model_card.hpp"
+#include "merit/run/backend_choice.hpp"
 #include "merit/run/model_set.hpp"
 #include "merit/run/model_text.hpp"
 #include "merit/templates/conversation_template.hpp"
@@ -53,6 +54,7 @@ struct OpenOptions {
   std::string step_separator = {};            // what ends each step
   std::string step_layout = {};               // how prompt and steps are put together, by name
   std::optional<bool> strings_as_chat = std::nullopt;
+  BackendChoice backend = BackendChoice::eigen;
   int threads = 0;                                                            // 0: all
   std::function<void(Index bytes_done, Index bytes_total)> on_progress = {};  // of loading
 };

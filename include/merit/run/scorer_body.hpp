@@ -67,7 +67,8 @@ MERIT_INLINE Scorer open(const std::filesystem::path& place, const OpenOptions& 
         ": holds a language model without a head, expected a reward model; merit_train --from makes one of "
         "it, or name the tokens whose logits say good and bad");
   }
-  std::unique_ptr<AnyModel> model = load_saved_model(saved, options.threads, options.on_progress).model;
+  std::unique_ptr<AnyModel> model =
+      load_saved_model(saved, options.threads, options.on_progress, options.backend).model;
   return Scorer(std::move(saved), std::move(model));
 }
 

@@ -4,16 +4,19 @@
 #include <span>
 #include <variant>
 
-#include "merit/run/any_model.hpp"
+#include "merit/run/any_model_on.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 
 template <class Model>
-class TypedModel final : public AnyModel {
+class TypedModel final : public AnyModelOn<typename Model::BackendType> {
  public:
+  using Backend = typename Model::BackendType;
+  using Forest = AnyModel::Forest;
+
   explicit TypedModel(const typename Model::Config& config)
-      : AnyModel({{config.backbone}, config.head, config.loss}), model_(config) {}
+      : AnyModelOn<Backend>({{config.backbone}, config.head, config.loss}), model_(config) {}
 
   std::span<const float> score(const Forest& forest) override { return model_.score(forest); }
   void begin_step() override { model_.begin_step(); }
@@ -28,8 +31,8 @@ class TypedModel final : public AnyModel {
   }
   Index outputs() const override { return model_.outputs(); }
   Index second_outputs() const override { return model_.second_outputs(); }
-  Parameters<BackendType>& parameters() override { return model_.parameters(); }
-  const Parameters<BackendType>& parameters() const override { return model_.parameters(); }
+  Parameters<Backend>& parameters() override { return model_.parameters(); }
+  const Parameters<Backend>& parameters() const override { return model_.parameters(); }
 
  private:
   static const typename Model::Targets& own(const AnyTargets& any) {

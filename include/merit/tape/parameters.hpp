@@ -479,5 +479,14 @@ class Parameters {
   Index decayed_ = 0;
 };
 
+/// Parameters are numbers of type Stat whatever the activations are: those of the backend on which the heads
+/// of B compute, so that both may be given them.
+template <class B>
+requires narrow_activations<B>
+class Parameters<B> : public Parameters<ScoreBackendOf<B>> {
+ public:
+  using Parameters<ScoreBackendOf<B>>::Parameters;
+};
+
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "merit/core/dtype.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
@@ -25,6 +26,16 @@ template <>
 struct Tolerance<float> {
   static constexpr double value = 1e-5;
   static constexpr double gradient = 1e-4;  // sums over a batch lose a digit
+};
+
+/// How far a number is from itself rounded to bfloat16, at most: half of the last of 8 binary digits.
+inline constexpr double bf16_rounding = 0x1p-8;
+
+/// What is computed in float and rounded to bfloat16, of numbers that bfloat16 holds.
+template <>
+struct Tolerance<Bf16> {
+  static constexpr double value = bf16_rounding;         // of the result
+  static constexpr double gradient = 2 * bf16_rounding;  // and of the forward's result, which it is computed from
 };
 
 /// Central differences with a step of about 1e-5 in double, which are themselves no better than this.

@@ -1,0 +1,97 @@
+// Blocks of memory that are kept: what an operation needs for a moment, and batches, which are as large from
+// step to step. Once it has served a step, a pool asks the system for nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "merit/core/view.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::device {
+
+/// Source allocates bytes by Source::allocate(bytes) and frees them by Source::release(pointer), which does not
+/// throw. A block that is given back is used again at once: work must be issued in order.
+template <class Source>
+class BlockPool {
+ public:
+  explicit BlockPool(Source source) : source_(std::move(source)) {}
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
+  ~BlockPool() {
+    for (const Block& block : blocks_) source_.release(block.data);
+  }
+
+  /// At least `bytes`, of any content: the smallest free block that is large enough, else a new one, rounded
+  /// up so that a slightly larger batch fits it, too.
+  std::byte* take(Index bytes) {
+    Block* best = nullptr;
+    for (Block& block : blocks_) {
+      if (block.used || block.size < bytes || (best != nullptr && best->size <= block.size)) continue;
+      best = &block;
+    }
+    if (best == nullptr) {
+      constexpr Index unit = 4096;
+      const Index size = (bytes + bytes / 4 + unit) / unit * unit;
+      blocks_.reserve(blocks_.size() + 1);
+      blocks_.push_back({source_.allocate(size), size, false});
+      best = &blocks_.back();
+    }
+    best->used = true;
+    return best->data;
+  }
+
+  /// Pointers that are none of its own are left alone.
+  void give_back(const void* data) noexcept {
+    for (Block& block : blocks_) {
+      if (block.data == data) block.used = false;
+    }
+  }
+
+ private:
+  struct Block {
+    std::byte* data;
+    Index size;
+    bool used;
+  };
+
+  Source source_;
+  std::vector<Block> blocks_;
+};
+
+/// A block for as long as this lives.
+template <class Pool, class Element>
+class Taken {
+ public:
+  Taken(Pool& pool, Index count)
+      : pool_(&pool), data_(reinterpret_cast<Element*>(pool.take(count * sizeof(Element)))) {}
+  Taken(const Taken&) = delete;
+  Taken& operator=(const Taken&) = delete;
+  ~Taken() { pool_->give_back(data_); }
+
+  Element* data() const { return data_; }
+
+ private:
+  Pool* pool_;
+  Element* data_;
+};
+
+/// The pool as Thrust's algorithms ask for temporary memory.
+template <class Pool>
+struct PoolAllocator {
+  using value_type = char;
+
+  Pool* pool;
+
+  char* allocate(std::ptrdiff_t bytes) {
+    return reinterpret_cast<char*>(pool->take(static_cast<Index>(bytes)));
+  }
+  void deallocate(char* data, std::size_t) noexcept { pool->give_back(data); }
+};
+
+}  // namespace detail::device
+}  // namespace MERIT_ABI
+}  // namespace merit

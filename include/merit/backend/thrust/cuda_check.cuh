@@ -1,0 +1,70 @@
+// What CUDA and cuBLASLt answer, as errors with the place that asked, and what they hand out, owned.
+#pragma once
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include <source_location>
+#include <string_view>
+#include <utility>
+
+#include "merit/core/error.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::device {
+
+/// Throws Error with what CUDA says where it did not succeed. `what` is what was tried.
+inline void check(cudaError_t answer, std::string_view what,
+                  const std::source_location& at = std::source_location::current()) {
+  if (answer == cudaSuccess) return;
+  cudaGetLastError();  // it was said once; the next operation is not to blame
+  throw Error(
+      concat("thrust: ", what, ": ", cudaGetErrorString(answer), " (", at.file_name(), ":", at.line(), ")"));
+}
+inline void check(cublasStatus_t answer, std::string_view what,
+                  const std::source_location& at = std::source_location::current()) {
+  if (answer == CUBLAS_STATUS_SUCCESS) return;
+  throw Error(concat("thrust: ", what, ": ", cublasLtGetStatusString(answer), " (", at.file_name(), ":",
+                     at.line(), ")"));
+}
+
+/// A handle of theirs, destroyed by `destroy`, whose answer nobody can use any more.
+template <class T, auto destroy>
+class Owned {
+ public:
+  Owned() = default;
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  ~Owned() {
+    if (value_ != T{}) static_cast<void>(destroy(value_));
+  }
+  T* out() { return &value_; }
+  T get() const { return value_; }
+
+ private:
+  T value_{};
+};
+
+/// Makes a device the current one while it lives.
+class OnDevice {
+ public:
+  explicit OnDevice(int device) {
+    cudaGetDevice(&before_);
+    if (before_ != device) cudaSetDevice(device);
+    device_ = device;
+  }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+  ~OnDevice() {
+    if (before_ != device_) cudaSetDevice(before_);
+  }
+
+ private:
+  int before_ = 0;
+  int device_ = 0;
+};
+
+}  // namespace detail::device
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,410 @@
+// The operations that CudaSystem does by kernels of its own. by_kernel() does one and says so, or says that it is left to
+// the functor's loop: a head too wide, a stored type that nobody trains in, a device with too little shared memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "merit/backend/operations.hpp"
+#include "merit/backend/thrust/attention_lists.hpp"
+#include "merit/backend/thrust/block_pool.hpp"
+#include "merit/backend/thrust/cuda_machine.cuh"
+#include "merit/backend/thrust/functors/elementwise.hpp"
+#include "merit/backend/thrust/functors/rows.hpp"
+#include "merit/backend/thrust/kernels/adafactor_kernels.hpp"
+#include "merit/backend/thrust/kernels/attention_backward_kernels.hpp"
+#include "merit/backend/thrust/kernels/attention_kernel.hpp"
+#include "merit/backend/thrust/kernels/column_sum_kernels.hpp"
+#include "merit/backend/thrust/kernels/elementwise_kernels.hpp"
+#include "merit/backend/thrust/kernels/next_token_loss_kernel.hpp"
+#include "merit/backend/thrust/kernels/norm_kernels.hpp"
+#include "merit/backend/thrust/kernels/optimizer_kernels.hpp"
+#include "merit/backend/thrust/kernels/path_kernels.hpp"
+#include "merit/backend/thrust/kernels/row_kernels.hpp"
+#include "merit/backend/thrust/thrust_backend.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail::device {
+
+using Cuda = Machine<CudaSystem>;
+template <class Precision>
+using OnCuda = ThrustBackend<Precision, CudaSystem>;
+template <class Element>
+using Room = Taken<Cuda::Pool, Element>;
+
+/// Where an optional argument begins; null where it is left out.
+template <class View>
+auto* data_of(const View& view) {
+  return view.empty() ? nullptr : view.data;
+}
+
+template <class T>
+kernels::Rows<T> rows_of(const MatrixView<T, DeviceSpace>& m) {
+  return {data_of(m), m.stride};
+}
+
+// --- norms
+
+/// The sums of each part's rows, (parts, d), onto `out`.
+inline void add_totals(Cuda& machine, Index parts, const float* sums, VectorView<float, DeviceSpace> out) {
+  machine.run(kernels::ColumnTotalsKernel{
+      .parts = parts, .cols = out.size, .sums = sums, .add = true, .out = out.data});
+}
+
+template <class P>
+bool by_kernel(Cuda& machine, const RmsNormArguments<OnCuda<P>>& a) {
+  machine.run(kernels::RmsNormKernel<typename P::Activation>{.rows = a.x.rows,
+                                                             .cols = a.x.cols,
+                                                             .x = rows_of(a.x),
+                                                             .weight = a.weight.data,
+                                                             .epsilon = static_cast<float>(a.epsilon),
+                                                             .y = rows_of(a.y),
+                                                             .rstd = data_of(a.rstd)});
+  return true;
+}
+template <class P>
+bool by_kernel(Cuda& machine, const LayerNormArguments<OnCuda<P>>& a) {
+  const bool keeps = !a.stats.empty();
+  machine.run(
+      kernels::LayerNormKernel<typename P::Activation>{.rows = a.x.rows,
+                                                       .cols = a.x.cols,
+                                                       .x = rows_of(a.x),
+                                                       .weight = a.weight.data,
+                                                       .bias = data_of(a.bias),
+                                                       .epsilon = static_cast<float>(a.epsilon),
+                                                       .y = rows_of(a.y),
+                                                       .mean = keeps ? a.stats.data : nullptr,
+                                                       .rstd = keeps ? a.stats.data + a.x.rows : nullptr});
+  return true;
+}
+template <class P>
+bool by_kernel(Cuda& machine, const RmsNormBackwardArguments<OnCuda<P>>& a) {
+  using Kernel = kernels::RmsNormBackwardKernel<typename P::Activation>;
+  const Index parts = Kernel::parts(a.x.rows);
+  const Room<float> sums(machine.pool(), parts * a.dweight.size);
+  const Kernel kernel{.rows = a.x.rows,
+                      .cols = a.x.cols,
+                      .dy = rows_of(a.dy),
+                      .x = rows_of(a.x),
+                      .weight = a.weight.data,
+                      .rstd = a.rstd.data,
+                      .add = a.write == Write::add,
+                      .dx = rows_of(a.dx),
+                      .dweight = a.dweight.empty() ? nullptr : sums.data()};
+  if (!machine.fits(kernel)) return false;
+  machine.run(kernel);
+  if (!a.dweight.empty()) add_totals(machine, parts, sums.data(), a.dweight);
+  return true;
+}
+template <class P>
+bool by_kernel(Cuda& machine, const LayerNormBackwardArguments<OnCuda<P>>& a) {
+  using Kernel = kernels::LayerNormBackwardKernel<typename P::Activation>;
+  const Index parts = Kernel::parts(a.x.rows);
+  const Room<float> sums(machine.pool(), parts * a.dweight.size);
+  const Room<float> bias_sums(machine.pool(), parts * a.dbias.size);
+  const Kernel kernel{.rows = a.x.rows,
+                      .cols = a.x.cols,
+                      .dy = rows_of(a.dy),
+                      .x = rows_of(a.x),
+                      .weight = a.weight.data,
+                      .mean = a.stats.data,
+                      .rstd = a.stats.data + a.x.rows,
+                      .add = a.write == Write::add,
+                      .dx = rows_of(a.dx),
+                      .dweight = a.dweight.empty() ? nullptr : sums.data(),
+                      .dbias = a.dbias.empty() ? nullptr : bias_sums.data()};
+  if (!machine.fits(kernel)) return false;
+  machine.run(kernel);
+  if (!a.dweight.empty()) add_totals(machine, parts, sums.data(), a.dweight);
+  if (!a.dbias.empty()) add_totals(machine, parts, bias_sums.data(), a.dbias);
+  return true;
+}
+
+// --- sums over rows, rows by number
+
+template <class T>
+bool by_kernel(Cuda& machine, const ColumnSum<T>& f) {
+  using Kernel = kernels::ColumnSumKernel<T>;
+  const Index parts = Kernel::parts(f.x.rows);
+  const Room<float> sums(machine.pool(), parts * f.x.cols);
+  machine.run(Kernel{.rows = f.x.rows, .cols = f.x.cols, .x = rows_of(f.x), .sums = sums.data()});
+  machine.run(kernels::ColumnTotalsKernel{
+      .parts = parts, .cols = f.x.cols, .sums = sums.data(), .add = f.write == Write::add, .out = f.out});
+  return true;
+}
+
+template <class T>
+bool by_kernel(Cuda& machine, const GatherRows<T>& f) {
+  const auto gather = [&]<class Stored>(const Stored* table) {
+    machine.run(kernels::GatherRowsKernel<Stored, T>{.rows = f.out.rows,
+                                                     .cols = f.out.cols,
+                                                     .table = {table, f.table.stride},
+                                                     .ids = data_of(f.ids),
+                                                     .add = f.write == Write::add,
+                                                     .out = rows_of(f.out)});
+    return true;
+  };
+  switch (f.table.dtype) {
+    case Dtype::f32: return gather(static_cast<const float*>(f.table.data));
+    case Dtype::bf16: return gather(static_cast<const Bf16*>(f.table.data));
+    case Dtype::f16: return gather(static_cast<const F16*>(f.table.data));
+    case Dtype::f64: break;
+  }
+  return false;
+}
+
+// --- elementwise
+
+template <class P>
+bool by_kernel(Cuda& machine, const RotaryArguments<OnCuda<P>>& a) {
+  machine.run(kernels::RotaryKernel<typename P::Activation>{.rows = a.x.rows,
+                                                            .heads = a.heads,
+                                                            .half = a.x.cols / a.heads / 2,
+                                                            .x = rows_of(a.x),
+                                                            .positions = a.positions.data,
+                                                            .table = rows_of(a.table),
+                                                            .inverse = a.inverse});
+  return true;
+}
+template <class T>
+bool by_kernel(Cuda& machine, const Swiglu<T>& f) {
+  machine.run(kernels::SwigluKernel<T>{
+      .rows = f.out.rows, .cols = f.out.cols, .gate_up = rows_of(f.gate_up), .out = rows_of(f.out)});
+  return true;
+}
+template <class T>
+bool by_kernel(Cuda& machine, const SwigluBackward<T>& f) {
+  machine.run(kernels::SwigluBackwardKernel<T>{.rows = f.dout.rows,
+                                               .cols = f.dout.cols,
+                                               .dout = rows_of(f.dout),
+                                               .gate_up = rows_of(f.gate_up),
+                                               .add = f.write == Write::add,
+                                               .dgate_up = rows_of(f.dgate_up)});
+  return true;
+}
+template <class T>
+bool by_kernel(Cuda& machine, const Activate<T>& f) {
+  machine.run(kernels::ActivateKernel<T>{
+      .rows = f.x.rows, .cols = f.x.cols, .kind = f.kind, .x = rows_of(f.x), .y = rows_of(f.y)});
+  return true;
+}
+template <class P>
+bool by_kernel(Cuda& machine, const ActivateBackwardArguments<OnCuda<P>>& a) {
+  machine.run(kernels::ActivateBackwardKernel<typename P::Activation>{.rows = a.x.rows,
+                                                                      .cols = a.x.cols,
+                                                                      .kind = a.kind,
+                                                                      .dy = rows_of(a.dy),
+                                                                      .x = rows_of(a.x),
+                                                                      .add = a.write == Write::add,
+                                                                      .dx = rows_of(a.dx)});
+  return true;
+}
+
+// --- attention over a forest
+
+/// Calls f with the width that the kernels are compiled for, as a constant, and gives what it gives; false for wider heads.
+template <class F>
+bool with_width(Index head_dim, const F& f) {
+  if (head_dim <= 64) return f(std::integral_constant<int, 64>{});
+  if (head_dim <= 128) return f(std::integral_constant<int, 128>{});
+  if (head_dim <= 256) return f(std::integral_constant<int, 256>{});
+  return false;
+}
+
+/// Of the arguments of attention or its backward.
+template <class T, class Arguments>
+kernels::AttentionProblem<T> attention_problem(const Arguments& a) {
+  return {.queries = a.q.rows,
+          .tokens = a.k.rows,
+          .heads = static_cast<int>(a.shape.heads),
+          .kv_heads = static_cast<int>(a.shape.kv_heads),
+          .head_dim = static_cast<int>(a.shape.head_dim),
+          .scale = static_cast<float>(a.shape.scale),
+          .query_tokens = data_of(a.query_tokens),
+          .subtree_end = a.forest.subtree_end.data,
+          .q = rows_of(a.q),
+          .k = rows_of(a.k),
+          .v = rows_of(a.v)};
+}
+
+template <class P>
+bool by_kernel(Cuda& machine, const AttentionArguments<OnCuda<P>>& a) {
+  using T = typename P::Activation;
+  const AttentionSides* const sides =
+      machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
+  if (sides == nullptr) return false;
+  return with_width(a.shape.head_dim, [&](auto width) {
+    const kernels::AttentionKernel<T, width> kernel{.problem = attention_problem<T>(a),
+                                                    .lists = sides->of_queries,
+                                                    .out = rows_of(a.out),
+                                                    .lse = rows_of(a.lse)};
+    if (!machine.fits(kernel)) return false;
+    machine.run(kernel);
+    return true;
+  });
+}
+
+template <class P>
+bool by_kernel(Cuda& machine, const AttentionBackwardArguments<OnCuda<P>>& a) {
+  using T = typename P::Activation;
+  const AttentionSides* const sides =
+      machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
+  if (sides == nullptr) return false;
+  return with_width(a.shape.head_dim, [&](auto width) {
+    const auto gradients = [&](Write write) {
+      return kernels::AttentionGradients<T>{.dout = rows_of(a.dout),
+                                            .lse = rows_of(a.lse),
+                                            .delta = a.scratch.data,
+                                            .add = write == Write::add};
+    };
+    const kernels::AttentionQueryPass<T, width> by_query{.problem = attention_problem<T>(a),
+                                                         .given = gradients(a.write_dq),
+                                                         .lists = sides->of_queries,
+                                                         .dq = rows_of(a.dq)};
+    const kernels::AttentionKeyPass<T, width> by_key{.problem = attention_problem<T>(a),
+                                                     .given = gradients(a.write_dkv),
+                                                     .lists = sides->of_keys,
+                                                     .dk = rows_of(a.dk),
+                                                     .dv = rows_of(a.dv)};
+    if (!machine.fits(by_query) || !machine.fits(by_key)) return false;
+    machine.run(kernels::AttentionDeltaKernel<T>{.queries = a.q.rows,
+                                                 .heads = static_cast<int>(a.shape.heads),
+                                                 .head_dim = static_cast<int>(a.shape.head_dim),
+                                                 .out = rows_of(a.out),
+                                                 .dout = rows_of(a.dout),
+                                                 .delta = a.scratch.data});
+    machine.run(by_query);
+    machine.run(by_key);
+    return true;
+  });
+}
+
+// --- means over paths
+
+template <class T>
+bool by_kernel(Cuda& machine, const PathMean<T>& f) {
+  const ForestView<DeviceSpace>& forest = f.forest;
+  machine.run(kernels::PathMeanKernel<T>{.rows_count = f.out.rows,
+                                         .cols = f.out.cols,
+                                         .segments = forest.segment_begin.size - 1,
+                                         .rows = forest.rows.data,
+                                         .row_positions = forest.row_positions.data,
+                                         .segment_begin = forest.segment_begin.data,
+                                         .segment_span_begin = forest.segment_span_begin.data,
+                                         .span_begin = forest.span_begin.data,
+                                         .span_end = forest.span_end.data,
+                                         .x = rows_of(f.x),
+                                         .out = rows_of(f.out)});
+  return true;
+}
+template <class T>
+bool by_kernel(Cuda& machine, const PathMeanBackward<T>& f) {
+  machine.run(kernels::PathMeanBackwardKernel<T>{.rows_count = f.dout.rows,
+                                                 .cols = f.dout.cols,
+                                                 .tokens = f.dx.rows,
+                                                 .rows = f.forest.rows.data,
+                                                 .row_positions = f.forest.row_positions.data,
+                                                 .subtree_end = f.forest.subtree_end.data,
+                                                 .dout = rows_of(f.dout),
+                                                 .add = f.write == Write::add,
+                                                 .dx = rows_of(f.dx)});
+  return true;
+}
+
+// --- losses
+
+template <class P>
+bool by_kernel(Cuda& machine, const NextTokenLossArguments<OnCuda<P>>& a) {
+  machine.run(kernels::NextTokenLossKernel<typename P::Activation>{.rows = a.logits.rows,
+                                                                   .cols = a.logits.cols,
+                                                                   .logits = rows_of(a.logits),
+                                                                   .begin = a.begin.data,
+                                                                   .tokens = a.tokens.data,
+                                                                   .weights = a.weights.data,
+                                                                   .losses = a.losses.data});
+  return true;
+}
+
+// --- the trained weights
+
+/// A step's numbers where a kernel reads them, for as long as this lives.
+template <class Step>
+class StepOnDevice {
+ public:
+  StepOnDevice(Cuda& machine, const Step& step) : room_(machine.pool(), 1) {
+    // From memory that is not pinned: CUDA takes it before it returns.
+    machine.from_host(reinterpret_cast<const std::byte*>(&step), reinterpret_cast<std::byte*>(room_.data()),
+                      sizeof(Step));
+  }
+  const Step* data() const { return room_.data(); }
+
+ private:
+  Room<Step> room_;
+};
+
+/// scale · the sum of squares of v, in double, on the device.
+inline void sum_squares(Cuda& machine, VectorView<const float, DeviceSpace> v, double* total) {
+  const Index parts = kernels::SumOfSquaresKernel::parts(v.size);
+  const Room<double> sums(machine.pool(), parts);
+  machine.run(kernels::SumOfSquaresKernel{.count = v.size, .x = v.data, .sums = sums.data()});
+  machine.run(kernels::TotalKernel<double>{.count = parts, .x = sums.data(), .out = total});
+}
+
+template <class P>
+bool by_kernel(Cuda& machine, const AdamWArguments<OnCuda<P>>& a) {
+  const StepOnDevice step(machine, a.step);
+  machine.run(kernels::AdamWKernel{.count = a.parameters.size,
+                                   .parameters = a.parameters.data,
+                                   .gradients = a.gradients.data,
+                                   .first = a.first.data,
+                                   .second = a.second.data,
+                                   .step = step.data()});
+  return true;
+}
+template <class P>
+bool by_kernel(Cuda& machine, const MomentumArguments<OnCuda<P>>& a) {
+  const StepOnDevice step(machine, a.step);
+  machine.run(kernels::MomentumKernel{.count = a.out.size,
+                                      .gradients = a.gradients.data,
+                                      .momentum = data_of(a.momentum),
+                                      .out = a.out.data,
+                                      .step = step.data()});
+  return true;
+}
+template <class P>
+bool by_kernel(Cuda& machine, const AdafactorArguments<OnCuda<P>>& a) {
+  const Index rows = a.gradients.rows, cols = a.gradients.cols;
+  const Index parts = kernels::AdafactorSquaresKernel::parts(rows);
+  const StepOnDevice step(machine, a.step);
+  const Room<double> sums(machine.pool(), parts * cols), rows_mean(machine.pool(), 1);
+  const kernels::Rows<const float> gradients{a.gradients.data, a.gradients.stride};
+  const bool has_rows = !a.rows.empty();
+  if (has_rows) {
+    machine.run(kernels::AdafactorRowsKernel{
+        .rows_count = rows, .cols = cols, .gradients = gradients, .rows = a.rows.data, .step = step.data()});
+    machine.run(kernels::TotalKernel<float>{
+        .count = rows, .x = a.rows.data, .scale = 1.0 / static_cast<double>(rows), .out = rows_mean.data()});
+  }
+  machine.run(kernels::AdafactorSquaresKernel{
+      .rows_count = rows, .cols = cols, .gradients = gradients, .sums = sums.data(), .step = step.data()});
+  machine.run(kernels::AdafactorColumnsKernel{.rows_count = rows,
+                                              .cols = cols,
+                                              .parts = parts,
+                                              .sums = sums.data(),
+                                              .columns = a.columns.data,
+                                              .step = step.data()});
+  machine.run(kernels::AdafactorScaleKernel{.rows_count = rows,
+                                            .cols = cols,
+                                            .gradients = rows_of(a.gradients),
+                                            .rows = data_of(a.rows),
+                                            .rows_mean = rows_mean.data(),
+                                            .columns = a.columns.data,
+                                            .step = step.data()});
+  return true;
+}
+
+}  // namespace detail::device
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,249 @@
+// Attention over a forest: for each query the softmax of scale · q · k over the keys that its token sees, times their
+// values. A block takes a tile of queries of one head and passes over the tiles of keys of its list with a running
+// softmax (Dao et al. 2022, 2023), so that nothing of queries x keys is ever in memory.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "merit/backend/thrust/kernels/attention_tiles.hpp"
+#include "merit/backend/thrust/kernels/block.hpp"
+#include "merit/backend/thrust/kernels/tile_product.hpp"
+#include "merit/core/dtype.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace kernels {
+
+/// What all kernels of attention are given. Q queries, T tokens, H heads of dh = head_dim.
+template <class T>
+struct AttentionProblem {
+  Index queries = 0, tokens = 0;
+  int heads = 1, kv_heads = 1, head_dim = 1;
+  float scale = 1;
+  const std::uint32_t* query_tokens = nullptr;  // (Q) ascending; optional: then query i is token i
+  const std::uint32_t* subtree_end = nullptr;   // (T)
+  Rows<const T> q;                              // (Q, H·dh)
+  Rows<const T> k;                              // (T, Hkv·dh)
+  Rows<const T> v;                              // (T, Hkv·dh)
+
+  MERIT_KERNEL int kv_head(int head) const { return head / (heads / kv_heads); }
+  MERIT_KERNEL Rows<const T> q_of(int head) const { return {q.data + head * head_dim, q.stride}; }
+  MERIT_KERNEL Rows<const T> k_of(int head) const { return {k.data + kv_head(head) * head_dim, k.stride}; }
+  MERIT_KERNEL Rows<const T> v_of(int head) const { return {v.data + kv_head(head) * head_dim, v.stride}; }
+
+  /// The token of a query; of one that is not there, a token that sees nothing.
+  template <class Block>
+  MERIT_KERNEL std::uint32_t token(Block& block, Index query) const {
+    if (query >= queries) return 0xFFFFFFFFu;
+    return query_tokens == nullptr ? static_cast<std::uint32_t>(query) : block.load(query_tokens + query);
+  }
+  /// One past the last token that sees this one; of one that is not there, 0.
+  template <class Block>
+  MERIT_KERNEL std::uint32_t end_of(Block& block, Index token) const {
+    return token < tokens ? block.load(subtree_end + token) : 0;
+  }
+};
+
+/// What a block of a grid of tiles · heads works on: a head, the rows of its tile from `first` on, and the tile's list.
+/// Each tile on the other side is taken in `steps` steps of `rows` rows.
+template <int steps>
+struct BlockTile {
+  static constexpr int rows = static_cast<int>(attention_tile) / steps;
+
+  const std::uint32_t* list;
+  Index first;
+  int head;
+  int length;  // of the list
+
+  template <class Block>
+  MERIT_KERNEL static BlockTile of(Block& block, const TileLists& lists, int heads) {
+    const auto number = static_cast<std::uint32_t>(block.column()),
+               of_tile = static_cast<std::uint32_t>(heads);
+    const std::uint32_t tile = block.load(lists.order + number / of_tile);
+    const std::uint32_t begin = block.load(lists.begin + tile), end = block.load(lists.begin + tile + 1);
+    return {lists.entries + begin, Index{tile} * attention_tile, static_cast<int>(number % of_tile),
+            static_cast<int>(end - begin)};
+  }
+
+  /// Whether, of a step's rows and the block's, all see all.
+  template <class Block>
+  MERIT_KERNEL bool is_full(Block& block, int step) const {
+    return block.load(list + step / steps) % 2 == 1;
+  }
+  /// The first row on the other side of a step.
+  template <class Block>
+  MERIT_KERNEL std::uint32_t other(Block& block, int step) const {
+    return block.load(list + step / steps) / 2 * static_cast<std::uint32_t>(attention_tile) +
+           static_cast<std::uint32_t>(step % steps * rows);
+  }
+};
+
+inline constexpr float log2_of_e = 1.44269504f;
+inline constexpr float ln_of_2 = 0.693147181f;
+inline constexpr float infinity = std::numeric_limits<float>::infinity();
+
+/// `width` is head_dim rounded up to a size the kernel is compiled for: 64, 128 or 256.
+template <class T, int width>
+struct AttentionKernel {
+  AttentionProblem<T> problem;
+  TileLists lists;       // of the tiles of queries
+  Rows<T> out;           // (Q, H·dh)
+  Rows<float> lse = {};  // (Q, H): log Σ exp of each row; optional
+
+  static constexpr bool halves = sizeof(T) == 2;
+  // 16-row fragments of a warp: two share what is read of the keys, where the registers suffice.
+  static constexpr int rows = halves && width <= 128 ? 2 : 1;
+  static constexpr int most_threads = static_cast<int>(attention_tile) / (16 * rows) * warp_size;
+  static constexpr int least_blocks = halves && width <= 128 ? 4 : 1;
+  static constexpr int keys = halves && width <= 64 ? 64 : 32;  // in shared memory at a time
+  static constexpr int steps = static_cast<int>(attention_tile) / keys;
+  using Layout = Tile<T, width>;
+
+  Grid grid() const {
+    return {.columns = lists.tiles * static_cast<Index>(problem.heads),
+            .threads = most_threads,
+            .shared_bytes = Layout::bytes(static_cast<int>(attention_tile) + 2 * keys)};
+  }
+
+  template <class Block>
+  MERIT_KERNEL void operator()(Block& block) const {
+    const AttentionProblem<T>& p = problem;
+    const auto tile = BlockTile<steps>::of(block, lists, p.heads);
+    const int head = tile.head, count = tile.length * steps;
+
+    const auto q_tile = block.template shared<T>(0, static_cast<int>(attention_tile) * Layout::stride);
+    const auto k_tile =
+        block.template shared<T>(Layout::bytes(static_cast<int>(attention_tile)), keys * Layout::stride);
+    const auto v_tile = block.template shared<T>(Layout::bytes(static_cast<int>(attention_tile) + keys),
+                                                 keys * Layout::stride);
+
+    const int lane = block.thread() % warp_size;
+    const int own_row = block.thread() / warp_size * 16 * rows;  // of the tile, the warp's first
+    std::uint32_t token[rows][2];
+    Fragment<rows, width / 8> sum{};  // of exp · v
+    float largest[rows][2];           // of the scores, in units of ln 2
+    float total[rows][2];             // of their powers, this thread's part
+    MERIT_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      MERIT_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        token[r][half] =
+            p.token(block, tile.first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half));
+        largest[r][half] = -infinity;
+        total[r][half] = 0;
+      }
+    }
+
+    const auto load_keys = [&](int step) {
+      load_tile<T, width>(block, k_tile, keys, p.k_of(head), Index{tile.other(block, step)}, p.tokens,
+                          p.head_dim);
+      block.commit_async();
+    };
+    load_tile<T, width>(block, q_tile, static_cast<int>(attention_tile), p.q_of(head), tile.first, p.queries,
+                        p.head_dim);
+    load_keys(0);
+    for (int step = 0; step < count; ++step) {
+      block.template wait_async<0>();
+      block.sync();  // the keys are there, and the values before them are done with
+      load_tile<T, width>(block, v_tile, keys, p.v_of(head), Index{tile.other(block, step)}, p.tokens,
+                          p.head_dim);
+      block.commit_async();
+
+      Fragment<rows, keys / 8> scores{};
+      add_product_transposed<width>(block, scores, q_tile, own_row, k_tile, 0, T{});
+
+      block.template wait_async<0>();
+      block.sync();  // the values are there, and the keys are done with
+      if (step + 1 < count) load_keys(step + 1);
+
+      const float factor = p.scale * log2_of_e;
+      MERIT_UNROLL
+      for (int r = 0; r < rows; ++r) {
+        MERIT_UNROLL
+        for (int n = 0; n < keys / 8; ++n) {
+          MERIT_UNROLL
+          for (int i = 0; i < 4; ++i) scores.value[r][n][i] *= factor;
+        }
+      }
+      if (!tile.is_full(block, step)) mask(block, scores, token, tile.other(block, step));
+      MERIT_UNROLL
+      for (int r = 0; r < rows; ++r) {
+        MERIT_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          float most = largest[r][half];
+          MERIT_UNROLL
+          for (int n = 0; n < keys / 8; ++n)
+            most = larger(most, larger(scores.value[r][n][2 * half], scores.value[r][n][2 * half + 1]));
+          most = larger(most, block.exchange(most, 1));
+          most = larger(most, block.exchange(most, 2));
+          const float base =
+              most == -infinity ? 0.0f : most;  // nothing seen so far: powers of −∞, not of a NaN
+          const float shrink = std::exp2(largest[r][half] - base);
+          largest[r][half] = most;
+          float part = 0;
+          MERIT_UNROLL
+          for (int n = 0; n < keys / 8; ++n) {
+            MERIT_UNROLL
+            for (int j = 0; j < 2; ++j) {
+              float& x = scores.value[r][n][2 * half + j];
+              x = std::exp2(x - base);
+              part += x;
+            }
+          }
+          total[r][half] = total[r][half] * shrink + part;
+          MERIT_UNROLL
+          for (int n = 0; n < width / 8; ++n) {
+            sum.value[r][n][2 * half] *= shrink;
+            sum.value[r][n][2 * half + 1] *= shrink;
+          }
+        }
+      }
+      add_product<width>(block, sum, scores, v_tile, 0, 0, T{});
+    }
+
+    MERIT_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      MERIT_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        float& all = total[r][half];
+        all += block.exchange(all, 1);
+        all += block.exchange(all, 2);
+        const Index query = tile.first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half);
+        if (lse.data != nullptr && lane % 4 == 0 && query < p.queries)
+          block.store(lse.row(query) + head, largest[r][half] * ln_of_2 + std::log(all));
+      }
+    }
+    store_fragment(block, sum, Rows<T>{out.data + head * p.head_dim, out.stride},
+                   tile.first + static_cast<Index>(own_row), p.queries, p.head_dim, false,
+                   [&](int r, int half) { return 1.0f / total[r][half]; });
+  }
+
+ private:
+  /// What does not see each other scores −∞, of the tokens of a thread's queries and the keys from `first_key` on.
+  template <class Block>
+  MERIT_KERNEL void mask(Block& block, Fragment<rows, keys / 8>& scores,
+                         const std::uint32_t (&token)[rows][2], std::uint32_t first_key) const {
+    const int pair = 2 * (block.thread() % 4);
+    MERIT_UNROLL
+    for (int n = 0; n < keys / 8; ++n) {
+      MERIT_UNROLL
+      for (int j = 0; j < 2; ++j) {
+        const std::uint32_t key = first_key + static_cast<std::uint32_t>(8 * n + pair + j);
+        const std::uint32_t end = problem.end_of(block, key);
+        MERIT_UNROLL
+        for (int r = 0; r < rows; ++r) {
+          MERIT_UNROLL
+          for (int half = 0; half < 2; ++half)
+            if (token[r][half] < key || token[r][half] >= end) scores.value[r][n][2 * half + j] = -infinity;
+        }
+      }
+    }
+  }
+};
+
+}  // namespace kernels
+}  // namespace MERIT_ABI
+}  // namespace merit

@@ -1,0 +1,85 @@
+// A model of the compiled set on one backend: what is compiled once for each of them.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "merit/model/checkpoint.hpp"
+#include "merit/run/any_model.hpp"
+#include "merit/run/any_targets.hpp"
+#include "merit/train/checkpoint.hpp"
+#include "merit/train/trainer.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+namespace detail {
+
+template <class Model, class Example>
+class TypedRun final : public AnyRun {
+ public:
+  TypedRun(Model& model, const std::vector<Example>& examples, const TrainOptions& options)
+      : model_(model), trainer_(model, examples, options) {}
+  Index steps() const override { return trainer_.steps(); }
+  Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }
+  Index steps_done() const override { return trainer_.steps_done(); }
+  StopReason run(const TrainHooks& hooks) override { return trainer_.run(hooks); }
+  void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
+            const SaveOptions& options) override {
+    save_run(directory, model_, trainer_, card, notes, options);
+  }
+  void resume(const std::filesystem::path& directory) override { resume_run(directory, model_, trainer_); }
+  Json identity() const override { return run_identity(trainer_); }
+
+ private:
+  Model& model_;
+  Trainer<Model, Example> trainer_;
+};
+
+}  // namespace detail
+
+/// The library's trainer and checkpoints take it as they take a RewardModel.
+template <class B>
+class AnyModelOn : public AnyModel {
+ public:
+  using BackendType = B;
+
+  virtual Parameters<B>& parameters() = 0;
+  virtual const Parameters<B>& parameters() const = 0;
+
+  Index parameter_count() const final { return parameters().elements(); }
+  Index trained_parameter_count() const final {
+    Index count = 0;
+    for (const Index i : parameters().trained()) count += parameters().element_count(i);
+    return count;
+  }
+  LoadReport load(const std::filesystem::path& from, const LoadOptions& options) final {
+    return load_model_parameters(from, *this, options);
+  }
+  void save(const std::filesystem::path& directory, const ModelCard& card, const SaveOptions& options) final {
+    save_model(directory, *this, card, options);
+  }
+
+ protected:
+  explicit AnyModelOn(Config config) : AnyModel(std::move(config)) {}
+
+ private:
+  std::unique_ptr<AnyRun> make_run(const Examples& examples, const TrainOptions& options) final {
+    return std::visit(
+        [&]<class Example>(const std::vector<Example>& list) -> std::unique_ptr<AnyRun> {
+          return std::make_unique<detail::TypedRun<AnyModelOn, Example>>(*this, list, options);
+        },
+        examples);
+  }
+};
+
+/// What the targets of a model that is chosen at run time are, for its batches.
+template <class B>
+AnyTargets targets_for(const AnyModelOn<B>& model) {
+  return targets_for(static_cast<const AnyModel&>(model));
+}
+
+}  // namespace MERIT_ABI
+}  // namespace merit
