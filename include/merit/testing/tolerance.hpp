@@ -34,8 +34,9 @@ inline constexpr double bf16_rounding = 0x1p-8;
 /// What is computed in float and rounded to bfloat16, of numbers that bfloat16 holds.
 template <>
 struct Tolerance<Bf16> {
-  static constexpr double value = bf16_rounding;         // of the result
-  static constexpr double gradient = 2 * bf16_rounding;  // and of the forward's result, which it is computed from
+  static constexpr double value = bf16_rounding;  // of the result
+  static constexpr double gradient =
+      2 * bf16_rounding;  // and of the forward's result, which it is computed from
 };
 
 /// Central differences with a step of about 1e-5 in double, which are themselves no better than this.
