@@ -132,9 +132,9 @@ echo "merit's steps: $SECONDS s so far"
 # The peer compiles for half a minute each time, so what matters most comes first, and the rest waits for another run with
 # TOKENS and MODELS.
 if "$python" -c 'import torch' 2>/dev/null; then
-  say "Steps: PyTorch, the whole step as one CUDA graph, compiled (median of $steps)"
-  way=graph
+  way=graph # the whole step as one CUDA graph, compiled
   [ $dry = yes ] && way=eager
+  say "Steps: PyTorch, $way (median of $steps)"
   for count in $tokens; do
     for model in $models; do
       for workload in dense packed padded; do
