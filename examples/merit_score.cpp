@@ -253,9 +253,9 @@ void score_stream(Scorer& scorer, const Options& options) {
       }
       if (!read_record(reader, options, on_error, scorer, unread)) break;
     }
-  } catch (const merit::DataError&) {
+  } catch (const merit::Error&) {
     if (progress) progress->finish();
-    scorer.flush();  // what came before the bad line is answered
+    scorer.flush();  // what came before the error is answered
     throw;
   }
   scorer.flush();

@@ -207,6 +207,29 @@ TEST_CASE("a table that is not one says where and why") {
   CHECK(read_file(File("i.csv", "")).empty());
 }
 
+TEST_CASE("a header belongs to its file: where it is refused no row is read, whatever is tried") {
+  for (const char* text : {"a,a,b\n1,2,3\n4,5,6\n", "a,\xFF\n1,2\n3,4\n"}) {
+    CAPTURE(text);
+    const File file("h.csv", text);
+    RecordSource source(file.path.string());
+    CHECK_THROWS_AS(source.next(), merit::IoError);  // which nobody skips
+  }
+  const File quoted("q.csv", "a,\"b\n1,2\n");
+  RecordSource source(quoted.path.string());
+  CHECK_THROWS_AS(source.next(), merit::IoError);
+  CHECK(read_file(File("i.csv", ",,a\n1,2,3\n")) == Records{R"({"a":"3"})"});  // indices have no name
+}
+
+TEST_CASE("a layout is not known by a row that was refused") {
+  const std::string webgpt =
+      R"("question":{"full_text":"q"},"answer_0":"a","answer_1":"b","score_0":1,"score_1":0)";
+  const std::string shp = R"("history":"h","human_ref_A":"a","human_ref_B":"b","labels":1)";
+  std::istringstream in(merit::concat('{', webgpt, ',', shp, "}\n{", webgpt, "}\n"));
+  RecordSource source(in, "in");
+  CHECK_THROWS_AS(source.next(), merit::DataError);
+  CHECK(source.next()->value("chosen", "") == "a");
+}
+
 TEST_CASE("numbers too large to compute with are refused, and whole ones may be written as 1.0") {
   const auto error = [](const std::string& line, auto record) -> std::string {
     std::istringstream in(line);

@@ -34,7 +34,7 @@ struct JsonLinesOptions {
 /// of it packed by gzip are accepted.
 ///
 /// Errors are DataError, "file:line: …"; after one, next() goes on with the following line or element. A line whose
-/// end is nowhere to be found is an IoError, as nothing can follow it.
+/// end is nowhere to be found is an IoError, as nothing can follow it, and so is a file in another format.
 class JsonLinesReader {
  public:
   /// Reads the file at `path`. Throws IoError if it cannot be opened.

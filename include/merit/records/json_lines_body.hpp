@@ -38,11 +38,11 @@ MERIT_INLINE JsonLinesReader::JsonLinesReader(const std::filesystem::path& path,
 
 namespace detail::jsonl {
 
-/// Throws DataError where the first line of a file is that of something else, which is named with what to do.
+/// Throws IoError where the first line of a file is that of something else, which is named with what to do: no line
+/// of it is a record.
 inline void refuse_other_formats(std::string_view line, const std::string& file) {
   const auto refuse = [&](std::string_view found, std::string_view todo) {
-    throw DataError(
-        concat(file, ": found ", found, ", expected JSON lines, a JSON array or a table; ", todo));
+    throw IoError(concat(file, ": found ", found, ", expected JSON lines, a JSON array or a table; ", todo));
   };
   constexpr std::string_view unpack = "unpack it first";
   if (line.starts_with("PAR1")) {

@@ -150,8 +150,8 @@ MERIT_INLINE std::optional<OrderedJson> RecordSource::next() {
       continue;
     }
     if (!layout_known_) {
-      layout_known_ = true;
       if (const auto set = detect_published_set(*row, position_)) published_.emplace(*set, options_.ratings);
+      layout_known_ = true;  // not by a row that was refused
     }
     if (!published_) {
       ++given_;
