@@ -200,9 +200,8 @@ int run(int argc, char** argv) {
   if (!saved.loss) evaluation.loss.reset();  // of some loss that fits, and not of the model's
 
   Json json = merit::to_json(evaluation);
-  json["records"] = merit::to_json(set.counts);
-  json["records"]["unread"] = set.unread.count();
-  std::string said = set.counts.sentence() + '\n' + merit::text_of(evaluation);
+  json["records"] = merit::to_json(set);
+  std::string said = set.account() + '\n' + merit::text_of(evaluation);
   if (benchmark) {
     const merit::BenchmarkScores scores = merit::benchmark_scores(*benchmark, evaluation, reading, threshold);
     json["benchmark"] = scores.json;

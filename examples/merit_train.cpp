@@ -93,7 +93,7 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
   }
   const auto say = [&](const auto&... parts) { output.line(merit::concat(parts...)); };
   const merit::RunTotals& totals = result.totals;
-  say("training data ", job.train.counts.sentence());
+  say("training data ", job.train.account());
   if (job.start != merit::RunStart::finished) {
     say("steps         ", result.step, " of ", result.steps,
         result.stopped_early ? ", stopped early as the evaluation did not get better" : "", ", in ",
@@ -109,10 +109,11 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
     }
   }
   if (job.eval != nullptr) {
-    say("held-out data ", job.eval->counts.sentence());
+    say("held-out data ", job.eval->account());
     if (const std::string seen = result.overlap.sentence(); !seen.empty()) say("overlap       ", seen);
     output.line(merit::text_of(*result.evaluation));
   }
+  if (job.calibrate != nullptr) say("calibrated on ", job.calibrate->account());
   const merit::ModelCard& card = result.card;
   if (!card.calibration.empty()) {
     say("calibration   ", card.calibration, ": logits times ", merit::fixed(card.calibration_scale, 4),
@@ -130,10 +131,10 @@ void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions&
   programs::Output output;
   if (options.json) {
     merit::Json json = merit::to_json(plan);
-    json["train"] = merit::to_json(train.counts);
+    json["train"] = merit::to_json(train);
     output.line(merit::json_text(json, "the plan"));
   } else {
-    output.line("training data " + train.counts.sentence());
+    output.line("training data " + train.account());
     output.line(merit::text_of(plan));
     output.line("nothing was written; without --dry-run the model goes to " + options.out);
   }
@@ -224,10 +225,10 @@ int cross_validate(const programs::TrainingOptions& options, const programs::Mod
   programs::Output output;
   if (options.json) {
     merit::Json json = merit::to_json(result);
-    json["train"] = merit::to_json(records.counts);
+    json["train"] = merit::to_json(records);
     output.line(merit::json_text(json, "the result"));
   } else {
-    output.line(records.counts.sentence());
+    output.line(records.account());
     output.line(merit::text_of(result));
   }
   output.flush();

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,7 @@ struct Place {
   std::string metrics = (temporary / "model.metrics.jsonl").string();
   merit::RecordSet train = pairs(8, "a", "b");
   merit::RecordSet eval = pairs(3, "a", "b");
+  std::optional<merit::RecordSet> calibrate;
   merit::RunOptions options{
       .out = out,
       .metrics = metrics,
@@ -83,9 +85,15 @@ struct Place {
         merit::training_card(saved, merit::RecordKind::preference, train.examples, "", "");
     merit::TypedModel<Model> model({.backbone = {backbone}, .seed = 5});
     options.stop = &listener.stop;
-    return merit::run_training(
-        model, {.start = start, .saved = saved, .loss = loss, .card = card, .train = train, .eval = &eval},
-        options, listener);
+    return merit::run_training(model,
+                               {.start = start,
+                                .saved = saved,
+                                .loss = loss,
+                                .card = card,
+                                .train = train,
+                                .eval = &eval,
+                                .calibrate = calibrate ? &*calibrate : nullptr},
+                               options, listener);
   }
   std::vector<merit::Json> events() const {
     std::vector<merit::Json> list;
@@ -119,6 +127,24 @@ TEST_CASE("a run leaves a model with its card, figures, and metrics of each even
   CHECK(steps == 8);
   CHECK(listener.begun == std::vector<std::string>{"training", "measuring rewards", "evaluating"});
   CHECK(listener.remarks.empty());
+}
+
+TEST_CASE(
+    "what is calibrated on is accounted for, and where nothing can be fitted the file and the cause are said") {
+  Place place;
+  place.calibrate = pairs(4, "a", "b");  // all right: no temperature is too small
+  place.calibrate->files = "held.jsonl";
+  place.calibrate->unread.add({"held.jsonl", 5}, "held.jsonl:5: bad");
+  place.train.unread.add({"t.jsonl", 2}, "t.jsonl:2: bad");
+  Listener listener;
+  const RunResult result = place.run(RunStart::fresh, listener);
+  CHECK(result.json.at("calibrate").at("kept") == 4);
+  CHECK(result.json.at("calibrate").at("unread") == 1);
+  CHECK(result.json.at("train").at("unread") == 1);
+  CHECK(place.events().front().at("records").at("unread") == 1);
+  REQUIRE(listener.remarks.size() == 1);
+  CHECK(listener.remarks[0].starts_with(
+      "there is no calibration: held.jsonl: every logit has the sign of its label"));
 }
 
 TEST_CASE("held-out records that were trained on are counted beside the figures") {

@@ -220,6 +220,28 @@ TEST_CASE("a header belongs to its file: where it is refused no row is read, wha
   CHECK(read_file(File("i.csv", ",,a\n1,2,3\n")) == Records{R"({"a":"3"})"});  // indices have no name
 }
 
+TEST_CASE("an option that no row answers to is refused by name, once the end is reached") {
+  const auto used = [](const std::string& lines, const RecordSourceOptions& options) -> std::string {
+    std::istringstream in(lines);
+    RecordSource source(in, "in", options);
+    while (source.next()) {
+    }
+    try {
+      source.require_options_used();
+    } catch (const merit::Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string lines = "{\"completion\":\"a\"}\n{\"completion\":\"b\"}\n";
+  CHECK(used(lines, {.rename = {{"nosuch", "prompt"}}}) ==
+        "--rename nosuch=prompt: no record of in has the field \"nosuch\"");
+  CHECK(used(lines, {.select = {{"nosuch", "1"}}}) ==
+        "in: there is no record that is selected: --select left out 2");
+  CHECK(used(lines, {.rename = {{"completion", "x"}}, .select = {{"x", "a"}}}).empty());
+  CHECK(used("", {.rename = {{"nosuch", "prompt"}}, .select = {{"nosuch", "1"}}}).empty());
+}
+
 TEST_CASE("a layout is not known by a row that was refused") {
   const std::string webgpt =
       R"("question":{"full_text":"q"},"answer_0":"a","answer_1":"b","score_0":1,"score_1":0)";
@@ -289,8 +311,13 @@ TEST_CASE("fields that are not read are counted, and records without a prompt") 
     scored.add_to_score(merit::parse_ordered_json(text, "in"));
   }
   CHECK(scored.records() == 5);
-  CHECK(scored.without_prompt() == 1);
+  CHECK(scored.without_prompt() == 2);  // a conversation has none apart
+  CHECK(scored.sentences().at(0) ==
+        "2 of 5 records have no prompt; --rename question=prompt reads 'question' as it, which 1 has");
   CHECK(scored.fields() == std::map<std::string, Index>{{"question", 1}});
+  merit::UnreadFields whole;
+  whole.add_to_score(merit::parse_ordered_json(R"({"completion":"whole"})", "in"));
+  CHECK(whole.sentences().empty());  // as it may well be
 }
 
 }  // namespace record_source_test

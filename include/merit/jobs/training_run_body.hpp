@@ -135,7 +135,7 @@ class Run {
             {"steps", run_->steps()},
             {"kind", name_of_kind(job_.kind)},
             {"parameters", model_.parameter_count()},
-            {"records", merit::to_json(job_.train.counts)}});
+            {"records", merit::to_json(job_.train)}});
     if (!options_.tensorboard.empty()) {
       events_.emplace(options_.tensorboard, seconds_since_1970());
       if (resumes()) events_->restart(run_->steps_done() + 1, seconds_since_1970());
@@ -397,8 +397,7 @@ class Run {
             {"seconds", totals_.seconds},
             {"tokens", totals_.tokens},
             {"tokens_before_sharing", totals_.tokens_before_sharing},
-            {"train", merit::to_json(job_.train.counts)}};
-    json["train"]["unread"] = job_.train.unread.count();
+            {"train", merit::to_json(job_.train)}};
     if (keeps_best() && totals_.best_step != 0) json["best_step"] = totals_.best_step;
     if (!saved_.calibration.empty()) {
       json["calibration"] = {{"name", saved_.calibration},
@@ -406,9 +405,9 @@ class Run {
                              {"offset", saved_.calibration_offset}};
       if (saved_.other.contains("step_threshold")) json["step_threshold"] = saved_.other["step_threshold"];
     }
+    if (job_.calibrate != nullptr) json["calibrate"] = merit::to_json(*job_.calibrate);
     if (job_.eval != nullptr) {
-      json["eval"] = merit::to_json(job_.eval->counts);
-      json["eval"]["unread"] = job_.eval->unread.count();
+      json["eval"] = merit::to_json(*job_.eval);
       json["evaluation"] = merit::to_json(*report_);
       json["overlap"] = {{"prompts", overlap_.prompts}, {"same", overlap_.same}};
     }
