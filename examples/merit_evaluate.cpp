@@ -99,6 +99,7 @@ int cross_validate(const Options& options, const programs::CommandLine& line, co
   }
   words.emplace_back("--train");
   words.insert(words.end(), options.files.begin(), options.files.end());
+  words[0] = name;  // as which it speaks
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -240,7 +241,7 @@ int run(int argc, char** argv) {
                                                     .threshold = threshold,
                                                     .benchmark = json.value("benchmark", Json::object())});
       json["report"] = options.report;
-      said += "\n\nreport in     " + options.report;
+      said += "\n\nreport in     " + merit::visible(options.report);
     } catch (const merit::IoError& error) {
       unwritten = error;
     }

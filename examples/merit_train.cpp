@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "command_line/model_choice.hpp"
@@ -12,6 +13,7 @@
 #include "command_line/program.hpp"
 #include "command_line/run_console.hpp"
 #include "command_line/train_options.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/jobs/cross_validation.hpp"
 #include "merit/jobs/metrics_file.hpp"
 #include "merit/jobs/output_lock.hpp"
@@ -30,7 +32,7 @@ namespace {
 using merit::Index;
 using merit::RecordKind;
 
-constexpr const char* name = "merit_train";
+const char* name = "merit_train";  // or merit_evaluate, where that runs this in its place
 
 /// The command that goes on with this run.
 std::string resume_command(int argc, char** argv) {
@@ -69,7 +71,7 @@ int tell_interrupted(const merit::RunResult& result, const programs::TrainingOpt
                      const std::string& resume_command) {
   std::fprintf(stderr,
                "%s: interrupted after step %zu of %zu; the run is saved in %s. To go on with it:\n  %s\n",
-               name, result.step, result.steps, options.out.c_str(), resume_command.c_str());
+               name, result.step, result.steps, merit::visible(options.out).c_str(), resume_command.c_str());
   if (options.json) {
     programs::Output output;
     output.line(merit::json_text({{"out", options.out},
@@ -91,7 +93,7 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
     output.flush();
     return;
   }
-  const auto say = [&](const auto&... parts) { output.line(merit::concat(parts...)); };
+  const auto say = [&](const auto&... parts) { output.line(merit::visible(merit::concat(parts...))); };
   const merit::RunTotals& totals = result.totals;
   say("training data ", job.train.account());
   if (job.start != merit::RunStart::finished) {
@@ -136,7 +138,7 @@ void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions&
   } else {
     output.line("training data " + train.account());
     output.line(merit::text_of(plan));
-    output.line("nothing was written; without --dry-run the model goes to " + options.out);
+    output.line("nothing was written; without --dry-run the model goes to " + merit::visible(options.out));
   }
   output.flush();
 }
@@ -379,5 +381,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 0 && std::string_view(argv[0]).ends_with("merit_evaluate")) name = "merit_evaluate";
   return programs::run(name, argv, [&] { return run(argc, argv); });
 }

@@ -287,6 +287,31 @@ TEST_CASE("a run that has ended is evaluated and not trained") {
   CHECK(result.evaluation->pairs->accuracy.value == 1);
   CHECK(place.weights() == weights);
   CHECK(place.events().back().at("event") == "end");
+  // What only a run writes that trains is not written now, which is said.
+  place.options.tensorboard = place.temporary / "events";
+  Listener told;
+  place.run(RunStart::finished, told);
+  REQUIRE(told.remarks.size() == 2);
+  CHECK(told.remarks[1] == "nothing is written to " + (place.temporary / "events").string() +
+                               ": a run tells of its steps as it makes them");
+}
+
+TEST_CASE("a learning rate that leaves no weights is named, and nothing is saved") {
+  Place place;
+  place.options.training.schedule.peak = 1e300;
+  place.options.training.epochs = 1;
+  place.options.training.batch_size = 8;
+  Listener listener;
+  try {
+    place.run(RunStart::fresh, listener);
+    FAIL("the weights were saved");
+  } catch (const merit::DataError& error) {
+    CHECK(
+        std::string(error.what()) ==
+        "step 1: the weights are not finite after it: the training diverged at the learning rate 1e+300, expected a "
+        "lower one");
+  }
+  CHECK_FALSE(fs::exists(place.out / "merit.json"));
 }
 
 TEST_CASE("a run that has ended is not taken for one of other options or data") {
@@ -332,6 +357,9 @@ TEST_CASE("a run that has ended is not taken for one of other options or data") 
   place.options.calibration = "platt";
   CHECK(contains(again(place), "run.calibration is \"\", expected \"platt\""));
   place.options.calibration = "";
+  place.options.reward_statistics = false;
+  CHECK(contains(again(place), "run.reward_statistics is true, expected false"));
+  place.options.reward_statistics = true;
   place.train = pairs(8, "a", "c");
   CHECK(contains(again(place), "run.fingerprint is "));
   place.train = pairs(9, "a", "b");

@@ -119,6 +119,21 @@ TEST_CASE("the rows of a file are kept, or left out for a reason, and the counts
       "a.jsonl: 1 record of the kind ratings, of the published set helpsteer; 2 rows read: 2 kept\n"));
 }
 
+TEST_CASE("the name of a file draws nothing and begins no line") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string line = "{\"prompt\": \"p\", \"completion\": \"four\", \"label\": true}\n";
+  std::vector<std::string> files;
+  for (const char* name : {"e\x1b[31m.jsonl", "f\nf.jsonl"}) {
+    files.push_back((folder / name).string());
+    merit_test::put(files.back(), line);
+  }
+  const std::string text = text_of(merit::report_on_data(files, {}));
+  CHECK(text.find('\x1b') == text.npos);
+  CHECK(text.find("\nf.jsonl") == text.npos);
+  CHECK(contains(text, "e\\x1b[31m.jsonl: 1 record"));
+  CHECK(contains(text, "also in " + merit::visible(files[1])));
+}
+
 TEST_CASE("a file of which no row is left says what was left out and why") {
   const merit_test::TemporaryDirectory folder;
   const std::string file = (folder / "a.jsonl").string();

@@ -20,6 +20,12 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 MERIT_INLINE void check_metrics(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  // A pipe without a reader would wait for one. A device, such as /dev/null, takes what is written.
+  const fs::file_status status = fs::status(path, ignored);
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_character_file(status))
+    throw IoError(concat("cannot write ", path, ": it exists and is not a regular file"));
   check_own(path, "the metrics of a run", [](const std::string& content) {
     const std::string_view first = std::string_view(content).substr(0, content.find('\n'));
     const bool ends = first.size() < content.size();

@@ -111,6 +111,13 @@ class Run {
       }
       model_.load(out, {});
       listener_.remark(concat("the run in ", out.string(), " has ended; nothing is left to train"));
+      for (const std::filesystem::path& path :
+           {std::filesystem::path(options_.metrics), options_.tensorboard}) {
+        std::error_code ignored;
+        if (path.empty() || std::filesystem::exists(path, ignored)) continue;
+        listener_.remark(
+            concat("nothing is written to ", path.string(), ": a run tells of its steps as it makes them"));
+      }
       forget_best();  // a kill after the last save leaves it
     } else if (resumes()) {
       run_->resume(out);
@@ -153,6 +160,7 @@ class Run {
     json["keep_best"] = options_.keep_best;
     if (keeps_best()) json["evaluate_every"] = options_.evaluate_every;
     json["aggregation"] = job_.card.aggregation;
+    json["reward_statistics"] = options_.reward_statistics;
     json["calibration"] = options_.calibration;
     json["calibrate"] = job_.calibrate == nullptr ? "" : fingerprint_of(job_.calibrate->examples);
     return json;
@@ -169,7 +177,8 @@ class Run {
     if (found == card.other.end()) return;
     const Json asked = identity();
     Json before = *found;
-    for (const char* name : {"patience", "keep_best", "aggregation", "calibration", "calibrate"})
+    for (const char* name :
+         {"patience", "keep_best", "aggregation", "reward_statistics", "calibration", "calibrate"})
       if (!before.contains(name)) before[name] = asked[name];
     const std::vector<std::string> differences = run_differences(std::move(before), asked);
     if (differences.empty()) return;

@@ -13,6 +13,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/hash.hpp"
 #include "merit/core/view.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/on_error.hpp"
 #include "merit/records/parse_record.hpp"
@@ -184,8 +185,8 @@ MERIT_INLINE std::string text_of(const DataReport& report) {
   std::string text;
   for (const FileReport& file : report.files) {
     if (!text.empty()) text += "\n\n";
-    text += concat(file.file, ": ", file.records, file.records == 1 ? " record" : " records", " of the kind ",
-                   name_of_kind(file.kind),
+    text += concat(visible(file.file), ": ", file.records, file.records == 1 ? " record" : " records",
+                   " of the kind ", name_of_kind(file.kind),
                    file.layout.empty() ? std::string() : concat(", of the published set ", file.layout), "; ",
                    file.read, file.read == 1 ? " row read: " : " rows read: ", file.kept, " kept");
     const auto but = [&](Index count, const char* what) {
@@ -214,11 +215,11 @@ MERIT_INLINE std::string text_of(const DataReport& report) {
     for (const auto& [name, count] : file.balance)
       balance += concat(balance.empty() ? "" : ", ", name, ' ', count);
     if (!balance.empty()) line("balance", balance);
-    for (const std::string& remark : file.remarks) line("remark", remark);
+    for (const std::string& remark : file.remarks) line("remark", visible(remark));
   }
   for (const FileOverlap& one : report.overlaps) {
-    text += concat("\n\n", one.prompts, one.prompts == 1 ? " prompt of " : " prompts of ", one.first,
-                   " also in ", one.second);
+    text += concat("\n\n", one.prompts, one.prompts == 1 ? " prompt of " : " prompts of ", visible(one.first),
+                   " also in ", visible(one.second));
   }
   return text;
 }
