@@ -100,6 +100,7 @@ int cross_validate(const Options& options, const programs::CommandLine& line, co
   }
   words.emplace_back("--train");
   words.insert(words.end(), options.files.begin(), options.files.end());
+  words[0] = name;  // as which it speaks
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -201,9 +202,8 @@ int run(int argc, char** argv) {
   if (!saved.loss) evaluation.loss.reset();  // of some loss that fits, and not of the model's
 
   Json json = merit::to_json(evaluation);
-  json["records"] = merit::to_json(set.counts);
-  json["records"]["unread"] = set.unread.count();
-  std::string said = set.counts.sentence() + '\n' + merit::text_of(evaluation);
+  json["records"] = merit::to_json(set);
+  std::string said = set.account() + '\n' + merit::text_of(evaluation);
   if (benchmark) {
     const merit::BenchmarkScores scores = merit::benchmark_scores(*benchmark, evaluation, reading, threshold);
     json["benchmark"] = scores.json;
@@ -242,7 +242,7 @@ int run(int argc, char** argv) {
                                                     .threshold = threshold,
                                                     .benchmark = json.value("benchmark", Json::object())});
       json["report"] = options.report;
-      said += "\n\nreport in     " + options.report;
+      said += "\n\nreport in     " + merit::visible(options.report);
     } catch (const merit::IoError& error) {
       unwritten = error;
     }

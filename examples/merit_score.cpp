@@ -253,9 +253,9 @@ void score_stream(Scorer& scorer, const Options& options) {
       }
       if (!read_record(reader, options, on_error, scorer, unread)) break;
     }
-  } catch (const merit::DataError&) {
+  } catch (const merit::Error&) {
     if (progress) progress->finish();
-    scorer.flush();  // what came before the bad line is answered
+    scorer.flush();  // what came before the error is answered
     throw;
   }
   scorer.flush();
@@ -263,6 +263,8 @@ void score_stream(Scorer& scorer, const Options& options) {
   programs::say_remarks(reader.remarks(), name);
   programs::say_remarks(reader.left_out_sentences(), name);
   programs::say_remarks(unread.sentences(), name);
+  programs::say_remarks(scorer.unread().lines(), name);
+  reader.require_options_used();
 }
 
 int run(int argc, char** argv) {
@@ -329,7 +331,6 @@ int run(int argc, char** argv) {
   Scorer scorer(*model, saved, reading, options);
   if (!one_text) {
     score_stream(scorer, options);
-    programs::say_remarks(scorer.unread().lines(), name);
     return scorer.unread().count() == 0 ? 0 : 1;
   }
   merit::CompletionRecord record;

@@ -54,7 +54,7 @@ Line read_line(const merit::OrderedJson& value, const merit::ModelText& model,
     throw merit::DataError(at.text() + ": " + error.what());
   }
   try {
-    with.refuse_unread(conversation.messages, conversation.options);
+    static_cast<void>(with.render_whole(conversation.messages, conversation.options));
   } catch (const merit::DataError& error) {
     programs::say_remarks({at.text() + ": " + error.what()}, name);
   }

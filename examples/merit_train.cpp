@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "command_line/model_choice.hpp"
@@ -12,6 +13,7 @@
 #include "command_line/program.hpp"
 #include "command_line/run_console.hpp"
 #include "command_line/train_options.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/jobs/cross_validation.hpp"
 #include "merit/jobs/metrics_file.hpp"
 #include "merit/jobs/output_lock.hpp"
@@ -30,7 +32,7 @@ namespace {
 using merit::Index;
 using merit::RecordKind;
 
-constexpr const char* name = "merit_train";
+const char* name = "merit_train";  // or merit_evaluate, where that runs this in its place
 
 /// The command that goes on with this run.
 std::string resume_command(int argc, char** argv) {
@@ -69,7 +71,7 @@ int tell_interrupted(const merit::RunResult& result, const programs::TrainingOpt
                      const std::string& resume_command) {
   std::fprintf(stderr,
                "%s: interrupted after step %zu of %zu; the run is saved in %s. To go on with it:\n  %s\n",
-               name, result.step, result.steps, options.out.c_str(), resume_command.c_str());
+               name, result.step, result.steps, merit::visible(options.out).c_str(), resume_command.c_str());
   if (options.json) {
     programs::Output output;
     output.line(merit::json_text({{"out", options.out},
@@ -91,9 +93,9 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
     output.flush();
     return;
   }
-  const auto say = [&](const auto&... parts) { output.line(merit::concat(parts...)); };
+  const auto say = [&](const auto&... parts) { output.line(merit::visible(merit::concat(parts...))); };
   const merit::RunTotals& totals = result.totals;
-  say("training data ", job.train.counts.sentence());
+  say("training data ", job.train.account());
   if (job.start != merit::RunStart::finished) {
     say("steps         ", result.step, " of ", result.steps,
         result.stopped_early ? ", stopped early as the evaluation did not get better" : "", ", in ",
@@ -109,10 +111,11 @@ void tell_finished(const merit::RunResult& result, const programs::TrainingOptio
     }
   }
   if (job.eval != nullptr) {
-    say("held-out data ", job.eval->counts.sentence());
+    say("held-out data ", job.eval->account());
     if (const std::string seen = result.overlap.sentence(); !seen.empty()) say("overlap       ", seen);
     output.line(merit::text_of(*result.evaluation));
   }
+  if (job.calibrate != nullptr) say("calibrated on ", job.calibrate->account());
   const merit::ModelCard& card = result.card;
   if (!card.calibration.empty()) {
     say("calibration   ", card.calibration, ": logits times ", merit::fixed(card.calibration_scale, 4),
@@ -130,12 +133,12 @@ void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions&
   programs::Output output;
   if (options.json) {
     merit::Json json = merit::to_json(plan);
-    json["train"] = merit::to_json(train.counts);
+    json["train"] = merit::to_json(train);
     output.line(merit::json_text(json, "the plan"));
   } else {
-    output.line("training data " + train.counts.sentence());
+    output.line("training data " + train.account());
     output.line(merit::text_of(plan));
-    output.line("nothing was written; without --dry-run the model goes to " + options.out);
+    output.line("nothing was written; without --dry-run the model goes to " + merit::visible(options.out));
   }
   output.flush();
 }
@@ -225,10 +228,10 @@ int cross_validate(const programs::TrainingOptions& options, const programs::Mod
   programs::Output output;
   if (options.json) {
     merit::Json json = merit::to_json(result);
-    json["train"] = merit::to_json(records.counts);
+    json["train"] = merit::to_json(records);
     output.line(merit::json_text(json, "the result"));
   } else {
-    output.line(records.counts.sentence());
+    output.line(records.account());
     output.line(merit::text_of(result));
   }
   output.flush();
@@ -380,5 +383,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 0 && std::string_view(argv[0]).ends_with("merit_evaluate")) name = "merit_evaluate";
   return programs::run(name, argv, [&] { return run(argc, argv); });
 }

@@ -130,7 +130,7 @@ class Output {
   }
 };
 
-/// `arguments` as a shell reads them back.
+/// `arguments` as a shell reads them back: bytes that a terminal would act on as bash's $'\xNN'.
 inline std::string shell_text(const std::vector<std::string>& arguments) {
   constexpr std::string_view plain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
@@ -139,6 +139,13 @@ inline std::string shell_text(const std::vector<std::string>& arguments) {
     if (!text.empty()) text += ' ';
     if (!argument.empty() && argument.find_first_not_of(plain) == argument.npos) {
       text += argument;
+      continue;
+    }
+    if (merit::visible(argument) != argument) {
+      std::string escaped;
+      for (const char c : argument)
+        escaped += c == '\'' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
+      text += merit::concat("$'", merit::visible(escaped), '\'');
       continue;
     }
     text += '\'';

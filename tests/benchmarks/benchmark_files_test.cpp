@@ -294,6 +294,16 @@ TEST_CASE("RewardBench 2: one of four, and ties with their references") {
                        "f:1: row 1: field 'id': found \"3\", expected \"ref:\" or \"tied:\" and a number, in "
                        "the subset Ties",
                        DataError);
+  CHECK_THROWS_WITH_AS(
+      one<RewardBench2Row>(
+          with(with(with(tied, "chosen", "[\"x\"]"), "num_correct", "1"), "total_completions", "2")),
+      "f:1: row 1: field 'chosen': found a list of 1 under the id \"tied:3\", expected at least "
+      "two, which tie",
+      DataError);
+  CHECK_THROWS_WITH_AS(one<RewardBench2Row>(with(reference, "chosen", "[\"4\", \"four\"]")),
+                       "f:1: row 1: field 'chosen': found a list of 2 under the id \"ref:3\", expected one "
+                       "completion of a reference",
+                       DataError);
   CHECK_THROWS_WITH_AS(one<RewardBench2Row>(with(tied, "num_correct", "3")),
                        "f:1: row 1: field 'num_correct': found 3, expected 2, as the row has completions",
                        DataError);

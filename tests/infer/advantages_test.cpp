@@ -195,7 +195,7 @@ TEST_CASE("a fit that has no best value is refused with the reason") {
   CHECK_THROWS_AS(fit_platt(scores, Numbers{0, 1, 2, 0}), DataError);
   CHECK_THROWS_AS(fit_platt(scores, Numbers{0, 1}), UsageError);
   CHECK_THROWS_WITH_AS(fit_normalisation(Numbers{4, 4}),
-                       "fit_normalisation: all 2 scores are 4, expected at least two that differ", DataError);
+                       "all 2 scores are 4, expected at least two that differ", DataError);
   CHECK_THROWS_AS(fit_normalisation(Numbers{4}), DataError);
   CHECK_THROWS_AS(fit_normalisation({}), DataError);
 }

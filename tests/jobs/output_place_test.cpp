@@ -2,6 +2,7 @@
 #include "merit/jobs/output_place.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>  // mkfifo
 
 #include <filesystem>
 #include <string>
@@ -42,6 +43,18 @@ TEST_CASE("an input, a model's folder and what lies in one are not written over"
   CHECK(contains(error_of<ConfigError>(
                      [&] { merit::check_output("--report", (folder / "model" / "r.html").string(), {}); }),
                  "which lies in a model's folder, expected a file outside it"));
+}
+
+TEST_CASE("metrics go to a file, and no pipe is waited for") {
+  const merit_test::TemporaryDirectory folder;
+  const fs::path pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(error_of<IoError>([&] { merit::check_metrics(pipe.string()); }) ==
+        "cannot write " + pipe.string() + ": it exists and is not a regular file");
+  CHECK(contains(error_of<IoError>([&] { merit::check_metrics(folder.path().string()); }),
+                 "not a regular file"));
+  merit::check_metrics("/dev/null");
+  merit::check_metrics((folder / "new.jsonl").string());
 }
 
 TEST_CASE("files of a model are told from others") {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,7 @@ struct Place {
   std::string metrics = (temporary / "model.metrics.jsonl").string();
   merit::RecordSet train = pairs(8, "a", "b");
   merit::RecordSet eval = pairs(3, "a", "b");
+  std::optional<merit::RecordSet> calibrate;
   merit::RunOptions options{
       .out = out,
       .metrics = metrics,
@@ -83,9 +85,15 @@ struct Place {
         merit::training_card(saved, merit::RecordKind::preference, train.examples, "", "");
     merit::TypedModel<Model> model({.backbone = {backbone}, .seed = 5});
     options.stop = &listener.stop;
-    return merit::run_training(
-        model, {.start = start, .saved = saved, .loss = loss, .card = card, .train = train, .eval = &eval},
-        options, listener);
+    return merit::run_training(model,
+                               {.start = start,
+                                .saved = saved,
+                                .loss = loss,
+                                .card = card,
+                                .train = train,
+                                .eval = &eval,
+                                .calibrate = calibrate ? &*calibrate : nullptr},
+                               options, listener);
   }
   std::vector<merit::Json> events() const {
     std::vector<merit::Json> list;
@@ -119,6 +127,24 @@ TEST_CASE("a run leaves a model with its card, figures, and metrics of each even
   CHECK(steps == 8);
   CHECK(listener.begun == std::vector<std::string>{"training", "measuring rewards", "evaluating"});
   CHECK(listener.remarks.empty());
+}
+
+TEST_CASE(
+    "what is calibrated on is accounted for, and where nothing can be fitted the file and the cause are said") {
+  Place place;
+  place.calibrate = pairs(4, "a", "b");  // all right: no temperature is too small
+  place.calibrate->files = "held.jsonl";
+  place.calibrate->unread.add({"held.jsonl", 5}, "held.jsonl:5: bad");
+  place.train.unread.add({"t.jsonl", 2}, "t.jsonl:2: bad");
+  Listener listener;
+  const RunResult result = place.run(RunStart::fresh, listener);
+  CHECK(result.json.at("calibrate").at("kept") == 4);
+  CHECK(result.json.at("calibrate").at("unread") == 1);
+  CHECK(result.json.at("train").at("unread") == 1);
+  CHECK(place.events().front().at("records").at("unread") == 1);
+  REQUIRE(listener.remarks.size() == 1);
+  CHECK(listener.remarks[0].starts_with(
+      "there is no calibration: held.jsonl: every logit has the sign of its label"));
 }
 
 TEST_CASE("held-out records that were trained on are counted beside the figures") {
@@ -261,6 +287,31 @@ TEST_CASE("a run that has ended is evaluated and not trained") {
   CHECK(result.evaluation->pairs->accuracy.value == 1);
   CHECK(place.weights() == weights);
   CHECK(place.events().back().at("event") == "end");
+  // What only a run writes that trains is not written now, which is said.
+  place.options.tensorboard = place.temporary / "events";
+  Listener told;
+  place.run(RunStart::finished, told);
+  REQUIRE(told.remarks.size() == 2);
+  CHECK(told.remarks[1] == "nothing is written to " + (place.temporary / "events").string() +
+                               ": a run tells of its steps as it makes them");
+}
+
+TEST_CASE("a learning rate that leaves no weights is named, and nothing is saved") {
+  Place place;
+  place.options.training.schedule.peak = 1e300;
+  place.options.training.epochs = 1;
+  place.options.training.batch_size = 8;
+  Listener listener;
+  try {
+    place.run(RunStart::fresh, listener);
+    FAIL("the weights were saved");
+  } catch (const merit::DataError& error) {
+    CHECK(
+        std::string(error.what()) ==
+        "step 1: the weights are not finite after it: the training diverged at the learning rate 1e+300, expected a "
+        "lower one");
+  }
+  CHECK_FALSE(fs::exists(place.out / "merit.json"));
 }
 
 TEST_CASE("a run that has ended is not taken for one of other options or data") {
@@ -306,6 +357,9 @@ TEST_CASE("a run that has ended is not taken for one of other options or data") 
   place.options.calibration = "platt";
   CHECK(contains(again(place), "run.calibration is \"\", expected \"platt\""));
   place.options.calibration = "";
+  place.options.reward_statistics = false;
+  CHECK(contains(again(place), "run.reward_statistics is true, expected false"));
+  place.options.reward_statistics = true;
   place.train = pairs(8, "a", "c");
   CHECK(contains(again(place), "run.fingerprint is "));
   place.train = pairs(9, "a", "b");

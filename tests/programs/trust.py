@@ -355,6 +355,8 @@ def test_options_that_mean_nothing():
     check("not used by --cross-validate: --eval, --out" in result.stderr and not os.path.exists("never"), result.stderr)
     succeeds("merit_train", "--train", "train.jsonl", "--out", "deep/er", "--dry-run", *SMALL)
     check(not os.path.exists("deep"), "a dry run made a folder")
+    write_lines("folds.json", [{"backbone": "bag_of_tokens"}])
+    fails(1, ["never.jsonl"], "merit_evaluate", "--config", "folds.json", "--cross-validate", 2, "never.jsonl")  # by its own name
 
 
 def test_backends_by_name():
@@ -378,3 +380,14 @@ def test_backends_by_name():
             scores = result.stdout.split()
             check(len(scores) == len(usual) and all(abs(float(a) - float(b)) < near for a, b in zip(scores, usual)),
                   f"{other}: {scores} is not {usual}")
+
+
+def test_what_nothing_answers_to_is_refused_by_name():
+    for arguments, code, part in ((("--rename", "nosuch=prompt"), 2, '--rename nosuch=prompt: no record of eval.jsonl has the field "nosuch"'),
+                                  (("--select", "nosuch=1"), 1, "eval.jsonl: there is no record that is selected: --select left out")):
+        result = run("merit_score", "--model", "model", *arguments, "eval.jsonl")
+        check(result.returncode == code and part in result.stderr, result.stderr)
+    os.mkfifo("metrics.fifo")
+    fails(1, ["metrics.fifo", "not a regular file"], "merit_train", "--train", "train.jsonl", "--out", "never", "--metrics", "metrics.fifo")
+    write_lines("odd\x1b.jsonl", [{"prompt": "p", "chosen": "a", "rejected": "b"}])
+    check("\x1b" not in succeeds("merit_data", "odd\x1b.jsonl"), "a raw escape")

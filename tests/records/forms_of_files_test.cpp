@@ -91,7 +91,7 @@ TEST_CASE("an element holds no more memory than a line may") {
   const Read found = read(text, {.max_line_bytes = 100});
   CHECK(found.prompts == Prompts{"b"});
   REQUIRE(found.errors.size() == 1);
-  CHECK(found.errors[0] == "in:1: record: found an element of more than 100 bytes, expected a shorter one");
+  CHECK(found.errors[0] == "in:1: record 1: found an element of more than 100 bytes, expected a shorter one");
 }
 
 TEST_CASE("a line or element without an end is passed over for a while, and then nothing follows") {
@@ -114,8 +114,23 @@ TEST_CASE("a line or element without an end is passed over for a while, and then
   const std::string zeros(1000, '\0');
   const std::string endless = "in:1: record: found no end within 400 bytes, expected a file of records";
   CHECK(tries(zeros) == Prompts{"one record", endless});
-  CHECK(tries("[" + zeros) == Prompts{endless});
+  CHECK(tries("[" + zeros) ==
+        Prompts{"in:1: record 1: found no end within 400 bytes, expected a file of records"});
   CHECK(tries(zeros.substr(0, 350) + "\n{}") == Prompts{"one record", "the end"});
+}
+
+TEST_CASE("an error in an array names the record, of which a line may hold many") {
+  std::istringstream in(
+      "[{\"prompt\":\"p\",\"completion\":\"a\",\"label\":1},{\"prompt\":\"p\",\"completion\":\"b\"}, 3,\n4]");
+  merit::RecordReader<merit::OutcomeRecord> reader(in, "in.json");
+  CHECK(reader.next()->completion == merit::TextOrMessages("a"));
+  CHECK_THROWS_WITH_AS(reader.next(),
+                       doctest::Contains("in.json:1: record 2: field 'label': found no such field"),
+                       merit::DataError);
+  CHECK_THROWS_WITH_AS(reader.next(), "in.json:1: record 3: found 3, expected one JSON object",
+                       merit::DataError);
+  CHECK_THROWS_WITH_AS(reader.next(), "in.json:2: record: found 4, expected one JSON object",
+                       merit::DataError);
 }
 
 TEST_CASE("objects may go on over the lines behind a { of its own") {
@@ -140,9 +155,15 @@ TEST_CASE("other formats are named, with what to do") {
            {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "in: found a pointer of Git LFS"},
            {"<!DOCTYPE html>\n", "in: found a web page"}}) {
     CAPTURE(one.second);
-    const Read found = read(one.first);
-    REQUIRE(!found.errors.empty());
-    CHECK(found.errors[0].starts_with(one.second));
+    std::istringstream in(one.first);
+    merit::JsonLinesReader reader(in, "in");
+    std::string error;
+    try {
+      reader.next();
+    } catch (const merit::IoError& found) {  // which nobody skips: no line of it is a record
+      error = found.what();
+    }
+    CHECK(error.starts_with(one.second));
   }
 }
 

@@ -207,6 +207,51 @@ TEST_CASE("a table that is not one says where and why") {
   CHECK(read_file(File("i.csv", "")).empty());
 }
 
+TEST_CASE("a header belongs to its file: where it is refused no row is read, whatever is tried") {
+  for (const char* text : {"a,a,b\n1,2,3\n4,5,6\n", "a,\xFF\n1,2\n3,4\n"}) {
+    CAPTURE(text);
+    const File file("h.csv", text);
+    RecordSource source(file.path.string());
+    CHECK_THROWS_AS(source.next(), merit::IoError);  // which nobody skips
+  }
+  const File quoted("q.csv", "a,\"b\n1,2\n");
+  RecordSource source(quoted.path.string());
+  CHECK_THROWS_AS(source.next(), merit::IoError);
+  CHECK(read_file(File("i.csv", ",,a\n1,2,3\n")) == Records{R"({"a":"3"})"});  // indices have no name
+}
+
+TEST_CASE("an option that no row answers to is refused by name, once the end is reached") {
+  const auto used = [](const std::string& lines, const RecordSourceOptions& options) -> std::string {
+    std::istringstream in(lines);
+    RecordSource source(in, "in", options);
+    while (source.next()) {
+    }
+    try {
+      source.require_options_used();
+    } catch (const merit::Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string lines = "{\"completion\":\"a\"}\n{\"completion\":\"b\"}\n";
+  CHECK(used(lines, {.rename = {{"nosuch", "prompt"}}}) ==
+        "--rename nosuch=prompt: no record of in has the field \"nosuch\"");
+  CHECK(used(lines, {.select = {{"nosuch", "1"}}}) ==
+        "in: there is no record that is selected: --select left out 2");
+  CHECK(used(lines, {.rename = {{"completion", "x"}}, .select = {{"x", "a"}}}).empty());
+  CHECK(used("", {.rename = {{"nosuch", "prompt"}}, .select = {{"nosuch", "1"}}}).empty());
+}
+
+TEST_CASE("a layout is not known by a row that was refused") {
+  const std::string webgpt =
+      R"("question":{"full_text":"q"},"answer_0":"a","answer_1":"b","score_0":1,"score_1":0)";
+  const std::string shp = R"("history":"h","human_ref_A":"a","human_ref_B":"b","labels":1)";
+  std::istringstream in(merit::concat('{', webgpt, ',', shp, "}\n{", webgpt, "}\n"));
+  RecordSource source(in, "in");
+  CHECK_THROWS_AS(source.next(), merit::DataError);
+  CHECK(source.next()->value("chosen", "") == "a");
+}
+
 TEST_CASE("numbers too large to compute with are refused, and whole ones may be written as 1.0") {
   const auto error = [](const std::string& line, auto record) -> std::string {
     std::istringstream in(line);
@@ -266,8 +311,13 @@ TEST_CASE("fields that are not read are counted, and records without a prompt") 
     scored.add_to_score(merit::parse_ordered_json(text, "in"));
   }
   CHECK(scored.records() == 5);
-  CHECK(scored.without_prompt() == 1);
+  CHECK(scored.without_prompt() == 2);  // a conversation has none apart
+  CHECK(scored.sentences().at(0) ==
+        "2 of 5 records have no prompt; --rename question=prompt reads 'question' as it, which 1 has");
   CHECK(scored.fields() == std::map<std::string, Index>{{"question", 1}});
+  merit::UnreadFields whole;
+  whole.add_to_score(merit::parse_ordered_json(R"({"completion":"whole"})", "in"));
+  CHECK(whole.sentences().empty());  // as it may well be
 }
 
 }  // namespace record_source_test

@@ -72,6 +72,9 @@ TEST_CASE("what is read of every kind under every policy is kept, or counted wit
         const merit::RecordSet set = merit_test::read_lines(kind, lines, options);
         CHECK(set.counts.records + set.unread.count() == 31);
         CHECK(set.unread.count() == 3);
+        CHECK(set.account().starts_with("Of 31 records, "));
+        CHECK(set.account().find(", 3 left out as they could not be read") != std::string::npos);
+        CHECK(merit::to_json(set).at("unread") == 3);
         CHECK(set.unread.reasons().at(0).count + 0 >= 1);
         CHECK(set.counts.kept == merit::size_of(set.examples));
         CHECK(set.counts.kept == set.notes.size());

@@ -32,7 +32,9 @@ TEST_CASE("counts, lengths, duplicates, balance and overlaps") {
   REQUIRE(report.files.size() == 2);
   const merit::FileReport& outcomes = report.files[0];
   CHECK(outcomes.kind == merit::RecordKind::outcome);
-  CHECK(outcomes.records == 5);
+  CHECK(outcomes.read == 5);
+  CHECK(outcomes.kept == 4);
+  CHECK(outcomes.records == 4);
   CHECK(outcomes.bad == 1);
   CHECK(contains(outcomes.first_error, "a.jsonl:5: field 'label': found 7"));
   CHECK(outcomes.prompts == 2);
@@ -49,7 +51,7 @@ TEST_CASE("counts, lengths, duplicates, balance and overlaps") {
   CHECK(report.overlaps[0].prompts == 1);
   CHECK(written.size() == 6);  // what can be read
   const std::string text = text_of(report);
-  CHECK(contains(text, "a.jsonl: 5 records of the kind outcome"));
+  CHECK(contains(text, "a.jsonl: 4 records of the kind outcome; 5 rows read: 4 kept, 1 not readable\n"));
   CHECK(contains(text, "balance       between 1, right 2, wrong 1"));
   CHECK(contains(text, "1 prompt of " + first + " also in " + second));
   CHECK(merit::to_json(report)["files"][1]["kind"] == "preference");
@@ -83,6 +85,53 @@ TEST_CASE("what renaming replaced and found nowhere is said, and completions tha
                   "{\"response\": \"B\", \"overall_score\": \"N/A\"}]}\n");
   CHECK(contains(text_of(merit::report_on_data({file}, {})),
                  "remark        1 completion left out: without a rating that is a number"));
+}
+
+TEST_CASE("the rows of a file are kept, or left out for a reason, and the counts sum") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string file = (folder / "a.jsonl").string();
+  const std::string good = R"({"input":"Q Step 1: 3 ки","label":"Q Step 1: 3 +","task":"a"})";
+  merit_test::put(file, good + "\n" + good + "\n" + R"({"input":"Q","label":"Q","task":"a"})" + "\n" +
+                            R"({"input":"Q Step 1: 3 ки","label":"Q Step 1: 3 x","task":"a"})" +
+                            "\n{broken\n" +
+                            R"({"input":"Q Step 1: 3 ки","label":"Q Step 1: 3 +","task":"b"})" + "\n");
+  const merit::DataReport report = merit::report_on_data({file}, {.select = {{"task", "a"}}});
+  const merit::FileReport& sums = report.files[0];
+  CHECK(sums.read == 6);
+  CHECK(sums.kept == 2);
+  CHECK(sums.records == 2);
+  CHECK(sums.bad == 2);
+  CHECK(sums.not_selected == 1);
+  CHECK(contains(text_of(report),
+                 "a.jsonl: 2 records of the kind steps, of the published set math_shepherd; 6 rows read: "
+                 "2 kept, 2 not readable, 1 left out, 1 not selected\n"));
+  CHECK(merit::to_json(report)["files"][0]["read"] == 6);
+  CHECK(merit::to_json(report)["files"][0]["kept"] == 2);
+  // Rows that are one record together.
+  std::string rows;
+  for (const char* response : {"a", "b"}) {
+    rows += std::string(R"({"prompt":"p","response":")") + response +
+            R"(","helpfulness":1,"correctness":2,"coherence":3,"complexity":1,"verbosity":1})" + "\n";
+  }
+  merit_test::put(file, rows);
+  CHECK(contains(
+      text_of(merit::report_on_data({file}, {})),
+      "a.jsonl: 1 record of the kind ratings, of the published set helpsteer; 2 rows read: 2 kept\n"));
+}
+
+TEST_CASE("the name of a file draws nothing and begins no line") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string line = "{\"prompt\": \"p\", \"completion\": \"four\", \"label\": true}\n";
+  std::vector<std::string> files;
+  for (const char* name : {"e\x1b[31m.jsonl", "f\nf.jsonl"}) {
+    files.push_back((folder / name).string());
+    merit_test::put(files.back(), line);
+  }
+  const std::string text = text_of(merit::report_on_data(files, {}));
+  CHECK(text.find('\x1b') == text.npos);
+  CHECK(text.find("\nf.jsonl") == text.npos);
+  CHECK(contains(text, "e\\x1b[31m.jsonl: 1 record"));
+  CHECK(contains(text, "also in " + merit::visible(files[1])));
 }
 
 TEST_CASE("a file of which no row is left says what was left out and why") {

@@ -91,9 +91,19 @@ TEST_CASE("rankings and ratings: pairs in order, correlation") {
   const Evaluation ratings = evaluate(regression, rated);
   REQUIRE(ratings.ratings);
   CHECK(ratings.ratings->model.spearman->value == doctest::Approx(1));
-  CHECK(ratings.ratings->mean_squared_error.value == doctest::Approx(3.0));  // (0 + 0 + 9) / 3
+  CHECK(ratings.ratings->mean_squared_error->value == doctest::Approx(3.0));  // (0 + 0 + 9) / 3
   CHECK(error_of<merit::ConfigError>([&] { merit::labelled_logits(rated, ratings, {}); }) ==
         "ratings are numbers of their own scale, expected a model whose scores are logits to calibrate");
+
+  // A deviation from the mean reward is on no scale of stars.
+  merit::Reading standardised = merit::reading_of({}, regression.meaning(), false);
+  standardised.standardised = true;
+  standardised.deviation = 2;
+  const Evaluation normalised = merit::evaluate(regression, rated, standardised, 0.5, 8192);
+  CHECK(normalised.ratings->model.spearman->value == doctest::Approx(1));
+  CHECK(merit::to_json(normalised).at("mean_squared_error").is_null());
+  CHECK(contains(merit::text_of(normalised),
+                 "squared error not defined: normalised scores are on another scale"));
 }
 
 TEST_CASE("intervals of pairs and rankings are over prompts, those without one by their completions") {
@@ -133,7 +143,7 @@ TEST_CASE("ratings and values count as much as their records weigh") {
           "{\"prompt\": \"p\", \"completions\": [\"k\", \"m\"], \"scores\": [-2, 2]}\n"
           "{\"prompt\": \"q\", \"completions\": [\"k\", \"m\"], \"scores\": [-2, 0], \"weight\": 3}\n"));
   REQUIRE(ratings.ratings);
-  CHECK(ratings.ratings->mean_squared_error.value == doctest::Approx(4.0 / 8));
+  CHECK(ratings.ratings->mean_squared_error->value == doctest::Approx(4.0 / 8));
   LetterModel value(merit::ValueHead{}, merit::ValueLoss{});
   const Evaluation values = evaluate(
       value, read_lines(RecordKind::rollout,

@@ -231,6 +231,53 @@ TEST_CASE("a language model has no head, but its logits may be read") {
       doctest::Contains("which is 2 tokens"), merit::ConfigError);
 }
 
+TEST_CASE("a card that contradicts its model is refused by field, and a loss that is not known is said") {
+  const merit_test::TemporaryDirectory directory;
+  const auto read = [&](const auto& model, const Json& changes,
+                        const merit::OpenOptions& options = {}) -> std::string {
+    merit::save_model(directory / "m", model, {.tokenizer = "ids:16"});
+    Json card = merit::read_json(directory / "m/merit.json");
+    card.update(changes);
+    merit::write_json(directory / "m/merit.json", card);
+    try {
+      const SavedModel saved = merit::read_saved_model(directory / "m", options);
+      return saved.remarks.empty() ? "read" : saved.remarks[0];
+    } catch (const merit::Error& error) {
+      return error.what();
+    }
+  };
+  const std::string card = (directory / "m/merit.json").string() + ": field ";
+  const Model scalar({.backbone = backbone});
+  CHECK(
+      read(scalar, {{"loss", {{"name", "zzz"}}}}) ==
+      card +
+          "\"loss\" names \"zzz\", which is not known here: no loss is reported, and each score is read by itself");
+  CHECK(read(scalar, {{"loss", Json::object()}}).starts_with(card + "\"loss\" names none"));
+  CHECK(read(scalar, {{"loss", {{"name", "value"}}}}) ==
+        card + "\"loss\" is \"value\", which does not go with the head \"scalar\"");
+  for (const char* rule : {"appended:300", "tag:16", "last;gate:16"}) {
+    CHECK(read(scalar, {{"reading", rule}}) ==
+          card + "\"reading\" is \"" + rule + "\", expected ids below 16, the vocabulary of the model");
+  }
+  CHECK(read(scalar, {{"reading", "appended:15"}}) == "read");
+  CHECK(read(scalar, {{"reading", "last_not_pad:300"}}) == "read");  // as some are published
+  for (const Json& threshold : {Json(2), Json(-1), Json("x"), Json(nullptr)}) {
+    CHECK(read(scalar, {{"step_threshold", threshold}})
+              .ends_with("\"step_threshold\" is " + merit::describe(threshold) +
+                         ", expected a probability from 0 to 1"));
+  }
+  using Steps = merit::RewardModel<merit::Llama, merit::StepHead<2>, merit::CrossEntropyLoss,
+                                   merit::EigenBackend<float>>;
+  const Steps steps({.backbone = backbone});
+  CHECK(read(steps, {{"labels", {"bad", "good"}}, {"step_threshold", 0.25}}) == "read");
+  CHECK(read(steps, {{"labels", {"wrong", "right"}}}) == "read");  // as a published one may call them
+  for (const Json& labels : {Json{"good", "bad"}, Json{"bad"}, Json{"bad", "good", "good"}}) {
+    CHECK(read(steps, {{"labels", labels}}) ==
+          card + "\"labels\" is " + labels.dump() +
+              ", expected [\"bad\",\"good\"], the scores of the head \"step_binary\" in their order");
+  }
+}
+
 TEST_CASE("a place without a model is one sentence") {
   CHECK_THROWS_WITH_AS(merit::read_saved_model("no/such/place"),
                        "no/such/place: there is no such directory, expected one with a model",

@@ -230,6 +230,104 @@ TEST_CASE("a kind of conversation is asked for once") {
   CHECK_THROWS_AS(render_all(passing, critic, {}), DataError);
 }
 
+// Of each content, whatever was rendered before it.
+std::string told(const ChatTemplate& chat, std::string_view json) {
+  try {
+    return "rendered " + render_all(chat, talk(json), {});
+  } catch (const DataError& error) {
+    return error.what();
+  }
+}
+
+TEST_CASE("a content that a template leaves out by what it holds is refused, in any order of conversations") {
+  const ChatTemplate chat(
+      "{% for m in messages %}<{{ m.role }}>{% if m.content|length < 12 %}{{ m.content }}{% endif %}{% endfor %}",
+      "it");
+  const auto answer = [](const std::string& text) {
+    return R"([{"role":"user","content":"Q"},{"role":"assistant","content":")" + text + "\"}]";
+  };
+  for (int again = 0; again < 2; ++again) {
+    CHECK(told(chat, answer("it is fine")) == "rendered <user>Q<assistant>it is fine");
+    CHECK(told(chat, answer("it is fine and awful")) ==
+          not_written("messages[1].content of the role 'assistant'"));
+    // As long as the mark that is tried, so that only its letters tell.
+    CHECK(told(chat, answer("it is fine, not")) ==
+          not_written("messages[1].content of the role 'assistant'"));
+  }
+  CHECK(refused("{% for m in messages %}{{ m.content[:8] }}{% endfor %}", answer("it is fine")) ==
+        not_written("messages[1].content of the role 'assistant'"));
+  CHECK(refused("{% for m in messages %}{{ m.content[3:] }}{% endfor %}", answer("it is fine")) !=
+        "rendered  is fine");
+}
+
+TEST_CASE("a flag or number beside a content hides it from no one") {
+  const ChatTemplate chat(
+      "{% for m in messages %}<{{ m.role }}>{% if m.weight != 0 %}{{ m.content }}{% endif %}{% endfor %}",
+      "it");
+  const ChatTemplate flagged(
+      "{% for m in messages %}<{{ m.role }}>{% if not m.hidden %}{{ m.content }}{{ m.name }}{% endif %}{% endfor %}",
+      "it");
+  const auto with = [](const std::string& fields) {
+    return R"([{"role":"user","content":"x"},{"role":"assistant","content":"yes")" + fields + "}]";
+  };
+  for (int again = 0; again < 2; ++again) {
+    CHECK(told(chat, with("")) == "rendered <user>x<assistant>yes");
+    CHECK(told(chat, with(R"(,"weight":0)")) == not_written("messages[1].content of the role 'assistant'"));
+    CHECK(told(flagged, with(R"(,"name":"n","hidden":false)")) == "rendered <user>x<assistant>yesn");
+    CHECK(told(flagged, with(R"(,"name":"n","hidden":true)")) ==
+          not_written("messages[1].content of the role 'assistant'"));
+  }
+  const ChatTemplate names(
+      "{% for m in messages %}{{ m.content }}{% if m.shown %}{{ m.name }}{% endif %}{% endfor %}", "it");
+  CHECK(told(names, with(R"(,"name":"n","shown":true)")) == "rendered xyesn");
+  CHECK(told(names, with(R"(,"name":"n","shown":false)")) ==
+        not_written("messages[1].name of the role 'assistant'"));
+}
+
+TEST_CASE("a content of an earlier turn is written, too, though it would be of the last") {
+  const std::string two = R"([{"role":"user","content":"Q"},{"role":"assistant","content":"it is fine"}])";
+  CHECK(refused("{{ messages[-1].role }}: {{ messages[-1].content }}", two) ==
+        not_written("messages[0].content of the role 'user'"));
+  // Equal contents have a place each.
+  const std::string equal = R"([{"role":"user","content":"fine"},{"role":"assistant","content":"fine"}])";
+  CHECK(
+      refused(
+          "{% for m in messages %}{% if loop.last or m.content != 'fine' %}{{ m.content }}{% endif %}{% endfor %}",
+          equal) == not_written("messages[1].content of the role 'assistant'"));
+  CHECK(refused("{% for m in messages %}<{{ m.content }}>{% endfor %}", equal) == "rendered <fine><fine>");
+}
+
+TEST_CASE("a content is known where it is stripped, spelled as JSON, or written in another way") {
+  const std::string json =
+      R"([{"role":"user","content":" \n a \"b\"\n\tcé \u2003"},{"role":"assistant","content":"xx"}])";
+  for (const char* source :
+       {"{% for m in messages %}{{ m.content.strip() }}|{% endfor %}",
+        "{% for m in messages %}{{ m.content | trim }}|{% endfor %}",
+        "{% for m in messages %}{{ m.content | tojson }}|{% endfor %}", "{{ messages | tojson }}",
+        "{{ messages }}", "{% for m in messages %}{{ m.content | upper }}|{% endfor %}",
+        "{% for m in messages %}{{ m.content | replace('\\n', ' ') }}|{% endfor %}",
+        "{% for m in messages|reverse %}{{ m.content }}{% endfor %}"}) {
+    CAPTURE(source);
+    CHECK(refused(source, json).starts_with("rendered "));
+  }
+}
+
+TEST_CASE("reasoning within a content is left out of earlier turns alone") {
+  const char* last_only =
+      "{% for m in messages %}<{{ m.role }}>{% if loop.last %}{{ m.content }}"
+      "{% else %}{{ m.content.split('</think>')[-1] }}{% endif %}{% endfor %}";
+  const char* never =
+      "{% for m in messages %}<{{ m.role }}>{{ m.content.split('</think>')[-1] }}{% endfor %}";
+  const std::string earlier =
+      R"([{"role":"assistant","content":"<think>hm</think>\n\nyes"},{"role":"user","content":"Q"}])";
+  const std::string last =
+      R"([{"role":"user","content":"Q"},{"role":"assistant","content":"<think>hm</think>yes"}])";
+  CHECK(refused(last_only, earlier) == "rendered <assistant>\n\nyes<user>Q");
+  CHECK(refused(last_only, last) == "rendered <user>Q<assistant><think>hm</think>yes");
+  CHECK(refused(never, earlier) == not_written("messages[0].content of the role 'assistant'"));
+  CHECK(refused(never, last) == not_written("messages[1].content of the role 'assistant'"));
+}
+
 TEST_CASE("a turn's text grows also where its fields are kept") {
   Message message = talk(R"([{"role":"user","content":"a","name":"n"}])")[0];
   message.content = "a";

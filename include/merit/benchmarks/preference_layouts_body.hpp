@@ -93,6 +93,11 @@ MERIT_INLINE void parse_row(const BenchmarkRow& from, RewardBench2Row& row) {
   check_count(from, "total_completions", row.chosen.size() + row.rejected.size());
   if (row.subset == "Ties" || row.subset == "ties") {
     row.ties = parse_ties_id(from, row.id);
+    const bool fits = row.ties->reference ? row.chosen.size() == 1 : row.chosen.size() > 1;
+    if (!fits) {
+      from.fail("chosen", concat("a list of ", row.chosen.size(), " under the id ", quote(row.id)),
+                row.ties->reference ? "one completion of a reference" : "at least two, which tie");
+    }
   } else if (row.chosen.size() != 1) {
     from.fail("chosen", concat("a list of ", row.chosen.size()), "one completion outside the subset Ties");
   }

@@ -32,7 +32,8 @@ class DataError : public Error {
   using Error::Error;
 };
 
-/// The operating system refused: a file that is missing, a disk that is full.
+/// The operating system refused: a file that is missing, a disk that is full. Or a file of records is none, so that
+/// there is nothing to go on with.
 class IoError : public Error {
  public:
   using Error::Error;

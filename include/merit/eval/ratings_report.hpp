@@ -38,10 +38,10 @@ struct RatingsReport {
   Index prompts = 0;
   Index pairs = 0;  // of one prompt, rated differently
   AgreementReport model;
-  Estimate mean_squared_error;
-  double error_of_the_mean = 0;  // mean squared error of always saying the mean rating
-  AgreementReport length;        // the longer completion as the better one; below 0 or ½, the shorter
-  AgreementReport lines;         // the same of more lines
+  std::optional<Estimate> mean_squared_error;  // nothing where scores and ratings are on two scales
+  double error_of_the_mean = 0;                // mean squared error of always saying the mean rating
+  AgreementReport length;  // the longer completion as the better one; below 0 or ½, the shorter
+  AgreementReport lines;   // the same of more lines
 };
 
 /// A state with its predicted and its actual return.

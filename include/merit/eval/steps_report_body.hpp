@@ -77,7 +77,7 @@ MERIT_INLINE StepThreshold fit_step_threshold(std::span<const ScoredSolution> so
   double erroneous = 0;
   double correct = 0;
   for (const ScoredSolution& solution : solutions) {
-    if (!detail::is_labelled("fit_step_threshold", solution) || solution.weight == 0) continue;
+    if (!detail::is_labelled("the step threshold", solution) || solution.weight == 0) continue;
     const FirstError error = first_wrong(solution);
     (error ? erroneous : correct) += solution.weight;
     const Index place = error.value_or(0) - solution.unseen_before;  // wraps where it is not seen

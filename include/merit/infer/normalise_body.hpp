@@ -18,7 +18,7 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 MERIT_INLINE Normalisation fit_normalisation(std::span<const double> scores) {
-  detail::require_scores("fit_normalisation", scores);
+  detail::require_scores("mean and deviation", scores);
   const auto n = static_cast<double>(scores.size());
   Normalisation fitted;
   for (const double score : scores) fitted.mean += score / n;
@@ -26,8 +26,8 @@ MERIT_INLINE Normalisation fit_normalisation(std::span<const double> scores) {
   for (const double score : scores) squares += (score - fitted.mean) * (score - fitted.mean);
   const auto [low, high] = std::minmax_element(scores.begin(), scores.end());
   if (*low == *high) {
-    throw DataError(concat("fit_normalisation: all ", scores.size(), " scores are ", *low,
-                           ", expected at least two that differ"));
+    throw DataError(
+        concat("all ", scores.size(), " scores are ", *low, ", expected at least two that differ"));
   }
   fitted.deviation = std::sqrt(squares / (n - 1));
   return fitted;
@@ -73,7 +73,7 @@ MERIT_INLINE Temperature fit_temperature(std::span<const double> all_logits,
                                          std::span<const double> all_labels,
                                          std::span<const double> all_weights) {
   const detail::WeightedLabels given =
-      detail::weighted_labels("fit_temperature", all_logits, all_labels, all_weights);
+      detail::weighted_labels("temperature scaling", all_logits, all_labels, all_weights);
   const std::vector<double>&logits = given.scores, &labels = given.labels, &weights = given.weights;
   double scale = 0;
   for (const double logit : logits) scale = std::max(scale, std::abs(logit));
@@ -88,12 +88,12 @@ MERIT_INLINE Temperature fit_temperature(std::span<const double> all_logits,
   }
   if (at_zero >= 0) {
     throw DataError(
-        "fit_temperature: the logits say no more about the labels than a guess does, expected right ones to "
+        "the logits say no more about the labels than a guess does, expected right ones to "
         "be higher");
   }
   if (at_infinity <= 0) {
     throw DataError(
-        "fit_temperature: every logit has the sign of its label, so that no temperature is too small; "
+        "every logit has the sign of its label, so that no temperature is too small; "
         "expected held-out data with mistakes");
   }
   // In the unit of the largest logit: u = scale / T, from 0 up.
@@ -130,13 +130,13 @@ MERIT_INLINE Temperature fit_temperature(std::span<const double> all_logits,
 MERIT_INLINE PlattScaling fit_platt(std::span<const double> all_scores, std::span<const double> all_labels,
                                     PlattTargets targets, std::span<const double> all_weights) {
   const detail::WeightedLabels given =
-      detail::weighted_labels("fit_platt", all_scores, all_labels, all_weights);
+      detail::weighted_labels("Platt scaling", all_scores, all_labels, all_weights);
   const std::vector<double>&scores = given.scores, &labels = given.labels, &weights = given.weights;
   const Normalisation unit = fit_normalisation(scores);  // also refuses equal scores
   const auto [least, most] = std::minmax_element(labels.begin(), labels.end());
   if (*least == *most) {
-    throw DataError(concat("fit_platt: all ", labels.size(), " labels are ", *least,
-                           ", expected at least two that differ"));
+    throw DataError(
+        concat("all ", labels.size(), " labels are ", *least, ", expected at least two that differ"));
   }
   constexpr double infinity = std::numeric_limits<double>::infinity();
   double n = 0;
@@ -156,7 +156,7 @@ MERIT_INLINE PlattScaling fit_platt(std::span<const double> all_scores, std::spa
   }
   if (targets == PlattTargets::as_given && (highest_bad <= lowest_good || highest_good <= lowest_bad)) {
     throw DataError(
-        "fit_platt: a threshold separates the labels, so that no slope is too steep; expected overlapping "
+        "a threshold separates the labels, so that no slope is too steep; expected overlapping "
         "scores or smoothed targets");
   }
   const double upper = targets == PlattTargets::smoothed ? (good + 1) / (good + 2) : 1;

@@ -178,6 +178,9 @@ MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& fil
     *prm = without_repeats(*prm);
     benchmark.repeats = rows.size() - prm->size();
   }
+  // A prompt of Ties without its other one is told now, and not once all is scored.
+  if (const auto* rows_of_2 = std::get_if<std::vector<RewardBench2Row>>(&benchmark.rows))
+    static_cast<void>(ties_pairs(*rows_of_2));
   detail::benchmark_evaluation::Collector collect{benchmark, saved};
   collect.tokenize_options.to_judge = true;
   std::visit(
@@ -186,7 +189,7 @@ MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& fil
       },
       benchmark.rows);
   if (size_of(benchmark.set.examples) == 0) {
-    throw DataError(benchmark.set.files + ": no row to use. " + benchmark.set.counts.sentence());
+    throw DataError(benchmark.set.files + ": no row to use. " + benchmark.set.account());
   }
   return benchmark;
 }

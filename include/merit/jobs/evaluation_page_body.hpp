@@ -485,7 +485,7 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
 
 MERIT_INLINE void write_evaluation_page(const std::string& path, const EvaluationPage& input) {
   ReportPage page("Evaluation of " + input.model, name_of_kind(input.set.kind) + " records of " +
-                                                      input.set.files + ". " + input.set.counts.sentence());
+                                                      input.set.files + ". " + input.set.account());
   detail::evaluation_page::figures(
       page, "Figures", "With 95% bootstrap intervals over prompts, and beside the model's what needs none.",
       to_json(input.evaluation));

@@ -69,7 +69,9 @@ inline std::optional<double> fit_calibration(AnyModel& model, const RecordSet& s
     card.other["step_threshold"] = threshold;
     return threshold;
   } catch (const DataError& error) {
-    listener.remark(concat("there is no calibration: ", error.what()));
+    const std::string why = error.what();
+    listener.remark(
+        concat("there is no calibration: ", why.starts_with(set.files) ? why : concat(set.files, ": ", why)));
   }
   return std::nullopt;
 }

@@ -17,7 +17,7 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// Throws IoError when `path` is a file that holds something else than metrics.
+/// Throws IoError when `path` is a file that holds something else than metrics, or a pipe or folder.
 void check_metrics(const std::string& path);
 
 /// The metrics of one run.

@@ -20,6 +20,14 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 MERIT_INLINE void check_metrics(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  // A pipe without a reader would wait for one. Devices take what is written, and so do pipes that are open already,
+  // which have their names there: /dev/null, /dev/fd/63 of a shell's >(...).
+  const fs::file_status status = fs::status(path, ignored);
+  const bool device = path.starts_with("/dev/") || path.starts_with("/proc/");
+  if (fs::exists(status) && !fs::is_regular_file(status) && !device)
+    throw IoError(concat("cannot write ", path, ": it exists and is not a regular file"));
   check_own(path, "the metrics of a run", [](const std::string& content) {
     const std::string_view first = std::string_view(content).substr(0, content.find('\n'));
     const bool ends = first.size() < content.size();

@@ -22,13 +22,6 @@ inline namespace MERIT_ABI {
 PolicyPair choose_policies(RecordKind kind, const std::string& head, const std::string& loss,
                            const std::string& usual_head);
 
-namespace detail {
-
-/// What each score of a row stands for; nothing where it is a reward.
-std::vector<std::string> labels_of(const AnyHead& any_head);
-
-}  // namespace detail
-
 /// The card of the model to be: how its records were read and how its scores are to be. `aggregation` and
 /// `margin` by name; empty: as usual for the kind, and none.
 ModelCard training_card(const SavedModel& model, RecordKind kind, const Examples& examples,

@@ -56,23 +56,6 @@ inline bool has_soft_labels(const Examples& examples) {
   return false;
 }
 
-MERIT_INLINE std::vector<std::string> labels_of(const AnyHead& any_head) {
-  return std::visit(
-      []<class Head>(const Head&) -> std::vector<std::string> {
-        constexpr Index scores = head_width<Head>;
-        switch (Head::meaning) {
-          case ScoreMeaning::per_token: return {"right"};
-          case ScoreMeaning::per_state: return {"return"};
-          default: break;
-        }
-        if (scores == 3) return {"bad", "neutral", "good"};
-        if (scores == 2) return {"bad", "good"};
-        if (Head::meaning == ScoreMeaning::per_step) return {"good"};
-        return {};
-      },
-      any_head);
-}
-
 }  // namespace detail
 
 MERIT_INLINE ModelCard training_card(const SavedModel& model, RecordKind kind, const Examples& examples,
@@ -80,7 +63,7 @@ MERIT_INLINE ModelCard training_card(const SavedModel& model, RecordKind kind, c
   ModelCard card = card_of(model);
   card.kind = name_of_kind(kind);
   const ScoreMeaning meaning = meaning_of(model.head);
-  card.labels = detail::labels_of(model.head);
+  card.labels = labels_of(model.head);
   if (meaning == ScoreMeaning::per_step) {
     card.other["step_scale"] = name_of(model.tokenize.step_scale);
     card.other["neutral_steps"] = name_of(model.tokenize.neutral);

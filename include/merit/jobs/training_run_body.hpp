@@ -111,6 +111,13 @@ class Run {
       }
       model_.load(out, {});
       listener_.remark(concat("the run in ", out.string(), " has ended; nothing is left to train"));
+      for (const std::filesystem::path& path :
+           {std::filesystem::path(options_.metrics), options_.tensorboard}) {
+        std::error_code ignored;
+        if (path.empty() || std::filesystem::exists(path, ignored)) continue;
+        listener_.remark(
+            concat("nothing is written to ", path.string(), ": a run tells of its steps as it makes them"));
+      }
       forget_best();  // a kill after the last save leaves it
     } else if (resumes()) {
       run_->resume(out);
@@ -135,7 +142,7 @@ class Run {
             {"steps", run_->steps()},
             {"kind", name_of_kind(job_.kind)},
             {"parameters", model_.parameter_count()},
-            {"records", merit::to_json(job_.train.counts)}});
+            {"records", merit::to_json(job_.train)}});
     if (!options_.tensorboard.empty()) {
       events_.emplace(options_.tensorboard, seconds_since_1970());
       if (resumes()) events_->restart(run_->steps_done() + 1, seconds_since_1970());
@@ -153,6 +160,7 @@ class Run {
     json["keep_best"] = options_.keep_best;
     if (keeps_best()) json["evaluate_every"] = options_.evaluate_every;
     json["aggregation"] = job_.card.aggregation;
+    json["reward_statistics"] = options_.reward_statistics;
     json["calibration"] = options_.calibration;
     json["calibrate"] = job_.calibrate == nullptr ? "" : fingerprint_of(job_.calibrate->examples);
     return json;
@@ -169,7 +177,8 @@ class Run {
     if (found == card.other.end()) return;
     const Json asked = identity();
     Json before = *found;
-    for (const char* name : {"patience", "keep_best", "aggregation", "calibration", "calibrate"})
+    for (const char* name :
+         {"patience", "keep_best", "aggregation", "reward_statistics", "calibration", "calibrate"})
       if (!before.contains(name)) before[name] = asked[name];
     const std::vector<std::string> differences = run_differences(std::move(before), asked);
     if (differences.empty()) return;
@@ -397,8 +406,7 @@ class Run {
             {"seconds", totals_.seconds},
             {"tokens", totals_.tokens},
             {"tokens_before_sharing", totals_.tokens_before_sharing},
-            {"train", merit::to_json(job_.train.counts)}};
-    json["train"]["unread"] = job_.train.unread.count();
+            {"train", merit::to_json(job_.train)}};
     if (keeps_best() && totals_.best_step != 0) json["best_step"] = totals_.best_step;
     if (!saved_.calibration.empty()) {
       json["calibration"] = {{"name", saved_.calibration},
@@ -406,9 +414,9 @@ class Run {
                              {"offset", saved_.calibration_offset}};
       if (saved_.other.contains("step_threshold")) json["step_threshold"] = saved_.other["step_threshold"];
     }
+    if (job_.calibrate != nullptr) json["calibrate"] = merit::to_json(*job_.calibrate);
     if (job_.eval != nullptr) {
-      json["eval"] = merit::to_json(job_.eval->counts);
-      json["eval"]["unread"] = job_.eval->unread.count();
+      json["eval"] = merit::to_json(*job_.eval);
       json["evaluation"] = merit::to_json(*report_);
       json["overlap"] = {{"prompts", overlap_.prompts}, {"same", overlap_.same}};
     }

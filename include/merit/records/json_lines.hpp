@@ -33,8 +33,9 @@ struct JsonLinesOptions {
 /// without its line feed, an object that begins with { on a line of its own and goes on over the next ones, and all
 /// of it packed by gzip are accepted.
 ///
-/// Errors are DataError, "file:line: …"; after one, next() goes on with the following line or element. A line whose
-/// end is nowhere to be found is an IoError, as nothing can follow it.
+/// Errors are DataError, "file:line: …", of one of several elements in a line
+/// "file:line: record 2: …"; after one, next() goes on with the following line or element. A line whose
+/// end is nowhere to be found is an IoError, as nothing can follow it, and so is a file in another format.
 class JsonLinesReader {
  public:
   /// Reads the file at `path`. Throws IoError if it cannot be opened.
@@ -82,6 +83,8 @@ class JsonLinesReader {
   bool array_ended_ = false;
   bool first_element_ = true;
   Index lines_begun_ = 0;
+  Index elements_begun_ = 0;  // of the array
+  Index array_line_ = 0;
   bool rest_of_long_line_ = false;
   SourcePosition position_;
   JsonLinesOptions options_;

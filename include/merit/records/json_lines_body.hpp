@@ -38,11 +38,11 @@ MERIT_INLINE JsonLinesReader::JsonLinesReader(const std::filesystem::path& path,
 
 namespace detail::jsonl {
 
-/// Throws DataError where the first line of a file is that of something else, which is named with what to do.
+/// Throws IoError where the first line of a file is that of something else, which is named with what to do: no line
+/// of it is a record.
 inline void refuse_other_formats(std::string_view line, const std::string& file) {
   const auto refuse = [&](std::string_view found, std::string_view todo) {
-    throw DataError(
-        concat(file, ": found ", found, ", expected JSON lines, a JSON array or a table; ", todo));
+    throw IoError(concat(file, ": found ", found, ", expected JSON lines, a JSON array or a table; ", todo));
   };
   constexpr std::string_view unpack = "unpack it first";
   if (line.starts_with("PAR1")) {
@@ -128,7 +128,7 @@ MERIT_INLINE void JsonLinesReader::begin(bool may_be_array) {
   if (bytes_->sgetc() != '[') return;
   bytes_->sbumpc();
   in_array_ = true;
-  ++lines_begun_;
+  array_line_ = ++lines_begun_;
 }
 
 MERIT_INLINE int JsonLinesReader::take() {
@@ -149,6 +149,7 @@ MERIT_INLINE std::optional<OrderedJson> JsonLinesReader::next_element() {
   const auto fail = [&](std::string_view found, std::string_view expected) {
     array_ended_ = true;
     position_.line = lines_begun_;
+    position_.record = 0;
     detail::throw_found(position_, "the JSON array", found, expected);
   };
   int c = peek_past_space();
@@ -167,7 +168,11 @@ MERIT_INLINE std::optional<OrderedJson> JsonLinesReader::next_element() {
     return std::nullopt;
   }
   first_element_ = false;
+  // The line says which it is, unless the element before it, or the array, begins there, too.
+  ++elements_begun_;
+  const bool alone = lines_begun_ != (elements_begun_ == 1 ? array_line_ : position_.line);
   position_.line = lines_begun_;
+  position_.record = alone ? 0 : elements_begun_;
   line_.clear();
   detail::JsonDepth depth;
   bool inside = true;
@@ -215,7 +220,7 @@ MERIT_INLINE void JsonLinesReader::read_rest_of_object() {
 }
 
 [[noreturn]] MERIT_INLINE void JsonLinesReader::refuse_endless() const {
-  throw IoError(concat(position_.text(), ": record: found no end within ",
+  throw IoError(concat(position_.text(), position_.record == 0 ? ": record" : "", ": found no end within ",
                        options_.max_line_bytes + options_.most_skipped,
                        " bytes, expected a file of records"));
 }

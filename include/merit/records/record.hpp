@@ -21,10 +21,13 @@ inline namespace MERIT_ABI {
 /// Where a record came from. Every error about it begins with text().
 struct SourcePosition {
   std::string file = {};
-  Index line = 0;  // from 1
+  Index line = 0;    // from 1
+  Index record = 0;  // of several elements of a JSON array in one line: its number in the array, from 1
 
-  /// "file:line".
-  std::string text() const { return concat(file, ':', line); }
+  /// "file:line", or "file:line: record 2".
+  std::string text() const {
+    return concat(file, ':', line, record == 0 ? std::string() : concat(": record ", record));
+  }
 };
 
 /// Plain text, or a conversation.

@@ -24,7 +24,9 @@ namespace detail {
 
 [[noreturn]] MERIT_INLINE void throw_found(const SourcePosition& at, std::string_view where,
                                            std::string_view found, std::string_view expected) {
-  throw DataError(concat(at.text(), ": ", where, ": found ", found, ", expected ", expected));
+  const bool said = where == "record" && at.record != 0;  // by the place
+  throw DataError(
+      concat(at.text(), said ? "" : ": ", said ? "" : where, ": found ", found, ", expected ", expected));
 }
 
 MERIT_INLINE std::string prompt_by_another_name(const OrderedJson& object) {

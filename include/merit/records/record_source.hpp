@@ -32,6 +32,9 @@ using NamePair = std::pair<std::string, std::string>;
 /// "question=prompt" as its two parts. Throws ConfigError that names the option for anything else.
 NamePair name_pair(const std::string& text, const std::string& option);
 
+/// Throws ConfigError: no record of `files` has the field that is to be renamed.
+[[noreturn]] void refuse_rename(const NamePair& rename, const std::string& files);
+
 /// How the records of a file are taken.
 struct RecordSourceOptions {
   // Fields, of any kind of record, before anything else is looked at, all of the row as it was; what had the new name
@@ -91,6 +94,11 @@ class RecordSource {
   std::string no_record() const;
   /// How many rows options.select left out.
   Index not_selected() const { return not_selected_; }
+  /// Rows taken so far, those that could not be read among them.
+  Index rows() const { return rows_; }
+  /// Throws ConfigError for a field of options.rename that no row had, DataError where options.select left out all;
+  /// once the end was reached.
+  void require_options_used() const;
 
  private:
   void read_table(std::istream& in, char separator);
@@ -115,6 +123,7 @@ class RecordSource {
   Index without_scores_ = 0;
   Index not_selected_ = 0;
   Index given_ = 0;
+  Index rows_ = 0;
   bool ended_ = false;
 };
 

@@ -120,8 +120,10 @@ MERIT_INLINE std::optional<OrderedJson> RecordSource::next_row() {
   try {
     auto row = lines_ ? lines_->next() : table_->next();
     position_ = lines_ ? lines_->position() : table_->position();
+    rows_ += row ? 1 : 0;
     return row;
   } catch (...) {
+    ++rows_;
     position_ = lines_ ? lines_->position() : table_->position();
     throw;
   }
@@ -150,8 +152,8 @@ MERIT_INLINE std::optional<OrderedJson> RecordSource::next() {
       continue;
     }
     if (!layout_known_) {
-      layout_known_ = true;
       if (const auto set = detect_published_set(*row, position_)) published_.emplace(*set, options_.ratings);
+      layout_known_ = true;  // not by a row that was refused
     }
     if (!published_) {
       ++given_;
@@ -267,6 +269,18 @@ MERIT_INLINE std::string RecordSource::no_record() const {
   if (not_selected_ != 0) add(concat("--select left out ", not_selected_));
   return concat(position_.file, ": there is no record", options_.select.empty() ? "" : " that is selected",
                 why);
+}
+
+MERIT_INLINE void RecordSource::require_options_used() const {
+  for (Index i = 0; i < renamed_.size(); ++i) {
+    if (renamed_[i] == 0 && given_ + not_selected_ != 0) refuse_rename(options_.rename[i], position_.file);
+  }
+  if (not_selected_ != 0 && given_ == 0) throw DataError(no_record());
+}
+
+[[noreturn]] MERIT_INLINE void refuse_rename(const NamePair& rename, const std::string& files) {
+  throw ConfigError(concat("--rename ", rename.first, '=', rename.second, ": no record of ", files,
+                           " has the field ", detail::quote(rename.first)));
 }
 
 MERIT_INLINE const std::map<std::string, Index>& RecordSource::left_out() const {

@@ -22,8 +22,8 @@ std::optional<char> table_separator(std::string_view file_name);
 /// Rows as objects of strings, by the header's names; a cell that is empty is an empty string. Cells may be in quotes, in
 /// which separators and line ends are text and a quote is written twice (RFC 4180). Holds one row at a time.
 ///
-/// Errors are DataError, "file:line: …"; after one, next() goes on with the following row. A row that does not end is
-/// an IoError, as there is no following one.
+/// Errors are DataError, "file:line: …"; after one, next() goes on with the following row. A header that is none and a
+/// row that does not end are an IoError, as nothing that follows could be read.
 class TableReader {
  public:
   /// `bytes` must outlive the reader; `name` stands for the file in errors.
@@ -38,6 +38,7 @@ class TableReader {
   const SourcePosition& position() const { return position_; }
 
  private:
+  void read_header();
   /// The cells of the next row that is not empty; none at the end.
   std::vector<std::string> cells();
 

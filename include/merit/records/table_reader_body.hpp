@@ -82,19 +82,28 @@ MERIT_INLINE std::optional<char> table_separator(std::string_view file_name) {
   return std::nullopt;
 }
 
-MERIT_INLINE std::optional<OrderedJson> TableReader::next() {
-  if (header_.empty()) {
-    header_ = cells();
-    for (Index i = 0; i < header_.size(); ++i) {
-      if (i == 0 && header_[0].starts_with("\xEF\xBB\xBF")) header_[0].erase(0, 3);
-      if (std::find(header_.begin(), header_.begin() + static_cast<std::ptrdiff_t>(i), header_[i]) !=
-          header_.begin() + static_cast<std::ptrdiff_t>(i)) {
-        detail::throw_found(position_, "the header",
-                            concat("the column ", detail::quote(header_[i]), " twice"),
-                            "a name for each column");
-      }
-    }
+MERIT_INLINE void TableReader::read_header() {
+  // No row means anything under a header that does not.
+  const auto refuse = [&](std::string_view found, std::string_view expected) {
+    throw IoError(concat(position_.text(), ": the header: found ", found, ", expected ", expected));
+  };
+  std::vector<std::string> names;
+  try {
+    names = cells();
+  } catch (const DataError& error) {
+    throw IoError(error.what());
   }
+  if (!names.empty() && names[0].starts_with("\xEF\xBB\xBF")) names[0].erase(0, 3);
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    if (first_invalid_utf8(*name) != name->size()) refuse("bytes that are not UTF-8", "text in UTF-8");
+    if (std::find(names.begin(), name, *name) != name && !name->empty())
+      refuse(concat("the column ", detail::quote(*name), " twice"), "a name for each column");
+  }
+  header_ = std::move(names);
+}
+
+MERIT_INLINE std::optional<OrderedJson> TableReader::next() {
+  if (header_.empty()) read_header();
   const std::vector<std::string> row = cells();
   if (row.empty()) return std::nullopt;
   if (row.size() != header_.size()) {

@@ -23,14 +23,14 @@ class UnreadFields {
   /// Counts one record. `also_read` is a field that is read besides those of the kind; empty: none.
   void add(const OrderedJson& record, RecordKind kind, std::string_view also_read = {});
 
-  /// The same of a record to be scored, of whichever kind its fields are; it may well have no prompt, so that
-  /// counts only where another field looks like one.
+  /// The same of a record to be scored, of whichever kind its fields are; it may well have no prompt, so that this
+  /// is said only where another field of some looks like one.
   void add_to_score(const OrderedJson& record);
 
   /// Fields that are not read, with the number of records that have them (and not as null).
   const std::map<std::string, Index>& fields() const { return fields_; }
   Index records() const { return records_; }
-  /// Records of text without a prompt. Only those of a kind that may have none come so far.
+  /// Records of text without a prompt, of kinds that may have none.
   Index without_prompt() const { return without_prompt_; }
 
   /// A sentence for each of the two, where there is something to say.
@@ -41,6 +41,7 @@ class UnreadFields {
   std::map<std::string, Index> prompts_;  // what may be the prompt of those without one
   Index records_ = 0;
   Index without_prompt_ = 0;
+  bool to_score_ = false;
 };
 
 }  // namespace MERIT_ABI

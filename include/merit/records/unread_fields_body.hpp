@@ -76,14 +76,13 @@ MERIT_INLINE void UnreadFields::add_to_score(const OrderedJson& record) {
   } else if (has("completions")) {
     kind = has("labels") ? RecordKind::steps : has("scores") ? RecordKind::ratings : RecordKind::ranking;
   }
-  const Index before = without_prompt_;
+  to_score_ = true;
   add(record, kind, "messages");
-  if (detail::prompt_by_another_name(record).empty()) without_prompt_ = before;
 }
 
 MERIT_INLINE std::vector<std::string> UnreadFields::sentences() const {
   std::vector<std::string> said;
-  if (without_prompt_ != 0) {
+  if (without_prompt_ != 0 && (!to_score_ || !prompts_.empty())) {
     std::string text = concat(without_prompt_, " of ", records_, records_ == 1 ? " record" : " records",
                               without_prompt_ == 1 ? " has no prompt" : " have no prompt");
     for (const auto& [name, count] : prompts_) {

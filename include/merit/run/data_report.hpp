@@ -33,8 +33,12 @@ struct FileReport {
   std::string file = {};
   std::string layout = {};  // of a published set; empty: our own fields
   RecordKind kind = RecordKind::preference;
-  Index records = 0;
-  Index bad = 0;                 // records that cannot be read
+  // Rows are what a file holds one of behind another; of published sets one may give several records, or several one.
+  // read is the sum of kept, bad, not_selected and left_out.
+  Index read = 0;
+  Index kept = 0;                // rows of which there are records
+  Index records = 0;             // of those
+  Index bad = 0;                 // rows that cannot be read
   std::string first_error = {};  // of them
   Index prompts = 0;             // different ones; a record without a prompt counts by its completions
   Index duplicates = 0;          // records that are the same, in every field, as one before them

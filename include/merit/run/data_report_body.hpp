@@ -13,6 +13,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/hash.hpp"
 #include "merit/core/view.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/on_error.hpp"
 #include "merit/records/parse_record.hpp"
@@ -124,26 +125,30 @@ inline FileReport report_on(const std::string& file, const RecordSourceOptions& 
   RecordSource source(file, options);
   Keys records;
   UnreadFields unread;
+  Index last_bad = 0;  // the number of that row: several records of it are one row
   while (true) {
-    ++report.records;
     try {
       const std::optional<OrderedJson> object = source.next();
       if (!object) break;
       unread.add(*object, report.kind);
       if (!records.insert(key_of(object->dump())).second) ++report.duplicates;
       add_record(report.kind, *object, source.position(), report, prompts);
+      ++report.records;
       if (each) each(*object);
     } catch (const DataError& error) {
       if (report.bad == 0) report.first_error = error.what();
-      ++report.bad;
+      report.bad += source.rows() != last_bad ? 1 : 0;
+      last_bad = source.rows();
       if (report.bad >= most_unreadable) throw;
     }
   }
-  --report.records;  // the end of the file is none
   report.prompts = prompts.size();
   if (const auto layout = source.layout()) report.layout = name_of(*layout);
   report.left_out = source.left_out();
   report.not_selected = source.not_selected();
+  report.read = source.rows();
+  report.kept = report.read - report.bad - report.not_selected;
+  for (const auto& [reason, count] : report.left_out) report.kept -= count;
   report.remarks = source.remarks();
   for (Index i = 0; i < source.renamed().size(); ++i) {
     if (source.renamed()[i] != 0) continue;
@@ -180,9 +185,16 @@ MERIT_INLINE std::string text_of(const DataReport& report) {
   std::string text;
   for (const FileReport& file : report.files) {
     if (!text.empty()) text += "\n\n";
-    text += concat(file.file, ": ", file.records, file.records == 1 ? " record" : " records", " of the kind ",
-                   name_of_kind(file.kind),
-                   file.layout.empty() ? std::string() : concat(", of the published set ", file.layout));
+    text += concat(visible(file.file), ": ", file.records, file.records == 1 ? " record" : " records",
+                   " of the kind ", name_of_kind(file.kind),
+                   file.layout.empty() ? std::string() : concat(", of the published set ", file.layout), "; ",
+                   file.read, file.read == 1 ? " row read: " : " rows read: ", file.kept, " kept");
+    const auto but = [&](Index count, const char* what) {
+      if (count != 0) text += concat(", ", count, ' ', what);
+    };
+    but(file.bad, "not readable");
+    but(file.read - file.kept - file.bad - file.not_selected, "left out");
+    but(file.not_selected, "not selected");
     const auto line = [&](std::string name, const std::string& value) {
       name.resize(14, ' ');
       text += concat("\n  ", name, value);
@@ -203,11 +215,11 @@ MERIT_INLINE std::string text_of(const DataReport& report) {
     for (const auto& [name, count] : file.balance)
       balance += concat(balance.empty() ? "" : ", ", name, ' ', count);
     if (!balance.empty()) line("balance", balance);
-    for (const std::string& remark : file.remarks) line("remark", remark);
+    for (const std::string& remark : file.remarks) line("remark", visible(remark));
   }
   for (const FileOverlap& one : report.overlaps) {
-    text += concat("\n\n", one.prompts, one.prompts == 1 ? " prompt of " : " prompts of ", one.first,
-                   " also in ", one.second);
+    text += concat("\n\n", one.prompts, one.prompts == 1 ? " prompt of " : " prompts of ", visible(one.first),
+                   " also in ", visible(one.second));
   }
   return text;
 }
@@ -220,6 +232,8 @@ MERIT_INLINE Json to_json(const DataReport& report) {
   for (const FileReport& file : report.files) {
     Json one{{"file", file.file},
              {"kind", name_of_kind(file.kind)},
+             {"read", file.read},
+             {"kept", file.kept},
              {"records", file.records},
              {"not_readable", file.bad},
              {"not_selected", file.not_selected},

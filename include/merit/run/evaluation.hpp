@@ -49,6 +49,8 @@ Evaluation evaluate_some(const AnyModel& model, const RecordSet& set, const Eval
                          const std::vector<Index>& numbers, const Reading& reading, double threshold);
 
 Json to_json(const DataCounts& counts);
+/// The counts of a set, and `unread`.
+Json to_json(const RecordSet& set);
 Json to_json(const Estimate& estimate);
 Json to_json(const Evaluation& evaluation);
 

@@ -184,6 +184,8 @@ inline void report_numbers(const Part& part, const std::vector<RankingExample>& 
     }
   }
   out.ratings = report_ratings(merged);
+  // A deviation from the mean reward, or a probability, is no rating.
+  if (part.reading.is_normalised()) out.ratings->mean_squared_error.reset();
   for (const auto& one : each) {
     if (attributes > 1 && !one.empty()) out.attributes.push_back(report_ratings(one));
   }

@@ -39,11 +39,7 @@ MERIT_INLINE double fitted_threshold(const SavedModel& saved, const Reading& rea
   if (reading.meaning != ScoreMeaning::per_step || !saved.card) return 0.5;
   const auto fitted = saved.card->other.find("step_threshold");
   if (fitted == saved.card->other.end()) return 0.5;
-  const double threshold = fitted->is_number() ? fitted->get<double>() : -1;
-  if (!(threshold >= 0 && threshold <= 1)) {
-    throw DataError(concat((saved.place / "merit.json").string(), ": field \"step_threshold\" is ",
-                           fitted->dump(), ", expected a probability from 0 to 1"));
-  }
+  const double threshold = fitted->get<double>();  // read_saved_model() saw to it
   if (!reading.calibrated || threshold == 0 || threshold == 1) return threshold;
   return sigmoid(reading.scale * (std::log(threshold) - std::log1p(-threshold)) + reading.offset);
 }

@@ -69,7 +69,7 @@ inline Json to_json(const RatingsReport& report) {
   json.update({{"completions", report.completions},
                {"prompts", report.prompts},
                {"pairs", report.pairs},
-               {"mean_squared_error", merit::to_json(report.mean_squared_error)},
+               {"mean_squared_error", to_json(report.mean_squared_error)},
                {"error_of_the_mean", report.error_of_the_mean},
                {"length", to_json(report.length)},
                {"lines", to_json(report.lines)}});
@@ -239,8 +239,10 @@ inline std::string text_of(const RatingsReport& report) {
        line("pearson", text_of(report.model.pearson)),
        line("pairs", text_of(report.model.pair_accuracy) + " in order, of " + std::to_string(report.pairs) +
                          " of one prompt"),
-       line("squared error", merit::text_of(report.mean_squared_error) + "; of always the mean " +
-                                 fixed(report.error_of_the_mean, 3)),
+       line("squared error", report.mean_squared_error
+                                 ? merit::text_of(*report.mean_squared_error) + "; of always the mean " +
+                                       fixed(report.error_of_the_mean, 3)
+                                 : "not defined: normalised scores are on another scale than the ratings"),
        line("length", "spearman " + text_of(report.length.spearman) + ", pairs " +
                           text_of(report.length.pair_accuracy) + ": what the length alone gives"),
        line("lines", "spearman " + text_of(report.lines.spearman) + ", pairs " +
@@ -343,6 +345,12 @@ void with_report(const Evaluation& evaluation, const F& f) {
 MERIT_INLINE Json to_json(const DataCounts& counts) {
   Json json = Json::object();
   for (const auto& [name, value] : counts.items()) json[std::string(name)] = value;
+  return json;
+}
+
+MERIT_INLINE Json to_json(const RecordSet& set) {
+  Json json = to_json(set.counts);
+  json["unread"] = set.unread.count();
   return json;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 #include "merit/backbone/features.hpp"
 #include "merit/backbone/gpt2.hpp"
@@ -45,6 +46,9 @@ bool reads_pairs(const AnyLoss& loss);
 inline bool compares(const AnyLoss& loss) {
   return reads_pairs(loss) || std::holds_alternative<PlackettLuceLoss>(loss);
 }
+
+/// What each score of a row of the head stands for, in the words of our cards; empty: it is a reward.
+std::vector<std::string> labels_of(const AnyHead& head);
 
 /// A head by its name, with its defaults; nothing for a name that no head has.
 std::optional<AnyHead> head_named(const std::string& name);

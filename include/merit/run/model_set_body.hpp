@@ -63,6 +63,23 @@ MERIT_INLINE std::optional<AnyHead> head_named(const std::string& name) {
   return found;
 }
 
+MERIT_INLINE std::vector<std::string> labels_of(const AnyHead& any_head) {
+  return std::visit(
+      []<class Head>(const Head&) -> std::vector<std::string> {
+        constexpr Index scores = head_width<Head>;
+        switch (Head::meaning) {
+          case ScoreMeaning::per_token: return {"right"};
+          case ScoreMeaning::per_state: return {"return"};
+          default: break;
+        }
+        if (scores == 3) return {"bad", "neutral", "good"};
+        if (scores == 2) return {"bad", "good"};
+        if (Head::meaning == ScoreMeaning::per_step) return {"good"};
+        return {};
+      },
+      any_head);
+}
+
 MERIT_INLINE std::optional<AnyLoss> loss_named(const std::string& name, const AnyHead& head) {
   std::optional<AnyLoss> found;
   std::visit(

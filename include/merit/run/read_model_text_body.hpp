@@ -32,8 +32,8 @@ class TemplateChoice final : public ConversationTemplate {
   std::string render(std::span<const Message> messages, const RenderOptions& options) const override {
     return chosen(options).render(messages, options);
   }
-  void refuse_unread(std::span<const Message> messages, const RenderOptions& options) const override {
-    chosen(options).refuse_unread(messages, options);
+  std::string render_whole(std::span<const Message> messages, const RenderOptions& options) const override {
+    return chosen(options).render_whole(messages, options);
   }
   std::string name() const override {
     return with_tools_ ? usual_.name() + "+" + with_tools_->name() : usual_.name();

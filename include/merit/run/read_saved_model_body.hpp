@@ -1,6 +1,7 @@
 // How a checkpoint is described: by its card, or its config.json and its tensors.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -53,12 +54,21 @@ inline TokenizeOptions tokenize_options_of(const ModelCard& card) {
   return options;
 }
 
-/// The loss that a card describes; nothing for one that is not of the compiled set.
+/// The loss that a card describes; nothing for one that is not of the compiled set. Throws where one of the set does not
+/// go with the head.
 inline std::optional<AnyLoss> loss_from(const Json& card_loss, const std::string& where,
                                         const AnyHead& head) {
-  std::optional<AnyLoss> loss =
-      loss_named(optional<std::string>(card_loss, "name", where).value_or(""), head);
-  if (!loss) return loss;
+  const std::string name = optional<std::string>(card_loss, "name", where).value_or("");
+  std::optional<AnyLoss> loss = loss_named(name, head);
+  if (!loss) {
+    bool known = false;
+    for_each_type<AnyLoss>([&]<class Loss>(const Loss&) { known = known || Loss::name() == name; });
+    if (known) {
+      throw DataError(concat("field \"loss\" is ", quote(name), ", which does not go with the head ",
+                             quote(name_of(head))));
+    }
+    return loss;
+  }
   std::visit(
       [&](auto& one) {
         read_settings(card_loss, where, one);
@@ -66,6 +76,52 @@ inline std::optional<AnyLoss> loss_from(const Json& card_loss, const std::string
       },
       *loss);
   return loss;
+}
+
+/// Throws where the labels of a card are not as many as the scores of a row, or name one that stands elsewhere.
+inline void check_labels(const ModelCard& card, const AnyHead& head) {
+  const std::vector<std::string> ours = labels_of(head);
+  const std::vector<std::string>& found = card.labels;
+  if (found.empty() || ours.empty()) return;
+  bool good = found.size() == ours.size();
+  for (Index i = 0; good && i < ours.size(); ++i) {
+    const auto known = std::find(ours.begin(), ours.end(), found[i]);
+    good = known == ours.end() || *known == ours[i];
+  }
+  if (good) return;
+  throw DataError(concat(
+      "field \"labels\" is ", Json(found).dump(-1, ' ', false, Json::error_handler_t::replace), ", expected ",
+      Json(ours).dump(), ", the scores of the head ", quote(name_of(head)), " in their order"));
+}
+
+/// Throws where the threshold of steps is no probability.
+inline void check_step_threshold(const ModelCard& card) {
+  const auto found = card.other.find("step_threshold");
+  if (found == card.other.end()) return;
+  const double threshold = found->is_number() ? found->get<double>() : -1;
+  if (threshold >= 0 && threshold <= 1) return;
+  throw DataError(
+      concat("field \"step_threshold\" is ", describe(*found), ", expected a probability from 0 to 1"));
+}
+
+/// Throws where the reading rule waits for a token that the model does not have. A pad that no text has is no fault:
+/// published models name such ones.
+inline void check_reading(const SavedModel& saved, const OpenOptions& options) {
+  if (is_features(saved.backbone)) return;
+  using Kind = ReadingRule::Kind;
+  const ReadingRule& rule = saved.tokenize.reading;
+  const bool pads = rule.kind == Kind::last_not_pad || rule.kind == Kind::before_first_pad;
+  std::vector<Token> tokens = rule.gate;
+  if (!pads) tokens.insert(tokens.end(), rule.tokens.begin(), rule.tokens.end());
+  const Index size = vocabulary_of(saved.backbone);
+  if (std::all_of(tokens.begin(), tokens.end(),
+                  [&](Token token) { return static_cast<Index>(token) < size; }))
+    return;
+  const std::string found =
+      concat(quote(name_of(rule)), ", expected ids below ", size, ", the vocabulary of the model");
+  if (!options.reading.empty()) throw ConfigError(concat("--reading is ", found));
+  const char* file = saved.card && !saved.card->reading.empty() ? "merit.json" : "config.json";
+  throw DataError(concat((saved.place / file).string(), ": field \"reading\" is ", found));
 }
 
 /// Whether a tokenizer of this name is made of files.
@@ -275,6 +331,17 @@ MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, con
     detail::read_card(where, [&] {
       if (!card.head.empty()) saved.head = head_from(card.head, where + ": head");
       if (!card.loss.empty()) saved.loss = detail::loss_from(card.loss, where + ": loss", saved.head);
+      if (!card.head.empty()) {
+        detail::check_labels(card, saved.head);
+        if (!saved.loss) {
+          const std::string name = card.loss.is_object() ? card.loss.value("name", "") : "";
+          saved.remarks.push_back(
+              concat(where, ": field \"loss\" names ",
+                     name.empty() ? "none" : detail::quote(name) + ", which is not known here",
+                     ": no loss is reported, and each score is read by itself"));
+        }
+      }
+      detail::check_step_threshold(card);
       saved.tokenize = detail::tokenize_options_of(card);
       if (!card.kind.empty()) kind_named(card.kind, "field \"kind\"");
       if (!card.aggregation.empty()) aggregation_from_name(card.aggregation);
@@ -302,6 +369,7 @@ MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, con
         "a prompt and a completion that are strings are read as plain text, as they stand; strings_as_chat "
         "makes them a user's message and the assistant's answer in the model's chat template";
   }
+  detail::check_reading(saved, options);
   fit_to_backbone(saved.backbone, *saved.tokenizer, saved.tokenize);
   return saved;
 }

@@ -40,10 +40,15 @@ struct RecordSet {
   // How many records each subset had before any was dropped, where a field names them.
   std::map<std::string, Index> subsets = {};
   DataCounts counts = {};
-  UnreadRecords unread = {};  // those that could not be read, where they do not end the reading
-  std::string files = {};     // their names, for errors and reports
+  // Those that could not be read, where they do not end the reading. Of a split they are on the side that is kept, as
+  // nobody knows on which they would be.
+  UnreadRecords unread = {};
+  std::string files = {};  // their names, for errors and reports
   // What a user should know of the files: layouts, rows left out, fields and records not read.
   std::vector<std::string> remarks = {};
+
+  /// What became of every record, those that could not be read among them, in one sentence.
+  std::string account() const { return counts.sentence(unread.count()); }
 };
 
 /// Which side of a split by prompts is read.

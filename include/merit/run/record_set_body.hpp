@@ -181,7 +181,7 @@ void read_file(const std::string& file, const AnyTokenizer& tokenizer, const Rec
       read_one<Record>(*object, reader.position(), tokenizer, options, set, width);
     } catch (const DataError& error) {
       if (options.source.on_error == OnError::stop) throw;
-      set.unread.add(reader.position(), error.what());
+      if (options.side != SplitSide::held_out) set.unread.add(reader.position(), error.what());
     }
   }
   remarks.add(reader);
@@ -220,10 +220,7 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
     }
   });
   for (Index i = 0; i < remarks.renamed.size(); ++i) {
-    if (remarks.renamed[i] != 0) continue;
-    const auto& [from, to] = options.source.rename[i];
-    throw ConfigError(concat("--rename ", from, "=", to, ": no record of ", set.files, " has the field ",
-                             detail::quote(from)));
+    if (remarks.renamed[i] == 0) refuse_rename(options.source.rename[i], set.files);
   }
   // Records that are judged need no margin.
   if (!options.tokenize.to_judge && remarks.given != 0 && remarks.without_scores == remarks.given) {
@@ -235,7 +232,7 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
     set.remarks.push_back(set.files + ": " + sentence);
   for (const std::string& line : set.unread.lines()) set.remarks.push_back(line);
   if (size_of(set.examples) == 0) {
-    std::string why = set.counts.sentence();
+    std::string why = set.account();
     if (options.side == SplitSide::kept) why += " The split of prompts held out all.";
     if (options.side == SplitSide::held_out) why += " The split of prompts held out none.";
     if (remarks.not_selected != 0) why += concat(" --select left out ", remarks.not_selected, '.');

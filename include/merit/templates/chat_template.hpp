@@ -190,25 +190,31 @@ class ChatTemplate final : public ConversationTemplate {
   }
 
   /// Renders with marks in what the conversation says, once for each kind of conversation: what is true of one
-  /// holds for all that have the same roles and fields.
-  void refuse_unread(std::span<const Message> messages, const RenderOptions& options) const override {
-    const bool tools = !detail::says_nothing(options.tools);
-    const std::uint64_t kind =
-        fnv1a(concat(options.add_generation_prompt ? 'p' : '-', options.continue_final_message ? 'c' : '-',
-                     options.adapt_contents ? 'a' : '-', tools ? 't' : '-', text_of(options.variables),
-                     detail::kind_of_conversation(messages)));
-    if (written_->holds(kind)) return;
+  /// holds for all that have the same roles and fields. Contents are looked for in each.
+  std::string render_whole(std::span<const Message> messages, const RenderOptions& options) const override {
     const auto rendered = [&](std::span<const Message> some) {
       RenderOptions with = options;
       if (some.size() < messages.size()) with.continue_final_message = false;
       return render(some, with);
     };
-    if (const std::optional<detail::Unwritten> found = detail::find_unwritten(messages, rendered)) {
+    const auto require = [&](const std::optional<detail::Unwritten>& found) {
+      if (!found) return;
       const std::string why = found->why.empty() ? "" : concat(", which fails with it: ", found->why);
       refuse(concat(found->where, " of the role '", messages[found->message].role, '\''), why);
+    };
+    const bool tools = !detail::says_nothing(options.tools);
+    const std::uint64_t kind =
+        fnv1a(concat(options.add_generation_prompt ? 'p' : '-', options.continue_final_message ? 'c' : '-',
+                     options.adapt_contents ? 'a' : '-', tools ? 't' : '-', text_of(options.variables),
+                     detail::kind_of_conversation(messages)));
+    if (!written_->holds(kind)) {
+      require(detail::find_unwritten(messages, rendered));
+      if (tools && !writes_tools(messages, options)) refuse("'tools'", "");
+      written_->add(kind);
     }
-    if (tools && !writes_tools(messages, options)) refuse("'tools'", "");
-    written_->add(kind);
+    std::string text = render(messages, options);
+    require(detail::find_unwritten_content(messages, text, rendered));
+    return text;
   }
 
   std::string name() const override {

@@ -31,9 +31,11 @@ class ConversationTemplate {
   virtual ~ConversationTemplate() = default;
   /// Throws DataError where the template cannot render the conversation.
   virtual std::string render(std::span<const Message> messages, const RenderOptions& options) const = 0;
-  /// Throws DataError that names what a conversation says and the template has no place for: tools, or a field
-  /// of a message. Here: nothing is known of the template.
-  virtual void refuse_unread(std::span<const Message>, const RenderOptions&) const {}
+  /// As render(). Throws DataError also for what a conversation says and the text does not, by its name: tools, or a
+  /// field of a message. Here: nothing is known of the template.
+  virtual std::string render_whole(std::span<const Message> messages, const RenderOptions& options) const {
+    return render(messages, options);
+  }
   /// "plain", or "chat:" and a hash of the template's text: two templates of one name render alike.
   virtual std::string name() const = 0;
 };

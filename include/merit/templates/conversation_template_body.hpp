@@ -41,8 +41,7 @@ MERIT_INLINE std::string tail_of(std::string_view text) {
 MERIT_INLINE std::string render_all(const ConversationTemplate& with, std::span<const Message> messages,
                                     RenderOptions options) {
   options.adapt_contents = true;
-  with.refuse_unread(messages, options);
-  return with.render(messages, options);
+  return with.render_whole(messages, options);
 }
 
 MERIT_INLINE RenderedText render_apart(const ConversationTemplate& with, std::span<const Message> prompt,

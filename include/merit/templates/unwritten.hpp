@@ -31,13 +31,22 @@ struct Unwritten {
   std::string why;    // the error of a template that fails with it; else empty
 };
 
-/// The first thing that `messages` say and that the rendered text does not depend on. What a template writes of
-/// the last turn and leaves out of earlier ones, such as reasoning, is written. Not asked for are the role, ids,
+/// The first thing that `messages` say and that the rendered text does not depend on. Reasoning that a template writes
+/// of the last turn and leaves out of earlier ones is written. Not asked for are the role, ids,
 /// the name of a tool's answer, which the call tells that it answers, and the types "text" and "function". Where
 /// the template fails, a part that is no text is named; without one the error goes on.
 std::optional<Unwritten> find_unwritten(std::span<const Message> messages, const Rendering& render);
 
-/// A text that is equal for messages of equal kinds: of the same roles and fields, whatever these hold.
+/// The first content of `messages` that is not in `text`, as which they were rendered: a template may write a content or
+/// not by what it and its neighbours hold, so that this is asked of each conversation. A content is there where it
+/// stands in the text, without the white space around it or as JSON spells it, in a place of its own; or where no
+/// letter at its ends and in its middle can be another without changing the text. Reasoning within a content, which
+/// ends in </think>, may be left out of earlier turns as find_unwritten has it.
+std::optional<Unwritten> find_unwritten_content(std::span<const Message> messages, const std::string& text,
+                                                const Rendering& render);
+
+/// A text that is equal for messages of equal kinds: of the same roles and fields, and of values that are true or not
+/// in the same places, whatever else they hold.
 std::string kind_of_conversation(std::span<const Message> messages);
 
 }  // namespace detail

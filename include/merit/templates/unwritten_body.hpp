@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@
 #include "merit/core/value.hpp"
 #include "merit/core/view.hpp"
 #include "merit/templates/message.hpp"
+#include "merit/templates/string_methods.hpp"
 #include "merit/templates/unwritten.hpp"
 
 namespace merit {
@@ -110,6 +113,17 @@ inline bool depends_on(std::vector<Message> messages, const Said& said, const Re
   }
 }
 
+/// The conversation as it was when the message `last` was its last.
+inline std::vector<Message> messages_until(std::span<const Message> messages, Index last) {
+  return {messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(last + 1)};
+}
+
+inline bool is_reasoning(std::span<const Message> messages, const Said& said) {
+  const std::string& field = (*messages[said.message].whole.fields())[said.path.front()].name;
+  return std::find(std::begin(reasoning_fields), std::end(reasoning_fields), field) !=
+         std::end(reasoning_fields);
+}
+
 /// The first part that is no text in the content of the message `i`.
 inline std::optional<Unwritten> part_beyond_text(std::span<const Message> messages, Index i) {
   const Value* content = messages[i].whole.find("content");
@@ -142,11 +156,12 @@ MERIT_INLINE std::optional<Unwritten> find_unwritten(std::span<const Message> me
   for (Index i = 0; i < given.size(); ++i) {
     add_said(given[i].whole, {i, {}, concat("messages[", i, ']')}, 0, given[i].role, all);
   }
-  // All marked at once: one rendering tells of most templates that they write everything.
+  // All marked at once: one rendering tells of most templates that they write everything. Flags and numbers stay
+  // what they are, as templates do this or that by them.
   std::vector<Message> marked = given;
   for (Index k = 0; k < all.size(); ++k) {
     Value& value = value_at(marked[all[k].message].whole, all[k]);
-    value = (value.string() != nullptr ? *value.string() : "") + mark_of(k);
+    if (value.string() != nullptr) value = *value.string() + mark_of(k);
   }
   std::string with_marks;
   try {
@@ -162,9 +177,8 @@ MERIT_INLINE std::optional<Unwritten> find_unwritten(std::span<const Message> me
     const bool printed = in_part && with_marks.find(mark + '\'') != std::string::npos;
     if (found && !printed) continue;
     if (!printed && depends_on(given, said, render, text)) continue;
-    if (!printed && said.message + 1 < given.size()) {
-      const auto end = given.begin() + static_cast<std::ptrdiff_t>(said.message + 1);
-      std::vector<Message> until(given.begin(), end);
+    if (!printed && is_reasoning(given, said) && said.message + 1 < given.size()) {
+      std::vector<Message> until = messages_until(given, said.message);
       try {
         const std::string last = render(until);
         if (depends_on(std::move(until), said, render, last)) continue;
@@ -176,6 +190,129 @@ MERIT_INLINE std::optional<Unwritten> find_unwritten(std::span<const Message> me
     return part ? *part : Unwritten{said.message, said.where, ""};
   }
   return std::nullopt;
+}
+
+// ---- Contents ---
+
+/// A stretch of a text within a content, without white space around it.
+struct ContentPiece {
+  Said said;
+  Index begin = 0, size = 0;
+  bool reasoning = false;  // </think> stands behind it
+
+  std::string_view in(const std::vector<Message>& messages) const {
+    return std::string_view(*text_at(messages, said)).substr(begin, size);
+  }
+  static const std::string* text_at(const std::vector<Message>& messages, const Said& said) {
+    const Value* value = &messages[said.message].whole;
+    for (const Index place : said.path) {
+      value = value->list() != nullptr ? &(*value->list())[place] : &(*value->fields())[place].value;
+    }
+    return value->string();
+  }
+};
+
+/// The texts of contents, cut where reasoning begins and ends, which templates take apart there.
+inline std::vector<ContentPiece> content_pieces(const std::vector<Message>& messages) {
+  std::vector<Said> all;
+  for (Index i = 0; i < messages.size(); ++i) {
+    const Value::Fields* fields = messages[i].whole.fields();
+    for (Index k = 0; fields != nullptr && k < fields->size(); ++k) {
+      if ((*fields)[k].name == "content")
+        add_said((*fields)[k].value, {i, {k}, concat("messages[", i, "].content")}, 1, "", all);
+    }
+  }
+  constexpr std::string_view opened = "<think>", closed = "</think>";
+  std::vector<ContentPiece> pieces;
+  for (const Said& said : all) {
+    // The content itself, a part that is a string, or the text of a part.
+    const std::string* text = ContentPiece::text_at(messages, said);
+    if (text == nullptr || said.path.size() > 3 || (said.path.size() == 3 && !said.where.ends_with(".text")))
+      continue;
+    for (Index begin = 0; begin < text->size();) {
+      const Index open = std::min(text->find(opened, begin), text->size());
+      const Index close = std::min(text->find(closed, begin), text->size());
+      const Index end = std::min(open, close);
+      const std::string_view whole = std::string_view(*text).substr(begin, end - begin);
+      const std::string_view piece = jinja::stripped(whole, nullptr, true, true);
+      if (!piece.empty()) {
+        pieces.push_back({said, static_cast<Index>(piece.data() - text->data()), piece.size(), close < open});
+      }
+      begin = end + (close < open ? closed.size() : opened.size());
+    }
+  }
+  return pieces;
+}
+
+/// Whether another letter at either end and in the middle of the piece makes another text, each by itself.
+inline bool each_end_counts(const std::vector<Message>& messages, const ContentPiece& piece,
+                            const std::string& text, const Rendering& render) {
+  for (Index place : {Index{0}, piece.size / 2, piece.size - 1}) {
+    std::vector<Message> changed = messages;
+    Value& value = value_at(changed[piece.said.message].whole, piece.said);
+    std::string content = *value.string();
+    const auto inside = [&](Index at) { return (static_cast<unsigned char>(content[at]) & 0xC0u) == 0x80u; };
+    Index begin = piece.begin + place;
+    while (begin > piece.begin && inside(begin)) --begin;
+    Index end = begin + 1;
+    while (end < content.size() && inside(end)) ++end;
+    content.replace(begin, end - begin, content[begin] == 'x' ? "y" : "x");
+    value = std::move(content);
+    try {
+      if (render(changed) == text) return false;
+    } catch (const DataError&) {  // that it is looked at does not say that it is written
+      return false;
+    }
+  }
+  return true;
+}
+
+MERIT_INLINE std::optional<Unwritten> find_unwritten_content(std::span<const Message> messages,
+                                                             const std::string& text,
+                                                             const Rendering& render) {
+  std::vector<Message> given;
+  for (const Message& message : messages) given.push_back(with_fields(message));
+  std::vector<ContentPiece> pieces = content_pieces(given);
+  // The longest first, and each in a place of its own: a short one may stand within another, too.
+  std::stable_sort(pieces.begin(), pieces.end(),
+                   [](const auto& a, const auto& b) { return a.size > b.size; });
+  std::string rest = text;
+  std::set<std::string_view> found;
+  for (const ContentPiece& piece : pieces) {
+    const std::string_view said = piece.in(given);
+    std::string spelled = text_of(Value(said));
+    spelled = spelled.substr(1, spelled.size() - 2);
+    Index place = rest.find(said);
+    Index size = said.size();
+    if (place == rest.npos) {
+      place = rest.find(spelled);
+      size = spelled.size();
+    }
+    if (place != rest.npos) {
+      std::fill_n(rest.begin() + static_cast<std::ptrdiff_t>(place), size, '\xFF');  // in no text
+      found.insert(said);
+      continue;
+    }
+    // A template that wrote the same elsewhere as it stands has no other way of writing it.
+    if (!found.contains(said) && each_end_counts(given, piece, text, render)) continue;
+    if (piece.reasoning && piece.said.message + 1 < given.size()) {
+      try {
+        if (render(messages_until(given, piece.said.message)).find(said) != std::string::npos) continue;
+      } catch (const DataError&) {  // then it is not written there either
+      }
+    }
+    return Unwritten{piece.said.message, piece.said.where, ""};
+  }
+  return std::nullopt;
+}
+
+// ---- Kinds ---
+
+/// Whether a template that asks takes the value for true.
+inline bool is_true(const Value& value) {
+  if (value.boolean() != nullptr) return *value.boolean();
+  if (value.integer() != nullptr) return *value.integer() != 0;
+  return value.number() == nullptr || *value.number() != 0;
 }
 
 inline void add_kind(const Value& value, std::string& kind) {
@@ -199,7 +336,7 @@ inline void add_kind(const Value& value, std::string& kind) {
     }
     kind += '}';
   } else {
-    kind += value.string() != nullptr ? 's' : 'v';
+    kind += value.string() != nullptr ? 's' : is_true(value) ? 'v' : '0';
   }
 }
 

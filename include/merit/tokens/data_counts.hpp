@@ -70,9 +70,11 @@ struct DataCounts {
              {"sharing_lost", sharing_lost}}};
   }
 
-  /// One plain sentence. What did not happen is left out.
-  std::string sentence() const {
-    std::string text = concat("Of ", records, records == 1 ? " record, " : " records, ", kept,
+  /// One plain sentence. What did not happen is left out. `unread` records more could not be read, and are no part of
+  /// the counts.
+  std::string sentence(Index unread = 0) const {
+    const Index all = records + unread;
+    std::string text = concat("Of ", all, all == 1 ? " record, " : " records, ", kept,
                               kept == 1 ? " was kept" : " were kept");
     const auto add = [&](Index count, std::string_view what) {
       if (count != 0) text += concat(", ", count, ' ', what);
@@ -88,6 +90,7 @@ struct DataCounts {
     add(dropped_empty, "dropped as a completion had no tokens");
     add(dropped_single, "dropped as rankings of one completion");
     add(dropped_unlabelled, "dropped as no step had a label");
+    add(unread, "left out as they could not be read");
     if (equal_completions != 0) {
       text += concat("; ", equal_completions, equal_completions == 1 ? " completion" : " completions",
                      " equal to another of the same ranking");

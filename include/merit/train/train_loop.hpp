@@ -119,6 +119,7 @@ class TrainLoop {
       const StepReport report = step(work);
       if (hooks.on_step) hooks.on_step(report);
       const auto due = [&](Index every) { return every != 0 && report.step % every == 0; };
+      if (due(hooks.evaluate_every) || due(hooks.checkpoint_every) || finished()) require_finite(report);
       if (hooks.on_evaluate && (due(hooks.evaluate_every) || finished()) && !hooks.on_evaluate(report.step)) {
         return StopReason::requested;
       }
@@ -129,6 +130,16 @@ class TrainLoop {
   }
 
  private:
+  /// Before weights are judged or saved: a step too far leaves what the next one would find.
+  void require_finite(const StepReport& report) const {
+    if (std::isfinite(Backend::sum_of_squares(parameters_->handle(), std::as_const(*parameters_).values())))
+      return;
+    throw DataError(
+        concat("step ", report.step,
+               ": the weights are not finite after it: the training diverged at the learning rate ",
+               report.learning_rate, ", expected a lower one"));
+  }
+
   void build_batches(StepWork& work, StepReport& report) {
     const Index epoch = report.epoch - 1;
     if (order_.empty() || order_epoch_ != epoch) {
