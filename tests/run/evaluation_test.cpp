@@ -257,4 +257,28 @@ TEST_CASE("which kinds a model is evaluated on, and its threshold") {
   }
 }
 
+TEST_CASE("what was cut or has no order is told beside the figure of a ranking") {
+  LetterModel model = scalar(merit::PairwiseLoss{});
+  merit::RecordSetOptions options;
+  options.tokenize = {.max_tokens = 4, .truncation = merit::Truncation::cut_right, .to_judge = true};
+  const std::string cut = R"({"prompt": "p", "completions": ["b", "zzzzzz"], "ranks": [1, 0]}
+)";
+  const std::string equal = R"({"prompt": "q", "completions": ["b", "b", "b"], "ranks": [0, 1, 2]}
+)";
+  const Evaluation found = evaluate(model, read_lines(RecordKind::ranking, cut + equal, options));
+  CHECK(found.rankings->model.top.value == doctest::Approx((0 + 1.0 / 3) / 2));
+  CHECK(found.rankings->kendall.value == 0.5);
+  const std::string text = merit::text_of(found);
+  CHECK(contains(text, "; 1 completion was cut and ranked below those read whole"));
+  CHECK(contains(text, "; 1 of 2 groups have equal scores alone, which count 0"));
+  CHECK(merit::to_json(found).at("cut") == 1);
+  CHECK(merit::to_json(found).at("without_correlation") == 1);
+  const Evaluation pairs = evaluate(
+      model, read_lines(RecordKind::preference, R"({"prompt": "p", "chosen": "zzzzzz", "rejected": "b"}
+)",
+                        options));
+  CHECK(pairs.pairs->cut == 1);
+  CHECK(contains(merit::text_of(pairs), "in 1 pair, 1 of which a side was cut"));
+}
+
 }  // namespace evaluation_test

@@ -22,7 +22,7 @@ inline namespace MERIT_ABI {
 struct Evaluation {
   RecordKind kind = RecordKind::preference;
   std::vector<RowScores> rows;  // of every sequence, in order
-  std::vector<double> scores;   // one a sequence; 0 for steps of which none was seen
+  std::vector<double> scores;   // one a sequence; 0 where a cut left nothing to score
   std::optional<double> loss;   // the model's own, where it learns from this kind
   Index read = 0;               // records of the files
   Index left_out = 0;           // of them without a score: the figures are of the others

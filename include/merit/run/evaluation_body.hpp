@@ -98,6 +98,7 @@ inline void report_ranks(const Part& part, const std::vector<RankingExample>& ex
       for (const Sequence& sequence : group.completions) {
         ranking.scores.push_back(part.all.scores[next++]);
         ranking.lengths.push_back(completion_length(sequence));
+        ranking.cut.push_back(sequence.cut);
         if (const auto lines = lines_of(part.set, i, text++)) ranking.lines.push_back(*lines);
       }
     }
@@ -141,7 +142,8 @@ inline std::optional<double> loss_of_probabilities(const RecordSet& set, const E
   };
   if (const auto* outcomes = std::get_if<std::vector<OutcomeExample>>(&set.examples)) {
     for (Index i = 0; i < outcomes->size(); ++i)
-      add(completion_probability(all.scores[i], reading), (*outcomes)[i].label, (*outcomes)[i].weight);
+      if (all.rows[i].rows() != 0)
+        add(completion_probability(all.scores[i], reading), (*outcomes)[i].label, (*outcomes)[i].weight);
   } else if (const auto* solutions = std::get_if<std::vector<StepsExample>>(&set.examples)) {
     for (Index i = 0; i < solutions->size(); ++i) {
       const StepsExample& example = (*solutions)[i];
@@ -209,6 +211,7 @@ inline void report(const Part& part, const std::vector<OutcomeExample>& examples
     one.problem = problems[p];
     one.weight = examples[i].weight;
     one.cut = examples[i].sequence.cut;
+    one.unseen = part.all.rows[part.first[i]].rows() == 0;
     one.length = completion_length(examples[i].sequence);
     if (part.set.notes.empty()) continue;
     const std::string& text = part.set.notes[i].texts[0];
@@ -237,6 +240,8 @@ inline void report(const Part& part, const std::vector<RolloutExample>& examples
     const Index skipped = returns.size() - rows.rows();  // 1 where the first token has nothing before it
     for (Index t = 0; t < rows.rows(); ++t)
       states.push_back({rows.row(t)[0], returns[skipped + t], i, examples[i].weight});
+    for (const double unseen : examples[i].returns_unseen)
+      states.push_back({std::nullopt, unseen, i, examples[i].weight});
   }
   out.values = report_values(states);
 }
@@ -406,7 +411,8 @@ MERIT_INLINE LabelledLogits labelled_logits(const RecordSet& set, const Evaluati
               next += group.ranks.size();
             }
           } else if constexpr (std::is_same_v<Example, OutcomeExample>) {
-            add(completion_logit(evaluation.scores[next], reading), example.label, example.weight);
+            if (evaluation.rows[next].rows() != 0)  // else a cut took it whole
+              add(completion_logit(evaluation.scores[next], reading), example.label, example.weight);
             ++next;
           } else if constexpr (std::is_same_v<Example, StepsExample>) {
             for (Index k = 0; k < example.labels.size(); ++k) {

@@ -248,11 +248,7 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
   const Index labels = detail::label_count(example.labels);
 
   const std::array<Sequence*, 1> sequences{&sequence};
-  auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
-  if (!kept && sequence.cut && labels > 0 && options.to_judge) {  // of the completion nothing is left
-    --counts.dropped_empty;
-    kept = cut = true;
-  }
+  const auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
   if (!kept) {
     counts.labels_lost += labels;
     return std::nullopt;
@@ -271,7 +267,7 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
   const Index labels_left = detail::label_count(example.labels);
   counts.labels_lost += labels - labels_left;
   if (labels_left == 0 && (labels == 0 || !options.to_judge)) {
-    ++counts.dropped_unlabelled;
+    ++(labels > 0 && example.labels.empty() ? counts.dropped_cut : counts.dropped_unlabelled);
     return std::nullopt;
   }
   counts.labels += labels_left;
