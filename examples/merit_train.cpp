@@ -217,9 +217,13 @@ int cross_validate(const programs::TrainingOptions& options, const programs::Mod
   const merit::Reading reading =
       merit::reading_of(fresh(options.training.seed)->described(card), merit::meaning_of(saved.head), false);
   merit::Progress progress("cross-validating", options.folds * options.seeds);
-  const merit::CrossValidation result = merit::cross_validate(
-      records, reading, fresh, {.folds = options.folds, .seeds = options.seeds, .training = options.training},
-      [&](Index done, Index) { progress.update(done); });
+  const merit::CrossValidation result =
+      merit::cross_validate(records, reading, fresh,
+                            {.folds = options.folds,
+                             .seeds = options.seeds,
+                             .training = options.training,
+                             .tokenize = saved.tokenize},
+                            [&](Index done, Index) { progress.update(done); });
   progress.finish();
   programs::Output output;
   if (options.json) {
@@ -290,7 +294,7 @@ int run(int argc, char** argv) {
   const auto read = [&](const std::vector<std::string>& files, const char* purpose, merit::SplitSide side) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
-    if (held_out) {  // all labels are judged
+    if (held_out || cross_validates) {  // all labels are judged
       tokenize.to_judge = true;
       tokenize.last_step_only = tokenize.stop_at_first_error = false;
     }

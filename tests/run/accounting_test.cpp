@@ -9,6 +9,7 @@
 #include "merit/core/rng.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/record_scorer.hpp"
+#include "merit/tokens/teaching_part.hpp"
 
 namespace accounting_test {
 
@@ -119,6 +120,57 @@ TEST_CASE("what is scored of every kind under every policy has a score, or a rea
     }
     CHECK(scorer.counts().records == 100);
     CHECK(scorer.counts().records == scorer.counts().kept + reasons(scorer.counts()));
+  }
+}
+
+/// Whether two lists have the same sequences with the same numbers.
+template <class Example>
+bool alike(const std::vector<Example>& a, const std::vector<Example>& b) {
+  const auto numbers = [](const std::vector<Example>& examples) {
+    std::vector<double> all;
+    for (const Example& example : examples) {
+      merit::for_each_number(example, [&](double number) { all.push_back(number); });
+      merit::for_each_sequence(example, [&](const merit::Sequence& one) {
+        all.insert(all.end(), one.tokens.begin(), one.tokens.end());
+        all.insert(all.end(), one.step_ends.begin(), one.step_ends.end());
+        all.push_back(static_cast<double>(one.completion_begin));
+      });
+      all.push_back(-7);
+    }
+    return all;
+  };
+  return numbers(a) == numbers(b);
+}
+
+TEST_CASE("of what is read to be judged the part that teaches is what training reads") {
+  merit::Rng rng(15);
+  for (const RecordKind kind :
+       {RecordKind::preference, RecordKind::judge, RecordKind::ranking, RecordKind::ratings,
+        RecordKind::outcome, RecordKind::steps, RecordKind::rollout}) {
+    for (const Truncation policy : policies) {
+      for (const bool last : {false, true}) {
+        CAPTURE(merit::name_of(policy));
+        std::string lines = "{\"prompt\": \"Q\", \"chosen\": \"a\", \"rejected\": \"a\"}\n";
+        if (kind != RecordKind::preference) lines.clear();
+        for (int i = 0; i < 60; ++i) lines += line_of(kind, rng);
+        merit::RecordSetOptions options;
+        options.tokenize.max_tokens = 7;
+        options.tokenize.truncation = policy;
+        merit::RecordSetOptions judged = options;
+        judged.tokenize.to_judge = true;
+        options.tokenize.last_step_only = last;
+        options.tokenize.stop_at_first_error = !last;
+        const merit::RecordSet learned = merit_test::read_lines(kind, lines, options);
+        const merit::RecordSet all = merit_test::read_lines(kind, lines, judged);
+        CHECK(size_of(all.examples) >= size_of(learned.examples));
+        std::visit(
+            [&]<class Example>(const std::vector<Example>& list) {
+              const auto part = merit::teaching_part(list, options.tokenize);
+              CHECK(alike(part, std::get<std::vector<Example>>(learned.examples)));
+            },
+            all.examples);
+      }
+    }
   }
 }
 

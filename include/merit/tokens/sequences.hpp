@@ -265,7 +265,7 @@ inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOpt
     ++counts.dropped_equal;
     return {};
   }
-  if (options.to_judge && sequences.size() > 1) {
+  if (options.to_judge && sequences.size() > 1 && !empty) {
     for (Sequence* s : sequences) {
       if (s->cut && !s->tokens.empty())
         s->completion_begin = std::min(s->completion_begin, s->tokens.size() - 1);

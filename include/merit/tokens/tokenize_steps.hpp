@@ -167,16 +167,12 @@ inline std::optional<StepLabel> without_neutral(const StepLabel& label, NeutralS
   return label;
 }
 
-/// The labels of all steps after the policies.
-inline std::vector<std::optional<StepLabel>> step_labels(const StepsRecord& record,
-                                                         const TokenizeOptions& options) {
-  std::vector<std::optional<StepLabel>> labels;
+/// Leaves of the labels of all steps those that are to be learned from.
+inline void limit_labels(std::vector<std::optional<StepLabel>>& labels, const TokenizeOptions& options) {
   bool stopped = false;
-  for (Index i = 0; i < record.labels.size(); ++i) {
-    std::optional<StepLabel> label = step_label(record.labels[i], options.step_scale, i, record.source);
-    if (label) label = without_neutral(*label, options.neutral);
-    labels.push_back(stopped ? std::nullopt : label);
-    if (options.stop_at_first_error && label && label->bad > 0.5) stopped = true;
+  for (std::optional<StepLabel>& label : labels) {
+    if (stopped) label.reset();
+    stopped = stopped || (options.stop_at_first_error && label && label->bad > 0.5);
   }
   if (options.last_step_only) {
     bool found = false;
@@ -185,6 +181,17 @@ inline std::vector<std::optional<StepLabel>> step_labels(const StepsRecord& reco
       found = found || labels[i].has_value();
     }
   }
+}
+
+/// The labels of all steps after the policies.
+inline std::vector<std::optional<StepLabel>> step_labels(const StepsRecord& record,
+                                                         const TokenizeOptions& options) {
+  std::vector<std::optional<StepLabel>> labels;
+  for (Index i = 0; i < record.labels.size(); ++i) {
+    labels.push_back(step_label(record.labels[i], options.step_scale, i, record.source));
+    if (labels.back()) labels.back() = without_neutral(*labels.back(), options.neutral);
+  }
+  limit_labels(labels, options);
   return labels;
 }
 
