@@ -291,6 +291,8 @@ int run(int argc, char** argv) {
   merit::RecordSourceOptions source = programs::source_options(options.source);
   source.margin_of_scores = options.margin == "scores";
   source.on_error = programs::named_by<merit::OnError>("--on-error", options.on_error);
+  merit::RecordSourceOptions held_out_source = source;
+  held_out_source.margin_of_scores = false;  // what is judged needs no margin
   const auto read = [&](const std::vector<std::string>& files, const char* purpose, merit::SplitSide side) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
@@ -306,7 +308,7 @@ int run(int argc, char** argv) {
                                 .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
                                 .notes = held_out || cross_validates || options.dry_run,
                                 .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss),
-                                .source = source,
+                                .source = held_out ? held_out_source : source,
                                 .side = side,
                                 .held_out = options.validation_split,
                                 .split_seed = options.training.seed});
