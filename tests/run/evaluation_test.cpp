@@ -281,4 +281,21 @@ TEST_CASE("what was cut or has no order is told beside the figure of a ranking")
   CHECK(contains(merit::text_of(pairs), "in 1 pair, 1 of which a side was cut"));
 }
 
+TEST_CASE("records that repeat another are said beside the figure, which they stay in") {
+  LetterModel model = scalar(merit::PairwiseLoss{});
+  const std::string good = R"({"prompt": "p", "chosen": "z", "rejected": "b"}
+)";
+  const std::string bad = R"({"prompt": "p", "chosen": "b", "rejected": "z"}
+)";
+  const std::string heavy = R"({"prompt": "p", "chosen": "z", "rejected": "b", "weight": 2}
+)";
+  const RecordSet set = read_lines(RecordKind::preference, good + bad + good + heavy + good);
+  const Evaluation found = evaluate(model, set);
+  CHECK(found.repeats == 2);
+  CHECK(found.pairs->accuracy.value == doctest::Approx(5.0 / 6));
+  CHECK(contains(merit::text_of(found), "in 5 pairs; 2 records repeat another, and each counts\n"));
+  CHECK(merit::to_json(found).at("repeats") == 2);
+  CHECK(merit::evaluate_some(model, set, found, {1, 2}, {}, 0.5).repeats == 0);
+}
+
 }  // namespace evaluation_test

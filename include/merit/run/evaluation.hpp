@@ -26,6 +26,7 @@ struct Evaluation {
   std::optional<double> loss;   // the model's own, where it learns from this kind
   Index read = 0;               // records of the files
   Index left_out = 0;           // of them without a score: the figures are of the others
+  Index repeats = 0;            // of those others the ones that say what one before them says, labels and all
 
   std::optional<PairReport> pairs;
   std::optional<RankingReport> rankings;

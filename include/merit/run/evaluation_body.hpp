@@ -2,9 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -13,6 +17,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/hash.hpp"
 #include "merit/loss/numerics.hpp"
 #include "merit/records/stated_answer.hpp"
 #include "merit/run/evaluation.hpp"
@@ -33,6 +38,35 @@ inline Index completion_length(const Sequence& sequence) {
 inline std::optional<Index> lines_of(const RecordSet& set, Index example, Index completion) {
   if (set.notes.empty() || completion >= set.notes[example].texts.size()) return std::nullopt;
   return count_lines(set.notes[example].texts[completion]);
+}
+
+/// How many examples say what one before them says: with the same text, tokens, labels and weight.
+inline Index repeats_in(const RecordSet& set, std::span<const Index> numbers) {
+  std::set<std::uint64_t> seen;
+  std::visit(
+      [&](const auto& examples) {
+        for (const Index i : numbers) {
+          std::string key;
+          const auto add = [&](const auto& value) {
+            const auto bytes = std::bit_cast<std::array<char, sizeof(value)>>(value);
+            key.append(bytes.begin(), bytes.end());
+          };
+          if (!set.notes.empty()) {
+            key = set.notes[i].prompt;
+            for (const std::string& text : set.notes[i].texts) key.append(1, '\0').append(text);
+          }
+          for_each_sequence(examples[i], [&](const Sequence& sequence) {
+            add(sequence.tokens.size());
+            for (const Token token : sequence.tokens) add(token);
+            for (const float feature : sequence.features) add(feature);
+            add(sequence.completion_begin);
+          });
+          for_each_number(examples[i], add);
+          seen.insert(fnv1a(key));
+        }
+      },
+      set.examples);
+  return numbers.size() - seen.size();
 }
 
 /// The number of each example's prompt: examples of one prompt have one number.
@@ -339,6 +373,7 @@ MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Re
   result.left_out = result.read - set.counts.kept;
   std::vector<Index> numbers(size_of(set.examples));
   std::iota(numbers.begin(), numbers.end(), Index{0});
+  result.repeats = detail::evaluation::repeats_in(set, numbers);
   try {
     detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
   } catch (const DataError& error) {
@@ -352,6 +387,7 @@ MERIT_INLINE Evaluation evaluate_some(const AnyModel& model, const RecordSet& se
                                       double threshold) {
   Evaluation result;
   result.kind = set.kind;
+  result.repeats = detail::evaluation::repeats_in(set, numbers);
   detail::evaluation::report_on(model, set, all, numbers, reading, threshold, result);
   return result;
 }

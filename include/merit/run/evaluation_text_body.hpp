@@ -382,6 +382,7 @@ MERIT_INLINE Json to_json(const Evaluation& evaluation) {
   json["kind"] = name_of_kind(evaluation.kind);
   json["read"] = evaluation.read;
   json["left_out"] = evaluation.left_out;
+  json["repeats"] = evaluation.repeats;
   if (evaluation.loss && !evaluation.pairs) json["loss"] = *evaluation.loss;
   for (const RatingsReport& one : evaluation.attributes)
     json["attributes"].push_back(detail::evaluation_text::to_json(one));
@@ -397,6 +398,12 @@ MERIT_INLINE std::string text_of(const Evaluation& evaluation) {
   std::string text;
   detail::evaluation_text::with_report(
       evaluation, [&](const auto& report) { text = detail::evaluation_text::text_of(report); });
+  if (evaluation.repeats != 0) {
+    const std::string note =
+        concat("; ", evaluation.repeats, evaluation.repeats == 1 ? " record repeats" : " records repeat",
+               " another, and each counts");
+    text.insert(std::min(text.find('\n'), text.size()), note);
+  }
   if (evaluation.left_out != 0) {  // beside the first figure, whose denominator it tells
     const std::string what = evaluation.kind == RecordKind::steps ? " solutions" : " records";
     const std::string note = concat("; of ", evaluation.read - evaluation.left_out, " of ", evaluation.read,
