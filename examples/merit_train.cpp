@@ -221,9 +221,13 @@ int cross_validate(const programs::TrainingOptions& options, const programs::Mod
   const merit::Reading reading =
       merit::reading_of(fresh(options.training.seed)->described(card), merit::meaning_of(saved.head), false);
   merit::Progress progress("cross-validating", options.folds * options.seeds);
-  const merit::CrossValidation result = merit::cross_validate(
-      records, reading, fresh, {.folds = options.folds, .seeds = options.seeds, .training = options.training},
-      [&](Index done, Index) { progress.update(done); });
+  const merit::CrossValidation result =
+      merit::cross_validate(records, reading, fresh,
+                            {.folds = options.folds,
+                             .seeds = options.seeds,
+                             .training = options.training,
+                             .tokenize = saved.tokenize},
+                            [&](Index done, Index) { progress.update(done); });
   progress.finish();
   programs::Output output;
   if (options.json) {
@@ -292,10 +296,12 @@ int run(int argc, char** argv) {
   merit::RecordSourceOptions source = programs::source_options(options.source);
   source.margin_of_scores = options.margin == "scores";
   source.on_error = programs::named_by<merit::OnError>("--on-error", options.on_error);
+  merit::RecordSourceOptions held_out_source = source;
+  held_out_source.margin_of_scores = false;  // what is judged needs no margin
   const auto read = [&](const std::vector<std::string>& files, const char* purpose, merit::SplitSide side) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
-    if (held_out) {  // all labels are judged
+    if (held_out || cross_validates) {  // all labels are judged
       tokenize.to_judge = true;
       tokenize.last_step_only = tokenize.stop_at_first_error = false;
     }
@@ -307,7 +313,7 @@ int run(int argc, char** argv) {
                                 .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
                                 .notes = held_out || cross_validates || options.dry_run,
                                 .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss),
-                                .source = source,
+                                .source = held_out ? held_out_source : source,
                                 .side = side,
                                 .held_out = options.validation_split,
                                 .split_seed = options.training.seed});

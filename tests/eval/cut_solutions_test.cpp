@@ -8,6 +8,8 @@
 
 #include "merit/core/rng.hpp"
 #include "merit/eval/outcome_report.hpp"
+#include "merit/eval/ranking_report.hpp"
+#include "merit/eval/ratings_report.hpp"
 #include "merit/eval/steps_report.hpp"
 
 namespace cut_solutions_test {
@@ -154,6 +156,100 @@ TEST_CASE("solutions that are all correct, or all not, have what is defined of t
   const StepsReport erroneous = report_steps(std::vector{solution({0.9, 0.1}, {true, false})});
   CHECK_FALSE(erroneous.accepted);
   CHECK(erroneous.found->value == 1);
+}
+
+TEST_CASE("a completion of which nothing was left to read is a miss in every figure of outcomes") {
+  merit::Rng rng(3);
+  for (int trial = 0; trial < 60; ++trial) {
+    std::vector<ScoredCompletion> whole(8);
+    for (Index i = 0; i < whole.size(); ++i) {
+      whole[i].score = whole[i].probability = static_cast<double>(rng.below(11)) / 10;
+      whole[i].label = i % 2 == 0 ? 1 : 0;
+      whole[i].problem = i / 4;
+    }
+    const Index which = rng.below(whole.size());
+    // A good record: of its label the surest.
+    whole[which].score = whole[which].probability = whole[which].label;
+    std::vector<ScoredCompletion> cut = whole;
+    cut[which].cut = cut[which].unseen = true;
+    const OutcomeReport a = report_outcomes(whole);
+    const OutcomeReport b = report_outcomes(cut);
+    CHECK(b.completions == a.completions);
+    CHECK((b.cut == 1 && b.unseen == 1));
+    CHECK(b.right == a.right);
+    CHECK(b.accuracy.value == a.accuracy.value - 1.0 / 8);
+    CHECK(b.area_under_curve->value <= a.area_under_curve->value);
+    CHECK(b.brier.value == doctest::Approx(a.brier.value + 1.0 / 8));
+    CHECK(b.calibration_error.value >= a.calibration_error.value);
+    CHECK(b.calibration.expected_error == b.calibration_error.value);
+    if (whole[which].label == 1) CHECK(b.curve.back().chosen.value <= a.curve.back().chosen.value);
+  }
+  std::vector<ScoredCompletion> unread(2);
+  unread[0].label = 1;
+  unread[0].unseen = unread[1].unseen = true;
+  const OutcomeReport report = report_outcomes(unread);
+  CHECK(report.accuracy.value == 0);
+  CHECK(report.area_under_curve->value == 0);
+  CHECK(report.calibration_error.value == 1);
+}
+
+TEST_CASE("a state that a cut took is judged wrong, and stays among the states") {
+  // Rollouts of return 1 and 0; the value function is near, or far off.
+  merit::Rng rng(4);
+  for (int trial = 0; trial < 60; ++trial) {
+    std::vector<PredictedReturn> whole;
+    for (Index i = 0; i < 12; ++i) {
+      const double actual = i / 4 == 1 ? 0 : 1;
+      whole.push_back({static_cast<double>(rng.below(11)) / 10, actual, i / 4});
+    }
+    std::vector<PredictedReturn> cut = whole;
+    const Index from = rng.below(11);
+    for (Index i = from; i < from + 1 + rng.below(11 - from); ++i) cut[i].value.reset();
+    const ValueReport a = report_values(whole);
+    const ValueReport b = report_values(cut);
+    CHECK(b.states == 12);
+    CHECK(b.unseen > 0);
+    CHECK(b.error_of_the_mean == a.error_of_the_mean);
+    CHECK(b.mean_squared_error.value >= a.mean_squared_error.value);
+    CHECK(b.explained_variance->value <= a.explained_variance->value);
+    if (a.correlation && b.correlation && a.correlation->value > 0)
+      CHECK(b.correlation->value <= a.correlation->value + 1e-12);
+  }
+  const std::vector<PredictedReturn> some{{0.5, 1, 0}, {std::nullopt, 1, 0}, {0.5, 0, 1}};
+  const ValueReport report = report_values(some);
+  CHECK(report.unseen == 1);
+  CHECK(report.mean_squared_error.value == doctest::Approx((0.25 + 1 + 0.25) / 3));
+  // Of errors ½ and −½ the variance is ¼ of two states, and 1 of the third; that of the returns is 2/9.
+  CHECK(report.explained_variance->value == doctest::Approx(1 - (0.5 + 1) / 3 / (2.0 / 9)));
+  CHECK_THROWS_WITH_AS(report_values(std::vector<PredictedReturn>{{std::nullopt, 1, 0}}),
+                       "no state was seen: a cut took all of them", DataError);
+}
+
+TEST_CASE("in a ranking a cut completion is on top only where no other was read whole") {
+  ScoredRanking ranking{{1, 2}, {1, 0}, {3, 9}};
+  CHECK(report_rankings(std::vector{ranking}).model.top.value == 1);
+  ranking.cut = {false, true};
+  const RankingReport report = report_rankings(std::vector{ranking});
+  CHECK(report.model.top.value == 0);
+  CHECK(report.model.pair_accuracy.value == 1);  // pairs are judged by what was read
+  CHECK(report.cut == 1);
+  ranking.cut = {true, true};
+  CHECK(report_rankings(std::vector{ranking}).model.top.value == 1);
+  ranking.cut = {true};
+  CHECK_THROWS_AS(report_rankings(std::vector{ranking}), UsageError);
+}
+
+TEST_CASE("a ranking whose scores are all equal makes no rank correlation better") {
+  const ScoredRanking right{{1, 0}, {0, 1}, {1, 1}};
+  const ScoredRanking half{{2, 0, 1}, {0, 1, 2}, {1, 1, 1}};
+  const ScoredRanking equal{{1, 1, 1}, {0, 1, 2}, {1, 1, 1}};
+  const RankingReport before = report_rankings(std::vector{right, half});
+  CHECK(before.kendall.value == doctest::Approx((1 + 1.0 / 3) / 2));
+  CHECK(before.spearman.value == doctest::Approx((1 + 0.5) / 2));
+  const RankingReport after = report_rankings(std::vector{right, equal});
+  CHECK(after.kendall.value == 0.5);
+  CHECK(after.spearman.value == doctest::Approx(0.5));
+  CHECK(after.without_correlation == 1);
 }
 
 TEST_CASE("completions that were cut are chosen where no other is, and weights count in all other figures") {

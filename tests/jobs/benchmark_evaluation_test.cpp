@@ -190,8 +190,45 @@ TEST_CASE("PRMBench says how many rows are repeated and how many error_steps are
   CHECK(scores.json.at("repeated_rows") == 1);
   CHECK(scores.json.at("errors_beyond_the_last_step") == 1);
   CHECK(contains(scores.text, ", of 2\n"));
-  CHECK(contains(scores.text, "1 repeated row\n"));
+  CHECK(contains(scores.text, "1 of 3 rows repeats another, which counts once"));
   CHECK(contains(scores.text, "1 error step beyond the last step"));
+}
+
+TEST_CASE("rows that repeat another count once in every layout, and it is said") {
+  const merit::SavedModel saved = letters();
+  const std::string good = row("z", "b", "hep-cpp"), bad = row("b", "z", "hep-cpp");
+  merit::BenchmarkScores scores = figures(good + good + good + bad, BenchmarkLayout::reward_bench, saved);
+  CHECK(scores.json.at("score").at("value") == 0.5);
+  CHECK(scores.json.at("pairs") == 2);
+  CHECK(scores.json.at("repeated_rows") == 2);
+  CHECK(contains(scores.text, "2 of 4 rows repeat another, which counts once"));
+  // The two pairs of one prompt are one draw: of the subsets' interval nothing is between.
+  CHECK(scores.json.at("score").at("low") == scores.json.at("score").at("high"));
+
+  const std::string best = four("1", R"("z")", R"("b", "c", "d")", "Math");
+  const std::string last = four("2", R"("b")", R"("z", "c", "d")", "Math");
+  CHECK(figures(best + best + last, BenchmarkLayout::reward_bench_2, saved).json.at("score") == 0.5);
+  const std::string ties =
+      four("ref:0", R"("z")", R"("b")", "Ties") + four("tied:0", R"("z", "y")", R"("c", "b")", "Ties");
+  CHECK(figures(ties + ties, BenchmarkLayout::reward_bench_2, saved).json.at("ties").at("problems") == 1);
+
+  const std::string found = solution("gsm8k-1", R"("z", "a")", 1);
+  scores = figures(
+      found + found + found + solution("gsm8k-2", R"("a", "a")", 1) + solution("gsm8k-3", R"("z")", -1),
+      BenchmarkLayout::process_bench, saved);
+  CHECK(scores.json.at("mean_f1") == doctest::Approx(2.0 / 3));
+  CHECK(scores.json.at("repeated_rows") == 2);
+}
+
+TEST_CASE("an answer that was cut is not the best of four that were read whole") {
+  merit::SavedModel saved = letters();
+  saved.tokenize.max_tokens = 4;
+  saved.tokenize.truncation = merit::Truncation::cut_right;
+  const merit::BenchmarkScores scores =
+      figures(four("1", R"("zzzzzz")", R"("b", "c", "d")", "Math"), BenchmarkLayout::reward_bench_2, saved);
+  CHECK(scores.json.at("score") == 0);
+  CHECK(scores.json.at("cut") == 1);
+  CHECK(contains(scores.text, "of 1 row an answer was cut"));
 }
 
 TEST_CASE("what files are, and files that are not alike") {

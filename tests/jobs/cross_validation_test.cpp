@@ -73,6 +73,34 @@ TEST_CASE("what can be learned is better than length, by as much as there is") {
   CHECK(merit::to_json(result).at("figures")[0].at("difference").at("value") == 1);
 }
 
+TEST_CASE("equal sides are judged as ties in the part that is held out, and not trained on") {
+  std::string lines;
+  for (int i = 0; i < 24; ++i) {
+    const char* rejected = i < 16 ? "bb" : "a";
+    lines +=
+        merit::concat("{\"prompt\": \"", i, "\", \"chosen\": \"a\", \"rejected\": \"", rejected, "\"}\n");
+  }
+  lines += "{\"prompt\": \"long\", \"chosen\": \"aaaaaaaaaaaa\", \"rejected\": \"b\"}\n";
+  merit::RecordSetOptions judged;
+  judged.tokenize.to_judge = true;
+  judged.tokenize.max_tokens = 10;
+  const auto result = merit::cross_validate(
+      merit_test::read_lines(merit::RecordKind::preference, lines, judged), {}, make, options);
+  CHECK(result.records == 24);
+  CHECK((result.read == 25 && result.left_out == 1));
+  CHECK(result.figures[0].model.value == doctest::Approx(20.0 / 24));  // folds are alike in size
+  CHECK(contains(merit::text_of(result), "; 1 of 25 read were dropped. Means"));
+  CHECK(merit::to_json(result).at("left_out") == 1);
+
+  lines.clear();
+  for (int i = 0; i < 4; ++i)
+    lines += merit::concat("{\"prompt\": \"", i, "\", \"chosen\": \"a\", \"rejected\": \"a\"}\n");
+  CHECK_THROWS_WITH_AS(
+      merit::cross_validate(merit_test::read_lines(merit::RecordKind::preference, lines, judged), {}, make,
+                            options),
+      doctest::Contains("the 3 records of a fold's training part teach nothing"), merit::DataError);
+}
+
 TEST_CASE("records of one prompt are held out together: what is told by the prompt alone is not learned") {
   // Which of two letters is chosen is a matter of the prompt; both orders have each prompt's pair twice.
   std::string lines;

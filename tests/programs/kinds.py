@@ -315,7 +315,8 @@ def test_benchmarks():
     write_lines("gsm8k.jsonl", [{"question": "take ab", "ground_truth": "b", "6b_finetuning": {"solution": "a\nb\nA: b", "is_correct": True},
                                  "175b_finetuning": {"solution": "a\nz\nA: z", "is_correct": False}}] * 3)
     report = json.loads(succeeds("merit_evaluate", "--model", "outcome_model", "gsm8k.jsonl", "--json"))
-    check(report["benchmark"]["layout"] == "gsm8k_solutions" and report["completions"] == 6, str(report))
+    check(report["benchmark"]["layout"] == "gsm8k_solutions" and report["completions"] == 2, str(report))
+    check(report["benchmark"]["repeated_rows"] == 2, str(report["benchmark"]))  # of three alike one counts
     write_lines("llmbar.jsonl", [{"input": "sort ba", "output_1": "ba", "output_2": "ab", "label": 2}])
     report = json.loads(succeeds("merit_evaluate", "--model", "model", "llmbar.jsonl", "--json", "--layout", "llm_bar"))
     check(report["benchmark"]["layout"] == "llm_bar" and report["pairs"] == 1, str(report))

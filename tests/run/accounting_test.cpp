@@ -9,6 +9,7 @@
 #include "merit/core/rng.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/record_scorer.hpp"
+#include "merit/tokens/teaching_part.hpp"
 
 namespace accounting_test {
 
@@ -51,7 +52,7 @@ std::string line_of(RecordKind kind, merit::Rng& rng) {
 
 Index reasons(const DataCounts& counts) {
   return counts.dropped_over_long + counts.dropped_equal + counts.dropped_empty + counts.dropped_single +
-         counts.dropped_unlabelled;
+         counts.dropped_unlabelled + counts.dropped_cut;
 }
 
 TEST_CASE("what is read of every kind under every policy is kept, or counted with a reason") {
@@ -125,6 +126,57 @@ TEST_CASE("what is scored of every kind under every policy has a score, or a rea
   }
 }
 
+/// Whether two lists have the same sequences with the same numbers.
+template <class Example>
+bool alike(const std::vector<Example>& a, const std::vector<Example>& b) {
+  const auto numbers = [](const std::vector<Example>& examples) {
+    std::vector<double> all;
+    for (const Example& example : examples) {
+      merit::for_each_number(example, [&](double number) { all.push_back(number); });
+      merit::for_each_sequence(example, [&](const merit::Sequence& one) {
+        all.insert(all.end(), one.tokens.begin(), one.tokens.end());
+        all.insert(all.end(), one.step_ends.begin(), one.step_ends.end());
+        all.push_back(static_cast<double>(one.completion_begin));
+      });
+      all.push_back(-7);
+    }
+    return all;
+  };
+  return numbers(a) == numbers(b);
+}
+
+TEST_CASE("of what is read to be judged the part that teaches is what training reads") {
+  merit::Rng rng(15);
+  for (const RecordKind kind :
+       {RecordKind::preference, RecordKind::judge, RecordKind::ranking, RecordKind::ratings,
+        RecordKind::outcome, RecordKind::steps, RecordKind::rollout}) {
+    for (const Truncation policy : policies) {
+      for (const bool last : {false, true}) {
+        CAPTURE(merit::name_of(policy));
+        std::string lines = "{\"prompt\": \"Q\", \"chosen\": \"a\", \"rejected\": \"a\"}\n";
+        if (kind != RecordKind::preference) lines.clear();
+        for (int i = 0; i < 60; ++i) lines += line_of(kind, rng);
+        merit::RecordSetOptions options;
+        options.tokenize.max_tokens = 7;
+        options.tokenize.truncation = policy;
+        merit::RecordSetOptions judged = options;
+        judged.tokenize.to_judge = true;
+        options.tokenize.last_step_only = last;
+        options.tokenize.stop_at_first_error = !last;
+        const merit::RecordSet learned = merit_test::read_lines(kind, lines, options);
+        const merit::RecordSet all = merit_test::read_lines(kind, lines, judged);
+        CHECK(size_of(all.examples) >= size_of(learned.examples));
+        std::visit(
+            [&]<class Example>(const std::vector<Example>& list) {
+              const auto part = merit::teaching_part(list, options.tokenize);
+              CHECK(alike(part, std::get<std::vector<Example>>(learned.examples)));
+            },
+            all.examples);
+      }
+    }
+  }
+}
+
 double headline_of(RecordKind kind, const std::string& lines, Truncation policy) {
   merit::RecordSetOptions options;
   options.tokenize.max_tokens = 8;
@@ -133,8 +185,11 @@ double headline_of(RecordKind kind, const std::string& lines, Truncation policy)
   options.tokenize.step_scale = merit::StepScale::binary;
   const merit::RecordSet set = merit_test::read_lines(kind, lines, options);
   const bool steps = kind == RecordKind::steps;
+  const bool outcomes = kind == RecordKind::outcome;
   merit_test::LetterModel model(
-      steps ? merit::AnyHead(merit::StepHead<1>{}) : merit::ScalarHead{},
+      steps      ? merit::AnyHead(merit::StepHead<1>{})
+      : outcomes ? merit::AnyHead(merit::TokenHead{})
+                 : merit::ScalarHead{},
       steps ? merit::AnyLoss(merit::BinaryCrossEntropyLoss<merit::ScoreMeaning::per_step>{})
             : merit::PairwiseLoss{});
   return merit::evaluate(model, set, merit::reading_of({}, model.meaning(), false), 0.5, 8192).headline();
@@ -153,6 +208,11 @@ TEST_CASE("no headline rises where a right record is replaced by a cut, equal or
   const auto ranking = [](const std::string& best, const std::string& other) {
     return "{\"prompt\": \"Q\", \"completions\": [\"" + best + "\", \"" + other + "\"], \"ranks\": [0, 1]}\n";
   };
+  const auto outcome = [](const std::string& prompt, const std::string& completion,
+                          const std::string& label) {
+    return "{\"prompt\": \"" + prompt + "\", \"completion\": \"" + completion + "\", \"label\": " + label +
+           "}\n";
+  };
   const auto steps = [](const std::string& completions, const std::string& labels) {
     return "{\"prompt\": \"Q\", \"completions\": " + completions + ", \"labels\": " + labels + "}\n";
   };
@@ -165,6 +225,10 @@ TEST_CASE("no headline rises where a right record is replaced by a cut, equal or
        ranking("z", "b") + ranking("b", "z"),
        ranking("y", "c"),
        {ranking("y", "y"), ranking("y", ""), ranking("aaaaaaaaaay", "aaaaaaaaaac")}},
+      {RecordKind::outcome,
+       outcome("Q", "z", "true") + outcome("Q", "b", "false") + outcome("Q", "b", "true"),
+       outcome("Q", "y", "true"),
+       {outcome("a prompt as long", "y", "true"), outcome("Q", "bbbbbbbbbbby", "true")}},
       {RecordKind::steps,
        steps(R"(["z"])", "[1]") + steps(R"(["z", "a"])", "[1, 0]") + steps(R"(["a"])", "[1]") +
            steps(R"(["z"])", "[0]"),
@@ -182,6 +246,60 @@ TEST_CASE("no headline rises where a right record is replaced by a cut, equal or
       }
     }
   }
+}
+
+merit::Evaluation evaluated(RecordKind kind, const std::string& lines, merit::AnyHead head,
+                            merit::RecordSetOptions options = {}) {
+  options.tokenize.max_tokens = 8;
+  options.tokenize.truncation = Truncation::cut_right;
+  options.tokenize.to_judge = true;
+  const merit::RecordSet set = merit_test::read_lines(kind, lines, options);
+  merit_test::LetterModel model(head, merit::BinaryCrossEntropyLoss<merit::ScoreMeaning::per_token>{});
+  return merit::evaluate(model, set, merit::reading_of({}, model.meaning(), false), 0.5, 8192);
+}
+
+TEST_CASE("an outcome of which a cut leaves nothing is a miss, by a model of tokens and by one of steps") {
+  const std::string lines = R"({"prompt": "Q", "completion": "z", "label": true}
+{"prompt": "P", "completion": "b", "label": false}
+{"prompt": "a prompt as long", "completion": "z", "label": true}
+)";
+  merit::RecordSetOptions by_steps;
+  by_steps.wants_steps = true;
+  for (const bool steps : {false, true}) {
+    const merit::Evaluation found =
+        steps ? evaluated(RecordKind::outcome, lines, merit::StepHead<1>{}, by_steps)
+              : evaluated(RecordKind::outcome, lines, merit::TokenHead{});
+    REQUIRE(found.outcomes);
+    CHECK(found.outcomes->completions == 3);
+    CHECK(found.outcomes->unseen == 1);
+    CHECK(found.outcomes->accuracy.value == doctest::Approx(2.0 / 3));
+    CHECK(found.left_out == 0);
+    CHECK(merit::to_json(found).at("unseen") == 1);
+    CHECK(merit_test::contains(
+        merit::text_of(found),
+        "1 of 3 completions, chosen after those read whole; of 1 nothing was left to read: judged wrong"));
+  }
+}
+
+TEST_CASE("states behind the cut stand beside the figure, and make it no better") {
+  const std::string others = R"({"prompt": "Q", "completion": "nn", "reward": 1}
+{"prompt": "Q", "completion": "mm", "reward": 0}
+)";
+  const auto long_one = [](const std::string& prompt) {
+    return "{\"prompt\": \"" + prompt + "\", \"completion\": \"nnnnnnnnnn\", \"reward\": 1}\n";
+  };
+  const merit::Evaluation some = evaluated(RecordKind::rollout, others + long_one("Q"), merit::ValueHead{});
+  REQUIRE(some.values);
+  CHECK(some.values->states == 14);
+  CHECK(some.values->unseen == 3);
+  CHECK(merit_test::contains(merit::text_of(some),
+                             "14 states of 3 rollouts; 3 of them cut and not seen: judged wrong"));
+  CHECK(merit::to_json(some).at("unseen") == 3);
+  const merit::Evaluation none =
+      evaluated(RecordKind::rollout, others + long_one("a prompt as long"), merit::ValueHead{});
+  CHECK(none.values->states == 14);
+  CHECK(none.values->unseen == 10);
+  CHECK(none.values->explained_variance->value < some.values->explained_variance->value);
 }
 
 }  // namespace accounting_test

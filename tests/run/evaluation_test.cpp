@@ -267,4 +267,45 @@ TEST_CASE("which kinds a model is evaluated on, and its threshold") {
   }
 }
 
+TEST_CASE("what was cut or has no order is told beside the figure of a ranking") {
+  LetterModel model = scalar(merit::PairwiseLoss{});
+  merit::RecordSetOptions options;
+  options.tokenize = {.max_tokens = 4, .truncation = merit::Truncation::cut_right, .to_judge = true};
+  const std::string cut = R"({"prompt": "p", "completions": ["b", "zzzzzz"], "ranks": [1, 0]}
+)";
+  const std::string equal = R"({"prompt": "q", "completions": ["b", "b", "b"], "ranks": [0, 1, 2]}
+)";
+  const Evaluation found = evaluate(model, read_lines(RecordKind::ranking, cut + equal, options));
+  CHECK(found.rankings->model.top.value == doctest::Approx((0 + 1.0 / 3) / 2));
+  CHECK(found.rankings->kendall.value == 0.5);
+  const std::string text = merit::text_of(found);
+  CHECK(contains(text, "; 1 completion was cut and ranked below those read whole"));
+  CHECK(contains(text, "; 1 of 2 groups have equal scores alone, which count 0"));
+  CHECK(merit::to_json(found).at("cut") == 1);
+  CHECK(merit::to_json(found).at("without_correlation") == 1);
+  const Evaluation pairs = evaluate(
+      model, read_lines(RecordKind::preference, R"({"prompt": "p", "chosen": "zzzzzz", "rejected": "b"}
+)",
+                        options));
+  CHECK(pairs.pairs->cut == 1);
+  CHECK(contains(merit::text_of(pairs), "in 1 pair, 1 of which a side was cut"));
+}
+
+TEST_CASE("records that repeat another are said beside the figure, which they stay in") {
+  LetterModel model = scalar(merit::PairwiseLoss{});
+  const std::string good = R"({"prompt": "p", "chosen": "z", "rejected": "b"}
+)";
+  const std::string bad = R"({"prompt": "p", "chosen": "b", "rejected": "z"}
+)";
+  const std::string heavy = R"({"prompt": "p", "chosen": "z", "rejected": "b", "weight": 2}
+)";
+  const RecordSet set = read_lines(RecordKind::preference, good + bad + good + heavy + good);
+  const Evaluation found = evaluate(model, set);
+  CHECK(found.repeats == 2);
+  CHECK(found.pairs->accuracy.value == doctest::Approx(5.0 / 6));
+  CHECK(contains(merit::text_of(found), "in 5 pairs; 2 records repeat another, and each counts\n"));
+  CHECK(merit::to_json(found).at("repeats") == 2);
+  CHECK(merit::evaluate_some(model, set, found, {1, 2}, {}, 0.5).repeats == 0);
+}
+
 }  // namespace evaluation_test

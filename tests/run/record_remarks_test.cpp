@@ -77,7 +77,8 @@ TEST_CASE("a prompt that renaming replaced is said") {
                  "records.jsonl: --rename q=prompt replaced the field prompt in 1 record"));
 }
 
-TEST_CASE("scores as margins: records without are counted, and none with is refused unless they are judged") {
+TEST_CASE(
+    "scores as margins: records without are counted, and none with is refused where they are asked for") {
   const std::string without = "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"b\"}\n";
   const std::string with =
       "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"c\", \"score_chosen\": 3, \"score_rejected\": 1}\n";
@@ -86,7 +87,7 @@ TEST_CASE("scores as margins: records without are counted, and none with is refu
                  "--margin scores: 1 of 2 records has no scores and no margin"));
   CHECK(contains(error_of<ConfigError>([&] { read_lines(RecordKind::preference, without, options); }),
                  "has score_chosen and score_rejected, or preference_strength, or a margin"));
-  options.tokenize.to_judge = true;
+  options.source.margin_of_scores = false;
   CHECK(read_lines(RecordKind::preference, without, options).counts.kept == 1);
 }
 

@@ -136,6 +136,22 @@ TEST_CASE("of steps a cut took is said how many were judged") {
   CHECK(several_texts.completions[0].rows_of == 3);
   CHECK(several_texts.completions[2].dropped == "empty: no tokens in the completion");
   CHECK(several_texts.order() == std::vector<Index>{1, 0});
+  // One of which no step is left was cut, and has steps.
+  const RecordScores lost = scored(saved, several("Q", {"y", "zzzzzzzz\nz"}), reading);
+  CHECK(lost.completions[1].dropped == "no step is left after the cut");
+  CHECK(lost.completions[1].cut);
+  CHECK(lost.completions[1].rows_of == 2);
+}
+
+TEST_CASE("a completion of which a cut leaves nothing is not called empty") {
+  const merit::SavedModel saved = letters(4, Truncation::cut_right);
+  merit::CompletionRecord one;
+  one.prompt = "QQQQQQ";
+  one.completion = std::string("z");
+  CHECK(scored(saved, one).dropped == "nothing is left after the cut");
+  CHECK(scored(saved, several("QQQQQQ", {"z", ""})).dropped == "nothing is left after the cut");
+  one.completion = std::string();
+  CHECK(scored(saved, one).dropped == "empty: no tokens in the completion");
 }
 
 TEST_CASE("a record that could not be read keeps its place") {

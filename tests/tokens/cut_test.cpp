@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "merit/records/record.hpp"
+#include "merit/tokens/steps_of_text.hpp"
 #include "merit/tokens/tokenize.hpp"
 #include "shown_pairs.hpp"
 
@@ -73,6 +74,78 @@ TEST_CASE("sides that are equal, or that a cut made equal, are kept as ties wher
   CHECK(kept(text_record("1", "", ""), {.append_eos = false}) == "no tokens in a completion");
 }
 
+TEST_CASE("an outcome of which a cut leaves nothing is told from an empty one, and is kept to be judged") {
+  merit::OutcomeRecord record;
+  record.prompt = std::string("123");
+  record.completion = std::string("ab");
+  DataCounts counts;
+  TokenizeOptions options{.max_tokens = 3, .truncation = Truncation::cut_right, .append_eos = false};
+  CHECK_FALSE(merit::tokenize(record, bytes, options, counts));
+  CHECK(counts.dropped_cut == 1);
+  CHECK(counts.dropped_empty == 0);
+  CHECK(merit::reason_since({}, counts) == "nothing is left after the cut");
+  CHECK(counts.sentence() ==
+        "Of 1 record, 0 were kept, 1 dropped as nothing was left of a completion after the cut; the longest "
+        "sequence had 5 tokens.");
+  options.to_judge = true;
+  const auto example = merit::tokenize(record, bytes, options, counts);
+  REQUIRE(example);
+  CHECK(example->sequence.cut);
+  CHECK(show(example->sequence) == "123|");
+  CHECK(counts.cut_right == 1);
+  record.completion = std::string();  // from the first: no cut is to blame
+  CHECK_FALSE(merit::tokenize(record, bytes, options, counts));
+  CHECK(counts.dropped_empty == 1);
+}
+
+TEST_CASE("outcomes that are scored by steps have no labels of steps to lose") {
+  merit::OutcomeRecord record;
+  record.prompt = std::string("123");
+  record.completion = std::string("ab\ncd");
+  DataCounts counts;
+  TokenizeOptions options{.max_tokens = 4, .truncation = Truncation::cut_right};
+  CHECK_FALSE(merit::tokenize_as_steps(record, bytes, options, counts));
+  CHECK(counts.dropped_cut == 1);
+  CHECK(counts.labels_lost == 0);
+  options.to_judge = true;
+  CHECK(merit::tokenize_as_steps(record, bytes, options, counts).value().sequence.step_ends.empty());
+  CHECK(counts.sentence().find("label") == std::string::npos);
+}
+
+TEST_CASE("the states that a cut took of a rollout keep their returns, and are counted") {
+  merit::RolloutRecord record;
+  record.prompt = std::string("12");
+  record.completion = std::string("abc");
+  record.rewards = {1, 10, 100, 1000};
+  const auto unseen = [&](Truncation policy, Index limit, bool to_judge) {
+    DataCounts counts;
+    const auto example = merit::tokenize(
+        record, bytes, {.max_tokens = limit, .truncation = policy, .to_judge = to_judge}, counts);
+    const Index states = record.prompt ? 4 : 3;
+    CHECK(counts.labels + counts.labels_lost == states);
+    if (!example) {
+      CHECK(counts.labels == 0);
+      return std::string(merit::reason_since({}, counts));
+    }
+    CHECK(example->returns_unseen.size() == counts.labels_lost);
+    std::string text;
+    for (const double one : example->returns_unseen) text += merit::concat(one, ' ');
+    return text;
+  };
+  CHECK(unseen(Truncation::cut_right, 6, false) == "");
+  CHECK(unseen(Truncation::cut_right, 4, false) == "1100 1000 ");
+  CHECK(unseen(Truncation::cut_left, 4, false) == "1111 ");  // its token is there, but not the one before it
+  CHECK(unseen(Truncation::cut_left, 3, false) == "1111 1110 ");
+  CHECK(unseen(Truncation::keep_completion, 4, false) == "1111 ");
+  CHECK(unseen(Truncation::drop, 4, true) == "too long");
+  CHECK(unseen(Truncation::cut_right, 2, false) == "nothing is left after the cut");
+  CHECK(unseen(Truncation::cut_right, 2, true) == "1111 1110 1100 1000 ");
+  CHECK(unseen(Truncation::cut_left, 1, true) == "1111 1110 1100 1000 ");
+  record.prompt.reset();
+  CHECK(unseen(Truncation::cut_right, 3, true) == "1000 ");
+  CHECK(unseen(Truncation::cut_left, 3, true) == "1110 ");
+}
+
 TEST_CASE("of completions that are scored each has its own reason, and takes no other with it") {
   const auto fates = [](Truncation policy, std::array<Sequence, 3> sequences) {
     std::array<Sequence*, 3> all{&sequences[0], &sequences[1], &sequences[2]};
@@ -86,7 +159,9 @@ TEST_CASE("of completions that are scored each has its own reason, and takes no 
       text += (text.empty() ? "" : " / ") +
               (result[i] == CompletionFate::kept
                    ? show(sequences[i])
-                   : std::string(result[i] == CompletionFate::empty ? "empty" : "long"));
+                   : std::string(result[i] == CompletionFate::empty      ? "empty"
+                                 : result[i] == CompletionFate::cut_away ? "cut away"
+                                                                         : "long"));
     }
     return text;
   };
@@ -97,6 +172,9 @@ TEST_CASE("of completions that are scored each has its own reason, and takes no 
   CHECK(fates(Truncation::cut_left_together, some) == "2|a / 2|bcd / empty");
   CHECK(fates(Truncation::cut_right, some) == "12|a / 12|bc / empty");
   CHECK(fates(Truncation::keep_completion, some) == "2|a / 2|bcd / empty");
+  const std::array<Sequence, 3> behind{Sequence{{'1', '2', 'a'}, 2},
+                                       Sequence{{'1', '2', '3', '4', 'b', 'c', 'd'}, 4}, Sequence{{'1'}, 1}};
+  CHECK(fates(Truncation::cut_right, behind) == "12|a / cut away / empty");
 }
 
 }  // namespace cut_test

@@ -173,8 +173,7 @@ TEST_CASE("the real files of every kind are read without an error, to their know
   CHECK(bad_steps(check(steps, "bigbench_mistake_steps/train.jsonl", dropped, {.max_tokens = 8192})) == 1192);
   DataCounts cut = all_kept(1536, 1035477, 64241);
   cut.kept = 1415;
-  cut.dropped_empty = 1;
-  cut.dropped_unlabelled = 120;
+  cut.dropped_cut = 121;
   cut.cut_right = 458;
   cut.labels = 11210;
   cut.labels_lost = 1113;

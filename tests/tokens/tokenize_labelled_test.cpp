@@ -70,7 +70,7 @@ Record completion_record(const std::string& prompt, const std::string& completio
 
 Index sum_of_fates(const DataCounts& counts) {
   return counts.kept + counts.dropped_over_long + counts.dropped_equal + counts.dropped_empty +
-         counts.dropped_single + counts.dropped_unlabelled;
+         counts.dropped_single + counts.dropped_unlabelled + counts.dropped_cut;
 }
 
 TEST_CASE("a ranking becomes one group of completions that share the prompt") {
@@ -446,7 +446,8 @@ TEST_CASE("a rollout of one token in all has no state, and is dropped and counte
   record.rewards = {1, 10, 100, 1000};
   DataCounts counts;
   CHECK(!merit::tokenize(record, bytes, {.max_tokens = 1, .truncation = Truncation::cut_left}, counts));
-  CHECK(counts.dropped_empty == 1);
+  CHECK(counts.dropped_cut == 1);
+  CHECK(counts.labels_lost == 4);
   CHECK(counts.kept == 0);
   CHECK(counts.tokens == 0);
   CHECK(merit::tokenize(record, bytes, {.max_tokens = 2, .truncation = Truncation::cut_left}, counts));

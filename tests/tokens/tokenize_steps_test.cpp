@@ -306,16 +306,16 @@ TEST_CASE("labels that are cut off are counted, and the others keep their steps"
 
   DataCounts counts;
   cut(Truncation::cut_right, 4, counts);
-  CHECK(counts.dropped_unlabelled == 1);
+  CHECK(counts.dropped_cut == 1);
   counts = {};
   cut(Truncation::cut_right, 2, counts);
-  CHECK(counts.dropped_empty == 1);
+  CHECK(counts.dropped_cut == 1);
   counts = {};
   cut(Truncation::drop, 11, counts);
   CHECK(counts.dropped_over_long == 1);
   CHECK(
       counts.sentence() ==
-      "Of 1 record, 0 were kept, 1 dropped as too long; 0 steps have a label, 2 labels were lost by cutting "
+      "Of 1 record, 0 were kept, 1 dropped as too long; 0 steps or states have a label, 2 labels were lost by cutting "
       "or dropping; the longest sequence had 12 tokens.");
 }
 
@@ -326,7 +326,7 @@ TEST_CASE("the labels of steps that a cut took stay beside those of the steps th
     const auto example = merit::tokenize(
         record, bytes, {.max_tokens = limit, .truncation = policy, .to_judge = to_judge}, counts);
     CHECK(counts.records == 1);
-    CHECK(counts.kept + counts.dropped_empty + counts.dropped_unlabelled == 1);
+    CHECK(counts.kept + counts.dropped_cut + counts.dropped_unlabelled == 1);
     if (!example) return std::string(merit::reason_since({}, counts));
     CHECK(example->labels.size() == example->sequence.step_ends.size());
     CHECK(example->sequence.cut == (limit < 12));
@@ -339,7 +339,7 @@ TEST_CASE("the labels of steps that a cut took stay beside those of the steps th
   CHECK(cut(Truncation::cut_left, 7, false) == "+|.-|");
   CHECK(cut(Truncation::cut_left, 3, false) == "+.|-|");
   // Where nothing labelled is left there is nothing to learn, but a solution to be judged.
-  CHECK(cut(Truncation::cut_right, 4, false) == "no labelled step is left");
+  CHECK(cut(Truncation::cut_right, 4, false) == "nothing is left after the cut");
   CHECK(cut(Truncation::cut_right, 4, true) == "||+.-");
   CHECK(cut(Truncation::cut_right, 2, true) == "||+.-");
   CHECK(cut(Truncation::cut_left, 1, true) == "+.-||");
@@ -388,7 +388,7 @@ TEST_CASE("no cut ever parts a label from its step, and counts add up") {
       }
       CHECK(counts.labels + counts.labels_lost == given);
       CHECK(counts.records == 20);
-      CHECK(counts.kept + counts.dropped_over_long + counts.dropped_empty + counts.dropped_unlabelled == 20);
+      CHECK(counts.kept + counts.dropped_over_long + counts.dropped_cut + counts.dropped_unlabelled == 20);
     }
   }
 }

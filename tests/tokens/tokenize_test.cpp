@@ -293,6 +293,10 @@ TEST_CASE("a completion alone is tokenized as the side of a pair is, and says wh
       CHECK(counts.dropped_over_long == 1);
       return std::string("over long");
     }
+    if (result.fate == merit::CompletionFate::cut_away) {
+      CHECK(counts.dropped_cut == 1);
+      return std::string("cut away");
+    }
     if (result.fate == merit::CompletionFate::empty) {
       CHECK(counts.dropped_empty == 1);
       return std::string("empty");
@@ -304,8 +308,8 @@ TEST_CASE("a completion alone is tokenized as the side of a pair is, and says wh
   CHECK(with({.max_tokens = 5, .truncation = Truncation::cut_left}) == "3|abc$");
   CHECK(with({.max_tokens = 2, .truncation = Truncation::cut_left}) == "|c$");
   CHECK(with({.max_tokens = 5, .truncation = Truncation::cut_right}) == "123|ab");
-  CHECK(with({.max_tokens = 3, .truncation = Truncation::cut_right}) == "empty");
-  CHECK(with({.max_tokens = 2, .truncation = Truncation::cut_right}) == "empty");
+  CHECK(with({.max_tokens = 3, .truncation = Truncation::cut_right}) == "cut away");
+  CHECK(with({.max_tokens = 2, .truncation = Truncation::cut_right}) == "cut away");
   CHECK(with({.max_tokens = 3, .truncation = Truncation::keep_completion}) == "over long");
 
   record.prompt.reset();
@@ -390,13 +394,14 @@ TEST_CASE("counts say in one sentence what happened, and add") {
   CHECK(items[0].first == "records");
   CHECK(items[9].first == "longest");
   CHECK(items[18].first == "steps_with_separator");
-  CHECK(each.sentence() ==
-        "Of 1 record, 2 were kept, 6 of them cut on the left, 7 of them cut on the right, 8 of them with the "
-        "head of the prompt cut, 14 of them with all completions tied, 3 dropped as too long, 4 dropped as "
-        "both sides were equal, 5 dropped as a completion had no tokens, 11 dropped as rankings of one "
-        "completion, 12 dropped as no step had a label; 13 completions equal to another of the same ranking; "
-        "15 steps have a label, 17 have none, 16 labels were lost by cutting or dropping, 18 steps lost "
-        "tokens by cutting, 19 steps hold the separator inside; the longest sequence had 10 tokens.");
+  CHECK(
+      each.sentence() ==
+      "Of 1 record, 2 were kept, 6 of them cut on the left, 7 of them cut on the right, 8 of them with the "
+      "head of the prompt cut, 14 of them with all completions tied, 3 dropped as too long, 4 dropped as "
+      "both sides were equal, 5 dropped as a completion had no tokens, 11 dropped as rankings of one "
+      "completion, 12 dropped as no step had a label; 13 completions equal to another of the same ranking; "
+      "15 steps or states have a label, 17 have none, 16 labels were lost by cutting or dropping, 18 steps lost "
+      "tokens by cutting, 19 steps hold the separator inside; the longest sequence had 10 tokens.");
 }
 
 TEST_CASE("the pairs of one prompt fall on one side of a split") {

@@ -4,6 +4,8 @@
 #include <array>
 #include <filesystem>
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -72,6 +74,17 @@ BenchmarkRows parse_layout_number(Index layout, std::span<const BenchmarkRow> fr
 }
 
 }  // namespace detail
+
+/// The rows without those of which content_of() is that of one before them.
+template <class Row>
+std::vector<Row> without_repeats(const std::vector<Row>& rows) {
+  std::vector<Row> result;
+  std::set<std::vector<std::string>> seen;
+  for (const Row& row : rows) {
+    if (seen.insert(content_of(row)).second) result.push_back(row);
+  }
+  return result;
+}
 
 /// Rows as structs of one layout, say parse_benchmark<ProcessBenchRow>(rows). Throws DataError that names
 /// file, line, row and field.

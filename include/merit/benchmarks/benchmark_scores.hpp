@@ -33,8 +33,10 @@ struct SubsetsReport {
 };
 
 /// Mean credits by subset; a credit is 1 for right, 0 for wrong, or a share. Throws DataError when there are
-/// none, UsageError when there are not as many names.
-SubsetsReport report_subsets(std::span<const std::string> names, std::span<const double> credits);
+/// none, UsageError when there are not as many names. Intervals are over prompts: credits of one prompt have one number
+/// in `prompts`; where that is empty each is a prompt's.
+SubsetsReport report_subsets(std::span<const std::string> names, std::span<const double> credits,
+                             std::span<const Index> prompts = {});
 
 // ---- RewardBench (Lambert et al. 2024)
 
@@ -63,13 +65,17 @@ namespace detail {
 struct RewardBenchSections {
   std::span<const Index> subset;
   std::span<const double> credits;
+  std::span<const Index> prompts;  // numbered from 0 in the order of their first pair
 
   /// The score of a section, or for an empty name the mean of all, when pair i counts weights[i] times.
   double operator()(std::string_view section, std::span<const double> weights) const;
 
   Estimate estimate(std::string_view section) const {
-    return bootstrap_groups(subset.size(),
-                            [&](std::span<const double> weights) { return (*this)(section, weights); });
+    std::vector<double> weights(subset.size());
+    return bootstrap_groups(members_of(prompts).size(), [&](std::span<const double> draws) {
+      for (Index i = 0; i < weights.size(); ++i) weights[i] = draws[prompts[i]];
+      return (*this)(section, weights);
+    });
   }
 };
 
@@ -78,12 +84,14 @@ struct RewardBenchSections {
 /// RewardBench's sections and score. A section's accuracy is the mean over its subsets, weighted by
 /// reward_bench_subsets, of the share of pairs whose chosen side scores higher; subsets without pairs are
 /// left out, as the published code does. `lengths` are chosen and rejected, in tokens. `unscored`: the subsets
-/// of further pairs, which have no score and are lost. Intervals are over pairs. Throws DataError when there are no pairs, a subset is unknown, or a score is not finite; UsageError
+/// of further pairs, which have no score and are lost. Intervals are over prompts: all pairs, those last, have one number
+/// each in `prompts`; where that is empty each pair is a prompt's. Throws DataError when there are no pairs, a subset is unknown, or a score is not finite; UsageError
 /// when the numbers differ.
 RewardBenchReport report_reward_bench(std::span<const std::string> names, std::span<const double> chosen,
                                       std::span<const double> rejected, std::span<const Index> chosen_lengths,
                                       std::span<const Index> rejected_lengths,
-                                      std::span<const std::string> unscored = {});
+                                      std::span<const std::string> unscored = {},
+                                      std::span<const Index> prompts = {});
 
 // ---- RewardBench 2 (Malik et al. 2025)
 
@@ -129,9 +137,10 @@ struct RewardBench2Report {
 };
 
 /// RewardBench 2's score: each subset, Ties too if it is there, counts the same. `credits` are those of
-/// best_of_four_credit, with the names of their subsets. Throws as report_subsets and report_ties.
+/// best_of_four_credit, with the names of their subsets. `prompts` as in report_subsets. Throws as that and report_ties.
 RewardBench2Report report_reward_bench_2(std::span<const std::string> names, std::span<const double> credits,
-                                         std::span<const TiesProblem> ties);
+                                         std::span<const TiesProblem> ties,
+                                         std::span<const Index> prompts = {});
 
 // ---- RM-Bench (Liu et al. 2025)
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,19 +21,30 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-MERIT_INLINE SubsetsReport report_subsets(std::span<const std::string> names,
-                                          std::span<const double> credits) {
+MERIT_INLINE SubsetsReport report_subsets(std::span<const std::string> names, std::span<const double> credits,
+                                          std::span<const Index> prompts) {
   if (credits.empty()) throw DataError("there is no score to average");
   if (names.size() != credits.size()) {
     throw UsageError(concat("report_subsets: found ", names.size(), " names, expected ", credits.size()));
   }
+  if (!prompts.empty() && prompts.size() != credits.size()) {
+    throw UsageError(
+        concat("report_subsets: found ", prompts.size(), " prompts, expected ", credits.size(), " or none"));
+  }
   SubsetsReport report;
-  report.mean = bootstrap_mean(credits);
+  const std::vector<double> ones(credits.size(), 1.0);
+  report.mean = detail::mean_over_prompts(credits, prompts, ones);
   const std::vector<std::vector<Index>> members = detail::members_of(detail::answer_numbers(names));
   for (const std::vector<Index>& subset : members) {
     std::vector<double> some;
-    for (const Index i : subset) some.push_back(credits[i]);
-    report.subsets.push_back({names[subset.front()], some.size(), bootstrap_mean(some)});
+    std::vector<Index> some_prompts;
+    for (const Index i : subset) {
+      some.push_back(credits[i]);
+      if (!prompts.empty()) some_prompts.push_back(prompts[i]);
+    }
+    report.subsets.push_back(
+        {names[subset.front()], some.size(),
+         detail::mean_over_prompts(some, some_prompts, std::span(ones).first(some.size()))});
     report.mean_of_subsets += report.subsets.back().mean.value / static_cast<double>(members.size());
   }
   return report;
@@ -70,12 +82,10 @@ MERIT_INLINE double RewardBenchSections::operator()(std::string_view section,
 
 }  // namespace detail
 
-MERIT_INLINE RewardBenchReport report_reward_bench(std::span<const std::string> names,
-                                                   std::span<const double> chosen,
-                                                   std::span<const double> rejected,
-                                                   std::span<const Index> chosen_lengths,
-                                                   std::span<const Index> rejected_lengths,
-                                                   std::span<const std::string> unscored) {
+MERIT_INLINE RewardBenchReport report_reward_bench(
+    std::span<const std::string> names, std::span<const double> chosen, std::span<const double> rejected,
+    std::span<const Index> chosen_lengths, std::span<const Index> rejected_lengths,
+    std::span<const std::string> unscored, std::span<const Index> prompts) {
   detail::require_scores("report_reward_bench", chosen);
   detail::require_scores("report_reward_bench", rejected);
   if (names.size() != chosen.size() || rejected.size() != chosen.size() ||
@@ -85,6 +95,15 @@ MERIT_INLINE RewardBenchReport report_reward_bench(std::span<const std::string> 
   }
   RewardBenchReport report;
   report.pairs = chosen.size() + unscored.size();
+  if (!prompts.empty() && prompts.size() != report.pairs) {
+    throw UsageError(concat("report_reward_bench: found ", prompts.size(), " prompts, expected ",
+                            report.pairs, " or none"));
+  }
+  std::vector<Index> groups = detail::answer_numbers(prompts);
+  if (prompts.empty()) {
+    groups.resize(report.pairs);
+    std::iota(groups.begin(), groups.end(), Index{0});
+  }
   report.unscored = unscored.size();
   std::vector<Index> subset;
   std::vector<double> credits, longer;
@@ -101,20 +120,26 @@ MERIT_INLINE RewardBenchReport report_reward_bench(std::span<const std::string> 
     longer.push_back(chosen_lengths[i] > rejected_lengths[i] ? 1 : 0);
     report.ties += chosen[i] == rejected[i] ? 1 : 0;
   }
-  report.longer_wins = detail::RewardBenchSections{subset, longer}.estimate({});
+  report.longer_wins =
+      detail::RewardBenchSections{subset, longer, std::span(groups).first(longer.size())}.estimate({});
   for (const std::string& name : unscored) {
     subset.push_back(place_of(name));
     credits.push_back(0);
   }
-  const detail::RewardBenchSections sections{subset, credits};
+  const detail::RewardBenchSections sections{subset, credits, groups};
   for (Index s = 0; s < reward_bench_subsets.size(); ++s) {
     std::vector<double> some;
+    std::vector<Index> own;
     for (Index i = 0; i < subset.size(); ++i) {
-      if (subset[i] == s) some.push_back(credits[i]);
+      if (subset[i] != s) continue;
+      some.push_back(credits[i]);
+      own.push_back(groups[i]);
     }
     if (some.empty()) continue;
+    const std::vector<double> ones(some.size(), 1.0);
     const RewardBenchSubset& from = reward_bench_subsets[s];
-    report.subsets.push_back({std::string(from.name), some.size(), bootstrap_mean(some)});
+    report.subsets.push_back(
+        {std::string(from.name), some.size(), detail::mean_over_prompts(some, own, ones)});
     if (report.sections.empty() || report.sections.back().name != from.section)
       report.sections.push_back({std::string(from.section), 0, sections.estimate(from.section)});
     report.sections.back().weight += static_cast<double>(from.weight);
@@ -162,11 +187,12 @@ MERIT_INLINE TiesReport report_ties(std::span<const TiesProblem> problems) {
 
 MERIT_INLINE RewardBench2Report report_reward_bench_2(std::span<const std::string> names,
                                                       std::span<const double> credits,
-                                                      std::span<const TiesProblem> ties) {
+                                                      std::span<const TiesProblem> ties,
+                                                      std::span<const Index> prompts) {
   RewardBench2Report report;
   double count = 0;
   if (!credits.empty() || ties.empty()) {
-    SubsetsReport subsets = report_subsets(names, credits);
+    SubsetsReport subsets = report_subsets(names, credits, prompts);
     report.subsets = std::move(subsets.subsets);
     count = static_cast<double>(report.subsets.size());
     report.score = subsets.mean_of_subsets * count;

@@ -127,6 +127,15 @@ inline PreferenceRecord to_preference(const LlmBarRow& row) {
                                  row.label == 1 ? row.output_2 : row.output_1, row.source);
 }
 
+// What a row says, as a list of texts: rows of which that is the same are one, whatever their id. (The id of a prompt
+// of the Ties subset says which other it belongs to.)
+
+std::vector<std::string> content_of(const RewardBenchRow& row);
+std::vector<std::string> content_of(const RewardBench2Row& row);
+std::vector<std::string> content_of(const RmBenchRow& row);
+std::vector<std::string> content_of(const JudgeBenchRow& row);
+std::vector<std::string> content_of(const LlmBarRow& row);
+
 // ---- From JSON
 
 namespace detail {

@@ -52,6 +52,39 @@ MERIT_INLINE std::string_view judge_bench_category(std::string_view origin) {
 
 namespace detail {
 
+/// Texts one after another, lists with their lengths before them.
+template <class Texts>
+void append_list(std::vector<std::string>& to, const Texts& list) {
+  to.push_back(std::to_string(list.size()));
+  to.insert(to.end(), list.begin(), list.end());
+}
+
+}  // namespace detail
+
+MERIT_INLINE std::vector<std::string> content_of(const RewardBenchRow& row) {
+  return {row.subset, row.prompt, row.chosen, row.rejected};
+}
+MERIT_INLINE std::vector<std::string> content_of(const RewardBench2Row& row) {
+  std::vector<std::string> content{row.subset, row.ties ? row.id : std::string(), row.prompt};
+  detail::append_list(content, row.chosen);
+  detail::append_list(content, row.rejected);
+  return content;
+}
+MERIT_INLINE std::vector<std::string> content_of(const RmBenchRow& row) {
+  std::vector<std::string> content{row.domain, row.prompt};
+  detail::append_list(content, row.chosen);
+  detail::append_list(content, row.rejected);
+  return content;
+}
+MERIT_INLINE std::vector<std::string> content_of(const JudgeBenchRow& row) {
+  return {row.origin, row.question, row.response_a, row.response_b, row.a_is_better ? "a" : "b"};
+}
+MERIT_INLINE std::vector<std::string> content_of(const LlmBarRow& row) {
+  return {row.input, row.output_1, row.output_2, std::to_string(row.label)};
+}
+
+namespace detail {
+
 MERIT_INLINE void parse_row(const BenchmarkRow& from, RewardBenchRow& row) {
   row.prompt = from.text("prompt");
   row.chosen = from.text("chosen");

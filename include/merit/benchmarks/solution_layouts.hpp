@@ -72,10 +72,6 @@ struct PrmBenchRow {
 /// The modified solution of the modified question, every step labelled.
 LabelledSteps to_steps(const PrmBenchRow& row);
 
-/// The rows without those that have the class and idx of one before them, as the benchmark's own code leaves them
-/// out: five of the published ones, although their content is another.
-std::vector<PrmBenchRow> without_repeats(std::span<const PrmBenchRow> rows);
-
 // ---- GSM8K's model solutions
 
 /// One model's solution of a problem of GSM8K. stated_answer gives its final answer.
@@ -94,6 +90,13 @@ struct Gsm8kRow {
 };
 
 LabelledCompletions to_completions(const Gsm8kRow& row);
+
+// What a row says, as those of preferences have it. A row of PRMBench is its class and idx, as the benchmark's own code
+// leaves out those that are there again: five of the published ones, although their content is another.
+
+std::vector<std::string> content_of(const ProcessBenchRow& row);
+std::vector<std::string> content_of(const PrmBenchRow& row);
+std::vector<std::string> content_of(const Gsm8kRow& row);
 
 // ---- From JSON
 

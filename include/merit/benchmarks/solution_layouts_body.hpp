@@ -38,13 +38,20 @@ MERIT_INLINE LabelledSteps to_steps(const PrmBenchRow& row) {
   return result;
 }
 
-MERIT_INLINE std::vector<PrmBenchRow> without_repeats(std::span<const PrmBenchRow> rows) {
-  std::vector<PrmBenchRow> result;
-  std::set<std::pair<std::string, std::string>> seen;
-  for (const PrmBenchRow& row : rows) {
-    if (seen.emplace(row.classification, row.idx).second) result.push_back(row);
-  }
-  return result;
+MERIT_INLINE std::vector<std::string> content_of(const ProcessBenchRow& row) {
+  std::vector<std::string> content{row.subset(), row.problem,
+                                   row.first_error ? std::to_string(*row.first_error) : std::string()};
+  content.insert(content.end(), row.steps.begin(), row.steps.end());
+  return content;
+}
+MERIT_INLINE std::vector<std::string> content_of(const PrmBenchRow& row) {
+  return {row.classification, row.idx};
+}
+MERIT_INLINE std::vector<std::string> content_of(const Gsm8kRow& row) {
+  std::vector<std::string> content{row.question};
+  for (const Gsm8kSolution& one : row.solutions)
+    content.insert(content.end(), {one.model, one.solution, one.is_correct ? "right" : "wrong"});
+  return content;
 }
 
 MERIT_INLINE LabelledCompletions to_completions(const Gsm8kRow& row) {

@@ -94,9 +94,11 @@ struct FirstErrorFigures {
   std::optional<double> f1;
 };
 
-/// Compares predicted first errors with actual ones. Throws UsageError when the numbers differ.
+/// Compares predicted first errors with actual ones. Intervals are over problems: solutions of one problem have one
+/// number in `problems`; where that is empty each is a problem's. Throws UsageError when the numbers differ.
 FirstErrorFigures first_error_figures(std::span<const FirstError> predicted,
-                                      std::span<const FirstError> actual);
+                                      std::span<const FirstError> actual,
+                                      std::span<const Index> problems = {});
 
 /// The same where all of it is needed. Throws DataError when there are no erroneous or no correct solutions,
 /// because the harmonic mean needs both.

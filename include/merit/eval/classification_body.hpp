@@ -98,19 +98,31 @@ MERIT_INLINE BinaryCounts count_predictions(std::span<const std::uint8_t> predic
 }
 
 MERIT_INLINE FirstErrorFigures first_error_figures(std::span<const FirstError> predicted,
-                                                   std::span<const FirstError> actual) {
+                                                   std::span<const FirstError> actual,
+                                                   std::span<const Index> problems) {
   if (predicted.size() != actual.size()) {
     throw UsageError(
         concat("first_error_figures: found ", predicted.size(), " predictions, expected ", actual.size()));
   }
+  if (!problems.empty() && problems.size() != actual.size()) {
+    throw UsageError(concat("first_error_figures: found ", problems.size(), " problems, expected ",
+                            actual.size(), " or none"));
+  }
   std::vector<double> found, accepted;
-  for (Index i = 0; i < actual.size(); ++i)
+  std::vector<Index> of_found, of_accepted;
+  for (Index i = 0; i < actual.size(); ++i) {
     (actual[i] ? found : accepted).push_back(predicted[i] == actual[i] ? 1 : 0);
+    if (!problems.empty()) (actual[i] ? of_found : of_accepted).push_back(problems[i]);
+  }
+  const std::vector<double> ones(actual.size(), 1.0);
   FirstErrorFigures figures;
   figures.erroneous = found.size();
   figures.correct = accepted.size();
-  if (!found.empty()) figures.found = bootstrap_mean(found);
-  if (!accepted.empty()) figures.accepted = bootstrap_mean(accepted);
+  if (!found.empty())
+    figures.found = detail::mean_over_prompts(found, of_found, std::span(ones).first(found.size()));
+  if (!accepted.empty())
+    figures.accepted =
+        detail::mean_over_prompts(accepted, of_accepted, std::span(ones).first(accepted.size()));
   if (figures.found && figures.accepted) {
     figures.f1 = detail::harmonic_mean(figures.found->value, figures.accepted->value);
   }

@@ -28,6 +28,9 @@ struct ScoredCompletion {
   Index problem = 0;       // completions of one problem have one number
   double weight = 1;       // how much it counts in all but the choice of the best; 0: nowhere
   bool cut = false;        // not read whole: no choice for the best of N where there is one that was
+  // Nothing of it was left to be read: judged wrong whatever its label, below the right and above the wrong ones;
+  // score and probability are not looked at.
+  bool unseen = false;
   // What the baselines look at:
   Index length = 0;  // in tokens
   Index lines = 0;   // that are not blank
@@ -52,13 +55,16 @@ struct OutcomeReport {
   Index completions = 0;
   Index problems = 0;
   double right = 0;  // share of the completions
+  Index cut = 0;     // of them not read whole
+  Index unseen = 0;  // of those nothing was read
 
   std::optional<Estimate> area_under_curve;  // nothing when all are right or all wrong
   double threshold = 0;
   Estimate accuracy;                 // at the threshold
   double accuracy_of_one_label = 0;  // of always saying the more frequent label
-  CalibrationReport calibration;
-  Estimate calibration_error;  // calibration.expected_error with its interval
+  CalibrationReport calibration;     // bins and cross-entropy are of those that were seen
+  Estimate
+      calibration_error;  // calibration.expected_error with its interval; one that was not seen is off by 1
   Estimate brier;
   double brier_of_the_share = 0;  // of always saying the share of right completions
 

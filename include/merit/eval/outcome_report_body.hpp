@@ -17,6 +17,7 @@
 #include "merit/eval/calibration.hpp"
 #include "merit/eval/classification.hpp"
 #include "merit/eval/outcome_report.hpp"
+#include "merit/infer/rerank.hpp"
 #include "merit/infer/vote.hpp"
 
 namespace merit {
@@ -25,21 +26,28 @@ inline namespace MERIT_ABI {
 namespace detail {
 
 /// The expected calibration error with its interval over groups; each counts as much as its weight, or one for
-/// none.
+/// none. What has no bin (the marks of `unseen`) is off by 1, which no other makes up for.
 inline Estimate calibration_error_by_groups(std::span<const double> probabilities,
                                             std::span<const double> labels, std::span<const Index> groups,
                                             Index number_of_groups, Index bins,
-                                            std::span<const double> weights = {}) {
+                                            std::span<const double> weights = {},
+                                            std::span<const std::uint8_t> unseen = {}) {
   std::vector<double> gaps(bins);
   return bootstrap_groups(number_of_groups, [&](std::span<const double> draws) {
     std::fill(gaps.begin(), gaps.end(), 0.0);
     double n = 0;
+    double missed = 0;
     for (Index i = 0; i < probabilities.size(); ++i) {
       const double weight = draws[groups[i]] * (weights.empty() ? 1.0 : weights[i]);
+      if (!unseen.empty() && unseen[i] != 0) {
+        missed += weight;
+        n += weight;
+        continue;
+      }
       gaps[bin_of(probabilities[i], bins)] += weight * (probabilities[i] - labels[i]);
       n += weight;
     }
-    double error = 0;
+    double error = missed / n;
     for (const double gap : gaps) error += std::abs(gap) / n;
     return error;
   });
@@ -54,24 +62,6 @@ inline Index curve_size(std::span<const std::vector<Index>> members, Index asked
     if (problem.size() > 1) smallest = std::min(smallest, problem.size());
   }
   return smallest == std::numeric_limits<Index>::max() ? 0 : std::min<Index>(smallest, 128);
-}
-
-/// Numbers that order completions as the best of N is chosen: by score, those that were cut below the others.
-inline std::vector<double> keys_of_choice(std::span<const ScoredCompletion> completions) {
-  std::vector<double> keys;
-  for (const ScoredCompletion& one : completions) keys.push_back(one.score);
-  const auto is_cut = [](const ScoredCompletion& one) { return one.cut; };
-  if (std::none_of(completions.begin(), completions.end(), is_cut)) return keys;
-  std::vector<Index> order = by_weight(keys);
-  std::stable_partition(order.begin(), order.end(), [&](Index i) { return completions[i].cut; });
-  double key = 0;
-  for (Index k = 0; k < order.size(); ++k) {
-    const ScoredCompletion& here = completions[order[k]];
-    const ScoredCompletion& before = completions[order[k == 0 ? 0 : k - 1]];
-    if (here.score != before.score || here.cut != before.cut) key += 1;
-    keys[order[k]] = key;
-  }
-  return keys;
 }
 
 /// The answers of a problem's completions, for votes. One that states none votes for itself alone.
@@ -94,27 +84,47 @@ MERIT_INLINE OutcomeReport report_outcomes(std::span<const ScoredCompletion> giv
   if (completions.empty()) throw DataError("there are no completions to report on, or all have the weight 0");
   double n = 0;
   std::vector<double> scores, probabilities, labels, hits, squares, weights;
-  std::vector<std::uint8_t> right;
+  std::vector<std::uint8_t> right, unseen;
+  std::vector<double> choice_scores;
+  std::vector<bool> cut;
   std::vector<Index> numbers;
-  for (const ScoredCompletion& one : completions) {
-    scores.push_back(one.score);
+  std::vector<double> seen_scores, seen_probabilities, seen_labels, seen_weights;
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (ScoredCompletion& one : completions) {
+    const bool is_right = one.label >= 0.5;
+    if (one.unseen) one.probability = 0;  // no vote
+    if (!one.unseen) {
+      seen_scores.push_back(one.score);
+      seen_probabilities.push_back(one.probability);
+      seen_labels.push_back(one.label);
+      seen_weights.push_back(one.weight);
+    }
+    scores.push_back(!one.unseen ? one.score : is_right ? -infinity : infinity);
     probabilities.push_back(one.probability);
     labels.push_back(one.label);
-    right.push_back(one.label >= 0.5 ? 1 : 0);
-    hits.push_back((one.probability >= options.threshold) == (one.label >= 0.5) ? 1 : 0);
-    squares.push_back((one.probability - one.label) * (one.probability - one.label));
+    choice_scores.push_back(one.unseen ? std::numeric_limits<double>::lowest() : one.score);
+    cut.push_back(one.cut || one.unseen);
+    right.push_back(is_right ? 1 : 0);
+    unseen.push_back(one.unseen ? 1 : 0);
+    hits.push_back(!one.unseen && (one.probability >= options.threshold) == is_right ? 1 : 0);
+    squares.push_back(one.unseen ? 1 : (one.probability - one.label) * (one.probability - one.label));
     numbers.push_back(one.problem);
     weights.push_back(one.weight);
     n += one.weight;
   }
-  detail::require_scores("report_outcomes", scores);
+  if (!seen_scores.empty()) detail::require_scores("report_outcomes", seen_scores);
   const std::vector<Index> groups = detail::answer_numbers(numbers);
   const std::vector<std::vector<Index>> members = detail::members_of(groups);
 
   OutcomeReport report;
   report.completions = completions.size();
   report.problems = members.size();
-  report.calibration = report_calibration(probabilities, labels, options.bins, weights);
+  for (const ScoredCompletion& one : completions) {
+    report.cut += one.cut || one.unseen ? 1 : 0;
+    report.unseen += one.unseen ? 1 : 0;
+  }
+  if (!seen_labels.empty())
+    report.calibration = report_calibration(seen_probabilities, seen_labels, options.bins, seen_weights);
   double mean_label = 0;
   for (Index i = 0; i < right.size(); ++i) {
     report.right += weights[i] * right[i] / n;
@@ -128,8 +138,11 @@ MERIT_INLINE OutcomeReport report_outcomes(std::span<const ScoredCompletion> giv
   report.accuracy = detail::mean_by_groups(hits, groups, members.size(), weights);
   report.accuracy_of_one_label = std::max(report.right, 1 - report.right);
   report.brier = detail::mean_by_groups(squares, groups, members.size(), weights);
-  report.calibration_error = detail::calibration_error_by_groups(probabilities, labels, groups,
-                                                                 members.size(), options.bins, weights);
+  report.calibration_error = detail::calibration_error_by_groups(
+      probabilities, labels, groups, members.size(), options.bins, weights, unseen);
+  report.calibration.expected_error = report.calibration_error.value;
+  report.calibration.brier = report.brier.value;
+  if (report.unseen != 0) report.calibration.largest_error = 1;
 
   // Best of N. A judge is a number for each completion.
   const Index largest = detail::curve_size(members, options.largest_n);
@@ -158,7 +171,7 @@ MERIT_INLINE OutcomeReport report_outcomes(std::span<const ScoredCompletion> giv
     }
     return problems;
   };
-  const std::vector<Candidates> problems = candidates_of(detail::keys_of_choice(completions), answers);
+  const std::vector<Candidates> problems = candidates_of(choice_keys(choice_scores, cut), answers);
   report.curve_problems = problems.size();
   if (!problems.empty()) report.curve = best_of_n_curve(problems, sizes);
   if (!problems.empty() && answers) {

@@ -35,6 +35,7 @@ struct PairReport {
   Index pairs = 0;
   Index even = 0;  // of them with a soft label of ½
   Index ties = 0;  // equal scores; each counts one half
+  Index cut = 0;   // of a side not all was read: judged by the scores of what was
   Estimate accuracy;
   double loss =
       0;  // mean −p·log σ(chosen − rejected) − (1 − p)·log σ(rejected − chosen), p the soft label; no margins in it
@@ -78,6 +79,7 @@ inline PairReport report_pairs(std::span<const PairScores> scores,
       throw DataError(concat("pair ", i, " of ", scores.size(), " has the scores ", chosen, " and ", rejected,
                              ", expected finite numbers"));
     }
+    report.cut += examples[i].chosen.cut || examples[i].rejected.cut ? 1 : 0;
     const double p = examples[i].soft_label;
     const double weight = examples[i].weight;
     report.loss += weight * (p * softplus(rejected - chosen) + (1 - p) * softplus(chosen - rejected)) / n;

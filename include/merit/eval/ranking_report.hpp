@@ -12,6 +12,7 @@
 #include "merit/eval/bootstrap.hpp"
 #include "merit/eval/correlation.hpp"
 #include "merit/infer/aggregate.hpp"
+#include "merit/infer/rerank.hpp"
 #include "merit/infer/vote.hpp"
 
 namespace merit {
@@ -23,6 +24,7 @@ struct ScoredRanking {
   std::vector<Index> ranks;       // 0 is best; equal ranks are a tie
   std::vector<Index> lengths;     // in tokens
   std::vector<Index> lines{};     // that are not blank; empty: not known
+  std::vector<bool> cut{};        // not read whole: below those that were, on top; empty: none
   double weight = 1;              // how much the group counts; 0: nowhere
   std::optional<Index> prompt{};  // groups of one prompt have one number; nothing: a prompt of its own
 };
@@ -30,7 +32,7 @@ struct ScoredRanking {
 /// How well some judge orders groups.
 struct OrderReport {
   Estimate pair_accuracy;  // of all pairs of different rank; equal scores ½
-  Estimate top;            // the top-scored is of the best rank; ties share
+  Estimate top;            // the top-scored is of the best rank; ties share, cut ones are below the others
 };
 
 struct RankingReport {
@@ -39,14 +41,14 @@ struct RankingReport {
   Index pairs = 0;       // of different rank
   Index rank_ties = 0;   // pairs of one rank, which do not count
   Index score_ties = 0;  // pairs of different rank with equal scores
+  Index cut = 0;         // completions that were not read whole
   OrderReport model;
-  double top_by_chance = 0;          // mean share of completions of the best rank, weighted
-  std::optional<Estimate> kendall;   // τ-b of scores and ranks, mean over groups; nothing when all scores
-                                     // of every group are equal
-  std::optional<Estimate> spearman;  // the same
-  Index without_correlation = 0;     // groups whose scores are all equal, left out of the two
-  OrderReport longest;               // preferring the longer completion
-  OrderReport shortest;              // preferring the shorter one
+  double top_by_chance = 0;       // mean share of completions of the best rank, weighted
+  Estimate kendall;               // τ-b of scores and ranks, mean over groups
+  Estimate spearman;              // the same
+  Index without_correlation = 0;  // groups whose scores are all equal: no order is known, which counts 0
+  OrderReport longest;            // preferring the longer completion
+  OrderReport shortest;           // preferring the shorter one
   std::optional<OrderReport>
       most_lines;  // preferring the one of more lines; nothing where they are not known
 };
@@ -67,17 +69,17 @@ PairCredits pair_credits(std::span<const double> scores, std::span<const Index> 
 double top_credit(std::span<const double> scores, std::span<const Index> ranks);
 
 /// What a judge reaches over groups, with `prompts` the number of each one's; `score(group)` gives its numbers
-/// for the completions of one.
-template <class Score>
+/// for the completions of one, and `choice(group)` those by which it chooses the best.
+template <class Score, class Choice>
 OrderReport report_order(std::span<const ScoredRanking* const> groups, std::span<const Index> prompts,
-                         const Score& score) {
+                         const Score& score, const Choice& choice) {
   std::vector<double> credits, pairs, tops, weights;
   for (const ScoredRanking* group : groups) {
     const std::vector<double> scores = score(*group);
     const PairCredits some = pair_credits(scores, group->ranks);
     credits.push_back(group->weight * some.credit);
     pairs.push_back(group->weight * some.pairs);
-    tops.push_back(top_credit(scores, group->ranks));
+    tops.push_back(top_credit(choice(*group), group->ranks));
     weights.push_back(group->weight);
   }
   const std::vector<Index> numbers = answer_numbers(prompts);
@@ -89,7 +91,7 @@ OrderReport report_order(std::span<const ScoredRanking* const> groups, std::span
 
 /// The report of scored groups; intervals are over prompts. A group whose ranks are all equal says nothing and
 /// is left out, counted. Throws DataError when no group is left or a score is not finite, UsageError when a
-/// group has not one rank and one length for each score, or lines of another number than 0 or that.
+/// group has not one rank and one length for each score, or lines or cuts of another number than 0 or that.
 RankingReport report_rankings(std::span<const ScoredRanking> rankings);
 
 }  // namespace MERIT_ABI

@@ -73,6 +73,10 @@ MERIT_INLINE RankingReport report_rankings(std::span<const ScoredRanking> rankin
       throw UsageError(concat("report_rankings: found lines of ", group.lines.size(),
                               " completions, expected ", group.scores.size(), " or none"));
     }
+    if (!group.cut.empty() && group.cut.size() != group.scores.size()) {
+      throw UsageError(concat("report_rankings: found marks of what was cut of ", group.cut.size(),
+                              " completions, expected ", group.scores.size(), " or none"));
+    }
     const auto [low, high] = std::minmax_element(group.ranks.begin(), group.ranks.end());
     if (*low == *high) {
       ++report.all_tied;
@@ -86,31 +90,25 @@ MERIT_INLINE RankingReport report_rankings(std::span<const ScoredRanking> rankin
   double all_weights = 0;
   for (const ScoredRanking* group : groups) all_weights += group->weight;
   std::vector<double> kendalls, spearmans, weights;
-  std::vector<Index> correlated;  // the prompts of those
-  for (Index i = 0; i < groups.size(); ++i) {
-    const ScoredRanking* group = groups[i];
+  for (const ScoredRanking* group : groups) {
     const detail::PairCredits some = detail::pair_credits(group->scores, group->ranks);
     report.pairs += static_cast<Index>(some.pairs);
     report.rank_ties += some.rank_ties;
     report.score_ties += some.score_ties;
+    report.cut += static_cast<Index>(std::count(group->cut.begin(), group->cut.end(), true));
     const std::vector<double> equal(group->scores.size(), 0.0);
     report.top_by_chance += group->weight * detail::top_credit(equal, group->ranks) / all_weights;
     std::vector<double> goodness;
     for (const Index rank : group->ranks) goodness.push_back(-static_cast<double>(rank));
     const double kendall = detail::kendall_or_nan(group->scores, goodness);
-    if (std::isnan(kendall)) {
-      ++report.without_correlation;
-      continue;
-    }
+    const bool equal_scores = std::isnan(kendall);
+    report.without_correlation += equal_scores ? 1 : 0;
     weights.push_back(group->weight);
-    correlated.push_back(prompts[i]);
-    kendalls.push_back(kendall);
-    spearmans.push_back(detail::spearman_or_nan(group->scores, goodness));
+    kendalls.push_back(equal_scores ? 0 : kendall);
+    spearmans.push_back(equal_scores ? 0 : detail::spearman_or_nan(group->scores, goodness));
   }
-  if (!kendalls.empty()) {
-    report.kendall = detail::mean_over_prompts(kendalls, correlated, weights);
-    report.spearman = detail::mean_over_prompts(spearmans, correlated, weights);
-  }
+  report.kendall = detail::mean_over_prompts(kendalls, prompts, weights);
+  report.spearman = detail::mean_over_prompts(spearmans, prompts, weights);
   const auto judge = [](std::vector<Index> ScoredRanking::*counts, double sign) {
     return [counts, sign](const ScoredRanking& group) {
       std::vector<double> scores;
@@ -118,13 +116,19 @@ MERIT_INLINE RankingReport report_rankings(std::span<const ScoredRanking> rankin
       return scores;
     };
   };
-  report.model =
-      detail::report_order(groups, prompts, [](const ScoredRanking& group) { return group.scores; });
-  report.longest = detail::report_order(groups, prompts, judge(&ScoredRanking::lengths, 1));
-  report.shortest = detail::report_order(groups, prompts, judge(&ScoredRanking::lengths, -1));
+  const auto report_judge = [&](const auto& numbers) {
+    return detail::report_order(groups, prompts, numbers, numbers);
+  };
+  report.model = detail::report_order(
+      groups, prompts, [](const ScoredRanking& group) { return group.scores; },
+      [](const ScoredRanking& group) {
+        return group.cut.empty() ? group.scores : choice_keys(group.scores, group.cut);
+      });
+  report.longest = report_judge(judge(&ScoredRanking::lengths, 1));
+  report.shortest = report_judge(judge(&ScoredRanking::lengths, -1));
   if (std::none_of(groups.begin(), groups.end(),
                    [](const ScoredRanking* group) { return group->lines.empty(); }))
-    report.most_lines = detail::report_order(groups, prompts, judge(&ScoredRanking::lines, 1));
+    report.most_lines = report_judge(judge(&ScoredRanking::lines, 1));
   return report;
 }
 

@@ -46,20 +46,24 @@ struct RatingsReport {
 
 /// A state with its predicted and its actual return.
 struct PredictedReturn {
-  double value = 0;
+  std::optional<double> value = 0;  // nothing: a cut took the state, which the model has not read
   double actual = 0;
   Index rollout = 0;  // states of one rollout have one number
   double weight = 1;  // how much it counts; 0: nowhere
 };
 
+/// A state that was not seen is judged wrong: in squares it is as far off as any two of all the returns and
+/// predictions are apart, and in the correlation it is predicted highest where its return is low, else lowest.
 struct ValueReport {
-  Index states = 0;
+  Index states = 0;  // those that were not seen among them
+  Index unseen = 0;
   Index rollouts = 0;
   Estimate mean_squared_error;
-  double error_of_the_mean = 0;                // mean squared error of always saying the mean return
-  std::optional<Estimate> explained_variance;  // 1 − Var(actual − value) / Var(actual); nothing when the
-                                               // returns do not vary
-  std::optional<Estimate> correlation;         // Pearson's; nothing when a side does not vary
+  double error_of_the_mean = 0;  // mean squared error of always saying the mean return
+  std::optional<Estimate>
+      explained_variance;               // 1 − Var(actual − value) / Var(actual), the squares of what was
+                                        // not seen in the first; nothing when the returns do not vary
+  std::optional<Estimate> correlation;  // Pearson's; nothing when a side does not vary
 };
 
 /// The report of one attribute's ratings; intervals are over prompts. Throws DataError when there are none, all
@@ -67,7 +71,7 @@ struct ValueReport {
 RatingsReport report_ratings(std::span<const RatedCompletion> completions);
 
 /// The report of a value function; intervals are over rollouts. Throws DataError when there are no states, all
-/// have the weight 0 or a number is not finite.
+/// have the weight 0, none was seen or a number is not finite.
 ValueReport report_values(std::span<const PredictedReturn> states);
 
 }  // namespace MERIT_ABI

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -131,31 +132,55 @@ MERIT_INLINE RatingsReport report_ratings(std::span<const RatedCompletion> given
 
 MERIT_INLINE ValueReport report_values(std::span<const PredictedReturn> given) {
   const std::vector<PredictedReturn> states = detail::with_weight(given, "states");
-  std::vector<double> values, actual, errors, squares, weights;
+  std::vector<double> seen_values, actual, weights;
   std::vector<Index> numbers;
   for (const PredictedReturn& one : states) {
-    values.push_back(one.value);
+    if (one.value) seen_values.push_back(*one.value);
     actual.push_back(one.actual);
-    errors.push_back(one.actual - one.value);
-    squares.push_back(errors.back() * errors.back());
     weights.push_back(one.weight);
     numbers.push_back(one.rollout);
   }
-  detail::require_both("report_values", values, actual);
+  if (seen_values.empty()) throw DataError("no state was seen: a cut took all of them");
+  detail::require_scores("report_values", seen_values);
+  detail::require_scores("report_values", actual);
+  const auto [lowest, highest] = std::minmax_element(seen_values.begin(), seen_values.end());
+  const auto [low, high] = std::minmax_element(actual.begin(), actual.end());
+  const double farthest = std::max(*highest, *high) - std::min(*lowest, *low);
+  std::vector<double> values, errors, squares, seen, unseen;
+  for (const PredictedReturn& one : states) {
+    values.push_back(one.value ? *one.value : 2 * one.actual < *low + *high ? *highest : *lowest);
+    errors.push_back(one.value ? one.actual - *one.value : 0);
+    squares.push_back(one.value ? errors.back() * errors.back() : farthest * farthest);
+    seen.push_back(one.value ? one.weight : 0);
+    unseen.push_back(one.value ? 0 : one.weight);
+  }
   const std::vector<Index> groups = detail::answer_numbers(numbers);
   const Index rollouts = detail::members_of(groups).size();
   ValueReport report;
   report.states = states.size();
+  report.unseen = states.size() - seen_values.size();
   report.rollouts = rollouts;
   report.mean_squared_error = detail::mean_by_groups(squares, groups, rollouts, weights);
   const std::vector<double> ones(rollouts, 1.0);
   report.error_of_the_mean = detail::weighted_variance(actual, weights, groups, ones);
   report.correlation = detail::correlation_by_groups(values, actual, weights, groups, rollouts, false);
-  const auto [low, high] = std::minmax_element(actual.begin(), actual.end());
   if (*low != *high) {
     report.explained_variance = bootstrap_groups(rollouts, [&](std::span<const double> draws) {
+      double of_seen = 0;
+      double of_unseen = 0;
+      double bias =
+          0;  // the mean error, which a variance leaves out: one error may be that much farther from it
+      for (Index i = 0; i < states.size(); ++i) {
+        of_seen += draws[groups[i]] * seen[i];
+        of_unseen += draws[groups[i]] * unseen[i];
+        bias += draws[groups[i]] * seen[i] * errors[i];
+      }
+      if (of_seen > 0) bias = std::abs(bias) / of_seen;
       const double whole = detail::weighted_variance(actual, weights, groups, draws);
-      return 1 - detail::weighted_variance(errors, weights, groups, draws) / whole;
+      if (of_unseen == 0) return 1 - detail::weighted_variance(errors, weights, groups, draws) / whole;
+      const double miss = farthest + bias;
+      const double left = of_seen == 0 ? 0 : of_seen * detail::weighted_variance(errors, seen, groups, draws);
+      return 1 - (left + of_unseen * miss * miss) / (of_seen + of_unseen) / whole;
     });
   }
   return report;

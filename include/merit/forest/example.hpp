@@ -81,6 +81,9 @@ struct RolloutExample {
   std::vector<double> returns = {};     // one a completion token: of the state before that token
   std::vector<double> old_values = {};  // what the value function said then; empty: not known
   double weight = 1;
+
+  std::vector<double> returns_unseen =
+      {};  // of states that a cut took, which teach nothing. A figure counts them.
 };
 
 // The sequences of an example, in the order in which everything else counts them.

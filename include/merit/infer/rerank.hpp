@@ -122,6 +122,15 @@ inline std::vector<Index> ranks_of_order(std::span<const Index> order, std::span
   return ranks;
 }
 
+/// Numbers that order completions as the best of them is chosen, higher is better: by score, cut ones below all
+/// that were read whole.
+inline std::vector<double> choice_keys(std::span<const double> scores, const std::vector<bool>& cut) {
+  std::vector<double> keys;
+  for (const Index rank : ranks_of_order(order_by_score(scores, cut), scores, cut))
+    keys.push_back(-static_cast<double>(rank));
+  return keys;
+}
+
 namespace detail {
 
 inline std::vector<bool> marks_of_cut(std::span<const Sequence> completions) {

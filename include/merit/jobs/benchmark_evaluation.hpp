@@ -19,6 +19,7 @@ struct UnscoredRow {
   Index row = 0;
   std::string subset;
   std::string reason;
+  std::string prompt;  // as ExampleNote::split_key has it
 };
 
 /// The rows of a benchmark as a set of the kind that they are: preferences, rankings, outcomes or steps. The
@@ -29,7 +30,7 @@ struct BenchmarkSet {
   RecordSet set;
   std::vector<Index> row_of;          // (examples)
   std::vector<UnscoredRow> unscored;  // the rows without an example
-  Index repeats = 0;                  // rows with the class and idx of one before, which are not among `rows`
+  Index repeats = 0;  // rows that say what one before them says (content_of), which are not among `rows`
 };
 
 /// Reads the files of one layout. Throws ConfigError where the model does not score what the layout asks for.

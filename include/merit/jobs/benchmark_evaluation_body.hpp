@@ -28,7 +28,8 @@ struct Collector {
   TokenizeOptions tokenize_options = saved.tokenize;
 
   void leave_out(const DataCounts& before, Index row, const ExampleNote& note) {
-    out.unscored.push_back({row, note.subset, std::string(reason_since(before, out.set.counts))});
+    out.unscored.push_back(
+        {row, note.subset, std::string(reason_since(before, out.set.counts)), note.split_key});
   }
 
   template <class Record>
@@ -81,6 +82,7 @@ struct Collector {
     }
     ExampleNote note{.prompt = from.prompt, .texts = from.steps, .subset = subset, .source = from.source};
     if (!from.steps.empty()) return add(record, row, std::move(note));
+    note.split_key = split_key(record);
     const DataCounts before = out.set.counts;
     ++out.set.counts.records;
     ++out.set.counts.dropped_empty;
@@ -103,7 +105,7 @@ struct Collector {
       for (std::string& step : as_steps(record, saved.tokenize).completions)
         note.texts.push_back(std::move(step));
       const DataCounts before = out.set.counts;
-      auto steps = tokenize_as_steps(record, *saved.tokenizer, saved.tokenize, out.set.counts);
+      auto steps = tokenize_as_steps(record, *saved.tokenizer, tokenize_options, out.set.counts);
       if (!steps) {
         leave_out(before, row, note);
         continue;
@@ -174,10 +176,12 @@ MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& fil
     for (BenchmarkRow& row : read_benchmark_rows(file)) rows.push_back(std::move(row));
   }
   benchmark.rows = parse_benchmark(rows, layout);
-  if (auto* prm = std::get_if<std::vector<PrmBenchRow>>(&benchmark.rows)) {
-    *prm = without_repeats(*prm);
-    benchmark.repeats = rows.size() - prm->size();
-  }
+  std::visit(
+      [&]<class Row>(std::vector<Row>& list) {
+        list = without_repeats(list);
+        benchmark.repeats = rows.size() - list.size();
+      },
+      benchmark.rows);
   // A prompt of Ties without its other one is told now, and not once all is scored.
   if (const auto* rows_of_2 = std::get_if<std::vector<RewardBench2Row>>(&benchmark.rows))
     static_cast<void>(ties_pairs(*rows_of_2));

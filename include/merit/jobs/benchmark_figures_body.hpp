@@ -40,6 +40,28 @@ inline std::string line(const std::string& name, const std::string& what) {
   return "\n" + shown + std::string(shown.size() < 24 ? 24 - shown.size() : 1, ' ') + what;
 }
 
+/// A number for each prompt: of the examples, and behind them of the rows without a score.
+inline std::vector<Index> prompts_of(const BenchmarkSet& benchmark) {
+  std::vector<std::string> prompts;
+  for (const ExampleNote& note : benchmark.set.notes) prompts.push_back(note.split_key);
+  for (const UnscoredRow& row : benchmark.unscored) prompts.push_back(row.prompt);
+  return merit::detail::answer_numbers(prompts);
+}
+
+/// Which sequences of each example were cut.
+inline std::vector<std::vector<bool>> cuts_by_example(const BenchmarkSet& benchmark) {
+  std::vector<std::vector<bool>> cuts;
+  std::visit(
+      [&](const auto& examples) {
+        for (const auto& example : examples) {
+          auto& own = cuts.emplace_back();
+          for_each_sequence(example, [&](const Sequence& sequence) { own.push_back(sequence.cut); });
+        }
+      },
+      benchmark.set.examples);
+  return cuts;
+}
+
 /// How many rows of a subset, or of all for an empty name, have no score, and why the first of them has none.
 struct Unscored {
   Index count = 0;
@@ -114,8 +136,8 @@ inline BenchmarkScores reward_bench(const BenchmarkSet& benchmark, const Evaluat
   }
   std::vector<std::string> unscored;
   for (const UnscoredRow& row : benchmark.unscored) unscored.push_back(row.subset);
-  const auto report =
-      report_reward_bench(names, chosen, rejected, chosen_lengths, rejected_lengths, unscored);
+  const auto report = report_reward_bench(names, chosen, rejected, chosen_lengths, rejected_lengths, unscored,
+                                          prompts_of(benchmark));
   BenchmarkScores out;
   out.json = {{"score", to_json(report.score)},
               {"pairs", report.pairs},
@@ -147,8 +169,11 @@ inline BenchmarkScores reward_bench(const BenchmarkSet& benchmark, const Evaluat
 inline BenchmarkScores reward_bench_2(const BenchmarkSet& benchmark, const Evaluation& evaluation) {
   const auto& rows = std::get<std::vector<RewardBench2Row>>(benchmark.rows);
   const auto scores = scores_by_example(benchmark, evaluation);
+  const auto cuts = cuts_by_example(benchmark);
+  const std::vector<Index> numbers = prompts_of(benchmark);
   std::vector<std::string> names;
   std::vector<double> credits;
+  std::vector<Index> prompts;
   std::map<Index, TiesScores> ties;  // by row
   for (Index i = 0; i < scores.size(); ++i) {
     const RewardBench2Row& row = rows[benchmark.row_of[i]];
@@ -157,7 +182,8 @@ inline BenchmarkScores reward_bench_2(const BenchmarkSet& benchmark, const Evalu
       ties[benchmark.row_of[i]] = {{scores[i].begin(), middle}, {middle, scores[i].end()}};
     } else {
       names.push_back(row.subset);
-      credits.push_back(best_of_four_credit(scores[i]));
+      credits.push_back(best_of_four_credit(choice_keys(scores[i], cuts[i])));
+      prompts.push_back(numbers[i]);
     }
   }
   std::vector<TiesProblem> problems;
@@ -179,7 +205,7 @@ inline BenchmarkScores reward_bench_2(const BenchmarkSet& benchmark, const Evalu
   if (problems.empty() && without.count != 0) empty.emplace_back("Ties");
   std::string subsets = std::exchange(out.text, {});
   std::optional<RewardBench2Report> report;
-  if (!names.empty() || !problems.empty()) report = report_reward_bench_2(names, credits, problems);
+  if (!names.empty() || !problems.empty()) report = report_reward_bench_2(names, credits, problems, prompts);
   if (report && empty.empty()) {
     out.json["score"] = report->score;
     out.text += line("score", fixed(report->score, 3));
@@ -273,11 +299,13 @@ inline BenchmarkScores process_bench(const BenchmarkSet& benchmark, const Evalua
   const auto solutions = scored_solutions(benchmark.set, evaluation.rows, reading);
   std::vector<std::string> names;
   std::vector<FirstErrorSubset> subsets;
+  std::vector<std::vector<Index>> problems;
   Index cut = 0;
   for (Index i = 0; i < solutions.size(); ++i) {
     const std::string& name = benchmark.set.notes[i].subset;
     const auto place = static_cast<Index>(std::find(names.begin(), names.end(), name) - names.begin());
-    if (place == names.size()) names.push_back(name), subsets.emplace_back();
+    if (place == names.size()) names.push_back(name), subsets.emplace_back(), problems.emplace_back();
+    problems[place].push_back(solutions[i].problem);
     subsets[place].predicted.push_back(predicted_first_wrong(solutions[i], threshold));
     subsets[place].actual.push_back(first_wrong(solutions[i]));
     cut += solutions[i].is_cut() ? 1 : 0;
@@ -287,7 +315,8 @@ inline BenchmarkScores process_bench(const BenchmarkSet& benchmark, const Evalua
   double sum = 0;
   std::string undefined;  // why the mean is not, where it is not
   for (Index s = 0; s < names.size(); ++s) {
-    const FirstErrorFigures figures = first_error_figures(subsets[s].predicted, subsets[s].actual);
+    const FirstErrorFigures figures =
+        first_error_figures(subsets[s].predicted, subsets[s].actual, problems[s]);
     Json& json = left.json["subsets"][names[s]];
     const auto value = [&](const char* field, const std::optional<Estimate>& figure) {
       json[field] = figure ? to_json(*figure) : Json();
@@ -356,13 +385,9 @@ inline BenchmarkScores prm_bench(const BenchmarkSet& benchmark, const Evaluation
   out.json = {{"prm_score", report.score},
               {"cut", cut},
               {"unscored", unscored_of(benchmark).count},
-              {"repeated_rows", benchmark.repeats},
               {"errors_beyond_the_last_step", beyond}};
   out.text = line("PRMScore", fixed(report.score, 3) + " at the threshold " + fixed(threshold, 3) + ", of " +
                                   denominator(solutions.size(), unscored_of(benchmark)) + cut_note(cut));
-  if (benchmark.repeats != 0)
-    out.text += line("left out",
-                     concat(benchmark.repeats, benchmark.repeats == 1 ? " repeated row" : " repeated rows"));
   if (beyond != 0)
     out.text += line("not counted",
                      concat(beyond, beyond == 1 ? " error step" : " error steps", " beyond the last step"));
@@ -381,7 +406,8 @@ inline BenchmarkScores by_subset(const BenchmarkSet& benchmark, const Evaluation
     names.push_back(benchmark.set.notes[i].subset);
     credits.push_back(pair_credit(evaluation.scores[2 * i], evaluation.scores[2 * i + 1]));
   }
-  const auto report = report_subsets(names, credits);
+  const std::vector<Index> prompts = prompts_of(benchmark);
+  const auto report = report_subsets(names, credits, std::span(prompts).first(credits.size()));
   BenchmarkScores out;
   out.json = {{"accuracy", to_json(report.mean)}, {"mean_of_subsets", report.mean_of_subsets}};
   out.text =
@@ -420,7 +446,29 @@ MERIT_INLINE BenchmarkScores benchmark_scores(const BenchmarkSet& benchmark, con
   const std::string name(name_of(benchmark.layout));
   if (out.json.is_null()) out.json = Json::object();
   out.json["layout"] = name;
+  out.json["repeated_rows"] = benchmark.repeats;
   out.text = "layout " + name + out.text;
+  if (benchmark.repeats != 0) {
+    const Index rows = std::visit([](const auto& list) -> Index { return list.size(); }, benchmark.rows);
+    out.text += detail::benchmark_figures::line(
+        "repeated",
+        concat(benchmark.repeats, " of ", rows + benchmark.repeats,
+               benchmark.repeats == 1 ? " rows repeats" : " rows repeat", " another, which counts once"));
+  }
+  if (!std::holds_alternative<std::vector<StepsExample>>(
+          benchmark.set.examples)) {  // those say it themselves
+    Index cut = 0;
+    for (const std::vector<bool>& own : detail::benchmark_figures::cuts_by_example(benchmark))
+      cut += std::ranges::find(own, true) != own.end() ? 1 : 0;
+    out.json["cut"] = cut;
+    if (cut != 0) {
+      out.text += detail::benchmark_figures::line(
+          "cut",
+          concat(
+              "of ", cut, cut == 1 ? " row" : " rows",
+              " an answer was cut: judged by what was left, and best of several only where none was read whole"));
+    }
+  }
   return out;
 }
 

@@ -16,6 +16,7 @@
 #include "merit/run/evaluation.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_set.hpp"
+#include "merit/tokens/tokenize_options.hpp"
 #include "merit/train/train_options.hpp"
 
 namespace merit {
@@ -25,6 +26,7 @@ struct CrossValidationOptions {
   Index folds = 5;  // parts of the prompts: each is held out once for each seed
   Index seeds = 1;  // each draws folds, weights and the order of records anew
   TrainOptions training = {};
+  TokenizeOptions tokenize = {};  // of training: which labels of steps are learned from
 };
 
 /// A figure of the models beside that of a judge who reads nothing, over all folds of all seeds. Intervals are 95%
@@ -42,13 +44,16 @@ struct CrossValidation {
   CrossValidationOptions options = {};
   Index records = 0;
   Index prompts = 0;
+  Index read = 0;      // records of the files
+  Index left_out = 0;  // of them dropped: the figures are of the others
   std::vector<ComparedFigure> figures = {};
 };
 
 /// A model to be trained, its weights drawn by `seed` or read from a file.
 using MakeModel = std::function<std::unique_ptr<AnyModel>(std::uint64_t seed)>;
 
-/// Trains folds · seeds models. Records of one prompt are held out together, and without a prompt copies of a record,
+/// Trains folds · seeds models on the records of a set that was read to be judged, as any that is evaluated on: what
+/// teaches nothing, such as equal sides, is held out and judged like all others, but not trained on. Records of one prompt are held out together, and without a prompt copies of a record,
 /// as the notes of `set` have it (ExampleNote::split_key); without notes each record is its own. The
 /// threshold of steps is fitted on an eighth of a fold's training prompts, which are not trained on. Throws
 /// DataError where there are fewer prompts than folds, ConfigError for fewer than 2 folds.

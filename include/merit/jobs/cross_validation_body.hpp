@@ -17,6 +17,7 @@
 #include "merit/eval/steps_report.hpp"
 #include "merit/jobs/cross_validation.hpp"
 #include "merit/run/spelled_number.hpp"
+#include "merit/tokens/teaching_part.hpp"
 #include "merit/train/sampling.hpp"
 
 namespace merit {
@@ -195,9 +196,19 @@ class Table {
 /// The figures of one fold: a model that has not seen the prompts of `held_out`.
 inline std::vector<Figure> judge_fold(const RecordSet& set, const std::vector<Index>& learned,
                                       const std::vector<Index>& apart, const std::vector<Index>& held_out,
-                                      const Reading& reading, AnyModel& model, const TrainOptions& training) {
-  const RecordSet examples = some_of(set, learned);
-  model.train(examples.examples, training)->run({});
+                                      const Reading& reading, AnyModel& model, const TrainOptions& training,
+                                      const TokenizeOptions& tokenize) {
+  const Examples examples = std::visit(
+      [&]<class Example>(std::vector<Example>&& judged) -> Examples {
+        return teaching_part(std::move(judged), tokenize);
+      },
+      some_of(set, learned).examples);
+  if (size_of(examples) == 0) {
+    throw DataError(concat(set.files, ": the ", learned.size(), learned.size() == 1 ? " record" : " records",
+                           " of a fold's training part ", learned.size() == 1 ? "teaches" : "teach",
+                           " nothing, expected one with completions that differ or a label"));
+  }
+  model.train(examples, training)->run({});
   double threshold = 0.5;
   if (!apart.empty()) {
     const RecordSet fitted = some_of(set, apart);
@@ -244,13 +255,18 @@ MERIT_INLINE CrossValidation cross_validate(const RecordSet& set, const Reading&
         (fold_of.at(prompts[i]) == fold ? held_out : fits ? apart : learned).push_back(i);
       }
       const auto model = make(training.seed);
-      table.add(
-          detail::cross_validation::judge_fold(set, learned, apart, held_out, reading, *model, training));
+      table.add(detail::cross_validation::judge_fold(set, learned, apart, held_out, reading, *model, training,
+                                                     options.tokenize));
       ++done;
       if (on_progress) on_progress(done, options.folds * options.seeds);
     }
   }
-  return {options, records, distinct,
+  const Index read = set.counts.records + set.unread.count();
+  return {options,
+          records,
+          distinct,
+          read,
+          read - set.counts.kept,
           table.compared(detail::cross_validation::test_to_train(set.kind, options.folds))};
 }
 
@@ -265,10 +281,8 @@ MERIT_INLINE Json to_json(const CrossValidation& result) {
     }
     figures.push_back(std::move(figure));
   }
-  return {{"folds", result.options.folds},
-          {"seeds", result.options.seeds},
-          {"records", result.records},
-          {"prompts", result.prompts},
+  return {{"folds", result.options.folds}, {"seeds", result.options.seeds}, {"records", result.records},
+          {"read", result.read},           {"left_out", result.left_out},   {"prompts", result.prompts},
           {"figures", std::move(figures)}};
 }
 
@@ -276,7 +290,9 @@ MERIT_INLINE std::string text_of(const CrossValidation& result) {
   std::string text = concat(
       "Of ", result.records, " records with ", result.prompts, " prompts each was held out once for each of ",
       result.options.seeds, result.options.seeds == 1 ? " seed" : " seeds", ", in ", result.options.folds,
-      " folds of their prompts. Means over all folds; 95% intervals by the corrected resampled t-test.");
+      " folds of their prompts",
+      result.left_out == 0 ? "" : concat("; ", result.left_out, " of ", result.read, " read were dropped"),
+      ". Means over all folds; 95% intervals by the corrected resampled t-test.");
   std::string last;
   for (const ComparedFigure& one : result.figures) {
     if (one.name != last) text += "\n\n" + one.name + "  " + text_of(one.model);

@@ -252,8 +252,6 @@ void telling(ReportPage& page, const std::vector<double>& probabilities, const s
   section("Hard to tell", numbers.uncertain);
 }
 
-// ---- Each kind ---
-
 inline void show(ReportPage& page, const EvaluationPage& input,
                  const std::vector<PreferenceExample>& examples) {
   const std::vector<double>& scores = input.evaluation.scores;
@@ -388,20 +386,23 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
   HistogramChart histogram{
       .title = "Probabilities", .x_label = "probability of being right", .classes = {{"right"}, {"wrong"}}};
   std::vector<double> probabilities, labels;
+  std::vector<Index> seen;
   for (Index i = 0; i < examples.size(); ++i) {
+    if (input.evaluation.rows[i].rows() == 0) continue;  // a cut took it whole
+    seen.push_back(i);
     probabilities.push_back(completion_probability(input.evaluation.scores[i], input.reading));
     labels.push_back(examples[i].label);
     histogram.classes[examples[i].label >= 0.5 ? 0 : 1].values.push_back(probabilities.back());
   }
   page.chart(histogram);
-  telling(page, probabilities, labels, "Coloured by the probability of being right.", [&](Index i) {
-    const ExampleNote& note = input.set.notes[i];
+  telling(page, probabilities, labels, "Coloured by the probability of being right.", [&](Index k) {
+    const ExampleNote& note = input.set.notes[seen[k]];
     ScoredRecord record;
-    record.title = std::string(labels[i] >= 0.5 ? "right" : "wrong") + ", scored " +
-                   number_text(probabilities[i]) + "  (" + note.source.text() + ")";
+    record.title = std::string(labels[k] >= 0.5 ? "right" : "wrong") + ", scored " +
+                   number_text(probabilities[k]) + "  (" + note.source.text() + ")";
     record.prompt = note.prompt;
-    record.spans = spans_of(input, examples[i].sequence, input.evaluation.rows[i],
-                            std::span(note.texts).subspan(1), note.texts[0], probabilities[i]);
+    record.spans = spans_of(input, examples[seen[k]].sequence, input.evaluation.rows[seen[k]],
+                            std::span(note.texts).subspan(1), note.texts[0], probabilities[k]);
     record.steps = input.reading.meaning == ScoreMeaning::per_step;
     return record;
   });
@@ -462,10 +463,9 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
   std::vector<double> values, returns;
   for (Index i = 0; i < examples.size(); ++i) {
     const RowScores& rows = input.evaluation.rows[i];
-    const Index skipped = examples[i].returns.size() - rows.rows();
     for (Index t = 0; t < rows.rows(); ++t) {
       values.push_back(rows.row(t)[0]);
-      returns.push_back(examples[i].returns[skipped + t]);
+      returns.push_back(examples[i].returns[examples[i].returns.size() - rows.rows() + t]);
     }
   }
   const auto [low, high] = std::minmax_element(values.begin(), values.end());

@@ -83,24 +83,36 @@ bool tells_loss(const AnyModel& model, const std::vector<Example>& examples) {
   return true;
 }
 
-/// Whether a cut took all steps of a solution, so that there is nothing to read.
-inline bool has_no_row(const StepsExample& example) {
-  return example.labels.empty() && example.labels_before.size() + example.labels_behind.size() > 0;
+/// Whether a cut took all that is scored of an example, so that there is nothing to read.
+template <class Example>
+bool has_no_row(const Example& example, ScoreMeaning meaning) {
+  if constexpr (std::is_same_v<Example, PreferenceExample> || std::is_same_v<Example, RankingExample>) {
+    return false;  // each completion has a token to be read
+  } else {
+    const Sequence& sequence = example.sequence;
+    if (!sequence.cut) return false;
+    if (meaning == ScoreMeaning::per_step) return sequence.step_ends.empty();
+    // A state has a token of the completion behind it.
+    const bool first_alone = meaning == ScoreMeaning::per_state && sequence.tokens.size() == 1;
+    return sequence.completion_begin == sequence.tokens.size() || first_alone;
+  }
 }
 
-/// The rows of solutions of which some have none.
-inline ScoredSet measure_seen(AnyModel& model, const std::vector<StepsExample>& solutions, Index token_budget,
-                              const OnProgress& on_progress) {
-  std::vector<StepsExample> seen;
-  for (const StepsExample& one : solutions) {
-    if (!has_no_row(one)) seen.push_back(one);
+/// The rows of examples of which some have none.
+template <class Example>
+ScoredSet measure_seen(AnyModel& model, const std::vector<Example>& examples, Index token_budget,
+                       const OnProgress& on_progress) {
+  const auto unseen = [&](const Example& one) { return has_no_row(one, model.meaning()); };
+  std::vector<Example> seen;
+  for (const Example& one : examples) {
+    if (!unseen(one)) seen.push_back(one);
   }
   ScoredSet of_seen;
   if (!seen.empty()) of_seen = model.measure(Examples(std::move(seen)), token_budget, on_progress);
   ScoredSet set{.rows = {}, .loss = of_seen.loss};
   Index next = 0;
-  for (const StepsExample& one : solutions) {
-    set.rows.push_back(has_no_row(one) ? RowScores{{}, model.outputs()} : std::move(of_seen.rows[next++]));
+  for (const Example& one : examples) {
+    set.rows.push_back(unseen(one) ? RowScores{{}, model.outputs()} : std::move(of_seen.rows[next++]));
   }
   return set;
 }
@@ -131,12 +143,12 @@ MERIT_INLINE std::vector<RowScores> AnyModel::score_families(std::span<const Fam
 
 MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_budget,
                                          const OnProgress& on_progress) {
-  const auto* solutions = std::get_if<std::vector<StepsExample>>(&examples);
-  if (solutions != nullptr && std::any_of(solutions->begin(), solutions->end(), detail::has_no_row)) {
-    return detail::measure_seen(*this, *solutions, token_budget, on_progress);
-  }
   return std::visit(
       [&]<class Example>(const std::vector<Example>& list) -> ScoredSet {
+        const auto unseen = [&](const Example& one) { return detail::has_no_row(one, meaning()); };
+        if (std::any_of(list.begin(), list.end(), unseen)) {
+          return detail::measure_seen(*this, list, token_budget, on_progress);
+        }
         if (detail::tells_loss(*this, list)) {
           return detail::measure_learned(*this, list, token_budget, on_progress);
         }

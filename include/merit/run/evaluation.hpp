@@ -22,10 +22,11 @@ inline namespace MERIT_ABI {
 struct Evaluation {
   RecordKind kind = RecordKind::preference;
   std::vector<RowScores> rows;  // of every sequence, in order
-  std::vector<double> scores;   // one a sequence; 0 for steps of which none was seen
+  std::vector<double> scores;   // one a sequence; 0 where a cut left nothing to score
   std::optional<double> loss;   // the model's own, where it learns from this kind
   Index read = 0;               // records of the files
   Index left_out = 0;           // of them without a score: the figures are of the others
+  Index repeats = 0;            // of those others the ones that say what one before them says, labels and all
 
   std::optional<PairReport> pairs;
   std::optional<RankingReport> rankings;

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -13,6 +17,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/hash.hpp"
 #include "merit/loss/numerics.hpp"
 #include "merit/records/stated_answer.hpp"
 #include "merit/run/evaluation.hpp"
@@ -33,6 +38,35 @@ inline Index completion_length(const Sequence& sequence) {
 inline std::optional<Index> lines_of(const RecordSet& set, Index example, Index completion) {
   if (set.notes.empty() || completion >= set.notes[example].texts.size()) return std::nullopt;
   return count_lines(set.notes[example].texts[completion]);
+}
+
+/// How many examples say what one before them says: with the same text, tokens, labels and weight.
+inline Index repeats_in(const RecordSet& set, std::span<const Index> numbers) {
+  std::set<std::uint64_t> seen;
+  std::visit(
+      [&](const auto& examples) {
+        for (const Index i : numbers) {
+          std::string key;
+          const auto add = [&](const auto& value) {
+            const auto bytes = std::bit_cast<std::array<char, sizeof(value)>>(value);
+            key.append(bytes.begin(), bytes.end());
+          };
+          if (!set.notes.empty()) {
+            key = set.notes[i].prompt;
+            for (const std::string& text : set.notes[i].texts) key.append(1, '\0').append(text);
+          }
+          for_each_sequence(examples[i], [&](const Sequence& sequence) {
+            add(sequence.tokens.size());
+            for (const Token token : sequence.tokens) add(token);
+            for (const float feature : sequence.features) add(feature);
+            add(sequence.completion_begin);
+          });
+          for_each_number(examples[i], add);
+          seen.insert(fnv1a(key));
+        }
+      },
+      set.examples);
+  return numbers.size() - seen.size();
 }
 
 /// The number of each example's prompt: examples of one prompt have one number.
@@ -98,6 +132,7 @@ inline void report_ranks(const Part& part, const std::vector<RankingExample>& ex
       for (const Sequence& sequence : group.completions) {
         ranking.scores.push_back(part.all.scores[next++]);
         ranking.lengths.push_back(completion_length(sequence));
+        ranking.cut.push_back(sequence.cut);
         if (const auto lines = lines_of(part.set, i, text++)) ranking.lines.push_back(*lines);
       }
     }
@@ -141,7 +176,8 @@ inline std::optional<double> loss_of_probabilities(const RecordSet& set, const E
   };
   if (const auto* outcomes = std::get_if<std::vector<OutcomeExample>>(&set.examples)) {
     for (Index i = 0; i < outcomes->size(); ++i)
-      add(completion_probability(all.scores[i], reading), (*outcomes)[i].label, (*outcomes)[i].weight);
+      if (all.rows[i].rows() != 0)
+        add(completion_probability(all.scores[i], reading), (*outcomes)[i].label, (*outcomes)[i].weight);
   } else if (const auto* solutions = std::get_if<std::vector<StepsExample>>(&set.examples)) {
     for (Index i = 0; i < solutions->size(); ++i) {
       const StepsExample& example = (*solutions)[i];
@@ -211,6 +247,7 @@ inline void report(const Part& part, const std::vector<OutcomeExample>& examples
     one.problem = problems[p];
     one.weight = examples[i].weight;
     one.cut = examples[i].sequence.cut;
+    one.unseen = part.all.rows[part.first[i]].rows() == 0;
     one.length = completion_length(examples[i].sequence);
     if (part.set.notes.empty()) continue;
     const std::string& text = part.set.notes[i].texts[0];
@@ -239,6 +276,8 @@ inline void report(const Part& part, const std::vector<RolloutExample>& examples
     const Index skipped = returns.size() - rows.rows();  // 1 where the first token has nothing before it
     for (Index t = 0; t < rows.rows(); ++t)
       states.push_back({rows.row(t)[0], returns[skipped + t], i, examples[i].weight});
+    for (const double unseen : examples[i].returns_unseen)
+      states.push_back({std::nullopt, unseen, i, examples[i].weight});
   }
   out.values = report_values(states);
 }
@@ -336,6 +375,7 @@ MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Re
   result.left_out = result.read - set.counts.kept;
   std::vector<Index> numbers(size_of(set.examples));
   std::iota(numbers.begin(), numbers.end(), Index{0});
+  result.repeats = detail::evaluation::repeats_in(set, numbers);
   try {
     detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
   } catch (const DataError& error) {
@@ -349,6 +389,7 @@ MERIT_INLINE Evaluation evaluate_some(const AnyModel& model, const RecordSet& se
                                       double threshold) {
   Evaluation result;
   result.kind = set.kind;
+  result.repeats = detail::evaluation::repeats_in(set, numbers);
   detail::evaluation::report_on(model, set, all, numbers, reading, threshold, result);
   return result;
 }
@@ -408,7 +449,8 @@ MERIT_INLINE LabelledLogits labelled_logits(const RecordSet& set, const Evaluati
               next += group.ranks.size();
             }
           } else if constexpr (std::is_same_v<Example, OutcomeExample>) {
-            add(completion_logit(evaluation.scores[next], reading), example.label, example.weight);
+            if (evaluation.rows[next].rows() != 0)  // else a cut took it whole
+              add(completion_logit(evaluation.scores[next], reading), example.label, example.weight);
             ++next;
           } else if constexpr (std::is_same_v<Example, StepsExample>) {
             for (Index k = 0; k < example.labels.size(); ++k) {

@@ -27,6 +27,7 @@ inline Json to_json(const PairReport& report) {
           {"accuracy", merit::to_json(report.accuracy)},
           {"ties", report.ties},
           {"even", report.even},
+          {"cut", report.cut},
           {"longer_wins", merit::to_json(report.longer_wins)},
           {"length_ties", report.length_ties},
           {"more_lines_win", to_json(report.more_lines_win)},
@@ -48,9 +49,10 @@ inline Json to_json(const RankingReport& report) {
                {"pairs", report.pairs},
                {"rank_ties", report.rank_ties},
                {"score_ties", report.score_ties},
+               {"cut", report.cut},
                {"top_by_chance", report.top_by_chance},
-               {"kendall", to_json(report.kendall)},
-               {"spearman", to_json(report.spearman)},
+               {"kendall", merit::to_json(report.kendall)},
+               {"spearman", merit::to_json(report.spearman)},
                {"without_correlation", report.without_correlation},
                {"longest", to_json(report.longest)},
                {"shortest", to_json(report.shortest)},
@@ -113,6 +115,8 @@ inline Json to_json(const OutcomeReport& report) {
   return {{"completions", report.completions},
           {"problems", report.problems},
           {"right", report.right},
+          {"cut", report.cut},
+          {"unseen", report.unseen},
           {"area_under_curve", to_json(report.area_under_curve)},
           {"threshold", report.threshold},
           {"accuracy", merit::to_json(report.accuracy)},
@@ -169,6 +173,7 @@ inline Json to_json(const StepsReport& report) {
 
 inline Json to_json(const ValueReport& report) {
   return {{"states", report.states},
+          {"unseen", report.unseen},
           {"rollouts", report.rollouts},
           {"mean_squared_error", merit::to_json(report.mean_squared_error)},
           {"error_of_the_mean", report.error_of_the_mean},
@@ -201,7 +206,8 @@ inline std::string text_of(const PairReport& report) {
       {line("accuracy",
             merit::text_of(report.accuracy) + ", " + ties(report.ties) + " in " +
                 std::to_string(report.pairs) + (report.pairs == 1 ? " pair" : " pairs") +
-                (report.even == 0 ? "" : ", " + std::to_string(report.even) + " judged even and left out")),
+                (report.even == 0 ? "" : ", " + std::to_string(report.even) + " judged even and left out") +
+                (report.cut == 0 ? "" : ", " + std::to_string(report.cut) + " of which a side was cut")),
        line("longer wins", merit::text_of(report.longer_wins) + ", " + ties(report.length_ties) +
                                ": what the length alone gives"),
        line("more lines", report.more_lines_win
@@ -215,13 +221,23 @@ inline std::string text_of(const PairReport& report) {
 }
 
 inline std::string text_of(const RankingReport& report) {
+  const std::string no_order =
+      report.without_correlation == 0
+          ? ""
+          : concat("; ", report.without_correlation, " of ", report.groups,
+                   report.groups == 1 ? " group has" : " groups have", " equal scores alone, which count 0");
+  const std::string cut =
+      report.cut == 0 ? ""
+                      : concat("; ", report.cut, report.cut == 1 ? " completion was" : " completions were",
+                               " cut and ranked below those read whole");
   return joined(
       {line("pairs", merit::text_of(report.model.pair_accuracy) + " in order, of " +
                          std::to_string(report.pairs) + " of different rank in " +
                          std::to_string(report.groups) + " groups"),
        line("best on top",
-            merit::text_of(report.model.top) + ", by chance " + fixed(report.top_by_chance, 3)),
-       line("kendall", text_of(report.kendall)), line("spearman", text_of(report.spearman)),
+            merit::text_of(report.model.top) + ", by chance " + fixed(report.top_by_chance, 3) + cut),
+       line("kendall", merit::text_of(report.kendall) + no_order),
+       line("spearman", merit::text_of(report.spearman) + no_order),
        line("longest", merit::text_of(report.longest.pair_accuracy) + " of pairs, best on top " +
                            fixed(report.longest.top.value, 3) + ": what the length alone gives"),
        line("shortest", merit::text_of(report.shortest.pair_accuracy) + " of pairs, best on top " +
@@ -259,6 +275,11 @@ inline std::string text_of(const OutcomeReport& report) {
       line("calibration", merit::text_of(report.calibration_error) + " expected error"),
       line("brier",
            merit::text_of(report.brier) + "; of always the share " + fixed(report.brier_of_the_share, 3))};
+  if (report.cut != 0) {
+    lines.push_back(line("cut", concat(report.cut, " of ", report.completions,
+                                       " completions, chosen after those read whole; of ", report.unseen,
+                                       " nothing was left to read: judged wrong")));
+  }
   if (!report.curve.empty()) {
     const BestOfNPoint& last = report.curve.back();
     lines.push_back(
@@ -321,12 +342,16 @@ inline std::string text_of(const StepsReport& report) {
 }
 
 inline std::string text_of(const ValueReport& report) {
-  return joined({line("explained", text_of(report.explained_variance) + " of the variance of returns, in " +
-                                       std::to_string(report.states) + " states of " +
-                                       std::to_string(report.rollouts) + " rollouts"),
-                 line("correlation", text_of(report.correlation)),
-                 line("squared error", merit::text_of(report.mean_squared_error) + "; of always the mean " +
-                                           fixed(report.error_of_the_mean, 3))});
+  return joined(
+      {line(
+           "explained",
+           text_of(report.explained_variance) + " of the variance of returns, in " +
+               std::to_string(report.states) + " states of " + std::to_string(report.rollouts) + " rollouts" +
+               (report.unseen == 0 ? ""
+                                   : concat("; ", report.unseen, " of them cut and not seen: judged wrong"))),
+       line("correlation", text_of(report.correlation)),
+       line("squared error", merit::text_of(report.mean_squared_error) + "; of always the mean " +
+                                 fixed(report.error_of_the_mean, 3))});
 }
 
 /// Calls f(report) for the one that is there.
@@ -365,6 +390,7 @@ MERIT_INLINE Json to_json(const Evaluation& evaluation) {
   json["kind"] = name_of_kind(evaluation.kind);
   json["read"] = evaluation.read;
   json["left_out"] = evaluation.left_out;
+  json["repeats"] = evaluation.repeats;
   if (evaluation.loss && !evaluation.pairs) json["loss"] = *evaluation.loss;
   for (const RatingsReport& one : evaluation.attributes)
     json["attributes"].push_back(detail::evaluation_text::to_json(one));
@@ -380,6 +406,12 @@ MERIT_INLINE std::string text_of(const Evaluation& evaluation) {
   std::string text;
   detail::evaluation_text::with_report(
       evaluation, [&](const auto& report) { text = detail::evaluation_text::text_of(report); });
+  if (evaluation.repeats != 0) {
+    const std::string note =
+        concat("; ", evaluation.repeats, evaluation.repeats == 1 ? " record repeats" : " records repeat",
+               " another, and each counts");
+    text.insert(std::min(text.find('\n'), text.size()), note);
+  }
   if (evaluation.left_out != 0) {  // beside the first figure, whose denominator it tells
     const std::string what = evaluation.kind == RecordKind::steps ? " solutions" : " records";
     const std::string note = concat("; of ", evaluation.read - evaluation.left_out, " of ", evaluation.read,

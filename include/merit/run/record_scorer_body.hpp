@@ -20,6 +20,7 @@ inline namespace MERIT_ABI {
 namespace detail::record_scorer {
 
 inline constexpr const char* empty = "empty: no tokens in the completion";
+inline constexpr const char* cut_away = "nothing is left after the cut";
 
 /// The order of those that have a score, as the functions of rerank.hpp give it.
 struct Scored {
@@ -40,12 +41,18 @@ struct Scored {
 };
 
 inline std::string reason(CompletionFate fate) {
-  return fate == CompletionFate::over_long ? "too long" : fate == CompletionFate::empty ? empty : "";
+  switch (fate) {
+    case CompletionFate::kept: return "";
+    case CompletionFate::over_long: return "too long";
+    case CompletionFate::empty: return empty;
+    case CompletionFate::cut_away: break;
+  }
+  return cut_away;
 }
 
 /// Why steps were dropped.
 inline std::string reason_of_steps(const DataCounts& before, const DataCounts& after) {
-  if (after.dropped_unlabelled != before.dropped_unlabelled) return "no step is left after the cut";
+  if (after.dropped_cut != before.dropped_cut) return "no step is left after the cut";
   return after.dropped_over_long != before.dropped_over_long ? "too long" : empty;
 }
 
@@ -253,9 +260,9 @@ void RecordScorer::add_each(RecordScores entry, const Record& record,
     const DataCounts before = counts_;
     auto example = tokenize_as_steps(one, *saved_.tokenizer, saved_.tokenize, counts_);
     CompletionScore& of_one = entry.completions.emplace_back();
+    of_one.rows_of = as_steps(one, saved_.tokenize).completions.size();
+    of_one.cut = example ? example->sequence.cut : counts_.dropped_cut != before.dropped_cut;
     if (example) {
-      of_one.cut = example->sequence.cut;
-      of_one.rows_of = example->labels_before.size() + example->labels.size() + example->labels_behind.size();
       sequences.push_back(std::move(example->sequence));
     } else {
       of_one.dropped = detail::record_scorer::reason_of_steps(before, counts_);

@@ -222,8 +222,7 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
   for (Index i = 0; i < remarks.renamed.size(); ++i) {
     if (remarks.renamed[i] == 0) refuse_rename(options.source.rename[i], set.files);
   }
-  // Records that are judged need no margin.
-  if (!options.tokenize.to_judge && remarks.given != 0 && remarks.without_scores == remarks.given) {
+  if (remarks.given != 0 && remarks.without_scores == remarks.given) {
     throw ConfigError(concat("--margin scores: no record of ", set.files,
                              " has score_chosen and score_rejected, or preference_strength, or a margin"));
   }

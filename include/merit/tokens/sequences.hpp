@@ -231,11 +231,17 @@ inline bool all_equal(std::span<const Sequence* const> sequences) {
   return sequences.size() > 1 && std::all_of(sequences.begin() + 1, sequences.end(), as_first);
 }
 
+inline bool has_empty(std::span<const Sequence* const> sequences) {
+  return std::any_of(sequences.begin(), sequences.end(),
+                     [](const Sequence* s) { return s->completion_begin == s->tokens.size(); });
+}
+
 /// Cuts the sequences of one record to length and counts the record. Not kept when it is too long, when all
-/// sequences are or have become equal (where there are several), or when a completion has no token; that is
-/// counted too. With options.to_judge equal sequences stay, as the tie that they are: where a cut took all of
-/// their completions, the last token that is left is read in the completion's place. What is kept must go
-/// through count_kept() or be counted as dropped for another reason.
+/// sequences are or have become equal (where there are several), or when a completion has no token, or none
+/// after the cut; that is counted too. With options.to_judge equal sequences stay, as the tie that they are, and
+/// what a cut took whole stays to be judged: among several the last token that is left is read in the completion's
+/// place, and one alone has no token to be read. What is kept must go through count_kept() or be counted as dropped
+/// for another reason.
 struct Shortened {
   bool kept = false;
   bool cut = false;
@@ -247,6 +253,7 @@ inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOpt
     if (options.without_prompt) drop_head(*s, s->completion_begin);
     longest = std::max(longest, s->tokens.size());
   }
+  const bool empty = has_empty(sequences);
   const auto [fits, cut] = truncate(sequences, options, at);
   ++counts.records;
   counts.longest = std::max(counts.longest, longest);
@@ -254,19 +261,18 @@ inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOpt
     ++counts.dropped_over_long;
     return {};
   }
-  if (all_equal(sequences)) {
-    if (!options.to_judge) {
-      ++counts.dropped_equal;
-      return {};
-    }
+  if (all_equal(sequences) && !options.to_judge) {
+    ++counts.dropped_equal;
+    return {};
+  }
+  if (options.to_judge && sequences.size() > 1 && !empty) {
     for (Sequence* s : sequences) {
       if (s->cut && !s->tokens.empty())
         s->completion_begin = std::min(s->completion_begin, s->tokens.size() - 1);
     }
   }
-  const auto empty = [](const Sequence* s) { return s->completion_begin == s->tokens.size(); };
-  if (std::any_of(sequences.begin(), sequences.end(), empty)) {
-    ++counts.dropped_empty;
+  if (has_empty(sequences) && (empty || !options.to_judge)) {
+    ++(empty ? counts.dropped_empty : counts.dropped_cut);
     return {};
   }
   return {.kept = true, .cut = cut};

@@ -39,7 +39,8 @@ inline StepsRecord as_steps(const CompletionRecord& record, const TokenizeOption
 }
 
 /// Tokenizes a completion in text for a model that scores steps. Gives nothing where it is dropped: also for
-/// a text without a step, and for one of which a cut leaves no step.
+/// a text without a step, and for one of which a cut leaves no step unless options.to_judge. The labels that
+/// as_steps() puts there are not counted: the record has none.
 template <tokenizer Tokenizer>
 std::optional<StepsExample> tokenize_as_steps(const CompletionRecord& record, const Tokenizer& tokenizer,
                                               const TokenizeOptions& options, DataCounts& counts) {
@@ -49,9 +50,11 @@ std::optional<StepsExample> tokenize_as_steps(const CompletionRecord& record, co
     ++counts.dropped_empty;
     return std::nullopt;
   }
-  TokenizeOptions to_score = options;
-  to_score.to_judge = false;
-  return tokenize(steps, tokenizer, to_score, counts);
+  const DataCounts before = counts;
+  auto example = tokenize(steps, tokenizer, options, counts);
+  counts.labels = before.labels;
+  counts.labels_lost = before.labels_lost;
+  return example;
 }
 
 }  // namespace MERIT_ABI

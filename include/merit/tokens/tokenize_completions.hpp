@@ -23,7 +23,7 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 /// A completion that was tokenized, or why it was not kept.
-enum class CompletionFate { kept, over_long, empty };
+enum class CompletionFate { kept, over_long, empty, cut_away };
 struct TokenizedCompletion {
   CompletionFate fate = CompletionFate::kept;
   Sequence sequence;  // empty unless kept
@@ -41,26 +41,30 @@ inline std::vector<CompletionFate> shorten_each(std::span<Sequence* const> seque
       options.truncation == Truncation::drop || options.truncation == Truncation::keep_completion;
   std::vector<CompletionFate> fates;
   std::vector<Sequence*> left;
+  const auto is_empty = [](const Sequence* s) { return s->completion_begin == s->tokens.size(); };
   for (Sequence* s : sequences) {
     if (options.without_prompt) drop_head(*s, s->completion_begin);
     counts.longest = std::max(counts.longest, s->tokens.size());
     const Index prompt = options.truncation == Truncation::keep_completion ? s->completion_begin : 0;
     const bool too_long = leaves_out && s->tokens.size() - prompt > options.max_tokens;
-    fates.push_back(too_long ? CompletionFate::over_long : CompletionFate::kept);
+    fates.push_back(too_long      ? CompletionFate::over_long
+                    : is_empty(s) ? CompletionFate::empty
+                                  : CompletionFate::kept);
     if (!too_long) left.push_back(s);
   }
   const bool cut = truncate(left, options, at).cut;
-  std::erase_if(left, [](const Sequence* s) { return s->completion_begin == s->tokens.size(); });
+  std::erase_if(left, is_empty);
   for (Index i = 0; i < fates.size(); ++i) {
-    const bool empty = sequences[i]->completion_begin == sequences[i]->tokens.size();
-    if (fates[i] == CompletionFate::kept && empty) fates[i] = CompletionFate::empty;
+    if (fates[i] == CompletionFate::kept && is_empty(sequences[i])) fates[i] = CompletionFate::cut_away;
   }
   ++counts.records;
   if (!left.empty()) {
     count_kept(left, cut, options, counts);
   } else {
-    const bool over_long = std::find(fates.begin(), fates.end(), CompletionFate::over_long) != fates.end();
-    ++(over_long ? counts.dropped_over_long : counts.dropped_empty);
+    const auto any = [&](CompletionFate fate) { return std::ranges::find(fates, fate) != fates.end(); };
+    ++(any(CompletionFate::over_long)  ? counts.dropped_over_long
+       : any(CompletionFate::cut_away) ? counts.dropped_cut
+                                       : counts.dropped_empty);
   }
   return fates;
 }
@@ -117,15 +121,18 @@ TokenizedCompletion tokenize(const CompletionRecord& record, const Tokenizer& to
     return result;
   }
   result.sequence = detail::sequence_of_completion(record, tokenizer, options);
-  const Index over_long = counts.dropped_over_long;
+  const DataCounts before = counts;
   if (!detail::enforce_limit(std::array<Sequence*, 1>{&result.sequence}, options, record.source, counts)) {
-    const bool too_long = counts.dropped_over_long != over_long;
-    return {too_long ? CompletionFate::over_long : CompletionFate::empty, {}};
+    return {counts.dropped_over_long != before.dropped_over_long ? CompletionFate::over_long
+            : counts.dropped_cut != before.dropped_cut           ? CompletionFate::cut_away
+                                                                 : CompletionFate::empty,
+            {}};
   }
   return result;
 }
 
-/// Tokenizes one completion with its outcome. Gives nothing when it is dropped.
+/// Tokenizes one completion with its outcome. Gives nothing when it is dropped. With options.to_judge one that a cut
+/// took whole stays, without a token: it is judged by what was not seen.
 template <tokenizer Tokenizer>
 std::optional<OutcomeExample> tokenize(const OutcomeRecord& record, const Tokenizer& tokenizer,
                                        const TokenizeOptions& options, DataCounts& counts) {
@@ -137,7 +144,8 @@ std::optional<OutcomeExample> tokenize(const OutcomeRecord& record, const Tokeni
 
 /// Tokenizes one rollout. The returns are those of the whole completion, also where part of it is cut off: a
 /// reward of the completion is paid at its last token, and returns are discounted by γ (or, with values,
-/// λ-returns: the advantages of generalised advantage estimation and the values). Rewards and values must
+/// λ-returns: the advantages of generalised advantage estimation and the values); those of states that were cut off
+/// stand in returns_unseen. With options.to_judge a rollout stays of which no state is left. Rewards and values must
 /// be as many as the completion has tokens, its end of sequence included; throws DataError otherwise.
 template <tokenizer Tokenizer>
 std::optional<RolloutExample> tokenize(const RolloutRecord& record, const Tokenizer& tokenizer,
@@ -169,23 +177,34 @@ std::optional<RolloutExample> tokenize(const RolloutRecord& record, const Tokeni
   example.old_values = record.values;
   example.weight = record.weight.value_or(1);
 
+  // A state is the token before one of the completion: the first of all tokens has none.
+  const Index first = sequence.completion_begin == 0 || options.without_prompt ? 1 : 0;
+  const Index states = tokens - std::min(tokens, first);
   const std::array<Sequence*, 1> sequences{&sequence};
   const auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
-  if (!kept) return std::nullopt;
-  if (sequence.completion_begin == 0 && sequence.tokens.size() == 1) {
-    ++counts.dropped_empty;  // no token comes after another: there is no state to value
+  if (!kept) {
+    counts.labels_lost += states;
+    return std::nullopt;
+  }
+  const Index left = sequence.tokens.size() - sequence.completion_begin;
+  const Index begin = options.truncation == Truncation::cut_right ? 0 : tokens - left;  // of the tokens left
+  const Index end = begin + left;
+  const Index seen = begin + (sequence.completion_begin == 0 && left > 0 ? 1 : 0);  // the first state left
+  if (seen == end && (states == 0 || !options.to_judge)) {
+    ++(states == 0 ? counts.dropped_empty : counts.dropped_cut);
+    counts.labels_lost += states;
     return std::nullopt;
   }
   detail::count_kept(sequences, cut, options, counts);
-  const Index left = sequence.tokens.size() - sequence.completion_begin;
+  for (Index t = first; t < tokens; ++t) {
+    if (t < seen || t >= end) example.returns_unseen.push_back(example.returns[t]);
+  }
+  counts.labels += end - seen;
+  counts.labels_lost += example.returns_unseen.size();
   for (std::vector<double>* numbers : {&example.returns, &example.old_values}) {
-    if (numbers->size() <= left) continue;
-    const auto lost = static_cast<std::ptrdiff_t>(numbers->size() - left);
-    if (options.truncation == Truncation::cut_right) {
-      numbers->erase(numbers->end() - lost, numbers->end());
-    } else {
-      numbers->erase(numbers->begin(), numbers->begin() + lost);
-    }
+    if (numbers->empty()) continue;
+    *numbers = {numbers->begin() + static_cast<std::ptrdiff_t>(begin),
+                numbers->begin() + static_cast<std::ptrdiff_t>(end)};
   }
   return example;
 }

@@ -167,16 +167,12 @@ inline std::optional<StepLabel> without_neutral(const StepLabel& label, NeutralS
   return label;
 }
 
-/// The labels of all steps after the policies.
-inline std::vector<std::optional<StepLabel>> step_labels(const StepsRecord& record,
-                                                         const TokenizeOptions& options) {
-  std::vector<std::optional<StepLabel>> labels;
+/// Leaves of the labels of all steps those that are to be learned from.
+inline void limit_labels(std::vector<std::optional<StepLabel>>& labels, const TokenizeOptions& options) {
   bool stopped = false;
-  for (Index i = 0; i < record.labels.size(); ++i) {
-    std::optional<StepLabel> label = step_label(record.labels[i], options.step_scale, i, record.source);
-    if (label) label = without_neutral(*label, options.neutral);
-    labels.push_back(stopped ? std::nullopt : label);
-    if (options.stop_at_first_error && label && label->bad > 0.5) stopped = true;
+  for (std::optional<StepLabel>& label : labels) {
+    if (stopped) label.reset();
+    stopped = stopped || (options.stop_at_first_error && label && label->bad > 0.5);
   }
   if (options.last_step_only) {
     bool found = false;
@@ -185,6 +181,17 @@ inline std::vector<std::optional<StepLabel>> step_labels(const StepsRecord& reco
       found = found || labels[i].has_value();
     }
   }
+}
+
+/// The labels of all steps after the policies.
+inline std::vector<std::optional<StepLabel>> step_labels(const StepsRecord& record,
+                                                         const TokenizeOptions& options) {
+  std::vector<std::optional<StepLabel>> labels;
+  for (Index i = 0; i < record.labels.size(); ++i) {
+    labels.push_back(step_label(record.labels[i], options.step_scale, i, record.source));
+    if (labels.back()) labels.back() = without_neutral(*labels.back(), options.neutral);
+  }
+  limit_labels(labels, options);
   return labels;
 }
 
@@ -248,11 +255,7 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
   const Index labels = detail::label_count(example.labels);
 
   const std::array<Sequence*, 1> sequences{&sequence};
-  auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
-  if (!kept && sequence.cut && labels > 0 && options.to_judge) {  // of the completion nothing is left
-    --counts.dropped_empty;
-    kept = cut = true;
-  }
+  const auto [kept, cut] = detail::shorten(sequences, options, record.source, counts);
   if (!kept) {
     counts.labels_lost += labels;
     return std::nullopt;
@@ -271,7 +274,7 @@ std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer&
   const Index labels_left = detail::label_count(example.labels);
   counts.labels_lost += labels - labels_left;
   if (labels_left == 0 && (labels == 0 || !options.to_judge)) {
-    ++counts.dropped_unlabelled;
+    ++(labels > 0 && example.labels.empty() ? counts.dropped_cut : counts.dropped_unlabelled);
     return std::nullopt;
   }
   counts.labels += labels_left;
