@@ -22,6 +22,14 @@ using Token = std::uint32_t;
 struct HostSpace {};
 struct DeviceSpace {};
 
+namespace detail {
+
+/// T is a constant Element.
+template <class T, class Element>
+concept constant_of = std::is_same_v<const Element, T> && !std::is_same_v<Element, T>;
+
+}  // namespace detail
+
 /// A contiguous run of `size` elements.
 template <class T, class Space = HostSpace>
 struct VectorView {
@@ -42,8 +50,8 @@ struct VectorView {
 
   /// A view of mutable elements is a view of constant ones.
   template <class Element>
-  requires std::is_same_v<const Element, T> &&(!std::is_same_v<Element, T>)constexpr VectorView(
-      const VectorView<Element, Space>& other)  // NOLINT: implicit on purpose
+  requires detail::constant_of<T, Element>
+  constexpr VectorView(const VectorView<Element, Space>& other)  // NOLINT: implicit on purpose
       : data(other.data), size(other.size) {}
 
   constexpr bool empty() const { return size == 0; }
@@ -71,8 +79,8 @@ struct MatrixView {
 
   /// As of a vector.
   template <class Element>
-  requires std::is_same_v<const Element, T> &&(!std::is_same_v<Element, T>)constexpr MatrixView(
-      const MatrixView<Element, Space>& other)  // NOLINT: implicit on purpose
+  requires detail::constant_of<T, Element>
+  constexpr MatrixView(const MatrixView<Element, Space>& other)  // NOLINT: implicit on purpose
       : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
 
   constexpr bool empty() const { return rows == 0 || cols == 0; }
