@@ -182,7 +182,15 @@ def project_files(root):
             yield path
 
 
+# What a newcomer finds first, beside the files whose names begin with a dot.
+TOP_LEVEL = {"include", "tests", "bench", "examples", "CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "build"}
+
+
 def offences(root):
+    for path in sorted(root.iterdir()):
+        if path.name not in TOP_LEVEL and not path.name.startswith(".") and path.name != "CMakeUserPresets.json":
+            yield f"{path.name}: does not belong at the top of the project"
+
     include_root = root / "include"
     headers = sorted([*include_root.rglob("*.hpp"), *include_root.rglob("*.cuh")])
     for path in headers:

@@ -58,6 +58,7 @@ OFFENCES = [
     ("examples/own_pairs.cpp", "int main() {}\n", "does not show examples/own_pairs.cpp"),
     ("bench/a.cpp", "int a = merit::detail::b();\n", "names detail"),
     ("README.md", "Run it from /ho" + "me/somebody/merit.\n", "path of one machine"),
+    ("others/package.txt", "of others\n", "does not belong at the top"),
 ]
 # What the offending includes above point at.
 TARGETS = {
