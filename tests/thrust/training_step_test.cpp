@@ -41,17 +41,6 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
-TrainOptions options(const AnyOptimizer& optimizer) {
-  TrainOptions options;
-  options.optimizer = optimizer;
-  options.epochs = 2;
-  options.batch_size = 3;
-  options.micro_batch_tokens = 40;
-  options.max_gradient_norm = 0.5;
-  options.schedule.peak = 0.02;
-  return options;
-}
-
 template <class Model, class Example>
 std::vector<double> scores_of(Model& model, const std::vector<Example>& examples) {
   BatchBuilder<Model> builder(model);
@@ -91,7 +80,7 @@ Outcome outcome(const std::vector<Example>& examples, const typename Model::Conf
   Outcome result;
   Model model(config);
   result.scores = scores_of(model, examples);
-  Trainer trainer(model, examples, options(optimizer));
+  Trainer trainer(model, examples, training::few_steps(optimizer));
   while (!trainer.finished()) {
     const StepReport report = trainer.step();
     result.losses.push_back(report.loss);
@@ -184,7 +173,7 @@ TEST_CASE("what one backend saves another reads, to the bit") {
   const auto examples = random_preferences(6);
   using Saved = BradleyTerryModel<Llama, OmpNarrow>;
   Saved trained({.backbone = tiny_reward_llama()});
-  Trainer trainer(trained, examples, options(AdamW{}));
+  Trainer trainer(trained, examples, training::few_steps(AdamW{}));
   while (!trainer.finished()) trainer.step();
   save_model(directory / "model", trained, {});
   const std::vector<double> values = all_values(trained);
@@ -211,16 +200,16 @@ TEST_CASE("a run that stops and goes on has the bits of one that does not stop")
   const auto examples = random_preferences(6);
   const Model::Config config{.backbone = tiny_reward_gpt2()};
   Model whole(config);
-  Trainer without_stop(whole, examples, options(AdamW{}));
+  Trainer without_stop(whole, examples, training::few_steps(AdamW{}));
   while (!without_stop.finished()) without_stop.step();
   {
     Model model(config);
-    Trainer trainer(model, examples, options(AdamW{}));
+    Trainer trainer(model, examples, training::few_steps(AdamW{}));
     trainer.step();
     save_run(directory / "run", model, trainer, {});
   }
   Model model(config);
-  Trainer trainer(model, examples, options(AdamW{}));
+  Trainer trainer(model, examples, training::few_steps(AdamW{}));
   resume_run(directory / "run", model, trainer);
   while (!trainer.finished()) trainer.step();
   CHECK(all_values(model) == all_values(whole));

@@ -33,6 +33,18 @@ inline std::vector<merit::PreferenceExample> sorted_pairs(Index count, bool equa
   return examples;
 }
 
+/// A few steps of small batches, clipped, in micro-batches.
+inline merit::TrainOptions few_steps(const merit::AnyOptimizer& optimizer) {
+  merit::TrainOptions options;
+  options.optimizer = optimizer;
+  options.epochs = 2;
+  options.batch_size = 3;
+  options.micro_batch_tokens = 40;
+  options.max_gradient_norm = 0.5;
+  options.schedule.peak = 0.02;
+  return options;
+}
+
 inline merit::Llama small_llama() {
   return {.vocabulary_size = 40,
           .hidden_size = 16,

@@ -18,17 +18,6 @@ using namespace merit_test;
 using Plain = ReferenceBackend<double>;
 using Opaque = OpaqueBackend<double>;
 
-TrainOptions options(const AnyOptimizer& optimizer) {
-  TrainOptions options;
-  options.optimizer = optimizer;
-  options.epochs = 2;
-  options.batch_size = 3;
-  options.micro_batch_tokens = 40;
-  options.max_gradient_norm = 0.5;
-  options.schedule.peak = 0.02;
-  return options;
-}
-
 template <class Model>
 std::vector<double> all_values(const Model& model) {
   std::vector<double> all;
@@ -53,12 +42,12 @@ Outcome outcome(const std::vector<Example>& examples, const typename Model::Conf
   const TemporaryDirectory directory;
   {
     Model model(config);
-    Trainer trainer(model, examples, options(optimizer));
+    Trainer trainer(model, examples, training::few_steps(optimizer));
     for (int i = 0; i < 2; ++i) result.losses.push_back(trainer.step().loss);
     save_run(directory / "run", model, trainer, {});
   }
   Model model(config);
-  Trainer trainer(model, examples, options(optimizer));
+  Trainer trainer(model, examples, training::few_steps(optimizer));
   resume_run(directory / "run", model, trainer);
   while (!trainer.finished()) result.losses.push_back(trainer.step().loss);
   result.values = all_values(model);

@@ -66,8 +66,7 @@ inline constexpr Index most_voting_candidates = 1000;
 
 /// How correct the most frequent answer of n candidates is, over all subsets of n of them; tied answers
 /// share. Exact, by counting subsets: for each number of votes k that may win, the subsets in which no answer
-/// has more, with how many tie and what those are worth. For at most
-/// most_voting_candidates.
+/// has more, with how many tie and what those are worth. For at most most_voting_candidates.
 double expected_majority(const Candidates& problem, Index n);
 
 /// How correct the answer with the largest sum of scores among n candidates is, over all subsets of n of

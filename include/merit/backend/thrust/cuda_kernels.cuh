@@ -11,6 +11,7 @@
 #include "merit/backend/thrust/block_pool.hpp"
 #include "merit/backend/thrust/cuda_machine.cuh"
 #include "merit/backend/thrust/functors/elementwise.hpp"
+#include "merit/backend/thrust/functors/optimizers.hpp"
 #include "merit/backend/thrust/functors/rows.hpp"
 #include "merit/backend/thrust/kernels/adafactor_kernels.hpp"
 #include "merit/backend/thrust/kernels/attention_backward_kernels.hpp"
@@ -79,47 +80,39 @@ bool by_kernel(Cuda& machine, const LayerNormArguments<OnCuda<P>>& a) {
                                                        .rstd = keeps ? a.stats.data + a.x.rows : nullptr});
   return true;
 }
-template <class P>
-bool by_kernel(Cuda& machine, const RmsNormBackwardArguments<OnCuda<P>>& a) {
-  using Kernel = kernels::RmsNormBackwardKernel<typename P::Activation>;
+/// Of either norm's arguments. mean: null where nothing is centred; dbias: empty where there is none.
+template <class Kernel, class Arguments>
+bool norm_backward(Cuda& machine, const Arguments& a, const float* mean, const float* rstd,
+                   VectorView<float, DeviceSpace> dbias) {
   const Index parts = Kernel::parts(a.x.rows);
   const Room<float> sums(machine.pool(), parts * a.dweight.size);
+  const Room<float> bias_sums(machine.pool(), parts * dbias.size);
   const Kernel kernel{.rows = a.x.rows,
                       .cols = a.x.cols,
                       .dy = rows_of(a.dy),
                       .x = rows_of(a.x),
                       .weight = a.weight.data,
-                      .rstd = a.rstd.data,
-                      .add = a.write == Write::add,
-                      .dx = rows_of(a.dx),
-                      .dweight = a.dweight.empty() ? nullptr : sums.data()};
-  if (!machine.fits(kernel)) return false;
-  machine.run(kernel);
-  if (!a.dweight.empty()) add_totals(machine, parts, sums.data(), a.dweight);
-  return true;
-}
-template <class P>
-bool by_kernel(Cuda& machine, const LayerNormBackwardArguments<OnCuda<P>>& a) {
-  using Kernel = kernels::LayerNormBackwardKernel<typename P::Activation>;
-  const Index parts = Kernel::parts(a.x.rows);
-  const Room<float> sums(machine.pool(), parts * a.dweight.size);
-  const Room<float> bias_sums(machine.pool(), parts * a.dbias.size);
-  const Kernel kernel{.rows = a.x.rows,
-                      .cols = a.x.cols,
-                      .dy = rows_of(a.dy),
-                      .x = rows_of(a.x),
-                      .weight = a.weight.data,
-                      .mean = a.stats.data,
-                      .rstd = a.stats.data + a.x.rows,
+                      .mean = mean,
+                      .rstd = rstd,
                       .add = a.write == Write::add,
                       .dx = rows_of(a.dx),
                       .dweight = a.dweight.empty() ? nullptr : sums.data(),
-                      .dbias = a.dbias.empty() ? nullptr : bias_sums.data()};
+                      .dbias = dbias.empty() ? nullptr : bias_sums.data()};
   if (!machine.fits(kernel)) return false;
   machine.run(kernel);
   if (!a.dweight.empty()) add_totals(machine, parts, sums.data(), a.dweight);
-  if (!a.dbias.empty()) add_totals(machine, parts, bias_sums.data(), a.dbias);
+  if (!dbias.empty()) add_totals(machine, parts, bias_sums.data(), dbias);
   return true;
+}
+template <class P>
+bool by_kernel(Cuda& machine, const RmsNormBackwardArguments<OnCuda<P>>& a) {
+  return norm_backward<kernels::RmsNormBackwardKernel<typename P::Activation>>(machine, a, nullptr,
+                                                                               a.rstd.data, {});
+}
+template <class P>
+bool by_kernel(Cuda& machine, const LayerNormBackwardArguments<OnCuda<P>>& a) {
+  return norm_backward<kernels::LayerNormBackwardKernel<typename P::Activation>>(
+      machine, a, a.stats.data, a.stats.data + a.x.rows, a.dbias);
 }
 
 // --- sums over rows, rows by number
@@ -344,12 +337,12 @@ class StepOnDevice {
   Room<Step> room_;
 };
 
-/// scale · the sum of squares of v, in double, on the device.
-inline void sum_squares(Cuda& machine, VectorView<const float, DeviceSpace> v, double* total) {
-  const Index parts = kernels::SumOfSquaresKernel::parts(v.size);
+inline bool by_kernel(Cuda& machine, const SumOfSquares& f) {
+  const Index parts = kernels::SumOfSquaresKernel::parts(f.numbers.size);
   const Room<double> sums(machine.pool(), parts);
-  machine.run(kernels::SumOfSquaresKernel{.count = v.size, .x = v.data, .sums = sums.data()});
-  machine.run(kernels::TotalKernel<double>{.count = parts, .x = sums.data(), .out = total});
+  machine.run(kernels::SumOfSquaresKernel{.count = f.numbers.size, .x = f.numbers.data, .sums = sums.data()});
+  machine.run(kernels::TotalKernel<double>{.count = parts, .x = sums.data(), .out = f.total});
+  return true;
 }
 
 template <class P>

@@ -341,12 +341,15 @@ void ThrustBackend<P, S>::next_token_loss(Handle& h, const NextTokenLossArgument
 template <class P, class S>
 double ThrustBackend<P, S>::sum_of_squares(Handle& h, ConstVector v) {
   Machine& machine = h.machine();
-  const Index parts = (v.size + detail::device::sum_part - 1) / detail::device::sum_part;
-  const detail::device::Taken<typename Machine::Pool, double> sums(machine.pool(), parts + 1);
-  machine.for_each(parts, detail::device::SquaresOfPart{v.data, v.size, sums.data()});
-  machine.for_each(1, detail::device::SumInOrder<double>{sums.data(), parts, sums.data() + parts});
+  const detail::device::Taken<typename Machine::Pool, double> on_device(machine.pool(), 1);
+  if (!detail::device::by_kernel(machine, detail::device::SumOfSquares{v, on_device.data()})) {
+    const Index parts = (v.size + detail::device::sum_part - 1) / detail::device::sum_part;
+    const detail::device::Taken<typename Machine::Pool, double> sums(machine.pool(), parts);
+    machine.for_each(parts, detail::device::SquaresOfPart{v.data, v.size, sums.data()});
+    machine.for_each(1, detail::device::SumInOrder<double>{sums.data(), parts, on_device.data()});
+  }
   double total = 0;
-  to_host(h, static_cast<const double*>(sums.data()) + parts, &total, 1);
+  to_host(h, static_cast<const double*>(on_device.data()), &total, 1);
   wait(h);
   return total;
 }

@@ -11,6 +11,12 @@ namespace detail::device {
 /// A long sum is one of parts of this many elements, in double: the same whatever the number of threads.
 inline constexpr Index sum_part = 4096;
 
+/// What sum_of_squares() asks for: *total, on the device, becomes the sum in double.
+struct SumOfSquares {
+  VectorView<const float, DeviceSpace> numbers;
+  double* total;
+};
+
 struct SquaresOfPart {
   const float* data;
   Index size;
