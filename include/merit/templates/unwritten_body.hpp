@@ -34,8 +34,10 @@ struct Said {
   std::string where;
 };
 
-inline Value& value_at(Value& message, const Said& said) {
-  Value* value = &message;
+/// AValue: a Value, constant or not.
+template <class AValue>
+AValue& value_at(AValue& message, const Said& said) {
+  AValue* value = &message;
   for (const Index place : said.path) {
     value = value->list() != nullptr ? &(*value->list())[place] : &(*value->fields())[place].value;
   }
@@ -201,14 +203,7 @@ struct ContentPiece {
   bool reasoning = false;  // </think> stands behind it
 
   std::string_view in(const std::vector<Message>& messages) const {
-    return std::string_view(*text_at(messages, said)).substr(begin, size);
-  }
-  static const std::string* text_at(const std::vector<Message>& messages, const Said& said) {
-    const Value* value = &messages[said.message].whole;
-    for (const Index place : said.path) {
-      value = value->list() != nullptr ? &(*value->list())[place] : &(*value->fields())[place].value;
-    }
-    return value->string();
+    return std::string_view(*value_at(messages[said.message].whole, said).string()).substr(begin, size);
   }
 };
 
@@ -226,7 +221,7 @@ inline std::vector<ContentPiece> content_pieces(const std::vector<Message>& mess
   std::vector<ContentPiece> pieces;
   for (const Said& said : all) {
     // The content itself, a part that is a string, or the text of a part.
-    const std::string* text = ContentPiece::text_at(messages, said);
+    const std::string* text = value_at(messages[said.message].whole, said).string();
     if (text == nullptr || said.path.size() > 3 || (said.path.size() == 3 && !said.where.ends_with(".text")))
       continue;
     for (Index begin = 0; begin < text->size();) {
