@@ -19,6 +19,16 @@ bool sees(const Forest& forest, Index q, Index k) {
   return k <= q && q < forest.subtree_end[k];
 }
 
+bool attends(const Forest& forest, const AttentionShape& shape, Index q, Index k) {
+  const auto tree = [&](Index t) {
+    return std::upper_bound(forest.tree_begin.begin(), forest.tree_begin.end(), t) -
+           forest.tree_begin.begin();
+  };
+  if (shape.sight == Sight::tree ? tree(q) != tree(k) : !sees(forest, q, k)) return false;
+  const auto away = std::abs(static_cast<double>(forest.positions[q]) - forest.positions[k]);
+  return shape.window == 0 || away < static_cast<double>(shape.window);
+}
+
 /// Differentiated by q (Q, H·dh), then k and v (T, Hkv·dh).
 struct Attention {
   const Forest* forest;
@@ -107,11 +117,12 @@ struct Attention {
         const Index kv_head = head * shape.kv_heads / shape.heads;
         Numbers scores(tokens(), -std::numeric_limits<double>::infinity());
         for (Index t = 0; t < tokens(); ++t) {
-          if (!sees(*forest, token, t)) continue;
+          if (!attends(*forest, shape, token, t)) continue;
           scores[t] = 0;
           for (Index c = 0; c < width; ++c)
             scores[t] +=
                 shape.scale * q[row * q_width() + head * width + c] * k[t * kv_width() + kv_head * width + c];
+          if (shape.soft_cap != 0) scores[t] = shape.soft_cap * std::tanh(scores[t] / shape.soft_cap);
         }
         const double largest = *std::max_element(scores.begin(), scores.end());
         double sum = 0;
@@ -164,6 +175,21 @@ struct PathMean {
 const AttentionShape shapes[] = {
     {1, 1, 1, 1.0}, {2, 2, 4, 0.5}, {4, 2, 3, 0.6}, {6, 1, 5, 0.4}, {3, 3, 8, 0.35}};
 
+/// A shape that looks as far as it likes, at some of its tree or all, with or without a cap.
+AttentionShape random_shape(Rng& rng) {
+  AttentionShape shape = shapes[rng.below(std::size(shapes))];
+  constexpr Index windows[] = {0, 1, 2, 5};
+  shape.window = windows[rng.below(4)];
+  shape.soft_cap = rng.below(2) == 0 ? 0.0 : 1.5;
+  shape.sight = rng.below(3) == 0 ? Sight::tree : Sight::path;
+  return shape;
+}
+
+/// Under Sight::tree each sequence is a tree.
+ForestBuilder& builder_for(const AttentionShape& shape, ForestBuilder& sharing, ForestBuilder& apart) {
+  return shape.sight == Sight::tree ? apart : sharing;
+}
+
 RandomForestShape small_shape(Rng& rng) {
   RandomForestShape shape;
   shape.depth = 1 + rng.below(4);
@@ -175,11 +201,12 @@ RandomForestShape small_shape(Rng& rng) {
 TEST_CASE_TEMPLATE("attention over 200 random forests is the masked softmax, for all tokens and for some", B,
                    MERIT_TEST_BACKENDS) {
   Rng rng(30);
-  ForestBuilder builder;
+  ForestBuilder sharing, apart(Sharing::no);
   for (int round = 0; round < 200; ++round) {
-    const Forest& forest = random_forest(rng, small_shape(rng)).build(builder);
-    const AttentionShape& shape = shapes[rng.below(std::size(shapes))];
-    INFO("round ", round, ", ", forest.token_count(), " tokens, ", shape.heads, " heads");
+    const AttentionShape shape = random_shape(rng);
+    const Forest& forest = random_forest(rng, small_shape(rng)).build(builder_for(shape, sharing, apart));
+    INFO("round ", round, ", ", forest.token_count(), " tokens, ", shape.heads, " heads, window ",
+         shape.window, ", cap ", shape.soft_cap, ", whole trees ", shape.sight == Sight::tree);
     for (const Ids& queries : {Ids{}, forest.rows}) {
       const Attention attention{&forest, shape, queries};
       const Numbers x = held<B>(random_numbers(rng, attention.inputs()));
@@ -198,11 +225,20 @@ TEST_CASE_TEMPLATE("attention over long runs is the masked softmax", B, MERIT_TE
   shape.groups = 2;
   shape.run = 150;
   shape.vocabulary = 1000;
-  ForestBuilder builder;
-  for (int round = 0; round < 3; ++round) {
-    const Forest& forest = random_forest(rng, shape).build(builder);
+  ForestBuilder sharing, apart(Sharing::no);
+  // Windows that end inside a tile of keys, leave whole tiles out, and go beyond the sequence.
+  constexpr AttentionShape long_shapes[] = {
+      {4, 2, 16, 0.25},
+      {2, 1, 8, 0.25, Sight::path, 40},
+      {2, 1, 8, 0.25, Sight::path, 300, 2.0},
+      {2, 1, 8, 0.25, Sight::tree},
+      {2, 1, 8, 0.25, Sight::tree, 33, 2.0},
+  };
+  for (const AttentionShape& of_round : long_shapes) {
+    if (!of_round.is_plain()) shape.groups = shape.branching = 1;
+    const Forest& forest = random_forest(rng, shape).build(builder_for(of_round, sharing, apart));
     for (const Ids& queries : {Ids{}, forest.rows}) {
-      const Attention attention{&forest, {4, 2, 16, 0.25}, queries};
+      const Attention attention{&forest, of_round, queries};
       const Numbers x = held<B>(random_numbers(rng, attention.inputs()));
       CHECK(relative_error(attention.forward<B>(x), attention.dense(x)[0]) <= Tolerance<T>::value);
       const Numbers dy = held<B>(random_numbers(rng, attention.q_size()));
@@ -225,11 +261,24 @@ TEST_CASE_TEMPLATE(
   builder.add_tree(spans);
   builder.add_tree({&brief_span, 1});
   const Forest forest = builder.finish();
+  const std::vector<Token> single(1100, 1);
+  const std::span<const Token> single_span(single);
+  ForestBuilder apart(Sharing::no);
+  apart.add_tree({&brief_span, 1});
+  apart.add_tree({&single_span, 1});
+  const Forest forest_apart = apart.finish();
+  REQUIRE(detail::eigen::query_part(forest_apart.view(), 1, 1).begin == 30 + 770);
   REQUIRE(detail::eigen::query_part(forest.view(), 0, 1).begin == 840);
   REQUIRE(detail::eigen::query_part(forest.view(), 1, 1).begin == forest.token_count());
   Rng rng(43);
-  for (const Ids& queries : {Ids{}, Ids{3, 699, 839, 840, 1199, 1229}}) {
-    const Attention attention{&forest, {3, 1, 5, 0.4}, queries};
+  constexpr AttentionShape along_paths{3, 1, 5, 0.4}, windowed{1, 1, 5, 0.4, Sight::path, 300, 3.0},
+      whole_trees{1, 1, 5, 0.4, Sight::tree}, near{1, 1, 5, 0.4, Sight::tree, 300, 3.0};
+  for (const auto& [shape, queries] : {std::pair{along_paths, Ids{}},
+                                       {along_paths, Ids{3, 699, 839, 840, 1199, 1229}},
+                                       {windowed, Ids{}},
+                                       {whole_trees, Ids{3, 800, 1000}},
+                                       {near, Ids{}}}) {
+    const Attention attention{shape.sight == Sight::tree ? &forest_apart : &forest, shape, queries};
     const Numbers x = held<Base>(random_numbers(rng, attention.inputs()));
     const Numbers dy = held<Base>(random_numbers(rng, attention.q_size()));
     for (const Write write : {Write::assign, Write::add}) {
@@ -243,13 +292,18 @@ TEST_CASE_TEMPLATE(
 
 TEST_CASE_TEMPLATE("attention agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
   Rng rng(32);
-  ForestBuilder builder;
+  ForestBuilder sharing, apart(Sharing::no);
   RandomForestShape size;
   size.groups = 2;
   size.branching = 2;
   size.run = 3;
-  for (const AttentionShape& shape : shapes) {
-    const Forest& forest = random_forest(rng, size).build(builder);
+  std::vector<AttentionShape> all(std::begin(shapes), std::end(shapes));
+  all.push_back({4, 2, 3, 0.6, Sight::path, 3});
+  all.push_back({4, 2, 3, 0.6, Sight::path, 0, 0.7});
+  all.push_back({2, 2, 4, 0.5, Sight::tree});
+  all.push_back({2, 1, 4, 0.5, Sight::tree, 2, 0.7});
+  for (const AttentionShape& shape : all) {
+    const Forest& forest = random_forest(rng, size).build(builder_for(shape, sharing, apart));
     for (const Ids& queries : {Ids{}, forest.rows}) {
       const Attention attention{&forest, shape, queries};
       check_witnesses<B>(attention, random_numbers(rng, attention.inputs()), rng);

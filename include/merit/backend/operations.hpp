@@ -57,6 +57,16 @@ struct AttentionShape {
   Index kv_heads = 1;
   Index head_dim = 1;
   double scale = 1;  // multiplies q·k, usually 1/sqrt(head_dim)
+  Sight sight = Sight::path;
+  Index window = 0;     // keys this many positions away or more are not seen; 0: all are
+  double soft_cap = 0;  // a score s becomes soft_cap · tanh(s / soft_cap) (Gemma 2); 0: it stays
+
+  /// Whether a query sees a key of the same path, or under Sight::tree of the same tree, by their positions.
+  constexpr bool reaches(Index query, Index key) const {
+    return window == 0 || (query > key ? query - key : key - query) < window;
+  }
+  /// Attention along the path and nothing else: what the kernels of a device are written for.
+  constexpr bool is_plain() const { return sight == Sight::path && window == 0 && soft_cap == 0; }
 };
 
 /// One AdamW update (Loshchilov & Hutter 2019, as in PyTorch): decoupled decay, bias-corrected moments.

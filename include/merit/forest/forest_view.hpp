@@ -15,6 +15,10 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
+/// What a token sees: the tokens on its path up to itself, or every token of its tree, which then is a single
+/// sequence.
+enum class Sight : std::uint8_t { path, tree };
+
 template <class Space = HostSpace>
 struct ForestView {
   using Indices = VectorView<const std::uint32_t, Space>;

@@ -12,191 +12,18 @@
 #include <cstdint>
 #include <limits>
 
+#include "merit/backend/eigen/attention_tiles.hpp"
 #include "merit/backend/eigen/gemm.hpp"
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/backend/operations.hpp"
-#include "merit/core/buffer.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::eigen {
 
-/// Sizes of the tiles, and where everything lies in the scratch of one call.
-template <class T>
-struct AttentionPlan {
-  static constexpr Index panel = Simd<T>::panel;
-  static constexpr Index tile_rows = 48;                        // queries x heads: whole register tiles
-  static constexpr Index tile_keys = 256;                       // whole panels
-  static constexpr Index score_stride = tile_keys + 2 * panel;  // room to read and write past the last key
-  static_assert(tile_rows % Simd<T>::tile_rows == 0 && tile_keys % panel == 0);
-
-  AttentionPlan(const ForestView<HostSpace>& forest, const AttentionShape& shape)
-      : tokens(forest.token_count()),
-        head_dim(shape.head_dim),
-        padded_dim((shape.head_dim + Simd<T>::width - 1) / Simd<T>::width * Simd<T>::width),
-        panels((tokens + panel - 1) / panel),
-        heads_per_tile(std::min(shape.heads / shape.kv_heads, tile_rows)),
-        queries_per_tile(tile_rows / heads_per_tile),
-        transposed_size(aligned_count<T>(panels * panel * head_dim)),
-        straight_size(aligned_count<T>(tokens * padded_dim)) {}
-
-  /// One tile of rows of width head_dim, one of scores, one number for each row.
-  Index row_tile() const { return aligned_count<T>(tile_rows * padded_dim); }
-  static Index score_tile() { return aligned_count<T>(tile_rows * score_stride); }
-  static Index row_numbers() { return aligned_count<T>(tile_rows); }
-
-  /// Forward, per thread: queries, output, scores, largest score, sum.
-  Index forward_tiles() const { return 2 * row_tile() + score_tile() + 2 * row_numbers(); }
-  /// Backward, per thread: queries, dout, dq, probabilities, their gradients, lse, rowsum(dout ∘ out).
-  Index backward_tiles() const { return 3 * row_tile() + 2 * score_tile() + 2 * row_numbers(); }
-
-  Index tokens, head_dim, padded_dim, panels, heads_per_tile, queries_per_tile;
-  Index transposed_size, straight_size;  // of one head's keys or values
-};
-
-/// The column block of one head, for each head, in panels as a right operand: (head_dim, tokens) transposed.
-template <class T>
-void pack_heads_transposed(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x,
-                           T* to) {
-  constexpr Index panel = AttentionPlan<T>::panel;
-  parallel_ranges(threads, kv_heads * plan.panels, 1, x.rows * x.cols, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const Index head = i / plan.panels, p = i % plan.panels;
-      pack_transposed<panel>(std::min(panel, plan.tokens - p * panel), plan.head_dim,
-                             x.row(p * panel) + head * plan.head_dim, x.stride,
-                             to + head * plan.transposed_size + p * panel * plan.head_dim);
-    }
-  });
-}
-
-/// The column block of one head, for each head, as (tokens, padded_dim).
-template <class T>
-void pack_heads_straight(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x,
-                         T* to) {
-  parallel_ranges(threads, x.rows, 1, x.rows * x.cols, [&](Index begin, Index end) {
-    for (Index t = begin; t < end; ++t) {
-      for (Index head = 0; head < kv_heads; ++head) {
-        const T* const from = x.row(t) + head * plan.head_dim;
-        T* const row = to + head * plan.straight_size + t * plan.padded_dim;
-        sweep<T>(plan.head_dim, [&](Index j, auto lane) { Simd<T>::store(row + j, lane.load(from + j)); });
-      }
-    }
-  });
-}
-
-/// Some queries of one segment, for some query heads of one key/value head. Row r of the tile is query
-/// first + r / heads, head first_head + r % heads.
-struct QueryTile {
-  Index first, count;       // rows of q
-  Index first_head, heads;  // query heads
-  VectorView<const std::uint32_t> tokens;
-
-  Index rows() const { return count * heads; }
-  Index query(Index row) const { return first + row / heads; }
-  Index head(Index row) const { return first_head + row % heads; }
-  Index token(Index row) const { return tokens.empty() ? query(row) : Index{tokens[query(row)]}; }
-};
-
-/// Tokens [begin, end).
-struct TokenRange {
-  Index begin, end;
-};
-
-/// Calls f(tile) for the queries of segment s that are in `range`, and the query heads of kv_head.
-template <class T, class F>
-void for_each_query_tile(const AttentionPlan<T>& plan, const ForestView<HostSpace>& forest,
-                         const AttentionShape& shape, VectorView<const std::uint32_t> tokens, Index s,
-                         TokenRange range, Index kv_head, F&& f) {
-  Index begin = std::max<Index>(range.begin, forest.segment_begin[s]);
-  Index end = std::max(begin, std::min<Index>(range.end, forest.segment_begin[s + 1]));
-  if (!tokens.empty()) {
-    begin = static_cast<Index>(std::lower_bound(tokens.begin(), tokens.end(), begin) - tokens.begin());
-    end = static_cast<Index>(std::lower_bound(tokens.begin() + begin, tokens.end(), end) - tokens.begin());
-  }
-  const Index group = shape.heads / shape.kv_heads;
-  for (Index head = 0; head < group; head += plan.heads_per_tile) {
-    const Index heads = std::min(plan.heads_per_tile, group - head);
-    for (Index query = begin; query < end; query += plan.queries_per_tile) {
-      f(QueryTile{query, std::min(plan.queries_per_tile, end - query), kv_head * group + head, heads,
-                  tokens});
-    }
-  }
-}
-
-/// Keys [begin, end) as columns [skip, skip + end - begin) of a tile of scores whose column 0 is key
-/// `origin`, where a panel begins.
-struct KeyTile {
-  Index origin, skip, begin, end;
-  bool triangle;  // the keys are of the queries' own segment: each query sees those up to itself
-
-  Index count() const { return end - begin; }
-  /// One past the last column that the query at `token` sees.
-  Index columns_seen(Index token) const {
-    return (triangle ? std::clamp(token + 1, begin, end) : end) - origin;
-  }
-};
-
-/// Calls f(tile) for all keys that the queries of segment s up to `last_token` see, nearest the root first.
-template <class T, class F>
-void for_each_key_tile(const ForestView<HostSpace>& forest, Index s, Index last_token, F&& f) {
-  constexpr Index panel = AttentionPlan<T>::panel, tile_keys = AttentionPlan<T>::tile_keys;
-  const auto visit = [&](Index begin, Index end, bool triangle) {
-    while (begin < end) {
-      const Index origin = begin / panel * panel, tile_end = std::min(end, origin + tile_keys);
-      f(KeyTile{origin, begin - origin, begin, tile_end, triangle});
-      begin = tile_end;
-    }
-  };
-  for (Index a = forest.segment_span_begin[s]; a < forest.segment_span_begin[s + 1]; ++a) {
-    visit(forest.span_begin[a], forest.span_end[a], false);
-  }
-  visit(forest.segment_begin[s], last_token + 1, true);
-}
-
-/// tile (rows, padded_dim) = factor · the rows' heads of x.
-template <class T>
-void gather_tile(const AttentionPlan<T>& plan, const QueryTile& queries, MatrixView<const T> x, T factor,
-                 T* tile) {
-  for (Index r = 0; r < queries.rows(); ++r, tile += plan.padded_dim) {
-    const T* const from = x.row(queries.query(r)) + queries.head(r) * plan.head_dim;
-    sweep<T>(plan.head_dim, [&](Index j, auto lane) {
-      Simd<T>::store(tile + j, mul(lane.load(from + j), Simd<T>::set(factor)));
-    });
-  }
-}
-
-/// scores (rows, keys) = rows · transposedᵀ, transposed being one head of pack_heads_transposed.
-template <class T>
-void score_product(const AttentionPlan<T>& plan, const QueryTile& queries, const KeyTile& keys, const T* rows,
-                   const T* transposed, T* scores) {
-  constexpr Index panel = AttentionPlan<T>::panel, stride = AttentionPlan<T>::score_stride;
-  constexpr Index width = Simd<T>::width, height = Simd<T>::tile_rows;
-  // Whole packets: the panels go on past the last key.
-  const Index columns = (keys.end - keys.origin + width - 1) / width * width;
-  block_product<T, Order::rows>(queries.rows(), columns, plan.head_dim,
-                                {rows, plan.padded_dim, height * plan.padded_dim,
-                                 transposed + keys.origin * plan.head_dim, panel, panel * plan.head_dim},
-                                {scores, stride});
-}
-
-/// Calls f(column) for whole packets over the columns of a tile that hold keys; the last may go past them.
-template <class T, class F>
-void for_each_score(const KeyTile& keys, F&& f) {
-  for (Index c = 0; c < keys.count(); c += Simd<T>::width) f(keys.skip + c);
-}
-
-/// Overwrites the columns of a row of scores that the query at `token` does not see, to the end of the last
-/// packet.
-template <class T>
-void mask(const KeyTile& keys, Index token, T value, T* row) {
-  constexpr Index width = Simd<T>::width;
-  const Index end = keys.skip + (keys.count() + width - 1) / width * width;
-  std::fill(row + keys.columns_seen(token), row + end, value);
-}
-
-/// softmax(scale · q · kᵀ) · v along each path; lse may be empty.
+/// softmax(scale · q · kᵀ) · v over what each token sees; lse may be empty.
 template <class T>
 void attention(Index threads, const ForestView<HostSpace>& forest, const AttentionShape& shape,
                VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q, MatrixView<const T> k,
@@ -211,68 +38,78 @@ void attention(Index threads, const ForestView<HostSpace>& forest, const Attenti
   pack_heads_straight(threads, plan, shape.kv_heads, v, values);
 
   const Index segments = forest.segment_count();
-  parallel_items(
-      threads, shape.kv_heads * segments, work_per_thread * threads, [&](Index item, Index thread) {
-        const Index kv_head = item / segments, s = item % segments;
-        T* const rows = tiles + thread * plan.forward_tiles();
-        T* const sums = rows + plan.row_tile();
-        T* const scores = sums + plan.row_tile();
-        T* const largest = scores + Plan::score_tile();
-        T* const weight = largest + Plan::row_numbers();  // the sum of exponentials
-        const TokenRange all{0, plan.tokens};
-        for_each_query_tile(
-            plan, forest, shape, query_tokens, s, all, kv_head, [&](const QueryTile& queries) {
-              gather_tile(plan, queries, q, static_cast<T>(shape.scale), rows);
-              std::fill_n(largest, queries.rows(), -std::numeric_limits<T>::infinity());
-              std::fill_n(weight, queries.rows(), T{0});
-              bool first = true;
-              for_each_key_tile<T>(forest, s, queries.token(queries.rows() - 1), [&](const KeyTile& keys) {
-                score_product(plan, queries, keys, rows, keys_transposed + kv_head * plan.transposed_size,
-                              scores);
-                for (Index r = 0; r < queries.rows(); ++r) {
-                  T* const row = scores + r * Plan::score_stride;
-                  mask(keys, queries.token(r), -std::numeric_limits<T>::infinity(), row);
-                  Packet<T> top = S::set(largest[r]);
-                  for_each_score<T>(keys, [&](Index c) { top = larger(top, S::load(row + c)); });
-                  const T new_largest = maximum<T>(top);
-                  const Packet<T> shift = S::set(new_largest);
-                  for_each_score<T>(keys, [&](Index c) {
-                    S::store(row + c, exponential<T>(sub(S::load(row + c), shift)));
-                  });
-                  mask(keys, queries.token(r), T{0}, row);
-                  Packet<T> sum = S::set(T{0});
-                  for_each_score<T>(keys, [&](Index c) { sum = add(sum, S::load(row + c)); });
-                  if (!first && new_largest > largest[r]) {
-                    const T fade = std::exp(largest[r] - new_largest);
-                    weight[r] *= fade;
-                    T* const sum_row = sums + r * plan.padded_dim;
-                    for (Index j = 0; j < plan.padded_dim; j += S::width) {
-                      S::store(sum_row + j, mul(S::load(sum_row + j), S::set(fade)));
-                    }
-                  }
-                  largest[r] = new_largest;
-                  weight[r] += total<T>(sum);
-                }
-                TileTarget<T> to{sums, plan.padded_dim};
-                to.add = !first;
-                block_product<T, Order::rows>(
-                    queries.rows(), plan.padded_dim, keys.count(),
-                    {scores + keys.skip, Plan::score_stride, S::tile_rows * Plan::score_stride,
-                     values + kv_head * plan.straight_size + keys.begin * plan.padded_dim, plan.padded_dim,
-                     S::panel},
-                    to);
-                first = false;
-              });
-              for (Index r = 0; r < queries.rows(); ++r) {
-                const Packet<T> factor = S::set(T{1} / weight[r]);
-                T* const to = out.row(queries.query(r)) + queries.head(r) * plan.head_dim;
-                sweep<T>(plan.head_dim, [&](Index j, auto lane) {
-                  lane.store(to + j, mul(S::load(sums + r * plan.padded_dim + j), factor));
-                });
-                if (!lse.empty()) lse(queries.query(r), queries.head(r)) = largest[r] + std::log(weight[r]);
-              }
-            });
-      });
+  parallel_items(threads, shape.kv_heads * segments, work_per_thread * threads,
+                 [&](Index item, Index thread) {
+                   const Index kv_head = item / segments, s = item % segments;
+                   T* const rows = tiles + thread * plan.forward_tiles();
+                   T* const sums = rows + plan.row_tile();
+                   T* const scores = sums + plan.row_tile();
+                   T* const largest = scores + Plan::score_tile();
+                   T* const weight = largest + Plan::row_numbers();  // the sum of exponentials
+                   const TokenRange all{0, plan.tokens};
+                   for_each_query_tile(
+                       plan, forest, shape, query_tokens, s, all, kv_head, [&](const QueryTile& queries) {
+                         gather_tile(plan, queries, q, static_cast<T>(shape.scale), rows);
+                         std::fill_n(largest, queries.rows(), -std::numeric_limits<T>::infinity());
+                         std::fill_n(weight, queries.rows(), T{0});
+                         bool first = true;
+                         const auto tile_of_keys = [&](const KeyTile& keys) {
+                           score_product(plan, queries, keys, rows,
+                                         keys_transposed + kv_head * plan.transposed_size, scores);
+                           for (Index r = 0; r < queries.rows(); ++r) {
+                             T* const row = scores + r * Plan::score_stride;
+                             const TokenRange seen = columns_seen(forest, shape, keys, queries.token(r));
+                             if (shape.soft_cap != 0) cap_scores(keys, shape.soft_cap, row);
+                             mask(keys, seen, -std::numeric_limits<T>::infinity(), row);
+                             Packet<T> top = S::set(largest[r]);
+                             for_each_score<T>(keys, [&](Index c) { top = larger(top, S::load(row + c)); });
+                             const T new_largest = maximum<T>(top);
+                             if (new_largest ==
+                                 -std::numeric_limits<T>::infinity()) {  // none of these keys, nor any so far
+                               mask(keys, {keys.skip, keys.skip}, T{0}, row);
+                               continue;
+                             }
+                             const Packet<T> shift = S::set(new_largest);
+                             for_each_score<T>(keys, [&](Index c) {
+                               S::store(row + c, exponential<T>(sub(S::load(row + c), shift)));
+                             });
+                             mask(keys, seen, T{0}, row);
+                             Packet<T> sum = S::set(T{0});
+                             for_each_score<T>(keys, [&](Index c) { sum = add(sum, S::load(row + c)); });
+                             if (!first && new_largest > largest[r]) {
+                               const T fade = std::exp(largest[r] - new_largest);
+                               weight[r] *= fade;
+                               T* const sum_row = sums + r * plan.padded_dim;
+                               for (Index j = 0; j < plan.padded_dim; j += S::width) {
+                                 S::store(sum_row + j, mul(S::load(sum_row + j), S::set(fade)));
+                               }
+                             }
+                             largest[r] = new_largest;
+                             weight[r] += total<T>(sum);
+                           }
+                           TileTarget<T> to{sums, plan.padded_dim};
+                           to.add = !first;
+                           block_product<T, Order::rows>(
+                               queries.rows(), plan.padded_dim, keys.count(),
+                               {scores + keys.skip, Plan::score_stride, S::tile_rows * Plan::score_stride,
+                                values + kv_head * plan.straight_size + keys.begin * plan.padded_dim,
+                                plan.padded_dim, S::panel},
+                               to);
+                           first = false;
+                         };
+                         for_each_key_tile<T>(forest, shape, s, queries.token(0),
+                                              queries.token(queries.rows() - 1), tile_of_keys);
+                         for (Index r = 0; r < queries.rows(); ++r) {
+                           const Packet<T> factor = S::set(T{1} / weight[r]);
+                           T* const to = out.row(queries.query(r)) + queries.head(r) * plan.head_dim;
+                           sweep<T>(plan.head_dim, [&](Index j, auto lane) {
+                             lane.store(to + j, mul(S::load(sums + r * plan.padded_dim + j), factor));
+                           });
+                           if (!lse.empty())
+                             lse(queries.query(r), queries.head(r)) = largest[r] + std::log(weight[r]);
+                         }
+                       });
+                 });
 }
 
 template <class T>
@@ -289,6 +126,12 @@ inline TokenRange query_part(const ForestView<HostSpace>& forest, Index tree, In
   const Index begin = forest.tree_begin[tree], end = forest.tree_begin[tree + 1];
   const Index border = end - begin < long_tree ? end : begin + (end - begin) * 7 / 10;
   return part == 0 ? TokenRange{begin, border} : TokenRange{border, end};
+}
+
+/// One past the last key that queries of a part of a tree see: along paths none behind them.
+inline Index seen_end(const AttentionShape& shape, const ForestView<HostSpace>& forest, Index tree,
+                      TokenRange part) {
+  return shape.sight == Sight::tree ? Index{forest.tree_begin[tree + 1]} : part.end;
 }
 
 /// With P = exp(S - lse), S = scale · q · kᵀ:  dV = Pᵀ dO,  dS = P ∘ (dO Vᵀ - rowsum(dO ∘ O)),
@@ -328,8 +171,9 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
     T* const dkey = dkeys + sums;
     T* const dvalue = dvalues + sums;
     const Index first_key = forest.tree_begin[tree] * plan.padded_dim;
-    std::fill(dkey + first_key, dkey + range.end * plan.padded_dim, T{0});
-    std::fill(dvalue + first_key, dvalue + range.end * plan.padded_dim, T{0});
+    const Index keys_end = seen_end(shape, forest, tree, range) * plan.padded_dim;
+    std::fill(dkey + first_key, dkey + keys_end, T{0});
+    std::fill(dvalue + first_key, dvalue + keys_end, T{0});
     T* const rows = tiles + thread * plan.backward_tiles();  // scale · q
     T* const drows = rows + plan.row_tile();
     T* const dqueries = drows + plan.row_tile();
@@ -349,7 +193,7 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
                             out.row(queries.query(r)) + queries.head(r) * width);
             }
             bool first = true;
-            for_each_key_tile<T>(forest, s, queries.token(count - 1), [&](const KeyTile& keys) {
+            const auto tile_of_keys = [&](const KeyTile& keys) {
               score_product(plan, queries, keys, rows, keys_transposed + kv_head * plan.transposed_size,
                             probabilities);
               score_product(plan, queries, keys, drows, values_transposed + kv_head * plan.transposed_size,
@@ -358,13 +202,15 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
                 T* const p = probabilities + r * stride;
                 T* const ds = dscores + r * stride;
                 const Packet<T> log_sum = S::set(log_sums[r]), shift = S::set(dots[r]);
+                const TokenRange seen = columns_seen(forest, shape, keys, queries.token(r));
+                if (shape.soft_cap != 0) cap_scores_backward(keys, shape.soft_cap, dots[r], p, ds);
                 for_each_score<T>(keys, [&](Index c) {
                   const Packet<T> probability = exponential<T>(sub(S::load(p + c), log_sum));
                   S::store(p + c, probability);
                   S::store(ds + c, mul(probability, sub(S::load(ds + c), shift)));
                 });
-                mask(keys, queries.token(r), T{0}, p);
-                mask(keys, queries.token(r), T{0}, ds);
+                mask(keys, seen, T{0}, p);
+                mask(keys, seen, T{0}, ds);
               }
               TileTarget<T> to_dq{dqueries, plan.padded_dim};
               to_dq.add = !first;
@@ -384,7 +230,8 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
                   keys.count(), plan.padded_dim, count,
                   {probabilities + keys.skip, stride, S::tile_rows, drows, plan.padded_dim, S::panel}, to_dv);
               first = false;
-            });
+            };
+            for_each_key_tile<T>(forest, shape, s, queries.token(0), queries.token(count - 1), tile_of_keys);
             for (Index r = 0; r < count; ++r) {
               T* const to = dq.row(queries.query(r)) + queries.head(r) * width;
               sweep<T>(width, [&](Index j, auto lane) {
@@ -402,8 +249,8 @@ void attention_backward(Index threads, const ForestView<HostSpace>& forest, cons
           const Index tree_end = std::min<Index>(end, forest.tree_begin[tree + 1]);
           for (Index t = std::max<Index>(begin, forest.tree_begin[tree]); t < tree_end; ++t) {
             for (Index kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
-              // The queries of the first part see no key behind them.
-              const bool in_first = t < later.begin, in_later = later.begin != later.end;
+              const bool in_first = t < seen_end(shape, forest, tree, query_part(forest, tree, 0));
+              const bool in_later = later.begin != later.end;
               const Index first = kv_head * query_parts * plan.straight_size + t * plan.padded_dim;
               const auto put_sum = [&](const T* from, T* to) {
                 const T* const earlier_part = from + first;

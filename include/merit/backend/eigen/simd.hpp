@@ -120,6 +120,15 @@ inline Packet<T> square_root(const Packet<T>& a) {
   }
 }
 
+template <class T>
+inline Packet<T> hyperbolic_tangent(const Packet<T>& a) {
+  if constexpr (Simd<T>::Traits::HasTanh) {
+    return Eigen::internal::ptanh(a);
+  } else {
+    return each<T>(a, [](T value) { return std::tanh(value); });
+  }
+}
+
 /// A whole packet of a row.
 template <class T>
 struct WholeLane {

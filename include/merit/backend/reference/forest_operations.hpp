@@ -27,6 +27,31 @@ void for_each_on_path(const ForestView<HostSpace>& forest, Index q, Visit visit)
   }
 }
 
+/// Calls visit(k) for every token k that token q attends to, ascending.
+template <class Visit>
+void for_each_seen(const ForestView<HostSpace>& forest, const AttentionShape& shape, Index q, Visit visit) {
+  const auto visit_near = [&](Index k) {
+    if (shape.reaches(forest.positions[q], forest.positions[k])) visit(k);
+  };
+  if (shape.sight == Sight::path) return for_each_on_path(forest, q, visit_near);
+  const std::uint32_t* tree = std::upper_bound(forest.tree_begin.begin(), forest.tree_begin.end(), q) - 1;
+  for (Index k = tree[0]; k < tree[1]; ++k) visit_near(k);
+}
+
+/// A score under a soft cap, or as it is where there is none; and its slope.
+template <class T>
+struct CappedScore {
+  CappedScore(T score, double soft_cap) : value(score) {
+    if (soft_cap == 0) return;
+    const T cap = static_cast<T>(soft_cap), share = std::tanh(score / cap);
+    value = cap * share;
+    slope = T{1} - share * share;
+  }
+
+  T value;
+  T slope = 1;
+};
+
 template <class T>
 T dot(const T* a, const T* b, Index count) {
   T sum = 0;
@@ -39,7 +64,7 @@ void set_zero(MatrixView<T> m) {
   for (Index i = 0; i < m.rows; ++i) std::fill_n(m.row(i), m.cols, T{0});
 }
 
-/// softmax(scale · q · kᵀ) · v along each path. `scratch` holds the scores of one path. An empty lse is left
+/// softmax(scale · q · kᵀ) · v over what each token sees. `scratch` holds the scores of one query. An empty lse is left
 /// out.
 template <class B>
 void attention(const AttentionArguments<B>& a) {
@@ -54,8 +79,9 @@ void attention(const AttentionArguments<B>& a) {
       T* result = a.out.row(row) + head * width;
 
       Index length = 0;
-      for_each_on_path(a.forest, token, [&](Index t) {
-        a.scratch[length++] = scale * dot(query, a.k.row(t) + kv_head * width, width);
+      for_each_seen(a.forest, a.shape, token, [&](Index t) {
+        const T score = scale * dot(query, a.k.row(t) + kv_head * width, width);
+        a.scratch[length++] = CappedScore<T>(score, a.shape.soft_cap).value;
       });
       const T largest = *std::max_element(a.scratch.data, a.scratch.data + length);
       T sum = 0;
@@ -66,7 +92,7 @@ void attention(const AttentionArguments<B>& a) {
 
       std::fill_n(result, width, T{0});
       Index i = 0;
-      for_each_on_path(a.forest, token, [&](Index t) {
+      for_each_seen(a.forest, a.shape, token, [&](Index t) {
         const T probability = a.scratch[i++] / sum;
         const T* value = a.v.row(t) + kv_head * width;
         for (Index c = 0; c < width; ++c) result[c] += probability * value[c];
@@ -97,13 +123,14 @@ void attention_backward(const AttentionBackwardArguments<B>& a) {
       T* dquery = a.dq.row(row) + head * width;
       const T dot_result = dot(dresult, a.out.row(row) + head * width, width);
 
-      for_each_on_path(a.forest, token, [&](Index t) {
+      for_each_seen(a.forest, a.shape, token, [&](Index t) {
         const T* key = a.k.row(t) + kv_column;
         const T* value = a.v.row(t) + kv_column;
         T* dkey = a.dk.row(t) + kv_column;
         T* dvalue = a.dv.row(t) + kv_column;
-        const T probability = std::exp(scale * dot(query, key, width) - a.lse(row, head));
-        const T dscore = scale * probability * (dot(dresult, value, width) - dot_result);
+        const CappedScore<T> score(scale * dot(query, key, width), a.shape.soft_cap);
+        const T probability = std::exp(score.value - a.lse(row, head));
+        const T dscore = scale * score.slope * probability * (dot(dresult, value, width) - dot_result);
         for (Index c = 0; c < width; ++c) {
           dvalue[c] += probability * dresult[c];
           dkey[c] += dscore * query[c];

@@ -227,7 +227,7 @@ bool by_kernel(Cuda& machine, const AttentionArguments<OnCuda<P>>& a) {
   using T = typename P::Activation;
   const AttentionSides* const sides =
       machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
-  if (sides == nullptr) return false;
+  if (sides == nullptr || !a.shape.is_plain()) return false;
   return with_width(a.shape.head_dim, [&](auto width) {
     const kernels::AttentionKernel<T, width> kernel{.problem = attention_problem<T>(a),
                                                     .lists = sides->of_queries,
@@ -244,7 +244,7 @@ bool by_kernel(Cuda& machine, const AttentionBackwardArguments<OnCuda<P>>& a) {
   using T = typename P::Activation;
   const AttentionSides* const sides =
       machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
-  if (sides == nullptr) return false;
+  if (sides == nullptr || !a.shape.is_plain()) return false;
   return with_width(a.shape.head_dim, [&](auto width) {
     const auto gradients = [&](Write write) {
       return kernels::AttentionGradients<T>{.dout = rows_of(a.dout),

@@ -23,6 +23,19 @@ MERIT_CALLABLE float dot(const T* a, const T* b, Index count) {
   return sum;
 }
 
+/// A score under a soft cap, or as it is where there is none; and its slope.
+struct CappedScore {
+  float value;
+  float slope = 1;
+
+  MERIT_CALLABLE CappedScore(float score, double soft_cap) : value(score) {
+    if (soft_cap == 0) return;
+    const float cap = static_cast<float>(soft_cap), share = std::tanh(score / cap);
+    value = cap * share;
+    slope = 1 - share * share;
+  }
+};
+
 /// softmax(scale · q · kᵀ) · v of one query and head, with a running maximum (Milakov & Gimelshein 2018).
 template <class B>
 struct AttentionQuery {
@@ -41,8 +54,9 @@ struct AttentionQuery {
       const Index count = width - begin < attention_columns ? width - begin : attention_columns;
       float sums[attention_columns] = {};
       float largest = -std::numeric_limits<float>::infinity(), total = 0;
-      for_each_seen(forest, token, [&](Index t) {
-        const float score = scale * dot(query, a.k.row(t) + kv_column, width);
+      for_each_seen(forest, shape, token, [&](Index t) {
+        const float score =
+            CappedScore(scale * dot(query, a.k.row(t) + kv_column, width), shape.soft_cap).value;
         if (score > largest) {  // what was summed is relative to the largest
           const float shrink = std::exp(largest - score);
           total *= shrink;
@@ -81,10 +95,11 @@ struct ScoreGradient {
   MERIT_CALLABLE ScoreGradient(const AttentionBackwardArguments<B>& a, Index row, Index head, Index t) {
     const Index width = a.shape.head_dim, kv_column = head / (a.shape.heads / a.shape.kv_heads) * width;
     const float scale = static_cast<float>(a.shape.scale);
-    const float score = scale * dot(a.q.row(row) + head * width, a.k.row(t) + kv_column, width);
+    const CappedScore score(scale * dot(a.q.row(row) + head * width, a.k.row(t) + kv_column, width),
+                            a.shape.soft_cap);
     const float dprobability = dot(a.dout.row(row) + head * width, a.v.row(t) + kv_column, width);
-    probability = std::exp(score - a.lse.row(row)[head]);
-    dscore = scale * probability * (dprobability - a.scratch.data[row * a.shape.heads + head]);
+    probability = std::exp(score.value - a.lse.row(row)[head]);
+    dscore = scale * score.slope * probability * (dprobability - a.scratch.data[row * a.shape.heads + head]);
   }
 };
 
@@ -101,7 +116,7 @@ struct AttentionBackwardQuery {
     for (Index begin = 0; begin < width; begin += attention_columns) {
       const Index count = width - begin < attention_columns ? width - begin : attention_columns;
       float sums[attention_columns] = {};
-      for_each_seen(forest, token, [&](Index t) {
+      for_each_seen(forest, a.shape, token, [&](Index t) {
         const float dscore = ScoreGradient<B>(a, row, head, t).dscore;
         const auto* const key = a.k.row(t) + kv_column + begin;
         for (Index c = 0; c < count; ++c) sums[c] += dscore * number<float>(key[c]);
@@ -121,12 +136,14 @@ struct AttentionBackwardKey {
   MERIT_CALLABLE void operator()(Index e) const {
     const Index t = e / a.shape.kv_heads, kv_head = e % a.shape.kv_heads, width = a.shape.head_dim;
     const Index group = a.shape.heads / a.shape.kv_heads;
-    const IndexRange rows = a.query_tokens.empty() ? IndexRange{t, forest.subtree_end.data[t]}
-                                                   : seen_by(forest, a.query_tokens, t);
+    const IndexRange rows = a.query_tokens.empty() ? seers_of(forest, t, a.shape.sight)
+                                                   : seen_by(forest, a.query_tokens, t, a.shape.sight);
     for (Index begin = 0; begin < width; begin += attention_columns) {
       const Index count = width - begin < attention_columns ? width - begin : attention_columns;
       float dkey[attention_columns] = {}, dvalue[attention_columns] = {};
       for (Index row = rows.begin; row < rows.end; ++row) {
+        const Index token = a.query_tokens.empty() ? row : a.query_tokens.data[row];
+        if (!a.shape.reaches(forest.positions.data[token], forest.positions.data[t])) continue;
         for (Index head = kv_head * group; head < (kv_head + 1) * group; ++head) {
           const ScoreGradient<B> of(a, row, head, t);
           const auto* const query = a.q.row(row) + head * width + begin;
