@@ -116,10 +116,10 @@ void rows(const Ceilings& c, Index m, Index d, Index f) {
   const DeviceArray<Bf16> gate_up(m * 2 * f), inner(m * f), dgate_up(m * 2 * f);
   const std::string wide = " " + std::to_string(m) + " × " + std::to_string(f);
   line(c, "SwiGLU" + wide, of(6 * m * f), 0,
-       issue(SwigluKernel<Bf16>{m, f, constant(gate_up, 2 * f), rows_of(inner, f)}));
+       issue(GluKernel<Bf16>{m, f, ActivationFunction::silu, constant(gate_up, 2 * f), rows_of(inner, f)}));
   line(c, "SwiGLU, backward" + wide, of(10 * m * f), 0,
-       issue(SwigluBackwardKernel<Bf16>{m, f, constant(inner, f), constant(gate_up, 2 * f), false,
-                                        rows_of(dgate_up, 2 * f)}));
+       issue(GluBackwardKernel<Bf16>{m, f, ActivationFunction::silu, constant(inner, f),
+                                     constant(gate_up, 2 * f), false, rows_of(dgate_up, 2 * f)}));
   line(c, "GELU" + wide, of(4 * m * f), 0,
        issue(ActivateKernel<Bf16>{m, f, ActivationFunction::gelu_tanh, constant(gate_up, f),
                                   rows_of(inner, f)}));

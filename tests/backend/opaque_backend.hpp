@@ -119,8 +119,10 @@ struct OpaqueBackend {
   static void fill(Handle& h, Vector v, T value) {
     issue(h, [=](auto& inner) { Inner::fill(inner, opaque::revealed(v), value); });
   }
-  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
-    issue(h, [=](auto& inner) { Inner::copy(inner, opaque::revealed(from), write, opaque::revealed(to)); });
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor = 1) {
+    issue(h, [=](auto& inner) {
+      Inner::copy(inner, opaque::revealed(from), write, opaque::revealed(to), factor);
+    });
   }
 
   /// A copy of a forest in this memory.
@@ -212,7 +214,8 @@ struct OpaqueBackend {
                               .weight = opaque::revealed(a.weight),
                               .epsilon = a.epsilon,
                               .y = opaque::revealed(a.y),
-                              .rstd = opaque::revealed(a.rstd)});
+                              .rstd = opaque::revealed(a.rstd),
+                              .weight_offset = a.weight_offset});
     });
   }
   static void rms_norm_backward(Handle& h, const RmsNormBackwardArguments<OpaqueBackend>& a) {
@@ -223,7 +226,8 @@ struct OpaqueBackend {
                                        .rstd = opaque::revealed(a.rstd),
                                        .write = a.write,
                                        .dx = opaque::revealed(a.dx),
-                                       .dweight = opaque::revealed(a.dweight)});
+                                       .dweight = opaque::revealed(a.dweight),
+                                       .weight_offset = a.weight_offset});
     });
   }
   static void layer_norm(Handle& h, const LayerNormArguments<OpaqueBackend>& a) {
@@ -311,14 +315,18 @@ struct OpaqueBackend {
   }
 
   // --- elementwise
-  static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out) {
-    issue(h, [=](auto& inner) { Inner::swiglu(inner, opaque::revealed(gate_up), opaque::revealed(out)); });
-  }
-  static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write,
-                              Matrix dgate_up) {
+  static void glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out) {
     issue(h, [=](auto& inner) {
-      Inner::swiglu_backward(inner, opaque::revealed(dout), opaque::revealed(gate_up), write,
-                             opaque::revealed(dgate_up));
+      Inner::glu(inner, function, opaque::revealed(gate_up), opaque::revealed(out));
+    });
+  }
+  static void glu_backward(Handle& h, const GluBackwardArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::glu_backward(inner, {.function = a.function,
+                                  .dout = opaque::revealed(a.dout),
+                                  .gate_up = opaque::revealed(a.gate_up),
+                                  .write = a.write,
+                                  .dgate_up = opaque::revealed(a.dgate_up)});
     });
   }
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {

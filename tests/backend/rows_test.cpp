@@ -1,4 +1,4 @@
-// The operations that work on one row at a time: norms, rotary positions, SwiGLU, GELU.
+// The operations that work on one row at a time: norms, rotary positions, gated units, activations.
 #include <cmath>
 #include <limits>
 
@@ -15,6 +15,7 @@ constexpr double epsilon = 1e-5;
 /// Differentiated by x, then weight.
 struct RmsNorm {
   Index rows, width;
+  double weight_offset = 0;
   Index inputs() const { return rows * width + width; }
 
   template <class B>
@@ -33,7 +34,8 @@ struct RmsNorm {
                            .weight = weight.constant_vector(),
                            .epsilon = epsilon,
                            .y = y.matrix(),
-                           .rstd = rstd.vector()});
+                           .rstd = rstd.vector(),
+                           .weight_offset = weight_offset});
     return {y.values(), rstd.values()};
   }
   template <class B>
@@ -52,7 +54,8 @@ struct RmsNorm {
                                       .rstd = rstd.constant_vector(),
                                       .write = write,
                                       .dx = dx_view,
-                                      .dweight = dweight_view});
+                                      .dweight = dweight_view,
+                                      .weight_offset = weight_offset});
     };
     run_backward(dx.matrix(), dweight.vector());
 
@@ -132,14 +135,15 @@ struct LayerNorm {
 /// In place, so the gradient has one writer and `add` is added here.
 struct Rotary {
   Index rows, heads, head_dim;
+  Index turned;  // columns of a head
   Ids positions;
-  Numbers table;  // (10, head_dim)
+  Numbers table;  // (10, turned)
   Index inputs() const { return rows * heads * head_dim; }
 
   template <class B>
   Numbers rotate(const Numbers& v, bool inverse) const {
     Machine<B> m;
-    const StatArray<B> angles(m, 10, head_dim, table);
+    const StatArray<B> angles(m, 10, turned, table);
     Array<B> x(m, rows, heads * head_dim, v);
     const Copied<B, std::uint32_t> at(m, positions);
     B::rotary(m.handle, {.x = x.matrix(),
@@ -162,22 +166,23 @@ struct Rotary {
   }
 };
 
-Rotary random_rotary(Rng& rng, Index rows, Index heads, Index head_dim) {
-  Rotary rotary{rows, heads, head_dim, random_ids(rng, rows, 10), Numbers(10 * head_dim)};
-  const Index half = head_dim / 2;
+Rotary random_rotary(Rng& rng, Index rows, Index heads, Index head_dim, Index turned) {
+  Rotary rotary{rows, heads, head_dim, turned, random_ids(rng, rows, 10), Numbers(10 * turned)};
+  const Index half = turned / 2;
   for (Index p = 0; p < 10; ++p) {
     for (Index j = 0; j < half; ++j) {
       const double angle =
           static_cast<double>(p) * std::pow(100.0, -static_cast<double>(j) / static_cast<double>(half));
       // As float holds them, so that every backend turns by the same.
-      rotary.table[p * head_dim + j] = static_cast<double>(static_cast<float>(std::cos(angle)));
-      rotary.table[p * head_dim + half + j] = static_cast<double>(static_cast<float>(std::sin(angle)));
+      rotary.table[p * turned + j] = static_cast<double>(static_cast<float>(std::cos(angle)));
+      rotary.table[p * turned + half + j] = static_cast<double>(static_cast<float>(std::sin(angle)));
     }
   }
   return rotary;
 }
 
-struct Swiglu {
+struct Glu {
+  ActivationFunction function;
   Index rows, width;
   Index inputs() const { return rows * 2 * width; }
 
@@ -186,7 +191,7 @@ struct Swiglu {
     Machine<B> m;
     const Array<B> gate_up(m, rows, 2 * width, v);
     Array<B> out(m, rows, width, 9.0);
-    B::swiglu(m.handle, gate_up.constant(), out.matrix());
+    B::glu(m.handle, function, gate_up.constant(), out.matrix());
     return out.values();
   }
   template <class B>
@@ -194,7 +199,11 @@ struct Swiglu {
     Machine<B> m;
     const Array<B> gate_up(m, rows, 2 * width, v), dy(m, rows, width, dy_values);
     Array<B> dx(m, rows, 2 * width, before);
-    B::swiglu_backward(m.handle, dy.constant(), gate_up.constant(), write, dx.matrix());
+    B::glu_backward(m.handle, {.function = function,
+                               .dout = dy.constant(),
+                               .gate_up = gate_up.constant(),
+                               .write = write,
+                               .dgate_up = dx.matrix()});
     return dx.values();
   }
 };
@@ -223,6 +232,9 @@ struct ActivationOf {
   }
 };
 
+constexpr ActivationFunction smooth_functions[] = {ActivationFunction::silu, ActivationFunction::gelu,
+                                                   ActivationFunction::gelu_tanh, ActivationFunction::tanh};
+
 constexpr Index shapes[][2] = {{1, 1}, {1, 2}, {3, 5}, {4, 8}, {5, 19}, {2, 33}};
 
 TEST_CASE_TEMPLATE("RMSNorm agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
@@ -230,6 +242,8 @@ TEST_CASE_TEMPLATE("RMSNorm agrees with its witnesses", B, MERIT_TEST_BACKENDS) 
   for (const auto& [rows, width] : shapes) {
     const RmsNorm norm{rows, width};
     check_witnesses<B>(norm, random_numbers(rng, norm.inputs()), rng);
+    const RmsNorm around_one{rows, width, 1};
+    check_witnesses<B>(around_one, random_numbers(rng, norm.inputs()), rng);
   }
   CHECK(RmsNorm{0, 4}.forward<B>(Numbers(4, 1.0)).empty());
 }
@@ -239,6 +253,8 @@ TEST_CASE_TEMPLATE("RMSNorm divides by the root of the mean square", B, MERIT_TE
   const double rstd = 1 / std::sqrt(12.5 + epsilon);
   CHECK(relative_error(result[0], Numbers{3 * rstd, 40 * rstd}) <= Tolerance<typename B::Activation>::value);
   CHECK(relative_error(result[1], Numbers{rstd}) <= Tolerance<typename B::Stat>::value);
+  CHECK(relative_error(RmsNorm{1, 2, 1}.forward<B>({3, 4, 1, -0.5}), Numbers{6 * rstd, 2 * rstd}) <=
+        Tolerance<typename B::Activation>::value);
 }
 
 TEST_CASE_TEMPLATE("LayerNorm agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
@@ -263,12 +279,56 @@ TEST_CASE_TEMPLATE("LayerNorm centres, scales and shifts, also far from zero", B
   }
 }
 
+TEST_CASE_TEMPLATE("LayerNorm without weights is that of ones, and without a bias that of zeros", B,
+                   MERIT_TEST_BACKENDS) {
+  Rng rng(27);
+  for (const auto& [rows, width] : {std::pair<Index, Index>{4, 8}, {5, 19}}) {
+    Machine<B> m;
+    const Numbers values = held<B>(random_numbers(rng, rows * width)),
+                  slopes = held<B>(random_numbers(rng, rows * width));
+    const Array<B> x(m, rows, width, values), dy(m, rows, width, slopes);
+    const StatArray<B> ones(m, 1, width, 1.0), zeros(m, 1, width, 0.0);
+    Array<B> y(m, rows, width, 9.0), bare(m, rows, width, 9.0), dx(m, rows, width, 9.0),
+        bare_dx(m, rows, width, 9.0);
+    StatArray<B> stats(m, 1, 2 * rows, 9.0);
+    B::layer_norm(m.handle, {.x = x.constant(),
+                             .weight = ones.constant_vector(),
+                             .bias = zeros.constant_vector(),
+                             .epsilon = epsilon,
+                             .y = y.matrix(),
+                             .stats = stats.vector()});
+    B::layer_norm(m.handle, {.x = x.constant(), .epsilon = epsilon, .y = bare.matrix()});
+    CHECK(bare.values() == y.values());
+    const auto backward = [&](auto weight, auto to) {
+      B::layer_norm_backward(m.handle, {.dy = dy.constant(),
+                                        .x = x.constant(),
+                                        .weight = weight,
+                                        .stats = stats.constant_vector(),
+                                        .dx = to});
+    };
+    backward(ones.constant_vector(), dx.matrix());
+    backward(typename BackendTypes<B>::ConstStatVector{}, bare_dx.matrix());
+    CHECK(bare_dx.values() == dx.values());
+  }
+}
+
+TEST_CASE_TEMPLATE("a copy may be a multiple", B, MERIT_TEST_BACKENDS) {
+  Machine<B> m;
+  const Array<B> x(m, 2, 3, Numbers{1, 2, 3, 4, 5, 6});
+  Array<B> y(m, 2, 3, 1.0);
+  B::copy(m.handle, x.constant(), Write::add, y.matrix(), 0.5);
+  CHECK(y.values() == Numbers{1.5, 2, 2.5, 3, 3.5, 4});
+  B::copy(m.handle, x.constant(), Write::assign, y.matrix(), -2);
+  CHECK(y.values() == Numbers{-2, -4, -6, -8, -10, -12});
+}
+
 TEST_CASE_TEMPLATE("rotary positions agree with their witnesses, and the inverse turns back", B,
                    MERIT_TEST_BACKENDS) {
   Rng rng(22);
-  const Index sizes[][3] = {{1, 1, 2}, {5, 3, 4}, {4, 2, 6}, {3, 2, 16}, {2, 1, 34}};
-  for (const auto& [rows, heads, head_dim] : sizes) {
-    const Rotary rotary = random_rotary(rng, rows, heads, head_dim);
+  const Index sizes[][4] = {{1, 1, 2, 2},   {5, 3, 4, 4},  {4, 2, 6, 6}, {3, 2, 16, 16},
+                            {2, 1, 34, 34}, {4, 3, 16, 4}, {3, 2, 5, 2}};
+  for (const auto& [rows, heads, head_dim, turned] : sizes) {
+    const Rotary rotary = random_rotary(rng, rows, heads, head_dim, turned);
     const Numbers x = held<B>(random_numbers(rng, rotary.inputs()));
     check_witnesses<B>(rotary, x, rng);
     CHECK(relative_error(rotary.rotate<B>(rotary.rotate<B>(x, false), true), x) <=
@@ -278,30 +338,37 @@ TEST_CASE_TEMPLATE("rotary positions agree with their witnesses, and the inverse
 
 TEST_CASE_TEMPLATE("rotary turns pairs half a head apart by the position's angle", B, MERIT_TEST_BACKENDS) {
   // Position 1: the first pair by a quarter turn, the second not at all. Two heads.
-  Rotary rotary{2, 2, 4, {1, 0}, Numbers(40)};
+  Rotary rotary{2, 2, 4, 4, {1, 0}, Numbers(40)};
   for (Index j = 0; j < 2; ++j) rotary.table[j] = 1;  // position 0: cosines 1
   rotary.table[4] = 0, rotary.table[5] = 1, rotary.table[6] = 1, rotary.table[7] = 0;
   const Numbers x = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8};
   const Numbers turned = {-3, 2, 1, 4, -7, 6, 5, 8, 1, 2, 3, 4, 5, 6, 7, 8};
   CHECK(rotary.forward<B>(x) == turned);
+  // The first two columns of each head alone.
+  Rotary of_two{2, 2, 4, 2, {1, 0}, Numbers(20)};
+  of_two.table[0] = 1, of_two.table[2] = 0, of_two.table[3] = 1;
+  CHECK(of_two.forward<B>(x) == Numbers{-2, 1, 3, 4, -6, 5, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8});
 }
 
-TEST_CASE_TEMPLATE("SwiGLU agrees with its witnesses", B, MERIT_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("gated units agree with their witnesses", B, MERIT_TEST_BACKENDS) {
   Rng rng(23);
-  for (const auto& [rows, width] : shapes) {
-    const Swiglu swiglu{rows, width};
-    check_witnesses<B>(swiglu, random_numbers(rng, swiglu.inputs(), 2.0), rng);
+  for (const ActivationFunction function : smooth_functions) {
+    for (const auto& [rows, width] : shapes) {
+      const Glu glu{function, rows, width};
+      check_witnesses<B>(glu, random_numbers(rng, glu.inputs(), 2.0), rng);
+    }
   }
 }
 
 TEST_CASE_TEMPLATE("SwiGLU is the gate's silu times the other half, and stays finite far out", B,
                    MERIT_TEST_BACKENDS) {
-  const Numbers y = Swiglu{1, 3}.forward<B>({1, 1000, -1000, 3, 2, 2});
+  const Numbers y = Glu{ActivationFunction::silu, 1, 3}.forward<B>({1, 1000, -1000, 3, 2, 2});
   CHECK(relative_error(part(y, 0, 1), Numbers{3 * 0.7310585786300049}) <=
         Tolerance<typename B::Activation>::value);
   CHECK(relative_error(part(y, 1, 1), Numbers{2000}) <= Tolerance<typename B::Activation>::value);
   CHECK(std::abs(y[2]) <= 1e-30);
-  const Numbers dx = Swiglu{1, 3}.backward<B>({1, 1000, -1000, 3, 2, 2}, {1, 1, 1}, Write::assign, 0.0);
+  const Numbers dx = Glu{ActivationFunction::silu, 1, 3}.backward<B>({1, 1000, -1000, 3, 2, 2}, {1, 1, 1},
+                                                                     Write::assign, 0.0);
   CHECK(std::abs(dx[1] - 2) <= 1e-5);
   CHECK(std::abs(dx[2]) <= 1e-30);
   CHECK(std::abs(dx[4] - 1000) <= 1e-2);
@@ -309,11 +376,10 @@ TEST_CASE_TEMPLATE("SwiGLU is the gate's silu times the other half, and stays fi
 
 TEST_CASE_TEMPLATE("the activations agree with their witnesses", B, MERIT_TEST_BACKENDS) {
   Rng rng(24);
-  for (const ActivationFunction kind :
-       {ActivationFunction::gelu, ActivationFunction::gelu_tanh, ActivationFunction::relu}) {
+  for (Index kind = 0; kind < std::size(enum_names<ActivationFunction>); ++kind) {
     for (const auto& [rows, width] : shapes) {
-      const ActivationOf gelu{kind, rows, width};
-      check_witnesses<B>(gelu, random_numbers(rng, gelu.inputs(), 2.0), rng);
+      const ActivationOf activation{static_cast<ActivationFunction>(kind), rows, width};
+      check_witnesses<B>(activation, random_numbers(rng, activation.inputs(), 2.0), rng);
     }
   }
 }
@@ -344,6 +410,20 @@ TEST_CASE_TEMPLATE("ReLU keeps what is above zero, and its gradient", B, MERIT_T
   CHECK(relu.backward<B>(x, {5, 5, 5, 5, 5}, Write::add, 1.0) == Numbers{6, 1, 1, 6, 1});
 }
 
+TEST_CASE_TEMPLATE("tanh, SiLU and the leaky ReLU have their values, and stay finite far out", B,
+                   MERIT_TEST_BACKENDS) {
+  const double tolerance = Tolerance<typename B::Activation>::value;
+  const Numbers x = {0.5, -2, 1000, -1000};
+  const auto of = [&](ActivationFunction function) {
+    return ActivationOf{function, 1, 4}.template forward<B>(x);
+  };
+  CHECK(relative_error(of(ActivationFunction::tanh), Numbers{std::tanh(0.5), std::tanh(-2.0), 1, -1}) <=
+        tolerance);
+  CHECK(relative_error(of(ActivationFunction::leaky_relu), Numbers{0.5, -0.02, 1000, -10}) <= tolerance);
+  CHECK(relative_error(of(ActivationFunction::silu),
+                       Numbers{0.5 / (1 + std::exp(-0.5)), -2 / (1 + std::exp(2.0)), 1000, 0}) <= tolerance);
+}
+
 TEST_CASE_TEMPLATE("a row's results have the same bits alone and among others", B, MERIT_TEST_BACKENDS) {
   Rng rng(25);
   const Index rows = 9, width = 19;
@@ -369,11 +449,11 @@ TEST_CASE_TEMPLATE("operations on rows have the same bits with any number of thr
   check_threads_of<Base>(rms, random_numbers(rng, rms.inputs()), rng);
   const LayerNorm layer{rows, cols};
   check_threads_of<Base>(layer, random_numbers(rng, layer.inputs()), rng);
-  const Rotary rotary = random_rotary(rng, rows, 4, (cols + 3) / 4 / 2 * 2);
+  const Rotary rotary = random_rotary(rng, rows, 4, (cols + 3) / 4 / 2 * 2, (cols + 3) / 4 / 2 * 2);
   REQUIRE(rotary.inputs() >= rows * cols);
   check_threads_of<Base>(rotary, random_numbers(rng, rotary.inputs()), rng);
-  const Swiglu swiglu{rows, cols};
-  check_threads_of<Base>(swiglu, random_numbers(rng, swiglu.inputs()), rng);
+  const Glu glu{ActivationFunction::silu, rows, cols};
+  check_threads_of<Base>(glu, random_numbers(rng, glu.inputs()), rng);
   for (const ActivationFunction kind :
        {ActivationFunction::gelu, ActivationFunction::gelu_tanh, ActivationFunction::relu}) {
     const ActivationOf activation{kind, rows, cols};

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "merit/nn/activation.hpp"
+#include "merit/nn/arithmetic.hpp"
 #include "merit/nn/linear.hpp"
 #include "merit/nn/norm.hpp"
 #include "operations.hpp"
@@ -207,17 +208,43 @@ TEST_CASE("the nonlinearities' gradients agree with central differences") {
   Workbench bench;
   const auto x = bench.declare("x", {3, 6});
   bench.allocate();
-  check_gradient(bench, [&](TestTape& t) { return swiglu(t, bench.input(t, x)); });
+  for (const ActivationFunction function : {ActivationFunction::silu, ActivationFunction::gelu_tanh}) {
+    check_gradient(bench, [&](TestTape& t) { return glu(t, bench.input(t, x), function); });
+  }
   for (const ActivationFunction kind : {ActivationFunction::gelu, ActivationFunction::gelu_tanh}) {
     check_gradient(bench, [&](TestTape& t) { return activate(t, bench.input(t, x), kind); });
   }
   bench.set(x, {1, -2, 0, 5, 7, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
-  const auto gated = bench.get(swiglu(bench.tape, bench.input(x)));
+  const auto gated = bench.get(glu(bench.tape, bench.input(x)));
   CHECK(gated[0] == near(5 / (1 + std::exp(-1.0))));
   CHECK(gated[1] == near(-14 / (1 + std::exp(2.0))));
   CHECK(gated[2] == 0);
   CHECK(bench.get(activate(bench.tape, bench.input(x), ActivationFunction::gelu))[0] ==
         near(0.8413447460685429));  // Φ(1)
+}
+
+TEST_CASE("sums, multiples and norms without weights send gradients back") {
+  Workbench bench;
+  const auto x = bench.declare("x", {3, 6});
+  const auto y = bench.declare("y", {3, 6});
+  const auto w = bench.declare("w", {6});
+  bench.allocate();
+  check_gradient(bench, [&](TestTape& t) { return scale(t, bench.input(t, x), -2.5); });
+  check_gradient(bench, [&](TestTape& t) { return add(t, bench.input(t, x), bench.input(t, y)); });
+  // A branch of the residual itself, as a layer has it.
+  check_gradient(bench, [&](TestTape& t) {
+    const Var in = bench.input(t, x);
+    return add(t, in, rms_norm(t, in, bench.slice(w), 1e-5, 1));
+  });
+  check_gradient(bench, [&](TestTape& t) { return layer_norm(t, bench.input(t, x), {}, {}, 1e-5); });
+  check_gradient(bench,
+                 [&](TestTape& t) { return layer_norm(t, bench.input(t, x), bench.slice(w), {}, 1e-5); });
+  const Var in = bench.input(x);
+  CHECK(bench.get(scale(bench.tape, in, 3))[4] == near(3 * bench.get(in)[4]));
+  CHECK_THROWS_WITH_AS(
+      add(bench.tape, in, in),
+      "add: the branch is the residual itself, expected another variable: they share one gradient",
+      UsageError);
 }
 
 TEST_CASE("each dense operation names the shapes that do not fit") {
@@ -246,8 +273,9 @@ TEST_CASE("each dense operation names the shapes that do not fit") {
                        UsageError);
   CHECK_THROWS_WITH_AS(layer_norm(t, in, bench.slice(two), bench.slice(two), 1e-5),
                        "layer_norm: the input's width is 3, expected 2", UsageError);
-  CHECK_THROWS_WITH_AS(swiglu(t, in), "swiglu: the remainder of the input's width by 2 is 1, expected 0",
+  CHECK_THROWS_WITH_AS(glu(t, in), "glu: the remainder of the input's width by 2 is 1, expected 0",
                        UsageError);
+  CHECK_THROWS_WITH_AS(add(t, in, bench.input(w)), "add: the branch's width is 4, expected 3", UsageError);
   const std::vector<std::uint32_t> ids{0, 1}, three{0, 1, 0};
   CHECK_THROWS_WITH_AS(embedding(t, ids, bench.slice(x), ids, bench.slice(w)),
                        "embedding: the second table's width is 4, expected 3", UsageError);

@@ -301,7 +301,7 @@ class Llama::Bound {
   Var mlp(Tape<B>& tape, const Layer& layer, Var h) {
     const Var y = rms_norm(tape, h, parameters_->slice(layer.mlp_norm), settings_.norm_epsilon);
     const Var gate_up = linear(tape, y, parameters_->slice(layer.gate, 2));  // (·, 2f)
-    return linear(tape, swiglu(tape, gate_up), parameters_->slice(layer.down), {}, h);
+    return linear(tape, glu(tape, gate_up), parameters_->slice(layer.down), {}, h);
   }
 
   struct Projections {

@@ -45,11 +45,13 @@ inline namespace MERIT_ABI {
 enum class Write : std::uint8_t { assign, add };
 enum class Transpose : std::uint8_t { no, yes };
 
-/// What an element goes through: GELU with the error function ("gelu"), its tanh approximation ("gelu_new" in
-/// GPT-2's configuration), or max(0, x).
-enum class ActivationFunction : std::uint8_t { gelu, gelu_tanh, relu };
+/// What an element goes through: GELU with the error function ("gelu"; Hendrycks & Gimpel 2016), its tanh
+/// approximation ("gelu_new" in GPT-2's configuration), max(0, x), SiLU x / (1 + e^−x), tanh, or x with its
+/// negative values divided by 100.
+enum class ActivationFunction : std::uint8_t { gelu, gelu_tanh, relu, silu, tanh, leaky_relu };
 template <>
-inline constexpr std::array<std::string_view, 3> enum_names<ActivationFunction>{"gelu", "gelu_tanh", "relu"};
+inline constexpr std::array<std::string_view, 6> enum_names<ActivationFunction>{
+    "gelu", "gelu_tanh", "relu", "silu", "tanh", "leaky_relu"};
 
 /// The heads of one attention operation. Query head h reads key/value head h / (heads / kv_heads).
 struct AttentionShape {
@@ -165,7 +167,8 @@ struct LinearArguments {
   typename BackendTypes<B>::ConstMatrix residual = {};  // (M, N)
 };
 
-/// Each row of x (M, d): y = x · rstd · weight, rstd (M) = 1/sqrt(mean(x²) + epsilon). Zhang & Sennrich 2019.
+/// Each row of x (M, d): y = x · rstd · (weight_offset + weight), rstd (M) = 1/sqrt(mean(x²) + epsilon). Zhang &
+/// Sennrich 2019; Gemma's weights are what is added to 1.
 template <class B>
 struct RmsNormArguments {
   typename BackendTypes<B>::ConstMatrix x;
@@ -173,6 +176,7 @@ struct RmsNormArguments {
   double epsilon = 0;
   typename BackendTypes<B>::Matrix y;
   typename BackendTypes<B>::StatVector rstd = {};  // optional
+  double weight_offset = 0;
 };
 /// dx from dy; dweight is added to, in row order. Empty dweight or dx: not wanted.
 template <class B>
@@ -184,14 +188,15 @@ struct RmsNormBackwardArguments {
   Write write = Write::assign;
   typename BackendTypes<B>::Matrix dx = {};
   typename BackendTypes<B>::StatVector dweight = {};
+  double weight_offset = 0;
 };
 
 /// y = (x - mean) · rstd · weight + bias; stats (2M): mean of each row, then rstd of each (Ba et al. 2016).
 template <class B>
 struct LayerNormArguments {
   typename BackendTypes<B>::ConstMatrix x;
-  typename BackendTypes<B>::ConstStatVector weight;     // (d)
-  typename BackendTypes<B>::ConstStatVector bias = {};  // (d), optional
+  typename BackendTypes<B>::ConstStatVector weight = {};  // (d), optional
+  typename BackendTypes<B>::ConstStatVector bias = {};    // (d), optional
   double epsilon = 0;
   typename BackendTypes<B>::Matrix y;
   typename BackendTypes<B>::StatVector stats = {};  // optional
@@ -209,14 +214,14 @@ struct LayerNormBackwardArguments {
   typename BackendTypes<B>::StatVector dbias = {};
 };
 
-/// Rotates, in place, each head of x (T, heads·dh) by its token's position: pairs (i, i + dh/2), as Hugging
-/// Face checkpoints store them.
+/// Rotates, in place, the first r columns of each head of x (T, heads·dh) by its token's position: pairs
+/// (i, i + r/2), as Hugging Face checkpoints store them.
 template <class B>
 struct RotaryArguments {
   typename BackendTypes<B>::Matrix x;
   Index heads = 1;
   typename BackendTypes<B>::Indices positions;      // (T)
-  typename BackendTypes<B>::ConstStatMatrix table;  // (P, dh): cos of dh/2 angles, then their sines
+  typename BackendTypes<B>::ConstStatMatrix table;  // (P, r): cos of r/2 angles, then their sines
   bool inverse = false;                             // the backward
 };
 
@@ -250,6 +255,16 @@ struct AttentionBackwardArguments {
   typename BackendTypes<B>::Matrix dk;
   typename BackendTypes<B>::Matrix dv;
   typename BackendTypes<B>::StatVector scratch;  // attention_backward_scratch
+};
+
+/// See B::glu: dgate_up (M, 2f) of dout (M, f).
+template <class B>
+struct GluBackwardArguments {
+  ActivationFunction function = ActivationFunction::silu;
+  typename BackendTypes<B>::ConstMatrix dout;
+  typename BackendTypes<B>::ConstMatrix gate_up;
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix dgate_up;
 };
 
 template <class B>
@@ -361,8 +376,9 @@ concept backend =
       B::wait(h);
       B::fill(h, m.flat(), a);
       B::fill(h, sv, s);
-      // to = from, or to += from.
+      // to = from, or to += from; each element of `from` times a factor, where one is given.
       B::copy(h, c, w, m);
+      B::copy(h, c, w, m, 0.5);
       // Hidden rows to where heads compute, and their gradients back, rounded. Only where Activation is not Stat.
       requires !narrow_activations<B> || requires(typename BackendTypes<B>::ConstStatMatrix cs) {
         B::widen(h, c, sm);
@@ -401,10 +417,10 @@ concept backend =
       B::attention_backward(h, std::declval<const AttentionBackwardArguments<B>&>());
 
       // --- elementwise --------------------------------------------------------------------------------------
-      // out (M, f) = silu(gate) · up, from gate_up (M, 2f). Shazeer 2020.
-      B::swiglu(h, c, m);
-      // (handle, dout, gate_up, write, dgate_up).
-      B::swiglu_backward(h, c, c, w, m);
+      // A gated linear unit (Shazeer 2020), SwiGLU if the function is SiLU: out (M, f) = function(gate) · up, from
+      // gate_up (M, 2f).
+      B::glu(h, function, c, m);
+      B::glu_backward(h, std::declval<const GluBackwardArguments<B>&>());
       B::activate(h, function, c, m);
       B::activate_backward(h, std::declval<const ActivateBackwardArguments<B>&>());
       // out[r] = mean of x over the path from the root to rows[r]; x (T, d).

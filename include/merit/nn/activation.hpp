@@ -9,12 +9,17 @@ inline namespace MERIT_ABI {
 namespace detail {
 
 template <class B>
-struct SwigluNode {
+struct GluNode {
+  ActivationFunction function;
   Var gate_up;
   Var out;
   void backward(Tape<B>& tape) const {
     const auto target = tape.gradient_target(gate_up);
-    B::swiglu_backward(tape.handle(), tape.gradient(out), tape.value(gate_up), target.write, target.view);
+    B::glu_backward(tape.handle(), {.function = function,
+                                    .dout = tape.gradient(out),
+                                    .gate_up = tape.value(gate_up),
+                                    .write = target.write,
+                                    .dgate_up = target.view});
   }
 };
 
@@ -35,17 +40,18 @@ struct ActivationNode {
 
 }  // namespace detail
 
-/// silu(gate) · up (Shazeer 2020) of gate_up (M, 2f): gate in the first f columns, up in the others → (M, f).
+/// A gated linear unit, function(gate) · up, of gate_up (M, 2f): gate in the first f columns, up in the others
+/// → (M, f). SwiGLU with SiLU, GeGLU with GELU (Shazeer 2020).
 template <class B>
-Var swiglu(Tape<B>& tape, Var gate_up) {
-  detail::check_extent("swiglu", "the remainder of the input's width by 2", tape.cols(gate_up) % 2, 0);
+Var glu(Tape<B>& tape, Var gate_up, ActivationFunction function = ActivationFunction::silu) {
+  detail::check_extent("glu", "the remainder of the input's width by 2", tape.cols(gate_up) % 2, 0);
   const Var out = tape.make(tape.rows(gate_up), tape.cols(gate_up) / 2, tape.needs_gradient(gate_up));
-  B::swiglu(tape.handle(), tape.value(gate_up), tape.value(out));
-  tape.record(out, detail::SwigluNode<B>{gate_up, out});
+  B::glu(tape.handle(), function, tape.value(gate_up), tape.value(out));
+  tape.record(out, detail::GluNode<B>{function, gate_up, out});
   return out;
 }
 
-/// GELU (Hendrycks & Gimpel 2016) or ReLU of each element.
+/// An activation function of each element.
 template <class B>
 Var activate(Tape<B>& tape, Var x, ActivationFunction kind) {
   const Var out = tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x));

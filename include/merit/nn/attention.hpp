@@ -108,15 +108,18 @@ struct PathMeanNode {
 
 }  // namespace detail
 
-/// Rotary positions (Su et al. 2021), in place on columns of a variable: each head of `head_dim` columns is
-/// rotated by positions[i] with `table` (P, head_dim): cosines, then sines. What made the variable must not
-/// need its old value.
+/// Rotary positions (Su et al. 2021), in place on columns of a variable: the first r columns of each head of
+/// `head_dim` are rotated by positions[i] with `table` (P, r): cosines, then sines. What made the variable must
+/// not need its old value.
 template <class B>
 void rotary(Tape<B>& tape, const Columns& x, Index head_dim, typename Tape<B>::Types::Indices positions,
             typename Tape<B>::Types::ConstStatMatrix table) {
   detail::check_extent("rotary", "the remainder of the width by the head size", x.width % head_dim, 0);
   detail::check_extent("rotary", "the number of positions", positions.size, tape.rows(x.var));
-  detail::check_extent("rotary", "the table's width", table.cols, head_dim);
+  if (table.cols > head_dim || table.cols % 2 != 0) {
+    throw UsageError(concat("rotary: the table's width is ", table.cols,
+                            ", expected an even number of at most ", head_dim, ", the head size"));
+  }
   B::rotary(tape.handle(), {.x = detail::block(tape.value(x.var), x),
                             .heads = x.width / head_dim,
                             .positions = positions,

@@ -20,6 +20,7 @@ struct RmsNormNode {
   Var out;
   ParameterSlice weight;                     // (width)
   typename Tape<B>::Types::StatVector rstd;  // one a normalised row
+  double weight_offset;
 
   void backward(Tape<B>& tape) const {
     Parameters<B>& parameters = tape.parameters();
@@ -39,9 +40,17 @@ struct RmsNormNode {
                                          .rstd = rstd,
                                          .write = write,
                                          .dx = dx,
-                                         .dweight = dweight});
+                                         .dweight = dweight,
+                                         .weight_offset = weight_offset});
   }
 };
+
+/// The values of a vector, or nothing where there is none.
+template <class B>
+typename Tape<B>::Types::ConstStatVector optional_vector(Tape<B>& tape, const ParameterSlice& vector) {
+  if (!vector.present()) return {};
+  return tape.parameters().value_vector(vector);
+}
 
 template <class B>
 struct LayerNormNode {
@@ -55,10 +64,8 @@ struct LayerNormNode {
     Parameters<B>& parameters = tape.parameters();
     typename Tape<B>::Types::StatVector dweight;
     typename Tape<B>::Types::StatVector dbias;
-    if (parameters.trainable(weight)) {
-      dweight = parameters.gradient_to_add(weight).flat();
-      dbias = parameters.gradient_to_add(bias).flat();
-    }
+    if (parameters.trainable(weight)) dweight = parameters.gradient_to_add(weight).flat();
+    if (parameters.trainable(bias)) dbias = parameters.gradient_to_add(bias).flat();
     typename Tape<B>::Types::Matrix dx;
     Write write = Write::assign;
     if (tape.needs_gradient(x)) {
@@ -68,7 +75,7 @@ struct LayerNormNode {
     }
     B::layer_norm_backward(tape.handle(), {.dy = tape.gradient(out),
                                            .x = tape.value(x),
-                                           .weight = parameters.value_vector(weight),
+                                           .weight = optional_vector(tape, weight),
                                            .stats = stats,
                                            .write = write,
                                            .dx = dx,
@@ -80,9 +87,10 @@ struct LayerNormNode {
 }  // namespace detail
 
 /// Root-mean-square norm (Zhang & Sennrich 2019) of x (M, G·width), each run of `width` = the weight's size
-/// by itself: G = 1 for a whole row, G = heads for the per-head norm of queries and keys (Qwen3).
+/// by itself: G = 1 for a whole row, G = heads for the per-head norm of queries and keys (Qwen3). The rows are
+/// multiplied by weight_offset + weight, where the offset is 1 in Gemma.
 template <class B>
-Var rms_norm(Tape<B>& tape, Var x, const ParameterSlice& weight, double epsilon) {
+Var rms_norm(Tape<B>& tape, Var x, const ParameterSlice& weight, double epsilon, double weight_offset = 0) {
   const Index width = weight.size();
   detail::check_extent("rms_norm", "the remainder of the input's width by the weight's size",
                        tape.cols(x) % width, 0);
@@ -94,23 +102,26 @@ Var rms_norm(Tape<B>& tape, Var x, const ParameterSlice& weight, double epsilon)
                               .weight = parameters.value_vector(weight),
                               .epsilon = epsilon,
                               .y = detail::reshape(tape.value(out), width),
-                              .rstd = rstd});
-  tape.record(out, detail::RmsNormNode<B>{x, out, weight, rstd});
+                              .rstd = rstd,
+                              .weight_offset = weight_offset});
+  tape.record(out, detail::RmsNormNode<B>{x, out, weight, rstd, weight_offset});
   return out;
 }
 
-/// Layer norm (Ba et al. 2016) of each row of x (M, d) with weight and bias (d).
+/// Layer norm (Ba et al. 2016) of each row of x (M, d), with weight and bias (d) where there are any.
 template <class B>
 Var layer_norm(Tape<B>& tape, Var x, const ParameterSlice& weight, const ParameterSlice& bias,
                double epsilon) {
-  detail::check_extent("layer_norm", "the input's width", tape.cols(x), weight.size());
+  if (weight.present()) {
+    detail::check_extent("layer_norm", "the input's width", tape.cols(x), weight.size());
+  }
   Parameters<B>& parameters = tape.parameters();
-  const Var out =
-      tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x) || parameters.trainable(weight));
+  const bool needs = tape.needs_gradient(x) || parameters.trainable(weight) || parameters.trainable(bias);
+  const Var out = tape.make(tape.rows(x), tape.cols(x), needs);
   const auto stats = tape.keep(2 * tape.rows(x));
   B::layer_norm(tape.handle(), {.x = tape.value(x),
-                                .weight = parameters.value_vector(weight),
-                                .bias = parameters.value_vector(bias),
+                                .weight = detail::optional_vector(tape, weight),
+                                .bias = detail::optional_vector(tape, bias),
                                 .epsilon = epsilon,
                                 .y = tape.value(out),
                                 .stats = stats});

@@ -16,9 +16,9 @@ from pathlib import Path
 CHANGES = [
     # --- block.hpp
     ("block", "numbers.value[i] = i < count ?", "numbers.value[i] = i <= count ?", "norms and their"),
-    ("block", "if (i < count) block.store", "if (i <= count) block.store", "SwiGLU"),
-    ("block", "return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;", "return p != nullptr;", "SwiGLU"),
-    ("block", "numbers.value[i] += before.value[i];", "numbers.value[i] += 0 * before.value[i];", "SwiGLU"),
+    ("block", "if (i < count) block.store", "if (i <= count) block.store", "gated units"),
+    ("block", "return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;", "return p != nullptr;", "gated units"),
+    ("block", "numbers.value[i] += before.value[i];", "numbers.value[i] += 0 * before.value[i];", "gated units"),
     ("block", "j += Index{warp_size} * n)", "j += Index{warp_size} * n + 1)", "norms and their"),
     ("block", "for (int mask = warp_size / 2; mask > 0", "for (int mask = warp_size / 4; mask > 0", "norms and their"),
     ("block", "  block.sync();\n  T sum = 0;", "  T sum = 0;", "squares are summed"),
@@ -38,12 +38,18 @@ CHANGES = [
     ("column_sum", "if (j >= cols) return;#2", "if (j > cols) return;", "sums over rows"),
     ("column_sum", "for (Index p = 0; p < parts; ++p)", "for (Index p = 1; p < parts; ++p)", "sums over rows"),
     # --- elementwise_kernels.hpp
-    ("elementwise", "if (row >= rows) return;", "if (row > rows) return;", "SwiGLU"),
-    ("elementwise", "gate_up.row(i) + cols + j, count);#1", "gate_up.row(i) + j, count);", "SwiGLU"),
-    ("arithmetic", "s * (1.0f + gate * (1.0f - s))", "s * (1.0f + gate * s)", "SwiGLU"),
+    ("elementwise", "if (row >= rows) return;", "if (row > rows) return;", "gated units"),
+    ("elementwise", "gate_up.row(i) + cols + j, count);#1", "gate_up.row(i) + j, count);", "gated units"),
+    ("arithmetic", "set_product(x, s, s * (1.0f - s));", "set_product(x, s, s * s);", "gated units"),
+    ("arithmetic", "of_gate = d * up * activated.slope;", "of_gate = d * activated.slope;", "gated units"),
     ("arithmetic", "1.0f / (1.0f + std::exp(-x))", "std::exp(x) / (1.0f + std::exp(x))", "no NaN"),
-    ("arithmetic", "return distribution + x * density;", "return distribution;", "activations"),
-    ("elementwise", "a.value[k] *= detail::device::activation_factor", "a.value[k] = detail::device::activation_factor", "activations"),
+    ("arithmetic", "slope = factor + x * factor_slope;", "slope = factor;", "activations"),
+    ("arithmetic", "slope = 1.0f - value * value;", "slope = 1.0f - value;", "activations"),
+    ("arithmetic", "? 0.01f : 0.0f;", "? 0.02f : 0.0f;", "activations"),
+    ("elementwise", "d.value[k] *= detail::device::Activated", "d.value[k] = detail::device::Activated", "activations"),
+    ("elementwise", "i % heads * head_dim + j;", "i % heads * 2 * half + j;", "rotary"),
+    ("norm", "weight != nullptr ? offset : 1.0f;", "weight != nullptr ? 0.0f : 1.0f;", "norms and their"),
+    ("norm", "weight != nullptr ? offset : 1.0f;", "offset;", "norms and their"),
     ("elementwise", "angles + half, count", "angles, count", "rotary"),
     ("arithmetic", "inverse ? -sine : sine", "sine", "rotary"),
     # --- tile_product.hpp
@@ -137,7 +143,7 @@ TESTS = {"norm": "norm_kernels", "column_sum": "norm_kernels", "elementwise": "e
          "attention": "attention_kernels", "attention_backward": "attention_kernels", "attention_tiles": "attention_kernels",
          "row": "row_kernels", "path": "row_kernels", "next_token_loss": "next_token_loss_kernel",
          "optimizer": "optimizer_kernels", "stochastic_rounding": "optimizer_kernels", "adafactor": "optimizer_kernels"}
-TESTS_OF_OTHERS = {"norms and their": "norm_kernels", "SwiGLU": "elementwise_kernels", "squares are summed": "optimizer_kernels",
+TESTS_OF_OTHERS = {"norms and their": "norm_kernels", "gated units": "elementwise_kernels", "squares are summed": "optimizer_kernels",
                    "gathered from tables": "row_kernels", "no NaN": "elementwise_kernels", "activations": "elementwise_kernels",
                    "rotary": "elementwise_kernels", "AdamW": "optimizer_kernels", "Muon's momentum": "optimizer_kernels",
                    "Adafactor": "optimizer_kernels"}

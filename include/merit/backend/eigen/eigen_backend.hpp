@@ -95,8 +95,8 @@ struct EigenBackend {
   }
   static void wait(Handle&) {}
   static void fill(Handle& h, Vector v, T value) { kernels().fill(h, v, value); }
-  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
-    kernels().copy(h, from, write, to);
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor = 1) {
+    kernels().copy(h, from, write, to, factor);
   }
 
   // --- products
@@ -142,10 +142,11 @@ struct EigenBackend {
   }
 
   // --- elementwise
-  static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out) { kernels().swiglu(h, gate_up, out); }
-  static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write,
-                              Matrix dgate_up) {
-    kernels().swiglu_backward(h, dout, gate_up, write, dgate_up);
+  static void glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out) {
+    kernels().glu(h, function, gate_up, out);
+  }
+  static void glu_backward(Handle& h, const GluBackwardArguments<EigenBackend>& a) {
+    kernels().glu_backward(h, a);
   }
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
     kernels().activate(h, kind, x, y);

@@ -58,50 +58,29 @@ void next_token_loss(Index threads, const NextTokenLossArguments<B>& a) {
   });
 }
 
+/// An activation function at x, and its slope there.
 template <class T>
-void swiglu(Index threads, MatrixView<const T> gate_up, MatrixView<T> out) {
-  const Index width = out.cols;
-  parallel_ranges(threads, out.rows, 1, exponential_cost * out.rows * width, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const T* const gates = gate_up.row(i);
-      sweep<T>(width, [&](Index j, auto lane) {
-        const Packet<T> gate = lane.load(gates + j);
-        lane.store(out.row(i) + j, mul(mul(gate, sigmoid<T>(gate)), lane.load(gates + width + j)));
-      });
-    }
-  });
-}
-
-/// silu'(g) = s(g) · (1 + g · (1 - s(g))), s the sigmoid.
-template <class T>
-void swiglu_backward(Index threads, MatrixView<const T> dout, MatrixView<const T> gate_up, Write write,
-                     MatrixView<T> dgate_up) {
-  const Index width = dout.cols;
-  const Packet<T> one = Simd<T>::set(T{1});
-  parallel_ranges(threads, dout.rows, 1, exponential_cost * dout.rows * width, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const T* const gates = gate_up.row(i);
-      T* const dgates = dgate_up.row(i);
-      sweep<T>(width, [&](Index j, auto lane) {
-        const Packet<T> gate = lane.load(gates + j), up = lane.load(gates + width + j);
-        const Packet<T> d = lane.load(dout.row(i) + j), s = sigmoid<T>(gate);
-        put<T>(lane, dgates + j, mul(mul(d, up), mul(s, fma(gate, sub(one, s), one))), write);
-        put<T>(lane, dgates + width + j, mul(d, mul(gate, s)), write);
-      });
-    }
-  });
-}
-
-/// Every activation is x · cdf(x), cdf a distribution function; this is it and its derivative.
-template <class T>
-struct ActivationFactor {
-  Packet<T> cdf;
-  Packet<T> density;
+struct Activated {
+  Packet<T> value;
+  Packet<T> slope;
 };
 
-/// cdf = sigmoid(2u), u = sqrt(2/pi) · (x + 0.044715 x³): the same as (1 + tanh u) / 2.
+/// Of x · factor, by the slope of the factor.
 template <class T>
-inline ActivationFactor<T> gelu_factor_tanh(const Packet<T>& x) {
+inline Activated<T> activated_product(const Packet<T>& x, const Packet<T>& factor,
+                                      const Packet<T>& factor_slope) {
+  return {mul(x, factor), fma(x, factor_slope, factor)};
+}
+
+template <class T>
+inline Activated<T> silu(const Packet<T>& x) {
+  const Packet<T> s = sigmoid<T>(x);
+  return activated_product<T>(x, s, mul(s, sub(Simd<T>::set(T{1}), s)));
+}
+
+/// x · cdf, cdf = sigmoid(2u), u = sqrt(2/pi) · (x + 0.044715 x³): the same as (1 + tanh u) / 2.
+template <class T>
+inline Activated<T> gelu_tanh(const Packet<T>& x) {
   using S = Simd<T>;
   constexpr T root = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
   constexpr T cubic = static_cast<T>(0.044715);
@@ -109,13 +88,13 @@ inline ActivationFactor<T> gelu_factor_tanh(const Packet<T>& x) {
   const Packet<T> twice_u = mul(mul(S::set(2 * root), x), fma(S::set(cubic), square, one));
   const Packet<T> cdf = sigmoid<T>(twice_u);
   const Packet<T> slope = mul(S::set(2 * root), fma(S::set(3 * cubic), square, one));
-  return {cdf, mul(mul(cdf, sub(one, cdf)), slope)};
+  return activated_product<T>(x, cdf, mul(mul(cdf, sub(one, cdf)), slope));
 }
 
-/// The normal distribution. In float, the tail is e^(-x²/2) · t · p(t) with t = 1 / (1 + c|x|), p a
+/// x · cdf, cdf the normal distribution. In float, the tail is e^(-x²/2) · t · p(t) with t = 1 / (1 + c|x|), p a
 /// polynomial fitted to a relative error of 5e-9; so it is accurate relative to its own size also far out.
 template <class T>
-inline ActivationFactor<T> gelu_factor_erf(const Packet<T>& x) {
+inline Activated<T> gelu(const Packet<T>& x) {
   using S = Simd<T>;
   constexpr T density_at_zero = std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>;
   const Packet<T> one = S::set(T{1});
@@ -137,49 +116,85 @@ inline ActivationFactor<T> gelu_factor_erf(const Packet<T>& x) {
   } else {
     cdf = each<T>(x, [](T value) { return std::erfc(-value / std::numbers::sqrt2_v<T>) / 2; });
   }
-  return {cdf, mul(S::set(density_at_zero), bell)};
+  return activated_product<T>(x, cdf, mul(S::set(density_at_zero), bell));
 }
 
-/// A step at zero; its derivative counts nowhere.
+/// x, with its negative values times `below`.
 template <class T>
-inline ActivationFactor<T> relu_factor(const Packet<T>& x) {
+inline Activated<T> rectified(const Packet<T>& x, T below) {
   using S = Simd<T>;
-  const Packet<T> zero = S::set(T{0});
-  return {Eigen::internal::pselect(Eigen::internal::pcmp_lt(zero, x), S::set(T{1}), zero), zero};
+  const Packet<T> right = Eigen::internal::pcmp_lt(S::set(T{0}), x);
+  const Packet<T> slope = Eigen::internal::pselect(right, S::set(T{1}), S::set(below));
+  return {Eigen::internal::pselect(right, x, mul(x, S::set(below))), slope};
 }
 
 template <class T>
-inline ActivationFactor<T> activation_factor(ActivationFunction kind, const Packet<T>& x) {
-  switch (kind) {
-    case ActivationFunction::gelu: return gelu_factor_erf<T>(x);
-    case ActivationFunction::gelu_tanh: return gelu_factor_tanh<T>(x);
+inline Activated<T> activated(ActivationFunction function, const Packet<T>& x) {
+  switch (function) {
+    case ActivationFunction::silu: return silu<T>(x);
+    case ActivationFunction::gelu: return gelu<T>(x);
+    case ActivationFunction::gelu_tanh: return gelu_tanh<T>(x);
+    case ActivationFunction::leaky_relu: return rectified<T>(x, static_cast<T>(0.01));
+    case ActivationFunction::tanh: {
+      const Packet<T> value = hyperbolic_tangent<T>(x);
+      return {value, sub(Simd<T>::set(T{1}), mul(value, value))};
+    }
     case ActivationFunction::relu: break;
   }
-  return relu_factor<T>(x);
+  return rectified<T>(x, T{0});
 }
 
 template <class T>
-void activate(Index threads, ActivationFunction kind, MatrixView<const T> x, MatrixView<T> y) {
-  parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
+void glu(Index threads, ActivationFunction function, MatrixView<const T> gate_up, MatrixView<T> out) {
+  const Index width = out.cols;
+  parallel_ranges(threads, out.rows, 1, exponential_cost * out.rows * width, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      sweep<T>(x.cols, [&](Index j, auto lane) {
-        const Packet<T> value = lane.load(x.row(i) + j);
-        lane.store(y.row(i) + j, mul(value, activation_factor<T>(kind, value).cdf));
+      const T* const gates = gate_up.row(i);
+      sweep<T>(width, [&](Index j, auto lane) {
+        const Packet<T> gate = activated<T>(function, lane.load(gates + j)).value;
+        lane.store(out.row(i) + j, mul(gate, lane.load(gates + width + j)));
       });
     }
   });
 }
 
 template <class T>
-void activate_backward(Index threads, ActivationFunction kind, MatrixView<const T> dy, MatrixView<const T> x,
-                       Write write, MatrixView<T> dx) {
+void glu_backward(Index threads, ActivationFunction function, MatrixView<const T> dout,
+                  MatrixView<const T> gate_up, Write write, MatrixView<T> dgate_up) {
+  const Index width = dout.cols;
+  parallel_ranges(threads, dout.rows, 1, exponential_cost * dout.rows * width, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const T* const gates = gate_up.row(i);
+      T* const dgates = dgate_up.row(i);
+      sweep<T>(width, [&](Index j, auto lane) {
+        const Activated<T> gate = activated<T>(function, lane.load(gates + j));
+        const Packet<T> d = lane.load(dout.row(i) + j), up = lane.load(gates + width + j);
+        put<T>(lane, dgates + j, mul(mul(d, up), gate.slope), write);
+        put<T>(lane, dgates + width + j, mul(d, gate.value), write);
+      });
+    }
+  });
+}
+
+template <class T>
+void activate(Index threads, ActivationFunction function, MatrixView<const T> x, MatrixView<T> y) {
   parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       sweep<T>(x.cols, [&](Index j, auto lane) {
-        const Packet<T> value = lane.load(x.row(i) + j);
-        const ActivationFactor<T> factor = activation_factor<T>(kind, value);
-        put<T>(lane, dx.row(i) + j, mul(lane.load(dy.row(i) + j), fma(value, factor.density, factor.cdf)),
-               write);
+        lane.store(y.row(i) + j, activated<T>(function, lane.load(x.row(i) + j)).value);
+      });
+    }
+  });
+}
+
+template <class T>
+void activate_backward(Index threads, ActivationFunction function, MatrixView<const T> dy,
+                       MatrixView<const T> x, Write write, MatrixView<T> dx) {
+  parallel_ranges(threads, x.rows, 1, exponential_cost * x.rows * x.cols, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      sweep<T>(x.cols, [&](Index j, auto lane) {
+        const Packet<T> slope = activated<T>(function, lane.load(x.row(i) + j)).slope;
+        put<T>(lane, dx.row(i) + j, mul(lane.load(dy.row(i) + j), slope), write);
       });
     }
   });

@@ -27,7 +27,7 @@ struct KernelTable {
   Index (*threads)(int wanted);
   Index (*working_space)(Index threads);
   Operation<Vector, T> fill;
-  Operation<ConstMatrix, Write, Matrix> copy;
+  Operation<ConstMatrix, Write, Matrix, double> copy;
   Operation<const LinearArguments<Backend>&> linear;
   Operation<ConstMatrix, ConstMatrix, Write, Matrix> weight_gradient;
   Operation<ConstMatrix, Write, Vector> column_sum;
@@ -42,8 +42,8 @@ struct KernelTable {
   Operation<const AttentionArguments<Backend>&> attention;
   Scratch attention_backward_scratch;
   Operation<const AttentionBackwardArguments<Backend>&> attention_backward;
-  Operation<ConstMatrix, Matrix> swiglu;
-  Operation<ConstMatrix, ConstMatrix, Write, Matrix> swiglu_backward;
+  Operation<ActivationFunction, ConstMatrix, Matrix> glu;
+  Operation<const GluBackwardArguments<Backend>&> glu_backward;
   Operation<ActivationFunction, ConstMatrix, Matrix> activate;
   Operation<const ActivateBackwardArguments<Backend>&> activate_backward;
   Operation<const Forest&, ConstMatrix, Matrix, Vector> path_mean;

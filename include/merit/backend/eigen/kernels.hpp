@@ -38,8 +38,8 @@ struct Kernels {
     parallel_ranges(h.threads(), v.size, aligned_count<T>(1), v.size,
                     [&](Index begin, Index end) { std::fill(v.data + begin, v.data + end, value); });
   }
-  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
-    eigen::copy(h.threads(), from, write, to);
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor) {
+    eigen::copy(h.threads(), from, write, to, static_cast<T>(factor));
   }
 
   // --- products
@@ -56,10 +56,12 @@ struct Kernels {
 
   // --- norms
   static void rms_norm(Handle& h, const RmsNormArguments<Backend>& a) {
-    eigen::rms_norm(h.threads(), a.x, a.weight, static_cast<T>(a.epsilon), a.y, a.rstd);
+    eigen::rms_norm(h.threads(), a.x, a.weight, static_cast<T>(a.epsilon), a.y, a.rstd,
+                    static_cast<T>(a.weight_offset));
   }
   static void rms_norm_backward(Handle& h, const RmsNormBackwardArguments<Backend>& a) {
-    eigen::rms_norm_backward(h.threads(), a.dy, a.x, a.weight, a.rstd, a.write, a.dx, a.dweight);
+    eigen::rms_norm_backward(h.threads(), a.dy, a.x, a.weight, a.rstd, a.write, a.dx, a.dweight,
+                             static_cast<T>(a.weight_offset));
   }
   static void layer_norm(Handle& h, const LayerNormArguments<Backend>& a) {
     eigen::layer_norm(h.threads(), a.x, a.weight, a.bias, static_cast<T>(a.epsilon), a.y, a.stats);
@@ -98,10 +100,11 @@ struct Kernels {
   }
 
   // --- elementwise
-  static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out) { eigen::swiglu(h.threads(), gate_up, out); }
-  static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write,
-                              Matrix dgate_up) {
-    eigen::swiglu_backward(h.threads(), dout, gate_up, write, dgate_up);
+  static void glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out) {
+    eigen::glu(h.threads(), function, gate_up, out);
+  }
+  static void glu_backward(Handle& h, const GluBackwardArguments<Backend>& a) {
+    eigen::glu_backward(h.threads(), a.function, a.dout, a.gate_up, a.write, a.dgate_up);
   }
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
     eigen::activate(h.threads(), kind, x, y);

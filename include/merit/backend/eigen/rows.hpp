@@ -22,14 +22,16 @@ template <class T>
 inline constexpr Index column_unit = 128 / sizeof(T);
 
 template <class T>
-void copy(Index threads, MatrixView<const T> from, Write write, MatrixView<T> to) {
+void copy(Index threads, MatrixView<const T> from, Write write, MatrixView<T> to, T factor = 1) {
+  const Packet<T> scale = Simd<T>::set(factor);
   parallel_ranges(threads, to.rows, 1, to.rows * to.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      if (write == Write::assign) {
+      if (write == Write::assign && factor == T{1}) {
         std::copy_n(from.row(i), to.cols, to.row(i));
       } else {
-        sweep<T>(to.cols,
-                 [&](Index j, auto lane) { put<T>(lane, to.row(i) + j, lane.load(from.row(i) + j), write); });
+        sweep<T>(to.cols, [&](Index j, auto lane) {
+          put<T>(lane, to.row(i) + j, mul(scale, lane.load(from.row(i) + j)), write);
+        });
       }
     }
   });
@@ -65,36 +67,39 @@ void column_sum(Index threads, MatrixView<const T> x, Write write, VectorView<T>
 
 template <class T>
 void rms_norm(Index threads, MatrixView<const T> x, VectorView<const T> weight, T eps, MatrixView<T> y,
-              VectorView<T> rstd) {
+              VectorView<T> rstd, T offset) {
+  const Packet<T> base = Simd<T>::set(offset);
   parallel_ranges(threads, x.rows, 1, 2 * x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       const T* const row = x.row(i);
       const T r = T{1} / std::sqrt(dot(x.cols, row, row) / static_cast<T>(x.cols) + eps);
       const Packet<T> factor = Simd<T>::set(r);
       sweep<T>(x.cols, [&](Index j, auto lane) {
-        lane.store(y.row(i) + j, mul(mul(lane.load(row + j), factor), lane.load(weight.data + j)));
+        lane.store(y.row(i) + j, mul(mul(lane.load(row + j), factor), add(base, lane.load(weight.data + j))));
       });
       if (!rstd.empty()) rstd[i] = r;
     }
   });
 }
 
-/// With n = x · rstd and g = dy · weight:  dx = rstd · (g - n · mean(g · n)),  dweight += dy · n.
+/// With n = x · rstd and g = dy · (offset + weight):  dx = rstd · (g - n · mean(g · n)),  dweight += dy · n.
 template <class T>
 void rms_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const T> x,
                        VectorView<const T> weight, VectorView<const T> rstd, Write write, MatrixView<T> dx,
-                       VectorView<T> dweight) {
+                       VectorView<T> dweight, T offset) {
   using S = Simd<T>;
+  const Packet<T> base = S::set(offset);
   if (!dx.empty()) {
     parallel_ranges(threads, x.rows, 1, 3 * x.rows * x.cols, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
         const T r = rstd[i];
         const T gx = sweep_total<T>(x.cols, [&](Index j, auto lane) {
-          return mul(mul(lane.load(dy.row(i) + j), lane.load(weight.data + j)), lane.load(x.row(i) + j));
+          const Packet<T> g = mul(lane.load(dy.row(i) + j), add(base, lane.load(weight.data + j)));
+          return mul(g, lane.load(x.row(i) + j));
         });
         const Packet<T> of_g = S::set(r), of_x = S::set(-r * r * r * gx / static_cast<T>(x.cols));
         sweep<T>(x.cols, [&](Index j, auto lane) {
-          const Packet<T> g = mul(lane.load(dy.row(i) + j), lane.load(weight.data + j));
+          const Packet<T> g = mul(lane.load(dy.row(i) + j), add(base, lane.load(weight.data + j)));
           put<T>(lane, dx.row(i) + j, fma(of_x, lane.load(x.row(i) + j), mul(of_g, g)), write);
         });
       }
@@ -128,7 +133,7 @@ void layer_norm(Index threads, MatrixView<const T> x, VectorView<const T> weight
       const Packet<T> factor = S::set(rstd);
       sweep<T>(x.cols, [&](Index j, auto lane) {
         const Packet<T> n = mul(sub(lane.load(row + j), shift), factor);
-        const Packet<T> scaled = mul(n, lane.load(weight.data + j));
+        const Packet<T> scaled = weight.empty() ? n : mul(n, lane.load(weight.data + j));
         lane.store(y.row(i) + j, bias.empty() ? scaled : add(scaled, lane.load(bias.data + j)));
       });
       if (!stats.empty()) {
@@ -153,7 +158,8 @@ void layer_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const
     parallel_ranges(threads, x.rows, 1, 5 * x.rows * x.cols, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
         const auto g = [&](Index j, auto lane) {
-          return mul(lane.load(dy.row(i) + j), lane.load(weight.data + j));
+          const Packet<T> d = lane.load(dy.row(i) + j);
+          return weight.empty() ? d : mul(d, lane.load(weight.data + j));
         };
         const T mean_g = sweep_total<T>(x.cols, g) / width;
         const T mean_gn =
@@ -180,11 +186,12 @@ void layer_norm_backward(Index threads, MatrixView<const T> dy, MatrixView<const
 
 // --- positions and rows
 
-/// (a, b) becomes (a cos - b sin, b cos + a sin); the inverse turns the other way.
+/// (a, b) becomes (a cos - b sin, b cos + a sin); the inverse turns the other way. Of each head as many columns as the
+/// table is wide.
 template <class T>
 void rotary(Index threads, MatrixView<T> x, Index heads, VectorView<const std::uint32_t> positions,
             MatrixView<const T> table, bool inverse) {
-  const Index width = x.cols / heads, half = width / 2;
+  const Index width = x.cols / heads, half = table.cols / 2;
   const Packet<T> turn = Simd<T>::set(inverse ? T{-1} : T{1});
   parallel_ranges(threads, x.rows, 1, 2 * x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {

@@ -8,11 +8,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <string_view>
 
 #include "merit/backend/next_token_row.hpp"
 #include "merit/backend/operations.hpp"
+#include "merit/backend/reference/activations.hpp"
 #include "merit/backend/reference/forest_operations.hpp"
 #include "merit/backend/reference/optimizer_operations.hpp"
 #include "merit/core/buffer.hpp"
@@ -63,9 +63,9 @@ struct ReferenceBackend {
   static void wait(Handle&) {}
   static void fill(Handle&, Vector v, T value) { std::fill_n(v.data, v.size, value); }
 
-  static void copy(Handle&, ConstMatrix from, Write write, Matrix to) {
+  static void copy(Handle&, ConstMatrix from, Write write, Matrix to, double factor = 1) {
     for (Index i = 0; i < to.rows; ++i)
-      for (Index j = 0; j < to.cols; ++j) put(to(i, j), from(i, j), write);
+      for (Index j = 0; j < to.cols; ++j) put(to(i, j), static_cast<T>(factor) * from(i, j), write);
   }
 
   // --- products ----------------------------------------------------------------------------------
@@ -104,29 +104,33 @@ struct ReferenceBackend {
   // --- norms -------------------------------------------------------------------------------------
   /// An empty rstd is left out.
   static void rms_norm(Handle&, const RmsNormArguments<ReferenceBackend>& a) {
+    const T offset = static_cast<T>(a.weight_offset);
     for (Index i = 0; i < a.x.rows; ++i) {
       T squares = 0;
       for (Index j = 0; j < a.x.cols; ++j) squares += a.x(i, j) * a.x(i, j);
       const T r = T{1} / std::sqrt(squares / static_cast<T>(a.x.cols) + static_cast<T>(a.epsilon));
-      for (Index j = 0; j < a.x.cols; ++j) a.y(i, j) = a.x(i, j) * r * a.weight[j];
+      for (Index j = 0; j < a.x.cols; ++j) a.y(i, j) = a.x(i, j) * r * (offset + a.weight[j]);
       if (!a.rstd.empty()) a.rstd[i] = r;
     }
   }
 
-  /// With n = x · rstd and g = dy · weight:  dx = rstd · (g − n · mean(g · n)),  dweight += dy · n.
+  /// With n = x · rstd and g = dy · (weight_offset + weight):  dx = rstd · (g − n · mean(g · n)),  dweight += dy · n.
   /// One loop per target, so that a target's bits do not depend on which others are wanted.
   static void rms_norm_backward(Handle&, const RmsNormBackwardArguments<ReferenceBackend>& a) {
+    const auto g = [&](Index i, Index j) {
+      return a.dy(i, j) * (static_cast<T>(a.weight_offset) + a.weight[j]);
+    };
     for (Index i = 0; i < a.x.rows; ++i) {
       T mean = 0;  // of g · n
-      for (Index j = 0; j < a.x.cols; ++j) mean += a.dy(i, j) * a.weight[j] * (a.x(i, j) * a.rstd[i]);
+      for (Index j = 0; j < a.x.cols; ++j) mean += g(i, j) * (a.x(i, j) * a.rstd[i]);
       mean /= static_cast<T>(a.x.cols);
       for (Index j = 0; j < a.dx.cols; ++j)
-        put(a.dx(i, j), a.rstd[i] * (a.dy(i, j) * a.weight[j] - a.x(i, j) * a.rstd[i] * mean), a.write);
+        put(a.dx(i, j), a.rstd[i] * (g(i, j) - a.x(i, j) * a.rstd[i] * mean), a.write);
       for (Index j = 0; j < a.dweight.size; ++j) a.dweight[j] += a.dy(i, j) * (a.x(i, j) * a.rstd[i]);
     }
   }
 
-  /// Empty bias or stats are left out.
+  /// Empty weight, bias or stats are left out.
   static void layer_norm(Handle&, const LayerNormArguments<ReferenceBackend>& a) {
     const T width = static_cast<T>(a.x.cols);
     for (Index i = 0; i < a.x.rows; ++i) {
@@ -137,7 +141,8 @@ struct ReferenceBackend {
       for (Index j = 0; j < a.x.cols; ++j) squares += (a.x(i, j) - mean) * (a.x(i, j) - mean);
       const T rstd = T{1} / std::sqrt(squares / width + static_cast<T>(a.epsilon));
       for (Index j = 0; j < a.x.cols; ++j) {
-        a.y(i, j) = (a.x(i, j) - mean) * rstd * a.weight[j];
+        a.y(i, j) = (a.x(i, j) - mean) * rstd;
+        if (!a.weight.empty()) a.y(i, j) *= a.weight[j];
         if (!a.bias.empty()) a.y(i, j) += a.bias[j];
       }
       if (!a.stats.empty()) {
@@ -150,13 +155,16 @@ struct ReferenceBackend {
   /// With n = (x − mean) · rstd and g = dy · weight:  dx = rstd · (g − mean(g) − n · mean(g · n)).
   static void layer_norm_backward(Handle&, const LayerNormBackwardArguments<ReferenceBackend>& a) {
     const T width = static_cast<T>(a.x.cols);
+    const auto slope = [&](Index i, Index j) {
+      return a.weight.empty() ? a.dy(i, j) : a.dy(i, j) * a.weight[j];
+    };
     for (Index i = 0; i < a.x.rows; ++i) {
       const T mean = a.stats[i];
       const T rstd = a.stats[a.x.rows + i];
       T mean_g = 0;
       T mean_gn = 0;
       for (Index j = 0; j < a.x.cols; ++j) {
-        const T g = a.dy(i, j) * a.weight[j];
+        const T g = slope(i, j);
         mean_g += g;
         mean_gn += g * ((a.x(i, j) - mean) * rstd);
       }
@@ -164,7 +172,7 @@ struct ReferenceBackend {
       mean_gn /= width;
       for (Index j = 0; j < a.dx.cols; ++j) {
         const T n = (a.x(i, j) - mean) * rstd;
-        put(a.dx(i, j), rstd * (a.dy(i, j) * a.weight[j] - mean_g - n * mean_gn), a.write);
+        put(a.dx(i, j), rstd * (slope(i, j) - mean_g - n * mean_gn), a.write);
       }
       for (Index j = 0; j < a.dweight.size; ++j) a.dweight[j] += a.dy(i, j) * ((a.x(i, j) - mean) * rstd);
       for (Index j = 0; j < a.dbias.size; ++j) a.dbias[j] += a.dy(i, j);
@@ -175,7 +183,7 @@ struct ReferenceBackend {
   /// (a, b) becomes (a cos − b sin, b cos + a sin); the inverse turns the other way.
   static void rotary(Handle&, const RotaryArguments<ReferenceBackend>& a) {
     const Index width = a.x.cols / a.heads;
-    const Index half = width / 2;
+    const Index half = a.table.cols / 2;
     for (Index i = 0; i < a.x.rows; ++i) {
       const T* angles = a.table.row(a.positions[i]);
       for (Index head = 0; head < a.heads; ++head) {
@@ -220,39 +228,32 @@ struct ReferenceBackend {
   }
 
   // --- elementwise -------------------------------------------------------------------------------
-  static void swiglu(Handle&, ConstMatrix gate_up, Matrix out) {
+  static void glu(Handle&, ActivationFunction function, ConstMatrix gate_up, Matrix out) {
     for (Index i = 0; i < out.rows; ++i)
       for (Index j = 0; j < out.cols; ++j)
-        out(i, j) = gate_up(i, j) * sigmoid(gate_up(i, j)) * gate_up(i, out.cols + j);
+        out(i, j) = detail::Activated<T>(function, gate_up(i, j)).value * gate_up(i, out.cols + j);
   }
 
-  /// silu'(g) = σ(g) · (1 + g · (1 − σ(g))).
-  static void swiglu_backward(Handle&, ConstMatrix dout, ConstMatrix gate_up, Write write, Matrix dgate_up) {
-    for (Index i = 0; i < dout.rows; ++i) {
-      for (Index j = 0; j < dout.cols; ++j) {
-        const T gate = gate_up(i, j);
-        const T up = gate_up(i, dout.cols + j);
-        const T s = sigmoid(gate);
-        put(dgate_up(i, j), dout(i, j) * up * s * (T{1} + gate * (T{1} - s)), write);
-        put(dgate_up(i, dout.cols + j), dout(i, j) * gate * s, write);
+  static void glu_backward(Handle&, const GluBackwardArguments<ReferenceBackend>& a) {
+    const Index width = a.dout.cols;
+    for (Index i = 0; i < a.dout.rows; ++i) {
+      for (Index j = 0; j < width; ++j) {
+        const detail::Activated<T> gate(a.function, a.gate_up(i, j));
+        put(a.dgate_up(i, j), a.dout(i, j) * a.gate_up(i, width + j) * gate.slope, a.write);
+        put(a.dgate_up(i, width + j), a.dout(i, j) * gate.value, a.write);
       }
     }
   }
 
-  /// x · Φ(x), Φ the normal distribution function, its tanh approximation (Hendrycks & Gimpel 2016), or a
-  /// step at zero (ReLU).
-  static void activate(Handle&, ActivationFunction kind, ConstMatrix x, Matrix y) {
+  static void activate(Handle&, ActivationFunction function, ConstMatrix x, Matrix y) {
     for (Index i = 0; i < x.rows; ++i)
-      for (Index j = 0; j < x.cols; ++j) y(i, j) = x(i, j) * distribution(kind, x(i, j));
+      for (Index j = 0; j < x.cols; ++j) y(i, j) = detail::Activated<T>(function, x(i, j)).value;
   }
 
   static void activate_backward(Handle&, const ActivateBackwardArguments<ReferenceBackend>& a) {
-    for (Index i = 0; i < a.x.rows; ++i) {
-      for (Index j = 0; j < a.x.cols; ++j) {
-        const T derivative = distribution(a.kind, a.x(i, j)) + a.x(i, j) * density(a.kind, a.x(i, j));
-        put(a.dx(i, j), a.dy(i, j) * derivative, a.write);
-      }
-    }
+    for (Index i = 0; i < a.x.rows; ++i)
+      for (Index j = 0; j < a.x.cols; ++j)
+        put(a.dx(i, j), a.dy(i, j) * detail::Activated<T>(a.kind, a.x(i, j)).slope, a.write);
   }
 
   static Index path_mean_scratch(Handle&, const Forest&, Index) { return 0; }
@@ -317,30 +318,6 @@ struct ReferenceBackend {
     } else {
       target += value;
     }
-  }
-
-  /// 1 / (1 + e^−x): e^−x may overflow to infinity, which gives the right 0.
-  static T sigmoid(T x) { return T{1} / (T{1} + std::exp(-x)); }
-
-  static T distribution(ActivationFunction kind, T x) {
-    if (kind == ActivationFunction::relu) return x > 0 ? T{1} : T{0};
-    if (kind == ActivationFunction::gelu) return T{0.5} * (T{1} + std::erf(x / std::numbers::sqrt2_v<T>));
-    return T{0.5} * (T{1} + std::tanh(tanh_argument(x)));
-  }
-
-  /// The derivative of distribution.
-  static T density(ActivationFunction kind, T x) {
-    constexpr T root = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;  // sqrt(2/π)
-    if (kind == ActivationFunction::relu) return T{0};
-    if (kind == ActivationFunction::gelu) return T{0.5} * root * std::exp(T{-0.5} * x * x);
-    const T t = std::tanh(tanh_argument(x));
-    return T{0.5} * (T{1} - t * t) * root * (T{1} + T{3} * cubic * x * x);
-  }
-
-  static constexpr T cubic = static_cast<T>(0.044715);
-  static T tanh_argument(T x) {
-    constexpr T root = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
-    return root * (x + cubic * x * x * x);
   }
 };
 

@@ -56,13 +56,15 @@ inline void add_totals(Cuda& machine, Index parts, const float* sums, VectorView
 
 template <class P>
 bool by_kernel(Cuda& machine, const RmsNormArguments<OnCuda<P>>& a) {
-  machine.run(kernels::RmsNormKernel<typename P::Activation>{.rows = a.x.rows,
-                                                             .cols = a.x.cols,
-                                                             .x = rows_of(a.x),
-                                                             .weight = a.weight.data,
-                                                             .epsilon = static_cast<float>(a.epsilon),
-                                                             .y = rows_of(a.y),
-                                                             .rstd = data_of(a.rstd)});
+  machine.run(
+      kernels::RmsNormKernel<typename P::Activation>{.rows = a.x.rows,
+                                                     .cols = a.x.cols,
+                                                     .x = rows_of(a.x),
+                                                     .weight = a.weight.data,
+                                                     .epsilon = static_cast<float>(a.epsilon),
+                                                     .weight_offset = static_cast<float>(a.weight_offset),
+                                                     .y = rows_of(a.y),
+                                                     .rstd = data_of(a.rstd)});
   return true;
 }
 template <class P>
@@ -72,7 +74,7 @@ bool by_kernel(Cuda& machine, const LayerNormArguments<OnCuda<P>>& a) {
       kernels::LayerNormKernel<typename P::Activation>{.rows = a.x.rows,
                                                        .cols = a.x.cols,
                                                        .x = rows_of(a.x),
-                                                       .weight = a.weight.data,
+                                                       .weight = data_of(a.weight),
                                                        .bias = data_of(a.bias),
                                                        .epsilon = static_cast<float>(a.epsilon),
                                                        .y = rows_of(a.y),
@@ -80,10 +82,10 @@ bool by_kernel(Cuda& machine, const LayerNormArguments<OnCuda<P>>& a) {
                                                        .rstd = keeps ? a.stats.data + a.x.rows : nullptr});
   return true;
 }
-/// Of either norm's arguments. mean: null where nothing is centred; dbias: empty where there is none.
+/// Of either norm's arguments; `weight_offset` is that of an RMS norm. mean: null where nothing is centred; dbias: empty where there is none.
 template <class Kernel, class Arguments>
 bool norm_backward(Cuda& machine, const Arguments& a, const float* mean, const float* rstd,
-                   VectorView<float, DeviceSpace> dbias) {
+                   VectorView<float, DeviceSpace> dbias, double weight_offset) {
   const Index parts = Kernel::parts(a.x.rows);
   const Room<float> sums(machine.pool(), parts * a.dweight.size);
   const Room<float> bias_sums(machine.pool(), parts * dbias.size);
@@ -91,13 +93,14 @@ bool norm_backward(Cuda& machine, const Arguments& a, const float* mean, const f
                       .cols = a.x.cols,
                       .dy = rows_of(a.dy),
                       .x = rows_of(a.x),
-                      .weight = a.weight.data,
+                      .weight = data_of(a.weight),
                       .mean = mean,
                       .rstd = rstd,
                       .add = a.write == Write::add,
                       .dx = rows_of(a.dx),
                       .dweight = a.dweight.empty() ? nullptr : sums.data(),
-                      .dbias = dbias.empty() ? nullptr : bias_sums.data()};
+                      .dbias = dbias.empty() ? nullptr : bias_sums.data(),
+                      .weight_offset = static_cast<float>(weight_offset)};
   if (!machine.fits(kernel)) return false;
   machine.run(kernel);
   if (!a.dweight.empty()) add_totals(machine, parts, sums.data(), a.dweight);
@@ -106,13 +109,13 @@ bool norm_backward(Cuda& machine, const Arguments& a, const float* mean, const f
 }
 template <class P>
 bool by_kernel(Cuda& machine, const RmsNormBackwardArguments<OnCuda<P>>& a) {
-  return norm_backward<kernels::RmsNormBackwardKernel<typename P::Activation>>(machine, a, nullptr,
-                                                                               a.rstd.data, {});
+  return norm_backward<kernels::RmsNormBackwardKernel<typename P::Activation>>(
+      machine, a, nullptr, a.rstd.data, {}, a.weight_offset);
 }
 template <class P>
 bool by_kernel(Cuda& machine, const LayerNormBackwardArguments<OnCuda<P>>& a) {
   return norm_backward<kernels::LayerNormBackwardKernel<typename P::Activation>>(
-      machine, a, a.stats.data, a.stats.data + a.x.rows, a.dbias);
+      machine, a, a.stats.data, a.stats.data + a.x.rows, a.dbias, 0);
 }
 
 // --- sums over rows, rows by number
@@ -154,7 +157,8 @@ template <class P>
 bool by_kernel(Cuda& machine, const RotaryArguments<OnCuda<P>>& a) {
   machine.run(kernels::RotaryKernel<typename P::Activation>{.rows = a.x.rows,
                                                             .heads = a.heads,
-                                                            .half = a.x.cols / a.heads / 2,
+                                                            .head_dim = a.x.cols / a.heads,
+                                                            .half = a.table.cols / 2,
                                                             .x = rows_of(a.x),
                                                             .positions = a.positions.data,
                                                             .table = rows_of(a.table),
@@ -162,19 +166,23 @@ bool by_kernel(Cuda& machine, const RotaryArguments<OnCuda<P>>& a) {
   return true;
 }
 template <class T>
-bool by_kernel(Cuda& machine, const Swiglu<T>& f) {
-  machine.run(kernels::SwigluKernel<T>{
-      .rows = f.out.rows, .cols = f.out.cols, .gate_up = rows_of(f.gate_up), .out = rows_of(f.out)});
+bool by_kernel(Cuda& machine, const Glu<T>& f) {
+  machine.run(kernels::GluKernel<T>{.rows = f.out.rows,
+                                    .cols = f.out.cols,
+                                    .function = f.function,
+                                    .gate_up = rows_of(f.gate_up),
+                                    .out = rows_of(f.out)});
   return true;
 }
-template <class T>
-bool by_kernel(Cuda& machine, const SwigluBackward<T>& f) {
-  machine.run(kernels::SwigluBackwardKernel<T>{.rows = f.dout.rows,
-                                               .cols = f.dout.cols,
-                                               .dout = rows_of(f.dout),
-                                               .gate_up = rows_of(f.gate_up),
-                                               .add = f.write == Write::add,
-                                               .dgate_up = rows_of(f.dgate_up)});
+template <class P>
+bool by_kernel(Cuda& machine, const GluBackward<OnCuda<P>>& f) {
+  machine.run(kernels::GluBackwardKernel<typename P::Activation>{.rows = f.a.dout.rows,
+                                                                 .cols = f.a.dout.cols,
+                                                                 .function = f.a.function,
+                                                                 .dout = rows_of(f.a.dout),
+                                                                 .gate_up = rows_of(f.a.gate_up),
+                                                                 .add = f.a.write == Write::add,
+                                                                 .dgate_up = rows_of(f.a.dgate_up)});
   return true;
 }
 template <class T>

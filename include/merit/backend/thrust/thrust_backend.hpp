@@ -130,7 +130,7 @@ struct ThrustBackend {
   static void fill(Handle& h, VectorView<T, Space> v, std::type_identity_t<T> value) {
     fill_numbers(h, MatrixView<T, Space>{v.data, 1, v.size}, number<float>(value));
   }
-  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to);
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor = 1);
   static void widen(Handle& h, ConstMatrix from, StatMatrix to);
   static void narrow(Handle& h, ConstStatMatrix from, Write write, Matrix to);
 
@@ -165,8 +165,8 @@ struct ThrustBackend {
   static void attention_backward(Handle& h, const AttentionBackwardArguments<ThrustBackend>& a);
 
   // --- elementwise
-  static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out);
-  static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write, Matrix dgate_up);
+  static void glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out);
+  static void glu_backward(Handle& h, const GluBackwardArguments<ThrustBackend>& a);
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y);
   static void activate_backward(Handle& h, const ActivateBackwardArguments<ThrustBackend>& a);
   static Index path_mean_scratch(Handle&, const Forest&, Index) { return 0; }

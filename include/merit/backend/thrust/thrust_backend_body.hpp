@@ -187,8 +187,9 @@ void ThrustBackend<P, S>::fill_numbers(Handle& h, const Weight& to, float value)
   });
 }
 template <class P, class S>
-void ThrustBackend<P, S>::copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
-  h.machine().for_each(to.rows * to.cols, detail::device::Copy<Activation, Activation>{from, write, to});
+void ThrustBackend<P, S>::copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor) {
+  h.machine().for_each(to.rows * to.cols, detail::device::Copy<Activation, Activation>{
+                                              from, write, to, static_cast<float>(factor)});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::widen(Handle& h, ConstMatrix from, StatMatrix to) {
@@ -297,15 +298,14 @@ void ThrustBackend<P, S>::attention_backward(Handle& h, const AttentionBackwardA
 // --- elementwise
 
 template <class P, class S>
-void ThrustBackend<P, S>::swiglu(Handle& h, ConstMatrix gate_up, Matrix out) {
+void ThrustBackend<P, S>::glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out) {
   detail::device::for_each(h.machine(), out.rows * out.cols,
-                           detail::device::Swiglu<Activation>{gate_up, out});
+                           detail::device::Glu<Activation>{function, gate_up, out});
 }
 template <class P, class S>
-void ThrustBackend<P, S>::swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write,
-                                          Matrix dgate_up) {
-  detail::device::for_each(h.machine(), dout.rows * dout.cols,
-                           detail::device::SwigluBackward<Activation>{dout, gate_up, write, dgate_up});
+void ThrustBackend<P, S>::glu_backward(Handle& h, const GluBackwardArguments<ThrustBackend>& a) {
+  detail::device::for_each(h.machine(), a.dout.rows * a.dout.cols,
+                           detail::device::GluBackward<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {

@@ -16,39 +16,53 @@ inline MERIT_CALLABLE float sigmoid(float x) {
   return 1.0f / (1.0f + std::exp(-x));
 }
 
-/// d silu(gate) · up, by the gate and by up: silu'(g) = σ(g) · (1 + g · (1 − σ(g))).
-struct SwigluGradient {
+/// An activation function at x, and its slope there.
+struct Activated {
+  float value;
+  float slope;
+
+  MERIT_CALLABLE Activated(ActivationFunction function, float x) {
+    constexpr float root = 0.79788456080286535588f;  // sqrt(2/π)
+    constexpr float cubic = 0.044715f;
+    if (function == ActivationFunction::silu) {
+      const float s = sigmoid(x);
+      set_product(x, s, s * (1.0f - s));
+    } else if (function == ActivationFunction::gelu) {
+      // By erfc, as 1 + erf(x) would lose the small numbers left of zero.
+      set_product(x, 0.5f * std::erfc(-x * 0.70710678118654752440f), 0.5f * root * std::exp(-0.5f * x * x));
+    } else if (function == ActivationFunction::gelu_tanh) {
+      // (1 + tanh u) / 2 is the sigmoid of 2u.
+      const float s = sigmoid(2.0f * root * (x + cubic * x * x * x));
+      set_product(x, s, s * (1.0f - s) * 2.0f * root * (1.0f + 3.0f * cubic * x * x));
+    } else if (function == ActivationFunction::tanh) {
+      value = std::tanh(x);
+      slope = 1.0f - value * value;
+    } else {
+      const float below = function == ActivationFunction::leaky_relu ? 0.01f : 0.0f;
+      slope = x > 0.0f ? 1.0f : below;
+      value = x > 0.0f ? x : below * x;
+    }
+  }
+
+ private:
+  /// x · factor, and what it grows by.
+  MERIT_CALLABLE void set_product(float x, float factor, float factor_slope) {
+    value = x * factor;
+    slope = factor + x * factor_slope;
+  }
+};
+
+/// d · function(gate) · up, by the gate and by up.
+struct GluGradient {
   float of_gate;
   float of_up;
 
-  MERIT_CALLABLE SwigluGradient(float d, float gate, float up) {
-    const float s = sigmoid(gate);
-    of_gate = d * up * s * (1.0f + gate * (1.0f - s));
-    of_up = d * gate * s;
+  MERIT_CALLABLE GluGradient(ActivationFunction function, float d, float gate, float up) {
+    const Activated activated(function, gate);
+    of_gate = d * up * activated.slope;
+    of_up = d * activated.value;
   }
 };
-
-/// An activation is x · distribution(x); density is its derivative.
-struct ActivationFactor {
-  float distribution;
-  float density;
-
-  /// What the gradient of x · distribution(x) is multiplied by.
-  MERIT_CALLABLE float slope(float x) const { return distribution + x * density; }
-};
-
-inline MERIT_CALLABLE ActivationFactor activation_factor(ActivationFunction kind, float x) {
-  constexpr float root = 0.79788456080286535588f;  // sqrt(2/π)
-  constexpr float cubic = 0.044715f;
-  if (kind == ActivationFunction::relu) return {x > 0.0f ? 1.0f : 0.0f, 0.0f};
-  if (kind == ActivationFunction::gelu) {
-    // By erfc, as 1 + erf(x) would lose the small numbers left of zero.
-    return {0.5f * std::erfc(-x * 0.70710678118654752440f), 0.5f * root * std::exp(-0.5f * x * x)};
-  }
-  // (1 + tanh u) / 2 is the sigmoid of 2u.
-  const float s = sigmoid(2.0f * root * (x + cubic * x * x * x));
-  return {s, s * (1.0f - s) * 2.0f * root * (1.0f + 3.0f * cubic * x * x)};
-}
 
 /// (a, b) turned by an angle, or back.
 inline MERIT_CALLABLE void rotate(float& a, float& b, float cosine, float sine, bool inverse) {

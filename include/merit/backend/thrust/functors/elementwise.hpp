@@ -17,16 +17,17 @@ struct Fill {
 template <class T>
 Fill(MatrixView<T, DeviceSpace>, float) -> Fill<T>;
 
-/// to = from, or to += from, converted.
+/// to = factor · from, or to += factor · from, converted.
 template <class From, class To>
 struct Copy {
   MatrixView<const From, DeviceSpace> from;
   Write write;
   MatrixView<To, DeviceSpace> to;
+  float factor = 1;
 
   MERIT_CALLABLE void operator()(Index e) const {
     const Index i = e / to.cols, j = e % to.cols;
-    put(to.row(i)[j], number<float>(from.row(i)[j]), write);
+    put(to.row(i)[j], factor * number<float>(from.row(i)[j]), write);
   }
 };
 
@@ -36,12 +37,12 @@ struct Rotary {
   RotaryArguments<B> a;
 
   /// How many pairs there are.
-  MERIT_CALLABLE Index size() const { return a.x.rows * (a.x.cols / 2); }
+  MERIT_CALLABLE Index size() const { return a.x.rows * a.heads * (a.table.cols / 2); }
   MERIT_CALLABLE void operator()(Index e) const {
-    const Index half = a.x.cols / a.heads / 2, pairs = a.x.cols / 2;
+    const Index half = a.table.cols / 2, pairs = a.heads * half;
     const Index row = e / pairs, head = e % pairs / half, j = e % pairs % half;
     const float* const angles = a.table.row(a.positions.data[row]);
-    auto* const x = a.x.row(row) + head * 2 * half;
+    auto* const x = a.x.row(row) + head * (a.x.cols / a.heads);
     float first = number<float>(x[j]), second = number<float>(x[half + j]);
     rotate(first, second, angles[j], angles[half + j], a.inverse);
     put(x[j], first, Write::assign);
@@ -49,33 +50,31 @@ struct Rotary {
   }
 };
 
-/// silu(gate) · up of gate_up (M, 2f).
+/// function(gate) · up of gate_up (M, 2f).
 template <class T>
-struct Swiglu {
+struct Glu {
+  ActivationFunction function;
   MatrixView<const T, DeviceSpace> gate_up;
   MatrixView<T, DeviceSpace> out;  // (M, f)
 
   MERIT_CALLABLE void operator()(Index e) const {
     const Index i = e / out.cols, j = e % out.cols;
     const float gate = number<float>(gate_up.row(i)[j]), up = number<float>(gate_up.row(i)[out.cols + j]);
-    put(out.row(i)[j], gate * sigmoid(gate) * up, Write::assign);
+    put(out.row(i)[j], Activated(function, gate).value * up, Write::assign);
   }
 };
 
 /// The gradients of the gates, then of the ups.
-template <class T>
-struct SwigluBackward {
-  MatrixView<const T, DeviceSpace> dout;     // (M, f)
-  MatrixView<const T, DeviceSpace> gate_up;  // (M, 2f)
-  Write write;
-  MatrixView<T, DeviceSpace> dgate_up;
+template <class B>
+struct GluBackward {
+  GluBackwardArguments<B> a;
 
   MERIT_CALLABLE void operator()(Index e) const {
-    const Index i = e / dout.cols, j = e % dout.cols;
-    const float gate = number<float>(gate_up.row(i)[j]), up = number<float>(gate_up.row(i)[dout.cols + j]);
-    const SwigluGradient gradient(number<float>(dout.row(i)[j]), gate, up);
-    put(dgate_up.row(i)[j], gradient.of_gate, write);
-    put(dgate_up.row(i)[dout.cols + j], gradient.of_up, write);
+    const Index cols = a.dout.cols, i = e / cols, j = e % cols;
+    const float gate = number<float>(a.gate_up.row(i)[j]), up = number<float>(a.gate_up.row(i)[cols + j]);
+    const GluGradient gradient(a.function, number<float>(a.dout.row(i)[j]), gate, up);
+    put(a.dgate_up.row(i)[j], gradient.of_gate, a.write);
+    put(a.dgate_up.row(i)[cols + j], gradient.of_up, a.write);
   }
 };
 
@@ -87,8 +86,7 @@ struct Activate {
 
   MERIT_CALLABLE void operator()(Index e) const {
     const Index i = e / x.cols, j = e % x.cols;
-    const float value = number<float>(x.row(i)[j]);
-    put(y.row(i)[j], value * activation_factor(kind, value).distribution, Write::assign);
+    put(y.row(i)[j], Activated(kind, number<float>(x.row(i)[j])).value, Write::assign);
   }
 };
 
@@ -99,7 +97,7 @@ struct ActivateBackward {
   MERIT_CALLABLE void operator()(Index e) const {
     const Index i = e / a.x.cols, j = e % a.x.cols;
     const float x = number<float>(a.x.row(i)[j]);
-    put(a.dx.row(i)[j], number<float>(a.dy.row(i)[j]) * activation_factor(a.kind, x).slope(x), a.write);
+    put(a.dx.row(i)[j], number<float>(a.dy.row(i)[j]) * Activated(a.kind, x).slope, a.write);
   }
 };
 

@@ -18,26 +18,27 @@ struct RmsNormRow {
     float squares = 0;
     for (Index j = 0; j < a.x.cols; ++j) squares += number<float>(x[j]) * number<float>(x[j]);
     const float r = 1.0f / std::sqrt(squares / static_cast<float>(a.x.cols) + static_cast<float>(a.epsilon));
+    const float offset = static_cast<float>(a.weight_offset);
     for (Index j = 0; j < a.x.cols; ++j)
-      put(a.y.row(i)[j], number<float>(x[j]) * r * a.weight.data[j], Write::assign);
+      put(a.y.row(i)[j], number<float>(x[j]) * r * (offset + a.weight.data[j]), Write::assign);
     if (!a.rstd.empty()) a.rstd.data[i] = r;
   }
 };
 
-/// With n = x · rstd and g = dy · weight:  dx = rstd · (g − n · mean(g · n)).
+/// With n = x · rstd and g = dy · (weight_offset + weight):  dx = rstd · (g − n · mean(g · n)).
 template <class B>
 struct RmsNormBackwardRow {
   RmsNormBackwardArguments<B> a;
 
   MERIT_CALLABLE void operator()(Index i) const {
     const auto *const x = a.x.row(i), *const dy = a.dy.row(i);
-    const float r = a.rstd.data[i];
+    const float r = a.rstd.data[i], offset = static_cast<float>(a.weight_offset);
     float mean = 0;  // of g · n
     for (Index j = 0; j < a.x.cols; ++j)
-      mean += number<float>(dy[j]) * a.weight.data[j] * (number<float>(x[j]) * r);
+      mean += number<float>(dy[j]) * (offset + a.weight.data[j]) * (number<float>(x[j]) * r);
     mean /= static_cast<float>(a.x.cols);
     for (Index j = 0; j < a.dx.cols; ++j) {
-      const float g = number<float>(dy[j]) * a.weight.data[j];
+      const float g = number<float>(dy[j]) * (offset + a.weight.data[j]);
       put(a.dx.row(i)[j], r * (g - number<float>(x[j]) * r * mean), a.write);
     }
   }
@@ -75,7 +76,8 @@ struct LayerNormRow {
     }
     const float rstd = 1.0f / std::sqrt(squares / width + static_cast<float>(a.epsilon));
     for (Index j = 0; j < a.x.cols; ++j) {
-      const float y = (number<float>(x[j]) - mean) * rstd * a.weight.data[j];
+      const float n = (number<float>(x[j]) - mean) * rstd;
+      const float y = a.weight.empty() ? n : n * a.weight.data[j];
       put(a.y.row(i)[j], a.bias.empty() ? y : y + a.bias.data[j], Write::assign);
     }
     if (!a.stats.empty()) {
@@ -95,15 +97,18 @@ struct LayerNormBackwardRow {
     const float center = a.stats.data[i], rstd = a.stats.data[a.x.rows + i];
     const float width = static_cast<float>(a.x.cols);
     float mean = 0, mean_product = 0;  // of g, of g · n
+    const auto slope = [&](Index j) {
+      return a.weight.empty() ? number<float>(dy[j]) : number<float>(dy[j]) * a.weight.data[j];
+    };
     for (Index j = 0; j < a.x.cols; ++j) {
-      const float g = number<float>(dy[j]) * a.weight.data[j];
+      const float g = slope(j);
       mean += g;
       mean_product += g * ((number<float>(x[j]) - center) * rstd);
     }
     mean /= width;
     mean_product /= width;
     for (Index j = 0; j < a.dx.cols; ++j) {
-      const float g = number<float>(dy[j]) * a.weight.data[j];
+      const float g = slope(j);
       const float n = (number<float>(x[j]) - center) * rstd;
       put(a.dx.row(i)[j], rstd * (g - mean - n * mean_product), a.write);
     }

@@ -1,4 +1,4 @@
-// What each element of a matrix goes through by itself: SwiGLU, GELU and ReLU, rotary positions. A thread takes 16 bytes
+// What each element of a matrix goes through by itself: gated and plain activations, rotary positions. A thread takes 16 bytes
 // of a row at a time.
 #pragma once
 
@@ -34,10 +34,11 @@ MERIT_KERNEL void with_own_run(Block& block, Index rows, Index cols, F&& f) {
   f(Index{row}, j, static_cast<int>(smaller(cols - j, Index{n})));
 }
 
-/// out = silu(gate) · up.
+/// out = function(gate) · up.
 template <class T>
-struct SwigluKernel {
+struct GluKernel {
   Index rows = 0, cols = 0;
+  ActivationFunction function = ActivationFunction::silu;
   Rows<const T> gate_up;  // (M, 2f): the gates, then the ups
   Rows<T> out;            // (M, f)
 
@@ -52,7 +53,8 @@ struct SwigluKernel {
       Numbers<n> gate = load_numbers<n>(block, gate_up.row(i) + j, count);
       const Numbers<n> up = load_numbers<n>(block, gate_up.row(i) + cols + j, count);
       MERIT_UNROLL
-      for (int k = 0; k < n; ++k) gate.value[k] *= detail::device::sigmoid(gate.value[k]) * up.value[k];
+      for (int k = 0; k < n; ++k)
+        gate.value[k] = detail::device::Activated(function, gate.value[k]).value * up.value[k];
       store_numbers(block, out.row(i) + j, count, gate);
     });
   }
@@ -60,8 +62,9 @@ struct SwigluKernel {
 
 /// The gradients of the gates, then of the ups.
 template <class T>
-struct SwigluBackwardKernel {
+struct GluBackwardKernel {
   Index rows = 0, cols = 0;
+  ActivationFunction function = ActivationFunction::silu;
   Rows<const T> dout;     // (M, f)
   Rows<const T> gate_up;  // (M, 2f)
   bool add = false;
@@ -80,7 +83,7 @@ struct SwigluBackwardKernel {
       Numbers<n> up = load_numbers<n>(block, gate_up.row(i) + cols + j, count);
       MERIT_UNROLL
       for (int k = 0; k < n; ++k) {
-        const detail::device::SwigluGradient gradient(d.value[k], gate.value[k], up.value[k]);
+        const detail::device::GluGradient gradient(function, d.value[k], gate.value[k], up.value[k]);
         gate.value[k] = gradient.of_gate;
         up.value[k] = gradient.of_up;
       }
@@ -90,7 +93,7 @@ struct SwigluBackwardKernel {
   }
 };
 
-/// y = x · distribution(x).
+/// y = function(x).
 template <class T>
 struct ActivateKernel {
   Index rows = 0, cols = 0;
@@ -108,8 +111,7 @@ struct ActivateKernel {
     with_own_run<n>(block, rows, cols, [&](Index i, Index j, int count) {
       Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
       MERIT_UNROLL
-      for (int k = 0; k < n; ++k)
-        a.value[k] *= detail::device::activation_factor(kind, a.value[k]).distribution;
+      for (int k = 0; k < n; ++k) a.value[k] = detail::device::Activated(kind, a.value[k]).value;
       store_numbers(block, y.row(i) + j, count, a);
     });
   }
@@ -135,21 +137,20 @@ struct ActivateBackwardKernel {
       Numbers<n> d = load_numbers<n>(block, dy.row(i) + j, count);
       const Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
       MERIT_UNROLL
-      for (int k = 0; k < n; ++k)
-        d.value[k] *= detail::device::activation_factor(kind, a.value[k]).slope(a.value[k]);
+      for (int k = 0; k < n; ++k) d.value[k] *= detail::device::Activated(kind, a.value[k]).slope;
       store_numbers(block, dx.row(i) + j, count, d, add);
     });
   }
 };
 
-/// In place, for each head of a row: (a, b) becomes (a cos − b sin, b cos + a sin), of the pairs (i, i + dh/2) and the
+/// In place, for each head of a row: (a, b) becomes (a cos − b sin, b cos + a sin), of the pairs (i, i + half) and the
 /// angles of the row's position; the inverse turns the other way.
 template <class T>
 struct RotaryKernel {
-  Index rows = 0, heads = 1, half = 1;       // half: dh / 2
-  Rows<T> x;                                 // (T, heads·dh)
+  Index rows = 0, heads = 1, head_dim = 2, half = 1;
+  Rows<T> x;                                 // (T, heads·head_dim)
   const std::uint32_t* positions = nullptr;  // (T)
-  Rows<const float> table;                   // (P, dh): cos of dh/2 angles, then their sines
+  Rows<const float> table;                   // (P, 2 · half): cosines of the angles, then their sines
   bool inverse = false;
 
   static constexpr int most_threads = run_threads;
@@ -161,7 +162,7 @@ struct RotaryKernel {
   MERIT_KERNEL void operator()(Block& block) const {
     with_own_run<n>(block, rows * heads, half, [&](Index i, Index j, int count) {
       const Index row = i / heads;
-      T* const head = x.row(row) + i % heads * 2 * half + j;
+      T* const head = x.row(row) + i % heads * head_dim + j;
       const float* const angles = table.row(block.load(positions + row)) + j;
       Numbers<n> a = load_numbers<n>(block, static_cast<const T*>(head), count);
       Numbers<n> b = load_numbers<n>(block, static_cast<const T*>(head) + half, count);

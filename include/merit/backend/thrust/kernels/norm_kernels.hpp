@@ -10,6 +10,16 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace kernels {
 
+/// Of a norm, `count` weights from j on with their offset; ones where there are none.
+template <int n, class Block>
+MERIT_KERNEL Numbers<n> norm_weights(Block& block, const float* weight, float offset, Index j, int count) {
+  Numbers<n> w{};
+  if (weight != nullptr) w = load_numbers<n>(block, weight + j, count);
+  MERIT_UNROLL
+  for (int k = 0; k < n; ++k) w.value[k] += weight != nullptr ? offset : 1.0f;
+  return w;
+}
+
 /// y = (x − mean) · rstd · weight + bias of each row, rstd = 1/sqrt(mean((x − mean)²) + epsilon); not centred, mean
 /// is 0 and nothing is subtracted. With a residual, x + residual stands for x and is kept in `sum`, as rounded there.
 template <class T, bool centred>
@@ -18,12 +28,13 @@ struct NormKernel {
   Rows<const T> x;                // (M, d)
   Rows<const T> residual = {};    // (M, d), optional
   Rows<T> sum = {};               // (M, d), where there is a residual; may be either of the two
-  const float* weight = nullptr;  // (d)
+  const float* weight = nullptr;  // (d), optional: then ones
   const float* bias = nullptr;    // (d), optional
   float epsilon = 0;
-  Rows<T> y;              // (M, d)
-  float* mean = nullptr;  // (M), optional
-  float* rstd = nullptr;  // (M), optional
+  float weight_offset = 0;  // to be added to the weights
+  Rows<T> y;                // (M, d)
+  float* mean = nullptr;    // (M), optional
+  float* rstd = nullptr;    // (M), optional
 
   static constexpr int most_threads = 128;
   static constexpr int least_blocks = 8;
@@ -72,7 +83,7 @@ struct NormKernel {
 
     for_each_run_of_lane<n>(block, cols, [&](Index j, int count) {
       const Numbers<n> a = load_numbers<n>(block, row + j, count);
-      const Numbers<n> w = load_numbers<n>(block, weight + j, count);
+      const Numbers<n> w = norm_weights<n>(block, weight, weight_offset, j, count);
       Numbers<n> result{};
       if (bias != nullptr) result = load_numbers<n>(block, bias + j, count);
       MERIT_UNROLL
@@ -99,13 +110,14 @@ struct NormBackwardKernel {
   Index rows = 0, cols = 0;
   Rows<const T> dy;               // (M, d)
   Rows<const T> x;                // (M, d)
-  const float* weight = nullptr;  // (d)
+  const float* weight = nullptr;  // (d), optional: then ones
   const float* mean = nullptr;    // (M), where centred
   const float* rstd = nullptr;    // (M)
   bool add = false;               // to dx
   Rows<T> dx = {};                // (M, d), optional
   float* dweight = nullptr;       // (parts, d) of working space, optional
   float* dbias = nullptr;         // (parts, d) of working space, optional
+  float weight_offset = 0;        // to be added to the weights
 
   static constexpr int most_threads = 128;
   static constexpr int least_blocks = 4;
@@ -153,7 +165,7 @@ struct NormBackwardKernel {
       for_each_run_of_lane<n>(block, cols, [&](Index j, int count) {
         const Numbers<n> d = load_numbers<n>(block, dy.row(i) + j, count);
         const Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
-        const Numbers<n> w = load_numbers<n>(block, weight + j, count);
+        const Numbers<n> w = norm_weights<n>(block, weight, weight_offset, j, count);
         MERIT_UNROLL
         for (int k = 0; k < n; ++k) {
           const float g = d.value[k] * w.value[k];
@@ -171,7 +183,7 @@ struct NormBackwardKernel {
       for_each_run_of_lane<n>(block, cols, [&](Index j, int count) {
         Numbers<n> d = load_numbers<n>(block, dy.row(i) + j, count);
         const Numbers<n> a = load_numbers<n>(block, x.row(i) + j, count);
-        const Numbers<n> w = load_numbers<n>(block, weight + j, count);
+        const Numbers<n> w = norm_weights<n>(block, weight, weight_offset, j, count);
         MERIT_UNROLL
         for (int k = 0; k < n; ++k) {
           const float normal = (a.value[k] - center) * scale;
