@@ -5,6 +5,7 @@
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backbone/features.hpp"
 #include "merit/backbone/gpt2.hpp"
+#include "merit/backbone/gpt_neox.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/backend/reference/reference_backend.hpp"

@@ -168,6 +168,13 @@ class Copied {
 
   const Element* data() const { return data_; }
   VectorView<const Element, Space> view() const { return {data_, size_}; }
+  VectorView<Element, Space> mutable_view() { return {data_, size_}; }
+  std::vector<Element> values() const {
+    std::vector<Element> host(size_);
+    B::to_host(machine_->handle, static_cast<const Element*>(data_), host.data(), size_);
+    B::wait(machine_->handle);
+    return host;
+  }
 
  private:
   Machine<B>* machine_;

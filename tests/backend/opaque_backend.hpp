@@ -314,6 +314,44 @@ struct OpaqueBackend {
     });
   }
 
+  // --- experts
+  static void route(Handle& h, const RouteArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::route(inner, {.logits = opaque::revealed(a.logits),
+                           .normalised = a.normalised,
+                           .experts = opaque::revealed(a.experts),
+                           .weights = opaque::revealed(a.weights)});
+    });
+  }
+  static void route_backward(Handle& h, const RouteBackwardArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::route_backward(inner, {.logits = opaque::revealed(a.logits),
+                                    .normalised = a.normalised,
+                                    .experts = opaque::revealed(a.experts),
+                                    .weights = opaque::revealed(a.weights),
+                                    .dweights = opaque::revealed(a.dweights),
+                                    .write = a.write,
+                                    .dlogits = opaque::revealed(a.dlogits)});
+    });
+  }
+  static void scale_rows(Handle& h, ConstMatrix x, Indices places, ConstVector weights, Matrix out) {
+    issue(h, [=](auto& inner) {
+      Inner::scale_rows(inner, opaque::revealed(x), opaque::revealed(places), opaque::revealed(weights),
+                        opaque::revealed(out));
+    });
+  }
+  static void scale_rows_backward(Handle& h, const ScaleRowsBackwardArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::scale_rows_backward(inner, {.x = opaque::revealed(a.x),
+                                         .places = opaque::revealed(a.places),
+                                         .weights = opaque::revealed(a.weights),
+                                         .dout = opaque::revealed(a.dout),
+                                         .write = a.write,
+                                         .dx = opaque::revealed(a.dx),
+                                         .dweights = opaque::revealed(a.dweights)});
+    });
+  }
+
   // --- elementwise
   static void glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out) {
     issue(h, [=](auto& inner) {

@@ -23,7 +23,9 @@ import torch.nn.functional as F
 import transformers
 from safetensors.torch import save_file
 
+from golden_internlm2 import rewrite_as_internlm2
 from golden_json import write_json
+from golden_models import MODELS
 
 ROOT = pathlib.Path(__file__).resolve().parent
 transformers.logging.set_verbosity_error()
@@ -72,151 +74,6 @@ def float64_arithmetic():
         torch.set_default_dtype(torch.float32)
 
 
-# ---------------------------------------------------------------------------------------------------------
-# Models
-# ---------------------------------------------------------------------------------------------------------
-# The token ids need no beginning or end of sequence, and no pad id may exist: a sequence is run as it stands.
-NO_SPECIAL_TOKENS = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
-
-LLAMA_SHAPE = dict(
-    vocab_size=64,
-    hidden_size=16,
-    intermediate_size=24,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=64,
-    rms_norm_eps=1e-5,
-    **NO_SPECIAL_TOKENS,
-)
-
-
-def with_rope(**rope):
-    return {**LLAMA_SHAPE, "rope_parameters": {"rope_theta": 10000.0, **rope}}
-
-
-def llama(**changes):
-    return transformers.LlamaConfig(**{**with_rope(rope_type="default"), **changes})
-
-
-# With the usual 1e-5 or 1e-6 a wrong epsilon would hide near the tolerance of the tests.
-BIG_EPSILON = 1e-3
-WIDE_HEADS = dict(head_dim=16, num_attention_heads=2, num_key_value_heads=1)
-
-
-# name: (seed, configuration, class of the model). "ForSequenceClassification" has num_labels = 1.
-MODELS = {
-    "llama": (
-        101,
-        lambda: llama(
-            vocab_size=96, hidden_size=32, intermediate_size=40, num_hidden_layers=3, tie_word_embeddings=False
-        ),
-        transformers.LlamaForSequenceClassification,
-    ),
-    "llama_rope_linear": (
-        102,
-        lambda: llama(rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=2.5)),
-        transformers.LlamaForSequenceClassification,
-    ),
-    # The original context is so short that all three regions of the rule are used: kept, blended, divided.
-    "llama_rope_llama3": (
-        103,
-        lambda: llama(
-            rope_parameters=dict(
-                rope_type="llama3",
-                rope_theta=10000.0,
-                factor=4.0,
-                low_freq_factor=1.0,
-                high_freq_factor=4.0,
-                original_max_position_embeddings=64,
-            ),
-            max_position_embeddings=256,
-            **WIDE_HEADS,
-        ),
-        transformers.LlamaForSequenceClassification,
-    ),
-    "llama_rope_yarn": (
-        104,
-        lambda: llama(
-            rope_parameters=dict(
-                rope_type="yarn",
-                rope_theta=10000.0,
-                factor=4.0,
-                beta_fast=8.0,
-                beta_slow=1.0,
-                original_max_position_embeddings=64,
-            ),
-            max_position_embeddings=256,
-            **WIDE_HEADS,
-        ),
-        transformers.LlamaForSequenceClassification,
-    ),
-    # Biases everywhere that Llama can have them (attention_bias also on the output projection, mlp_bias).
-    "llama_biases": (
-        105,
-        lambda: llama(attention_bias=True, mlp_bias=True, num_key_value_heads=4, tie_word_embeddings=True),
-        transformers.LlamaForSequenceClassification,
-    ),
-    "qwen2": (
-        106,
-        lambda: transformers.Qwen2Config(
-            **{
-                **with_rope(rope_type="default", rope_theta=1000000.0),
-                "rms_norm_eps": BIG_EPSILON,
-                "tie_word_embeddings": True,
-                "use_sliding_window": False,
-            }
-        ),
-        transformers.Qwen2ForSequenceClassification,
-    ),
-    # head_dim 8 where hidden / heads is 4: the query projection is wider than the hidden state.
-    "qwen3": (
-        107,
-        lambda: transformers.Qwen3Config(
-            **{
-                **with_rope(rope_type="default", rope_theta=1000000.0),
-                "head_dim": 8,
-                "rms_norm_eps": BIG_EPSILON,
-                "tie_word_embeddings": True,
-                "use_sliding_window": False,
-            }
-        ),
-        transformers.Qwen3ForSequenceClassification,
-    ),
-    "mistral": (
-        108,
-        lambda: transformers.MistralConfig(
-            **{
-                **with_rope(rope_type="default"),
-                "num_key_value_heads": 1,
-                "sliding_window": None,
-                "tie_word_embeddings": False,
-            }
-        ),
-        transformers.MistralForSequenceClassification,
-    ),
-    "gpt2": (
-        109,
-        lambda: transformers.GPT2Config(
-            vocab_size=80,
-            n_positions=32,
-            n_embd=24,
-            n_layer=3,
-            n_head=3,
-            activation_function="gelu_new",
-            layer_norm_epsilon=BIG_EPSILON,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            **NO_SPECIAL_TOKENS,
-        ),
-        transformers.GPT2ForSequenceClassification,
-    ),
-    # Language models: logits at the last token, for tied and untied embeddings.
-    "llama_lm_tied": (110, lambda: llama(tie_word_embeddings=True), transformers.LlamaForCausalLM),
-    "llama_lm_untied": (111, lambda: llama(tie_word_embeddings=False), transformers.LlamaForCausalLM),
-}
-
 # Parts of the sequences below: (length of part) by name. A sequence is a path of parts, so that pairs share
 # prompts, one answer begins like another, and one sequence is a strict prefix of another.
 PART_LENGTHS = {"p": 9, "q": 4, "a": 6, "b": 3, "c": 8, "d": 15, "e": 1, "f": 7, "g": 5, "h": 1, "i": 12}
@@ -240,12 +97,13 @@ def randomise(model, generator):
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             is_norm = "norm" in name or ".ln_" in name
+            around_one = type(model).__name__.startswith("Gemma")  # their weights are what is added to 1
             if name.endswith("bias"):
                 parameter.copy_(0.3 * noise)
             elif is_norm:
-                parameter.copy_(1.0 + 0.3 * noise)
+                parameter.copy_(0.3 * noise if around_one else 1.0 + 0.3 * noise)
             elif "embed" in name or "wte" in name or "wpe" in name:
-                parameter.copy_(0.5 * noise)
+                parameter.copy_((0.5 / model.config.hidden_size**0.5 if around_one else 0.5) * noise)
             elif name == "score.weight":
                 parameter.copy_(0.2 * noise)
             else:
@@ -280,12 +138,52 @@ def older_config(path):
     config = json.loads(path.read_text())
     rope = config.pop("rope_parameters", None)
     if rope is not None:
-        config["rope_theta"] = rope.pop("rope_theta")
+        if "sliding_attention" in rope:
+            if config["model_type"] == "gemma3_text":
+                config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+            rope = rope["full_attention"]
+        theta, share = rope.pop("rope_theta"), rope.pop("partial_rotary_factor", None)
+        if config["model_type"] == "gpt_neox":
+            config["rotary_emb_base"], config["rotary_pct"] = theta, share
+        else:
+            config["rope_theta"] = theta
+            if share is not None:
+                config["partial_rotary_factor"] = share
         config["rope_scaling"] = rope if rope["rope_type"] != "default" else None
     config["torch_dtype"] = config.pop("dtype")
-    config.pop("layer_types", None)
+    types = config.pop("layer_types", None)
+    if config["model_type"] in ("gemma3_text", "olmo3"):
+        config["layer_types"] = types  # none of the usual patterns
     config["transformers_version"] = "4.51.0"
     return dict(sorted(config.items()))
+
+
+# The pairwise loss sees differences only: a bias after the last norm moves all scores alike. So does a bias of keys
+# where no position turns them: it moves all scores of a query.
+ZERO_GRADIENTS = {
+    "gpt2": ["transformer.ln_f.bias"],
+    "gpt_neox": ["gpt_neox.final_layer_norm.bias"],
+    "gpt_neox_serial": ["gpt_neox.final_layer_norm.bias"],
+    "smollm3": ["model.layers.1.self_attn.k_proj.bias"],
+}
+
+
+def as_saved(tensors):
+    """Experts are one tensor in memory, (E, 2f, d) and (E, d, f), and one each for gate, up and down in a file."""
+    saved = {}
+    for name, tensor in tensors.items():
+        stem, _, last = name.rpartition(".")
+        if not stem.endswith("experts"):
+            saved[name] = tensor
+            continue
+        for expert, of_one in enumerate(tensor):
+            if last == "gate_up_proj":
+                gate, up = of_one.chunk(2)
+                saved[f"{stem}.{expert}.gate_proj.weight"] = gate
+                saved[f"{stem}.{expert}.up_proj.weight"] = up
+            else:
+                saved[f"{stem}.{expert}.{last}.weight"] = of_one
+    return saved
 
 
 def write_model(name):
@@ -296,6 +194,7 @@ def write_model(name):
     if is_scalar:
         config.num_labels = 1
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
     model = model_class(config).float()
     randomise(model, generator)
     sequences = make_sequences(generator, config.vocab_size)
@@ -315,9 +214,8 @@ def write_model(name):
         assert 0.02 < probability.min() and probability.max() < 0.98, (name, probability)
         loss.backward()
         gradients = {key: p.grad.detach().clone() for key, p in model.named_parameters()}
-        # The pairwise loss sees differences only: a bias after the last norm moves all scores alike.
         zero = [key for key, gradient in gradients.items() if gradient.abs().max() < 1e-4]
-        assert zero == (["transformer.ln_f.bias"] if name == "gpt2" else []), (name, zero)
+        assert zero == ZERO_GRADIENTS.get(name, []), (name, zero)
         document["pairs"] = PAIRS
         document["loss"] = nine_digits(loss)
         document["zero_gradients"] = zero
@@ -355,7 +253,7 @@ def write_model(name):
     document["sequences"] = rows
     write_json(directory / "expected.json", document)
     if gradients:
-        save_file({key: value.contiguous() for key, value in gradients.items()}, directory / "gradients.safetensors")
+        save_file({key: value.contiguous() for key, value in as_saved(gradients).items()}, directory / "gradients.safetensors")
 
     # The older spelling of the configuration must mean the same to transformers too.
     config_path = directory / "config.json"
@@ -367,6 +265,8 @@ def write_model(name):
         again, _ = evaluate(loaded, sequences)
         torch.testing.assert_close(again, outputs, rtol=2e-6, atol=2e-6)  # (a sum's order follows alignment)
     (directory / "config_v4.json").write_text(older)
+    if name == "internlm2":
+        rewrite_as_internlm2(directory, config)
     for file in directory.iterdir():
         file.chmod(0o644)
     print(name, "scores" if is_scalar else "logits", outputs[:, 0].tolist()[:4], document["float64_difference"])
@@ -377,6 +277,7 @@ def make_config_again(make_config, is_scalar):
     if is_scalar:
         config.num_labels = 1
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
     config.dtype = torch.float64
     return config
 

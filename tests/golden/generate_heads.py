@@ -20,8 +20,8 @@ import torch.nn.functional as F
 import transformers
 from safetensors.torch import load_file, save_file
 
-from generate import ROOT, llama, nine_digits, randomise, relative_difference, with_rope, write_json
-from generate import BIG_EPSILON, NO_SPECIAL_TOKENS
+from generate import ROOT, nine_digits, randomise, relative_difference, write_json
+from golden_models import BIG_EPSILON, NO_SPECIAL_TOKENS, llama, with_rope
 
 HEADS = ROOT / "heads"
 

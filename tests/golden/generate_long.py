@@ -12,9 +12,9 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from generate import (BIG_EPSILON, NO_SPECIAL_TOKENS, ROOT, evaluate, float64_arithmetic, nine_digits, pair_loss,
-                      randomise, relative_difference)
+from generate import ROOT, evaluate, float64_arithmetic, nine_digits, pair_loss, randomise, relative_difference
 from golden_json import write_json
+from golden_models import BIG_EPSILON, NO_SPECIAL_TOKENS
 
 # The prompt is longer than a tile of keys of any backend (256), and so is the second one's own tail.
 PART_LENGTHS = {"p": 290, "a": 30, "b": 45, "c": 20, "q": 20, "d": 283, "e": 310}

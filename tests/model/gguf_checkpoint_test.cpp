@@ -335,12 +335,9 @@ TEST_CASE("what merit does not compute is refused by name") {
   has(plain().real("llama.attention.scale", 0.1f), "\"llama.attention.scale\"");
   has(plain().real("llama.logit_scale", 8), "\"llama.logit_scale\"");
   has(plain().entry("llama.attention.causal", boolean, std::string(1, '\0')), "expected true, found false");
-  has(plain().number("llama.attention.sliding_window", 8), "attention over a window is not computed");
-  CHECK_NOTHROW(config_of(plain().number("llama.attention.sliding_window", 16)));
   has(plain().text("llama.rope.scaling.type", "longrope").real("llama.rope.scaling.factor", 2),
       "expected one of none, linear, yarn, found \"longrope\"");
   has(plain().floats("rope_factors_long.weight", {2}, {1, 1}), "\"longrope\" of a GGUF file is not read");
-  has(plain().floats("blk.0.attn_output.bias", {8}, std::vector<float>(8)), "\"blk.0.attn_output.bias\"");
   has(plain().entry("split.count", u16, gguf_bytes(std::uint16_t{3})), "one of 3 files of a split model");
   Llama other = small;
   GgufBytes partial = header(other, "llama");

@@ -1,79 +1,28 @@
-// What is written reads back, or is refused when the model is made: every field of every backbone's
-// configuration and of the card, at values of every kind, through save and load.
-#include <doctest/doctest.h>
-
-#include <functional>
-#include <limits>
+// What is written reads back, or is refused when the model is made: every field of every backbone's configuration, at
+// values of every kind, through save and load.
+#include <cmath>
 #include <string>
-#include <vector>
 
-#include "../io/temporary.hpp"
-#include "merit/backend/reference/reference_backend.hpp"
-#include "merit/io/safetensors.hpp"
-#include "merit/model/checkpoint.hpp"
-#include "merit/model/reward_model.hpp"
+#include "written_back.hpp"
 
 namespace written_back_test {
 
-using namespace merit;
-using merit_test::TemporaryDirectory;
-
-template <class Backbone, class Backend = ReferenceBackend<double>>
-using ModelOf = RewardModel<Backbone, ScalarHead, PairwiseLoss, Backend>;
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-
-/// One value of one field.
-template <class T>
-struct Value {
-  std::string name;
-  std::function<void(T&)> set;
-};
-
-/// The configuration in a checkpoint of a model with it.
-template <class Backbone>
-Backbone read_back(const Backbone& backbone) {
-  const TemporaryDirectory directory;
-  ModelOf<Backbone> model({.backbone = backbone});
-  save_model(directory / "m", model);
-  const BackboneConfig read = read_backbone_config(directory / "m");
-  REQUIRE(std::holds_alternative<Backbone>(read));
-  CHECK_NOTHROW(load_model_parameters(directory / "m", model));
-  return std::get<Backbone>(read);
-}
-
-/// Each value alone, set in `plain`, reads back as it is.
-template <class Backbone>
-void check_kept(const Backbone& plain, const std::vector<Value<Backbone>>& values) {
-  CHECK((read_back(plain) == plain));
-  for (const Value<Backbone>& value : values) {
-    CAPTURE(value.name);
-    Backbone changed = plain;
-    value.set(changed);
-    CHECK(!(changed == plain));
-    CHECK((read_back(changed) == changed));
-  }
-}
-
-/// Each value is refused when the model is made.
-template <class Backbone>
-void check_refused(const Backbone& plain, const std::vector<Value<Backbone>>& values) {
-  for (const Value<Backbone>& value : values) {
-    CAPTURE(value.name);
-    Backbone changed = plain;
-    value.set(changed);
-    CHECK_THROWS_AS(ModelOf<Backbone>({.backbone = changed}), ConfigError);
-  }
-}
+using namespace merit_test;
 
 // Where one of these no longer compiles, the structure has another field: it needs values below.
 [[maybe_unused]] void fields_of(const Llama& llama, const RotaryScaling& scaling) {
   [[maybe_unused]] const auto& [vocabulary, hidden, intermediate, layers, heads, kv_heads, head_dim, epsilon,
-                                base, rope, positions, bias, norm, tied, unembedding, deviation, frozen,
-                                recompute] = llama;
+                                base, rope, positions, bias, o_bias, mlp_bias, norm, width_norm, place,
+                                around, bare, activation, scale, attention_scale, cap, logit_cap, rotary,
+                                windows, window_base, unrotated, experts, per_token, expert_width, normalised,
+                                dense, projections, tied, unembedding, deviation, frozen, recompute] = llama;
   [[maybe_unused]] const auto& [kind, factor, low, high, original, fast, slow, attention, mscale, mscale_all,
                                 truncate, factors] = scaling;
+}
+[[maybe_unused]] void fields_of(const GptNeox& neox) {
+  [[maybe_unused]] const auto& [vocabulary, hidden, intermediate, layers, heads, positions, rotary, base,
+                                epsilon, activation, parallel, bias, tied, unembedding, deviation, frozen,
+                                recompute] = neox;
 }
 [[maybe_unused]] void fields_of(const Gpt2& gpt2, const BagOfTokens& bag, const Features& features) {
   [[maybe_unused]] const auto& [vocabulary, hidden, intermediate, layers, heads, positions, epsilon,
@@ -81,21 +30,6 @@ void check_refused(const Backbone& plain, const std::vector<Value<Backbone>>& va
   [[maybe_unused]] const auto& [bag_vocabulary, bag_width, bag_deviation] = bag;
   [[maybe_unused]] const auto& [width] = features;
 }
-[[maybe_unused]] void fields_of(const ModelCard& card) {
-  [[maybe_unused]] const auto& [version, backbone, head, loss, tokenizer, template_name, hash, chat,
-                                truncation, tokens, without, eos, raw, kind, separator, layout, labels,
-                                reading, aggregation, calibration, scale, offset, mean, deviation, other] =
-      card;
-}
-
-const Llama small_llama{.vocabulary_size = 7,
-                        .hidden_size = 8,
-                        .intermediate_size = 6,
-                        .layers = 2,
-                        .heads = 2,
-                        .kv_heads = 1,
-                        .max_positions = 16};
-
 using Kind = RotaryScaling::Kind;
 
 TEST_CASE("every value of every field of a Llama reads back") {
@@ -121,6 +55,73 @@ TEST_CASE("every value of every field of a Llama reads back") {
        {"head_norm", [](Llama& l) { l.head_norm = true; }},
        {"qkv_bias and head_norm", [](Llama& l) { l.qkv_bias = l.head_norm = true; }},
        {"head_norm, head_dim 128", [](Llama& l) { l.head_norm = true, l.head_dim = 128; }},
+       {"output_bias", [](Llama& l) { l.output_bias = true; }},
+       {"attention_bias of transformers", [](Llama& l) { l.qkv_bias = l.output_bias = true; }},
+       {"mlp_bias", [](Llama& l) { l.mlp_bias = true; }},
+       {"width_norm", [](Llama& l) { l.width_norm = true; }},
+       {"norms behind", [](Llama& l) { l.norm_place = NormPlace::after; }},
+       {"OLMo 2", [](Llama& l) { l.norm_place = NormPlace::after, l.width_norm = true; }},
+       {"norms on both sides", [](Llama& l) { l.norm_place = NormPlace::both; }},
+       {"norm_around_one", [](Llama& l) { l.norm_around_one = true; }},
+       {"bare_norms", [](Llama& l) { l.bare_norms = true; }},
+       {"OLMo", [](Llama& l) { l.bare_norms = true, l.norm_epsilon = 1e-5; }},
+       {"activation", [](Llama& l) { l.activation = ActivationFunction::gelu_tanh; }},
+       {"embedding_scale", [](Llama& l) { l.embedding_scale = 1.0 / 3; }},
+       {"attention_scale", [](Llama& l) { l.attention_scale = 1.0 / 3; }},
+       {"soft_cap", [](Llama& l) { l.soft_cap = 50; }},
+       {"logit_soft_cap", [](Llama& l) { l.logit_soft_cap = 30; }},
+       {"rotary_width", [](Llama& l) { l.rotary_width = 2; }},
+       {"Phi-3",
+        [](Llama& l) {
+          l.projections = Projections::fused, l.rotary_width = 2, l.windows = {3, 3};
+        }},
+       {"Phi-3, longrope",
+        [](Llama& l) {
+          l.projections = Projections::fused;
+          l.rope_scaling = {.kind = Kind::longrope, .original_positions = 8, .short_factors = {1, 2}};
+        }},
+       {"InternLM2",
+        [](Llama& l) { l.projections = Projections::grouped, l.qkv_bias = l.output_bias = true; }},
+       {"a window",
+        [](Llama& l) {
+          l.windows = {4, 4};
+        }},
+       {"a window in one layer",
+        [](Llama& l) {
+          l.windows = {0, 4};
+        }},
+       {"two windows",
+        [](Llama& l) {
+          l.windows = {3, 4};
+        }},
+       {"window_rope_base",
+        [](Llama& l) {
+          l.windows = {4, 0}, l.window_rope_base = 100;
+        }},
+       {"window_rope_base without windows", [](Llama& l) { l.window_rope_base = 100; }},
+       {"unrotated", [](Llama& l) { l.unrotated = {1}; }},
+       {"experts", [](Llama& l) { l.experts = 9; }},
+       {"Qwen3-MoE",
+        [](Llama& l) { l.head_norm = true, l.experts = 3, l.experts_per_token = 2, l.expert_width = 5; }},
+       {"experts, not normalised", [](Llama& l) { l.experts = 8, l.normalised_experts = false; }},
+       {"experts in one layer", [](Llama& l) { l.experts = 8, l.dense_layers = {0}; }},
+       {"Gemma",
+        [](Llama& l) {
+          l.norm_around_one = true, l.embedding_scale = std::sqrt(8.0);
+          l.activation = ActivationFunction::gelu_tanh;
+        }},
+       {"Gemma 2",
+        [](Llama& l) {
+          l.norm_around_one = true, l.embedding_scale = std::sqrt(8.0), l.norm_place = NormPlace::both;
+          l.activation = ActivationFunction::gelu_tanh, l.soft_cap = 50, l.windows = {4, 0};
+          l.attention_scale = 1 / std::sqrt(9.0);
+        }},
+       {"Gemma 3",
+        [](Llama& l) {
+          l.norm_around_one = true, l.embedding_scale = std::sqrt(8.0), l.norm_place = NormPlace::both;
+          l.activation = ActivationFunction::gelu_tanh, l.head_norm = true, l.windows = {4, 0};
+          l.window_rope_base = 100, l.rope_scaling = {.kind = Kind::linear, .factor = 8};
+        }},
        {"not tied", [](Llama& l) { l.tied_embedding = false; }},
        {"unembedding", [](Llama& l) { l.unembedding = true; }},
        {"unembedding, not tied", [](Llama& l) { l.unembedding = true, l.tied_embedding = false; }},
@@ -163,6 +164,58 @@ TEST_CASE("every value of every field of a Llama reads back") {
         }}});
 }
 
+TEST_CASE("a Llama is written as the family in transformers that has its numbers") {
+  const auto kind = [](auto set) {
+    Llama llama = small_llama;
+    set(llama);
+    return backbone_config_json(llama).at("model_type").template get<std::string>();
+  };
+  CHECK(kind([](Llama&) {}) == "llama");
+  CHECK(kind([](Llama& l) { l.windows = {4, 4}; }) == "mistral");
+  CHECK(kind([](Llama& l) { l.qkv_bias = true; }) == "qwen2");
+  CHECK(kind([](Llama& l) { l.head_norm = true; }) == "qwen3");
+  CHECK(kind([](Llama& l) { l.head_norm = true, l.windows = {0, 4}; }) == "qwen3");
+  CHECK(kind([](Llama& l) { l.head_norm = true, l.experts = 8; }) == "qwen3_moe");
+  CHECK(kind([](Llama& l) { l.unrotated = {0}; }) == "smollm3");
+  CHECK(kind([](Llama& l) { l.projections = Projections::fused; }) == "phi3");
+  CHECK(kind([](Llama& l) { l.projections = Projections::grouped; }) == "internlm2");
+  CHECK(kind([](Llama& l) { l.bare_norms = true; }) == "olmo");
+  CHECK(kind([](Llama& l) { l.norm_place = NormPlace::after, l.width_norm = true; }) == "olmo2");
+  CHECK(kind([](Llama& l) {
+          l.norm_place = NormPlace::after, l.width_norm = true, l.windows = {4, 0};
+        }) == "olmo3");
+  CHECK(kind([](Llama& l) { l.soft_cap = 2; }) == "merit_llama");
+}
+
+TEST_CASE("every value of every field of a GPT-NeoX reads back, or is refused") {
+  const GptNeox small{.vocabulary_size = 7,
+                      .hidden_size = 16,
+                      .intermediate_size = 6,
+                      .layers = 2,
+                      .heads = 2,
+                      .max_positions = 16,
+                      .rotary_width = 2};
+  check_kept<GptNeox>(small, {{"vocabulary_size", [](GptNeox& g) { g.vocabulary_size = 1; }},
+                              {"hidden_size", [](GptNeox& g) { g.hidden_size = 12; }},
+                              {"intermediate_size", [](GptNeox& g) { g.intermediate_size = 1; }},
+                              {"layers", [](GptNeox& g) { g.layers = 1; }},
+                              {"heads", [](GptNeox& g) { g.heads = 4; }},
+                              {"max_positions", [](GptNeox& g) { g.max_positions = 1; }},
+                              {"rotary_width", [](GptNeox& g) { g.rotary_width = 6; }},
+                              {"rope_base", [](GptNeox& g) { g.rope_base = 1.5; }},
+                              {"norm_epsilon", [](GptNeox& g) { g.norm_epsilon = 1.0 / 3; }},
+                              {"activation", [](GptNeox& g) { g.activation = ActivationFunction::relu; }},
+                              {"parallel_residual", [](GptNeox& g) { g.parallel_residual = false; }},
+                              {"attention_bias", [](GptNeox& g) { g.attention_bias = false; }},
+                              {"tied_embedding", [](GptNeox& g) { g.tied_embedding = true; }},
+                              {"unembedding", [](GptNeox& g) { g.unembedding = true; }},
+                              {"init_deviation", [](GptNeox& g) { g.init_deviation = 1.0 / 3; }}});
+  check_refused<GptNeox>(small, {{"rotary_width 3", [](GptNeox& g) { g.rotary_width = 3; }},
+                                 {"rotary_width 10", [](GptNeox& g) { g.rotary_width = 10; }},
+                                 {"heads 3", [](GptNeox& g) { g.heads = 3; }},
+                                 {"frozen_layers 3", [](GptNeox& g) { g.frozen_layers = 3; }}});
+}
+
 TEST_CASE("a head_dim that says what 0 says reads back as 0, and what is a matter of one run as by default") {
   Llama llama = small_llama;
   llama.head_dim = 4;
@@ -187,6 +240,17 @@ TEST_CASE("a Llama that could not be read back is refused") {
        {"init_deviation inf", [](Llama& l) { l.init_deviation = infinity; }},
        {"init_deviation nan", [](Llama& l) { l.init_deviation = not_a_number; }},
        {"init_deviation -1", [](Llama& l) { l.init_deviation = -1; }},
+       {"windows for one layer", [](Llama& l) { l.windows = {4}; }},
+       {"a third layer unrotated", [](Llama& l) { l.unrotated = {2}; }},
+       {"a third layer dense", [](Llama& l) { l.dense_layers = {2}; }},
+       {"more experts a token than there are", [](Llama& l) { l.experts = 7; }},
+       {"two norms of heads", [](Llama& l) { l.head_norm = l.width_norm = true; }},
+       {"bare norms around one", [](Llama& l) { l.bare_norms = l.norm_around_one = true; }},
+       {"experts with biases", [](Llama& l) { l.experts = 8, l.mlp_bias = true; }},
+       {"rotary_width 3", [](Llama& l) { l.rotary_width = 3; }},
+       {"rotary_width 6", [](Llama& l) { l.rotary_width = 6; }},
+       {"embedding_scale 0", [](Llama& l) { l.embedding_scale = 0; }},
+       {"soft_cap -1", [](Llama& l) { l.soft_cap = -1; }},
        {"factor inf", scaled({.kind = Kind::linear, .factor = infinity})},
        {"original_positions 8.5", scaled({.kind = Kind::yarn, .original_positions = 8.5})},
        {"original_positions inf", scaled({.kind = Kind::llama3, .original_positions = infinity})},
@@ -264,110 +328,6 @@ TEST_CASE("every value of every field of the backbones without attention reads b
                               {"init_deviation nan", [](BagOfTokens& b) { b.init_deviation = not_a_number; }},
                               {"init_deviation -1", [](BagOfTokens& b) { b.init_deviation = -1; }}});
   check_kept<Features>({.width = 3}, {{"width", [](Features& f) { f.width = 1; }}});
-}
-
-using Bag = ModelOf<BagOfTokens>;
-const Bag::Config small_bag{.backbone = {.vocabulary_size = 5, .width = 3}};
-
-TEST_CASE("every value of every field of the card reads back") {
-  const std::string odd = "\"ü\\\n\t\x01 {}";
-  const std::vector<Value<ModelCard>> values{
-      {"tokenizer", [&](ModelCard& c) { c.tokenizer = odd; }},
-      {"template_name", [](ModelCard& c) { c.template_name = "chat"; }},
-      {"template_hash", [](ModelCard& c) { c.template_hash = "12ab"; }},
-      {"strings_as_chat", [](ModelCard& c) { c.strings_as_chat = true; }},
-      {"truncation", [](ModelCard& c) { c.truncation = "drop"; }},
-      {"max_tokens", [](ModelCard& c) { c.max_tokens = std::numeric_limits<Index>::max(); }},
-      {"without_prompt", [](ModelCard& c) { c.without_prompt = true; }},
-      {"append_eos", [](ModelCard& c) { c.append_eos = false; }},
-      {"raw_scores", [](ModelCard& c) { c.raw_scores = false; }},
-      {"kind", [](ModelCard& c) { c.kind = "steps"; }},
-      {"step_separator", [](ModelCard& c) { c.step_separator = "\n\n"; }},
-      {"step_layout", [](ModelCard& c) { c.step_layout = "plain"; }},
-      {"one label", [&](ModelCard& c) { c.labels = {odd}; }},
-      {"labels",
-       [](ModelCard& c) {
-         c.labels = {"bad", "", "good"};
-       }},
-      {"reading", [](ModelCard& c) { c.reading = "last_not_pad:5"; }},
-      {"aggregation", [](ModelCard& c) { c.aggregation = "minimum"; }},
-      {"calibration", [](ModelCard& c) { c.calibration = "platt"; }},
-      {"calibration_scale", [](ModelCard& c) { c.calibration_scale = 1.0 / 3; }},
-      {"calibration_scale, least", [](ModelCard& c) { c.calibration_scale = 1e-100; }},
-      {"calibration_offset", [](ModelCard& c) { c.calibration_offset = -1e-300; }},
-      {"reward_mean 0", [](ModelCard& c) { c.reward_mean = 0; }},
-      {"reward_mean", [](ModelCard& c) { c.reward_mean = -1e100; }},
-      {"reward_deviation", [](ModelCard& c) { c.reward_deviation = 1e100; }},
-      {"other", [](ModelCard& c) {
-         c.other = {{"from_the_future", {1, nullptr, "a"}}};
-       }}};
-  Bag model(small_bag);
-  for (const Value<ModelCard>& value : values) {
-    CAPTURE(value.name);
-    ModelCard card;
-    value.set(card);
-    CHECK(!(card == ModelCard{}));
-    const TemporaryDirectory directory;
-    save_model(directory / "m", model, card);
-    const auto read = read_model_card(directory / "m");
-    REQUIRE(read.has_value());
-    CHECK((*read == described(model, card)));
-  }
-  // What is filled in from the model.
-  ModelCard own;
-  own.merit_version = "0.0.9";
-  own.backbone = "own";
-  own.head = {{"name", "h"}};
-  own.loss = {{"name", "l"}};
-  CHECK((model_card_from(to_json(own), "card") == own));
-}
-
-TEST_CASE("a card that could not be read back is refused, and nothing is written") {
-  const std::vector<Value<ModelCard>> values{
-      {"calibration_scale", [](ModelCard& c) { c.calibration_scale = infinity; }},
-      {"calibration_scale 0", [](ModelCard& c) { c.calibration_scale = 0; }},
-      {"calibration_scale -1", [](ModelCard& c) { c.calibration_scale = -1; }},
-      {"calibration_scale 1e308", [](ModelCard& c) { c.calibration_scale = 1e308; }},
-      {"calibration_offset", [](ModelCard& c) { c.calibration_offset = not_a_number; }},
-      {"reward_mean", [](ModelCard& c) { c.reward_mean = not_a_number; }},
-      {"reward_mean -1e308", [](ModelCard& c) { c.reward_mean = -1e308; }},
-      {"reward_deviation", [](ModelCard& c) { c.reward_deviation = infinity; }},
-      {"reward_deviation 0", [](ModelCard& c) { c.reward_deviation = 0; }},
-      {"reward_deviation -1", [](ModelCard& c) { c.reward_deviation = -1; }},
-      {"reward_deviation 5e-324", [](ModelCard& c) { c.reward_deviation = 5e-324; }},
-      {"other", [](ModelCard& c) {
-         c.other = {{"kind", "steps"}};
-       }}};
-  Bag model(small_bag);
-  for (const Value<ModelCard>& value : values) {
-    CAPTURE(value.name);
-    ModelCard card;
-    value.set(card);
-    const TemporaryDirectory directory;
-    CHECK_THROWS_AS(save_model(directory / "m", model, card), ConfigError);
-    CHECK(!std::filesystem::exists(directory / "m"));
-  }
-}
-
-template <class T>
-void check_dtype(std::optional<Dtype> asked, const char* torch_name, const char* file_name) {
-  CAPTURE(torch_name);
-  const TemporaryDirectory directory;
-  ModelOf<Llama, ReferenceBackend<T>> model({.backbone = small_llama});
-  save_model(directory / "m", model, {}, {.dtype = asked});
-  CHECK(read_json(directory / "m/config.json").at("torch_dtype") == torch_name);
-  const SafetensorsFile file(directory / "m/model.safetensors");
-  CHECK(!file.tensors().empty());
-  for (const TensorInfo& tensor : file.tensors()) CHECK(tensor.dtype_name == file_name);
-}
-
-TEST_CASE("config.json says the type of the weights beside it") {
-  check_dtype<float>({}, "float32", "F32");
-  check_dtype<double>({}, "float64", "F64");
-  check_dtype<double>(Dtype::f32, "float32", "F32");
-  check_dtype<float>(Dtype::f64, "float64", "F64");
-  check_dtype<float>(Dtype::f16, "float16", "F16");
-  check_dtype<float>(Dtype::bf16, "bfloat16", "BF16");
 }
 
 }  // namespace written_back_test

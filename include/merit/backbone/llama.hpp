@@ -1,24 +1,35 @@
-// The Llama family: Llama 1–3, Mistral, Qwen2 and Qwen3, SmolLM, TinyLlama and their like. RMSNorm before
-// each block, rotary positions, grouped-query attention, SwiGLU. Touvron et al. 2023; parameter names as
-// transformers publishes.
+// The Llama family: rotary positions, grouped-query attention, gated units. Llama 1–3, SmolLM, TinyLlama (Touvron et
+// al. 2023), Mistral, Qwen2 and Qwen3, and by their numbers here Gemma 1–3, Qwen3-MoE, Phi-3, SmolLM3, OLMo 1–3 and
+// InternLM2. Parameter names as transformers publishes.
+//
+// These are the numbers; backbone/llama_body.hpp computes.
 #pragma once
 
-#include <string>
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
 #include "merit/backbone/rotary_table.hpp"
+#include "merit/core/enum_names.hpp"
 #include "merit/core/field.hpp"
 #include "merit/core/sizes.hpp"
-#include "merit/nn/activation.hpp"
-#include "merit/nn/attention.hpp"
-#include "merit/nn/linear.hpp"
-#include "merit/nn/norm.hpp"
-#include "merit/nn/select_rows.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
+
+/// Where a layer normalises: before each block (Llama), the block's result (OLMo 2), or both (Gemma 2).
+enum class NormPlace : std::uint8_t { before, after, both };
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<NormPlace>{"before", "after", "both"};
+
+/// How the projections of a layer lie in a file: each by itself; queries, keys and values in one matrix and gates and
+/// ups in another (Phi-3); or queries, keys and values in one, by key/value head (InternLM2).
+enum class Projections : std::uint8_t { apart, fused, grouped };
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<Projections>{"apart", "fused", "grouped"};
 
 /// A decoder of the Llama family, by the numbers of its config.json.
 struct Llama {
@@ -33,8 +44,31 @@ struct Llama {
   double rope_base = 10000;
   RotaryScaling rope_scaling = {};
   Index max_positions = 2048;
-  bool qkv_bias = false;       // Qwen2
-  bool head_norm = false;      // Qwen3: RMSNorm of each head's queries and keys
+  bool qkv_bias = false;     // Qwen2
+  bool output_bias = false;  // a bias behind attention, as Llama's attention_bias has beside those of qkv
+  bool mlp_bias = false;     // biases in the MLP
+  bool head_norm = false;    // Qwen3: RMSNorm of each head's queries and keys
+  bool width_norm = false;   // OLMo 2: RMSNorm of all heads' queries, and of all keys, together
+  NormPlace norm_place = NormPlace::before;
+  bool norm_around_one = false;  // Gemma: the weights of norms are what is added to 1
+  bool bare_norms = false;       // OLMo 1: LayerNorm without weights in place of RMSNorm
+  ActivationFunction activation = ActivationFunction::silu;  // of the gates
+  double embedding_scale = 1;                                // Gemma: the root of hidden_size
+  double attention_scale = 0;                                // of q·k; 0: 1 / sqrt(head_dim)
+  double soft_cap = 0;                                       // of attention's scores (Gemma 2); 0: none
+  double logit_soft_cap = 0;  // of a language model's logits (Gemma 2): with one, no head reads logits
+  Index rotary_width = 0;     // columns of a head that are rotated; 0: all
+  std::vector<Index> windows =
+      {};  // of each layer: it sees so many positions back, itself one; 0: all. Empty: all
+  double window_rope_base =
+      0;  // of layers with a window, which then have no rope_scaling (Gemma 3); 0: as others
+  std::vector<Index> unrotated = {};     // layers without positions (SmolLM3)
+  Index experts = 0;                     // MLPs a layer chooses from (Qwen3-MoE); 0: one for all tokens
+  Index experts_per_token = 8;           // of them
+  Index expert_width = 768;              // width inside each
+  bool normalised_experts = true;        // the weights of the chosen ones add up to 1
+  std::vector<Index> dense_layers = {};  // layers with one MLP for all tokens, where others choose
+  Projections projections = Projections::apart;
   bool tied_embedding = true;  // the unembedding, where one is wanted, is the embedding
   bool unembedding = false;    // hold `lm_head.weight` (untied) for heads that read token logits
   double init_deviation = 0;   // of the weights at the start; 0: 1/sqrt(inputs), the embedding 0.02
@@ -55,6 +89,11 @@ struct Llama {
     }
   }
   Index head_width() const { return head_dim != 0 ? head_dim : hidden_size / heads; }
+  /// Columns of a head that are rotated.
+  Index rotated_width() const { return rotary_width != 0 ? rotary_width : head_width(); }
+  bool has_experts(Index layer) const {
+    return experts != 0 && std::find(dense_layers.begin(), dense_layers.end(), layer) == dense_layers.end();
+  }
 
   template <class Visit>
   static void fields(const Visit& visit) {
@@ -70,7 +109,32 @@ struct Llama {
     visit(Field{"rope_scaling", &Llama::rope_scaling, {}, "of rotary positions"});
     visit(Field{"max_positions", &Llama::max_positions, at_least(1), "tokens a sequence is meant to have"});
     visit(Field{"qkv_bias", &Llama::qkv_bias, {}, "biases on queries, keys and values, as Qwen2"});
+    visit(Field{"output_bias", &Llama::output_bias, {}, "a bias behind attention"});
+    visit(Field{"mlp_bias", &Llama::mlp_bias, {}, "biases in the MLP"});
     visit(Field{"head_norm", &Llama::head_norm, {}, "a norm on each head's queries and keys, as Qwen3"});
+    visit(Field{"width_norm", &Llama::width_norm, {}, "a norm on all queries and all keys, as OLMo 2"});
+    visit(Field{"norm_place", &Llama::norm_place, {}, "where a layer normalises, as OLMo 2, Gemma 2"});
+    visit(Field{"norm_around_one", &Llama::norm_around_one, {}, "norms add 1 to their weights, as Gemma"});
+    visit(Field{"bare_norms", &Llama::bare_norms, {}, "LayerNorm without weights, as OLMo 1"});
+    visit(Field{"activation", &Llama::activation, {}, "of the gates"});
+    visit(Field{"embedding_scale", &Llama::embedding_scale, above(0), "multiplies the embeddings"});
+    visit(Field{"attention_scale", &Llama::attention_scale, at_least(0), "of q·k; 0: 1 / sqrt(head_dim)"});
+    visit(Field{"soft_cap", &Llama::soft_cap, at_least(0), "of attention's scores, as Gemma 2; 0: none"});
+    visit(Field{"logit_soft_cap", &Llama::logit_soft_cap, at_least(0),
+                "of a language model's logits; 0: none"});
+    visit(Field{"rotary_width", &Llama::rotary_width, any_value(),
+                "columns of a head that are rotated; 0: all"});
+    visit(Field{"windows", &Llama::windows, at_least(0), "positions each layer sees; 0: all"});
+    visit(Field{"window_rope_base", &Llama::window_rope_base, at_least(0),
+                "of rotary positions in layers with a window; 0: as in others"});
+    visit(Field{"unrotated", &Llama::unrotated, at_least(0), "layers without positions, as SmolLM3"});
+    visit(Field{"experts", &Llama::experts, between(0, most_experts), "MLPs to choose from; 0: one for all"});
+    visit(Field{"experts_per_token", &Llama::experts_per_token, between(1, most_experts),
+                "experts a token takes"});
+    visit(Field{"expert_width", &Llama::expert_width, at_least(1), "width inside an expert"});
+    visit(Field{"normalised_experts", &Llama::normalised_experts, {}, "the experts' weights add up to 1"});
+    visit(Field{"dense_layers", &Llama::dense_layers, at_least(0), "layers without experts"});
+    visit(Field{"projections", &Llama::projections, {}, "how they lie in a file"});
     visit(Field{"tied_embedding", &Llama::tied_embedding, {}, "the unembedding is the embedding"});
     visit(Field{"unembedding", &Llama::unembedding, {}, "holds the unembedding where it is not tied"});
     visit(Field{"init_deviation", &Llama::init_deviation, at_least(0),
@@ -94,9 +158,10 @@ struct Llama {
       throw ConfigError(concat("llama: head_dim is ", head_width(), ", expected at most ", widest));
     }
     size_product(heads, head_width(), "llama: heads times head_dim");
-    if (head_width() % 2 != 0) {
-      throw ConfigError(
-          concat("llama: head_dim is ", head_width(), ", expected an even number for rotary positions"));
+    if (rotated_width() % 2 != 0 || rotated_width() > head_width()) {
+      throw ConfigError(concat("llama: ", rotary_width != 0 ? "rotary_width" : "head_dim", " is ",
+                               rotated_width(), ", expected an even number for rotary positions",
+                               rotary_width != 0 ? concat(", at most head_dim, ", head_width()) : ""));
     }
     if (!(rope_scaling.factor >= 1)) {
       throw ConfigError(
@@ -104,6 +169,7 @@ struct Llama {
     }
     detail::check_finite("llama: rope_scaling.factor", rope_scaling.factor);
     validate_rope_scaling();
+    validate_layers();
     if (frozen_layers > layers) {
       throw ConfigError(
           concat("llama: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
@@ -113,6 +179,36 @@ struct Llama {
   friend bool operator==(const Llama&, const Llama&) = default;
 
  private:
+  static constexpr double most_experts = 4096;
+
+  /// What holds of some layers, and what cannot be together.
+  void validate_layers() const {
+    if (!windows.empty() && windows.size() != layers) {
+      throw ConfigError(
+          concat("llama: windows has ", windows.size(), " numbers, expected one for each layer, ", layers));
+    }
+    const auto check_numbers = [this](const char* field, const std::vector<Index>& numbers) {
+      for (const Index number : numbers) {
+        if (number < layers) continue;
+        throw ConfigError(
+            concat("llama: ", field, " names layer ", number, ", expected numbers below layers, ", layers));
+      }
+    };
+    check_numbers("unrotated", unrotated);
+    check_numbers("dense_layers", dense_layers);
+    if (experts != 0 && experts_per_token > experts) {
+      throw ConfigError(
+          concat("llama: experts_per_token is ", experts_per_token, ", expected at most experts, ", experts));
+    }
+    if (experts != 0) size_product(experts, expert_width, "llama: experts times expert_width");
+    const auto refuse = [](const char* what) {
+      throw ConfigError(concat("llama: ", what, ", expected one of the two"));
+    };
+    if (head_norm && width_norm) refuse("head_norm and width_norm are both set");
+    if (bare_norms && norm_around_one) refuse("bare_norms and norm_around_one are both set");
+    if (experts != 0 && mlp_bias) refuse("experts and mlp_bias are both set");
+  }
+
   void validate_rope_scaling() const {
     using Kind = RotaryScaling::Kind;
     const RotaryScaling& scaling = rope_scaling;
@@ -149,199 +245,16 @@ struct Llama {
     detail::check_not_negative("llama: rope_scaling.mscale", scaling.mscale);
     detail::check_not_negative("llama: rope_scaling.mscale_all_dim", scaling.mscale_all_dim);
     if (scaling.kind == Kind::longrope) {
-      if (scaling.short_factors.size() != head_width() / 2) {
+      if (scaling.short_factors.size() != rotated_width() / 2) {
         throw ConfigError(concat("llama: rope_scaling has ", scaling.short_factors.size(),
-                                 " short factors, expected head_dim / 2 = ", head_width() / 2));
+                                 " short factors, expected head_dim / 2 = ", rotated_width() / 2));
       }
       for (const double factor : scaling.short_factors) above("a short factor of rope_scaling", factor, 0);
     }
   }
 };
 
-template <class B>
-class Llama::Bound {
- public:
-  using Types = BackendTypes<B>;
-
-  Bound(const Llama& settings, Parameters<B>& parameters)
-      : settings_(settings),
-        parameters_(&parameters),
-        table_(parameters.handle(),
-               rotary_frequencies(settings.head_width(), settings.rope_base, settings.rope_scaling,
-                                  static_cast<double>(settings.max_positions))) {
-    const Index d = settings.hidden_size;
-    const Index f = settings.intermediate_size;
-    const Index q = settings.heads * settings.head_width();
-    const Index kv = settings.kv_heads * settings.head_width();
-    const auto start = [&](Index inputs) { return initial_weight(settings.init_deviation, inputs); };
-    // What is added to the residual stream starts smaller, by the root of how much is added (Radford et al.
-    // 2019).
-    const double calm = 1 / std::sqrt(2.0 * static_cast<double>(settings.layers));
-    const Init embedding_start = Init::normal(settings.init_deviation > 0 ? settings.init_deviation : 0.02);
-    const bool train_embedding = settings.frozen_layers == 0;
-    embedding_ = parameters.declare({"model.embed_tokens.weight",
-                                     {settings.vocabulary_size, d},
-                                     embedding_start,
-                                     true,
-                                     false,
-                                     train_embedding});
-    for (Index i = 0; i < settings.layers; ++i) {
-      const std::string at = concat("model.layers.", i, ".");
-      const bool train = i >= settings.frozen_layers;
-      const auto weight = [&](const char* name, Index rows, Index cols, bool adjacent = false,
-                              double scale = 1) {
-        Init init = start(cols);
-        init.deviation *= scale;
-        return parameters.declare({at + name, {rows, cols}, init, true, adjacent, train, true});
-      };
-      const auto vector = [&](const char* name, Index size, Init init, bool adjacent = false) {
-        return parameters.declare({at + name, {size}, init, false, adjacent, train});
-      };
-      Layer layer;
-      layer.attention_norm = vector("input_layernorm.weight", d, Init::ones());
-      layer.q = weight("self_attn.q_proj.weight", q, d);
-      weight("self_attn.k_proj.weight", kv, d, true);
-      weight("self_attn.v_proj.weight", kv, d, true);
-      if (settings.qkv_bias) {
-        layer.q_bias = vector("self_attn.q_proj.bias", q, Init::zeros());
-        vector("self_attn.k_proj.bias", kv, Init::zeros(), true);
-        vector("self_attn.v_proj.bias", kv, Init::zeros(), true);
-      }
-      if (settings.head_norm) {
-        layer.q_norm = vector("self_attn.q_norm.weight", settings.head_width(), Init::ones());
-        layer.k_norm = vector("self_attn.k_norm.weight", settings.head_width(), Init::ones());
-      }
-      layer.o = weight("self_attn.o_proj.weight", d, q, false, calm);
-      layer.mlp_norm = vector("post_attention_layernorm.weight", d, Init::ones());
-      layer.gate = weight("mlp.gate_proj.weight", f, d);
-      weight("mlp.up_proj.weight", f, d, true);
-      layer.down = weight("mlp.down_proj.weight", d, f, false, calm);
-      layers_.push_back(layer);
-    }
-    norm_ = parameters.declare({"model.norm.weight", {d}, Init::ones(), false});
-    if (settings.unembedding && !settings.tied_embedding) {
-      unembedding_ = parameters.declare({"lm_head.weight", {settings.vocabulary_size, d}, embedding_start});
-    }
-  }
-
-  Index hidden_width() const { return settings_.hidden_size; }
-
-  /// The matrix (V, d) that turns hidden rows into token logits.
-  ParameterSlice unembedding() const {
-    if (!settings_.tied_embedding && !settings_.unembedding) {
-      throw UsageError(
-          "llama: the model holds no unembedding, expected tied_embedding or unembedding to be set");
-    }
-    return parameters_->slice(settings_.tied_embedding ? embedding_ : unembedding_);
-  }
-
-  Var forward(Tape<B>& tape, const typename Types::Forest& forest) {
-    const auto angles = table_.view(forest.depth);
-    Var x = embedding(tape, forest.tokens, parameters_->slice(embedding_));  // (T, d)
-    for (Index i = 0; i + 1 < layers_.size(); ++i) {
-      const auto layer = [this, i, angles, &forest](Tape<B>& t, Var in) {
-        return this->layer(t, in, i, angles, forest);
-      };
-      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
-      // is there.
-      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
-        x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
-      } else {
-        x = layer(tape, x);
-      }
-    }
-    x = last_layer(tape, x, angles, forest);  // (R, d)
-    return rms_norm(tape, x, parameters_->slice(norm_), settings_.norm_epsilon);
-  }
-
- private:
-  struct Layer {  // numbers of the first tensor of each group
-    std::uint32_t attention_norm, q, q_bias, q_norm, k_norm, o, mlp_norm, gate, down;
-  };
-
-  /// h = x + attention(norm(x)); out = h + mlp(norm(h)). (T, d) → (T, d)
-  Var layer(Tape<B>& tape, Var x, Index i, typename Types::ConstStatMatrix angles,
-            const typename Types::Forest& forest) {
-    const Layer& layer = layers_[i];
-    const Var y = rms_norm(tape, x, parameters_->slice(layer.attention_norm), settings_.norm_epsilon);
-    Projections parts;
-    if (settings_.head_norm) {
-      parts = {queries(tape, layer, y), {}, {}};
-      keys_values(tape, layer, y, parts);
-    } else {  // one product for all three
-      const Var qkv = linear(tape, y, parameters_->slice(layer.q, 3), bias(layer, 0, 3));  // (T, q + 2 kv)
-      parts = {{qkv, 0, q_width()}, {qkv, q_width(), kv_width()}, {qkv, q_width() + kv_width(), kv_width()}};
-    }
-    if (parts.q.var.id == parts.k.var.id) {
-      rotary(tape, {parts.q.var, 0, q_width() + kv_width()}, settings_.head_width(), forest.positions,
-             angles);
-    } else {
-      rotary(tape, parts.q, settings_.head_width(), forest.positions, angles);
-      rotary(tape, parts.k, settings_.head_width(), forest.positions, angles);
-    }
-    const Var mixed = attention(tape, forest, shape(), {}, parts.q, parts.k, parts.v);  // (T, q)
-    const Var h = linear(tape, mixed, parameters_->slice(layer.o), {}, x);
-    return mlp(tape, layer, h);
-  }
-
-  /// The same, but queries and all that follows only for the rows a head reads. (T, d) → (R, d)
-  Var last_layer(Tape<B>& tape, Var x, typename Types::ConstStatMatrix angles,
-                 const typename Types::Forest& forest) {
-    const Layer& layer = layers_.back();
-    const Var y = rms_norm(tape, x, parameters_->slice(layer.attention_norm), settings_.norm_epsilon);
-    Projections parts{queries(tape, layer, gather(tape, y, forest.rows)), {}, {}};
-    keys_values(tape, layer, y, parts);
-    rotary(tape, parts.q, settings_.head_width(), forest.row_positions, angles);
-    rotary(tape, parts.k, settings_.head_width(), forest.positions, angles);
-    const Var mixed = attention(tape, forest, shape(), forest.rows, parts.q, parts.k, parts.v);  // (R, q)
-    const Var h = linear(tape, mixed, parameters_->slice(layer.o), {}, gather(tape, x, forest.rows));
-    return mlp(tape, layer, h);
-  }
-
-  Var mlp(Tape<B>& tape, const Layer& layer, Var h) {
-    const Var y = rms_norm(tape, h, parameters_->slice(layer.mlp_norm), settings_.norm_epsilon);
-    const Var gate_up = linear(tape, y, parameters_->slice(layer.gate, 2));  // (·, 2f)
-    return linear(tape, glu(tape, gate_up), parameters_->slice(layer.down), {}, h);
-  }
-
-  struct Projections {
-    Columns q, k, v;
-  };
-  Columns queries(Tape<B>& tape, const Layer& layer, Var y) {
-    Var q = linear(tape, y, parameters_->slice(layer.q), bias(layer, 0, 1));
-    if (settings_.head_norm) q = rms_norm(tape, q, parameters_->slice(layer.q_norm), settings_.norm_epsilon);
-    return {q, 0, q_width()};
-  }
-  void keys_values(Tape<B>& tape, const Layer& layer, Var y, Projections& parts) {
-    if (settings_.head_norm) {  // the norm wants the keys by themselves
-      Var k = linear(tape, y, parameters_->slice(layer.q + 1), bias(layer, 1, 1));
-      k = rms_norm(tape, k, parameters_->slice(layer.k_norm), settings_.norm_epsilon);
-      parts.k = {k, 0, kv_width()};
-      parts.v = {linear(tape, y, parameters_->slice(layer.q + 2), bias(layer, 2, 1)), 0, kv_width()};
-    } else {
-      const Var kv = linear(tape, y, parameters_->slice(layer.q + 1, 2), bias(layer, 1, 2));  // (T, 2 kv)
-      parts.k = {kv, 0, kv_width()};
-      parts.v = {kv, kv_width(), kv_width()};
-    }
-  }
-  ParameterSlice bias(const Layer& layer, std::uint32_t first, std::uint32_t count) const {
-    return settings_.qkv_bias ? parameters_->slice(layer.q_bias + first, count) : ParameterSlice{};
-  }
-  AttentionShape shape() const {
-    return {settings_.heads, settings_.kv_heads, settings_.head_width(),
-            1.0 / std::sqrt(static_cast<double>(settings_.head_width()))};
-  }
-  Index q_width() const { return settings_.heads * settings_.head_width(); }
-  Index kv_width() const { return settings_.kv_heads * settings_.head_width(); }
-
-  Llama settings_;
-  Parameters<B>* parameters_;
-  RotaryTable<B> table_;
-  std::vector<Layer> layers_;
-  std::uint32_t embedding_ = 0;
-  std::uint32_t norm_ = 0;
-  std::uint32_t unembedding_ = 0;
-};
-
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#include "merit/backbone/llama_body.hpp"

@@ -267,6 +267,37 @@ struct GluBackwardArguments {
   typename BackendTypes<B>::Matrix dgate_up;
 };
 
+/// Which experts each row takes, and how much of each (Shazeer et al. 2017): the k largest of softmax(logits), the
+/// largest first, of equal ones the first; weights are those probabilities, or divided by their sum.
+template <class B>
+struct RouteArguments {
+  typename BackendTypes<B>::ConstMatrix logits;  // (M, E)
+  bool normalised = false;
+  VectorView<std::uint32_t, typename B::Space> experts;  // (M·k), row by row
+  typename BackendTypes<B>::Matrix weights;              // (M, k)
+};
+template <class B>
+struct RouteBackwardArguments {
+  typename BackendTypes<B>::ConstMatrix logits;
+  bool normalised = false;
+  typename BackendTypes<B>::Indices experts;
+  typename BackendTypes<B>::ConstMatrix weights;
+  typename BackendTypes<B>::ConstMatrix dweights;  // (M, k)
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix dlogits;
+};
+/// Of out[i] = weights[places[i]] · x[i]: dx, and what is added to dweights. Empty targets: not wanted.
+template <class B>
+struct ScaleRowsBackwardArguments {
+  typename BackendTypes<B>::ConstMatrix x;   // (M, d)
+  typename BackendTypes<B>::Indices places;  // (M), without repeats
+  VectorView<const typename B::Activation, typename B::Space> weights;
+  typename BackendTypes<B>::ConstMatrix dout;
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix dx = {};
+  VectorView<typename B::Activation, typename B::Space> dweights = {};
+};
+
 template <class B>
 struct ActivateBackwardArguments {
   ActivationFunction kind = ActivationFunction::gelu;
@@ -423,6 +454,13 @@ concept backend =
       B::glu_backward(h, std::declval<const GluBackwardArguments<B>&>());
       B::activate(h, function, c, m);
       B::activate_backward(h, std::declval<const ActivateBackwardArguments<B>&>());
+      // --- experts ------------------------------------------------------------------------------------------
+      B::route(h, std::declval<const RouteArguments<B>&>());
+      B::route_backward(h, std::declval<const RouteBackwardArguments<B>&>());
+      // out[i] = weights[places[i]] · x[i]: (handle, x, places, weights, out).
+      B::scale_rows(h, c, ids, c.flat(), m);
+      B::scale_rows_backward(h, std::declval<const ScaleRowsBackwardArguments<B>&>());
+
       // out[r] = mean of x over the path from the root to rows[r]; x (T, d).
       { B::path_mean_scratch(h, forest, n) } -> std::convertible_to<Index>;
       B::path_mean(h, forest, c, m, sv);

@@ -28,6 +28,7 @@
 #include "merit/model/model_card.hpp"
 #include "merit/model/policy_json.hpp"
 #include "merit/model/saved_config.hpp"
+#include "merit/model/stored_rows.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -50,6 +51,7 @@ namespace detail {
 /// this alone, so that they are compiled once, not once for each model.
 struct ModelFiles {
   bool head_is_classifier = false;  // as its class in transformers calls it
+  bool internlm2 = false;           // under the names of its own code
   Index gate_attributes = 0;        // of a gated head, whose class reads constants; else 0
   Json config = {};
   Json card = {};
@@ -59,10 +61,12 @@ ModelFiles files_of(const Model& model, const ModelCard& card, const SaveOptions
   const bool gpt2 = model.config().backbone.name() == Gpt2::name();
   const HeadFacts head = facts_of(model.config().head, gpt2);
   const Dtype dtype = options.dtype.value_or(dtype_of<typename Model::BackendType::Stat>());
+  Json config = config_json(model, card.reading, card.labels, dtype);
   // GPT2ForTokenClassification is the one class that calls its head otherwise.
   return {.head_is_classifier = gpt2 && head.meaning != ScoreMeaning::per_completion,
+          .internlm2 = config.value("model_type", "") == "internlm2",
           .gate_attributes = head.gated != nullptr ? head.gated->attributes : 0,
-          .config = config_json(model, card.reading, card.labels, dtype),
+          .config = std::move(config),
           .card = to_json(described(model, card))};
 }
 
@@ -73,10 +77,16 @@ void write_files(const std::filesystem::path& directory, const Parameters<Backen
                  const ModelFiles& files, const SaveOptions& options) {
   using T = typename Backend::Stat;
   std::vector<Buffer<T>> copies;  // of what is not in host memory
+  JoinedTensors<Backend> joined;
   std::vector<TensorSource> tensors;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    if (parameters.spec(i).stored_in.present()) {
+      joined.add(parameters, i, tensors);
+      continue;
+    }
     std::string name = parameters.spec(i).name;
     if (files.head_is_classifier && name.starts_with("score.")) name.replace(0, 5, "classifier");
+    if (files.internlm2) name = name_in_internlm2(std::move(name));
     TensorSource& tensor = tensors.emplace_back();
     tensor.name = std::move(name);
     tensor.shape = parameters.spec(i).shape;
@@ -229,6 +239,7 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
 
   std::vector<const TensorInfo*> tensors(parameters.tensor_count());  // null: fresh, or computed
   std::vector<const ComputedTensor*> computed(parameters.tensor_count());
+  std::vector<bool> in_larger(parameters.tensor_count());  // whether the tensor holds it among others
   std::vector<std::string> used;
   Index head_parameters = 0, bytes_total = 0;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
@@ -244,6 +255,12 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
       continue;
     }
     const TensorInfo* tensor = nullptr;
+    if (spec.stored_in.present()) {
+      for (const std::string& name : published_names(spec.stored_in.tensor)) {
+        if (tensor == nullptr) tensor = file.find(name);
+      }
+    }
+    in_larger[i] = tensor != nullptr;
     const std::string published = published_as(options, spec.name);
     for (const std::string& name : published_names(spec.name)) {
       if (tensor == nullptr && (name == spec.name || !has(name))) tensor = file.find(name);
@@ -258,9 +275,10 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
       throw DataError(concat(file.path().string(), ": there is no tensor ", quote(spec.name),
                              ", expected one of shape ", shape_text(spec.shape)));
     }
-    if (tensor->shape != spec.shape) {
+    const std::vector<Index> shape = in_larger[i] ? shape_in_file(spec) : spec.shape;
+    if (tensor->shape != shape) {
       throw DataError(concat(file.path().string(), ": tensor ", quote(tensor->name), " has shape ",
-                             shape_text(tensor->shape), ", expected ", shape_text(spec.shape)));
+                             shape_text(tensor->shape), ", expected ", shape_text(shape)));
     }
     tensors[i] = tensor;
     bytes_total += tensor->end - tensor->begin;
@@ -291,10 +309,14 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     }
     const std::string& name = tensors[i]->name;
     const std::optional<Dtype> dtype = tensors[i]->dtype;
+    const ParameterSpec& spec = parameters.spec(i);
     std::optional<StoredTensor> stored;
     if (dtype && parameters.can_hold(i, *dtype)) stored = file.stored(name);
+    if (in_larger[i]) stored = stored_rows(stored, *tensors[i], spec.stored_in);
     if (stored) {
       parameters.hold(i, *stored);
+    } else if (in_larger[i]) {
+      parameters.set_by(i, [&](VectorView<T> values) { read_stored_rows(file, name, spec, values); });
     } else {
       parameters.set_by(i, [&](VectorView<T> values) { file.read(name, values); });
     }

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "merit/backbone/backbone.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/gguf.hpp"
@@ -235,20 +236,13 @@ inline Json gguf_llama_json(const GgufFields& fields) {
   }
   const auto positions = fields.require<Index>("context_length");
   const Index window = fields.optional<Index>("attention.sliding_window").value_or(0);
-  if (window != 0 && window < positions) {
-    fields.refuse("attention.sliding_window", concat("0, or at least the context, ", positions,
-                                                     ", because attention over a window is not computed"));
-  }
-  // Biases that HF's classes have together; ours are those of qwen2.
-  for (const char* name : {"attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
-    if (file.find_tensor(concat("blk.0.", name)) == nullptr) continue;
-    throw ConfigError(concat(file.path().string(), ": tensor ", quote(concat("blk.0.", name)),
-                             ": merit's Llama has biases on queries, keys and values only"));
-  }
-  const bool biases = file.find_tensor("blk.0.attn_q.bias") != nullptr;
-  const bool norms = file.find_tensor("blk.0.attn_q_norm.weight") != nullptr;
+  const bool windowed = window != 0 && window < positions;
+  const auto has = [&](const char* name) { return file.find_tensor(concat("blk.0.", name)) != nullptr; };
+  const bool biases = has("attn_q.bias"), norms = has("attn_q_norm.weight");
+  const bool output_bias = has("attn_output.bias"), mlp_bias = has("ffn_down.bias");
   const std::string& kind = fields.architecture();
-  const bool usual = biases == (kind == "qwen2") && norms == (kind == "qwen3");
+  const bool usual =
+      biases == (kind == "qwen2") && norms == (kind == "qwen3") && !windowed && !output_bias && !mlp_bias;
   const double base = fields.number("rope.freq_base").value_or(10000);
   Json json = {{"model_type", usual ? kind : "merit_llama"},
                {"vocab_size", gguf_vocabulary(file)},
@@ -263,7 +257,13 @@ inline Json gguf_llama_json(const GgufFields& fields) {
                {"tie_word_embeddings", file.find_tensor("output.weight") == nullptr},
                {"rope_theta", base},
                {"rope_scaling", gguf_rope_scaling(fields, base, width)}};
-  if (!usual) json.update({{"qkv_bias", biases}, {"head_norm", norms}});
+  if (!usual) {
+    json.update(
+        {{"qkv_bias", biases}, {"head_norm", norms}, {"output_bias", output_bias}, {"mlp_bias", mlp_bias}});
+    const auto layers = json["num_hidden_layers"].get<Index>();
+    if (windowed && static_cast<double>(layers) <= most_layers)
+      json["windows"] = std::vector<Index>(layers, window);
+  }
   return json;
 }
 

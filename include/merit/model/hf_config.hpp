@@ -1,9 +1,9 @@
 // config.json: backbones as transformers writes them, to and from our structs.
 //
-// Read are llama, mistral, qwen2, qwen3 (all of them our Llama) and gpt2, in the layout of transformers 4
-// (`rope_theta`, `rope_scaling`) and of transformers 5 (`rope_parameters`), and two kinds of our own. A
-// setting that would change scores and that our backbones do not have is an error, never ignored. Written is
-// the older layout, which every version reads.
+// Read are the families of model/hf_llama.hpp (all of them our Llama), gpt2 and gpt_neox, in the layout of transformers 4
+// (`rope_theta`, `rope_scaling`) and of transformers 5 (`rope_parameters`), and kinds of our own. A setting that would
+// change scores and that our backbones do not have is an error, never ignored. Written is the older layout, which every
+// version reads.
 #pragma once
 
 #include <filesystem>
@@ -14,6 +14,7 @@
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backbone/features.hpp"
 #include "merit/backbone/gpt2.hpp"
+#include "merit/backbone/gpt_neox.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
@@ -23,7 +24,7 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 /// A backbone chosen at run time.
-using BackboneConfig = std::variant<Llama, Gpt2, BagOfTokens, Features>;
+using BackboneConfig = std::variant<Llama, Gpt2, GptNeox, BagOfTokens, Features>;
 
 /// The part of config.json that the backbone does not decide: the ending of the class in transformers, the
 /// numbers of a score, and the type of the weights in the file.
@@ -54,9 +55,9 @@ Backbone read_backbone_config(const std::filesystem::path& path) {
                     ", expected " + std::string(Backbone::name()));
 }
 
-/// config.json for a backbone. Llama becomes qwen2 where it has qkv_bias, qwen3 where it has head_norm, else
-/// llama; both together are a kind that only merit reads, as are BagOfTokens and Features. transformers has
-/// no score.bias: with one, its scores differ from ours by that constant.
+/// config.json for a backbone. A Llama becomes the first family of transformers that has all its numbers, or else a kind
+/// that only merit reads, as are BagOfTokens and Features. transformers has no score.bias: with one, its scores differ
+/// from ours by that constant.
 ///
 /// Read back it is the same backbone, but for what is a matter of one run and not written: `frozen_layers`
 /// and `recompute` are as by default. A `head_dim` that says hidden_size / heads is read as 0, which says the
@@ -64,6 +65,8 @@ Backbone read_backbone_config(const std::filesystem::path& path) {
 Json backbone_config_json(const Llama& llama, const HfTask& task = {});
 
 Json backbone_config_json(const Gpt2& gpt2, const HfTask& task = {});
+
+Json backbone_config_json(const GptNeox& neox, const HfTask& task = {});
 
 Json backbone_config_json(const BagOfTokens& bag, const HfTask& task = {});
 

@@ -20,215 +20,15 @@
 #include "merit/core/error.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
+#include "merit/model/config_fields.hpp"
 #include "merit/model/gguf_config.hpp"
 #include "merit/model/hf_config.hpp"
+#include "merit/model/hf_llama.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 
 namespace detail {
-
-/// Fields of one object, with the file's name for errors.
-class ConfigFields {
- public:
-  ConfigFields(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
-
-  template <class T>
-  T require(std::string_view field) const {
-    return checked(field, merit::require<T>(object_, field, where_));
-  }
-  template <class T>
-  std::optional<T> optional(std::string_view field) const {
-    std::optional<T> value = merit::optional<T>(object_, field, where_);
-    if (value) checked(field, *value);
-    return value;
-  }
-  template <class T>
-  T value_or(std::string_view field, T otherwise) const {
-    return optional<T>(field).value_or(std::move(otherwise));
-  }
-  bool contains(std::string_view field) const { return object_.contains(field); }
-  const Json& object() const { return object_; }
-  const std::string& where() const { return where_; }
-
-  /// Where `field` is something that we do not compute.
-  [[noreturn]] void refuse(std::string_view field, std::string_view expected) const {
-    const auto entry = object_.find(field);
-    throw ConfigError(concat(where_, ": field ", quote(field), ": expected ", expected, ", found ",
-                             entry == object_.end() ? "nothing" : describe(*entry)));
-  }
-
- private:
-  /// Of a size, that it is none which is meant to do harm: products of several still fit.
-  template <class T>
-  T checked(std::string_view field, T value) const {
-    if constexpr (std::is_same_v<T, Index>) {
-      constexpr Index most = Index{1} << 40;
-      if (value > most) {
-        throw ConfigError(
-            concat(where_, ": field ", quote(field), " is ", value, ", expected at most ", most));
-      }
-    }
-    return value;
-  }
-
-  const Json& object_;
-  std::string where_;
-};
-
-inline RotaryScaling::Kind rotary_kind(const ConfigFields& fields) {
-  using Kind = RotaryScaling::Kind;
-  const char* field = fields.contains("rope_type") ? "rope_type" : "type";
-  const std::string name = fields.value_or<std::string>(field, "default");
-  for (const Kind kind :
-       {Kind::none, Kind::linear, Kind::dynamic, Kind::yarn, Kind::llama3, Kind::longrope}) {
-    if (name == name_of(kind)) return kind;
-  }
-  if (name == "su") return Kind::longrope;  // its name before it was published
-  fields.refuse(field, "one of default, linear, dynamic, yarn, llama3, longrope");
-}
-
-/// `rope_parameters` or `rope_scaling`. `top` is the whole configuration.
-inline RotaryScaling rotary_scaling(const ConfigFields& fields, const ConfigFields& top,
-                                    double max_positions) {
-  using Kind = RotaryScaling::Kind;
-  for (const auto& [name, item] : fields.object().items()) {
-    if (item.is_object()) fields.refuse(name, "the same angles in every layer");
-  }
-  if (fields.value_or<double>("partial_rotary_factor", 1) != 1) fields.refuse("partial_rotary_factor", "1");
-  RotaryScaling scaling;
-  scaling.kind = rotary_kind(fields);
-  if (scaling.kind == Kind::none) return scaling;
-  if (scaling.kind == Kind::llama3 || scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
-    const auto own = top.optional<double>("original_max_position_embeddings");  // Phi-3 keeps it outside
-    scaling.original_positions =
-        own ? *own : fields.value_or<double>("original_max_position_embeddings", max_positions);
-    if (!(scaling.original_positions > 1)) {
-      (own ? top : fields).refuse("original_max_position_embeddings", "a number above 1");
-    }
-  }
-  const auto factor = fields.optional<double>("factor");
-  if (scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
-    if (const auto given = fields.optional<double>("attention_factor")) {
-      if (!(*given > 0)) fields.refuse("attention_factor", "a number above 0");
-      scaling.attention_factor = *given;
-    }
-  }
-  switch (scaling.kind) {
-    case Kind::none: break;
-    case Kind::linear:
-    case Kind::dynamic: scaling.factor = fields.require<double>("factor"); break;
-    case Kind::llama3:
-      scaling.factor = fields.require<double>("factor");
-      scaling.low_frequency_factor = fields.require<double>("low_freq_factor");
-      scaling.high_frequency_factor = fields.require<double>("high_freq_factor");
-      if (!(scaling.low_frequency_factor > 0)) fields.refuse("low_freq_factor", "a number above 0");
-      if (!(scaling.high_frequency_factor > scaling.low_frequency_factor)) {
-        fields.refuse("high_freq_factor", "a number above low_freq_factor");
-      }
-      break;
-    case Kind::yarn: {
-      scaling.factor = factor.value_or(max_positions / scaling.original_positions);
-      scaling.beta_fast = fields.value_or("beta_fast", scaling.beta_fast);
-      scaling.beta_slow = fields.value_or("beta_slow", scaling.beta_slow);
-      if (!(scaling.beta_slow > 0)) fields.refuse("beta_slow", "a number above 0");
-      if (!(scaling.beta_fast >= scaling.beta_slow)) fields.refuse("beta_fast", "at least beta_slow");
-      scaling.mscale = fields.value_or("mscale", 0.0);
-      scaling.mscale_all_dim = fields.value_or("mscale_all_dim", 0.0);
-      scaling.truncate = fields.value_or("truncate", true);
-      break;
-    }
-    case Kind::longrope:
-      scaling.short_factors = fields.require<std::vector<double>>("short_factor");
-      for (const double f : scaling.short_factors) {
-        if (!(f > 0)) fields.refuse("short_factor", "numbers above 0");
-      }
-      // A factor of its own goes before the ratio of the lengths.
-      if (factor && scaling.attention_factor == 0) {
-        scaling.attention_factor =
-            *factor <= 1 ? 1 : std::sqrt(1 + std::log(*factor) / std::log(scaling.original_positions));
-      }
-      break;
-  }
-  return scaling;
-}
-
-/// Attention over a window is refused where it would differ from attention over everything.
-inline void check_window(const ConfigFields& fields, std::string_view kind, const Llama& llama) {
-  std::optional<Index> window = fields.optional<Index>("sliding_window");
-  if (kind == "mistral") {
-    if (!fields.contains("sliding_window")) window = 4096;  // what transformers takes
-  } else {
-    if (!fields.value_or("use_sliding_window", false)) return;
-    if (!fields.contains("sliding_window")) window = 4096;
-    if (fields.value_or<Index>("max_window_layers", 28) >= llama.layers && !fields.contains("layer_types")) {
-      return;
-    }
-    if (const auto types = fields.optional<std::vector<std::string>>("layer_types")) {
-      if (std::all_of(types->begin(), types->end(), [](const auto& t) { return t == "full_attention"; })) {
-        return;
-      }
-    }
-  }
-  if (window && *window < llama.max_positions) {
-    fields.refuse("sliding_window", concat("null, or at least max_position_embeddings, ", llama.max_positions,
-                                           ", because attention over a window is not computed"));
-  }
-}
-
-inline Llama llama_from(const ConfigFields& fields, std::string_view kind) {
-  Llama llama;
-  llama.vocabulary_size = fields.require<Index>("vocab_size");
-  llama.hidden_size = fields.require<Index>("hidden_size");
-  llama.intermediate_size = fields.require<Index>("intermediate_size");
-  llama.layers = fields.require<Index>("num_hidden_layers");
-  llama.heads = fields.require<Index>("num_attention_heads");
-  if (kind == "llama" || fields.contains("num_key_value_heads")) {
-    llama.kv_heads = fields.value_or("num_key_value_heads", llama.heads);
-  } else {
-    llama.kv_heads = fields.require<Index>("num_key_value_heads");
-  }
-  llama.head_dim = fields.value_or<Index>("head_dim", kind == "qwen3" ? 128 : 0);
-  if (llama.head_dim * llama.heads == llama.hidden_size) llama.head_dim = 0;  // the usual one
-  llama.norm_epsilon = fields.value_or("rms_norm_eps", 1e-6);
-  llama.max_positions = fields.require<Index>("max_position_embeddings");
-  llama.init_deviation = fields.value_or("initializer_range", 0.02);
-  llama.tied_embedding = fields.value_or("tie_word_embeddings", false);
-  llama.unembedding = fields.value_or("merit_unembedding", false);
-  if (kind == "merit_llama") {
-    llama.qkv_bias = fields.require<bool>("qkv_bias");
-    llama.head_norm = fields.require<bool>("head_norm");
-  } else {
-    llama.qkv_bias = kind == "qwen2";
-    llama.head_norm = kind == "qwen3";
-  }
-
-  const std::string activation = fields.value_or<std::string>("hidden_act", "silu");
-  if (activation != "silu" && activation != "swish") fields.refuse("hidden_act", "silu");
-  if (fields.value_or("attention_bias", false)) {
-    fields.refuse("attention_bias",
-                  "false, because it puts a bias on the output projection, and merit's Llama has biases on "
-                  "queries, keys and values only (as qwen2)");
-  }
-  if (fields.value_or("mlp_bias", false)) {
-    fields.refuse("mlp_bias", "false, because merit's Llama has no biases in the MLP");
-  }
-  if (fields.value_or("partial_rotary_factor", 1.0) != 1) fields.refuse("partial_rotary_factor", "1");
-  check_window(fields, kind, llama);
-
-  const auto max_positions = static_cast<double>(llama.max_positions);
-  llama.rope_base = fields.value_or("rope_theta", 10000.0);
-  for (const char* layout : {"rope_parameters", "rope_scaling"}) {
-    const auto rope = fields.optional<Json>(layout);
-    if (!rope) continue;
-    const ConfigFields inner(*rope, concat(fields.where(), ": ", layout));
-    if (!rope->is_object()) fields.refuse(layout, "an object or null");
-    llama.rope_scaling = rotary_scaling(inner, fields, max_positions);
-    llama.rope_base = inner.value_or("rope_theta", llama.rope_base);
-    break;
-  }
-  return llama;
-}
 
 inline Gpt2 gpt2_from(const ConfigFields& fields) {
   Gpt2 gpt2;
@@ -240,16 +40,7 @@ inline Gpt2 gpt2_from(const ConfigFields& fields) {
   gpt2.intermediate_size = fields.value_or<Index>("n_inner", 0);
   gpt2.norm_epsilon = fields.value_or("layer_norm_epsilon", 1e-5);
   gpt2.init_deviation = fields.value_or("initializer_range", 0.02);
-  const std::string activation = fields.value_or<std::string>("activation_function", "gelu_new");
-  if (activation == "gelu_new" || activation == "gelu_pytorch_tanh" || activation == "gelu_fast") {
-    gpt2.activation = ActivationFunction::gelu_tanh;
-  } else if (activation == "gelu") {
-    gpt2.activation = ActivationFunction::gelu;
-  } else if (activation == "relu") {
-    gpt2.activation = ActivationFunction::relu;
-  } else {
-    fields.refuse("activation_function", "one of gelu_new, gelu_pytorch_tanh, gelu_fast, gelu, relu");
-  }
+  gpt2.activation = activation_from(fields, "activation_function", "gelu_new");
   if (!fields.value_or("scale_attn_weights", true)) fields.refuse("scale_attn_weights", "true");
   for (const char* field : {"scale_attn_by_inverse_layer_idx", "add_cross_attention"}) {
     if (fields.value_or(field, false)) fields.refuse(field, "false");
@@ -257,92 +48,52 @@ inline Gpt2 gpt2_from(const ConfigFields& fields) {
   return gpt2;
 }
 
+inline GptNeox gpt_neox_from(const ConfigFields& fields) {
+  GptNeox neox;
+  neox.vocabulary_size = fields.require<Index>("vocab_size");
+  neox.hidden_size = fields.require<Index>("hidden_size");
+  neox.intermediate_size = fields.require<Index>("intermediate_size");
+  neox.layers = fields.require<Index>("num_hidden_layers");
+  neox.heads = fields.require<Index>("num_attention_heads");
+  neox.max_positions = fields.value_or<Index>("max_position_embeddings", 2048);
+  neox.norm_epsilon = fields.value_or("layer_norm_eps", 1e-5);
+  neox.activation = activation_from(fields, "hidden_act", "gelu");
+  neox.parallel_residual = fields.value_or("use_parallel_residual", true);
+  neox.attention_bias = fields.value_or("attention_bias", true);
+  neox.tied_embedding = fields.value_or("tie_word_embeddings", false);
+  neox.unembedding = fields.value_or("merit_unembedding", false);
+  neox.init_deviation = fields.value_or("initializer_range", 0.02);
+  double share = fields.value_or("rotary_pct", 0.25);
+  neox.rope_base = fields.value_or("rotary_emb_base", fields.value_or("rope_theta", 10000.0));
+  if (const auto rope = fields.optional<Json>("rope_parameters")) {
+    if (!rope->is_object()) fields.refuse("rope_parameters", "an object or null");
+    const ConfigFields inner(*rope, concat(fields.where(), ": rope_parameters"));
+    if (rotary_kind(inner) != RotaryScaling::Kind::none) inner.refuse("rope_type", "default");
+    share = inner.value_or("partial_rotary_factor", share);
+    neox.rope_base = inner.value_or("rope_theta", neox.rope_base);
+  }
+  if (fields.optional<Json>("rope_scaling")) fields.refuse("rope_scaling", "null");
+  if (!(share > 0 && share <= 1)) fields.refuse("rotary_pct", "a number above 0, at most 1");
+  if (neox.heads == 0) fields.refuse("num_attention_heads", "at least 1");
+  neox.rotary_width = static_cast<Index>(share * static_cast<double>(neox.hidden_size / neox.heads));
+  return neox;
+}
+
 inline BackboneConfig backbone_from(const ConfigFields& fields) {
   const auto kind = fields.require<std::string>("model_type");
   if (kind == "gpt2") return gpt2_from(fields);
+  if (kind == "gpt_neox") return gpt_neox_from(fields);
   if (kind == "merit_bag_of_tokens") {
     return BagOfTokens{.vocabulary_size = fields.require<Index>("vocab_size"),
                        .width = fields.require<Index>("hidden_size"),
                        .init_deviation = fields.value_or("initializer_range", 0.02)};
   }
   if (kind == "merit_features") return Features{.width = fields.require<Index>("hidden_size")};
-  for (const char* name : {"llama", "mistral", "qwen2", "qwen3", "merit_llama"}) {
-    if (kind == name) return llama_from(fields, kind);
-  }
+  if (const LlamaFamily* family = find_llama_family(kind)) return llama_from(fields, *family);
+  std::string known;
+  for (const LlamaFamily& family : llama_families) known += concat(family.model_type, ", ");
   fields.refuse("model_type",
-                "one of llama, mistral, qwen2, qwen3, gpt2, merit_llama, merit_bag_of_tokens, "
-                "merit_features");
-}
-
-inline Json rotary_json(const RotaryScaling& scaling) {
-  using Kind = RotaryScaling::Kind;
-  if (scaling.kind == Kind::none) return nullptr;
-  Json json = {{"rope_type", name_of(scaling.kind)}};
-  if (scaling.kind != Kind::longrope) json["factor"] = scaling.factor;
-  if (scaling.kind == Kind::llama3 || scaling.kind == Kind::yarn || scaling.kind == Kind::longrope) {
-    // A whole number, as transformers wants it.
-    json["original_max_position_embeddings"] = static_cast<Index>(std::llround(scaling.original_positions));
-  }
-  if (scaling.kind == Kind::llama3) {
-    json["low_freq_factor"] = scaling.low_frequency_factor;
-    json["high_freq_factor"] = scaling.high_frequency_factor;
-  }
-  if (scaling.attention_factor > 0) json["attention_factor"] = scaling.attention_factor;
-  if (scaling.kind == Kind::yarn) {
-    json["beta_fast"] = scaling.beta_fast;
-    json["beta_slow"] = scaling.beta_slow;
-    json["truncate"] = scaling.truncate;
-    if (scaling.mscale > 0) json["mscale"] = scaling.mscale;
-    if (scaling.mscale_all_dim > 0) json["mscale_all_dim"] = scaling.mscale_all_dim;
-  }
-  if (scaling.kind == Kind::longrope) {
-    json["short_factor"] = scaling.short_factors;
-    json["long_factor"] = scaling.short_factors;  // never used: longer sequences are refused
-  }
-  return json;
-}
-
-/// As transformers calls it.
-constexpr std::string_view hf_activation_name(ActivationFunction activation) {
-  switch (activation) {
-    case ActivationFunction::gelu: return "gelu";
-    case ActivationFunction::gelu_tanh: return "gelu_new";
-    case ActivationFunction::relu: return "relu";
-  }
-  return "?";
-}
-
-/// As PyTorch calls it.
-constexpr std::string_view torch_name(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::f64: return "float64";
-    case Dtype::f32: return "float32";
-    case Dtype::f16: return "float16";
-    case Dtype::bf16: return "bfloat16";
-  }
-  return "?";
-}
-
-/// What every configuration for transformers says. No pad token: then transformers scores the last token of
-/// the one sequence it is given, and refuses to guess in a padded batch. With one, it would step over a last
-/// token that happens to be it.
-inline Json hf_json(std::string_view kind, std::string_view class_prefix, const HfTask& task) {
-  Json labels = Json::object();
-  Json ids = Json::object();
-  for (Index i = 0; i < task.labels; ++i) {
-    const std::string name = concat("LABEL_", i);
-    labels[std::to_string(i)] = name;
-    ids[name] = i;
-  }
-  return {{"architectures", {concat(class_prefix, task.class_ending)}},
-          {"model_type", kind},
-          {"id2label", labels},
-          {"label2id", ids},
-          {"num_labels", task.labels},
-          {"torch_dtype", torch_name(task.dtype)},
-          {"pad_token_id", nullptr},
-          {"bos_token_id", nullptr},
-          {"eos_token_id", nullptr}};
+                concat("one of ", known, "gpt2, gpt_neox, merit_bag_of_tokens, merit_features"));
 }
 
 }  // namespace detail
@@ -374,30 +125,7 @@ MERIT_INLINE BackboneConfig read_backbone_config(const std::filesystem::path& pa
 }
 
 MERIT_INLINE Json backbone_config_json(const Llama& llama, const HfTask& task) {
-  const bool ours = llama.qkv_bias && llama.head_norm;
-  const char* kind = ours ? "merit_llama" : llama.qkv_bias ? "qwen2" : llama.head_norm ? "qwen3" : "llama";
-  const char* prefix = ours ? "MeritLlama" : llama.qkv_bias ? "Qwen2" : llama.head_norm ? "Qwen3" : "Llama";
-  Json json = detail::hf_json(kind, prefix, task);
-  json.update({{"vocab_size", llama.vocabulary_size},
-               {"hidden_size", llama.hidden_size},
-               {"intermediate_size", llama.intermediate_size},
-               {"num_hidden_layers", llama.layers},
-               {"num_attention_heads", llama.heads},
-               {"num_key_value_heads", llama.kv_heads},
-               {"head_dim", llama.head_width()},
-               {"hidden_act", "silu"},
-               {"rms_norm_eps", llama.norm_epsilon},
-               {"max_position_embeddings", llama.max_positions},
-               {"initializer_range", llama.init_deviation},
-               {"tie_word_embeddings", llama.tied_embedding},
-               {"attention_bias", false},
-               {"attention_dropout", 0.0},
-               {"rope_theta", llama.rope_base},
-               {"rope_scaling", detail::rotary_json(llama.rope_scaling)}});
-  if (llama.qkv_bias || llama.head_norm) json["use_sliding_window"] = false;
-  if (llama.unembedding) json["merit_unembedding"] = true;
-  if (ours) json.update({{"qkv_bias", true}, {"head_norm", true}});
-  return json;
+  return detail::llama_json(llama, task);
 }
 
 MERIT_INLINE Json backbone_config_json(const Gpt2& gpt2, const HfTask& task) {
@@ -410,11 +138,37 @@ MERIT_INLINE Json backbone_config_json(const Gpt2& gpt2, const HfTask& task) {
                {"n_inner", nullptr},
                {"layer_norm_epsilon", gpt2.norm_epsilon},
                {"initializer_range", gpt2.init_deviation},
-               {"activation_function", detail::hf_activation_name(gpt2.activation)},
+               {"activation_function", gpt2.activation == ActivationFunction::gelu_tanh
+                                           ? "gelu_new"
+                                           : detail::hf_activation_name(gpt2.activation)},
                {"attn_pdrop", 0.0},
                {"embd_pdrop", 0.0},
                {"resid_pdrop", 0.0}});
   if (gpt2.intermediate_size != 0) json["n_inner"] = gpt2.intermediate_size;
+  return json;
+}
+
+MERIT_INLINE Json backbone_config_json(const GptNeox& neox, const HfTask& task) {
+  Json json = detail::hf_json("gpt_neox", "GPTNeoX", task);
+  json.update(
+      {{"vocab_size", neox.vocabulary_size},
+       {"hidden_size", neox.hidden_size},
+       {"intermediate_size", neox.intermediate_size},
+       {"num_hidden_layers", neox.layers},
+       {"num_attention_heads", neox.heads},
+       {"max_position_embeddings", neox.max_positions},
+       {"layer_norm_eps", neox.norm_epsilon},
+       {"hidden_act", detail::hf_activation_name(neox.activation)},
+       {"use_parallel_residual", neox.parallel_residual},
+       {"attention_bias", neox.attention_bias},
+       {"tie_word_embeddings", neox.tied_embedding},
+       {"initializer_range", neox.init_deviation},
+       {"rotary_emb_base", neox.rope_base},
+       {"rotary_pct", static_cast<double>(neox.rotary_width) / static_cast<double>(neox.head_width())},
+       {"attention_dropout", 0.0},
+       {"hidden_dropout", 0.0},
+       {"classifier_dropout", 0.0}});
+  if (neox.unembedding) json["merit_unembedding"] = true;
   return json;
 }
 

@@ -47,6 +47,9 @@ inline bool is_head_parameter(std::string_view name) {
 /// The names under which others publish the tensor that we call `name`, ours first.
 std::vector<std::string> published_names(const std::string& name);
 
+/// What InternLM2's own code calls a tensor of the Llama family; the same where it has no other name.
+std::string name_in_internlm2(std::string name);
+
 /// The tensor that `options` says is our parameter `name`; empty: it says nothing of it.
 std::string published_as(const LoadOptions& options, const std::string& name);
 

@@ -17,6 +17,24 @@ inline namespace MERIT_ABI {
 
 namespace detail {
 
+MERIT_INLINE std::string name_in_internlm2(std::string name) {
+  constexpr std::pair<std::string_view, std::string_view> parts[] = {
+      {"self_attn.o_proj.", "attention.wo."},
+      {"mlp.gate_proj.", "feed_forward.w1."},
+      {"mlp.up_proj.", "feed_forward.w3."},
+      {"mlp.down_proj.", "feed_forward.w2."},
+      {"input_layernorm.", "attention_norm."},
+      {"post_attention_layernorm.", "ffn_norm."},
+      {"model.embed_tokens.", "model.tok_embeddings."},
+      {"score.", "v_head."},
+      {"lm_head.", "output."}};
+  for (const auto& [ours, theirs] : parts) {
+    const auto at = name.find(ours);
+    if (at != name.npos) return concat(name.substr(0, at), theirs, name.substr(at + ours.size()));
+  }
+  return name;
+}
+
 MERIT_INLINE std::vector<std::string> published_names(const std::string& name) {
   std::vector<std::string> names{name};
   if (name.starts_with("regression_layer.") || name.starts_with("gating.")) return names;
@@ -24,11 +42,14 @@ MERIT_INLINE std::vector<std::string> published_names(const std::string& name) {
     const std::string ending = name.substr(name.find('.') + 1);
     const bool value = name.starts_with("value_head.");
     if (!value) names.push_back("classifier." + ending);
+    if (name == "score.weight") names.push_back(name_in_internlm2(name));
     for (const char* head : {"v_head.summary.", "value_head.summary.", "value_head."}) {
       if (head + ending != name) names.push_back(head + ending);
     }
     return names;
   }
+  if (std::string internlm2 = name_in_internlm2(name); internlm2 != name)
+    names.push_back(std::move(internlm2));
   for (const std::string_view prefix : {"model.", "transformer."}) {
     if (!name.starts_with(prefix)) continue;
     names.push_back(name.substr(prefix.size()));

@@ -41,7 +41,9 @@ MERIT_INLINE ScoreMeaning meaning_of(const AnyHead& head) {
 }
 
 MERIT_INLINE void check_carried(const BackboneConfig& backbone, const AnyHead& head) {
-  if (std::holds_alternative<Llama>(backbone) || std::holds_alternative<Gpt2>(backbone)) return;
+  if (std::holds_alternative<Llama>(backbone) || std::holds_alternative<Gpt2>(backbone) ||
+      std::holds_alternative<GptNeox>(backbone))
+    return;
   const bool logits = std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; }, head);
   const bool vectors = is_features(backbone);
   if (!logits && (!vectors || meaning_of(head) == ScoreMeaning::per_completion)) return;

@@ -241,8 +241,13 @@ inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
   if (!head->note.empty()) saved.remarks.push_back(head->note);
   std::visit(
       [&]<class Head>(const Head&) {
-        auto* llama = std::get_if<Llama>(&saved.backbone);
-        if (reads_unembedding<Head> && llama != nullptr && !llama->tied_embedding) llama->unembedding = true;
+        if (!reads_unembedding<Head>) return;
+        std::visit(
+            [](auto& backbone) {
+              if constexpr (requires { backbone.tied_embedding; })
+                if (!backbone.tied_embedding) backbone.unembedding = true;
+            },
+            saved.backbone);
       },
       saved.head);
 }

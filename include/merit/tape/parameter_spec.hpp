@@ -26,6 +26,21 @@ struct Init {
 /// are none.
 enum class Initial : std::uint8_t { drawn, from_file };
 
+/// Where a file keeps the rows of a tensor that it holds in a larger one: row r of the tensor is row
+/// begin + r / run · period + r % run of `tensor`, a matrix of `rows` rows.
+struct StoredRows {
+  std::string tensor = {};  // empty: the file holds the tensor by itself
+  Index rows = 0;
+  Index begin = 0;
+  Index run = 0;  // 0: all rows follow each other
+  Index period = 0;
+
+  bool present() const { return !tensor.empty(); }
+  Index row(Index r) const { return run == 0 ? begin + r : begin + r / run * period + r % run; }
+
+  friend bool operator==(const StoredRows&, const StoredRows&) = default;
+};
+
 /// One named tensor, as a backbone or head declares it.
 struct ParameterSpec {
   std::string name = {};          // as in published checkpoints
@@ -34,7 +49,8 @@ struct ParameterSpec {
   bool decay = true;      // weight decay applies (not to norms and biases)
   bool adjacent = false;  // lies directly behind the one declared before, so that both can be one matrix
   bool trainable = true;
-  bool hidden = false;  // a linear map inside a layer, no embedding and no head: what Muon is for
+  bool hidden = false;        // a linear map inside a layer, no embedding and no head: what Muon is for
+  StoredRows stored_in = {};  // a larger tensor of the file that holds it
 };
 
 /// One tensor, or several adjacent ones taken as one matrix (rows, cols), or a row or some columns of it.

@@ -94,7 +94,7 @@ void check_forward(Rng& rng, Index rows, Index cols, Index padding, double offse
                                 .x = x.constant(),
                                 .weight = norm.weight.empty() ? nullptr : weight.data(),
                                 .epsilon = 1e-5f,
-                                .weight_offset = static_cast<float>(offset),
+                                .weight_offset = centred ? 0.0f : static_cast<float>(offset),
                                 .y = y.rows(),
                                 .rstd = rstd.data()};
   if (centred) {
@@ -141,7 +141,7 @@ void check_backward(Rng& rng, Index rows, Index cols, Index padding, bool add, d
                                         .add = add,
                                         .dx = dx.rows(),
                                         .dweight = weight_sums.data(),
-                                        .weight_offset = static_cast<float>(offset)};
+                                        .weight_offset = centred ? 0.0f : static_cast<float>(offset)};
   if (centred) kernel.dbias = bias_sums.data();
   run(kernel);
   Array<float> dweight(1, cols), dbias(1, cols);

@@ -141,6 +141,18 @@ struct EigenBackend {
     kernels().attention_backward(h, a);
   }
 
+  // --- experts
+  static void route(Handle& h, const RouteArguments<EigenBackend>& a) { kernels().route(h, a); }
+  static void route_backward(Handle& h, const RouteBackwardArguments<EigenBackend>& a) {
+    kernels().route_backward(h, a);
+  }
+  static void scale_rows(Handle& h, ConstMatrix x, Indices places, ConstVector weights, Matrix out) {
+    kernels().scale_rows(h, x, places, weights, out);
+  }
+  static void scale_rows_backward(Handle& h, const ScaleRowsBackwardArguments<EigenBackend>& a) {
+    kernels().scale_rows_backward(h, a);
+  }
+
   // --- elementwise
   static void glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out) {
     kernels().glu(h, function, gate_up, out);

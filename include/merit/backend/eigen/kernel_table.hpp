@@ -46,6 +46,10 @@ struct KernelTable {
   Operation<const GluBackwardArguments<Backend>&> glu_backward;
   Operation<ActivationFunction, ConstMatrix, Matrix> activate;
   Operation<const ActivateBackwardArguments<Backend>&> activate_backward;
+  Operation<const RouteArguments<Backend>&> route;
+  Operation<const RouteBackwardArguments<Backend>&> route_backward;
+  Operation<ConstMatrix, Indices, ConstVector, Matrix> scale_rows;
+  Operation<const ScaleRowsBackwardArguments<Backend>&> scale_rows_backward;
   Operation<const Forest&, ConstMatrix, Matrix, Vector> path_mean;
   Operation<const PathMeanBackwardArguments<Backend>&> path_mean_backward;
   Operation<const NextTokenLossArguments<Backend>&> next_token_loss;

@@ -10,6 +10,7 @@
 #include "merit/backend/eigen/optimizers.hpp"
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/rows.hpp"
+#include "merit/backend/expert_rows.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/core/buffer.hpp"
 #include "merit/fwd.hpp"
@@ -112,6 +113,20 @@ struct Kernels {
   static void activate_backward(Handle& h, const ActivateBackwardArguments<Backend>& a) {
     eigen::activate_backward(h.threads(), a.kind, a.dy, a.x, a.write, a.dx);
   }
+  // --- experts
+  static void route(Handle& h, const RouteArguments<Backend>& a) {
+    each_row(h, a.logits.rows, a.logits.cols * a.weights.cols * 2, detail::RouteRow<Backend>{a});
+  }
+  static void route_backward(Handle& h, const RouteBackwardArguments<Backend>& a) {
+    each_row(h, a.logits.rows, a.logits.cols * exponential_cost, detail::RouteBackwardRow<Backend>{a});
+  }
+  static void scale_rows(Handle& h, ConstMatrix x, Indices places, ConstVector weights, Matrix out) {
+    each_row(h, x.rows, x.cols, detail::ScaleRow<Backend>{x, places, weights, out});
+  }
+  static void scale_rows_backward(Handle& h, const ScaleRowsBackwardArguments<Backend>& a) {
+    each_row(h, a.x.rows, 3 * a.x.cols, detail::ScaleRowBackward<Backend>{a});
+  }
+
   static void path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out, Vector scratch) {
     eigen::path_mean(h.threads(), forest, x, out, scratch.data);
   }
@@ -141,6 +156,13 @@ struct Kernels {
   }
 
  private:
+  /// f(row) for each of `rows` rows, each so much work.
+  template <class F>
+  static void each_row(Handle& h, Index rows, Index work, const F& f) {
+    parallel_ranges(h.threads(), rows, 1, rows * work, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) f(i);
+    });
+  }
   static GemmSpace<T> space_of(Handle& h) { return {h.threads(), h.working_space()}; }
 };
 

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "merit/backend/expert_rows.hpp"
 #include "merit/backend/next_token_row.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/backend/reference/activations.hpp"
@@ -254,6 +255,20 @@ struct ReferenceBackend {
     for (Index i = 0; i < a.x.rows; ++i)
       for (Index j = 0; j < a.x.cols; ++j)
         put(a.dx(i, j), a.dy(i, j) * detail::Activated<T>(a.kind, a.x(i, j)).slope, a.write);
+  }
+
+  // --- experts -------------------------------------------------------------------------------------
+  static void route(Handle&, const RouteArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.logits.rows; ++i) detail::RouteRow<ReferenceBackend>{a}(i);
+  }
+  static void route_backward(Handle&, const RouteBackwardArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.logits.rows; ++i) detail::RouteBackwardRow<ReferenceBackend>{a}(i);
+  }
+  static void scale_rows(Handle&, ConstMatrix x, Indices places, ConstVector weights, Matrix out) {
+    for (Index i = 0; i < x.rows; ++i) detail::ScaleRow<ReferenceBackend>{x, places, weights, out}(i);
+  }
+  static void scale_rows_backward(Handle&, const ScaleRowsBackwardArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.x.rows; ++i) detail::ScaleRowBackward<ReferenceBackend>{a}(i);
   }
 
   static Index path_mean_scratch(Handle&, const Forest&, Index) { return 0; }

@@ -164,6 +164,13 @@ struct ThrustBackend {
   }
   static void attention_backward(Handle& h, const AttentionBackwardArguments<ThrustBackend>& a);
 
+  // --- experts
+  static void route(Handle& h, const RouteArguments<ThrustBackend>& a);
+  static void route_backward(Handle& h, const RouteBackwardArguments<ThrustBackend>& a);
+  static void scale_rows(Handle& h, ConstMatrix x, Indices places,
+                         VectorView<const Activation, Space> weights, Matrix out);
+  static void scale_rows_backward(Handle& h, const ScaleRowsBackwardArguments<ThrustBackend>& a);
+
   // --- elementwise
   static void glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out);
   static void glu_backward(Handle& h, const GluBackwardArguments<ThrustBackend>& a);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "merit/backend/expert_rows.hpp"
 #include "merit/backend/thrust/block_pool.hpp"
 #include "merit/backend/thrust/functors/attention.hpp"
 #include "merit/backend/thrust/functors/elementwise.hpp"
@@ -293,6 +294,26 @@ void ThrustBackend<P, S>::attention_backward(Handle& h, const AttentionBackwardA
   h.machine().for_each(queries, detail::device::AttentionOutputDot<ThrustBackend>{a});
   h.machine().for_each(queries, detail::device::AttentionBackwardQuery<ThrustBackend>{a, a.forest});
   h.machine().for_each(keys, detail::device::AttentionBackwardKey<ThrustBackend>{a, a.forest});
+}
+
+// --- experts
+
+template <class P, class S>
+void ThrustBackend<P, S>::route(Handle& h, const RouteArguments<ThrustBackend>& a) {
+  h.machine().for_each(a.logits.rows, detail::RouteRow<ThrustBackend>{a});
+}
+template <class P, class S>
+void ThrustBackend<P, S>::route_backward(Handle& h, const RouteBackwardArguments<ThrustBackend>& a) {
+  h.machine().for_each(a.logits.rows, detail::RouteBackwardRow<ThrustBackend>{a});
+}
+template <class P, class S>
+void ThrustBackend<P, S>::scale_rows(Handle& h, ConstMatrix x, Indices places,
+                                     VectorView<const Activation, Space> weights, Matrix out) {
+  h.machine().for_each(x.rows, detail::ScaleRow<ThrustBackend>{x, places, weights, out});
+}
+template <class P, class S>
+void ThrustBackend<P, S>::scale_rows_backward(Handle& h, const ScaleRowsBackwardArguments<ThrustBackend>& a) {
+  h.machine().for_each(a.x.rows, detail::ScaleRowBackward<ThrustBackend>{a});
 }
 
 // --- elementwise
