@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 
 from golden_internlm2 import rewrite_as_internlm2
 from golden_json import write_json
-from golden_models import MODELS
+from golden_models import MODELS, SEPARATORS
 
 ROOT = pathlib.Path(__file__).resolve().parent
 transformers.logging.set_verbosity_error()
@@ -81,9 +81,9 @@ PATHS = ["pa", "pb", "pac", "qd", "qf", "qfi", "e", "eg", "h", "pcf"]
 PAIRS = [[0, 1], [2, 0], [9, 1], [3, 4], [4, 5], [6, 7], [7, 8], [2, 9]]
 
 
-def make_sequences(generator, vocabulary):
+def make_sequences(generator, vocabulary, first=0):
     parts = {
-        name: torch.randint(0, vocabulary, (length,), generator=generator).tolist()
+        name: torch.randint(first, vocabulary, (length,), generator=generator).tolist()
         for name, length in PART_LENGTHS.items()
     }
     sequences = [[token for name in path for token in parts[name]] for path in PATHS]
@@ -96,7 +96,7 @@ def randomise(model, generator):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            is_norm = "norm" in name or ".ln_" in name
+            is_norm = "norm" in name.lower() or ".ln_" in name
             around_one = type(model).__name__.startswith("Gemma")  # their weights are what is added to 1
             if name.endswith("bias"):
                 parameter.copy_(0.3 * noise)
@@ -104,14 +104,33 @@ def randomise(model, generator):
                 parameter.copy_(0.3 * noise if around_one else 1.0 + 0.3 * noise)
             elif "embed" in name or "wte" in name or "wpe" in name:
                 parameter.copy_((0.5 / model.config.hidden_size**0.5 if around_one else 0.5) * noise)
-            elif name == "score.weight":
+            elif name in ("score.weight", "classifier.weight", "classifier.out_proj.weight"):
                 parameter.copy_(0.2 * noise)
             else:
                 parameter.copy_(0.25 * noise)
 
 
-def evaluate(model, sequences):
+def evaluate_encoder(model, sequences, separator):
+    """Each sequence alone. Returns the outputs, and what the last linear layer reads: the pooled row."""
+    model.eval()
+    model.zero_grad()
+    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    outputs, pooled = [], []
+    hook = last.register_forward_hook(lambda module, inputs, output: pooled.append(inputs[0].reshape(-1)))
+    for sequence in sequences:
+        named = {}
+        if separator is not None:
+            first = sequence.index(separator) if separator in sequence else len(sequence)
+            named["token_type_ids"] = torch.tensor([[int(at > first) for at in range(len(sequence))]])
+        outputs.append(model(input_ids=torch.tensor([sequence]), **named).logits[0])
+    hook.remove()
+    return torch.stack(outputs), torch.stack(pooled)
+
+
+def evaluate(model, sequences, separator=None):
     """Each sequence alone. Returns the outputs and the final-norm hidden state of each last token."""
+    if not hasattr(model, "score") and not hasattr(model, "lm_head") and not hasattr(model, "embed_out"):
+        return evaluate_encoder(model, sequences, separator)
     model.eval()
     model.zero_grad()
     outputs, hidden = [], []
@@ -158,14 +177,21 @@ def older_config(path):
     return dict(sorted(config.items()))
 
 
-# The pairwise loss sees differences only: a bias after the last norm moves all scores alike. So does a bias of keys
-# where no position turns them: it moves all scores of a query.
+# The pairwise loss sees differences only: a bias after the last norm, or of the head, moves all scores alike. So does a
+# bias of keys where no position turns them: it moves all scores of a query.
 ZERO_GRADIENTS = {
-    "gpt2": ["transformer.ln_f.bias"],
-    "gpt_neox": ["gpt_neox.final_layer_norm.bias"],
-    "gpt_neox_serial": ["gpt_neox.final_layer_norm.bias"],
-    "smollm3": ["model.layers.1.self_attn.k_proj.bias"],
+    "gpt2": ("transformer.ln_f.bias",),
+    "gpt_neox": ("gpt_neox.final_layer_norm.bias",),
+    "gpt_neox_serial": ("gpt_neox.final_layer_norm.bias",),
+    "smollm3": ("model.layers.1.self_attn.k_proj.bias",),
 }
+ZERO_IN_ENCODERS = ("attention.self.key.bias", "attention.key.bias", "k_lin.bias", "out_proj.bias")
+
+
+def zero_gradients(name, model):
+    endings = ZERO_GRADIENTS.get(name, () if hasattr(model, "score") else ZERO_IN_ENCODERS)
+    of_head = "classifier.bias"
+    return [key for key, _ in model.named_parameters() if key == of_head or endings and key.endswith(endings)]
 
 
 def as_saved(tensors):
@@ -197,15 +223,21 @@ def write_model(name):
     config._experts_implementation = "eager"
     model = model_class(config).float()
     randomise(model, generator)
-    sequences = make_sequences(generator, config.vocab_size)
+    first = (config.pad_token_id or -1) + 1  # a text holds no pad
+    sequences = make_sequences(generator, config.vocab_size, first)
 
     directory = ROOT / name
     shutil.rmtree(directory, ignore_errors=True)
     model.save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
 
-    outputs, hidden = evaluate(model, sequences)
+    separator = SEPARATORS.get(name)
+    outputs, hidden = evaluate(model, sequences, separator)
     document = {"model_class": model_class.__name__, "seed": seed, "precision": "float32"}
+    if not hasattr(model, "score") and is_scalar:
+        document["head_bias"] = True
+    if separator is not None:
+        document["separator"] = separator
     noise = {}
     gradients = {}
     if is_scalar:
@@ -215,7 +247,7 @@ def write_model(name):
         loss.backward()
         gradients = {key: p.grad.detach().clone() for key, p in model.named_parameters()}
         zero = [key for key, gradient in gradients.items() if gradient.abs().max() < 1e-4]
-        assert zero == ZERO_GRADIENTS.get(name, []), (name, zero)
+        assert zero == zero_gradients(name, model), (name, zero)
         document["pairs"] = PAIRS
         document["loss"] = nine_digits(loss)
         document["zero_gradients"] = zero
@@ -224,7 +256,7 @@ def write_model(name):
     with float64_arithmetic():
         exact = model_class(make_config_again(make_config, is_scalar))
         exact.load_state_dict({key: value.double() for key, value in model.state_dict().items()})
-        exact_outputs, exact_hidden = evaluate(exact, sequences)
+        exact_outputs, exact_hidden = evaluate(exact, sequences, separator)
         noise["outputs"] = relative_difference(outputs, exact_outputs)
         noise["hidden"] = relative_difference(hidden, exact_hidden)
         if is_scalar:
@@ -262,7 +294,7 @@ def write_model(name):
     for text in (older, newer):
         config_path.write_text(text)
         loaded = model_class.from_pretrained(directory, attn_implementation="eager")
-        again, _ = evaluate(loaded, sequences)
+        again, _ = evaluate(loaded, sequences, separator)
         torch.testing.assert_close(again, outputs, rtol=2e-6, atol=2e-6)  # (a sum's order follows alignment)
     (directory / "config_v4.json").write_text(older)
     if name == "internlm2":

@@ -17,6 +17,23 @@ LLAMA_SHAPE = dict(
 )
 
 
+ENCODER_SHAPE = dict(
+    vocab_size=64,
+    hidden_size=16,
+    intermediate_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    max_position_embeddings=40,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    layer_norm_eps=1e-3,
+    **NO_SPECIAL_TOKENS,
+)
+
+# The token behind whose first occurrence the second segment of a sequence begins.
+SEPARATORS = {"bert": 7, "electra": 9, "albert": 11}
+
+
 def with_rope(**rope):
     return {**LLAMA_SHAPE, "rope_parameters": {"rope_theta": 10000.0, **rope}}
 
@@ -297,6 +314,32 @@ MODELS = {
             }
         ),
         transformers.GPTNeoXForSequenceClassification,
+    ),
+    "bert": (132, lambda: transformers.BertConfig(**ENCODER_SHAPE), transformers.BertForSequenceClassification),
+    "roberta": (
+        133,
+        lambda: transformers.RobertaConfig(**{**ENCODER_SHAPE, "type_vocab_size": 1, "pad_token_id": 1}),
+        transformers.RobertaForSequenceClassification,
+    ),
+    "electra": (
+        134,
+        lambda: transformers.ElectraConfig(**{**ENCODER_SHAPE, "embedding_size": 12}),
+        transformers.ElectraForSequenceClassification,
+    ),
+    "albert": (
+        135,
+        lambda: transformers.AlbertConfig(
+            **{**ENCODER_SHAPE, "embedding_size": 12, "hidden_act": "gelu_new", "classifier_dropout_prob": 0.0}
+        ),
+        transformers.AlbertForSequenceClassification,
+    ),
+    "distilbert": (
+        136,
+        lambda: transformers.DistilBertConfig(
+            vocab_size=64, dim=16, hidden_dim=24, n_layers=2, n_heads=4, max_position_embeddings=40, dropout=0.0,
+            attention_dropout=0.0, seq_classif_dropout=0.0, **NO_SPECIAL_TOKENS
+        ),
+        transformers.DistilBertForSequenceClassification,
     ),
     # A Llama, whose files are then written as InternLM2's own code has them: see as_internlm2.
     "internlm2": (131, lambda: llama(num_hidden_layers=2), transformers.LlamaForSequenceClassification),

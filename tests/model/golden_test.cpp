@@ -41,7 +41,10 @@ TEST_CASE("a published model is written back as it was, bit for bit") {
     if (directory.filename() == "internlm2" ||
         merit::read_json(directory / "expected.json").contains("logits"))
       continue;  // names of its own; no reward model
-    Model model({.backbone = {merit::read_backbone_config(directory)}, .initial = merit::Initial::from_file});
+    const bool bias = merit::read_json(directory / "expected.json").value("head_bias", false);
+    Model model({.backbone = {merit::read_backbone_config(directory)},
+                 .head = {.bias = bias},
+                 .initial = merit::Initial::from_file});
     merit::load_model_parameters(directory, model, {.allow_missing_head = true});
     const TemporaryDirectory written;
     merit::save_model(written / "m", model);

@@ -3,16 +3,19 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "merit/forest/forest.hpp"
 
 namespace merit_test {
 
-/// One group: the sequences share their tokens as far as they agree.
+/// One group: the sequences share their tokens as far as they agree, where the builder shares.
 class Packed {
  public:
-  explicit Packed(const std::vector<std::vector<merit::Token>>& sequences) {
+  explicit Packed(const std::vector<std::vector<merit::Token>>& sequences,
+                  merit::ForestBuilder builder = merit::ForestBuilder())
+      : builder_(std::move(builder)) {
     const std::vector<std::span<const merit::Token>> spans(sequences.begin(), sequences.end());
     const merit::Index group = builder_.add_tree(spans);
     std::vector<std::uint32_t> last;

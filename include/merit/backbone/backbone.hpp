@@ -8,11 +8,13 @@
 // Requires of forward(tape, forest): the forest is valid (built by ForestBuilder), wants at least one row,
 // and outlives the step; its tokens are below the vocabulary size (the model checks them once). Ensures: a
 // variable (R, hidden_width()), one row for each of forest.rows in their order; a row depends on nothing but
-// the tokens on its own path (for a causal backbone) or its own tree (for one that is not).
+// the tokens on its own path, or for a backbone that is not causal its own tree. Such a backbone says so by
+// `Sight sight() const`: then every sequence is a tree by itself.
 #pragma once
 
 #include <cmath>
 #include <concepts>
+#include <optional>
 #include <string_view>
 
 #include "merit/tape/tape.hpp"
@@ -72,6 +74,37 @@ inline Init initial_weight(double deviation, Index inputs) {
 
 /// More layers than anybody has: each takes memory before its size is looked at.
 inline constexpr double most_layers = 10000;
+
+/// What a token of a backbone sees: its path, or where its settings have a sight() that says so, its whole tree.
+template <class Backbone>
+Sight sight_of(const Backbone& settings) {
+  if constexpr (requires { settings.sight(); }) {
+    return settings.sight();
+  } else {
+    return Sight::path;
+  }
+}
+
+/// The token behind which the second segment of a pair begins, for a backbone that embeds segments; nothing for others.
+template <class Backbone>
+std::optional<Token> pair_separator_of(const Backbone& settings) {
+  if constexpr (requires { settings.pair_separator(); }) {
+    return settings.pair_separator();
+  } else {
+    return std::nullopt;
+  }
+}
+
+/// What the class in transformers of a backbone with a linear head of completions calls that head: "score", or what the
+/// settings' head_name() says.
+template <class Backbone>
+std::string_view head_name_of(const Backbone& settings) {
+  if constexpr (requires { settings.head_name(); }) {
+    return settings.head_name();
+  } else {
+    return "score";
+  }
+}
 
 /// What a backbone reads: tokens, or feature vectors.
 template <class Backbone>

@@ -1,6 +1,8 @@
 // Examples to a forest, its rows, and a loss's targets.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -44,8 +46,9 @@ class SequenceRows {
   using Read = void (*)(const void* head, const SequenceShape& sequence, std::vector<Index>& first,
                         std::vector<Index>& second);
 
-  SequenceRows(const void* head, Read read, bool wants_features, Sharing sharing)
-      : head_(head), read_(read), wants_features_(wants_features), forest_(sharing) {}
+  SequenceRows(const void* head, Read read, bool wants_features, Sharing sharing,
+               std::optional<Token> pair_separator)
+      : head_(head), read_(read), wants_features_(wants_features), forest_(sharing, pair_separator) {}
 
   void clear() {
     forest_.clear();
@@ -159,12 +162,21 @@ void prepare_targets(Targets& targets, Index outputs, Index second) {
   if constexpr (requires { targets.second.classes; }) targets.second.classes = second;
 }
 
-/// Tokens an example costs once its sequences share what they agree on.
+/// Whether the sequences of an example share tokens in a model's forests, where it is asked for.
+template <class Model>
+Sharing sharing_of(const Model& model, Sharing asked = Sharing::yes) {
+  return model.sight() == Sight::tree ? Sharing::no : asked;
+}
+
+/// Tokens an example costs once its sequences share what they agree on, or where they do not.
 template <class Example>
-Index shared_tokens(const Example& example) {
+Index shared_tokens(const Example& example, Sharing sharing = Sharing::yes) {
   std::vector<const Sequence*> sequences;
   detail::list_sequences(example, sequences);
-  return detail::shared_tokens_of(sequences);
+  if (sharing == Sharing::yes) return detail::shared_tokens_of(sequences);
+  Index sum = 0;
+  for (const Sequence* sequence : sequences) sum += std::max<Index>(sequence->tokens.size(), 1);
+  return sum;
 }
 
 /// Collects examples of any kind into one forest. Storage is reused: build batch after batch with one
@@ -175,7 +187,8 @@ Index shared_tokens(const Example& example) {
 ///   builder.finish();
 ///   model.accumulate(builder.forest(), builder.targets(), normaliser);
 ///
-/// An example is one tree, however many sequences it has, and must outlive finish().
+/// An example is one tree, however many sequences it has, or for a model whose tokens see their whole tree one for each
+/// sequence. It must outlive finish().
 template <class Model>
 class BatchBuilder {
  public:
@@ -183,7 +196,8 @@ class BatchBuilder {
 
   explicit BatchBuilder(const Model& model, Sharing sharing = Sharing::yes)
       : model_(&model),
-        rows_(&model.head(), read, model.wants_features(), sharing),
+        rows_(&model.head(), read, model.wants_features(), sharing_of(model, sharing),
+              model.pair_separator()),
         targets_(targets_for(model)) {}
 
   void clear() {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct Forest {
 
   Indices tokens, positions, subtree_end;  // (T)
   Indices rows;                            // (R)
-  Indices row_positions;                   // (R)
+  Indices row_positions, row_roots;        // (R)
+  Indices types;                           // (T)
   Indices tree_begin, tree_segment_begin;  // (N+1)
   Indices segment_begin;                   // (S+1)
   Indices segment_span_begin;              // (S+1)
@@ -41,6 +43,8 @@ struct Forest {
     v.subtree_end = subtree_end;
     v.rows = rows;
     v.row_positions = row_positions;
+    v.row_roots = row_roots;
+    v.types = types;
     v.depth = depth;
     v.tree_begin = tree_begin;
     v.tree_segment_begin = tree_segment_begin;
@@ -75,14 +79,22 @@ enum class Sharing : std::uint8_t { no, yes };
 ///     const std::uint32_t row = builder.row_of(builder.index(group, 0, sequences[0].size() - 1));
 class ForestBuilder {
  public:
-  explicit ForestBuilder(Sharing sharing = Sharing::yes) : sharing_(sharing) { clear(); }
+  /// `pair_separator`: the token behind whose first occurrence the second segment of a sequence begins, for encoders
+  /// that tell segments apart; sequences then must not share. Nothing: all tokens are of the first.
+  explicit ForestBuilder(Sharing sharing = Sharing::yes, std::optional<Token> pair_separator = {})
+      : sharing_(sharing), pair_separator_(pair_separator) {
+    if (pair_separator && sharing == Sharing::yes)
+      throw UsageError("forest: sequences that share tokens have no segments, expected Sharing::no.");
+    clear();
+  }
 
   /// Forgets the forest, keeps the storage.
   void clear() {
-    for (Forest::Indices* indices : {&forest_.tokens, &forest_.positions, &forest_.subtree_end, &forest_.rows,
-                                     &forest_.row_positions, &forest_.tree_begin, &forest_.tree_segment_begin,
-                                     &forest_.segment_begin, &forest_.segment_span_begin, &forest_.span_begin,
-                                     &forest_.span_end, &group_begin_, &sequence_run_begin_})
+    for (Forest::Indices* indices :
+         {&forest_.tokens, &forest_.positions, &forest_.subtree_end, &forest_.rows, &forest_.row_positions,
+          &forest_.row_roots, &forest_.types, &forest_.tree_begin, &forest_.tree_segment_begin,
+          &forest_.segment_begin, &forest_.segment_span_begin, &forest_.span_begin, &forest_.span_end,
+          &group_begin_, &sequence_run_begin_})
       indices->clear();
     forest_.features.clear();
     forest_.feature_width = 0;
@@ -152,7 +164,13 @@ class ForestBuilder {
   const Forest& finish() {
     std::sort(forest_.rows.begin(), forest_.rows.end());
     forest_.rows.erase(std::unique(forest_.rows.begin(), forest_.rows.end()), forest_.rows.end());
-    for (const std::uint32_t token : forest_.rows) forest_.row_positions.push_back(forest_.positions[token]);
+    Index tree = 0;
+    for (const std::uint32_t token : forest_.rows) {
+      forest_.row_positions.push_back(forest_.positions[token]);
+      while (forest_.tree_begin[tree + 1] <= token) ++tree;
+      forest_.row_roots.push_back(forest_.tree_begin[tree]);
+    }
+    set_types();
     for (const std::uint32_t position : forest_.positions)
       forest_.depth = std::max<Index>(forest_.depth, position + 1);
     finished_ = true;
@@ -212,6 +230,18 @@ class ForestBuilder {
     }
     group_begin_.push_back(to_u32(sequence_run_begin_.size() - 1));
     return group_count() - 1;
+  }
+
+  void set_types() {
+    forest_.types.assign(forest_.tokens.size(), 0);
+    if (!pair_separator_) return;
+    for (Index tree = 0; tree + 1 < forest_.tree_begin.size(); ++tree) {
+      std::uint32_t type = 0;
+      for (Index t = forest_.tree_begin[tree]; t < forest_.tree_begin[tree + 1]; ++t) {
+        forest_.types[t] = type;
+        if (forest_.tokens[t] == *pair_separator_) type = 1;
+      }
+    }
   }
 
   /// Appends the trie in depth-first preorder.
@@ -301,6 +331,7 @@ class ForestBuilder {
   static constexpr std::uint32_t none = detail::TrieNode::none;
 
   Sharing sharing_;
+  std::optional<Token> pair_separator_;
   Forest forest_;
   detail::TokenTrie trie_;
   std::vector<Run> runs_;

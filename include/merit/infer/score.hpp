@@ -28,7 +28,7 @@ void for_each_scored(Model& model, const Examples& list, Index token_budget, Vis
   const std::span examples(list);
   BatchBuilder<Model> builder(model);
   std::vector<Index> costs;
-  for (const auto& example : examples) costs.push_back(shared_tokens(example));
+  for (const auto& example : examples) costs.push_back(shared_tokens(example, sharing_of(model)));
   const std::vector<Index> cuts = pack_by_budget(costs, token_budget);
   std::vector<Index> numbers;
   for (Index g = 0; g + 1 < cuts.size(); ++g) {

@@ -50,7 +50,7 @@ namespace detail {
 /// What the files of a checkpoint say beside the weights. They are written by functions that know a model by
 /// this alone, so that they are compiled once, not once for each model.
 struct ModelFiles {
-  bool head_is_classifier = false;  // as its class in transformers calls it
+  std::string head_name = "score";  // as its class in transformers calls it
   bool internlm2 = false;           // under the names of its own code
   Index gate_attributes = 0;        // of a gated head, whose class reads constants; else 0
   Json config = {};
@@ -63,7 +63,9 @@ ModelFiles files_of(const Model& model, const ModelCard& card, const SaveOptions
   const Dtype dtype = options.dtype.value_or(dtype_of<typename Model::BackendType::Stat>());
   Json config = config_json(model, card.reading, card.labels, dtype);
   // GPT2ForTokenClassification is the one class that calls its head otherwise.
-  return {.head_is_classifier = gpt2 && head.meaning != ScoreMeaning::per_completion,
+  const bool tokens = head.meaning != ScoreMeaning::per_completion;
+  const std::string_view name = gpt2 && tokens ? "classifier" : head_name_of(model.config().backbone);
+  return {.head_name = std::string(name),
           .internlm2 = config.value("model_type", "") == "internlm2",
           .gate_attributes = head.gated != nullptr ? head.gated->attributes : 0,
           .config = std::move(config),
@@ -85,7 +87,7 @@ void write_files(const std::filesystem::path& directory, const Parameters<Backen
       continue;
     }
     std::string name = parameters.spec(i).name;
-    if (files.head_is_classifier && name.starts_with("score.")) name.replace(0, 5, "classifier");
+    if (name.starts_with("score.")) name.replace(0, 5, files.head_name);
     if (files.internlm2) name = name_in_internlm2(std::move(name));
     TensorSource& tensor = tensors.emplace_back();
     tensor.name = std::move(name);
@@ -179,6 +181,9 @@ template <class Backbone>
 Backbone with_harmless_of(Backbone found, const Backbone& expected) {
   const auto copy = [&](auto field) { found.*field = expected.*field; };
   if constexpr (requires { found.init_deviation; }) copy(&Backbone::init_deviation);
+  if constexpr (requires { found.separator; }) {
+    if (found.separator == 0) copy(&Backbone::separator);  // only the tokenizer says it
+  }
   if constexpr (requires { found.rope_base; }) {
     if (expected.position_limit() == 0) copy(&Backbone::max_positions);
     copy(&Backbone::tied_embedding);

@@ -53,14 +53,41 @@ inline bool is_backbone_tensor(std::string_view name) {
   name = bare_name(name);
   for (bool again = true; again;) {
     again = false;
-    for (const std::string_view prefix : {"model.", "transformer."}) {
+    for (const std::string_view prefix :
+         {"model.", "transformer.", "bert.", "roberta.", "electra.", "distilbert.", "albert.", "deberta."}) {
       if (!name.starts_with(prefix)) continue;
       name.remove_prefix(prefix.size());
       again = true;
     }
   }
-  for (const std::string_view part : {"embed_tokens.", "layers.", "norm.", "wte.", "wpe.", "h.", "ln_f.",
-                                      "lm_head.", "rotary_emb.", "tok_embeddings.", "output."}) {
+  for (const std::string_view part : {"embed_tokens.",
+                                      "layers.",
+                                      "norm.",
+                                      "wte.",
+                                      "wpe.",
+                                      "h.",
+                                      "ln_f.",
+                                      "lm_head.",
+                                      "rotary_emb.",
+                                      "tok_embeddings.",
+                                      "output.",
+                                      "embeddings.",
+                                      "embeddings_project.",
+                                      "encoder.",
+                                      "layer.",
+                                      "pooler.",
+                                      "pre_classifier.",
+                                      "classifier.dense.",
+                                      "head.dense.",
+                                      "head.norm.",
+                                      "final_norm.",
+                                      "gpt_neox.",
+                                      "embed_out.",
+                                      "predictions.",
+                                      "cls.predictions.",
+                                      "lm_head.",
+                                      "generator_predictions.",
+                                      "vocab_"}) {
     if (name.starts_with(part)) return true;
   }
   return false;

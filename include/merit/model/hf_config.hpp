@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "merit/backbone/bag_of_tokens.hpp"
+#include "merit/backbone/bert.hpp"
 #include "merit/backbone/features.hpp"
 #include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/gpt_neox.hpp"
@@ -24,7 +25,7 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 /// A backbone chosen at run time.
-using BackboneConfig = std::variant<Llama, Gpt2, GptNeox, BagOfTokens, Features>;
+using BackboneConfig = std::variant<Llama, Gpt2, GptNeox, Bert, BagOfTokens, Features>;
 
 /// The part of config.json that the backbone does not decide: the ending of the class in transformers, the
 /// numbers of a score, and the type of the weights in the file.
@@ -67,6 +68,8 @@ Json backbone_config_json(const Llama& llama, const HfTask& task = {});
 Json backbone_config_json(const Gpt2& gpt2, const HfTask& task = {});
 
 Json backbone_config_json(const GptNeox& neox, const HfTask& task = {});
+
+Json backbone_config_json(const Bert& bert, const HfTask& task = {});
 
 Json backbone_config_json(const BagOfTokens& bag, const HfTask& task = {});
 

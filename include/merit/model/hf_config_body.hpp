@@ -23,6 +23,7 @@
 #include "merit/model/config_fields.hpp"
 #include "merit/model/gguf_config.hpp"
 #include "merit/model/hf_config.hpp"
+#include "merit/model/hf_encoders.hpp"
 #include "merit/model/hf_llama.hpp"
 
 namespace merit {
@@ -90,10 +91,13 @@ inline BackboneConfig backbone_from(const ConfigFields& fields) {
   }
   if (kind == "merit_features") return Features{.width = fields.require<Index>("hidden_size")};
   if (const LlamaFamily* family = find_llama_family(kind)) return llama_from(fields, *family);
+  if (const auto family = find_bert_family(kind)) return bert_from(fields, *family);
   std::string known;
   for (const LlamaFamily& family : llama_families) known += concat(family.model_type, ", ");
   fields.refuse("model_type",
-                concat("one of ", known, "gpt2, gpt_neox, merit_bag_of_tokens, merit_features"));
+                concat("one of ", known,
+                       "gpt2, gpt_neox, bert, roberta, xlm-roberta, electra, distilbert, albert, "
+                       "merit_bag_of_tokens, merit_features"));
 }
 
 }  // namespace detail
@@ -170,6 +174,10 @@ MERIT_INLINE Json backbone_config_json(const GptNeox& neox, const HfTask& task) 
        {"classifier_dropout", 0.0}});
   if (neox.unembedding) json["merit_unembedding"] = true;
   return json;
+}
+
+MERIT_INLINE Json backbone_config_json(const Bert& bert, const HfTask& task) {
+  return detail::bert_json(bert, task);
 }
 
 MERIT_INLINE Json backbone_config_json(const BagOfTokens& bag, const HfTask& task) {

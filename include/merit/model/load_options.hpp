@@ -68,8 +68,19 @@ std::vector<double> compute(const WeightSource& file, const ComputedTensor& comp
 
 /// Tensors of published checkpoints that a reward model does not read, and nothing is lost.
 inline bool is_known_extra(std::string_view name) {
-  return name.ends_with("lm_head.weight") || name.ends_with(".rotary_emb.inv_freq") ||
-         name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+  for (const std::string_view ending :
+       {"lm_head.weight", "embed_out.weight", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+        ".attention.bias", ".attention.masked_bias", "position_ids", "pooler.dense.weight",
+        "pooler.dense.bias"}) {
+    if (name.ends_with(ending)) return true;
+  }
+  // What encoders are trained with before they are classifiers.
+  for (const std::string_view head : {"cls.predictions.", "cls.seq_relationship.", "lm_head.", "predictions.",
+                                      "lm_predictions.", "mask_predictions.", "discriminator_predictions.",
+                                      "generator_predictions.", "generator_lm_head.", "vocab_"}) {
+    if (name.starts_with(head)) return true;
+  }
+  return false;
 }
 
 }  // namespace detail

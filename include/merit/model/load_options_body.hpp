@@ -41,7 +41,10 @@ MERIT_INLINE std::vector<std::string> published_names(const std::string& name) {
   if (is_head_parameter(name)) {
     const std::string ending = name.substr(name.find('.') + 1);
     const bool value = name.starts_with("value_head.");
-    if (!value) names.push_back("classifier." + ending);
+    if (!value) {
+      names.push_back("classifier." + ending);
+      names.push_back("classifier.out_proj." + ending);  // RoBERTa's and ELECTRA's
+    }
     if (name == "score.weight") names.push_back(name_in_internlm2(name));
     for (const char* head : {"v_head.summary.", "value_head.summary.", "value_head."}) {
       if (head + ending != name) names.push_back(head + ending);
@@ -50,7 +53,8 @@ MERIT_INLINE std::vector<std::string> published_names(const std::string& name) {
   }
   if (std::string internlm2 = name_in_internlm2(name); internlm2 != name)
     names.push_back(std::move(internlm2));
-  for (const std::string_view prefix : {"model.", "transformer."}) {
+  for (const std::string_view prefix :
+       {"model.", "transformer.", "bert.", "roberta.", "electra.", "distilbert.", "albert.", "deberta."}) {
     if (!name.starts_with(prefix)) continue;
     names.push_back(name.substr(prefix.size()));
     names.push_back("module." + names.back());

@@ -57,10 +57,10 @@ namespace detail {
 
 /// The published names of a linear head, and of the layers 0 and 2 of one with two. The order is that of
 /// choice: what scores completions or steps comes before values of states.
-inline constexpr std::string_view head_stems[] = {
-    "score",   "classifier",         "regression_head",  "score_head",
-    "rm_head", "reward_head",        "regression_layer", "v_head.summary",
-    "v_head",  "value_head.summary", "value_head"};
+inline constexpr std::string_view head_stems[] = {"score",           "classifier.out_proj", "classifier",
+                                                  "regression_head", "score_head",          "rm_head",
+                                                  "reward_head",     "regression_layer",    "v_head.summary",
+                                                  "v_head",          "value_head.summary",  "value_head"};
 
 }  // namespace detail
 

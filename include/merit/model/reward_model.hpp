@@ -288,6 +288,10 @@ class RewardModel {
       return outputs();
     }
   }
+  /// What a token sees: under Sight::tree every sequence of a forest has to be a tree by itself.
+  Sight sight() const { return sight_of(state_->config.backbone); }
+  /// See ForestBuilder.
+  std::optional<Token> pair_separator() const { return pair_separator_of(state_->config.backbone); }
   /// Whether it scores feature vectors and no tokens.
   bool wants_features() const { return merit::wants_features(state_->config.backbone); }
   Parameters<Backend>& parameters() { return state_->parameters; }
@@ -356,6 +360,11 @@ class RewardModel {
 
   void check(const Forest& forest) const {
     if (forest.row_count() == 0) throw UsageError("the forest has no rows: nothing to score");
+    if (sight() == Sight::tree && forest.segment_count() != forest.tree_count()) {
+      throw UsageError(
+          "the forest has trees that branch, expected each sequence by itself (Sharing::no): a token of this "
+          "backbone sees all of its tree");
+    }
     if (!wants_features()) {
       detail::check_tokens(forest.tokens, state_->config.backbone.token_limit(), forest.depth,
                            state_->config.backbone.position_limit());

@@ -18,9 +18,9 @@ inline namespace MERIT_ABI {
 
 /// The parameters of a layer of experts.
 struct ExpertSlices {
-  ParameterSlice router;                // (E, d)
-  std::vector<ParameterSlice> gate_up;  // of each expert (2f, d): gates, then ups
-  std::vector<ParameterSlice> down;     // (d, f)
+  ParameterSlice router;                     // (E, d)
+  std::vector<ParameterSlice> gate_up = {};  // of each expert (2f, d): gates, then ups
+  std::vector<ParameterSlice> down = {};     // (d, f)
   Index per_token = 1;
   bool normalised = false;  // the weights of the chosen ones add up to 1
   ActivationFunction activation = ActivationFunction::silu;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <variant>
 
@@ -24,6 +25,9 @@ struct AnyBackbone {
   std::string_view name() const;
   Index token_limit() const;
   Index position_limit() const;
+  Sight sight() const;
+  std::optional<Token> pair_separator() const;
+  std::string_view head_name() const;
   bool wants_features() const { return std::holds_alternative<Features>(config); }
   void validate() const;
   /// As which a checkpoint knows it.

@@ -1,6 +1,7 @@
 // The bodies of any_backbone.hpp.
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <variant>
 
@@ -23,6 +24,18 @@ MERIT_INLINE Index AnyBackbone::token_limit() const {
 
 MERIT_INLINE Index AnyBackbone::position_limit() const {
   return std::visit([](const auto& one) { return one.position_limit(); }, config);
+}
+
+MERIT_INLINE Sight AnyBackbone::sight() const {
+  return std::visit([](const auto& one) { return sight_of(one); }, config);
+}
+
+MERIT_INLINE std::optional<Token> AnyBackbone::pair_separator() const {
+  return std::visit([](const auto& one) { return pair_separator_of(one); }, config);
+}
+
+MERIT_INLINE std::string_view AnyBackbone::head_name() const {
+  return std::visit([](const auto& one) { return head_name_of(one); }, config);
 }
 
 MERIT_INLINE void AnyBackbone::validate() const {

@@ -32,7 +32,7 @@ class Trainer : private detail::StepWork {
 
   /// The model and the examples must outlive the trainer. Throws ConfigError, or DataError for an empty set.
   Trainer(Model& model, std::span<const Example> examples, const TrainOptions& options)
-      : model_(&model), examples_(examples), loop_(model.parameters(), options, costs_of(examples)) {}
+      : model_(&model), examples_(examples), loop_(model.parameters(), options, costs_of(model, examples)) {}
   /// Examples that end with the call: keep them in a variable that outlives the trainer.
   template <ends_with_the_call Examples>
   Trainer(Model& model, Examples&& examples, const TrainOptions& options) = delete;
@@ -55,10 +55,10 @@ class Trainer : private detail::StepWork {
   std::span<const Example> examples() const { return examples_; }
 
  private:
-  static std::vector<Index> costs_of(std::span<const Example> examples) {
+  static std::vector<Index> costs_of(const Model& model, std::span<const Example> examples) {
     std::vector<Index> costs;
     costs.reserve(examples.size());
-    for (const Example& example : examples) costs.push_back(shared_tokens(example));
+    for (const Example& example : examples) costs.push_back(shared_tokens(example, sharing_of(model)));
     return costs;
   }
 

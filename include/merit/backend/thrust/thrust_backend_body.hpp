@@ -74,6 +74,8 @@ void for_each_list(const ForestView<HostSpace>& from, ForestView<DeviceSpace>& t
   f(from.subtree_end, to.subtree_end);
   f(from.rows, to.rows);
   f(from.row_positions, to.row_positions);
+  f(from.row_roots, to.row_roots);
+  f(from.types, to.types);
   f(from.tree_begin, to.tree_begin);
   f(from.tree_segment_begin, to.tree_segment_begin);
   f(from.segment_begin, to.segment_begin);

@@ -1,0 +1,125 @@
+// The encoders' config.json.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "merit/backbone/bert.hpp"
+#include "merit/core/error.hpp"
+#include "merit/io/json.hpp"
+#include "merit/model/config_fields.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+namespace detail {
+
+inline std::optional<BertFamily> find_bert_family(std::string_view model_type) {
+  if (model_type == "xlm-roberta" || model_type == "camembert") return BertFamily::roberta;
+  return value_named<BertFamily>(model_type);
+}
+
+/// Whether the class of the architecture has the dense layer behind an encoder.
+inline bool is_classifier(const ConfigFields& fields) {
+  const auto names = fields.optional<std::vector<std::string>>("architectures");
+  return names && !names->empty() && names->front().ends_with("ForSequenceClassification");
+}
+
+inline Bert bert_from(const ConfigFields& fields, BertFamily family) {
+  const bool distil = family == BertFamily::distilbert;
+  const auto size = [&](const char* field, const char* of_distilbert) {
+    return fields.require<Index>(distil ? of_distilbert : field);
+  };
+  Bert bert;
+  bert.family = family;
+  bert.vocabulary_size = fields.require<Index>("vocab_size");
+  bert.hidden_size = size("hidden_size", "dim");
+  bert.intermediate_size = size("intermediate_size", "hidden_dim");
+  bert.layers = size("num_hidden_layers", "n_layers");
+  bert.heads = size("num_attention_heads", "n_heads");
+  bert.max_positions = fields.require<Index>("max_position_embeddings");
+  bert.norm_epsilon = distil ? 1e-12 : fields.value_or("layer_norm_eps", 1e-12);
+  bert.init_deviation = fields.value_or("initializer_range", 0.02);
+  bert.activation =
+      distil ? activation_from(fields, "activation", "gelu")
+             : activation_from(fields, "hidden_act", family == BertFamily::albert ? "gelu_new" : "gelu");
+  bert.types = distil ? 0 : fields.value_or<Index>("type_vocab_size", 2);
+  // RoBERTa counts positions from behind its pad, and its segments are all of one type.
+  if (family == BertFamily::roberta) bert.first_position = fields.value_or<Index>("pad_token_id", 1) + 1;
+  bert.separator = fields.value_or<Index>("merit_separator", 0);
+  if (family == BertFamily::electra || family == BertFamily::albert) {
+    bert.embedding_size = fields.value_or<Index>("embedding_size", 128);
+    if (bert.embedding_size == bert.hidden_size) bert.embedding_size = 0;
+  }
+  if (family == BertFamily::albert) {
+    bert.shared_layers = true;
+    for (const char* field : {"num_hidden_groups", "inner_group_num"}) {
+      if (fields.value_or<Index>(field, 1) != 1) fields.refuse(field, "1");
+    }
+    // ALBERT projects whatever the width of its embeddings.
+    if (bert.embedding_size == 0) fields.refuse("embedding_size", "another width than hidden_size");
+  }
+  const std::string positions = fields.value_or<std::string>("position_embedding_type", "absolute");
+  if (positions != "absolute") fields.refuse("position_embedding_type", "absolute");
+  if (fields.value_or("sinusoidal_pos_embds", false)) fields.refuse("sinusoidal_pos_embds", "false");
+  for (const char* field : {"is_decoder", "add_cross_attention"}) {
+    if (fields.value_or(field, false)) fields.refuse(field, "false");
+  }
+  bert.pooler = fields.value_or("merit_pooler", is_classifier(fields));
+  bert.pooler_activation = distil                          ? ActivationFunction::relu
+                           : family == BertFamily::electra ? ActivationFunction::gelu
+                                                           : ActivationFunction::tanh;
+  if (fields.contains("merit_pooler_activation")) {
+    bert.pooler_activation = activation_from(fields, "merit_pooler_activation", "");
+  }
+  const auto pooling = fields.optional<std::string>("merit_pooling");
+  if (pooling) {
+    const auto value = value_named<Pooling>(*pooling);
+    if (!value) fields.refuse("merit_pooling", concat("one of ", list_of_names<Pooling>()));
+    bert.pooling = *value;
+  }
+  return bert;
+}
+
+inline Json bert_json(const Bert& bert, const HfTask& task) {
+  constexpr std::string_view prefixes[] = {"Bert", "Roberta", "Electra", "DistilBert", "Albert"};
+  const auto number = static_cast<Index>(bert.family);
+  Json json = hf_json(name_of(bert.family), prefixes[number], task);
+  const bool distil = bert.family == BertFamily::distilbert;
+  json.update({{"vocab_size", bert.vocabulary_size},
+               {distil ? "dim" : "hidden_size", bert.hidden_size},
+               {distil ? "hidden_dim" : "intermediate_size", bert.intermediate_size},
+               {distil ? "n_layers" : "num_hidden_layers", bert.layers},
+               {distil ? "n_heads" : "num_attention_heads", bert.heads},
+               {"max_position_embeddings", bert.max_positions},
+               {distil ? "activation" : "hidden_act", hf_activation_name(bert.activation)},
+               {"initializer_range", bert.init_deviation},
+               {"hidden_dropout_prob", 0.0},
+               {"attention_probs_dropout_prob", 0.0},
+               {"classifier_dropout", 0.0}});
+  if (!distil) json.update({{"layer_norm_eps", bert.norm_epsilon}, {"type_vocab_size", bert.types}});
+  if (distil) json.update({{"dropout", 0.0}, {"attention_dropout", 0.0}, {"seq_classif_dropout", 0.0}});
+  if (bert.family == BertFamily::roberta) json["pad_token_id"] = bert.first_position - 1;
+  if (bert.family == BertFamily::albert) {
+    json.update({{"num_hidden_groups", 1}, {"inner_group_num", 1}, {"classifier_dropout_prob", 0.0}});
+  }
+  if (bert.embedding_width() != bert.hidden_size || bert.family == BertFamily::electra) {
+    json["embedding_size"] = bert.embedding_width();
+  }
+  if (bert.separator != 0) json["merit_separator"] = bert.separator;
+  // What the class in transformers has otherwise.
+  const Bert usual = bert_from(ConfigFields(json, "config.json"), bert.family);
+  if (usual.pooler != bert.pooler) json["merit_pooler"] = bert.pooler;
+  if (usual.pooler_activation != bert.pooler_activation) {
+    json["merit_pooler_activation"] = hf_activation_name(bert.pooler_activation);
+  }
+  if (usual.pooling != bert.pooling) json["merit_pooling"] = name_of(bert.pooling);
+  return json;
+}
+
+}  // namespace detail
+
+}  // namespace MERIT_ABI
+}  // namespace merit
