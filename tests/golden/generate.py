@@ -160,6 +160,9 @@ def older_config(path):
         if "sliding_attention" in rope:
             if config["model_type"] == "gemma3_text":
                 config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+            if config["model_type"] == "modernbert":
+                config["local_rope_theta"] = rope["sliding_attention"]["rope_theta"]
+                config["global_rope_theta"] = rope["full_attention"]["rope_theta"]
             rope = rope["full_attention"]
         theta, share = rope.pop("rope_theta"), rope.pop("partial_rotary_factor", None)
         if config["model_type"] == "gpt_neox":
@@ -171,7 +174,7 @@ def older_config(path):
         config["rope_scaling"] = rope if rope["rope_type"] != "default" else None
     config["torch_dtype"] = config.pop("dtype")
     types = config.pop("layer_types", None)
-    if config["model_type"] in ("gemma3_text", "olmo3"):
+    if config["model_type"] in ("gemma3_text", "olmo3", "modernbert"):
         config["layer_types"] = types  # none of the usual patterns
     config["transformers_version"] = "4.51.0"
     return dict(sorted(config.items()))

@@ -30,6 +30,22 @@ ENCODER_SHAPE = dict(
     **NO_SPECIAL_TOKENS,
 )
 
+# Windows of four tokens on each side, shorter than most sequences.
+MODERN_SHAPE = dict(
+    vocab_size=64,
+    hidden_size=16,
+    intermediate_size=24,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    max_position_embeddings=40,
+    layer_types=["full_attention", "sliding_attention", "full_attention"],
+    local_attention=8,
+    norm_eps=1e-3,
+    cls_token_id=None,
+    sep_token_id=None,
+    **NO_SPECIAL_TOKENS,
+)
+
 # The token behind whose first occurrence the second segment of a sequence begins.
 SEPARATORS = {"bert": 7, "electra": 9, "albert": 11}
 
@@ -340,6 +356,16 @@ MODELS = {
             attention_dropout=0.0, seq_classif_dropout=0.0, **NO_SPECIAL_TOKENS
         ),
         transformers.DistilBertForSequenceClassification,
+    ),
+    "modernbert": (
+        137,
+        lambda: transformers.ModernBertConfig(**MODERN_SHAPE),
+        transformers.ModernBertForSequenceClassification,
+    ),
+    "modernbert_mean": (
+        138,
+        lambda: transformers.ModernBertConfig(**{**MODERN_SHAPE, "classifier_pooling": "mean"}),
+        transformers.ModernBertForSequenceClassification,
     ),
     # A Llama, whose files are then written as InternLM2's own code has them: see as_internlm2.
     "internlm2": (131, lambda: llama(num_hidden_layers=2), transformers.LlamaForSequenceClassification),

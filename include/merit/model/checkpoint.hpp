@@ -184,7 +184,7 @@ Backbone with_harmless_of(Backbone found, const Backbone& expected) {
   if constexpr (requires { found.separator; }) {
     if (found.separator == 0) copy(&Backbone::separator);  // only the tokenizer says it
   }
-  if constexpr (requires { found.rope_base; }) {
+  if constexpr (requires { found.tied_embedding; }) {
     if (expected.position_limit() == 0) copy(&Backbone::max_positions);
     copy(&Backbone::tied_embedding);
     copy(&Backbone::unembedding);  // a missing tensor is an error of its own

@@ -17,6 +17,7 @@
 #include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/gpt_neox.hpp"
 #include "merit/backbone/llama.hpp"
+#include "merit/backbone/modern_bert.hpp"
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
@@ -25,7 +26,7 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 /// A backbone chosen at run time.
-using BackboneConfig = std::variant<Llama, Gpt2, GptNeox, Bert, BagOfTokens, Features>;
+using BackboneConfig = std::variant<Llama, Gpt2, GptNeox, Bert, ModernBert, BagOfTokens, Features>;
 
 /// The part of config.json that the backbone does not decide: the ending of the class in transformers, the
 /// numbers of a score, and the type of the weights in the file.
@@ -70,6 +71,8 @@ Json backbone_config_json(const Gpt2& gpt2, const HfTask& task = {});
 Json backbone_config_json(const GptNeox& neox, const HfTask& task = {});
 
 Json backbone_config_json(const Bert& bert, const HfTask& task = {});
+
+Json backbone_config_json(const ModernBert& bert, const HfTask& task = {});
 
 Json backbone_config_json(const BagOfTokens& bag, const HfTask& task = {});
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "merit/backbone/bert.hpp"
+#include "merit/backbone/modern_bert.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
 #include "merit/model/config_fields.hpp"
@@ -19,6 +20,11 @@ namespace detail {
 inline std::optional<BertFamily> find_bert_family(std::string_view model_type) {
   if (model_type == "xlm-roberta" || model_type == "camembert") return BertFamily::roberta;
   return value_named<BertFamily>(model_type);
+}
+
+/// Whether a model_type is an encoder's.
+inline bool is_encoder_type(std::string_view model_type) {
+  return model_type == ModernBert::name() || find_bert_family(model_type).has_value();
 }
 
 /// Whether the class of the architecture has the dense layer behind an encoder.
@@ -116,6 +122,92 @@ inline Json bert_json(const Bert& bert, const HfTask& task) {
     json["merit_pooler_activation"] = hf_activation_name(bert.pooler_activation);
   }
   if (usual.pooling != bert.pooling) json["merit_pooling"] = name_of(bert.pooling);
+  return json;
+}
+
+inline ModernBert modern_bert_from(const ConfigFields& fields) {
+  ModernBert bert;
+  bert.vocabulary_size = fields.require<Index>("vocab_size");
+  bert.hidden_size = fields.require<Index>("hidden_size");
+  bert.intermediate_size = fields.require<Index>("intermediate_size");
+  bert.layers = fields.require<Index>("num_hidden_layers");
+  bert.heads = fields.require<Index>("num_attention_heads");
+  bert.max_positions = fields.value_or<Index>("max_position_embeddings", 8192);
+  bert.norm_epsilon = fields.value_or("norm_eps", 1e-5);
+  bert.init_deviation = fields.value_or("initializer_range", 0.02);
+  bert.activation = activation_from(fields, "hidden_activation", "gelu");
+  bert.pooler_activation = activation_from(fields, "classifier_activation", "gelu");
+  for (const char* field : {"norm_bias", "attention_bias", "mlp_bias", "classifier_bias"}) {
+    if (fields.value_or(field, false)) fields.refuse(field, "false");
+  }
+  bert.pooler = fields.value_or("merit_pooler", is_classifier(fields));
+  const std::string pooling = fields.value_or<std::string>("classifier_pooling", "cls");
+  if (pooling != "cls" && pooling != "mean" && pooling != "token") {
+    fields.refuse("classifier_pooling", "cls or mean");
+  }
+  bert.pooling = pooling == "cls" ? Pooling::first : pooling == "mean" ? Pooling::mean : Pooling::token;
+
+  bert.rope_base = fields.value_or("global_rope_theta", 160000.0);
+  bert.window_rope_base = fields.optional<double>("local_rope_theta").value_or(10000.0);
+  if (const auto rope = fields.optional<Json>("rope_parameters"); rope && rope->is_object()) {
+    const auto base = [&](const char* kind, double& value) {
+      const auto own = rope->find(kind);
+      if (own == rope->end() || !own->is_object()) return;
+      const ConfigFields inner(*own, concat(fields.where(), ": rope_parameters: ", kind));
+      if (inner.value_or<std::string>("rope_type", "default") != "default")
+        inner.refuse("rope_type", "default");
+      value = inner.value_or("rope_theta", value);
+    };
+    base("full_attention", bert.rope_base);
+    base("sliding_attention", bert.window_rope_base);
+  }
+  if (static_cast<double>(bert.layers) > most_layers) {
+    fields.refuse("num_hidden_layers", concat("at most ", most_layers));
+  }
+  // Half of it lies on each side.
+  const Index window = fields.value_or<Index>("local_attention", 128) / 2 + 1;
+  const Index each = fields.value_or<Index>("global_attn_every_n_layers", 3);
+  if (each == 0) fields.refuse("global_attn_every_n_layers", "at least 1");
+  const auto types = fields.optional<std::vector<std::string>>("layer_types");
+  if (types && types->size() != bert.layers) fields.refuse("layer_types", "one name for each layer");
+  bool any = false;
+  for (Index i = 0; i < bert.layers; ++i) {
+    const bool near = types ? (*types)[i] == "sliding_attention" : i % each != 0;
+    bert.windows.push_back(near ? window : 0);
+    any = any || near;
+  }
+  if (!any) bert.windows.clear();
+  return bert;
+}
+
+inline Json modern_bert_json(const ModernBert& bert, const HfTask& task) {
+  Json json = hf_json(ModernBert::name(), "ModernBert", task);
+  Index window = 1;
+  std::vector<std::string> types(bert.layers, "full_attention");
+  for (Index i = 0; i < bert.windows.size(); ++i) {
+    if (bert.windows[i] == 0) continue;
+    types[i] = "sliding_attention";
+    window = bert.windows[i];
+  }
+  json.update(
+      {{"vocab_size", bert.vocabulary_size},
+       {"hidden_size", bert.hidden_size},
+       {"intermediate_size", bert.intermediate_size},
+       {"num_hidden_layers", bert.layers},
+       {"num_attention_heads", bert.heads},
+       {"max_position_embeddings", bert.max_positions},
+       {"norm_eps", bert.norm_epsilon},
+       {"initializer_range", bert.init_deviation},
+       {"hidden_activation", hf_activation_name(bert.activation)},
+       {"classifier_activation", hf_activation_name(bert.pooler_activation)},
+       {"classifier_pooling", bert.pooling == Pooling::first ? "cls" : std::string(name_of(bert.pooling))},
+       {"global_rope_theta", bert.rope_base},
+       {"local_rope_theta", bert.window_rope_base},
+       {"local_attention", 2 * (window - 1)},
+       {"layer_types", types},
+       {"attention_dropout", 0.0},
+       {"mlp_dropout", 0.0}});
+  if (is_classifier(ConfigFields(json, "config.json")) != bert.pooler) json["merit_pooler"] = bert.pooler;
   return json;
 }
 

@@ -15,6 +15,7 @@
 #include "merit/io/json.hpp"
 #include "merit/model/computed_tensor.hpp"
 #include "merit/model/head_tensors.hpp"
+#include "merit/model/hf_encoders.hpp"
 #include "merit/model/policy_set.hpp"
 #include "merit/model/published_gate.hpp"
 #include "merit/model/published_head.hpp"
@@ -56,6 +57,7 @@ class HeadConfig {
     return optional<T>(config_, field, where_).value_or(std::move(otherwise));
   }
   Index hidden_width() const {
+    if (config_.contains("dim")) return merit::require<Index>(config_, "dim", where_);  // DistilBERT
     return merit::require<Index>(config_, config_.contains("n_embd") ? "n_embd" : "hidden_size", where_);
   }
   /// The names of the labels by number; empty where the configuration has none of them. Names that
@@ -85,6 +87,7 @@ class HeadConfig {
   bool is_stock(std::string_view ending) const {
     return architecture.ends_with(ending) && !architecture.starts_with("INFORM");
   }
+  bool is_encoder() const { return is_encoder_type(value_or<std::string>("model_type", "")); }
   /// Whether its scores are of steps, or tokens.
   bool scores_steps() const {
     return architecture.ends_with("ForTokenClassification") || is_named("ProcessReward") || is_named("Prm");
@@ -356,6 +359,7 @@ class HeadFinder {
     const bool gate = head_.layout == "gated_regression";
     if (config_.architecture.starts_with("InternLM2")) {
       if (const auto token = config_.token("reward_token_id")) rule = {Kind::appended, {*token}};
+    } else if (config_.is_encoder()) {  // reads its first token, or all of them
     } else if (config_.is_stock("ForSequenceClassification")) {
       if (pad) rule = {Kind::last_not_pad, {*pad}};
     } else if (gate || config_.architecture.starts_with("INFORM") || config_.is_named("ForRewardModel") ||

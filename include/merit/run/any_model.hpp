@@ -127,6 +127,8 @@ class AnyModel {
   const AnyHead& head() const { return config_.head; }
   const AnyLoss& loss() const { return config_.loss; }
   bool wants_features() const { return config_.backbone.wants_features(); }
+  Sight sight() const { return config_.backbone.sight(); }
+  std::optional<Token> pair_separator() const { return config_.backbone.pair_separator(); }
   Normaliser normaliser(const Targets& targets) const;
 
   // As of RewardModel.

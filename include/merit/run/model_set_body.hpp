@@ -40,10 +40,22 @@ MERIT_INLINE ScoreMeaning meaning_of(const AnyHead& head) {
   return std::visit([](const auto& one) { return one.meaning; }, head);
 }
 
+/// An encoder has no logits, and one row for a sequence, or one for each of its tokens.
+inline void check_encoder(Pooling pooling, const AnyHead& head) {
+  const bool logits = std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; }, head);
+  if (!logits && (pooling == Pooling::token || meaning_of(head) == ScoreMeaning::per_completion)) return;
+  throw ConfigError(
+      concat("an encoder cannot carry the head ", name_of(head),
+             logits ? ": that reads the logits of a language model; use llama, gpt2 or gpt_neox"
+                    : ": it has one row for a whole sequence; use scalar, two_layer or attributes"));
+}
+
 MERIT_INLINE void check_carried(const BackboneConfig& backbone, const AnyHead& head) {
   if (std::holds_alternative<Llama>(backbone) || std::holds_alternative<Gpt2>(backbone) ||
       std::holds_alternative<GptNeox>(backbone))
     return;
+  if (const auto* bert = std::get_if<Bert>(&backbone)) return check_encoder(bert->pooling, head);
+  if (const auto* bert = std::get_if<ModernBert>(&backbone)) return check_encoder(bert->pooling, head);
   const bool logits = std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; }, head);
   const bool vectors = is_features(backbone);
   if (!logits && (!vectors || meaning_of(head) == ScoreMeaning::per_completion)) return;

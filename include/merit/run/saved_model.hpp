@@ -98,7 +98,7 @@ Token token_of(const std::string& text, const AnyTokenizer& tokenizer, const cha
 
 /// A sequence may not be longer than the model's positions, and its ids must be in the vocabulary. Throws
 /// ConfigError.
-void fit_to_backbone(const BackboneConfig& backbone, const AnyTokenizer& tokenizer, TokenizeOptions& options);
+void fit_to_backbone(BackboneConfig& backbone, const AnyTokenizer& tokenizer, TokenizeOptions& options);
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -95,7 +95,7 @@ MERIT_INLINE Token token_of(const std::string& text, const AnyTokenizer& tokeniz
                            tokenizer.name(), ", expected one"));
 }
 
-MERIT_INLINE void fit_to_backbone(const BackboneConfig& backbone, const AnyTokenizer& tokenizer,
+MERIT_INLINE void fit_to_backbone(BackboneConfig& backbone, const AnyTokenizer& tokenizer,
                                   TokenizeOptions& options) {
   if (is_features(backbone)) return;
   if (tokenizer.vocabulary_size() > detail::vocabulary_of(backbone)) {
@@ -105,6 +105,15 @@ MERIT_INLINE void fit_to_backbone(const BackboneConfig& backbone, const AnyToken
   }
   const Index positions = detail::positions_of(backbone);
   if (positions != 0 && options.max_tokens > positions) options.max_tokens = positions;
+  const std::vector<Token> between = tokenizer.between();
+  std::visit(
+      [&](auto& one) {
+        options.segments = sight_of(one) == Sight::tree && !between.empty();
+        if constexpr (requires { one.separator; }) {
+          if (options.segments && one.separator == 0) one.separator = between.front();
+        }
+      },
+      backbone);
 }
 
 }  // namespace MERIT_ABI

@@ -36,6 +36,7 @@ class AnyTokenizer {
   std::string name() const { return held_->name(); }
   std::vector<Token> before() const { return held_->before(); }
   std::vector<Token> after() const { return held_->after(); }
+  std::vector<Token> between() const { return held_->between(); }
   std::optional<Token> bos() const { return held_->bos(); }
   Index settled(std::string_view text) const { return held_->settled(text); }
   bool prompt_ends_word() const { return held_->prompt_ends_word(); }
@@ -59,6 +60,7 @@ class AnyTokenizer {
     virtual std::string name() const = 0;
     virtual std::vector<Token> before() const = 0;
     virtual std::vector<Token> after() const = 0;
+    virtual std::vector<Token> between() const = 0;
     virtual std::optional<Token> bos() const = 0;
     virtual Index settled(std::string_view text) const = 0;
     virtual bool prompt_ends_word() const = 0;
@@ -73,6 +75,7 @@ class AnyTokenizer {
     std::string name() const override { return held.name(); }
     std::vector<Token> before() const override { return tokens_before(held); }
     std::vector<Token> after() const override { return tokens_after(held); }
+    std::vector<Token> between() const override { return tokens_between(held); }
     std::optional<Token> bos() const override { return bos_of(held); }
     Index settled(std::string_view text) const override { return settled_bytes(held, text); }
     bool prompt_ends_word() const override { return merit::prompt_ends_word(held); }

@@ -21,6 +21,7 @@ struct PostProcessing {
   std::vector<bool> trims;
   std::vector<Token> before;
   std::vector<Token> after;
+  std::vector<Token> between;  // two texts; empty: they are not told apart
 };
 
 /// A special token as BERT's and RoBERTa's processors write it: ["[SEP]", 102].
@@ -61,6 +62,30 @@ inline void read_template(const Component& c, std::vector<Token>& before, std::v
   if (!seen) throw DataError(concat(c.where(), ".single: expected the sequence A once, found it not at all"));
 }
 
+/// What the part of a template for two texts has between them; nothing where there is none, or they come otherwise.
+inline std::vector<Token> read_template_between(const Component& c) {
+  if (!c.has("pair")) return {};
+  const Component specials(c.field("special_tokens"), c.where() + ".special_tokens");
+  std::vector<Token> between;
+  bool first = false, second = false;
+  const Json& parts = c.array("pair");
+  for (Index i = 0; i < parts.size(); ++i) {
+    const std::string where = concat(c.where(), ".pair[", i, "]");
+    const Component part(parts[i], where);
+    if (part.has("Sequence")) {
+      const auto id = Component(part.field("Sequence"), where + ".Sequence").get<std::string>("id");
+      (id == "A" ? first : second) = true;
+      if (second) return first ? between : std::vector<Token>{};
+    } else if (first) {
+      const auto name = Component(part.field("SpecialToken"), where + ".SpecialToken").get<std::string>("id");
+      const auto ids =
+          Component(specials.field(name), concat(specials.where(), ".", name)).get<std::vector<Token>>("ids");
+      between.insert(between.end(), ids.begin(), ids.end());
+    }
+  }
+  return {};
+}
+
 inline PostProcessing read_post_processing(const Component& component) {
   PostProcessing result;
   // Each processor of a sequence wraps what those before it made.
@@ -76,13 +101,16 @@ inline PostProcessing read_post_processing(const Component& component) {
     } else if (type == "RobertaProcessing") {
       if (c.get<bool>("trim_offsets", true)) result.trims.push_back(c.get<bool>("add_prefix_space", true));
       wrap({read_pair(c, "cls")}, {read_pair(c, "sep")});
+      result.between.assign(2, read_pair(c, "sep"));
     } else if (type == "BertProcessing") {
       wrap({read_pair(c, "cls")}, {read_pair(c, "sep")});
+      result.between = {read_pair(c, "sep")};
     } else if (type == "TemplateProcessing") {
       std::vector<Token> before;
       std::vector<Token> after;
       read_template(c, before, after);
       wrap(std::move(before), after);
+      result.between = read_template_between(c);
     } else {
       c.refuse_type("post-processor",
                     "BertProcessing, ByteLevel, RobertaProcessing, Sequence, TemplateProcessing");

@@ -46,6 +46,8 @@ class PretrainedTokenizer {
   /// The special tokens that the post-processor puts before and after a text.
   std::vector<Token> before() const;
   std::vector<Token> after() const;
+  /// Those between a text and a second one; empty where the tokenizer does not tell them apart.
+  std::vector<Token> between() const;
 
   /// The text of tokens; an id that stands for nothing gives nothing. What is not UTF-8 is U+FFFD.
   std::string decode(VectorView<const Token> tokens, bool skip_special = false) const;

@@ -49,6 +49,10 @@ MERIT_INLINE std::vector<Token> PretrainedTokenizer::before() const {
   return shared_->post.before;
 }
 
+MERIT_INLINE std::vector<Token> PretrainedTokenizer::between() const {
+  return shared_->post.between;
+}
+
 MERIT_INLINE std::vector<Token> PretrainedTokenizer::after() const {
   return shared_->post.after;
 }

@@ -57,6 +57,15 @@ std::vector<Token> tokens_after(const T& t) {
     return {};
   }
 }
+/// The special tokens that `t` puts between two texts; none where it does not tell them apart.
+template <tokenizer T>
+std::vector<Token> tokens_between(const T& t) {
+  if constexpr (requires { t.between(); }) {
+    return t.between();
+  } else {
+    return {};
+  }
+}
 /// The token that begins every sequence, if there is one.
 template <tokenizer T>
 std::optional<Token> bos_of(const T& t) {

@@ -131,7 +131,7 @@ struct TokenizerPipeline {
     if (all.has("truncation")) truncation = part(all, "truncation").get<Index>("max_length");
     size = model->vocabulary.size();
     for (const AddedToken& token : added.all()) size = std::max<Index>(size, Index{token.id} + 1);
-    for (const auto* list : {&post.before, &post.after}) {
+    for (const auto* list : {&post.before, &post.after, &post.between}) {
       for (const Token id : *list) {
         if (model->vocabulary.contains(id) || added.find(id) != nullptr) continue;
         throw DataError(

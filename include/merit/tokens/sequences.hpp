@@ -76,6 +76,21 @@ struct EncodedPrompt {
   }
 };
 
+/// Two segments, or without a first one the other alone.
+template <tokenizer Tokenizer>
+void segments_of_text(std::string_view first, std::string_view second, const Tokenizer& tokenizer,
+                      Sequence& out) {
+  std::vector<Token>& tokens = out.tokens;
+  tokens = tokens_before(tokenizer);
+  if (!first.empty()) {
+    tokenizer.encode(first, tokens);
+    for (const Token token : tokens_between(tokenizer)) tokens.push_back(token);
+  }
+  out.completion_begin = first.empty() ? 0 : tokens.size();
+  tokenizer.encode(second, tokens);
+  for (const Token token : tokens_after(tokenizer)) tokens.push_back(token);
+}
+
 /// One side of a record in text. Prompt and completion are tokenized together, for that is what a model
 /// reads; the border in tokens is where that first differs from the prompt tokenized alone. (A tokenizer of words
 /// has them tokenized apart, for else the last word of one and the first of the other would be one.) A plain text gets
@@ -88,6 +103,12 @@ Sequence sequence_of_text(const std::optional<TextOrMessages>& prompt, const Tex
   const auto [rendered, conversation] = render(prompt, completion, inputs, options, at);
   const std::string_view text = rendered.text;
   const std::string_view prompt_text = text.substr(0, rendered.completion_begin);
+  if (options.segments) {
+    Sequence pair;
+    segments_of_text(prompt_text, text.substr(prompt_text.size()), tokenizer, pair);
+    apply_reading(options, pair, at);
+    return pair;
+  }
   shared.encode(prompt_text, conversation, tokenizer);
   Sequence& sequence = shared.sequence;
   std::vector<Token>& tokens = sequence.tokens;

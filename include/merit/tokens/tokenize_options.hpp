@@ -91,7 +91,10 @@ struct TokenizeOptions {
   bool to_judge = false;
   bool without_prompt = false;  // ablation: keep the completion's tokens only, so that no prompt is seen
   bool append_eos = true;       // end plain text completions with the end of sequence
-  ReadingRule reading = {};     // where the model reads a score; applied before anything is cut
+  /// A prompt and its completion are two segments, with what the tokenizer puts around and between two texts, as encoders
+  /// read them. They cannot be cut, which would take their first token.
+  bool segments = false;
+  ReadingRule reading = {};  // where the model reads a score; applied before anything is cut
 
   // Conversations become text by this; none: by the plain template.
   std::shared_ptr<const ConversationTemplate> conversation = {};
@@ -121,6 +124,10 @@ namespace detail {
 
 inline void check_options(const TokenizeOptions& options) {
   if (options.max_tokens == 0) throw ConfigError("max_tokens: found 0, expected 1 or more");
+  if (options.segments && options.truncation != Truncation::drop && options.truncation != Truncation::error) {
+    throw ConfigError(concat("truncation: found ", name_of(options.truncation),
+                             ", expected drop or error: an encoder reads a sequence at its first token"));
+  }
   const auto check = [](std::string_view name, double value) {
     if (!(value >= 0 && value <= 1)) throw ConfigError(concat(name, ": found ", value, ", expected 0 to 1"));
   };
