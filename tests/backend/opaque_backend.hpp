@@ -318,6 +318,42 @@ struct OpaqueBackend {
     });
   }
 
+  static Index relative_attention_scratch(Handle& h, const Forest& forest, Index buckets) {
+    return Inner::relative_attention_scratch(h.inner(), opaque::revealed(forest), buckets);
+  }
+  static void relative_attention(Handle& h, const RelativeAttentionArguments<OpaqueBackend>& a) {
+    issue(h, [=, forest = opaque::revealed(a.forest)](auto& inner) {
+      Inner::relative_attention(inner, revealed_relative(a, forest));
+    });
+  }
+  static void relative_attention_backward(Handle& h,
+                                          const RelativeAttentionBackwardArguments<OpaqueBackend>& b) {
+    issue(h, [=, forest = opaque::revealed(b.forward.forest)](auto& inner) {
+      Inner::relative_attention_backward(inner, {.forward = revealed_relative(b.forward, forest),
+                                                 .dout = opaque::revealed(b.dout),
+                                                 .dq = opaque::revealed(b.dq),
+                                                 .dk = opaque::revealed(b.dk),
+                                                 .dv = opaque::revealed(b.dv),
+                                                 .dposition_keys = opaque::revealed(b.dposition_keys),
+                                                 .dposition_queries = opaque::revealed(b.dposition_queries)});
+    });
+  }
+  static RelativeAttentionArguments<Inner> revealed_relative(
+      const RelativeAttentionArguments<OpaqueBackend>& a, const ForestView<HostSpace>& forest) {
+    return {.forest = forest,
+            .shape = a.shape,
+            .query_tokens = opaque::revealed(a.query_tokens),
+            .q = opaque::revealed(a.q),
+            .k = opaque::revealed(a.k),
+            .v = opaque::revealed(a.v),
+            .position_keys = opaque::revealed(a.position_keys),
+            .position_queries = opaque::revealed(a.position_queries),
+            .buckets = opaque::revealed(a.buckets),
+            .out = opaque::revealed(a.out),
+            .lse = opaque::revealed(a.lse),
+            .scratch = opaque::revealed(a.scratch)};
+  }
+
   // --- experts
   static void route(Handle& h, const RouteArguments<OpaqueBackend>& a) {
     issue(h, [=](auto& inner) {

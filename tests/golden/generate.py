@@ -188,7 +188,7 @@ ZERO_GRADIENTS = {
     "gpt_neox_serial": ("gpt_neox.final_layer_norm.bias",),
     "smollm3": ("model.layers.1.self_attn.k_proj.bias",),
 }
-ZERO_IN_ENCODERS = ("attention.self.key.bias", "attention.key.bias", "k_lin.bias", "out_proj.bias")
+ZERO_IN_ENCODERS = ("attention.self.key.bias", "attention.key.bias", "k_lin.bias", "out_proj.bias", "pos_key_proj.bias")
 
 
 def zero_gradients(name, model):

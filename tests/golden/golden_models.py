@@ -46,8 +46,22 @@ MODERN_SHAPE = dict(
     **NO_SPECIAL_TOKENS,
 )
 
+DEBERTA_SHAPE = {
+    **ENCODER_SHAPE,
+    "relative_attention": True,
+    "position_buckets": 8,
+    "max_relative_positions": 20,
+    "pos_att_type": ["p2c", "c2p"],
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+    "pooler_dropout": 0.0,
+    "pooler_hidden_size": 16,
+}
+
 # The token behind whose first occurrence the second segment of a sequence begins.
-SEPARATORS = {"bert": 7, "electra": 9, "albert": 11}
+SEPARATORS = {"bert": 7, "electra": 9, "albert": 11, "deberta_apart": 13}
 
 
 def with_rope(**rope):
@@ -366,6 +380,27 @@ MODELS = {
         138,
         lambda: transformers.ModernBertConfig(**{**MODERN_SHAPE, "classifier_pooling": "mean"}),
         transformers.ModernBertForSequenceClassification,
+    ),
+    # As v3: buckets, of which sequences of 24 tokens reach the wide ones, and places projected as tokens are.
+    "deberta": (
+        139,
+        lambda: transformers.DebertaV2Config(**DEBERTA_SHAPE),
+        transformers.DebertaV2ForSequenceClassification,
+    ),
+    "deberta_apart": (
+        140,
+        lambda: transformers.DebertaV2Config(
+            **{
+                **DEBERTA_SHAPE,
+                "share_att_key": False,
+                "norm_rel_ebd": "none",
+                "position_buckets": -1,
+                "max_relative_positions": 12,
+                "position_biased_input": True,
+                "type_vocab_size": 2,
+            }
+        ),
+        transformers.DebertaV2ForSequenceClassification,
     ),
     # A Llama, whose files are then written as InternLM2's own code has them: see as_internlm2.
     "internlm2": (131, lambda: llama(num_hidden_layers=2), transformers.LlamaForSequenceClassification),

@@ -180,7 +180,8 @@ TEST_CASE("each operation on the tree names the shapes that do not fit") {
   CHECK_THROWS_WITH_AS(rotary(t, {q, 0, 8}, 4, forest.view.rows, {table.data(), 4, 4}),
                        "rotary: the number of positions is 4, expected 8", UsageError);
   CHECK_THROWS_WITH_AS(rotary(t, {q, 0, 8}, 2, forest.view.positions, {table.data(), 4, 4}),
-                       "rotary: the table's width is 4, expected an even number of at most 2, the head size", UsageError);
+                       "rotary: the table's width is 4, expected an even number of at most 2, the head size",
+                       UsageError);
   CHECK_THROWS_WITH_AS(path_mean(t, forest.view, f), "path_mean: the number of rows is 7, expected 8",
                        UsageError);
 }

@@ -87,6 +87,15 @@ struct ModernBert {
       throw ConfigError(concat("modernbert: windows has ", windows.size(),
                                " numbers, expected one for each layer, ", layers));
     }
+    Index width = 0;
+    for (const Index window : windows) {
+      if (window == 0 || window == width) continue;
+      if (width != 0 || window == 1) {
+        throw ConfigError(
+            concat("modernbert: windows has ", window, ", expected 0 or one width of 2 or more for all"));
+      }
+      width = window;
+    }
     if (frozen_layers > layers) {
       throw ConfigError(
           concat("modernbert: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));

@@ -257,6 +257,36 @@ struct AttentionBackwardArguments {
   typename BackendTypes<B>::StatVector scratch;  // attention_backward_scratch
 };
 
+/// Disentangled attention (He et al. 2021): every token of a tree sees all of it, and the score of query i and key j is
+/// scale · (q_i · k_j + q_i · position_keys[b] + k_j · position_queries[b]), b the bucket of the distance i − j.
+template <class B>
+struct RelativeAttentionArguments {
+  const typename BackendTypes<B>::Forest& forest;
+  AttentionShape shape;                                    // of as many key/value heads as heads
+  typename BackendTypes<B>::Indices query_tokens;          // (Q) ascending; empty: all tokens
+  typename BackendTypes<B>::ConstMatrix q;                 // (Q, H·dh)
+  typename BackendTypes<B>::ConstMatrix k;                 // (T, H·dh)
+  typename BackendTypes<B>::ConstMatrix v;                 // (T, H·dh)
+  typename BackendTypes<B>::ConstMatrix position_keys;     // (P, H·dh), or empty
+  typename BackendTypes<B>::ConstMatrix position_queries;  // (P, H·dh), or empty
+  // (2D − 1) ascending, below P: entry d + D − 1 is of distance d, D being the forest's depth.
+  typename BackendTypes<B>::Indices buckets;
+  typename BackendTypes<B>::Matrix out;
+  typename BackendTypes<B>::StatMatrix lse;      // (Q, H)
+  typename BackendTypes<B>::StatVector scratch;  // relative_attention_scratch
+};
+/// All gradients are added to.
+template <class B>
+struct RelativeAttentionBackwardArguments {
+  RelativeAttentionArguments<B> forward;  // its out and lse as they became
+  typename BackendTypes<B>::ConstMatrix dout;
+  typename BackendTypes<B>::Matrix dq;
+  typename BackendTypes<B>::Matrix dk;
+  typename BackendTypes<B>::Matrix dv;
+  typename BackendTypes<B>::Matrix dposition_keys;
+  typename BackendTypes<B>::Matrix dposition_queries;
+};
+
 /// See B::glu: dgate_up (M, 2f) of dout (M, f).
 template <class B>
 struct GluBackwardArguments {
@@ -446,6 +476,11 @@ concept backend =
       B::attention(h, std::declval<const AttentionArguments<B>&>());
       { B::attention_backward_scratch(h, forest, shape) } -> std::convertible_to<Index>;
       B::attention_backward(h, std::declval<const AttentionBackwardArguments<B>&>());
+
+      // Working space of both, for tables of n rows.
+      { B::relative_attention_scratch(h, forest, n) } -> std::convertible_to<Index>;
+      B::relative_attention(h, std::declval<const RelativeAttentionArguments<B>&>());
+      B::relative_attention_backward(h, std::declval<const RelativeAttentionBackwardArguments<B>&>());
 
       // --- elementwise --------------------------------------------------------------------------------------
       // A gated linear unit (Shazeer 2020), SwiGLU if the function is SiLU: out (M, f) = function(gate) · up, from

@@ -13,6 +13,7 @@
 
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backbone/bert.hpp"
+#include "merit/backbone/deberta.hpp"
 #include "merit/backbone/features.hpp"
 #include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/gpt_neox.hpp"
@@ -26,7 +27,7 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 /// A backbone chosen at run time.
-using BackboneConfig = std::variant<Llama, Gpt2, GptNeox, Bert, ModernBert, BagOfTokens, Features>;
+using BackboneConfig = std::variant<Llama, Gpt2, GptNeox, Bert, ModernBert, Deberta, BagOfTokens, Features>;
 
 /// The part of config.json that the backbone does not decide: the ending of the class in transformers, the
 /// numbers of a score, and the type of the weights in the file.
@@ -73,6 +74,8 @@ Json backbone_config_json(const GptNeox& neox, const HfTask& task = {});
 Json backbone_config_json(const Bert& bert, const HfTask& task = {});
 
 Json backbone_config_json(const ModernBert& bert, const HfTask& task = {});
+
+Json backbone_config_json(const Deberta& deberta, const HfTask& task = {});
 
 Json backbone_config_json(const BagOfTokens& bag, const HfTask& task = {});
 

@@ -91,14 +91,17 @@ inline BackboneConfig backbone_from(const ConfigFields& fields) {
   }
   if (kind == "merit_features") return Features{.width = fields.require<Index>("hidden_size")};
   if (const LlamaFamily* family = find_llama_family(kind)) return llama_from(fields, *family);
+  if (kind == Deberta::name()) return deberta_from(fields);
   if (kind == ModernBert::name()) return modern_bert_from(fields);
   if (const auto family = find_bert_family(kind)) return bert_from(fields, *family);
   std::string known;
   for (const LlamaFamily& family : llama_families) known += concat(family.model_type, ", ");
-  fields.refuse("model_type",
-                concat("one of ", known,
-                       "gpt2, gpt_neox, bert, roberta, xlm-roberta, electra, distilbert, albert, modernbert, "
-                       "merit_bag_of_tokens, merit_features"));
+  fields.refuse(
+      "model_type",
+      concat(
+          "one of ", known,
+          "gpt2, gpt_neox, bert, roberta, xlm-roberta, electra, distilbert, albert, modernbert, deberta-v2, "
+          "merit_bag_of_tokens, merit_features"));
 }
 
 }  // namespace detail
@@ -183,6 +186,10 @@ MERIT_INLINE Json backbone_config_json(const Bert& bert, const HfTask& task) {
 
 MERIT_INLINE Json backbone_config_json(const ModernBert& bert, const HfTask& task) {
   return detail::modern_bert_json(bert, task);
+}
+
+MERIT_INLINE Json backbone_config_json(const Deberta& deberta, const HfTask& task) {
+  return detail::deberta_json(deberta, task);
 }
 
 MERIT_INLINE Json backbone_config_json(const BagOfTokens& bag, const HfTask& task) {

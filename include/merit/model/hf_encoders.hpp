@@ -1,12 +1,14 @@
 // The encoders' config.json.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "merit/backbone/bert.hpp"
+#include "merit/backbone/deberta.hpp"
 #include "merit/backbone/modern_bert.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
@@ -24,7 +26,8 @@ inline std::optional<BertFamily> find_bert_family(std::string_view model_type) {
 
 /// Whether a model_type is an encoder's.
 inline bool is_encoder_type(std::string_view model_type) {
-  return model_type == ModernBert::name() || find_bert_family(model_type).has_value();
+  return model_type == ModernBert::name() || model_type == Deberta::name() ||
+         find_bert_family(model_type).has_value();
 }
 
 /// Whether the class of the architecture has the dense layer behind an encoder.
@@ -208,6 +211,87 @@ inline Json modern_bert_json(const ModernBert& bert, const HfTask& task) {
        {"attention_dropout", 0.0},
        {"mlp_dropout", 0.0}});
   if (is_classifier(ConfigFields(json, "config.json")) != bert.pooler) json["merit_pooler"] = bert.pooler;
+  return json;
+}
+
+inline Deberta deberta_from(const ConfigFields& fields) {
+  Deberta deberta;
+  deberta.vocabulary_size = fields.require<Index>("vocab_size");
+  deberta.hidden_size = fields.require<Index>("hidden_size");
+  deberta.intermediate_size = fields.require<Index>("intermediate_size");
+  deberta.layers = fields.require<Index>("num_hidden_layers");
+  deberta.heads = fields.require<Index>("num_attention_heads");
+  deberta.max_positions = fields.value_or<Index>("max_position_embeddings", 512);
+  deberta.norm_epsilon = fields.value_or("layer_norm_eps", 1e-7);
+  deberta.init_deviation = fields.value_or("initializer_range", 0.02);
+  deberta.activation = activation_from(fields, "hidden_act", "gelu");
+  deberta.types = fields.value_or<Index>("type_vocab_size", 0);
+  deberta.separator = fields.value_or<Index>("merit_separator", 0);
+  if (!fields.value_or("relative_attention", false)) fields.refuse("relative_attention", "true");
+  // A number below 1 means that it is not said.
+  const auto count = [&](const char* field) { return std::max(fields.value_or(field, -1.0), 0.0); };
+  deberta.buckets = static_cast<Index>(count("position_buckets"));
+  const auto most = static_cast<Index>(count("max_relative_positions"));
+  deberta.most_distance = most > 0 ? most : deberta.max_positions;
+  const auto kinds = fields.optional<Json>("pos_att_type");
+  std::string named;  // "c2p|p2c", or a list
+  if (kinds && kinds->is_string()) named = kinds->get<std::string>();
+  if (kinds && kinds->is_array()) named = kinds->dump();
+  deberta.position_keys = named.find("c2p") != named.npos;
+  deberta.position_queries = named.find("p2c") != named.npos;
+  if (named.find("p2p") != named.npos) fields.refuse("pos_att_type", "c2p and p2c");
+  deberta.shared_projections = fields.value_or("share_att_key", false);
+  const std::string norm = fields.value_or<std::string>("norm_rel_ebd", "none");
+  if (norm != "layer_norm" && norm != "none") fields.refuse("norm_rel_ebd", "layer_norm or none");
+  deberta.normed_positions = norm == "layer_norm";
+  deberta.absolute_positions = fields.value_or("position_biased_input", true);
+  if (fields.value_or<Index>("conv_kernel_size", 0) != 0) fields.refuse("conv_kernel_size", "0");
+  for (const char* field : {"embedding_size", "pooler_hidden_size"}) {
+    if (fields.value_or<Index>(field, deberta.hidden_size) != deberta.hidden_size)
+      fields.refuse(field, "hidden_size");
+  }
+  if (fields.optional<Index>("attention_head_size")) fields.refuse("attention_head_size", "no such field");
+  deberta.pooler = fields.value_or("merit_pooler", is_classifier(fields));
+  deberta.pooler_activation = activation_from(fields, "pooler_hidden_act", "gelu");
+  if (const auto pooling = fields.optional<std::string>("merit_pooling")) {
+    const auto value = value_named<Pooling>(*pooling);
+    if (!value) fields.refuse("merit_pooling", concat("one of ", list_of_names<Pooling>()));
+    deberta.pooling = *value;
+  }
+  return deberta;
+}
+
+inline Json deberta_json(const Deberta& deberta, const HfTask& task) {
+  Json json = hf_json(Deberta::name(), "DebertaV2", task);
+  std::vector<std::string> kinds;
+  if (deberta.position_queries) kinds.emplace_back("p2c");
+  if (deberta.position_keys) kinds.emplace_back("c2p");
+  json.update({{"vocab_size", deberta.vocabulary_size},
+               {"hidden_size", deberta.hidden_size},
+               {"intermediate_size", deberta.intermediate_size},
+               {"num_hidden_layers", deberta.layers},
+               {"num_attention_heads", deberta.heads},
+               {"max_position_embeddings", deberta.max_positions},
+               {"layer_norm_eps", deberta.norm_epsilon},
+               {"initializer_range", deberta.init_deviation},
+               {"hidden_act", hf_activation_name(deberta.activation)},
+               {"type_vocab_size", deberta.types},
+               {"relative_attention", true},
+               {"max_relative_positions", deberta.most_distance},
+               {"pos_att_type", kinds},
+               {"share_att_key", deberta.shared_projections},
+               {"norm_rel_ebd", deberta.normed_positions ? "layer_norm" : "none"},
+               {"position_biased_input", deberta.absolute_positions},
+               {"pooler_hidden_act", hf_activation_name(deberta.pooler_activation)},
+               {"pooler_hidden_size", deberta.hidden_size},
+               {"pooler_dropout", 0.0},
+               {"hidden_dropout_prob", 0.0},
+               {"attention_probs_dropout_prob", 0.0}});
+  json["position_buckets"] = deberta.buckets != 0 ? Json(deberta.buckets) : Json(-1);
+  if (deberta.separator != 0) json["merit_separator"] = deberta.separator;
+  if (is_classifier(ConfigFields(json, "config.json")) != deberta.pooler)
+    json["merit_pooler"] = deberta.pooler;
+  if (deberta.pooling != Pooling::first) json["merit_pooling"] = name_of(deberta.pooling);
   return json;
 }
 

@@ -55,6 +55,7 @@ MERIT_INLINE void check_carried(const BackboneConfig& backbone, const AnyHead& h
       std::holds_alternative<GptNeox>(backbone))
     return;
   if (const auto* bert = std::get_if<Bert>(&backbone)) return check_encoder(bert->pooling, head);
+  if (const auto* deberta = std::get_if<Deberta>(&backbone)) return check_encoder(deberta->pooling, head);
   if (const auto* bert = std::get_if<ModernBert>(&backbone)) return check_encoder(bert->pooling, head);
   const bool logits = std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; }, head);
   const bool vectors = is_features(backbone);

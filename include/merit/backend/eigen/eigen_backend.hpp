@@ -141,6 +141,17 @@ struct EigenBackend {
     kernels().attention_backward(h, a);
   }
 
+  static Index relative_attention_scratch(Handle& h, const Forest& forest, Index buckets) {
+    return kernels().relative_attention_scratch(h, forest, buckets);
+  }
+  static void relative_attention(Handle& h, const RelativeAttentionArguments<EigenBackend>& a) {
+    kernels().relative_attention(h, a);
+  }
+  static void relative_attention_backward(Handle& h,
+                                          const RelativeAttentionBackwardArguments<EigenBackend>& b) {
+    kernels().relative_attention_backward(h, b);
+  }
+
   // --- experts
   static void route(Handle& h, const RouteArguments<EigenBackend>& a) { kernels().route(h, a); }
   static void route_backward(Handle& h, const RouteBackwardArguments<EigenBackend>& a) {

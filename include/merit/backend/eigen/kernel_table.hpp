@@ -42,6 +42,9 @@ struct KernelTable {
   Operation<const AttentionArguments<Backend>&> attention;
   Scratch attention_backward_scratch;
   Operation<const AttentionBackwardArguments<Backend>&> attention_backward;
+  Index (*relative_attention_scratch)(typename Backend::Handle&, const Forest&, Index);
+  Operation<const RelativeAttentionArguments<Backend>&> relative_attention;
+  Operation<const RelativeAttentionBackwardArguments<Backend>&> relative_attention_backward;
   Operation<ActivationFunction, ConstMatrix, Matrix> glu;
   Operation<const GluBackwardArguments<Backend>&> glu_backward;
   Operation<ActivationFunction, ConstMatrix, Matrix> activate;

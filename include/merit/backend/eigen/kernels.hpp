@@ -9,6 +9,7 @@
 #include "merit/backend/eigen/gemm.hpp"
 #include "merit/backend/eigen/optimizers.hpp"
 #include "merit/backend/eigen/parallel.hpp"
+#include "merit/backend/eigen/relative_attention.hpp"
 #include "merit/backend/eigen/rows.hpp"
 #include "merit/backend/expert_rows.hpp"
 #include "merit/backend/operations.hpp"
@@ -98,6 +99,16 @@ struct Kernels {
   static void attention_backward(Handle& h, const AttentionBackwardArguments<Backend>& a) {
     eigen::attention_backward(h.threads(), a.forest, a.shape, a.query_tokens, a.q, a.k, a.v, a.out, a.lse,
                               a.dout, a.write_dq, a.dq, a.write_dkv, a.dk, a.dv, a.scratch.data);
+  }
+
+  static Index relative_attention_scratch(Handle& h, const Forest& forest, Index buckets) {
+    return eigen::relative_scratch<T>(h.threads(), forest, buckets);
+  }
+  static void relative_attention(Handle& h, const RelativeAttentionArguments<Backend>& a) {
+    eigen::relative_attention(h.threads(), a);
+  }
+  static void relative_attention_backward(Handle& h, const RelativeAttentionBackwardArguments<Backend>& b) {
+    eigen::relative_attention_backward(h.threads(), b);
   }
 
   // --- elementwise

@@ -16,6 +16,7 @@
 #include "merit/backend/reference/activations.hpp"
 #include "merit/backend/reference/forest_operations.hpp"
 #include "merit/backend/reference/optimizer_operations.hpp"
+#include "merit/backend/relative_rows.hpp"
 #include "merit/core/buffer.hpp"
 
 namespace merit {
@@ -226,6 +227,23 @@ struct ReferenceBackend {
   static Index attention_backward_scratch(Handle&, const Forest&, const AttentionShape&) { return 0; }
   static void attention_backward(Handle&, const AttentionBackwardArguments<ReferenceBackend>& a) {
     detail::attention_backward(a);
+  }
+
+  static Index relative_attention_scratch(Handle&, const Forest&, Index) { return 0; }
+  static void relative_attention(Handle&, const RelativeAttentionArguments<ReferenceBackend>& a) {
+    for (Index e = 0; e < a.q.rows * a.shape.heads; ++e)
+      detail::RelativeAttentionQuery<ReferenceBackend>{{a, a.forest}}(e);
+  }
+  static void relative_attention_backward(Handle&,
+                                          const RelativeAttentionBackwardArguments<ReferenceBackend>& b) {
+    const auto& a = b.forward;
+    const Index heads = a.shape.heads, buckets = std::max(a.position_keys.rows, a.position_queries.rows);
+    for (Index e = 0; e < a.q.rows * heads; ++e)
+      detail::RelativeBackwardQuery<ReferenceBackend>(b, a.forest)(e);
+    for (Index e = 0; e < a.k.rows * heads; ++e)
+      detail::RelativeBackwardKey<ReferenceBackend>(b, a.forest)(e);
+    for (Index e = 0; e < buckets * heads; ++e)
+      detail::RelativeBackwardTable<ReferenceBackend>(b, a.forest)(e);
   }
 
   // --- elementwise -------------------------------------------------------------------------------

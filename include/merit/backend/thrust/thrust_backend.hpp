@@ -164,6 +164,11 @@ struct ThrustBackend {
   }
   static void attention_backward(Handle& h, const AttentionBackwardArguments<ThrustBackend>& a);
 
+  static Index relative_attention_scratch(Handle&, const Forest&, Index) { return 0; }
+  static void relative_attention(Handle& h, const RelativeAttentionArguments<ThrustBackend>& a);
+  static void relative_attention_backward(Handle& h,
+                                          const RelativeAttentionBackwardArguments<ThrustBackend>& b);
+
   // --- experts
   static void route(Handle& h, const RouteArguments<ThrustBackend>& a);
   static void route_backward(Handle& h, const RouteBackwardArguments<ThrustBackend>& a);

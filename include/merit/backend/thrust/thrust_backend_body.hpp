@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "merit/backend/expert_rows.hpp"
+#include "merit/backend/relative_rows.hpp"
 #include "merit/backend/thrust/block_pool.hpp"
 #include "merit/backend/thrust/functors/attention.hpp"
 #include "merit/backend/thrust/functors/elementwise.hpp"
@@ -296,6 +297,21 @@ void ThrustBackend<P, S>::attention_backward(Handle& h, const AttentionBackwardA
   h.machine().for_each(queries, detail::device::AttentionOutputDot<ThrustBackend>{a});
   h.machine().for_each(queries, detail::device::AttentionBackwardQuery<ThrustBackend>{a, a.forest});
   h.machine().for_each(keys, detail::device::AttentionBackwardKey<ThrustBackend>{a, a.forest});
+}
+
+template <class P, class S>
+void ThrustBackend<P, S>::relative_attention(Handle& h, const RelativeAttentionArguments<ThrustBackend>& a) {
+  h.machine().for_each(a.q.rows * a.shape.heads,
+                       detail::RelativeAttentionQuery<ThrustBackend>{{a, a.forest}});
+}
+template <class P, class S>
+void ThrustBackend<P, S>::relative_attention_backward(
+    Handle& h, const RelativeAttentionBackwardArguments<ThrustBackend>& b) {
+  const auto& a = b.forward;
+  const Index heads = a.shape.heads, buckets = std::max(a.position_keys.rows, a.position_queries.rows);
+  h.machine().for_each(a.q.rows * heads, detail::RelativeBackwardQuery<ThrustBackend>(b, a.forest));
+  h.machine().for_each(a.k.rows * heads, detail::RelativeBackwardKey<ThrustBackend>(b, a.forest));
+  h.machine().for_each(buckets * heads, detail::RelativeBackwardTable<ThrustBackend>(b, a.forest));
 }
 
 // --- experts
