@@ -34,7 +34,9 @@ struct ParameterSpec {
   bool decay = true;      // weight decay applies (not to norms and biases)
   bool adjacent = false;  // lies directly behind the one declared before, so that both can be one matrix
   bool trainable = true;
-  bool hidden = false;  // a linear map inside a layer, no embedding and no head: what Muon is for
+  bool hidden =
+      false;  // a linear map inside a layer, no embedding and no head: what Muon and adapters are for
+  bool in_out = false;  // such a map is stored (in, out), as GPT-2's Conv1D
 };
 
 /// One tensor, or several adjacent ones taken as one matrix (rows, cols), or a row or some columns of it.

@@ -147,6 +147,7 @@ struct EigenBackend {
                               Matrix dgate_up) {
     kernels().swiglu_backward(h, dout, gate_up, write, dgate_up);
   }
+  static void scale(Handle& h, const ScaleArguments<EigenBackend>& a) { kernels().scale(h, a); }
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
     kernels().activate(h, kind, x, y);
   }

@@ -35,6 +35,7 @@ inline constexpr KernelTable<T> kernel_table_of_unit{
     .swiglu_backward = K::swiglu_backward,
     .activate = K::activate,
     .activate_backward = K::activate_backward,
+    .scale = K::scale,
     .path_mean = K::path_mean,
     .path_mean_backward = K::path_mean_backward,
     .next_token_loss = K::next_token_loss,

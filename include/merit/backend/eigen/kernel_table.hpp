@@ -46,6 +46,7 @@ struct KernelTable {
   Operation<ConstMatrix, ConstMatrix, Write, Matrix> swiglu_backward;
   Operation<ActivationFunction, ConstMatrix, Matrix> activate;
   Operation<const ActivateBackwardArguments<Backend>&> activate_backward;
+  Operation<const ScaleArguments<Backend>&> scale;
   Operation<const Forest&, ConstMatrix, Matrix, Vector> path_mean;
   Operation<const PathMeanBackwardArguments<Backend>&> path_mean_backward;
   Operation<const NextTokenLossArguments<Backend>&> next_token_loss;

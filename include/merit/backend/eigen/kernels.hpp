@@ -109,6 +109,7 @@ struct Kernels {
   static void activate_backward(Handle& h, const ActivateBackwardArguments<Backend>& a) {
     eigen::activate_backward(h.threads(), a.kind, a.dy, a.x, a.write, a.dx);
   }
+  static void scale(Handle& h, const ScaleArguments<Backend>& a) { eigen::scale(h.threads(), a); }
   static void path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out, Vector scratch) {
     eigen::path_mean(h.threads(), forest, x, out, scratch.data);
   }

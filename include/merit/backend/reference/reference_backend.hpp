@@ -11,6 +11,7 @@
 #include <numbers>
 #include <string_view>
 
+#include "merit/backend/dropout.hpp"
 #include "merit/backend/next_token_row.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/backend/reference/forest_operations.hpp"
@@ -251,6 +252,18 @@ struct ReferenceBackend {
       for (Index j = 0; j < a.x.cols; ++j) {
         const T derivative = distribution(a.kind, a.x(i, j)) + a.x(i, j) * density(a.kind, a.x(i, j));
         put(a.dx(i, j), a.dy(i, j) * derivative, a.write);
+      }
+    }
+  }
+
+  static void scale(Handle&, const ScaleArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.x.rows; ++i) {
+      for (Index j = 0; j < a.x.cols; ++j) {
+        const bool kept = a.row_keys.empty() || DropoutRow(a.row_keys[i], a.stream, a.dropout).keeps(j);
+        T value = kept ? static_cast<T>(a.factor) * a.x(i, j) : T{0};
+        if (!a.columns.empty()) value *= a.columns[j];
+        if (!a.bias.empty()) value += a.bias[j];
+        put(a.out(i, j), value, a.write);
       }
     }
   }

@@ -167,6 +167,7 @@ struct ThrustBackend {
   // --- elementwise
   static void swiglu(Handle& h, ConstMatrix gate_up, Matrix out);
   static void swiglu_backward(Handle& h, ConstMatrix dout, ConstMatrix gate_up, Write write, Matrix dgate_up);
+  static void scale(Handle& h, const ScaleArguments<ThrustBackend>& a);
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y);
   static void activate_backward(Handle& h, const ActivateBackwardArguments<ThrustBackend>& a);
   static Index path_mean_scratch(Handle&, const Forest&, Index) { return 0; }
