@@ -55,10 +55,8 @@ struct LayerNormNode {
     Parameters<B>& parameters = tape.parameters();
     typename Tape<B>::Types::StatVector dweight;
     typename Tape<B>::Types::StatVector dbias;
-    if (parameters.trainable(weight)) {
-      dweight = parameters.gradient_to_add(weight).flat();
-      dbias = parameters.gradient_to_add(bias).flat();
-    }
+    if (parameters.trainable(weight)) dweight = parameters.gradient_to_add(weight).flat();
+    if (parameters.trainable(bias)) dbias = parameters.gradient_to_add(bias).flat();
     typename Tape<B>::Types::Matrix dx;
     Write write = Write::assign;
     if (tape.needs_gradient(x)) {
@@ -105,8 +103,8 @@ Var layer_norm(Tape<B>& tape, Var x, const ParameterSlice& weight, const Paramet
                double epsilon) {
   detail::check_extent("layer_norm", "the input's width", tape.cols(x), weight.size());
   Parameters<B>& parameters = tape.parameters();
-  const Var out =
-      tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x) || parameters.trainable(weight));
+  const bool needs = tape.needs_gradient(x) || parameters.trainable(weight) || parameters.trainable(bias);
+  const Var out = tape.make(tape.rows(x), tape.cols(x), needs);
   const auto stats = tape.keep(2 * tape.rows(x));
   B::layer_norm(tape.handle(), {.x = tape.value(x),
                                 .weight = parameters.value_vector(weight),

@@ -14,6 +14,7 @@
 #include "merit/forest/example.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/model/load_options.hpp"
+#include "merit/model/lora.hpp"
 #include "merit/model/model_card.hpp"
 #include "merit/run/any_backbone.hpp"
 #include "merit/run/any_targets.hpp"
@@ -59,6 +60,7 @@ struct ModelSettings {
   std::uint64_t seed = 0;
   Initial initial = Initial::drawn;
   bool scores_only = false;
+  std::vector<Adapter> adapters = {};  // as of RewardModel
 };
 
 /// One run of training. Its model and examples must outlive it.
@@ -97,6 +99,7 @@ class AnyModel {
     AnyBackbone backbone;
     AnyHead head;
     AnyLoss loss;
+    std::vector<Adapter> adapters = {};  // as of RewardModel
   };
 
   virtual ~AnyModel() = default;

@@ -68,6 +68,29 @@ class LowRankMaps {
     return adapters_[adapter];
   }
 
+  /// The adapter that is merged into the weights, of which they then hold the sum; or none. Merged, it is not in use.
+  Index merged_adapter() const { return merged_; }
+  void set_merged(Index adapter) {
+    merged_ = adapter;
+    in_use_ = no_adapter;
+  }
+
+  /// What dropout depends on beside the tokens: the run's seed, and the step, which next_dropout_step() counts.
+  void set_dropout_place(std::uint64_t seed, std::uint64_t step) {
+    dropout_seed_ = seed, dropout_step_ = step;
+  }
+  void next_dropout_step() { ++dropout_step_; }
+  std::uint64_t dropout_seed() const { return dropout_seed_; }
+  std::uint64_t dropout_step() const { return dropout_step_; }
+  /// Whether a path of the adapter in use drops anything.
+  bool has_dropout() const {
+    if (in_use_ == no_adapter) return false;
+    for (const auto& entry : adapters_[in_use_]) {
+      if (entry.second.dropout > 0) return true;
+    }
+    return false;
+  }
+
   /// How often tensors were given values, and how often trained ones may have moved: what was computed of them holds as long
   /// as both stay.
   Index sets() const { return sets_; }
@@ -78,7 +101,8 @@ class LowRankMaps {
 
  private:
   std::vector<std::unordered_map<std::uint32_t, LowRankPath>> adapters_;
-  Index in_use_ = no_adapter;
+  Index in_use_ = no_adapter, merged_ = no_adapter;
+  std::uint64_t dropout_seed_ = 0, dropout_step_ = 0;
 };
 
 }  // namespace MERIT_ABI
