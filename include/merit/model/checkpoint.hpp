@@ -314,6 +314,11 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
   }
   if (reads_head && options.names.empty() && has("score.weight")) check_head(file, names, has);
 
+  std::set<Index> first_adapter;
+  if (parameters.adapter_count() != 0) {
+    for (const auto& [map, low_rank] : parameters.paths(0))
+      first_adapter.insert({low_rank.a, low_rank.b, low_rank.magnitude});
+  }
   std::vector<const TensorInfo*> tensors(parameters.tensor_count());  // null: fresh, or computed
   std::vector<const ComputedTensor*> computed(parameters.tensor_count());
   std::vector<std::string> used;
@@ -337,8 +342,8 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     }
     if (!published.empty()) tensor = file.find(published);
     if (of_head && !reads_head) tensor = nullptr;
-    if (tensor == nullptr && base == path && is_adapter_tensor(spec.name))
-      continue;  // a new adapter of this base
+    if (tensor == nullptr && is_adapter_tensor(spec.name) && (base == path || !first_adapter.contains(i)))
+      continue;  // a new adapter of this base, or one of several, which AdapterShelf loads
     if (tensor == nullptr) {
       if (options.allow_missing_head && of_head) {
         report.fresh.push_back(spec.name);

@@ -35,6 +35,7 @@ class TypedModel final : public AnyModelOn<typename Model::BackendType> {
   const Parameters<Backend>& parameters() const override { return model_.parameters(); }
 
  private:
+  Index working_bytes() override { return model_.tape().bytes(); }
   static const typename Model::Targets& own(const AnyTargets& any) {
     return std::get<typename Model::Targets>(any.held);
   }
