@@ -71,7 +71,7 @@ def common_prefix(a, b):
 
 
 def pair_of_ids(tokenizer, record, max_tokens):
-    """Both sides of a record in ids, cut on the left as merit_train's cut_left does: as many tokens of the prompt from
+    """Both sides of a record in ids, cut on the left as merit_train's cut_left_together does: as many tokens of the prompt from
     both as the longer one needs, then from each alone. None where the sides are equal."""
     def ids(text):
         return tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -232,7 +232,7 @@ def processor_seconds(process):
 
 def merit_command(arguments, pairs, out):
     return [str(Path(arguments.programs) / "merit_train"), "--from", arguments.start, "--head", "scalar",
-            "--train", str(pairs), "--out", str(out), "--overwrite", "--max-tokens", str(arguments.max_tokens), "--truncation", "cut_left",
+            "--train", str(pairs), "--out", str(out), "--overwrite", "--max-tokens", str(arguments.max_tokens), "--truncation", "cut_left_together",
             "--batch-size", str(arguments.batch_size), "--micro-batch-tokens", str(arguments.micro_batch_tokens),
             "--epochs", "1", "--lr", repr(arguments.lr), "--warmup", repr(arguments.warmup), "--decay", "cosine",
             "--floor", "0", "--clip", repr(CLIP), "--weight-decay", repr(WEIGHT_DECAY), "--beta1", repr(BETAS[0]),
