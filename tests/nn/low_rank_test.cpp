@@ -126,6 +126,14 @@ TEST_CASE("a map with a second path gives x·(W + scale·B·A)ᵀ, adjacent ones
       CAPTURE(magnitudes);
       Adapted adapted(one.outs, one.ranks, magnitudes, 0, one.layout);
       check_values(adapted);
+      // And again once A has moved, and with it the norms.
+      for (const LowRankPath& path : adapted.paths) {
+        if (path.a == LowRankPath::none) continue;
+        std::vector<double> moved = adapted.values(path.a);
+        for (double& value : moved) value = 2 - value;
+        adapted.bench.set(path.a, moved);
+      }
+      check_values(adapted);
     }
   }
 }
@@ -238,6 +246,19 @@ TEST_CASE("columns of one matrix stored (in, out) have the rows of B that are th
     bench.tape.reset();
     check_gradient(bench, [&](TestTape& t) { return cut(t, 3, 4); });
   }
+}
+
+TEST_CASE("a path is trained where nothing else needs a gradient") {
+  Workbench frozen;
+  const auto x = frozen.declare("x", {3, 5}, false);
+  const auto w = frozen.declare("w", {4, 5}, false);
+  LowRankPath path;
+  path.a = frozen.declare("a", {2, 5});
+  path.b = frozen.declare("b", {4, 2});
+  frozen.parameters.attach(0, w, path);
+  frozen.parameters.use_adapter(0);
+  frozen.allocate();
+  check_gradient(frozen, [&](TestTape& t) { return linear(t, frozen.input(t, x), frozen.slice(w)); });
 }
 
 TEST_CASE("a frozen map gets no gradient, and without an adapter in use it is itself") {
