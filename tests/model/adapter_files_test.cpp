@@ -283,6 +283,41 @@ TEST_CASE("what an adapter asks for and is not computed is refused by its name")
   CHECK(read_lora(copy.folder).targets == read_lora(golden("llama_dora")).targets);
 }
 
+TEST_CASE("whatever stands in adapter_config.json, it is read or refused in a sentence that names the file") {
+  Copy copy("llama_dora");
+  const Json before = copy.config;
+  const Json strange[] = {nullptr, false, true, -1, 0, 2.5, 1e300, "", "text", {1}, {"a", 1}, {{"a", 1}}};
+  Index refused = 0;
+  const auto read = [&] {
+    try {
+      const Lora lora = read_lora(copy.folder);
+      lora.validate();
+    } catch (const DataError& error) {
+      CHECK(std::string(error.what()).find(copy.folder.string()) == 0);
+      ++refused;
+    }
+  };
+  for (const auto& [field, value] : before.items()) {
+    for (const Json& one : strange) {
+      copy.config = before;
+      copy.config[field] = one;
+      copy.write();
+      read();
+    }
+    copy.config = before;
+    copy.config.erase(field);
+    copy.write();
+    read();
+  }
+  CHECK(refused > 100);
+  for (const Json& one : strange) {
+    write_json(copy.folder / "adapter_config.json", one);
+    CHECK_THROWS_AS(read_lora(copy.folder), DataError);
+  }
+  write_file_atomically(copy.folder / "adapter_config.json", "{\"peft_type\": ");
+  CHECK_THROWS_AS(read_lora(copy.folder), DataError);
+}
+
 TEST_CASE("an adapter whose tensors are not those of its maps is refused") {
   const auto why = [](const Copy& copy) -> std::string {
     try {

@@ -40,9 +40,7 @@ struct Folders {
   Folders() {
     Model model({.backbone = backbone, .seed = 3});
     merit::save_model(base, model, {.tokenizer = "bytes"});
-    Json card = merit::read_json(base / "merit.json");  // as a language model has it
     fs::remove(base / "merit.json");
-    merit::LoadOptions ignored;
     std::vector<std::vector<float>> values;
     std::vector<merit::TensorSource> list;
     for (merit::Index i = 0; i < model.parameters().tensor_count(); ++i) {
