@@ -210,7 +210,10 @@ inline merit::Adapter adapter_from(const TrainingOptions& o, const merit::SavedM
   merit::Lora lora;
   set_from(o.lora_settings, given, lora);
   lora.targets = o.lora_targets;
+  if (!o.lora_pattern.empty() && !o.lora_targets.empty())
+    throw merit::ConfigError("--lora-targets and --lora-pattern contradict each other: give one of them");
   lora.pattern = o.lora_pattern;
+  if (!lora.pattern.empty()) merit::expand_pattern(lora, merit::linear_maps(from.backbone));
   lora.also_trained = o.lora_also_trained;
   lora.base = std::filesystem::absolute(from.place).lexically_normal().string();
   merit::validate(lora);

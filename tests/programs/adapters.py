@@ -91,5 +91,10 @@ def test_what_is_no_adapter_is_refused():
     fails(2, ["--frozen-layers"], "merit_train", *LORA, "--frozen-layers", 1, "--out", "none")
     fails(2, ["is an adapter itself"], "merit_train", "--from", "lora", "--train", "train.jsonl", "--lora-rank", 4, "--out",
           "none")
+    fails(2, ["\"q_proj\"", "whole name"], "merit_train", "--from", "model", "--train", "train.jsonl", "--lora-pattern", "q_proj",
+          "--out", "none")
     check(not os.path.exists("none"), "something was written")
+    succeeds("merit_train", "--from", "model", "--train", "train.jsonl", "--lora-pattern", ".*q_proj", "--max-steps", 1, "--out",
+             "patterned")
+    check(json.loads(content("patterned", "adapter_config.json"))["target_modules"] == ".*q_proj", "the pattern is lost")
     check("--lora-rank" in run("merit_train", "--help").stdout, "the help does not name it")

@@ -186,12 +186,25 @@ TEST_CASE("settings of adapters that cannot be are refused") {
       why({.targets = {"q_proj", "qproj"}}, as_it_is) ==
       "lora: the target \"qproj\" is no linear map inside a layer, expected one of: down_proj, gate_proj, k_proj, "
       "o_proj, q_proj, up_proj, v_proj");
-  CHECK(why({.pattern = "nothing"}, as_it_is)
-            .starts_with("lora: what the pattern \"nothing\" names is no linear map"));
-  CHECK(why({.pattern = "(?P<x>q_proj)"}, as_it_is).find("expected a regular expression as ECMAScript") !=
-        std::string::npos);
-  CHECK(why({.targets = {"q_proj"}, .pattern = ".*"}, as_it_is) ==
-        "lora: targets are given by names and by a pattern, expected one of them");
+  CHECK(why({.pattern = "nothing"}, as_it_is) ==
+        "lora: a pattern is given without the targets that it matches, expected expand_pattern() before");
+  const std::vector<std::string> maps = {"model.layers.0.self_attn.q_proj",
+                                         "model.layers.1.self_attn.q_proj"};
+  const auto expanded = [&](const std::string& pattern) {
+    merit::Lora lora{.pattern = pattern};
+    merit::expand_pattern(lora, maps);
+    return lora.targets;
+  };
+  CHECK(expanded(".*q_proj") == maps);
+  CHECK(expanded(".*1.*") == std::vector<std::string>{maps[1]});
+  CHECK_THROWS_WITH_AS(
+      expanded("q_proj"),
+      "lora: the pattern of targets is \"q_proj\", expected one that matches the whole name of a linear "
+      "map inside a layer, such as model.layers.0.self_attn.q_proj",
+      merit::ConfigError);
+  CHECK_THROWS_WITH_AS(expanded("(?P<x>q_proj)"),
+                       doctest::Contains("expected a regular expression as ECMAScript writes it"),
+                       merit::ConfigError);
   CHECK(why({.dropout = 1}, as_it_is) == "lora: dropout is 1, expected at least 0 and below 1");
   CHECK(why({}, [](auto& config) {
           config.adapters.push_back({"other", {}});

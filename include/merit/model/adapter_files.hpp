@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,10 @@ bool is_adapter(const std::filesystem::path& place);
 /// What adapter_config.json says, with `targets` that have tensors beside it. Throws DataError for another method than
 /// LoRA, and for an option that would change numbers and is not computed, by its name.
 Lora read_lora(const std::filesystem::path& folder);
+
+/// `targets` become the maps among `maps` whose whole names `pattern` matches, a regular expression as ECMAScript writes it.
+/// Throws ConfigError where it is none, or matches none of them.
+void expand_pattern(Lora& lora, std::span<const std::string> maps);
 
 /// Where the weights beside an adapter are: `given`; else what its configuration names, as it stands or as seen from the
 /// adapter's folder. Of a folder without an adapter itself. Throws IoError where there is no such place.

@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <regex>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -152,7 +154,15 @@ MERIT_INLINE Lora read_lora(const std::filesystem::path& folder) {
     throw DataError(concat(where, ": field \"target_modules\" is missing, expected names of linear maps"));
   if (config.at("target_modules").is_string()) {
     const auto pattern = config.at("target_modules").get<std::string>();
-    if (pattern != "all-linear") lora.pattern = pattern;
+    if (pattern != "all-linear") {
+      lora.pattern = pattern;
+      const std::vector<std::string> maps(modules.begin(), modules.end());
+      try {
+        expand_pattern(lora, maps);
+      } catch (const ConfigError& error) {
+        throw DataError(concat(where, ": ", error.what()));
+      }
+    }
   } else {
     for (const std::string& target : detail::strings_of(config, "target_modules", where)) {
       // PEFT lists also names that are none in this model.
@@ -176,6 +186,25 @@ MERIT_INLINE Lora read_lora(const std::filesystem::path& folder) {
     throw DataError(concat(where, ": ", error.what()));
   }
   return lora;
+}
+
+MERIT_INLINE void expand_pattern(Lora& lora, std::span<const std::string> maps) {
+  lora.targets.clear();
+  try {
+    const std::regex pattern(lora.pattern);
+    for (const std::string& map : maps) {
+      if (std::regex_match(map, pattern)) lora.targets.push_back(map);
+    }
+  } catch (const std::regex_error&) {
+    throw ConfigError(concat("lora: the pattern of targets is \"", lora.pattern,
+                             "\", expected a regular expression as ECMAScript writes it"));
+  }
+  if (lora.targets.empty()) {
+    throw ConfigError(concat("lora: the pattern of targets is \"", lora.pattern,
+                             "\", expected one that matches the whole "
+                             "name of a linear map inside a layer",
+                             maps.empty() ? std::string() : ", such as " + maps.front()));
+  }
 }
 
 MERIT_INLINE std::filesystem::path base_of(const std::filesystem::path& place,

@@ -30,9 +30,9 @@ struct Lora {
   LoraBias bias = LoraBias::none;
 
   /// The maps by name as PEFT matches `target_modules`: each of them is a whole name or what a name ends with behind a
-  /// dot. Without any, and without a pattern: every linear map inside a layer, PEFT's "all-linear".
+  /// dot. Without any: every linear map inside a layer, PEFT's "all-linear".
   std::vector<std::string> targets = {};
-  std::string pattern = {};  // in their place, a regular expression (ECMAScript's) for the whole name
+  std::string pattern = {};  // the regular expression that `targets` are of, by expand_pattern(); empty: none
   std::vector<std::string> also_trained =
       {};                 // modules trained and saved whole, by what their names end with
   std::string base = {};  // where the base model is, for who opens the adapter
@@ -63,7 +63,7 @@ struct Lora {
     const double r = static_cast<double>(rank);
     return alpha / (rank_stabilised ? std::sqrt(r) : r);
   }
-  /// Whether the map called `module` has an adapter. Throws ConfigError for a pattern that is no regular expression.
+  /// Whether the map called `module` has an adapter.
   bool is_target(std::string_view module) const;
   /// Throws ConfigError beside what the fields say.
   void validate() const;

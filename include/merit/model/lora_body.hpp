@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <regex>
 #include <string>
 #include <string_view>
 
@@ -13,14 +12,6 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 MERIT_INLINE bool Lora::is_target(std::string_view module) const {
-  if (!pattern.empty()) {
-    try {
-      return std::regex_match(std::string(module), std::regex(pattern));
-    } catch (const std::regex_error&) {
-      throw ConfigError(concat("lora: the pattern of targets is \"", pattern,
-                               "\", expected a regular expression as ECMAScript writes it"));
-    }
-  }
   return targets.empty() || std::ranges::any_of(targets, [&](const std::string& target) {
            return detail::ends_as(module, target);
          });
@@ -28,8 +19,9 @@ MERIT_INLINE bool Lora::is_target(std::string_view module) const {
 
 MERIT_INLINE void Lora::validate() const {
   check_fields(*this);
-  if (!pattern.empty() && !targets.empty())
-    throw ConfigError("lora: targets are given by names and by a pattern, expected one of them");
+  if (!pattern.empty() && targets.empty())
+    throw ConfigError(
+        "lora: a pattern is given without the targets that it matches, expected expand_pattern() before");
   for (const auto* list : {&targets, &also_trained}) {
     if (std::ranges::find(*list, "") != list->end())
       throw ConfigError("lora: the name of a target is empty, expected one such as q_proj");
