@@ -201,7 +201,8 @@ std::unique_ptr<merit::AnyModel> make(const programs::TrainingOptions& options,
                                                    .backend = merit::backend_named(options.backend),
                                                    .threads = options.threads,
                                                    .seed = seed,
-                                                   .initial = initial});
+                                                   .initial = initial,
+                                                   .adapters = chosen.model.adapters});
 }
 
 /// Figures of models trained on parts of the records, beside what reads nothing.
@@ -287,9 +288,11 @@ int run(int argc, char** argv) {
   const programs::ModelChoice chosen = programs::choose_model(options, config, given, name);
   std::string note;
   if (!options.from.empty() && !given("--learning-rate")) {
-    options.training.schedule.peak = programs::learning_rate_from_pretrained;
-    note = "the learning rate is " + merit::shortest(options.training.schedule.peak) +
-           ", as usual for a model that is trained already; --learning-rate sets another";
+    const bool adapter = !chosen.model.adapters.empty();
+    options.training.schedule.peak =
+        adapter ? programs::learning_rate_of_adapter : programs::learning_rate_from_pretrained;
+    note = "the learning rate is " + merit::shortest(options.training.schedule.peak) + ", as usual for " +
+           (adapter ? "an adapter" : "a model that is trained already") + "; --learning-rate sets another";
   }
   const merit::SavedModel& saved = chosen.model;
   std::vector<std::string> remarks;
@@ -352,12 +355,16 @@ int run(int argc, char** argv) {
                           .train = train,
                           .eval = eval ? &*eval : nullptr,
                           .calibrate = calibrate ? &*calibrate : nullptr};
-  // A dry run measures with weights of any kind.
-  const bool reads_file = !options.dry_run && (!options.from.empty() || start != merit::RunStart::fresh);
+  const bool reads_file = !options.from.empty() || (!options.dry_run && start != merit::RunStart::fresh);
   const auto model = make(options, chosen, options.training.seed,
                           reads_file ? merit::Initial::from_file : merit::Initial::drawn);
   if (options.dry_run) {
     programs::say_remarks(remarks, name);
+    if (reads_file) {  // as they will be held
+      merit::LoadOptions load = merit::load_options(saved);
+      load.allow_missing_head = true;
+      model->load(options.from, load);
+    }
     tell_plan(merit::plan_training(*model, train, *saved.tokenizer, options.training), options, train);
     return 0;
   }

@@ -2,11 +2,12 @@
 """Fine-tunes a published Llama as a reward model from text by merit_train and by PyTorch, side by side (see README.md).
 
     finetune.py start BASE FOLDER                     a checkpoint with a fresh head, from which both sides start
+    finetune.py adapter START FOLDER                  PEFT's new LoRA of it, from which both sides start instead
     finetune.py compare PROGRAMS START PAIRS WORK     the first steps by both: losses, time, memory
     finetune.py saved PROGRAMS MODEL PAIRS            what merit saved in MODEL, by transformers and by merit_score
 
 PROGRAMS is the folder of merit_train and merit_score, PAIRS a file of JSON lines with prompt, chosen and rejected.
-Needs torch and transformers. Ends with an error where the sides differ by more than is allowed."""
+Needs torch and transformers, and peft for adapters. Ends with an error where the sides differ by more than is allowed."""
 
 import argparse
 import json
@@ -70,7 +71,7 @@ def common_prefix(a, b):
 
 
 def pair_of_ids(tokenizer, record, max_tokens):
-    """Both sides of a record in ids, cut on the left as merit_train's cut_left does: as many tokens of the prompt from
+    """Both sides of a record in ids, cut on the left as merit_train's cut_left_together does: as many tokens of the prompt from
     both as the longer one needs, then from each alone. None where the sides are equal."""
     def ids(text):
         return tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -113,6 +114,33 @@ def start(arguments):
     tokenizer.save_pretrained(arguments.folder)
 
 
+def adapter(arguments):
+    """LoRA on every linear map of START's layers as PEFT makes it, A drawn and B zero, with START's head and tokenizer."""
+    import torch
+    from peft import LoraConfig, TaskType, get_peft_model
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    base = AutoModelForSequenceClassification.from_pretrained(arguments.start, dtype=torch.float32)
+    torch.manual_seed(arguments.seed)
+    model = get_peft_model(base, LoraConfig(task_type=TaskType.SEQ_CLS, r=arguments.rank, lora_alpha=2 * arguments.rank,
+                                            lora_dropout=0.0, target_modules="all-linear"))
+    model.save_pretrained(arguments.folder)
+    AutoTokenizer.from_pretrained(arguments.start).save_pretrained(arguments.folder)
+
+
+def model_at(folder):
+    """A checkpoint, or an adapter with its base, to be trained."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+    config = Path(folder) / "adapter_config.json"
+    base = json.loads(config.read_text())["base_model_name_or_path"] if config.exists() else folder
+    model = AutoModelForSequenceClassification.from_pretrained(
+        base, dtype=torch.float32, attn_implementation="sdpa", use_cache=False)
+    if config.exists():
+        from peft import PeftModel
+        model = PeftModel.from_pretrained(model, folder, is_trainable=True)
+    return model
+
+
 # ---- The PyTorch side, a process of its own ----
 
 def padded(torch, sequences, padding):
@@ -138,15 +166,14 @@ def micro_batches(pairs, batching, budget):
 
 def torch_side(arguments):
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
     torch.set_num_threads(arguments.threads)
     tokenizer = AutoTokenizer.from_pretrained(arguments.start)
     pairs = [pair_of_ids(tokenizer, record, arguments.max_tokens) for record in read_records(arguments.pairs)]
     pairs = [pair for pair in pairs if pair is not None]
-    model = AutoModelForSequenceClassification.from_pretrained(
-        arguments.start, dtype=torch.float32, attn_implementation="sdpa", use_cache=False)
+    model = model_at(arguments.start)
     model.train()
-    parameters = list(model.parameters())
+    parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [{"params": [p for p in parameters if p.dim() > 1], "weight_decay": WEIGHT_DECAY},
          {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}],
@@ -205,7 +232,7 @@ def processor_seconds(process):
 
 def merit_command(arguments, pairs, out):
     return [str(Path(arguments.programs) / "merit_train"), "--from", arguments.start, "--head", "scalar",
-            "--train", str(pairs), "--out", str(out), "--overwrite", "--max-tokens", str(arguments.max_tokens), "--truncation", "cut_left",
+            "--train", str(pairs), "--out", str(out), "--overwrite", "--max-tokens", str(arguments.max_tokens), "--truncation", "cut_left_together",
             "--batch-size", str(arguments.batch_size), "--micro-batch-tokens", str(arguments.micro_batch_tokens),
             "--epochs", "1", "--lr", repr(arguments.lr), "--warmup", repr(arguments.warmup), "--decay", "cosine",
             "--floor", "0", "--clip", repr(CLIP), "--weight-decay", repr(WEIGHT_DECAY), "--beta1", repr(BETAS[0]),
@@ -352,6 +379,9 @@ def main():
         return added
 
     verb("start", "base", "folder").add_argument("--seed", type=int, default=0)
+    made = verb("adapter", "start", "folder")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--rank", type=int, default=16)
     compared, peer = verb("compare", "programs", "start", "pairs", "work"), verb("torch", "start", "pairs")
     for one in (compared, peer):
         for name, value in SHARED_OPTIONS.items():
@@ -366,7 +396,7 @@ def main():
     checked.add_argument("--records", type=int, default=20)
     checked.add_argument("--max-tokens", type=int, default=256, help="longer records are left out")
     arguments = parser.parse_args()
-    return {"start": start, "compare": compare, "torch": torch_side, "saved": saved}[arguments.verb](arguments)
+    return {"start": start, "adapter": adapter, "compare": compare, "torch": torch_side, "saved": saved}[arguments.verb](arguments)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 // What merit_train is to train: kind of records, backbone, head and loss, from the options.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -197,6 +198,28 @@ inline merit::SavedModel choose_backbone(const TrainingOptions& o,
   return chosen;
 }
 
+// ---- Adapter ---
+
+/// The adapter that the options ask for, of the model in --from.
+inline merit::Adapter adapter_from(const TrainingOptions& o, const merit::SavedModel& from,
+                                   const Given& given) {
+  if (!from.adapters.empty())
+    throw merit::ConfigError(
+        "--lora-… is given, but " + o.from +
+        " is an adapter itself, which is trained on as it is; give its base as --from for another");
+  merit::Lora lora;
+  set_from(o.lora_settings, given, lora);
+  lora.targets = o.lora_targets;
+  if (!o.lora_pattern.empty() && !o.lora_targets.empty())
+    throw merit::ConfigError("--lora-targets and --lora-pattern contradict each other: give one of them");
+  lora.pattern = o.lora_pattern;
+  if (!lora.pattern.empty()) merit::expand_pattern(lora, merit::linear_maps(from.backbone));
+  lora.also_trained = o.lora_also_trained;
+  lora.base = std::filesystem::absolute(from.place).lexically_normal().string();
+  merit::validate(lora);
+  return {.lora = lora};
+}
+
 // ---- All of it ---
 
 struct ModelChoice {
@@ -223,7 +246,9 @@ inline ModelChoice choose_model(const TrainingOptions& o, const merit::Json& con
     merit::OpenOptions open{.tokenizer = given("--tokenizer") ? o.tokenizer : "",
                             .makes_head = !o.head.empty()};
     if (given("--strings-as-chat")) open.strings_as_chat = o.strings_as_chat;
+    open.base = o.base;
     from = read_usable(o.from, open, program);
+    if (wants_adapter(o, given)) from->adapters.push_back(adapter_from(o, *from, given));
     if (from->has_head) usual_head = merit::name_of(from->head);
   }
   const merit::PolicyPair policies = merit::choose_policies(choice.kind, o.head, o.loss, usual_head);

@@ -38,6 +38,8 @@ void declare_backend(CommandLine& line, std::string& backend) {
 }
 
 void declare(CommandLine& line, OpenFlags& flags) {
+  line.text("--base", flags.base, "DIR",
+            "where the base model of an adapter is; empty: where the adapter says");
   line.text("--tokenizer", flags.tokenizer, "NAME|DIR",
             "bytes, words:N, ids:N or a folder with a tokenizer; for a model that names none");
   line.text("--head", flags.head, "NAME",
@@ -62,7 +64,8 @@ void declare(CommandLine& line, OpenFlags& flags) {
 }
 
 merit::OpenOptions open_options(const CommandLine& line, const OpenFlags& flags) {
-  merit::OpenOptions options{.tokenizer = flags.tokenizer,
+  merit::OpenOptions options{.base = flags.base,
+                             .tokenizer = flags.tokenizer,
                              .head = flags.head,
                              .head_tokens = flags.head_tokens,
                              .reading = flags.reading,
@@ -83,12 +86,7 @@ merit::SavedModel read_usable(const std::filesystem::path& directory, const meri
 
 std::unique_ptr<merit::AnyModel> load_usable(const merit::SavedModel& saved, merit::BackendChoice backend,
                                              int threads, const char* program) {
-  if (!saved.has_head) {
-    throw merit::DataError(
-        saved.place.string() +
-        ": holds a language model without a head, expected a reward model; merit_train --from makes one of it, "
-        "and --head answer_logits --head-tokens no,yes reads the language model's own logits");
-  }
+  if (!saved.has_head) throw merit::DataError(merit::headless_sentence(saved));
   std::optional<merit::Progress> progress;
   merit::LoadProgress shown([&](merit::Index total) { progress.emplace("loading", total); },
                             [&](merit::Index done) { progress->update(done, "MB"); });

@@ -13,7 +13,7 @@
 namespace programs {
 
 struct OpenFlags {
-  std::string tokenizer, head, reading, step_separator, step_layout;
+  std::string base, tokenizer, head, reading, step_separator, step_layout;
   std::vector<std::string> head_tokens;
   bool strings_as_chat = false;
   std::string backend = "eigen";

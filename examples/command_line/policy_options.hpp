@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "merit/core/field.hpp"
+#include "merit/model/lora.hpp"
 #include "merit/optim/any_optimizer.hpp"
 #include "merit/run/model_set.hpp"
 #include "options.hpp"
@@ -167,6 +168,12 @@ inline std::vector<PolicyOption> loss_settings() {
   std::vector<PolicyOption> options;
   merit::for_each_type<merit::AnyLoss>(
       [&](const auto& loss) { add_options(std::string(loss.name()), loss, options); });
+  return options;
+}
+
+inline std::vector<PolicyOption> lora_settings() {
+  std::vector<PolicyOption> options;
+  add_options(std::string(merit::Lora::name()), merit::Lora{}, options);
   return options;
 }
 

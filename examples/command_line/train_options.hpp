@@ -31,6 +31,10 @@ struct TrainingOptions {
   bool qkv_bias = false, head_norm = false, recompute = false;
   double init_deviation = 0;
 
+  std::vector<PolicyOption> lora_settings = programs::lora_settings();
+  std::vector<std::string> lora_targets, lora_also_trained;
+  std::string lora_pattern, base;
+
   std::string kind = "preference", step_separator = "\\n", step_layout = "separated",
               step_scale = "automatic", neutral = "keep", after_first_error = "keep";
   bool join_conversations = false, last_step_only = false;
@@ -65,6 +69,8 @@ struct TrainingOptions {
 
 /// Where training starts from a model that knows something already.
 inline constexpr double learning_rate_from_pretrained = 1e-5;
+/// Where an adapter learns, which begins with nothing.
+inline constexpr double learning_rate_of_adapter = 1e-4;
 
 inline constexpr const char* sizes[] = {"--hidden-size",       "--layers",        "--heads",    "--kv-heads",
                                         "--intermediate-size", "--width",         "--qkv-bias", "--head-norm",
@@ -138,6 +144,21 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
   line.number("--frozen-layers", o.frozen_layers,
               "the embedding and the first N layers are not trained; 0: all are (llama, gpt2)");
   line.flag("--recompute", o.recompute, "activations are computed twice, which saves memory (llama, gpt2)");
+
+  line.group(
+      "Adapter (LoRA): with any of these the weights of --from stay as they are, and --out is an adapter as PEFT's");
+  declare(line, o.lora_settings);
+  line.texts(
+      "--lora-targets", o.lora_targets, "NAME,NAME",
+      "the linear maps that have one, by names or what names end with, such as q_proj,v_proj; empty: all "
+      "inside layers",
+      Several::commas);
+  line.text("--lora-pattern", o.lora_pattern, "REGEX",
+            "a regular expression for their whole names, in place of --lora-targets");
+  line.texts("--lora-also-trained", o.lora_also_trained, "NAME,NAME",
+             "modules that are trained and saved whole, as the head always is", Several::commas);
+  line.text("--base", o.base, "DIR",
+            "where the base model is of the adapter in --from; empty: where that says");
 
   line.group("Records");
   line.text("--kind", o.kind, "KIND",
@@ -257,6 +278,13 @@ inline std::vector<std::string> of_one_run() {
           "--patience", "--keep-best", "--evaluate-at-start", "--checkpoint-every"};
 }
 
+/// Whether an adapter is to be trained.
+inline bool wants_adapter(const TrainingOptions& o, const Given& given) {
+  for (const char* option : {"--lora-targets", "--lora-pattern", "--lora-also-trained"})
+    if (given(option)) return true;
+  return std::ranges::any_of(o.lora_settings, [&](const PolicyOption& one) { return given(one.option); });
+}
+
 /// Options that mean nothing together. `given` tells whether an option was given.
 inline void check_combinations(const TrainingOptions& o, const Given& given) {
   const auto refuse = [](const std::string& sentence) { throw merit::ConfigError(sentence); };
@@ -290,6 +318,12 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
   if (o.patience != 0 && !evaluates) refuse("--patience is given without --evaluate-every");
   if (o.keep_best && !evaluates) refuse("--keep-best is given without --evaluate-every");
   if (o.calibrate.empty() && given("--calibration")) refuse("--calibration is given without --calibrate");
+  if (o.from.empty() && wants_adapter(o, given))
+    refuse(
+        "an adapter is asked for (--lora-…) without --from, expected the model whose weights stay as they are");
+  if (given("--frozen-layers") && wants_adapter(o, given))
+    refuse(
+        "--frozen-layers and an adapter (--lora-…) contradict each other: beside one all layers are frozen");
   if (!o.from.empty() && given("--backbone"))
     refuse("--from and --backbone contradict each other: give one of them");
 }

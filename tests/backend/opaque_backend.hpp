@@ -419,6 +419,19 @@ struct OpaqueBackend {
                                        .dx = opaque::revealed(a.dx)});
     });
   }
+  static void scale(Handle& h, const ScaleArguments<OpaqueBackend>& a) {
+    issue(h, [=](auto& inner) {
+      Inner::scale(inner, {.x = opaque::revealed(a.x),
+                           .factor = a.factor,
+                           .columns = opaque::revealed(a.columns),
+                           .bias = opaque::revealed(a.bias),
+                           .row_keys = opaque::revealed(a.row_keys),
+                           .stream = a.stream,
+                           .dropout = a.dropout,
+                           .write = a.write,
+                           .out = opaque::revealed(a.out)});
+    });
+  }
   static Index path_mean_scratch(Handle& h, const Forest& forest, Index width) {
     return Inner::path_mean_scratch(h.inner(), opaque::revealed(forest), width);
   }

@@ -234,6 +234,44 @@ struct ActivationOf {
 
 constexpr ActivationFunction smooth_functions[] = {ActivationFunction::silu, ActivationFunction::gelu,
                                                    ActivationFunction::gelu_tanh, ActivationFunction::tanh};
+/// By columns, with a bias, and with `dropout` of the elements left out.
+struct Scaled {
+  Index rows, width;
+  double dropout;
+  Index inputs() const { return rows * width; }
+
+  template <class B>
+  Numbers run(const Numbers& v, bool with_bias, Write write, double before) const {
+    Machine<B> m;
+    Array<B> x(m, rows, width, v), out(m, rows, width, before);
+    Numbers columns(width), bias(width), keys(rows);
+    for (Index j = 0; j < width; ++j)
+      columns[j] = 0.25 * static_cast<double>(j % 5) + 0.5, bias[j] = -columns[j];
+    for (Index i = 0; i < rows; ++i) keys[i] = static_cast<double>(1000 + i);
+    const StatArray<B> column_array(m, 1, width, columns), bias_array(m, 1, width, bias);
+    const Array<B, std::uint64_t> key_array(m, 1, rows, keys);
+    const auto row_keys = key_array.constant_vector();
+    const auto bias_vector = bias_array.constant_vector();
+    B::scale(m.handle, {.x = x.constant(),
+                        .factor = 1.5,
+                        .columns = column_array.constant_vector(),
+                        .bias = with_bias ? bias_vector : decltype(bias_vector){},
+                        .row_keys = dropout > 0 ? row_keys : decltype(row_keys){},
+                        .stream = 77,
+                        .dropout = dropout,
+                        .write = write,
+                        .out = out.matrix()});
+    return out.values();
+  }
+  template <class B>
+  Numbers forward(const Numbers& v) const {
+    return run<B>(v, true, Write::assign, 9.0);
+  }
+  template <class B>
+  Numbers backward(const Numbers&, const Numbers& dy, Write write, double before) const {
+    return run<B>(dy, false, write, before);
+  }
+};
 
 constexpr Index shapes[][2] = {{1, 1}, {1, 2}, {3, 5}, {4, 8}, {5, 19}, {2, 33}};
 
@@ -441,6 +479,51 @@ TEST_CASE_TEMPLATE("a row's results have the same bits alone and among others", 
   }
 }
 
+TEST_CASE_TEMPLATE("scaling agrees with its witnesses, with and without dropout", B, MERIT_TEST_BACKENDS) {
+  Rng rng(27);
+  for (const auto& [rows, width] : shapes) {
+    for (const double dropout : {0.0, 0.4}) {
+      const Scaled scaled{rows, width, dropout};
+      check_witnesses<B>(scaled, random_numbers(rng, scaled.inputs()), rng);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("scaling may write where it reads, and factor and columns may be left out", B,
+                   MERIT_TEST_BACKENDS) {
+  Machine<B> m;
+  Array<B> x(m, 2, 3, {1, 2, 3, 4, 5, 6});
+  B::scale(m.handle, {.x = x.constant(), .factor = -2, .out = x.matrix()});
+  CHECK(x.values() == Numbers{-2, -4, -6, -8, -10, -12});
+}
+
+TEST_CASE(
+    "dropout keeps its share of the elements, others in each row and each matrix, the same ones again") {
+  constexpr Index many = 20000;
+  const auto kept = [](std::uint64_t key, std::uint64_t stream, double dropout) {
+    std::vector<bool> result;
+    for (Index j = 0; j < many; ++j) result.push_back(DropoutRow(key, stream, dropout).keeps(j));
+    return result;
+  };
+  const auto share = [](const std::vector<bool>& of) {
+    return static_cast<double>(std::count(of.begin(), of.end(), true)) / static_cast<double>(of.size());
+  };
+  const auto same = [](const std::vector<bool>& a, const std::vector<bool>& b) {
+    Index count = 0;
+    for (Index j = 0; j < many; ++j) count += a[j] == b[j] ? 1 : 0;
+    return static_cast<double>(count) / static_cast<double>(many);
+  };
+  for (const double dropout : {0.0, 0.1, 0.5, 0.9}) {
+    const double deviation = std::sqrt(dropout * (1 - dropout) / static_cast<double>(many));
+    const std::vector<bool> one = kept(5, 7, dropout);
+    CHECK(std::abs(share(one) - (1 - dropout)) <= 4 * deviation);
+    CHECK(one == kept(5, 7, dropout));
+    const double by_chance = dropout * dropout + (1 - dropout) * (1 - dropout);
+    CHECK(std::abs(same(one, kept(6, 7, dropout)) - by_chance) <= 0.02);
+    CHECK(std::abs(same(one, kept(5, 8, dropout)) - by_chance) <= 0.02);
+  }
+}
+
 TEST_CASE_TEMPLATE("operations on rows have the same bits with any number of threads", Base,
                    MERIT_TEST_THREADED_BACKENDS) {
   Rng rng(26);
@@ -454,6 +537,10 @@ TEST_CASE_TEMPLATE("operations on rows have the same bits with any number of thr
   check_threads_of<Base>(rotary, random_numbers(rng, rotary.inputs()), rng);
   const Glu glu{ActivationFunction::silu, rows, cols};
   check_threads_of<Base>(glu, random_numbers(rng, glu.inputs()), rng);
+  for (const double dropout : {0.0, 0.4}) {
+    const Scaled scaled{rows, cols, dropout};
+    check_threads_of<Base>(scaled, random_numbers(rng, scaled.inputs()), rng);
+  }
   for (const ActivationFunction kind :
        {ActivationFunction::gelu, ActivationFunction::gelu_tanh, ActivationFunction::relu}) {
     const ActivationOf activation{kind, rows, cols};

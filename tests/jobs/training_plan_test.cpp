@@ -68,6 +68,13 @@ TEST_CASE("a plan counts what a run would do") {
   CHECK(plan.tokens == plan.tokens_before_sharing - 10);  // each prompt is computed once
   CHECK(plan.seconds > 0);
   CHECK(plan.peak_bytes > 1e6);
+  const double all = 4 * (257 * 8 + 8);
+  CHECK(plan.weight_bytes == all);
+  CHECK(plan.gradient_bytes >= all);
+  CHECK(plan.gradient_bytes < all + 256);  // but for alignment
+  CHECK(plan.optimizer_bytes == 2 * all);
+  CHECK(plan.tokens_at_once > 4 * 5);
+  CHECK(plan.bytes_per_token > 4 * 8);
   CHECK(contains(plan.record, "p|a"));
   CHECK(merit::to_json(plan).at("lengths").at("most") == 11);
   CHECK(contains(merit::text_of(plan), "steps         9, 3 an epoch\n"));

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import adapters
 import hostile
 import kinds
 import published
@@ -434,7 +435,7 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published))
+        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters))
         everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None
         of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS

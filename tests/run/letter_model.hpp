@@ -45,10 +45,16 @@ class LetterModel final : public merit::AnyModel {
   void end_step() override { refuse(); }
   merit::Index parameter_count() const override { refuse(); }
   merit::Index trained_parameter_count() const override { refuse(); }
+  merit::ModelMemory memory() override { refuse(); }
   merit::LoadReport load(const std::filesystem::path&, const merit::LoadOptions&) override { refuse(); }
   void save(const std::filesystem::path&, const merit::ModelCard&, const merit::SaveOptions&) override {
     refuse();
   }
+
+  void load_adapters(std::span<const merit::AdapterPlace>, const merit::LoadOptions&) override { refuse(); }
+  void use_adapter(const std::string&) override { refuse(); }
+  void merge_adapter() override { refuse(); }
+  void unmerge_adapter() override { refuse(); }
 
  private:
   std::unique_ptr<merit::AnyRun> make_run(const merit::Examples&, const merit::TrainOptions&) override {

@@ -104,6 +104,33 @@ TEST_CASE("a machine that cannot be looked into trains and scores as the referen
                             typename VerifierModel<Llama, Plain>::HeadType{});
 }
 
+TEST_CASE("adapters, with dropout and magnitudes, are trained on a machine that cannot be looked into") {
+  const auto losses = [](auto backend, const auto& backbone, const Lora& lora) {
+    using Backend = decltype(backend);
+    using Model = BradleyTerryModel<std::decay_t<decltype(backbone)>, Backend>;
+    Model model({.backbone = backbone, .seed = 5, .adapters = {{.lora = lora}}});
+    const auto examples = random_preferences(6);
+    TrainOptions options;
+    options.batch_size = 3;
+    options.epochs = 3;
+    options.schedule.peak = 0.05;
+    Trainer trainer(model, examples, options);
+    std::vector<double> result;
+    while (!trainer.finished()) result.push_back(trainer.step().loss);
+    merge_adapter(model.parameters());
+    BatchBuilder<Model> builder(model);
+    for (const auto& example : examples) builder.add(example);
+    builder.finish();
+    for (const auto score : model.score(builder.forest())) result.push_back(static_cast<double>(score));
+    return result;
+  };
+  for (const Lora& lora :
+       {Lora{.rank = 2, .dropout = 0.2}, Lora{.rank = 2, .dora = true, .bias = LoraBias::all}}) {
+    CHECK(losses(Opaque{}, tiny_reward_llama(), lora) == losses(Plain{}, tiny_reward_llama(), lora));
+    CHECK(losses(Opaque{}, tiny_reward_gpt2(), lora) == losses(Plain{}, tiny_reward_gpt2(), lora));
+  }
+}
+
 TEST_CASE("every optimizer works on a machine that cannot be looked into") {
   for (const AnyOptimizer& optimizer : training::other_optimizers()) {
     INFO(std::string(name_of(optimizer)));

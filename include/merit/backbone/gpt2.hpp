@@ -105,7 +105,7 @@ class Gpt2::Bound {
       const auto weight = [&](const char* name, Index in, Index out, double scale) {
         Init init = initial_weight(settings.init_deviation, in);
         init.deviation *= scale;
-        return parameters.declare({at + name, {in, out}, init, true, false, train, true});
+        return parameters.declare({at + name, {in, out}, init, true, false, train, true, true});
       };
       const auto vector = [&](const char* name, Index size, Init init) {
         return parameters.declare({at + name, {size}, init, false, false, train});

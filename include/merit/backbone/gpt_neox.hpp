@@ -162,11 +162,12 @@ class GptNeox::Bound {
                                     bool adjacent = false, const StoredRows& stored = {}) {
       Init init = initial_weight(settings_.init_deviation, cols);
       init.deviation *= scale;
-      return parameters_->declare({at + name, {rows, cols}, init, true, adjacent, train, true, stored});
+      return parameters_->declare(
+          {at + name, {rows, cols}, init, true, adjacent, train, true, false, stored});
     };
     const auto declare_vector = [&](const char* name, Index size, Init init, bool adjacent = false,
                                     const StoredRows& stored = {}) {
-      return parameters_->declare({at + name, {size}, init, false, adjacent, train, false, stored});
+      return parameters_->declare({at + name, {size}, init, false, adjacent, train, false, false, stored});
     };
     const auto declare_norm = [&](const char* weight, const char* bias) {
       const std::uint32_t number = declare_vector(weight, d, Init::ones());

@@ -121,11 +121,12 @@ class Llama::Bound {
                                     bool adjacent = false, const StoredRows& stored = {}) {
       Init init = initial_weight(settings_.init_deviation, cols);
       init.deviation *= scale;
-      return parameters_->declare({at + name, {rows, cols}, init, true, adjacent, train, true, stored});
+      return parameters_->declare(
+          {at + name, {rows, cols}, init, true, adjacent, train, true, false, stored});
     };
     const auto declare_vector = [&](const char* name, Index size, Init init, bool adjacent = false,
                                     const StoredRows& stored = {}) {
-      return parameters_->declare({at + name, {size}, init, false, adjacent, train, false, stored});
+      return parameters_->declare({at + name, {size}, init, false, adjacent, train, false, false, stored});
     };
     const auto declare_norm = [&](const char* name, Index size) {
       return settings_.bare_norms ? 0 : declare_vector(name, size, norm_start());

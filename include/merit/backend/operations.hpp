@@ -337,6 +337,22 @@ struct ActivateBackwardArguments {
   typename BackendTypes<B>::Matrix dx;
 };
 
+/// out (M, N) = factor · columns[j] · x [+ bias[j]] [+ out if add], where x counts as 0 in the elements that dropout
+/// drops. out may be x itself.
+template <class B>
+struct ScaleArguments {
+  typename BackendTypes<B>::ConstMatrix x;
+  double factor = 1;
+  typename BackendTypes<B>::ConstStatVector columns = {};  // (N); empty: ones
+  typename BackendTypes<B>::ConstStatVector bias = {};     // (N), optional
+  VectorView<const std::uint64_t, typename B::Space> row_keys =
+      {};  // (M), see DropoutRow; empty: none is dropped
+  std::uint64_t stream = 0;
+  double dropout = 0;  // the share that is dropped
+  Write write = Write::assign;
+  typename BackendTypes<B>::Matrix out = {};
+};
+
 /// The cross-entropy of the next token, value and gradient at once. Row r of logits (M, V) has the targets
 /// begin[r] to begin[r + 1]; losses[r] becomes Σ weight · −log softmax(row)[token] over them, and the row its
 /// own gradient, Σ weight · (softmax(row) − [token]). A token that is nearly sure keeps its digits in both.
@@ -496,6 +512,7 @@ concept backend =
       B::scale_rows(h, c, ids, c.flat(), m);
       B::scale_rows_backward(h, std::declval<const ScaleRowsBackwardArguments<B>&>());
 
+      B::scale(h, std::declval<const ScaleArguments<B>&>());
       // out[r] = mean of x over the path from the root to rows[r]; x (T, d).
       { B::path_mean_scratch(h, forest, n) } -> std::convertible_to<Index>;
       B::path_mean(h, forest, c, m, sv);

@@ -49,10 +49,10 @@ MERIT_INLINE void check_output(const std::string& option, const std::string& pat
 }
 
 MERIT_INLINE bool is_of_a_model(std::string_view file) {
-  for (const std::string_view own : {"merit.json", "config.json", "training.json"}) {
+  for (const std::string_view own : {"merit.json", "config.json", "training.json", "adapter_config.json"}) {
     if (file == own) return true;
   }
-  for (const std::string_view stem : {"model", "optimizer"}) {
+  for (const std::string_view stem : {"model", "optimizer", "adapter_model"}) {
     if (!file.starts_with(stem)) continue;
     std::string rest(file.substr(stem.size()));
     if (rest == ".safetensors" || rest == ".safetensors.index.json") return true;

@@ -29,6 +29,10 @@ struct TrainingPlan {
   Index tokens_before_sharing = 0;
   double seconds = 0;  // of all steps, as the tokens of the measured one took
   double peak_bytes = 0;
+  // What that is, in bytes: weights as they are held, gradients and the optimizer's numbers of what is trained, and of each
+  // token of the records that are computed at once what the way back needs.
+  double weight_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0, bytes_per_token = 0;
+  Index tokens_at_once = 0;
   std::string record = {};  // the first one, as the model sees it
 };
 

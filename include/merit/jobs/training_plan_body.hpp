@@ -148,9 +148,18 @@ MERIT_INLINE TrainingPlan plan_training(AnyModel& model, const RecordSet& train,
   double seconds_per_token = 0;
   TrainHooks hooks;
   hooks.on_step = [&](const StepReport& report) {
-    seconds_per_token = report.seconds / static_cast<double>(std::max<Index>(report.tokens, 1));
+    const Index tokens = std::max<Index>(report.tokens, 1);
+    seconds_per_token = report.seconds / static_cast<double>(tokens);
+    plan.tokens_at_once = (tokens + report.micro_batches - 1) / std::max<Index>(report.micro_batches, 1);
   };
-  model.train(longest, two)->run(hooks);
+  const auto measured = model.train(longest, two);
+  measured->run(hooks);
+  const ModelMemory memory = model.memory();
+  plan.weight_bytes = static_cast<double>(memory.weights);
+  plan.gradient_bytes = static_cast<double>(memory.gradients);
+  plan.optimizer_bytes = static_cast<double>(measured->optimizer_bytes());
+  plan.bytes_per_token =
+      static_cast<double>(memory.working) / static_cast<double>(std::max<Index>(plan.tokens_at_once, 1));
   plan.seconds = seconds_per_token * static_cast<double>(plan.tokens) /
                  static_cast<double>(plan.steps_per_epoch) * static_cast<double>(plan.steps);
   plan.peak_bytes = detail::peak_bytes();
@@ -173,6 +182,11 @@ MERIT_INLINE Json to_json(const TrainingPlan& plan) {
           {"tokens_per_epoch_before_sharing", plan.tokens_before_sharing},
           {"seconds", plan.seconds},
           {"peak_bytes", plan.peak_bytes},
+          {"weight_bytes", plan.weight_bytes},
+          {"gradient_bytes", plan.gradient_bytes},
+          {"optimizer_bytes", plan.optimizer_bytes},
+          {"bytes_per_token", plan.bytes_per_token},
+          {"tokens_at_once", plan.tokens_at_once},
           {"record", plan.record}};
 }
 
@@ -180,17 +194,21 @@ MERIT_INLINE std::string text_of(const TrainingPlan& plan) {
   std::string lines;
   for (std::size_t begin = 0, end; (end = plan.record.find('\n', begin)) != plan.record.npos; begin = end + 1)
     lines += "\n  " + plan.record.substr(begin, end - begin);
-  return concat(
-      "parameters    ", plan.parameters, ", of them ", plan.trained_parameters, " trained\nrecords       ",
-      plan.records, " of ", plan.sequences, " sequences\nlengths       ", plan.lengths.least, " to ",
-      plan.lengths.most, " tokens, half up to ", plan.lengths.median, ", nine tenths up to ",
-      plan.lengths.nine_tenths, "\nsteps         ", plan.steps, ", ", plan.steps_per_epoch,
-      " an epoch\ntokens        ", plan.tokens, " an epoch, computed for ", plan.tokens_before_sharing,
-      " in the records\ntime          about ", spell_seconds(plan.seconds),
-      " of steps, as a step of the longest records took\nmemory        ", fixed(plan.peak_bytes / 1e6, 0),
-      " MB at most until now, after that step\nfirst record  | is where "
-      "the completion begins, ^ stands behind a token whose score is read",
-      lines);
+  return concat("parameters    ", plan.parameters, ", of them ", plan.trained_parameters,
+                " trained\nrecords       ", plan.records, " of ", plan.sequences,
+                " sequences\nlengths       ", plan.lengths.least, " to ", plan.lengths.most,
+                " tokens, half up to ", plan.lengths.median, ", nine tenths up to ", plan.lengths.nine_tenths,
+                "\nsteps         ", plan.steps, ", ", plan.steps_per_epoch, " an epoch\ntokens        ",
+                plan.tokens, " an epoch, computed for ", plan.tokens_before_sharing,
+                " in the records\ntime          about ", spell_seconds(plan.seconds),
+                " of steps, as a step of the longest records took\nmemory        ",
+                fixed(plan.peak_bytes / 1e6, 0), " MB at most until now, after that step\nof it         ",
+                fixed(plan.weight_bytes / 1e6, 1), " MB of weights, ", fixed(plan.gradient_bytes / 1e6, 1),
+                " MB of gradients, ", fixed(plan.optimizer_bytes / 1e6, 1), " MB of the optimizer's, ",
+                fixed(plan.bytes_per_token / 1e3, 1), " kB of activations for each of ", plan.tokens_at_once,
+                " tokens at once\nfirst record  | is where "
+                "the completion begins, ^ stands behind a token whose score is read",
+                lines);
 }
 
 }  // namespace MERIT_ABI

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -22,6 +23,7 @@
 #include "merit/io/json.hpp"
 #include "merit/io/weight_source.hpp"
 #include "merit/io/write_safetensors.hpp"
+#include "merit/model/adapter_files.hpp"
 #include "merit/model/gguf_weights.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/model/load_options.hpp"
@@ -42,6 +44,7 @@ ModelCard described(const Model& model, ModelCard card = {}) {
   card.backbone = std::string_view(model.config().backbone.name());
   card.head = detail::policy_json(model.config().head);
   card.loss = detail::policy_json(model.config().loss);
+  card.other.erase("adapter");
   return card;
 }
 
@@ -50,16 +53,28 @@ namespace detail {
 /// What the files of a checkpoint say beside the weights. They are written by functions that know a model by
 /// this alone, so that they are compiled once, not once for each model.
 struct ModelFiles {
-  std::string head_name = "score";  // as its class in transformers calls it
-  bool internlm2 = false;           // under the names of its own code
-  Index gate_attributes = 0;        // of a gated head, whose class reads constants; else 0
+  std::string head_name = "score";   // as its class in transformers calls it
+  bool internlm2 = false;            // under the names of its own code
+  Index gate_attributes = 0;         // of a gated head, whose class reads constants; else 0
+  std::optional<Lora> adapter = {};  // saved instead of the model, of which it is all that is trained
+  std::string_view class_ending = {};
   Json config = {};
   Json card = {};
 };
+/// The settings of the adapter in use; nothing where there is none or it is merged.
+template <class Model>
+std::optional<Lora> adapter_of(const Model& model) {
+  const Index in_use = model.parameters().adapter_in_use();
+  if (in_use == LowRankMaps::no_adapter) return std::nullopt;
+  return model.config().adapters[in_use].lora;
+}
 template <class Model>
 ModelFiles files_of(const Model& model, const ModelCard& card, const SaveOptions& options) {
   const bool gpt2 = model.config().backbone.name() == Gpt2::name();
   const HeadFacts head = facts_of(model.config().head, gpt2);
+  ModelCard full = described(model, card);
+  const std::optional<Lora> adapter = adapter_of(model);
+  if (adapter) full.other["adapter"] = lora_json(*adapter);
   const Dtype dtype = options.dtype.value_or(dtype_of<typename Model::BackendType::Stat>());
   Json config = config_json(model, card.reading, card.labels, dtype);
   // GPT2ForTokenClassification is the one class that calls its head otherwise.
@@ -68,40 +83,100 @@ ModelFiles files_of(const Model& model, const ModelCard& card, const SaveOptions
   return {.head_name = std::string(name),
           .internlm2 = config.value("model_type", "") == "internlm2",
           .gate_attributes = head.gated != nullptr ? head.gated->attributes : 0,
+          .adapter = adapter,
+          .class_ending = head.class_ending,
           .config = std::move(config),
-          .card = to_json(described(model, card))};
+          .card = to_json(full)};
 }
 
-/// Writes the weights, under the names that the model's class in transformers gives them, and the files beside
-/// them.
+/// The tensors of a checkpoint in host memory, under the names that the model's class in transformers gives them: of the
+/// model, or of its adapter alone as PEFT names them.
 template <class Backend>
-void write_files(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
-                 const ModelFiles& files, const SaveOptions& options) {
+class SavedTensors {
+ public:
   using T = typename Backend::Stat;
-  std::vector<Buffer<T>> copies;  // of what is not in host memory
-  JoinedTensors<Backend> joined;
-  std::vector<TensorSource> tensors;
-  for (Index i = 0; i < parameters.tensor_count(); ++i) {
-    if (parameters.spec(i).stored_in.present()) {
-      joined.add(parameters, i, tensors);
-      continue;
+
+  SavedTensors(const Parameters<Backend>& parameters, const ModelFiles& files, const SaveOptions& options) {
+    for (Index i = 0; i < parameters.tensor_count(); ++i) {
+      const ParameterSpec& spec = parameters.spec(i);
+      std::string name = spec.name;
+      if (!files.adapter && spec.stored_in.present()) {
+        joined_.add(parameters, i, list);
+        continue;
+      }
+      if (name.starts_with("score.")) name.replace(0, 5, files.head_name);
+      if (files.internlm2) name = name_in_internlm2(std::move(name));
+      if (!files.adapter) {
+        if (is_adapter_tensor(name)) continue;  // merged, or not in use
+      } else {
+        if (!is_of_adapter(parameters, i, *files.adapter)) continue;
+        name = peft_name(parameters, i, std::move(name));
+      }
+      add(parameters, i, std::move(name), options);
     }
-    std::string name = parameters.spec(i).name;
-    if (name.starts_with("score.")) name.replace(0, 5, files.head_name);
-    if (files.internlm2) name = name_in_internlm2(std::move(name));
-    TensorSource& tensor = tensors.emplace_back();
+  }
+
+  std::vector<TensorSource> list;
+  std::set<std::string> modules;  // saved whole beside an adapter
+
+ private:
+  /// Whether a tensor differs from the base's: it is the adapter's in use, the head's, or trained with them.
+  static bool is_of_adapter(const Parameters<Backend>& parameters, Index i, const Lora& lora) {
+    const ParameterSpec& spec = parameters.spec(i);
+    if (!is_adapter_tensor(spec.name))
+      return spec.trainable || is_head_parameter(spec.name) || is_trained_with(parameters, spec, lora);
+    for (const auto& [map, path] : parameters.paths(parameters.adapter_in_use())) {
+      if (i == path.a || i == path.b || i == path.magnitude) return true;
+    }
+    return false;
+  }
+  std::string peft_name(const Parameters<Backend>& parameters, Index i, std::string name) {
+    const std::string prefix = "base_model.model.";
+    const auto part = name.find(".lora_");
+    if (part != name.npos) {  // in files without the adapter's name
+      const bool vector = name.find(".lora_magnitude_vector") != name.npos;
+      return prefix + name.substr(0, vector ? name.find('.', part + 1) : part + 7) +
+             (vector ? "" : ".weight");
+    }
+    const std::string module = name.substr(0, name.rfind('.'));
+    const Index weight = parameters.find(module + ".weight");
+    const bool is_bias = parameters.spec(i).name.ends_with(".bias");
+    if (is_bias && weight != parameters.tensor_count() &&
+        parameters.path_of(static_cast<std::uint32_t>(weight)) != nullptr)
+      return concat(prefix, module, ".base_layer.bias");
+    if (!is_bias || is_head_parameter(parameters.spec(i).name))
+      modules.insert(module.substr(0, head_end(name)));
+    return prefix + name;
+  }
+  /// A head's layers are saved as one module.
+  static std::size_t head_end(const std::string& name) {
+    return is_head_parameter(name) || name.starts_with("classifier.") ? name.find('.') : name.npos;
+  }
+  void add(const Parameters<Backend>& parameters, Index i, std::string name, const SaveOptions& options) {
+    TensorSource& tensor = list.emplace_back();
     tensor.name = std::move(name);
     tensor.shape = parameters.spec(i).shape;
     tensor.dtype = options.dtype.value_or(dtype_of<T>());  // also of what is held in another
     if constexpr (std::is_same_v<typename Backend::Space, HostSpace>) {
       visit_stored(parameters.stored(i), [&](auto stored) { tensor.data = stored.data; });
     } else {
-      parameters.get(i, copies.emplace_back(parameters.element_count(i)).data());
-      tensor.data = std::as_const(copies.back()).data();
+      parameters.get(i, copies_.emplace_back(parameters.element_count(i)).data());
+      tensor.data = std::as_const(copies_.back()).data();
     }
   }
+
+  std::vector<Buffer<T>> copies_;  // of what is not in host memory
+  JoinedTensors<Backend> joined_;  // of what files keep in larger tensors
+};
+
+/// Writes the weights and the files beside them.
+template <class Backend>
+void write_files(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
+                 const ModelFiles& files, const SaveOptions& options) {
+  SavedTensors<Backend> saved(parameters, files, options);
+  std::vector<TensorSource>& tensors = saved.list;
   const GateConstants constants(files.gate_attributes);
-  if (files.gate_attributes != 0) {
+  if (files.gate_attributes != 0 && !files.adapter) {
     tensors.push_back({std::string(constants.scale_name), {1}, &constants.scale});
     tensors.push_back({std::string(constants.transform_name),
                        {files.gate_attributes, files.gate_attributes},
@@ -110,12 +185,22 @@ void write_files(const std::filesystem::path& directory, const Parameters<Backen
   SafetensorsOptions file_options;
   file_options.dtype = options.dtype;
   file_options.max_shard_bytes = options.max_shard_bytes;
-  write_safetensors_directory(directory, tensors, file_options);
+  if (files.adapter)
+    file_options.max_shard_bytes = SafetensorsOptions{}.max_shard_bytes;  // PEFT has but one file
+  write_safetensors_directory(directory, tensors, file_options, files.adapter ? "adapter_model" : "model");
   for (const SavedFile& file : options.files) {
     std::filesystem::create_directories((directory / file.name).parent_path());
     write_file_atomically(directory / file.name, file.bytes);
   }
-  write_json(directory / "config.json", files.config);
+  if (files.adapter) {
+    const bool fan_in_fan_out =
+        std::ranges::any_of(parameters.paths(parameters.adapter_in_use()),
+                            [&](const auto& path) { return parameters.spec(path.first).in_out; });
+    write_json(directory / "adapter_config.json",
+               peft_config(*files.adapter, files.class_ending, fan_in_fan_out, saved.modules));
+  } else {
+    write_json(directory / "config.json", files.config);
+  }
   write_json(directory / "merit.json", files.card);
 }
 
@@ -220,10 +305,12 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
                            const SavedSettings& settings, const LoadOptions& options) {
   using T = typename Backend::Stat;
   recover_directory(path);
-  const std::unique_ptr<WeightSource> source = open_weights(path);
+  const std::filesystem::path base = base_of(path, options.base);
+  const std::unique_ptr<WeightSource> source = open_weights(path, base);
   const WeightSource& file = *source;
   const std::vector<std::string> names = file.names();
-  const std::optional<ModelCard> card = read_model_card(path);
+  std::optional<ModelCard> card = read_model_card(path);
+  if (!card && base != path) card = read_model_card(base);
   const auto has = [&](const std::string& name) {
     return parameters.find(name) != parameters.tensor_count();
   };
@@ -242,6 +329,11 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
   }
   if (reads_head && options.names.empty() && has("score.weight")) check_head(file, names, has);
 
+  std::set<Index> first_adapter;
+  if (parameters.adapter_count() != 0) {
+    for (const auto& [map, low_rank] : parameters.paths(0))
+      first_adapter.insert({low_rank.a, low_rank.b, low_rank.magnitude});
+  }
   std::vector<const TensorInfo*> tensors(parameters.tensor_count());  // null: fresh, or computed
   std::vector<const ComputedTensor*> computed(parameters.tensor_count());
   std::vector<bool> in_larger(parameters.tensor_count());  // whether the tensor holds it among others
@@ -272,6 +364,8 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     }
     if (!published.empty()) tensor = file.find(published);
     if (of_head && !reads_head) tensor = nullptr;
+    if (tensor == nullptr && is_adapter_tensor(spec.name) && (base == path || !first_adapter.contains(i)))
+      continue;  // a new adapter of this base, or one of several, which AdapterShelf loads
     if (tensor == nullptr) {
       if (options.allow_missing_head && of_head) {
         report.fresh.push_back(spec.name);
@@ -294,9 +388,10 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     if (card && reads_head && report.fresh.size() < std::max<Index>(head_parameters, 1)) head = card->head;
     if (!report.fresh.empty() && head.contains("bias"))  // what is fresh of it is the bias alone
       head["bias"] = settings.head.at("bias");
-    check_settings(path, settings, head);
+    check_settings(base, settings, head);
   }
 
+  std::set<Index> drawn;  // of an adapter
   Index bytes_done = 0;
   if (options.on_progress) options.on_progress(bytes_done, bytes_total);
   for (Index i = 0; i < tensors.size(); ++i) {
@@ -310,6 +405,7 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     }
     if (tensors[i] == nullptr) {
       if (!parameters.is_set(i)) parameters.draw(i);
+      if (is_adapter_tensor(parameters.spec(i).name)) drawn.insert(i);
       continue;
     }
     const std::string& name = tensors[i]->name;
@@ -328,10 +424,15 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     bytes_done += tensors[i]->end - tensors[i]->begin;
     if (options.on_progress) options.on_progress(bytes_done, bytes_total);
   }
+  for (Index n = 0; n < parameters.adapter_count(); ++n) start_magnitudes(parameters, n, drawn);
 
   std::sort(used.begin(), used.end());
   for (const std::string& name : names) {
     if (std::binary_search(used.begin(), used.end(), name)) continue;
+    if (is_adapter_tensor(name)) {
+      throw DataError(concat(file.path().string(), ": tensor ", quote(name),
+                             " is of an adapter that the model has not, expected one of the same maps"));
+    }
     const bool constant = saved_head == GatedRegressionHead::name() &&
                           (name == GateConstants::scale_name ||
                            name == GateConstants::transform_name);  // as write_model writes them

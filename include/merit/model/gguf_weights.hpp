@@ -211,8 +211,16 @@ class GgufWeights final : public WeightSource {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
-/// The weights at `path`: a directory of safetensors, a GGUF file, or a directory that holds one.
-inline std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path) {
+/// Of a folder that holds an adapter, see adapter_files.hpp.
+bool is_adapter(const std::filesystem::path& place);
+std::unique_ptr<WeightSource> open_adapter(const std::filesystem::path& folder,
+                                           const std::filesystem::path& base);
+
+/// The weights at `path`: a directory of safetensors, a GGUF file, or a directory that holds one; or an adapter, whose base
+/// is at `base`, or where the adapter says.
+inline std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path,
+                                                  const std::filesystem::path& base = {}) {
+  if (is_adapter(path)) return open_adapter(path, base);
   check_weight_files(path);
   if (const auto gguf = find_gguf(path)) return std::make_unique<GgufWeights>(*gguf);
   return std::make_unique<SafetensorsWeights>(path);

@@ -1,6 +1,7 @@
 // What is asked of loading, what it reports, and the names under which parameters are found in a file.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ inline namespace MERIT_ABI {
 struct LoadOptions {
   bool allow_missing_head = false;    // a language model without one, or with another kind: it stays as it is
   bool allow_other_settings = false;  // the saved head or backbone may have others than the model
+  std::filesystem::path base = {};    // of an adapter; empty: where it says itself
   std::string published_head = {};    // the kind of head in the file, where no card of ours says it
   /// Of a head that is published otherwise than we write it: our parameter's name, and the tensor that is it.
   std::vector<std::pair<std::string, std::string>> names = {};

@@ -1,7 +1,10 @@
 // RewardModel: a backbone, a head, a loss and a machine, put together at compile time.
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "merit/backbone/backbone.hpp"
 #include "merit/backend/operations.hpp"
@@ -9,9 +12,11 @@
 #include "merit/fwd.hpp"
 #include "merit/head/head.hpp"
 #include "merit/loss/loss.hpp"
+#include "merit/model/adapter.hpp"
 #include "merit/model/fit.hpp"
 #include "merit/model/objective.hpp"
 #include "merit/model/policy_members.hpp"
+#include "merit/nn/dropout_keys.hpp"
 #include "merit/tape/tape.hpp"
 
 namespace merit {
@@ -212,6 +217,9 @@ class RewardModel {
     std::uint64_t seed = 0;            // of the initial parameters
     Initial initial = Initial::drawn;  // from_file: load_model_parameters follows, and nothing is drawn now
     bool scores_only = false;  // nothing is trained: weights are held as a file stores them, and no more
+    /// What is trained in place of the backbone's own weights, which are then frozen: one; or several to choose from
+    /// where the model only scores.
+    std::vector<Adapter> adapters = {};
   };
 
   /// Builds the model with fresh parameters. Throws ConfigError about the first number that cannot be.
@@ -234,7 +242,12 @@ class RewardModel {
     if (state_->config.scores_only) {
       throw UsageError("the model was made with scores_only: expected one without it to be trained");
     }
+    if (state_->parameters.merged_adapter() != LowRankMaps::no_adapter) {
+      throw UsageError(
+          "the adapter is merged into the weights: expected unmerge_adapter() before it is trained");
+    }
     state_->parameters.begin_gradients();
+    state_->parameters.next_dropout_step();
   }
 
   /// Scores a micro-batch, adds its share of the step's gradient, returns its share of the step's loss.
@@ -245,6 +258,7 @@ class RewardModel {
     check(forest);
     state_->tape.reset();
     state_->tape.set_recording(true);
+    if (state_->parameters.has_dropout()) state_->turn_dropout_on(forest);
     state_->batch = Backend::prepare(state_->handle, forest);
     state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
     const double loss = state_->objective.accumulate(state_->tape, state_->hidden, targets, normaliser, 1);
@@ -317,11 +331,14 @@ class RewardModel {
           handle(config.backend),
           parameters(handle),
           backbone(config.backbone, parameters),
+          backbone_tensors(parameters.tensor_count()),
           objective(config.head, config.loss, backbone.hidden_width(), parameters, unembedding()),
           tape(handle, parameters),
           batch(Backend::prepare(handle, Forest{})) {
+      detail::attach_adapters(parameters, config.adapters, backbone_tensors, config.scores_only);
       if (config.scores_only) parameters.freeze();
       parameters.allocate(Rng(config.seed), config.initial);
+      if (config.initial == Initial::drawn) detail::start_magnitudes(parameters);
       if constexpr (reads_unembedding<Head>)
         static_cast<void>(backbone.unembedding());  // throws if it is not held
       if (head_width<Head> != 0 && objective.outputs() != head_width<Head>) {
@@ -348,14 +365,25 @@ class RewardModel {
       }
     }
 
+    void turn_dropout_on(const Forest& forest) {
+      dropout_keys(forest, parameters.dropout_seed(), parameters.dropout_step(), row_keys);
+      const auto place = tape.template room<std::uint64_t>(row_keys.size());
+      Backend::from_host(handle, std::as_const(row_keys).data(), place.data, row_keys.size());
+      const VectorView<const std::uint64_t, typename Backend::Space> all{place.data, place.size};
+      tape.set_dropout_keys(
+          {all.subview(0, forest.token_count()), all.subview(forest.token_count(), forest.row_count())});
+    }
+
     Config config;
     typename Backend::Handle handle;
     Parameters<Backend> parameters;
     typename Backbone::template Bound<Backend> backbone;
+    Index backbone_tensors;  // the others are the head's and the adapters'
     detail::Objective<Head, Loss, Backend> objective;
     Tape<Backend> tape;
-    typename Backend::Batch batch;  // of the last forest: the tape's nodes point to it
-    Var hidden;                     // its hidden rows
+    typename Backend::Batch batch;        // of the last forest: the tape's nodes point to it
+    Var hidden;                           // its hidden rows
+    std::vector<std::uint64_t> row_keys;  // of the last forest that was dropped from
   };
 
   void check(const Forest& forest) const {

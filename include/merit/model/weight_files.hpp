@@ -28,18 +28,11 @@ inline bool is_lfs_pointer(const std::filesystem::path& file) {
 
 }  // namespace detail
 
-/// Throws DataError where a folder cannot be read as a model, with what to do: it holds an adapter, whose weights are
-/// only a difference to another model's, or its weights as pickles and in no other format; or a file in it is a pointer
-/// of Git LFS.
+/// Throws DataError where a folder cannot be read as a model, with what to do: it holds its weights as pickles and in no
+/// other format, or a file in it is a pointer of Git LFS.
 inline void check_weight_files(const std::filesystem::path& folder) {
   std::error_code failed;
   if (!std::filesystem::is_directory(folder, failed)) return;
-  if (file_exists(folder / "adapter_config.json")) {
-    throw DataError(
-        concat(folder.string(),
-               ": holds an adapter (adapter_config.json), expected whole weights: an adapter is a "
-               "difference to its base model; merge the two and save them first"));
-  }
   for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
        at.increment(failed)) {
     const std::filesystem::path& file = at->path();

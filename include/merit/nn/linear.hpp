@@ -1,14 +1,14 @@
-// out = x · Wᵀ (+ bias) (+ residual), and its gradients: one product forward, two backward.
+// out = x · Wᵀ (+ bias) (+ residual), and its gradients: one product forward, two backward; where the map has an adapter,
+// also its second path (low_rank.hpp).
 #pragma once
 
 #include "merit/nn/check.hpp"
+#include "merit/nn/layout.hpp"
+#include "merit/nn/low_rank.hpp"
 #include "merit/tape/tape.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
-
-/// How a checkpoint stores a weight: (out, in) as in a Linear layer, or (in, out) as in GPT-2's Conv1D.
-enum class Layout : std::uint8_t { out_in, in_out };
 
 namespace detail {
 
@@ -20,12 +20,19 @@ struct LinearNode {
   ParameterSlice weight;
   ParameterSlice bias;
   Layout layout;
+  Var inner;   // (M, R) what the second paths have between A and B, or none
+  Var normed;  // (M, out) both paths over their norms, of maps with magnitudes, or none
 
   void backward(Tape<B>& tape) const {
     auto& h = tape.handle();
     Parameters<B>& parameters = tape.parameters();
     if (residual.present()) tape.check_lent(residual);  // and no more: its gradient is this very block
-    const typename Tape<B>::Types::ConstMatrix g = tape.gradient(out);
+    typename Tape<B>::Types::ConstMatrix g = tape.gradient(out);
+    if (parameters.trainable(bias)) {
+      const auto target = parameters.gradient_target(bias);
+      B::column_sum(h, g, target.write, target.view.flat());
+    }
+    if (normed.present()) g = before_magnitudes(tape, weight, layout, normed, g);
     if (parameters.trainable(weight)) {
       const auto target = parameters.gradient_target(weight);
       if (layout == Layout::out_in) {
@@ -33,10 +40,6 @@ struct LinearNode {
       } else {
         B::weight_gradient(h, tape.value(x), g, target.write, target.view);
       }
-    }
-    if (parameters.trainable(bias)) {
-      const auto target = parameters.gradient_target(bias);
-      B::column_sum(h, g, target.write, target.view.flat());
     }
     if (tape.needs_gradient(x)) {
       const auto target = tape.gradient_target(x);
@@ -49,6 +52,7 @@ struct LinearNode {
                       .out = target.view});
       });
     }
+    if (inner.present()) second_paths_backward(tape, x, weight, layout, inner, g);
   }
 };
 
@@ -72,12 +76,15 @@ Var linear(Tape<B>& tape, Var x, const ParameterSlice& weight, const ParameterSl
     detail::check_extent("linear", "the residual's width", tape.cols(residual), out_width);
   }
   Parameters<B>& parameters = tape.parameters();
+  const bool adapted = detail::has_paths(parameters, weight);
+  const bool scaled = adapted && detail::has_magnitudes(parameters, weight);
   const bool needs = tape.needs_gradient(x) || tape.needs_gradient(residual) ||
-                     parameters.trainable(weight) || parameters.trainable(bias);
+                     parameters.trainable(weight) || parameters.trainable(bias) ||
+                     (adapted && detail::trains_paths(parameters, weight));
   const Var out = tape.make(tape.rows(x), out_width, needs);
-  typename Tape<B>::Types::ConstStatVector bias_value;
+  typename Tape<B>::Types::ConstStatVector bias_value, no_bias;
   if (bias.present()) bias_value = parameters.value_vector(bias);
-  typename Tape<B>::Types::ConstMatrix residual_value;
+  typename Tape<B>::Types::ConstMatrix residual_value, no_residual;
   if (residual.present()) residual_value = tape.value(residual);
   const bool straight = layout == Layout::out_in;
   if (!straight && weight.count > 1) {
@@ -85,17 +92,27 @@ Var linear(Tape<B>& tape, Var x, const ParameterSlice& weight, const ParameterSl
   }
   parameters.for_each_part(weight, [&](const typename Tape<B>::Types::Weight& part, Index begin) {
     const Index width = straight ? part.rows : out_width;
-    B::linear(tape.handle(),
-              {.x = tape.value(x),
-               .weight = part,
-               .transpose = straight ? Transpose::yes : Transpose::no,
-               .write = Write::assign,
-               .out = tape.value(out).col_block(begin, width),
-               .bias = bias.present() ? bias_value.subview(begin, width) : bias_value,
-               .residual = residual.present() ? residual_value.col_block(begin, width) : residual_value});
+    B::linear(
+        tape.handle(),
+        {.x = tape.value(x),
+         .weight = part,
+         .transpose = straight ? Transpose::yes : Transpose::no,
+         .write = Write::assign,
+         .out = tape.value(out).col_block(begin, width),
+         .bias = bias.present() && !scaled ? bias_value.subview(begin, width) : no_bias,
+         .residual = residual.present() && !scaled ? residual_value.col_block(begin, width) : no_residual});
   });
+  Var inner, normed;
+  if (adapted) {
+    if (straight && weight.size() != detail::size_of_all(parameters, weight)) {
+      throw UsageError(concat("linear: parameter '", parameters.spec(weight.first).name,
+                              "' has an adapter, expected all of its rows and not a part"));
+    }
+    inner = detail::add_second_paths(tape, x, weight, layout, out);
+  }
+  if (scaled) normed = detail::apply_magnitudes(tape, weight, layout, out, bias_value, residual_value);
   if (residual.present()) tape.share_gradient(out, residual);
-  tape.record(out, detail::LinearNode<B>{x, residual, out, weight, bias, layout});
+  tape.record(out, detail::LinearNode<B>{x, residual, out, weight, bias, layout, inner, normed});
   return out;
 }
 

@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "merit/backbone/backbone.hpp"
 #include "merit/core/error.hpp"
@@ -35,6 +37,9 @@ struct AnyBackbone {
 
   friend bool operator==(const AnyBackbone&, const AnyBackbone&) = default;
 };
+
+/// The names of a backbone's linear maps inside layers, which adapters are for.
+std::vector<std::string> linear_maps(const BackboneConfig& backbone);
 
 template <class B>
 class AnyBackbone::Bound {

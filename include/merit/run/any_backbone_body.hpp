@@ -2,12 +2,16 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/field.hpp"
+#include "merit/model/adapter.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/run/any_backbone.hpp"
 
@@ -36,6 +40,18 @@ MERIT_INLINE std::optional<Token> AnyBackbone::pair_separator() const {
 
 MERIT_INLINE std::string_view AnyBackbone::head_name() const {
   return std::visit([](const auto& one) { return head_name_of(one); }, config);
+}
+
+MERIT_INLINE std::vector<std::string> linear_maps(const BackboneConfig& backbone) {
+  using B = EigenBackend<float>;  // of which nothing is asked but what is declared
+  B::Handle handle{B{.threads = 1}};
+  Parameters<B> parameters(handle);
+  const AnyBackbone::Bound<B> declared({backbone}, parameters);
+  std::vector<std::string> names;
+  for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    if (parameters.spec(i).hidden) names.emplace_back(detail::module_of(parameters.spec(i).name));
+  }
+  return names;
 }
 
 MERIT_INLINE void AnyBackbone::validate() const {

@@ -13,7 +13,9 @@
 #include "merit/batch/targets.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/infer/score.hpp"
+#include "merit/model/adapter_shelf.hpp"
 #include "merit/model/load_options.hpp"
+#include "merit/model/lora.hpp"
 #include "merit/model/model_card.hpp"
 #include "merit/run/any_backbone.hpp"
 #include "merit/run/any_targets.hpp"
@@ -59,6 +61,14 @@ struct ModelSettings {
   std::uint64_t seed = 0;
   Initial initial = Initial::drawn;
   bool scores_only = false;
+  std::vector<Adapter> adapters = {};  // as of RewardModel
+};
+
+/// What a model holds, in bytes.
+struct ModelMemory {
+  Index weights = 0;    // as they are held, also where that is in a file's memory
+  Index gradients = 0;  // of what is trained
+  Index working = 0;    // activations and their gradients, of the largest batch so far
 };
 
 /// One run of training. Its model and examples must outlive it.
@@ -68,6 +78,8 @@ class AnyRun {
   virtual Index steps() const = 0;
   virtual Index steps_per_epoch() const = 0;
   virtual Index steps_done() const = 0;
+  /// What the optimizer keeps between steps, in bytes.
+  virtual Index optimizer_bytes() = 0;
   bool finished() const { return steps_done() >= steps(); }
   virtual StopReason run(const TrainHooks& hooks) = 0;
   virtual void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
@@ -97,12 +109,14 @@ class AnyModel {
     AnyBackbone backbone;
     AnyHead head;
     AnyLoss loss;
+    std::vector<Adapter> adapters = {};  // as of RewardModel
   };
 
   virtual ~AnyModel() = default;
 
   virtual Index parameter_count() const = 0;
   virtual Index trained_parameter_count() const = 0;
+  virtual ModelMemory memory() = 0;
   ScoreMeaning meaning() const { return meaning_of(config_.head); }
   /// One number of a completion's rows, which are one but for a head that says otherwise: the score, or what
   /// the head merges of its scores.
@@ -113,6 +127,13 @@ class AnyModel {
   virtual void save(const std::filesystem::path& directory, const ModelCard& card,
                     const SaveOptions& options) = 0;
   ModelCard described(const ModelCard& card) const;
+
+  /// Of a model made with several adapters and loaded from the first: all of them, of which use_adapter() then chooses.
+  virtual void load_adapters(std::span<const AdapterPlace> places, const LoadOptions& options) = 0;
+  virtual void use_adapter(const std::string& name) = 0;
+  /// See merge_adapter() and unmerge_adapter() of model/adapter.hpp.
+  virtual void merge_adapter() = 0;
+  virtual void unmerge_adapter() = 0;
 
   /// The rows of every sequence of every family, in order.
   std::vector<RowScores> score_families(std::span<const Family> families, Index token_budget,

@@ -25,6 +25,12 @@ class TypedRun final : public AnyRun {
   Index steps() const override { return trainer_.steps(); }
   Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }
   Index steps_done() const override { return trainer_.steps_done(); }
+  Index optimizer_bytes() override {
+    Index bytes = 0;
+    for (const auto& tensor : trainer_.optimizer().state())
+      bytes += tensor.values.size * sizeof(typename Model::BackendType::Stat);
+    return bytes;
+  }
   StopReason run(const TrainHooks& hooks) override { return trainer_.run(hooks); }
   void save(const std::filesystem::path& directory, const ModelCard& card, const Json& notes,
             const SaveOptions& options) override {
@@ -55,6 +61,16 @@ class AnyModelOn : public AnyModel {
     for (const Index i : parameters().trained()) count += parameters().element_count(i);
     return count;
   }
+  ModelMemory memory() final {
+    const Parameters<B>& held = std::as_const(*this).parameters();
+    ModelMemory memory{.gradients = held.size() * sizeof(typename B::Stat), .working = working_bytes()};
+    for (Index i = 0; i < held.tensor_count(); ++i) {
+      const bool is_set = held.is_set(i);
+      memory.weights +=
+          held.element_count(i) * (is_set ? size_of(held.stored(i).dtype) : sizeof(typename B::Stat));
+    }
+    return memory;
+  }
   LoadReport load(const std::filesystem::path& from, const LoadOptions& options) final {
     return load_model_parameters(from, *this, options);
   }
@@ -62,10 +78,18 @@ class AnyModelOn : public AnyModel {
     save_model(directory, *this, card, options);
   }
 
+  void load_adapters(std::span<const AdapterPlace> places, const LoadOptions& options) final {
+    shelf_.load(parameters(), places, options);
+  }
+  void use_adapter(const std::string& name) final { shelf_.use(parameters(), name); }
+  void merge_adapter() final { merit::merge_adapter(parameters()); }
+  void unmerge_adapter() final { merit::unmerge_adapter(parameters()); }
+
  protected:
   explicit AnyModelOn(Config config) : AnyModel(std::move(config)) {}
 
  private:
+  virtual Index working_bytes() = 0;
   std::unique_ptr<AnyRun> make_run(const Examples& examples, const TrainOptions& options) final {
     return std::visit(
         [&]<class Example>(const std::vector<Example>& list) -> std::unique_ptr<AnyRun> {
@@ -73,6 +97,8 @@ class AnyModelOn : public AnyModel {
         },
         examples);
   }
+
+  AdapterShelf<B> shelf_;
 };
 
 /// What the targets of a model that is chosen at run time are, for its batches.

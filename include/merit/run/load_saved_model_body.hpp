@@ -16,10 +16,12 @@ MERIT_INLINE LoadedModel load_saved_model(
                                              .backend = backend,
                                              .threads = threads,
                                              .initial = Initial::from_file,
-                                             .scores_only = true});
+                                             .scores_only = true,
+                                             .adapters = saved.adapters});
   LoadOptions options = load_options(saved);
   options.on_progress = on_progress;
   loaded.remarks = remarks_of(loaded.model->load(saved.place, options), saved.head, saved.place);
+  if (saved.adapter_places.size() > 1) loaded.model->load_adapters(saved.adapter_places, options);
   return loaded;
 }
 

@@ -32,7 +32,8 @@ std::unique_ptr<AnyModel> make_typed_model(const BackboneConfig& backbone, const
                                      .backend = {.threads = settings.threads},
                                      .seed = settings.seed,
                                      .initial = settings.initial,
-                                     .scores_only = settings.scores_only});
+                                     .scores_only = settings.scores_only,
+                                     .adapters = settings.adapters});
         }
       });
     }

@@ -20,6 +20,7 @@
 #include "merit/io/gguf.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/weight_source.hpp"
+#include "merit/model/adapter_files.hpp"
 #include "merit/model/gguf_config.hpp"
 #include "merit/model/gguf_weights.hpp"
 #include "merit/model/head_tensors.hpp"
@@ -134,7 +135,10 @@ inline void set_text(SavedModel& saved, const OpenOptions& options) {
   const std::string where = saved.place.string();
   const std::string carded = saved.card ? saved.card->tokenizer : "";
   std::optional<ModelText> own;
-  if (carded.empty() || has_files(carded)) own = read_model_text(saved.place);
+  if (carded.empty() || has_files(carded)) {
+    own = read_model_text(saved.place);
+    if (!own && saved.base != saved.place) own = read_model_text(saved.base);
+  }
   if (has_files(carded)) {
     if (!own) {
       throw DataError(concat(where, ": the card names the tokenizer ", carded,
@@ -201,6 +205,23 @@ inline double number_in(const WeightSource& weights, const std::string& name) {
   return value;
 }
 
+/// config.json of an adapter's base as a model of the adapter's task has it.
+inline Json with_task_of_adapter(Json config, const std::filesystem::path& folder) {
+  const Json adapter = read_json(folder / "adapter_config.json");
+  const auto task = optional<std::string>(adapter, "task_type", folder.string()).value_or("");
+  const char* ending = task == "SEQ_CLS"     ? "ForSequenceClassification"
+                       : task == "TOKEN_CLS" ? "ForTokenClassification"
+                                             : "";
+  auto architectures = config.find("architectures");
+  if (*ending == 0 || architectures == config.end() || !architectures->is_array() ||
+      architectures->size() != 1 || !architectures->front().is_string())
+    return config;
+  const auto name = architectures->front().get<std::string>();
+  const auto end = std::min(name.find("For"), name.find("LMHead"));
+  if (end != name.npos) config["architectures"] = {name.substr(0, end) + ending};
+  return config;
+}
+
 /// The head of a model that no card describes: as its config.json and its tensors say, or its user.
 inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
   HeadRequest request{.name = options.head};
@@ -208,11 +229,16 @@ inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
     request.tokens.push_back(token_of(text, *saved.tokenizer, "--head-tokens"));
   }
   if (!options.reading.empty()) request.reading = reading_rule_from_name(options.reading);
-  const std::filesystem::path file = saved.place / "config.json";
+  const std::filesystem::path file = saved.base / "config.json";
   std::error_code ignored;
-  const std::optional<std::filesystem::path> gguf = find_gguf(saved.place);
-  const Json config = gguf ? gguf_config_json(GgufFile(*gguf)) : read_json(file);
-  const std::unique_ptr<WeightSource> weights = open_weights(saved.place);
+  const std::optional<std::filesystem::path> gguf = find_gguf(saved.base);
+  Json config = gguf ? gguf_config_json(GgufFile(*gguf)) : read_json(file);
+  const std::vector<std::string> own =
+      saved.adapters.empty() ? std::vector<std::string>() : AdapterWeights(saved.place, nullptr).own_names();
+  const bool has_module = std::ranges::any_of(
+      own, [](const std::string& name) { return !is_adapter_tensor(name) && !name.ends_with(".bias"); });
+  if (has_module) config = with_task_of_adapter(std::move(config), saved.place);
+  const std::unique_ptr<WeightSource> weights = open_weights(saved.place, saved.base);
   const std::vector<PublishedTensor> tensors = tensors_of(*weights);
   std::optional<PublishedHead> head;
   try {
@@ -294,6 +320,25 @@ inline void set_steps(SavedModel& saved, const OpenOptions& options) {
   check_said("--step-layout", options.step_layout, saved.card->step_layout, saved);
 }
 
+/// The adapters of the place and its user.
+inline void set_adapters(SavedModel& saved, const OpenOptions& options) {
+  if (!is_adapter(saved.place)) {
+    if (!options.base.empty())
+      throw ConfigError(
+          concat("--base is given, but ", saved.place.string(), " holds no adapter (adapter_config.json)"));
+    if (!options.adapters.empty())
+      throw ConfigError(concat("--adapter is given, but ", saved.place.string(),
+                               " holds no adapter (adapter_config.json), expected the folder of the first"));
+    return;
+  }
+  saved.adapter_places = {{"default", saved.place}};
+  saved.adapter_places.insert(saved.adapter_places.end(), options.adapters.begin(), options.adapters.end());
+  for (const AdapterPlace& one : saved.adapter_places)
+    saved.adapters.push_back({one.name, read_lora(one.folder)});
+  // As an absolute path, by which what is trained on from here finds it.
+  saved.adapters.front().lora.base = std::filesystem::absolute(saved.base).lexically_normal().string();
+}
+
 /// Throws where `place` is no model's folder and no GGUF file: what is there, and what would be one.
 inline void check_place(const std::filesystem::path& place) {
   namespace fs = std::filesystem;
@@ -324,12 +369,15 @@ inline void check_place(const std::filesystem::path& place) {
 
 MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, const OpenOptions& options) {
   recover_directory(place);
-  check_weight_files(place);
-  detail::check_place(place);
   SavedModel saved;
   saved.place = place;
+  saved.base = base_of(place, options.base);
+  check_weight_files(saved.base);
+  detail::check_place(saved.base);
+  detail::set_adapters(saved, options);
   saved.card = read_model_card(place);
-  saved.backbone = read_backbone_config(place);
+  if (!saved.card && saved.base != place) saved.card = read_model_card(saved.base);
+  saved.backbone = read_backbone_config(saved.base);
   if (saved.card) {
     const ModelCard& card = *saved.card;
     const std::string where = (place / "merit.json").string();

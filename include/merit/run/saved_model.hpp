@@ -11,6 +11,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
+#include "merit/model/adapter_shelf.hpp"
 #include "merit/model/computed_tensor.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/model/load_options.hpp"
@@ -27,7 +28,10 @@ inline namespace MERIT_ABI {
 
 /// What a checkpoint says about itself.
 struct SavedModel {
-  std::filesystem::path place;  // the directory or file
+  std::filesystem::path place;               // the directory or file
+  std::filesystem::path base;                // where its weights are: of an adapter beside it, else `place`
+  std::vector<Adapter> adapters;             // of `place`, and those that were asked for beside it
+  std::vector<AdapterPlace> adapter_places;  // where they are
   BackboneConfig backbone;
   AnyHead head;
   bool has_head = true;        // false: a language model, to which a head is still to be made
@@ -46,6 +50,9 @@ struct SavedModel {
 
 /// What its user says of a checkpoint beside what it says itself.
 struct OpenOptions {
+  std::filesystem::path base = {};  // where the base of an adapter is; empty: where the adapter says
+  /// More adapters of the same base, for Scorer::use_adapter(); that of the folder itself is "default".
+  std::vector<AdapterPlace> adapters = {};
   std::string tokenizer = {};  // of one that has none: a name that make_tokenizer() knows, or a folder
   std::string head = {};       // of one whose head is not recognised, or another than that: by its name
   std::vector<std::string> head_tokens = {};  // the tokens whose logits are read, bad before good, as text
@@ -58,6 +65,9 @@ struct OpenOptions {
   int threads = 0;                                                            // 0: all
   std::function<void(Index bytes_done, Index bytes_total)> on_progress = {};  // of loading
 };
+
+/// Why a model without a head cannot be used as it is.
+std::string headless_sentence(const SavedModel& saved);
 
 /// What loading the weights of a checkpoint needs to know.
 LoadOptions load_options(const SavedModel& saved);

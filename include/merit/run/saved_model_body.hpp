@@ -24,8 +24,22 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
+MERIT_INLINE std::string headless_sentence(const SavedModel& saved) {
+  if (saved.adapters.empty()) {
+    return saved.place.string() +
+           ": holds a language model without a head, expected a reward model; merit_train --from makes one of it, and "
+           "the head answer_logits (--head answer_logits --head-tokens no,yes) reads the language model's own logits";
+  }
+  return concat(
+      saved.place.string(), ": the adapter holds no head, nor does its base model ", saved.base.string(),
+      ": PEFT leaves a head out that is not named when the adapter is made, and what it had learnt is lost with it; "
+      "expected an adapter saved with task_type SEQ_CLS, or with score in modules_to_save; or give the model whose "
+      "head it is as the base, with --base");
+}
+
 MERIT_INLINE LoadOptions load_options(const SavedModel& saved) {
   LoadOptions options;
+  options.base = saved.base;
   options.published_head = saved.published_head;
   options.names = saved.head_names;
   options.computed = saved.head_computed;

@@ -104,6 +104,10 @@ class Scorer {
     return order;
   }
 
+  /// From now on scores are the base's with the adapter of that name, of those given when it was opened; the folder's own
+  /// is "default". All are read as that says. Throws ConfigError that lists the names.
+  void use_adapter(const std::string& name) { model_->use_adapter(name); }
+
   /// What the folder says of itself, and how its scores are read.
   const SavedModel& about() const { return *saved_; }
   const Reading& reading() const { return *reading_; }

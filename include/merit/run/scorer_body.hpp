@@ -61,12 +61,7 @@ MERIT_INLINE std::vector<double> Scorer::score(std::span<const Sequence> sequenc
 
 MERIT_INLINE Scorer open(const std::filesystem::path& place, const OpenOptions& options) {
   SavedModel saved = read_saved_model(place, options);
-  if (!saved.has_head) {
-    throw DataError(
-        place.string() +
-        ": holds a language model without a head, expected a reward model; merit_train --from makes one of "
-        "it, or name the tokens whose logits say good and bad");
-  }
+  if (!saved.has_head) throw DataError(headless_sentence(saved));
   std::unique_ptr<AnyModel> model =
       load_saved_model(saved, options.threads, options.on_progress, options.backend).model;
   return Scorer(std::move(saved), std::move(model));

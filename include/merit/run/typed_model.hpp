@@ -16,7 +16,7 @@ class TypedModel final : public AnyModelOn<typename Model::BackendType> {
   using Forest = AnyModel::Forest;
 
   explicit TypedModel(const typename Model::Config& config)
-      : AnyModelOn<Backend>({{config.backbone}, config.head, config.loss}), model_(config) {}
+      : AnyModelOn<Backend>({{config.backbone}, config.head, config.loss, config.adapters}), model_(config) {}
 
   std::span<const float> score(const Forest& forest) override { return model_.score(forest); }
   void begin_step() override { model_.begin_step(); }
@@ -35,6 +35,7 @@ class TypedModel final : public AnyModelOn<typename Model::BackendType> {
   const Parameters<Backend>& parameters() const override { return model_.parameters(); }
 
  private:
+  Index working_bytes() override { return model_.tape().bytes(); }
   static const typename Model::Targets& own(const AnyTargets& any) {
     return std::get<typename Model::Targets>(any.held);
   }

@@ -49,7 +49,8 @@ struct ParameterSpec {
   bool decay = true;      // weight decay applies (not to norms and biases)
   bool adjacent = false;  // lies directly behind the one declared before, so that both can be one matrix
   bool trainable = true;
-  bool hidden = false;        // a linear map inside a layer, no embedding and no head: what Muon is for
+  bool hidden = false;  // a linear map inside a layer, no embedding, no head: what Muon and adapters are for
+  bool in_out = false;  // such a map is stored (in, out), as GPT-2's Conv1D
   StoredRows stored_in = {};  // a larger tensor of the file that holds it
 };
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <new>
 #include <string>
@@ -24,6 +25,7 @@
 #include "merit/core/rng.hpp"
 #include "merit/core/sizes.hpp"
 #include "merit/core/stored_tensor.hpp"
+#include "merit/tape/low_rank.hpp"
 #include "merit/tape/parameter_spec.hpp"
 
 namespace merit {
@@ -39,7 +41,7 @@ struct GradientTarget {
 /// The declared tensors and, after allocate(), their values in the backend's memory; the gradients of the
 /// trained ones from the first begin_gradients() on.
 template <class B>
-class Parameters {
+class Parameters : public LowRankMaps {
  public:
   using T = typename B::Stat;
   using Types = BackendTypes<B>;
@@ -73,9 +75,9 @@ class Parameters {
     return static_cast<std::uint32_t>(tensors_.size() - 1);
   }
 
-  /// Nothing is trained: the model only scores. Before allocate().
-  void freeze() {
-    for (Tensor& tensor : tensors_) tensor.spec.trainable = false;
+  /// Trains the tensors of which `keeps` says so alone; without it none: the model only scores. Before allocate().
+  void freeze(const std::function<bool(const ParameterSpec&)>& keeps = {}) {
+    for (Tensor& tensor : tensors_) tensor.spec.trainable = keeps && keeps(tensor.spec);
   }
 
   /// Lays out the tensors and gives them initial values, or leaves them without any for a file to bring. Each
@@ -149,6 +151,7 @@ class Parameters {
   /// to its elements; elsewhere a copy.
   void hold(Index i, const StoredTensor& stored) {
     Tensor& tensor = tensors_[i];
+    ++sets_;
     tensor.dtype = stored.dtype;
     tensor.held = true;
     if constexpr (std::is_same_v<typename B::Space, HostSpace>) {
@@ -419,6 +422,7 @@ class Parameters {
   }
 
   void take_values() {
+    ++updates_;
     if (values_ != nullptr || size_ == 0) return;
     values_ = take<T>(size_);
     for (Tensor& tensor : tensors_) {
@@ -429,6 +433,7 @@ class Parameters {
   /// Room for tensor i as numbers of type T. Adjacent frozen tensors get theirs together, so that they are
   /// one matrix.
   void take_memory(Index i) {
+    ++sets_;
     if (tensors_[i].spec.trainable) return take_values();
     Tensor& tensor = tensors_[i];
     if (tensor.data != nullptr && !tensor.held) return;

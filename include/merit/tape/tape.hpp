@@ -47,6 +47,14 @@ class Tape {
 
   // --- forward
 
+  /// What dropout knows the rows of a forest by: a number for each token and for each wanted row. Empty: it is off.
+  struct DropoutKeys {
+    VectorView<const std::uint64_t, typename B::Space> tokens, rows;
+  };
+  const DropoutKeys& dropout_keys() const { return dropout_keys_; }
+  /// Until reset(); in the backend's memory, as room() gives it.
+  void set_dropout_keys(const DropoutKeys& keys) { dropout_keys_ = keys; }
+
   /// Without recording the tape keeps values only: scoring.
   bool recording() const { return recording_; }
   void set_recording(bool on) { recording_ = on; }
@@ -176,6 +184,7 @@ class Tape {
 
   /// Forgets the step, keeps the memory.
   void reset() {
+    dropout_keys_ = {};
     slots_.clear();
     nodes_.clear();
     free_.clear();
@@ -322,6 +331,7 @@ class Tape {
   Index node_count_ = 0;
   std::uint32_t produced_ = 0;
   bool recording_ = true;
+  DropoutKeys dropout_keys_;
 };
 
 }  // namespace MERIT_ABI

@@ -57,6 +57,7 @@ std::string fingerprint(std::span<const Example> examples) {
 struct RunParts {
   Json backbone, head, loss;
   Index frozen_layers = 0;  // which config.json does not hold
+  Json adapter = {};        // null: none
   Index examples = 0;
   std::string fingerprint;
   std::string_view precision, backend;
@@ -91,6 +92,7 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
                        .head = policy_json(model.head),
                        .loss = policy_json(model.loss),
                        .frozen_layers = frozen_layers_of(model.backbone),
+                       .adapter = model.adapters.empty() ? Json() : lora_json(model.adapters.front().lora),
                        .examples = trainer.examples().size(),
                        .fingerprint = fingerprint(trainer.examples()),
                        .precision = name_of(dtype_of<typename Model::BackendType::Stat>()),

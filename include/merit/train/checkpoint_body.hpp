@@ -40,6 +40,7 @@ MERIT_INLINE Json identity_of(const RunParts& parts, const TrainOptions& options
                {"floor", options.schedule.floor},
                {"precision", std::string(parts.precision)},
                {"backend", std::string(parts.backend)}};
+  if (!parts.adapter.is_null()) json["adapter"] = parts.adapter;
   if (options.max_steps != 0) json["max_steps"] = options.max_steps;
   std::visit(
       [&](const auto& optimizer) {

@@ -78,7 +78,10 @@ class Trainer : private detail::StepWork {
   }
 
   Weight weight() const override { return {is_finite(normaliser_), is_positive(normaliser_)}; }
-  void begin_step() override { model_->begin_step(); }
+  void begin_step() override {
+    model_->parameters().set_dropout_place(loop_.options().seed, loop_.steps_done());
+    model_->begin_step();
+  }
   double accumulate(Index m, RightCount& right) override {
     const BatchBuilder<Model>& batch = *batches_[m];
     const double loss = model_->accumulate(batch.forest(), batch.targets(), normaliser_);

@@ -171,6 +171,7 @@ struct EigenBackend {
   static void glu_backward(Handle& h, const GluBackwardArguments<EigenBackend>& a) {
     kernels().glu_backward(h, a);
   }
+  static void scale(Handle& h, const ScaleArguments<EigenBackend>& a) { kernels().scale(h, a); }
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y) {
     kernels().activate(h, kind, x, y);
   }

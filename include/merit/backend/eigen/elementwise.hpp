@@ -6,6 +6,7 @@
 #include <numbers>
 #include <type_traits>
 
+#include "merit/backend/dropout.hpp"
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/rows.hpp"
 #include "merit/backend/eigen/simd.hpp"
@@ -196,6 +197,36 @@ void activate_backward(Index threads, ActivationFunction function, MatrixView<co
         const Packet<T> slope = activated<T>(function, lane.load(x.row(i) + j)).slope;
         put<T>(lane, dx.row(i) + j, mul(lane.load(dy.row(i) + j), slope), write);
       });
+    }
+  });
+}
+
+/// In packets where nothing is dropped.
+template <class B>
+void scale(Index threads, const ScaleArguments<B>& a) {
+  using T = typename B::Stat;
+  using S = Simd<T>;
+  const Index cost = a.row_keys.empty() ? 2 : 16;
+  parallel_ranges(threads, a.x.rows, 1, cost * a.x.rows * a.x.cols, [&](Index begin, Index end) {
+    const Packet<T> factor = S::set(static_cast<T>(a.factor)), zero = S::set(T{0});
+    for (Index i = begin; i < end; ++i) {
+      const T* const x = a.x.row(i);
+      T* const out = a.out.row(i);
+      if (a.row_keys.empty()) {
+        sweep<T>(a.x.cols, [&](Index j, auto lane) {
+          Packet<T> value = mul(factor, lane.load(x + j));
+          if (!a.columns.empty()) value = mul(value, lane.load(a.columns.data + j));
+          put<T>(lane, out + j, add(value, a.bias.empty() ? zero : lane.load(a.bias.data + j)), a.write);
+        });
+        continue;
+      }
+      const DropoutRow row(a.row_keys[i], a.stream, a.dropout);
+      for (Index j = 0; j < a.x.cols; ++j) {
+        T value = row.keeps(j) ? static_cast<T>(a.factor) * x[j] : T{0};
+        if (!a.columns.empty()) value *= a.columns[j];
+        if (!a.bias.empty()) value += a.bias[j];
+        out[j] = a.write == Write::assign ? value : out[j] + value;
+      }
     }
   });
 }

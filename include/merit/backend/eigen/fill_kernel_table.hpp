@@ -42,6 +42,7 @@ inline constexpr KernelTable<T> kernel_table_of_unit{
     .route_backward = K::route_backward,
     .scale_rows = K::scale_rows,
     .scale_rows_backward = K::scale_rows_backward,
+    .scale = K::scale,
     .path_mean = K::path_mean,
     .path_mean_backward = K::path_mean_backward,
     .next_token_loss = K::next_token_loss,

@@ -53,6 +53,7 @@ struct KernelTable {
   Operation<const RouteBackwardArguments<Backend>&> route_backward;
   Operation<ConstMatrix, Indices, ConstVector, Matrix> scale_rows;
   Operation<const ScaleRowsBackwardArguments<Backend>&> scale_rows_backward;
+  Operation<const ScaleArguments<Backend>&> scale;
   Operation<const Forest&, ConstMatrix, Matrix, Vector> path_mean;
   Operation<const PathMeanBackwardArguments<Backend>&> path_mean_backward;
   Operation<const NextTokenLossArguments<Backend>&> next_token_loss;

@@ -138,6 +138,7 @@ struct Kernels {
     each_row(h, a.x.rows, 3 * a.x.cols, detail::ScaleRowBackward<Backend>{a});
   }
 
+  static void scale(Handle& h, const ScaleArguments<Backend>& a) { eigen::scale(h.threads(), a); }
   static void path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out, Vector scratch) {
     eigen::path_mean(h.threads(), forest, x, out, scratch.data);
   }

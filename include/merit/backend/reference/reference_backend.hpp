@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "merit/backend/expert_rows.hpp"
+#include "merit/backend/dropout.hpp"
 #include "merit/backend/next_token_row.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/backend/reference/activations.hpp"
@@ -287,6 +288,18 @@ struct ReferenceBackend {
   }
   static void scale_rows_backward(Handle&, const ScaleRowsBackwardArguments<ReferenceBackend>& a) {
     for (Index i = 0; i < a.x.rows; ++i) detail::ScaleRowBackward<ReferenceBackend>{a}(i);
+  }
+
+  static void scale(Handle&, const ScaleArguments<ReferenceBackend>& a) {
+    for (Index i = 0; i < a.x.rows; ++i) {
+      for (Index j = 0; j < a.x.cols; ++j) {
+        const bool kept = a.row_keys.empty() || DropoutRow(a.row_keys[i], a.stream, a.dropout).keeps(j);
+        T value = kept ? static_cast<T>(a.factor) * a.x(i, j) : T{0};
+        if (!a.columns.empty()) value *= a.columns[j];
+        if (!a.bias.empty()) value += a.bias[j];
+        put(a.out(i, j), value, a.write);
+      }
+    }
   }
 
   static Index path_mean_scratch(Handle&, const Forest&, Index) { return 0; }

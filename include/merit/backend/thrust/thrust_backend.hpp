@@ -179,6 +179,7 @@ struct ThrustBackend {
   // --- elementwise
   static void glu(Handle& h, ActivationFunction function, ConstMatrix gate_up, Matrix out);
   static void glu_backward(Handle& h, const GluBackwardArguments<ThrustBackend>& a);
+  static void scale(Handle& h, const ScaleArguments<ThrustBackend>& a);
   static void activate(Handle& h, ActivationFunction kind, ConstMatrix x, Matrix y);
   static void activate_backward(Handle& h, const ActivateBackwardArguments<ThrustBackend>& a);
   static Index path_mean_scratch(Handle&, const Forest&, Index) { return 0; }

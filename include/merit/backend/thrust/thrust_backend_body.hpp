@@ -356,6 +356,10 @@ void ThrustBackend<P, S>::activate_backward(Handle& h, const ActivateBackwardArg
   h.machine().for_each(a.x.rows * a.x.cols, detail::device::ActivateBackward<ThrustBackend>{a});
 }
 template <class P, class S>
+void ThrustBackend<P, S>::scale(Handle& h, const ScaleArguments<ThrustBackend>& a) {
+  h.machine().for_each(a.x.rows * a.x.cols, detail::device::Scale<ThrustBackend>{a});
+}
+template <class P, class S>
 void ThrustBackend<P, S>::path_mean(Handle& h, const Forest& forest, ConstMatrix x, Matrix out,
                                     Vector /*scratch*/) {
   detail::device::for_each(h.machine(), out.rows * out.cols,

@@ -1,6 +1,7 @@
 // Memory and activations, an element at a time: element e is in row e / cols.
 #pragma once
 
+#include "merit/backend/dropout.hpp"
 #include "merit/backend/thrust/functors/arithmetic.hpp"
 #include "merit/backend/thrust/functors/element.hpp"
 
@@ -98,6 +99,20 @@ struct ActivateBackward {
     const Index i = e / a.x.cols, j = e % a.x.cols;
     const float x = number<float>(a.x.row(i)[j]);
     put(a.dx.row(i)[j], number<float>(a.dy.row(i)[j]) * Activated(a.kind, x).slope, a.write);
+  }
+};
+
+template <class B>
+struct Scale {
+  ScaleArguments<B> a;
+
+  MERIT_CALLABLE void operator()(Index e) const {
+    const Index i = e / a.x.cols, j = e % a.x.cols;
+    const bool kept = a.row_keys.empty() || DropoutRow(a.row_keys.data[i], a.stream, a.dropout).keeps(j);
+    float value = kept ? static_cast<float>(a.factor) * number<float>(a.x.row(i)[j]) : 0.0f;
+    if (!a.columns.empty()) value *= a.columns.data[j];
+    if (!a.bias.empty()) value += a.bias.data[j];
+    put(a.out.row(i)[j], value, a.write);
   }
 };
 

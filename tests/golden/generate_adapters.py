@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Writes adapters/: PEFT's LoRA adapters of the golden models llama and gpt2, their scores, loss and gradients.
+
+    python3 -m venv golden-env
+    golden-env/bin/pip install torch transformers safetensors mpmath peft
+    golden-env/bin/python tests/golden/generate_adapters.py
+    golden-env/bin/python tests/golden/generate_adapters.py check DIRECTORY
+
+The second form reads adapters that the library wrote (tests/model/adapter_files_test.cpp writes them into the directory
+that MERIT_WRITE_CHECKPOINTS names) and compares PEFT's scores with the library's, `scores.json` beside them.
+"""
+import json
+import pathlib
+import sys
+import tempfile
+
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from generate import ROOT, nine_digits, pair_loss, write_json
+
+OUT = ROOT / "adapters"
+CASES = {
+    "llama_plain": ("llama", dict(lora_alpha=8, target_modules="all-linear")),
+    "llama_dora": (
+        "llama",
+        dict(lora_alpha=3, use_rslora=True, use_dora=True, target_modules=["q_proj", "v_proj", "down_proj"]),
+    ),
+    "llama_pattern": ("llama", dict(lora_alpha=8, target_modules=r".*\.[01]\.(self_attn\.k_proj|mlp\.up_proj)")),
+    "gpt2_bias_all": (
+        "gpt2",
+        dict(lora_alpha=8, use_rslora=True, bias="all", target_modules=["c_attn", "c_proj", "c_fc"]),
+    ),
+    "gpt2_dora": ("gpt2", dict(lora_alpha=8, use_dora=True, bias="lora_only", target_modules=["attn.c_attn", "mlp.c_fc"])),
+}
+
+
+def base_of(name):
+    return transformers.AutoModelForSequenceClassification.from_pretrained(
+        ROOT / name, num_labels=1, attn_implementation="eager"
+    ).eval()
+
+
+def score_all(model, sequences):
+    """Each by itself, so that nothing is padded."""
+    return torch.stack([model(input_ids=torch.tensor([row["tokens"]])).logits[0] for row in sequences])
+
+
+def write_case(name):
+    base_name, settings = CASES[name]
+    expected = json.loads((ROOT / base_name / "expected.json").read_text())
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=4, lora_dropout=0.0, fan_in_fan_out=base_name == "gpt2", **settings)
+    model = get_peft_model(base_of(base_name), config)
+    generator = torch.Generator().manual_seed(sum(map(ord, name)))
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            noise = torch.randn(parameter.shape, generator=generator)
+            if "magnitude" in parameter_name:
+                parameter.mul_(1 + 0.2 * noise)
+            elif parameter_name.endswith("bias"):
+                parameter.add_(0.2 * noise)
+            else:
+                parameter.copy_(0.2 * noise)
+    model.train()  # dropout is 0
+    scores = score_all(model, expected["sequences"])
+    loss = pair_loss(scores, expected["pairs"])
+    loss.backward()
+
+    folder = OUT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save_pretrained(scratch)
+        saved = json.loads((pathlib.Path(scratch) / "adapter_config.json").read_text())
+        tensors = load_file(pathlib.Path(scratch) / "adapter_model.safetensors")
+    if isinstance(saved["target_modules"], list):
+        saved["target_modules"].sort()
+    saved["base_model_name_or_path"] = f"../../{base_name}"
+    (folder / "adapter_config.json").write_text(json.dumps(saved, indent=1, sort_keys=True) + "\n")
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    gradients = {}
+    for parameter_name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = parameter_name.replace(".default", "").replace(".modules_to_save", "")
+            key = key.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+            assert key in tensors, (key, sorted(tensors))
+            gradients[key] = parameter.grad.clone()
+    assert set(gradients) == set(tensors)
+    save_file(gradients, folder / "gradients.safetensors", metadata={"format": "pt"})
+    write_json(folder / "expected.json", {"scores": [nine_digits(s) for s in scores[:, 0]], "loss": nine_digits(loss)})
+
+
+def check(directory):
+    """Adapters that the library wrote, each with scores.json: tokens and scores."""
+    worst = 0.0
+    folders = sorted(p.parent for p in pathlib.Path(directory).glob("*/adapter_config.json"))
+    assert folders, f"there is no adapter in {directory}"
+    for folder in folders:
+        found = json.loads((folder / "scores.json").read_text())
+        base = base_of(json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"])
+        with torch.no_grad():  # a head that was not loaded would still be the base's own
+            base.score.weight.zero_()
+        loaded = PeftModel.from_pretrained(base, folder).eval()
+        expected = torch.tensor(found["scores"])
+        scores = score_all(loaded, found["sequences"]).detach()[:, 0]
+        difference = ((scores - expected).abs().max() / expected.abs().max()).item()
+        print(f"{folder.name}: PEFT's scores differ by {difference:.2g}")
+        worst = max(worst, difference)
+    assert worst < 1e-5, worst
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if sys.argv[1:2] == ["check"]:
+        check(sys.argv[2])
+    else:
+        for case in sys.argv[1:] or CASES:
+            write_case(case)

@@ -1,0 +1,100 @@
+"""Adapters (LoRA) trained, interrupted, scored and moved by the programs.
+
+Run by programs_test.py, in the folder that its own tests left.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from helpers import BACKEND, ENVIRONMENT, check, content, fails, program, run, succeeds
+
+LORA = ["--from", "model", "--train", "train.jsonl", "--lora-rank", "4", "--lora-dropout", "0.1", "--lora-targets",
+        "q_proj,v_proj,down_proj", "--lr", "0.003", "--epochs", "3", "--checkpoint-every", "0"]
+
+
+def scores(model, *options):
+    lines = succeeds("merit_score", "--model", model, *options, "eval.jsonl").splitlines()
+    return [tuple(map(float, line.split("\t"))) for line in lines]
+
+
+def test_an_adapter_is_trained_and_scores_beside_its_base():
+    before = content("model", "model.safetensors")
+    result = json.loads(succeeds("merit_train", *LORA, "--eval", "eval.jsonl", "--out", "lora", "--json"))
+    check(content("model", "model.safetensors") == before, "the base was changed")
+    check(sorted(name for name in os.listdir("lora")) ==
+          ["adapter_config.json", "adapter_model.safetensors", "merit.json"], str(os.listdir("lora")))
+    config = json.loads(content("lora", "adapter_config.json"))
+    check(config["peft_type"] == "LORA" and config["r"] == 4 and config["modules_to_save"] == ["score"], str(config))
+    check(config["base_model_name_or_path"] == os.path.abspath("model"), str(config))
+    check(json.loads(content("lora", "merit.json"))["adapter"]["dropout"] == 0.1, "the card does not say it")
+    report = json.loads(succeeds("merit_evaluate", "--model", "lora", "eval.jsonl", "--json"))
+    check(report["accuracy"] == result["evaluation"]["accuracy"], "the saved adapter is another")
+    check(scores("lora") != scores("model"), "nothing was learnt")
+    # Trained on, it stays an adapter of the same base.
+    succeeds("merit_train", "--from", "lora", "--train", "train.jsonl", "--out", "lora_on", "--max-steps", "2")
+    again = json.loads(content("lora_on", "adapter_config.json"))
+    check(again == config, f"{again} {config}")
+
+
+def test_an_interrupted_adapter_goes_on_to_the_same_bits():
+    shutil.rmtree("interrupted", ignore_errors=True)
+    command = [program("merit_train"), *LORA, "--out", "interrupted", *BACKEND]
+    child = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = "interrupted.metrics.jsonl"
+    end = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < end:
+        if os.path.exists(metrics) and content(metrics).count(b'"step"') > 3:
+            child.send_signal(signal.SIGINT)
+            break
+        time.sleep(0.001)
+    if child.wait() != 0:  # it was not faster than we
+        check(child.returncode == 130, f"exit code {child.returncode}")
+        check(os.path.exists("interrupted/optimizer.safetensors"), "the state of the run is not beside the adapter")
+    fails(2, ["adapter.rank is 4, expected 5"], "merit_train", *["5" if option == "4" else option for option in LORA], "--out", "interrupted", "--resume")
+    succeeds("merit_train", *LORA, "--out", "interrupted", "--resume")
+    check(content("interrupted", "adapter_model.safetensors") == content("lora", "adapter_model.safetensors"),
+          "a resumed adapter has other bits")
+
+
+def test_an_adapter_whose_base_has_moved():
+    expected = scores("lora")
+    shutil.copytree("lora", "moved")
+    config = json.loads(content("moved", "adapter_config.json"))
+    config["base_model_name_or_path"] = "someone/somewhere"
+    with open("moved/adapter_config.json", "w", encoding="utf-8") as file:
+        json.dump(config, file)
+    fails(1, ["someone/somewhere", "--base"], "merit_score", "--model", "moved", "eval.jsonl")
+    check(scores("moved", "--base", "model") == expected, "the base that is given is another")
+    fails(2, ["--base is given", "holds no adapter"], "merit_score", "--model", "model", "--base", "model", "eval.jsonl")
+
+
+def test_a_plan_of_an_adapter_says_what_it_holds():
+    plans = {}
+    for name, options in (("adapter", LORA), ("all", LORA[:4] + ["--lr", "0.003"])):
+        plans[name] = json.loads(succeeds("merit_train", *options, "--out", "planned", "--dry-run", "--json"))
+    adapter, everything = plans["adapter"], plans["all"]
+    check(adapter["trained_parameters"] < everything["trained_parameters"] == everything["parameters"], str(plans))
+    for field in ("gradient_bytes", "optimizer_bytes"):
+        check(0 < adapter[field] < everything[field], f"{field}: {plans}")
+    check(adapter["weight_bytes"] > everything["weight_bytes"] and adapter["bytes_per_token"] > 0, str(plans))
+    text = succeeds("merit_train", *LORA, "--out", "planned", "--dry-run")
+    check("MB of gradients" in text and "kB of activations for each of" in text, text)
+
+
+def test_what_is_no_adapter_is_refused():
+    fails(2, ["--lora-", "--from"], "merit_train", "--train", "train.jsonl", "--lora-rank", 4, "--out", "none")
+    fails(2, ["\"nothing\"", "q_proj"], "merit_train", "--from", "model", "--train", "train.jsonl", "--lora-targets", "nothing",
+          "--out", "none")
+    fails(2, ["--frozen-layers"], "merit_train", *LORA, "--frozen-layers", 1, "--out", "none")
+    fails(2, ["is an adapter itself"], "merit_train", "--from", "lora", "--train", "train.jsonl", "--lora-rank", 4, "--out",
+          "none")
+    fails(2, ["\"q_proj\"", "whole name"], "merit_train", "--from", "model", "--train", "train.jsonl", "--lora-pattern", "q_proj",
+          "--out", "none")
+    check(not os.path.exists("none"), "something was written")
+    succeeds("merit_train", "--from", "model", "--train", "train.jsonl", "--lora-pattern", ".*q_proj", "--max-steps", 1, "--out",
+             "patterned")
+    check(json.loads(content("patterned", "adapter_config.json"))["target_modules"] == ".*q_proj", "the pattern is lost")
+    check("--lora-rank" in run("merit_train", "--help").stdout, "the help does not name it")

@@ -1,0 +1,226 @@
+// Training an adapter: the base stays, dropout does not depend on how a step is cut or shared, and a resumed run has the bits
+// of one that never stopped.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "../io/temporary.hpp"
+#include "fixtures.hpp"
+#include "merit/model/adapter_files.hpp"
+#include "merit/testing/tolerance.hpp"
+
+namespace adapter_training_test {
+
+using merit::Index;
+using merit_test::TemporaryDirectory;
+using Examples = std::span<const merit::PreferenceExample>;
+
+template <class Backend>
+struct Setting {
+  using Model = training::Llama<Backend>;
+
+  TemporaryDirectory directory;
+  std::vector<merit::PreferenceExample> examples = training::sorted_pairs(17);
+  typename Model::Config config{.backbone = training::small_llama(), .initial = merit::Initial::from_file};
+  merit::TrainOptions options;
+
+  explicit Setting(const merit::Lora& lora, std::optional<merit::Dtype> stored = std::nullopt) {
+    Model base({.backbone = training::small_llama(), .seed = 3});
+    merit::save_model(directory / "base", base, {}, {.dtype = stored});
+    config.adapters = {{.lora = lora}};
+    config.adapters.front().lora.base = (directory / "base").string();
+    options = training::few_steps(merit::AdamW{});
+    options.batch_size = 5;
+    options.seed = 11;
+  }
+  Model model() const {
+    Model made(config);
+    merit::load_model_parameters(directory / "base", made);
+    return made;
+  }
+  /// What is trained after so many steps.
+  std::vector<typename Backend::Stat> trained(const merit::TrainOptions& chosen, int steps) const {
+    Model made = model();
+    merit::Trainer trainer(made, Examples(examples), chosen);
+    for (int i = 0; i < steps; ++i) trainer.step();
+    return training::values_of(made);
+  }
+};
+
+const merit::Lora plain{.rank = 3, .alpha = 6};
+const merit::Lora dropping{.rank = 3, .alpha = 6, .dropout = 0.3};
+
+TEST_CASE("an adapter and the head are trained, and the base stays as its file stores it") {
+  const Setting<merit::EigenBackend<float>> setting(plain, merit::Dtype::bf16);
+  auto model = setting.model();
+  const auto& parameters = model.parameters();
+  const auto base_of = [&] {
+    std::vector<std::vector<float>> all;
+    for (Index i = 0; i < parameters.tensor_count(); ++i) {
+      if (parameters.spec(i).trainable) continue;
+      all.emplace_back(parameters.element_count(i));
+      parameters.get(i, all.back().data());
+    }
+    return all;
+  };
+  const auto before = base_of();
+  for (const Index i : parameters.trained()) {
+    const std::string& name = parameters.spec(i).name;
+    CHECK((name.find(".lora_") != name.npos || name == "score.weight"));
+  }
+  CHECK(parameters.trainable_elements() == 2 * 3 * ((16 + 16) * 2 + (16 + 8) * 2 + (16 + 24) * 3) + 16);
+  const Index map = parameters.find("model.layers.0.mlp.down_proj.weight");
+  CHECK(parameters.stored(map).dtype == merit::Dtype::bf16);
+  merit::Trainer trainer(model, Examples(setting.examples), setting.options);
+  const double first = trainer.step().loss;
+  double last = first;
+  while (!trainer.finished()) last = trainer.step().loss;
+  CHECK(last < first);
+  CHECK(base_of() == before);
+  CHECK(parameters.stored(map).dtype == merit::Dtype::bf16);
+}
+
+TEST_CASE("a new adapter changes no score, nor does dropout while nothing is trained") {
+  for (const merit::Lora& lora : {plain, dropping, merit::Lora{.rank = 2, .dora = true}}) {
+    const Setting<merit::EigenBackend<double>> setting(lora);
+    auto bare_config = setting.config;
+    bare_config.adapters.clear();
+    training::Llama<merit::EigenBackend<double>> bare(bare_config);
+    merit::load_model_parameters(setting.directory / "base", bare);
+    auto model = setting.model();
+    merit::BatchBuilder batch(model), bare_batch(bare);
+    for (const auto& example : setting.examples) batch.add(example), bare_batch.add(example);
+    batch.finish(), bare_batch.finish();
+    const auto scores = model.score(batch.forest()), expected = bare.score(bare_batch.forest());
+    CHECK(merit::relative_error(std::vector<double>(scores.begin(), scores.end()),
+                                std::vector<double>(expected.begin(), expected.end())) <= 1e-12);
+  }
+}
+
+TEST_CASE("a step with dropout does not depend on micro-batches, sharing or recomputed layers") {
+  Setting<merit::EigenBackend<double>> setting(dropping);
+  const auto expected = setting.trained(setting.options, 4);
+  merit::TrainOptions other = setting.options;
+  other.micro_batch_tokens = 100000;
+  CHECK(merit::relative_error(setting.trained(other, 4), expected) <= 1e-9);
+  other.sharing = merit::Sharing::no;
+  CHECK(merit::relative_error(setting.trained(other, 4), expected) <= 1e-9);
+  other = setting.options;
+  other.seed = 12;
+  CHECK(merit::relative_error(setting.trained(other, 4), expected) > 1e-4);
+  setting.config.backbone.recompute = true;
+  CHECK(setting.trained(setting.options, 4) == expected);
+  setting.config.adapters.front().lora.dropout = 0;
+  CHECK(merit::relative_error(setting.trained(setting.options, 4), expected) > 1e-4);
+}
+
+TEST_CASE("each step drops other elements") {
+  Setting<merit::EigenBackend<double>> setting(dropping);
+  setting.options.schedule.peak = 1e-300;  // nothing moves
+  auto model = setting.model();
+  for (const Index i : model.parameters().trained()) {  // B is zero at first: then nothing is seen of A
+    std::vector<double> values(model.parameters().element_count(i), 0.1);
+    model.parameters().set(i, values.data());
+  }
+  merit::TrainOptions whole = setting.options;
+  whole.batch_size = setting.examples.size();
+  merit::Trainer trainer(model, Examples(setting.examples), whole);
+  const double first = trainer.step().loss;
+  CHECK(std::abs(trainer.step().loss - first) > 1e-6);
+}
+
+template <class Backend>
+void check_resume(const merit::Lora& lora) {
+  using Model = training::Llama<Backend>;
+  const Setting<Backend> setting(lora);
+  const auto straight = setting.trained(setting.options, 6);
+  const auto run = setting.directory / "run";
+  {
+    Model model = setting.model();
+    merit::Trainer trainer(model, Examples(setting.examples), setting.options);
+    for (int i = 0; i < 4; ++i) trainer.step();
+    merit::save_run(run, model, trainer, {});
+  }
+  CHECK(merit::is_adapter(run));
+  CHECK_FALSE(std::filesystem::exists(run / "model.safetensors"));
+  Model model(setting.config);
+  merit::Trainer trainer(model, Examples(setting.examples), setting.options);
+  CHECK(merit::resume_run(run, model, trainer) == 4);
+  for (int i = 0; i < 2; ++i) trainer.step();
+  CHECK(training::values_of(model) == straight);
+
+  auto changed = setting.config;
+  changed.adapters.front().lora.alpha = 7;
+  Model wrong(changed);
+  merit::Trainer other(wrong, Examples(setting.examples), setting.options);
+  CHECK_THROWS_WITH_AS(merit::resume_run(run, wrong, other),
+                       doctest::Contains("adapter.alpha is 6.0, expected 7.0"), merit::ConfigError);
+}
+
+TEST_CASE("a resumed run of an adapter has the bits of one that never stopped") {
+  check_resume<merit::ReferenceBackend<double>>(dropping);
+  check_resume<merit::EigenBackend<float>>(dropping);
+  check_resume<merit::EigenBackend<float>>({.rank = 2, .alpha = 6, .dropout = 0.1, .dora = true});
+}
+
+TEST_CASE("settings of adapters that cannot be are refused") {
+  using Model = training::Llama<merit::ReferenceBackend<double>>;
+  const auto why = [](const merit::Lora& lora, auto change) -> std::string {
+    typename Model::Config config{.backbone = training::small_llama(), .adapters = {{.lora = lora}}};
+    change(config);
+    try {
+      const Model model(config);
+    } catch (const merit::ConfigError& error) {
+      return error.what();
+    }
+    return "nothing";
+  };
+  const auto as_it_is = [](auto&) {};
+  CHECK(why({}, as_it_is) == "nothing");
+  CHECK(
+      why({.targets = {"q_proj", "qproj"}}, as_it_is) ==
+      "lora: the target \"qproj\" is no linear map inside a layer, expected one of: down_proj, gate_proj, k_proj, "
+      "o_proj, q_proj, up_proj, v_proj");
+  CHECK(why({.pattern = "nothing"}, as_it_is) ==
+        "lora: a pattern is given without the targets that it matches, expected expand_pattern() before");
+  const std::vector<std::string> maps = {"model.layers.0.self_attn.q_proj",
+                                         "model.layers.1.self_attn.q_proj"};
+  const auto expanded = [&](const std::string& pattern) {
+    merit::Lora lora{.pattern = pattern};
+    merit::expand_pattern(lora, maps);
+    return lora.targets;
+  };
+  CHECK(expanded(".*q_proj") == maps);
+  CHECK(expanded(".*1.*") == std::vector<std::string>{maps[1]});
+  CHECK_THROWS_WITH_AS(
+      expanded("q_proj"),
+      "lora: the pattern of targets is \"q_proj\", expected one that matches the whole name of a linear "
+      "map inside a layer, such as model.layers.0.self_attn.q_proj",
+      merit::ConfigError);
+  CHECK_THROWS_WITH_AS(expanded("(?P<x>q_proj)"),
+                       doctest::Contains("expected a regular expression as ECMAScript writes it"),
+                       merit::ConfigError);
+  CHECK(why({.dropout = 1}, as_it_is) == "lora: dropout is 1, expected at least 0 and below 1");
+  CHECK(why({}, [](auto& config) {
+          config.adapters.push_back({"other", {}});
+        }) == "lora: several adapters are given to a model that is trained, expected one");
+  CHECK(why({}, [](auto& config) {
+          config.scores_only = true;
+          config.adapters.push_back({});
+        }) == "lora: two adapters are called \"default\"");
+  CHECK(
+      why({.bias = merit::LoraBias::lora_only, .targets = {"q_proj"}},
+          [](auto& config) { config.backbone.qkv_bias = true; })
+          .find(
+              "of model.layers.0.self_attn.q_proj.bias and model.layers.0.self_attn.k_proj.bias, which the model computes "
+              "as one") != std::string::npos);
+  CHECK(why({.bias = merit::LoraBias::all}, [](auto& config) { config.backbone.qkv_bias = true; }) ==
+        "nothing");
+}
+
+}  // namespace adapter_training_test
