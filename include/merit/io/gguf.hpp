@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -92,9 +93,14 @@ class GgufFile {
 
   // --- tensors ---
 
-  /// A tensor of plain numbers in the file's own memory, mapped, checked as by read(). Nothing where its type
-  /// is another, or it is not aligned to its elements or has none. For one thread at a time.
+  /// A tensor in the file's own memory, mapped, checked as by read(). Nothing where its type is not read, or it
+  /// is not aligned to its elements or has none. For one thread at a time.
   std::optional<StoredTensor> stored(std::string_view name) const;
+
+  /// The same, its rows in another order: row i is the file's row order(i). Memory of its own, and the file's is
+  /// not mapped for it.
+  std::optional<StoredTensor> stored_rows(std::string_view name,
+                                          const std::function<Index(Index)>& order) const;
 
   /// All tensors in the order of the file's list.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
@@ -116,7 +122,8 @@ class GgufFile {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
     const GgufTensor& tensor = this->tensor(name);
     const GgmlType& type = *tensor.type;
-    if (!type.is_read()) {
+    const std::optional<Dtype> dtype = type.dtype();
+    if (!dtype) {
       fail(tensor, concat("has the type ", type.name, ", which is not read, expected one of ",
                           detail::readable_ggml_types()));
     }
@@ -131,12 +138,10 @@ class GgufFile {
       const Index count = std::min(out.size - done, part);
       const Index size = count / type.block_elements * type.block_bytes;
       file_.read_at(tensor.begin + done / type.block_elements * type.block_bytes, bytes.data(), size);
-      dequantize(type, bytes.data(), out.data + done, count);
+      detail::decode(*dtype, bytes.data(), out.data + done, count);
       if (non_finite == NonFinite::reject) {
         const Index bad = detail::first_non_finite(out.data + done, count);
-        if (bad < count) {
-          fail(tensor, concat("element ", done + bad, " is ", out[done + bad], ", expected a finite number"));
-        }
+        if (bad < count) fail_non_finite(tensor, done + bad, static_cast<double>(out[done + bad]));
       }
       done += count;
     }
@@ -145,6 +150,8 @@ class GgufFile {
  private:
   [[noreturn]] void fail(const std::string& what) const;
   [[noreturn]] void fail(const GgufTensor& tensor, const std::string& what) const;
+
+  [[noreturn]] void fail_non_finite(const GgufTensor& tensor, Index element, double number) const;
 
   void parse(detail::GgufCursor& cursor);
 

@@ -7,13 +7,16 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "merit/core/buffer.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/stored_tensor.hpp"
 #include "merit/core/view.hpp"
@@ -208,9 +211,29 @@ MERIT_INLINE std::optional<StoredTensor> GgufFile::stored(std::string_view name)
   const GgufTensor& tensor = this->tensor(name);
   const std::optional<Dtype> dtype = tensor.type->dtype();
   if (!dtype) return std::nullopt;
-  return mapped_.at(file_, *dtype, tensor.begin, tensor.elements, [&](Index element, double number) {
-    fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
+  return mapped_.at(file_, *dtype, tensor.begin, tensor.elements,
+                    [&](Index element, double number) { fail_non_finite(tensor, element, number); });
+}
+
+MERIT_INLINE std::optional<StoredTensor> GgufFile::stored_rows(
+    std::string_view name, const std::function<Index(Index)>& order) const {
+  const GgufTensor& tensor = this->tensor(name);
+  const std::optional<Dtype> dtype = tensor.type->dtype();
+  if (!dtype || tensor.elements == 0 || tensor.shape.empty()) return std::nullopt;
+  const Index rows = tensor.shape[0], size = (tensor.end - tensor.begin) / rows;
+  const auto bytes = std::make_shared<Buffer<std::byte>>(tensor.end - tensor.begin);
+  for (Index i = 0; i < rows; ++i)
+    file_.read_at(tensor.begin + order(i) * size, bytes->data() + i * size, size);
+  detail::require_finite(bytes->data(), *dtype, tensor.elements, [&](Index element, double number) {
+    const Index columns = tensor.elements / rows;
+    fail_non_finite(tensor, order(element / columns) * columns + element % columns, number);
   });
+  return StoredTensor{bytes->data(), *dtype, bytes};
+}
+
+[[noreturn]] MERIT_INLINE void GgufFile::fail_non_finite(const GgufTensor& tensor, Index element,
+                                                         double number) const {
+  fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
 }
 
 MERIT_INLINE const GgufTensor& GgufFile::tensor(std::string_view name) const {

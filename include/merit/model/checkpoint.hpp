@@ -81,7 +81,7 @@ void write_files(const std::filesystem::path& directory, const Parameters<Backen
     tensor.name = std::move(name);
     tensor.shape = parameters.spec(i).shape;
     tensor.dtype = options.dtype.value_or(dtype_of<T>());  // also of what is held in another
-    if constexpr (std::is_same_v<typename Backend::Space, HostSpace>) {
+    if (std::is_same_v<typename Backend::Space, HostSpace> && !is_quantized(parameters.stored(i).dtype)) {
       visit_stored(parameters.stored(i), [&](auto stored) { tensor.data = stored.data; });
     } else {
       parameters.get(i, copies.emplace_back(parameters.element_count(i)).data());

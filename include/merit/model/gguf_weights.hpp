@@ -84,19 +84,20 @@ inline std::string gguf_published_name(std::string_view name, bool gpt2) {
   return concat(gpt2 ? "transformer.h." : "model.layers.", layer, ".", published, ending);
 }
 
-/// Undoes the interleaving of the rows of `heads` heads in a matrix of `columns` columns.
+/// Where row `row` of a matrix lies in a file that interleaves the rows of each of `heads` heads.
+inline Index interleaved_row(Index row, Index rows, Index heads) {
+  const Index head = rows / heads, half = head / 2, within = row % head;
+  return row - within + (within < half ? 2 * within : 2 * (within - half) + 1);
+}
+
+/// Undoes the interleaving of the rows of `heads` heads in a matrix (rows, columns).
 template <class T>
-void deinterleave_rows(VectorView<T> matrix, Index heads, Index columns) {
-  const Index head = matrix.size / heads;  // elements
-  const Index half = head / columns / 2;   // rows
-  std::vector<T> before(head);
-  for (Index h = 0; h < heads; ++h) {
-    T* rows = matrix.data + h * head;
-    std::copy_n(rows, head, before.data());
-    for (Index i = 0; i < half; ++i) {
-      std::copy_n(before.data() + 2 * i * columns, columns, rows + i * columns);
-      std::copy_n(before.data() + (2 * i + 1) * columns, columns, rows + (half + i) * columns);
-    }
+void deinterleave_rows(VectorView<T> matrix, Index rows, Index heads) {
+  const Index columns = matrix.size / rows;
+  const std::vector<T> before(matrix.data, matrix.data + matrix.size);
+  for (Index i = 0; i < rows; ++i) {
+    std::copy_n(before.data() + interleaved_row(i, rows, heads) * columns, columns,
+                matrix.data + i * columns);
   }
 }
 
@@ -181,8 +182,12 @@ class GgufWeights final : public WeightSource {
   void read(std::string_view name, VectorView<double> out) const override { read_as(name, out); }
   std::optional<StoredTensor> stored(std::string_view name) const override {
     const auto found = entries_.find(name);
-    if (found == entries_.end() || found->second.heads != 0 || found->second.transposed) return std::nullopt;
-    return file_.stored(found->second.stored->name);
+    if (found == entries_.end() || found->second.transposed) return std::nullopt;
+    const Entry& entry = found->second;
+    if (entry.heads == 0) return file_.stored(entry.stored->name);
+    const Index rows = entry.stored->shape[0];
+    return file_.stored_rows(entry.stored->name,
+                             [&](Index row) { return detail::interleaved_row(row, rows, entry.heads); });
   }
 
  private:
@@ -203,7 +208,7 @@ class GgufWeights final : public WeightSource {
     const GgufTensor& stored = *entry.stored;
     file_.read(stored.name, out);
     if (out.size == 0) return;
-    if (entry.heads != 0) detail::deinterleave_rows(out, entry.heads, stored.elements / stored.shape[0]);
+    if (entry.heads != 0) detail::deinterleave_rows(out, stored.shape[0], entry.heads);
     if (entry.transposed) detail::transpose_in_place(out, stored.shape[0], stored.shape[1]);
   }
 

@@ -319,8 +319,8 @@ constexpr std::string_view torch_name(Dtype dtype) {
     case Dtype::f32: return "float32";
     case Dtype::f16: return "float16";
     case Dtype::bf16: return "bfloat16";
+    default: return "?";  // quantised types are not written there
   }
-  return "?";
 }
 
 /// What every configuration for transformers says. No pad token: then transformers scores the last token of

@@ -11,6 +11,7 @@
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/backend/operations.hpp"
+#include "merit/core/quantized.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
@@ -207,6 +208,21 @@ void rotary(Index threads, MatrixView<T> x, Index heads, VectorView<const std::u
 template <class T>
 void gather_rows(Index threads, const WeightView<>& table, VectorView<const std::uint32_t> ids, Write write,
                  MatrixView<T> out) {
+  if (is_quantized(table.dtype)) {
+    const QuantizedRows rows(table);
+    parallel_ranges(threads, out.rows, 1, out.rows * out.cols, [&](Index begin, Index end) {
+      float numbers[quantized_run];
+      for (Index i = begin; i < end; ++i) {
+        rows.for_each_run(0, out.cols, [&](Index first, Index, Index last) {
+          rows.read(ids.empty() ? i : ids[i], first, rows.whole_blocks(first, last), numbers);
+          T* const to = out.row(i) + first;
+          sweep<T>(last - first,
+                   [&](Index j, auto lane) { put<T>(lane, to + j, lane.load(numbers + j), write); });
+        });
+      }
+    });
+    return;
+  }
   visit_stored(table, [&](auto rows) {
     parallel_ranges(threads, out.rows, 1, out.rows * out.cols, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {

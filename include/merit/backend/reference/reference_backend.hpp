@@ -16,6 +16,7 @@
 #include "merit/backend/reference/forest_operations.hpp"
 #include "merit/backend/reference/optimizer_operations.hpp"
 #include "merit/core/buffer.hpp"
+#include "merit/core/quantized.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -70,7 +71,7 @@ struct ReferenceBackend {
 
   // --- products ----------------------------------------------------------------------------------
   static void linear(Handle&, const LinearArguments<ReferenceBackend>& a) {
-    visit_stored(a.weight, [&](auto weight) {
+    detail::visit_numbers(a.weight, [&](auto weight) {
       const bool flip = a.transpose == Transpose::yes;
       for (Index i = 0; i < a.out.rows; ++i) {
         for (Index j = 0; j < a.out.cols; ++j) {
@@ -194,12 +195,11 @@ struct ReferenceBackend {
 
   // --- rows --------------------------------------------------------------------------------------
   static void gather_rows(Handle&, const WeightView<>& table, Indices ids, Write write, Matrix out) {
-    visit_stored(table, [&](auto rows) {
-      for (Index i = 0; i < out.rows; ++i) {
-        const Index id = ids.empty() ? i : ids[i];
-        for (Index j = 0; j < out.cols; ++j) put(out(i, j), number<T>(rows(id, j)), write);
-      }
-    });
+    for (Index i = 0; i < out.rows; ++i) {
+      detail::visit_numbers(table.row(ids.empty() ? i : ids[i]), [&](auto row) {
+        for (Index j = 0; j < out.cols; ++j) put(out(i, j), number<T>(row(0, j)), write);
+      });
+    }
   }
 
   static void scatter_add_rows(Handle&, ConstMatrix rows, Indices ids, Matrix out) {
