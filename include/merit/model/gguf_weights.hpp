@@ -216,10 +216,12 @@ class GgufWeights final : public WeightSource {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
-/// The weights at `path`: a directory of safetensors, a GGUF file, or a directory that holds one.
+/// The weights at `path`: a directory of safetensors, or else of pytorch_model.bin; a GGUF file, or a directory
+/// that holds one.
 inline std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path) {
   check_weight_files(path);
   if (const auto gguf = find_gguf(path)) return std::make_unique<GgufWeights>(*gguf);
+  if (!holds_safetensors(path) && holds_torch_file(path)) return std::make_unique<TorchWeights>(path);
   return std::make_unique<SafetensorsWeights>(path);
 }
 
