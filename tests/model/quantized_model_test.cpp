@@ -143,6 +143,37 @@ TEST_CASE("a model that only scores holds quantised weights as the file stores t
   check_held<ReferenceBackend<double>>({Dtype::q4_k, Dtype::q5_0, Dtype::q6_k});
 }
 
+TEST_CASE("what weights take in memory is known before they are read, and more than there is refused") {
+  const TemporaryDirectory directory;
+  write_file_atomically(directory / "m.gguf", QuantizedFile({Dtype::q8_0}).bytes());
+  using M = Model<EigenBackend<float>>;
+  M scoring({.backbone = llama, .initial = Initial::from_file, .scores_only = true});
+  M trained({.backbone = llama, .initial = Initial::from_file});
+  const Index matrices = 9 * 256 + 2 * (2 * 256 * 256 + 2 * 128 * 256 + 3 * 512 * 256), norms = 5 * 256,
+              head = 256;
+  const WeightMemory stored = memory_to_load(directory / "m.gguf", scoring);
+  CHECK(stored.mapped == stored_bytes(Dtype::q8_0, matrices) + 4 * head);
+  CHECK(stored.owned == 4 * norms);
+  CHECK(static_cast<double>(stored.total()) <
+        1.01 * static_cast<double>(read_file(directory / "m.gguf").size()));
+  const WeightMemory numbers = memory_to_load(directory / "m.gguf", trained);
+  CHECK(numbers.mapped == 0);
+  CHECK(numbers.owned == 4 * (matrices + norms + head));
+  CHECK(!trained.parameters().is_set(0));
+  CHECK(
+      error_of<ConfigError>([&] {
+        load_model_parameters(directory / "m.gguf", trained, {.memory_limit = numbers.total() - 1});
+      }) ==
+      concat(
+          (directory / "m.gguf").string(),
+          ": the weights take 5 MB of memory (0 MB as they are stored, 5 MB read into numbers), but only 5 MB "
+          "are allowed"));
+  CHECK(!trained.parameters().is_set(0));
+  CHECK(load_model_parameters(directory / "m.gguf", trained, {.memory_limit = numbers.total()})
+            .memory.total() == numbers.total());
+  CHECK(memory_to_load(directory / "m.gguf", trained).owned == 0);  // it has what it needs
+}
+
 TEST_CASE("a scale that is not finite is found in a file that is only mapped, and in rows that are moved") {
   const TemporaryDirectory directory;
   for (const char* name : {"blk.1.ffn_up.weight", "blk.1.attn_k.weight"}) {
