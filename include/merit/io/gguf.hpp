@@ -62,6 +62,10 @@ class GgufFile {
   using Metadata = std::map<std::string, GgufValue, std::less<>>;
   const Metadata& metadata() const { return metadata_; }
 
+  /// The keys in the order of the file, and the bytes of the entry of each: key, type and value.
+  const std::vector<std::string>& keys() const { return keys_; }
+  std::string entry_bytes(std::string_view key) const;
+
   /// The value under `key`, or null.
   const GgufValue* find(std::string_view key) const {
     const auto entry = metadata_.find(key);
@@ -101,6 +105,9 @@ class GgufFile {
   /// not mapped for it.
   std::optional<StoredTensor> stored_rows(std::string_view name,
                                           const std::function<Index(Index)>& order) const;
+
+  /// The bytes of a tensor as they are stored, whatever its type, unchecked.
+  std::vector<std::byte> tensor_bytes(std::string_view name) const;
 
   /// All tensors in the order of the file's list.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
@@ -167,6 +174,8 @@ class GgufFile {
   Index version_ = 0;
   Index alignment_ = 32;
   Metadata metadata_;
+  std::vector<std::string> keys_;
+  std::vector<Index> entry_ends_;  // the first begins behind the file's head, of 24 bytes
   std::vector<GgufTensor> tensors_;
   std::unordered_map<std::string, Index> by_name_;
 };

@@ -207,6 +207,23 @@ MERIT_INLINE GgufFile::GgufFile(const std::filesystem::path& path) : file_(path)
   parse(cursor);
 }
 
+MERIT_INLINE std::string GgufFile::entry_bytes(std::string_view key) const {
+  const auto found = std::find(keys_.begin(), keys_.end(), key);
+  if (found == keys_.end()) fail(concat("the metadata has no ", detail::quote(key)));
+  const auto i = static_cast<Index>(found - keys_.begin());
+  const Index begin = i == 0 ? 24 : entry_ends_[i - 1];
+  std::string bytes(entry_ends_[i] - begin, '\0');
+  file_.read_at(begin, bytes.data(), bytes.size());
+  return bytes;
+}
+
+MERIT_INLINE std::vector<std::byte> GgufFile::tensor_bytes(std::string_view name) const {
+  const GgufTensor& tensor = this->tensor(name);
+  std::vector<std::byte> bytes(tensor.end - tensor.begin);
+  file_.read_at(tensor.begin, bytes.data(), bytes.size());
+  return bytes;
+}
+
 MERIT_INLINE std::optional<StoredTensor> GgufFile::stored(std::string_view name) const {
   const GgufTensor& tensor = this->tensor(name);
   const std::optional<Dtype> dtype = tensor.type->dtype();
@@ -275,6 +292,8 @@ MERIT_INLINE void GgufFile::parse(detail::GgufCursor& cursor) {
     const auto type = cursor.number<std::uint32_t>();
     GgufValue value = detail::read_gguf_value(cursor, type);
     const auto [entry, fresh] = metadata_.emplace(std::move(key), std::move(value));
+    keys_.push_back(entry->first);
+    entry_ends_.push_back(cursor.at());
     if (!fresh) cursor.fail(concat("the key ", detail::quote(entry->first), " occurs twice"));
   }
   alignment_ = optional<std::uint32_t>("general.alignment").value_or(32);

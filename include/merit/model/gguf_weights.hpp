@@ -84,6 +84,36 @@ inline std::string gguf_published_name(std::string_view name, bool gpt2) {
   return concat(gpt2 ? "transformer.h." : "model.layers.", layer, ".", published, ending);
 }
 
+/// The inverse: the name in a GGUF file of a published one, which may lack its prefix; its own where it has none.
+inline std::string gguf_name(const std::string& published, bool gpt2) {
+  const std::string_view prefix = gpt2 ? "transformer." : "model.";
+  const std::string name = published.starts_with("h.") || published.starts_with("w") ||
+                                   published.starts_with("layers.") ||
+                                   published.starts_with("embed_tokens.") || published.starts_with("norm.") ||
+                                   published.starts_with("ln_f.")
+                               ? concat(prefix, published)
+                               : published;
+  const auto dot = name.rfind('.');
+  if (dot == name.npos) return published;
+  const std::string_view stem = std::string_view(name).substr(0, dot),
+                         ending = std::string_view(name).substr(dot);
+  const auto ours = [&](const auto& names, std::string_view part) -> std::string_view {
+    for (const GgufName& one : names) {
+      if (one.published == part) return one.ours;
+    }
+    return {};
+  };
+  const std::string_view top = gpt2 ? ours(gguf_gpt2_tops, stem) : ours(gguf_llama_tops, stem);
+  if (!top.empty()) return concat(top, ending);
+  const std::string_view layers = gpt2 ? "transformer.h." : "model.layers.";
+  const auto end = stem.starts_with(layers) ? stem.find('.', layers.size()) : stem.npos;
+  if (end == stem.npos) return published;
+  const std::string_view layer = stem.substr(layers.size(), end - layers.size()), part = stem.substr(end + 1);
+  const std::string_view name_of_part = gpt2 ? ours(gguf_gpt2_parts, part) : ours(gguf_llama_parts, part);
+  if (name_of_part.empty()) return published;
+  return concat("blk.", layer, ".", name_of_part, ending);
+}
+
 /// Where row `row` of a matrix lies in a file that interleaves the rows of each of `heads` heads.
 inline Index interleaved_row(Index row, Index rows, Index heads) {
   const Index head = rows / heads, half = head / 2, within = row % head;
