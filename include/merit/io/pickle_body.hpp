@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -162,10 +161,9 @@ MERIT_INLINE bool Pickle::step(unsigned char opcode) {
       return true;
     }
     case 'G': {  // BINFLOAT, the one that is big-endian
-      std::array<char, 8> reversed;
-      const std::string_view digits = take(8);
-      std::reverse_copy(digits.begin(), digits.end(), reversed.begin());
-      push({.kind = Kind::real, .real = std::bit_cast<double>(reversed)});
+      std::uint64_t bits = 0;
+      for (const char digit : take(8)) bits = bits << 8 | static_cast<unsigned char>(digit);
+      push({.kind = Kind::real, .real = std::bit_cast<double>(bits)});
       return true;
     }
     case 'X': {  // BINUNICODE

@@ -265,19 +265,19 @@ MERIT_INLINE void TorchFile::parse_tensor(const std::string& name, const detail:
                       " bytes, expected ", storage->elements, " numbers of ", storage->type->size, " bytes"));
   }
   const auto elements = detail::element_count(*shape);
-  // One past the last element, and whether they lie in their order.
-  std::optional<Index> end = elements && *elements > 0 ? std::optional<Index>(1) : std::nullopt;
-  bool row_major = true;
-  for (Index d = shape->size(), step = 1; d-- > 0;) {
-    if (!end) break;
+  const Index begin = static_cast<Index>(offset.integer);
+  const bool empty = elements && *elements == 0;
+  // Behind how many numbers of its storage the last element lies, and whether they lie in their order.
+  Index last = begin;
+  bool inside = elements && begin < available, row_major = true;
+  for (Index d = shape->size(), step = 1; inside && !empty && d-- > 0;) {
     const auto span = checked_product((*shape)[d] - 1, (*strides)[d]);
-    end = span && *span <= available ? std::optional(*end + *span) : std::nullopt;
+    inside = span && *span < available - last;
+    if (inside) last += *span;
     row_major = row_major && ((*shape)[d] == 1 || (*strides)[d] == step);
     step *= (*shape)[d];
   }
-  const Index begin = static_cast<Index>(offset.integer);
-  const bool empty = elements && *elements == 0;
-  if (!empty && (!end || begin > available || *end > available - begin)) {
+  if (!empty && !inside) {
     fail(name,
          concat("the shape ", detail::shape_text(*shape), " with the strides ", detail::shape_text(*strides),
                 " from element ", begin, " on does not lie in its storage of ", available, " numbers"));
@@ -287,9 +287,9 @@ MERIT_INLINE void TorchFile::parse_tensor(const std::string& name, const detail:
   tensor.dtype_name = storage->type->dtype;
   tensor.dtype = dtype_named(storage->type->dtype);
   tensor.shape = *shape;
-  tensor.elements = *elements;
+  tensor.elements = elements.value_or(0);
   tensor.begin = place->second.begin + (empty ? 0 : begin) * storage->type->size;
-  tensor.end = tensor.begin + (row_major ? tensor.elements : end.value_or(0)) * storage->type->size;
+  tensor.end = tensor.begin + (empty ? 0 : last + 1 - begin) * storage->type->size;
   tensors_.push_back(std::move(tensor));
   strides_.push_back(row_major || empty ? std::vector<Index>{} : *strides);
 }
