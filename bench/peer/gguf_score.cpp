@@ -55,10 +55,13 @@ int run(int argc, char** argv) {
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {
     RankingExample group;  // completions of one prompt, which is computed once
-    group.groups.push_back({.completions = parse(line)});
+    RankedGroup& completions = group.groups.emplace_back();
+    completions.completions = parse(line);
+    completions.ranks.resize(completions.completions.size());
     const auto clock = std::chrono::steady_clock::now();
     const std::clock_t processors = std::clock();
-    const std::vector<double> scores = score(model, std::vector{group}, 1 << 16);
+    const std::vector<RankingExample> examples{group};
+    const std::vector<double> scores = score(model, examples, 1 << 16);
     const double cpu = static_cast<double>(std::clock() - processors) / CLOCKS_PER_SEC;
     const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - clock).count();
     rusage used{};
