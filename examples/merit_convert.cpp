@@ -7,6 +7,7 @@
 
 #include "command_line/options.hpp"
 #include "command_line/program.hpp"
+#include "command_line/source_flags.hpp"
 #include "merit/core/dtype.hpp"
 #include "merit/run/convert_model.hpp"
 
