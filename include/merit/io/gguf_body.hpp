@@ -109,23 +109,6 @@ class GgufCursor {
   Index begin_ = 0, end_ = 0;  // of the bytes in the buffer
 };
 
-/// The types of metadata as they are numbered in files.
-enum class GgufType : std::uint32_t {
-  u8,
-  i8,
-  u16,
-  i16,
-  u32,
-  i32,
-  f32,
-  boolean,
-  string,
-  array,
-  u64,
-  i64,
-  f64
-};
-
 /// Arrays may lie this deep in each other.
 inline constexpr Index gguf_depth_limit = 8;
 

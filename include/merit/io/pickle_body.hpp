@@ -13,6 +13,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/io/json.hpp"
 #include "merit/io/pickle.hpp"
 #include "merit/io/utf8.hpp"
 

@@ -13,7 +13,8 @@
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/ggml_types.hpp"
-#include "merit/io/gguf.hpp"
+#include "merit/io/gguf_value.hpp"
+#include "merit/io/json.hpp"
 #include "merit/io/tensor_info.hpp"
 #include "merit/io/write_gguf.hpp"
 

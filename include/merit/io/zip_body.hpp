@@ -1,6 +1,7 @@
 // The body of zip.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -8,7 +9,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
-#include "merit/io/file.hpp"
+#include "merit/io/json.hpp"
 #include "merit/io/zip.hpp"
 
 namespace merit {
