@@ -21,6 +21,9 @@
 #define LLVMFuzzerTestOneInput safetensors_fuzz
 #include "safetensors_fuzz.cpp"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput torch_fuzz
+#include "torch_fuzz.cpp"
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput tokenizer_fuzz
 #include "tokenizer_fuzz.cpp"
 #undef LLVMFuzzerTestOneInput
@@ -91,10 +94,15 @@ Bytes changed(const std::vector<Bytes>& seeds, merit::Rng& rng) {
 
 int main(int count, char** arguments) {
   const std::map<std::string, int (*)(const std::uint8_t*, std::size_t)> targets = {
-      {"gguf", gguf_fuzz},           {"safetensors", safetensors_fuzz},
-      {"tokenizer", tokenizer_fuzz}, {"vocabulary", vocabulary_fuzz},
-      {"template", template_fuzz},   {"records", records_fuzz},
-      {"model", model_fuzz},         {"card", card_fuzz}};
+      {"gguf", gguf_fuzz},
+      {"safetensors", safetensors_fuzz},
+      {"torch", torch_fuzz},
+      {"tokenizer", tokenizer_fuzz},
+      {"vocabulary", vocabulary_fuzz},
+      {"template", template_fuzz},
+      {"records", records_fuzz},
+      {"model", model_fuzz},
+      {"card", card_fuzz}};
   const auto target = count < 4 ? targets.end() : targets.find(arguments[1]);
   if (target == targets.end()) {
     std::fprintf(stderr, "usage: %s TARGET SECONDS FILE_OR_FOLDER...\n", arguments[0]);

@@ -31,8 +31,8 @@ double rounded(double value, Dtype dtype) {
     case Dtype::f32: return static_cast<float>(value);
     case Dtype::f16: return from_f16(to_f16(static_cast<float>(value)));
     case Dtype::bf16: return from_bf16(to_bf16(static_cast<float>(value)));
+    default: return 0;
   }
-  return 0;
 }
 
 TEST_CASE("tensors of every type come back as they were rounded, into floats and doubles") {

@@ -275,12 +275,15 @@ TEST_CASE("folders whose weights are not read say what they hold") {
   const auto folder_error = [&] { return error_of<DataError>([&] { open_weights(directory.path()); }); };
   check_weight_files(directory.path());  // nothing is there: whoever reads says so
   check_weight_files(directory / "no folder");
-  put("pytorch_model.bin");
-  CHECK(contains(folder_error(), "holds weights as pickles only (pytorch_model.bin), which may run code"));
   put("other.bin");
-  CHECK(contains(folder_error(), "(other.bin, …)"));
+  CHECK(contains(folder_error(), "holds weights as pickles only (other.bin), which may run code"));
+  put("another.pt");
+  CHECK(contains(folder_error(), "(another.pt, …)"));
+  put("pytorch_model.bin");  // which is looked into
+  CHECK(contains(folder_error(), "pytorch_model.bin: not a file of torch.save: it begins with \"{}\""));
   put("model.safetensors");
   check_weight_files(directory.path());
+  CHECK(contains(folder_error(), "model.safetensors: "));  // which comes before pytorch_model.bin
   const auto why = [&] { return error_of<DataError>([&] { check_weight_files(directory.path()); }); };
   std::ofstream(directory / "tokenizer.json")
       << "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";

@@ -426,7 +426,7 @@ USED_BY_BOTH = {"test_train_evaluate_score", "test_features"}
 
 
 def main():
-    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "rank"):
+    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert", "rank"):
         if not os.path.exists(program(name)):
             print(f"FAIL there is no {program(name)}")
             return 1

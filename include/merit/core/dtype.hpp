@@ -1,10 +1,12 @@
 // Element types as they are named in files, and the conversions between them.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 
@@ -13,29 +15,82 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// The element types a checkpoint may hold.
-enum class Dtype : std::uint8_t { f64, f32, f16, bf16 };
+/// The element types a checkpoint may hold: plain numbers, and the quantised types of GGUF files, in which some
+/// elements of a row lie together in a block.
+enum class Dtype : std::uint8_t {
+  f64,
+  f32,
+  f16,
+  bf16,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+  tq2_0,
+  mxfp4
+};
 
-/// Bytes of one element.
-constexpr std::size_t size_of(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::f64: return 8;
-    case Dtype::f32: return 4;
-    case Dtype::f16:
-    case Dtype::bf16: return 2;
-  }
-  return 0;
+/// How a type is stored: so many elements lie together in so many bytes. A plain number lies alone.
+struct DtypeLayout {
+  std::string_view name;  // in files: of safetensors "F64", "F32", "F16", "BF16"; of GGUF also the others
+  std::size_t elements;
+  std::size_t bytes;
+};
+
+/// In the order of Dtype.
+inline constexpr std::array<DtypeLayout, 18> dtype_layouts{{
+    {"F64", 1, 8},
+    {"F32", 1, 4},
+    {"F16", 1, 2},
+    {"BF16", 1, 2},
+    {"Q4_0", 32, 18},
+    {"Q4_1", 32, 20},
+    {"Q5_0", 32, 22},
+    {"Q5_1", 32, 24},
+    {"Q8_0", 32, 34},
+    {"Q2_K", 256, 84},
+    {"Q3_K", 256, 110},
+    {"Q4_K", 256, 144},
+    {"Q5_K", 256, 176},
+    {"Q6_K", 256, 210},
+    {"IQ4_NL", 32, 18},
+    {"IQ4_XS", 256, 136},
+    {"TQ2_0", 256, 66},
+    {"MXFP4", 32, 17},
+}};
+
+constexpr const DtypeLayout& layout_of(Dtype dtype) {
+  return dtype_layouts[static_cast<std::size_t>(dtype)];
 }
-
-/// "F64", "F32", "F16", "BF16": the names of the safetensors format.
 constexpr std::string_view name_of(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::f64: return "F64";
-    case Dtype::f32: return "F32";
-    case Dtype::f16: return "F16";
-    case Dtype::bf16: return "BF16";
+  return layout_of(dtype).name;
+}
+/// Whether elements lie in blocks, and none has an address.
+constexpr bool is_quantized(Dtype dtype) {
+  return layout_of(dtype).elements > 1;
+}
+/// Bytes of one element of a plain type.
+constexpr std::size_t size_of(Dtype plain) {
+  return layout_of(plain).bytes;
+}
+/// Bytes of `count` elements, whole blocks of them.
+constexpr std::size_t stored_bytes(Dtype dtype, std::size_t count) {
+  return count / layout_of(dtype).elements * layout_of(dtype).bytes;
+}
+/// The type of a name in files.
+constexpr std::optional<Dtype> dtype_named(std::string_view name) {
+  for (std::size_t i = 0; i < dtype_layouts.size(); ++i) {
+    if (dtype_layouts[i].name == name) return static_cast<Dtype>(i);
   }
-  return "?";
+  return std::nullopt;
 }
 
 /// Elements that are stored in 16 bits and computed with in more.

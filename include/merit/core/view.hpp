@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "merit/core/dtype.hpp"
+#include "merit/core/error.hpp"
 #include "merit/core/version.hpp"
 
 namespace merit {
@@ -102,7 +103,8 @@ struct MatrixView {
 };
 
 /// A matrix of weights (rows, cols) in the type it is stored in; rows lie `stride` elements apart. Operations
-/// that take one convert what they read, so that a checkpoint in 16 bits is never held in 32.
+/// that take one convert what they read, so that a checkpoint in 16 bits is never held in 32. Of a quantised
+/// type, rows are whole blocks: cols and stride are multiples of its elements.
 template <class Space = HostSpace>
 struct WeightView {
   const void* data = nullptr;
@@ -123,14 +125,15 @@ struct WeightView {
         stride(m.stride) {}
 
   constexpr bool empty() const { return rows == 0 || cols == 0; }
-  /// The part that begins at (row, col).
-  WeightView block(Index row, Index col, Index row_count, Index col_count) const {
-    return {static_cast<const std::byte*>(data) + (row * stride + col) * size_of(dtype), dtype, row_count,
-            col_count, stride};
+  /// One row.
+  WeightView row(Index i) const {
+    return {static_cast<const std::byte*>(data) + stored_bytes(dtype, i * stride), dtype, 1, cols, stride};
   }
 };
 
-/// Calls f with the weights as a MatrixView of their stored elements, which number<T>() makes numbers of.
+/// Calls f with the weights, of a plain type, as a MatrixView of their stored elements, which number<T>() makes
+/// numbers of. Those of a quantised type have none: whoever may be given them asks is_quantized() first and
+/// reads them by quantized.hpp.
 template <class F>
 decltype(auto) visit_stored(const WeightView<HostSpace>& weight, F&& f) {
   const auto view = [&]<class Stored>(Stored) {
@@ -141,9 +144,9 @@ decltype(auto) visit_stored(const WeightView<HostSpace>& weight, F&& f) {
     case Dtype::f64: return f(view(double{}));
     case Dtype::f16: return f(view(F16{}));
     case Dtype::bf16: return f(view(Bf16{}));
-    case Dtype::f32: break;
+    case Dtype::f32: return f(view(float{}));
+    default: throw UsageError("weights of a quantised type were asked for one element");
   }
-  return f(view(float{}));
 }
 
 }  // namespace MERIT_ABI

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -61,6 +62,10 @@ class GgufFile {
   using Metadata = std::map<std::string, GgufValue, std::less<>>;
   const Metadata& metadata() const { return metadata_; }
 
+  /// The keys in the order of the file, and the bytes of the entry of each: key, type and value.
+  const std::vector<std::string>& keys() const { return keys_; }
+  std::string entry_bytes(std::string_view key) const;
+
   /// The value under `key`, or null.
   const GgufValue* find(std::string_view key) const {
     const auto entry = metadata_.find(key);
@@ -92,9 +97,17 @@ class GgufFile {
 
   // --- tensors ---
 
-  /// A tensor of plain numbers in the file's own memory, mapped, checked as by read(). Nothing where its type
-  /// is another, or it is not aligned to its elements or has none. For one thread at a time.
+  /// A tensor in the file's own memory, mapped, checked as by read(). Nothing where its type is not read, or it
+  /// is not aligned to its elements or has none. For one thread at a time.
   std::optional<StoredTensor> stored(std::string_view name) const;
+
+  /// The same, its rows in another order: row i is the file's row order(i). Memory of its own, and the file's is
+  /// not mapped for it.
+  std::optional<StoredTensor> stored_rows(std::string_view name,
+                                          const std::function<Index(Index)>& order) const;
+
+  /// The bytes of a tensor as they are stored, whatever its type, unchecked.
+  std::vector<std::byte> tensor_bytes(std::string_view name) const;
 
   /// All tensors in the order of the file's list.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
@@ -116,7 +129,8 @@ class GgufFile {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
     const GgufTensor& tensor = this->tensor(name);
     const GgmlType& type = *tensor.type;
-    if (!type.is_read()) {
+    const std::optional<Dtype> dtype = type.dtype();
+    if (!dtype) {
       fail(tensor, concat("has the type ", type.name, ", which is not read, expected one of ",
                           detail::readable_ggml_types()));
     }
@@ -131,12 +145,10 @@ class GgufFile {
       const Index count = std::min(out.size - done, part);
       const Index size = count / type.block_elements * type.block_bytes;
       file_.read_at(tensor.begin + done / type.block_elements * type.block_bytes, bytes.data(), size);
-      dequantize(type, bytes.data(), out.data + done, count);
+      detail::decode(*dtype, bytes.data(), out.data + done, count);
       if (non_finite == NonFinite::reject) {
         const Index bad = detail::first_non_finite(out.data + done, count);
-        if (bad < count) {
-          fail(tensor, concat("element ", done + bad, " is ", out[done + bad], ", expected a finite number"));
-        }
+        if (bad < count) fail_non_finite(tensor, done + bad, static_cast<double>(out[done + bad]));
       }
       done += count;
     }
@@ -145,6 +157,8 @@ class GgufFile {
  private:
   [[noreturn]] void fail(const std::string& what) const;
   [[noreturn]] void fail(const GgufTensor& tensor, const std::string& what) const;
+
+  [[noreturn]] void fail_non_finite(const GgufTensor& tensor, Index element, double number) const;
 
   void parse(detail::GgufCursor& cursor);
 
@@ -160,6 +174,8 @@ class GgufFile {
   Index version_ = 0;
   Index alignment_ = 32;
   Metadata metadata_;
+  std::vector<std::string> keys_;
+  std::vector<Index> entry_ends_;  // the first begins behind the file's head, of 24 bytes
   std::vector<GgufTensor> tensors_;
   std::unordered_map<std::string, Index> by_name_;
 };

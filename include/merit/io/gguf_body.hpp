@@ -7,13 +7,16 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "merit/core/buffer.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/stored_tensor.hpp"
 #include "merit/core/view.hpp"
@@ -106,23 +109,6 @@ class GgufCursor {
   Index begin_ = 0, end_ = 0;  // of the bytes in the buffer
 };
 
-/// The types of metadata as they are numbered in files.
-enum class GgufType : std::uint32_t {
-  u8,
-  i8,
-  u16,
-  i16,
-  u32,
-  i32,
-  f32,
-  boolean,
-  string,
-  array,
-  u64,
-  i64,
-  f64
-};
-
 /// Arrays may lie this deep in each other.
 inline constexpr Index gguf_depth_limit = 8;
 
@@ -204,13 +190,50 @@ MERIT_INLINE GgufFile::GgufFile(const std::filesystem::path& path) : file_(path)
   parse(cursor);
 }
 
+MERIT_INLINE std::string GgufFile::entry_bytes(std::string_view key) const {
+  const auto found = std::find(keys_.begin(), keys_.end(), key);
+  if (found == keys_.end()) fail(concat("the metadata has no ", detail::quote(key)));
+  const auto i = static_cast<Index>(found - keys_.begin());
+  const Index begin = i == 0 ? 24 : entry_ends_[i - 1];
+  std::string bytes(entry_ends_[i] - begin, '\0');
+  file_.read_at(begin, bytes.data(), bytes.size());
+  return bytes;
+}
+
+MERIT_INLINE std::vector<std::byte> GgufFile::tensor_bytes(std::string_view name) const {
+  const GgufTensor& tensor = this->tensor(name);
+  std::vector<std::byte> bytes(tensor.end - tensor.begin);
+  file_.read_at(tensor.begin, bytes.data(), bytes.size());
+  return bytes;
+}
+
 MERIT_INLINE std::optional<StoredTensor> GgufFile::stored(std::string_view name) const {
   const GgufTensor& tensor = this->tensor(name);
   const std::optional<Dtype> dtype = tensor.type->dtype();
   if (!dtype) return std::nullopt;
-  return mapped_.at(file_, *dtype, tensor.begin, tensor.elements, [&](Index element, double number) {
-    fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
+  return mapped_.at(file_, *dtype, tensor.begin, tensor.elements,
+                    [&](Index element, double number) { fail_non_finite(tensor, element, number); });
+}
+
+MERIT_INLINE std::optional<StoredTensor> GgufFile::stored_rows(
+    std::string_view name, const std::function<Index(Index)>& order) const {
+  const GgufTensor& tensor = this->tensor(name);
+  const std::optional<Dtype> dtype = tensor.type->dtype();
+  if (!dtype || tensor.elements == 0 || tensor.shape.empty()) return std::nullopt;
+  const Index rows = tensor.shape[0], size = (tensor.end - tensor.begin) / rows;
+  const auto bytes = std::make_shared<Buffer<std::byte>>(tensor.end - tensor.begin);
+  for (Index i = 0; i < rows; ++i)
+    file_.read_at(tensor.begin + order(i) * size, bytes->data() + i * size, size);
+  detail::require_finite(bytes->data(), *dtype, tensor.elements, [&](Index element, double number) {
+    const Index columns = tensor.elements / rows;
+    fail_non_finite(tensor, order(element / columns) * columns + element % columns, number);
   });
+  return StoredTensor{bytes->data(), *dtype, bytes};
+}
+
+[[noreturn]] MERIT_INLINE void GgufFile::fail_non_finite(const GgufTensor& tensor, Index element,
+                                                         double number) const {
+  fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
 }
 
 MERIT_INLINE const GgufTensor& GgufFile::tensor(std::string_view name) const {
@@ -252,6 +275,8 @@ MERIT_INLINE void GgufFile::parse(detail::GgufCursor& cursor) {
     const auto type = cursor.number<std::uint32_t>();
     GgufValue value = detail::read_gguf_value(cursor, type);
     const auto [entry, fresh] = metadata_.emplace(std::move(key), std::move(value));
+    keys_.push_back(entry->first);
+    entry_ends_.push_back(cursor.at());
     if (!fresh) cursor.fail(concat("the key ", detail::quote(entry->first), " occurs twice"));
   }
   alignment_ = optional<std::uint32_t>("general.alignment").value_or(32);

@@ -34,6 +34,23 @@ struct GgufValue {
 
 namespace detail {
 
+/// The types of metadata as they are numbered in files.
+enum class GgufType : std::uint32_t {
+  u8,
+  i8,
+  u16,
+  i16,
+  u32,
+  i32,
+  f32,
+  boolean,
+  string,
+  array,
+  u64,
+  i64,
+  f64
+};
+
 template <class T>
 inline constexpr bool is_vector = false;
 template <class T>

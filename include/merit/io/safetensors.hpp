@@ -23,6 +23,7 @@
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/mapped_tensor.hpp"
+#include "merit/io/sharded_weights.hpp"
 #include "merit/io/tensor_info.hpp"
 
 namespace merit {
@@ -115,51 +116,10 @@ class SafetensorsFile {
 };
 
 /// A checkpoint's weights: `STEM.safetensors`, or else the shards that `STEM.safetensors.index.json` names.
-/// Opening checks that every shard is there and whole and holds every tensor the index says it holds.
-class SafetensorsDirectory {
+class SafetensorsDirectory : public ShardedWeights<SafetensorsFile> {
  public:
-  explicit SafetensorsDirectory(const std::filesystem::path& directory, std::string_view stem = "model");
-
-  /// The single file or the index.
-  const std::filesystem::path& path() const { return path_; }
-
-  const std::vector<SafetensorsFile>& files() const { return files_; }
-
-  /// The names of all tensors, sorted.
-  std::vector<std::string> names() const;
-
-  /// Tensors that a shard holds but the index does not name there, as "shard: tensor". They are not read.
-  const std::vector<std::string>& unindexed() const { return unindexed_; }
-
-  /// Names of the tensors whose type is not read.
-  std::vector<std::string> skipped() const;
-
-  /// The tensor called `name`, or null.
-  const TensorInfo* find(std::string_view name) const {
-    const auto entry = shard_of_.find(name);
-    return entry == shard_of_.end() ? nullptr : files_[entry->second].find(name);
-  }
-
-  /// The tensor called `name`; DataError when there is none.
-  const TensorInfo& at(std::string_view name) const { return *file_of(name).find(name); }
-
-  /// As SafetensorsFile::read.
-  template <class T>
-  void read(std::string_view name, VectorView<T> out, NonFinite non_finite = NonFinite::reject) const {
-    file_of(name).read(name, out, non_finite);
-  }
-  /// As SafetensorsFile::stored.
-  std::optional<StoredTensor> stored(std::string_view name) const { return file_of(name).stored(name); }
-
- private:
-  const SafetensorsFile& file_of(std::string_view name) const;
-
-  void open_shards(const std::filesystem::path& directory, const std::filesystem::path& index);
-
-  std::filesystem::path path_;
-  std::vector<SafetensorsFile> files_;
-  std::map<std::string, Index, std::less<>> shard_of_;
-  std::vector<std::string> unindexed_;
+  explicit SafetensorsDirectory(const std::filesystem::path& directory, std::string_view stem = "model")
+      : ShardedWeights(directory, concat(stem, ".safetensors"), concat(stem, ".safetensors.index.json")) {}
 };
 
 }  // namespace MERIT_ABI

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "merit/core/dtype.hpp"
+#include "merit/core/error.hpp"
+#include "merit/core/quantized.hpp"
 #include "merit/core/sizes.hpp"
 #include "merit/core/view.hpp"
 
@@ -65,6 +67,7 @@ Stored load(const std::byte* bytes, Index i) {
   return value;
 }
 
+/// `count` stored numbers, of a quantised type whole blocks of them, as T.
 template <class T>
 void decode(Dtype dtype, const std::byte* bytes, T* out, Index count) {
   switch (dtype) {
@@ -80,6 +83,7 @@ void decode(Dtype dtype, const std::byte* bytes, T* out, Index count) {
     case Dtype::bf16:
       for (Index i = 0; i < count; ++i) out[i] = static_cast<T>(from_bf16(load<std::uint16_t>(bytes, i)));
       return;
+    default: return dequantize(dtype, bytes, out, count);
   }
 }
 
@@ -103,6 +107,7 @@ void encode(Dtype dtype, const T* in, std::byte* bytes, Index count) {
     case Dtype::bf16:
       for (Index i = 0; i < count; ++i) store(to_bf16(static_cast<float>(in[i])), i);
       return;
+    default: throw UsageError(concat("numbers are not written as ", name_of(dtype)));
   }
 }
 

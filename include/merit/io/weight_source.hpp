@@ -11,6 +11,7 @@
 #include "merit/core/view.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/io/tensor_info.hpp"
+#include "merit/io/torch_file.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -46,10 +47,11 @@ class WeightSource {
   virtual std::vector<std::string> unindexed() const { return {}; }
 };
 
-/// A directory of safetensors, as it is.
-class SafetensorsWeights final : public WeightSource {
+/// A directory of files of one format, as they are.
+template <class Directory>
+class DirectoryWeights final : public WeightSource {
  public:
-  explicit SafetensorsWeights(const std::filesystem::path& directory) : files_(directory) {}
+  explicit DirectoryWeights(const std::filesystem::path& directory) : files_(directory) {}
 
   const std::filesystem::path& path() const override { return files_.path(); }
   std::vector<std::string> names() const override { return files_.names(); }
@@ -60,8 +62,10 @@ class SafetensorsWeights final : public WeightSource {
   std::vector<std::string> unindexed() const override { return files_.unindexed(); }
 
  private:
-  SafetensorsDirectory files_;
+  Directory files_;
 };
+using SafetensorsWeights = DirectoryWeights<SafetensorsDirectory>;
+using TorchWeights = DirectoryWeights<TorchDirectory>;
 
 }  // namespace MERIT_ABI
 }  // namespace merit

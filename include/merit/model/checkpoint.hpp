@@ -157,7 +157,7 @@ class SavedTensors {
     tensor.name = std::move(name);
     tensor.shape = parameters.spec(i).shape;
     tensor.dtype = options.dtype.value_or(dtype_of<T>());  // also of what is held in another
-    if constexpr (std::is_same_v<typename Backend::Space, HostSpace>) {
+    if (std::is_same_v<typename Backend::Space, HostSpace> && !is_quantized(parameters.stored(i).dtype)) {
       visit_stored(parameters.stored(i), [&](auto stored) { tensor.data = stored.data; });
     } else {
       parameters.get(i, copies_.emplace_back(parameters.element_count(i)).data());
@@ -302,7 +302,7 @@ void check_settings(const std::filesystem::path& directory, const SavedSettings&
 
 template <class Backend>
 LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend>& parameters,
-                           const SavedSettings& settings, const LoadOptions& options) {
+                           const SavedSettings& settings, const LoadOptions& options, bool read = true) {
   using T = typename Backend::Stat;
   recover_directory(path);
   const std::filesystem::path base = base_of(path, options.base);
@@ -342,9 +342,11 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
     const ParameterSpec& spec = parameters.spec(i);
     const bool of_head = is_head_parameter(spec.name);
+    const Index numbers = parameters.is_set(i) ? 0 : parameters.element_count(i) * sizeof(T);
     head_parameters += of_head ? 1 : 0;
     computed[i] = reads_head ? computed_for(options, spec.name) : nullptr;
     if (computed[i] != nullptr) {
+      report.memory.owned += numbers;
       for (const std::string& name : computed[i]->tensors) {
         bytes_total += bytes_of(file, name);
         used.push_back(name);
@@ -369,6 +371,7 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     if (tensor == nullptr) {
       if (options.allow_missing_head && of_head) {
         report.fresh.push_back(spec.name);
+        report.memory.owned += numbers;
         continue;
       }
       throw DataError(concat(file.path().string(), ": there is no tensor ", quote(spec.name),
@@ -380,6 +383,11 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
                              shape_text(tensor->shape), ", expected ", shape_text(shape)));
     }
     tensors[i] = tensor;
+    if (tensor->dtype && parameters.can_hold(i, *tensor->dtype)) {
+      report.memory.mapped += tensor->end - tensor->begin;
+    } else {
+      report.memory.owned += numbers;
+    }
     bytes_total += tensor->end - tensor->begin;
     used.push_back(tensor->name);
   }
@@ -391,6 +399,9 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
     check_settings(base, settings, head);
   }
 
+  if (!read) return report;
+  if (std::is_same_v<typename Backend::Space, HostSpace>)  // a device tells for itself when it is full
+    check_weight_memory(file.path(), report.memory, options.memory_limit);
   std::set<Index> drawn;  // of an adapter
   Index bytes_done = 0;
   if (options.on_progress) options.on_progress(bytes_done, bytes_total);
@@ -455,6 +466,8 @@ LoadReport load_parameters(const std::filesystem::path& path, Parameters<Backend
 /// found while the others are read already: then those before it have the file's values, and the model is not
 /// to be used. What else the card says, such as the loss and the tokenizer, `require_same` compares.
 ///
+/// ConfigError, too, where the weights take more memory than is free, before any is read.
+///
 /// Tensors are read into their place. The matrices of frozen layers, and of a model with scores_only, are not
 /// read but mapped: they stay in the type and in the memory of the file, which must not be changed meanwhile
 /// (it may be replaced, as save_model does).
@@ -462,6 +475,14 @@ template <class Model>
 LoadReport load_model_parameters(const std::filesystem::path& path, Model& model,
                                  const LoadOptions& options = {}) {
   return detail::load_parameters(path, model.parameters(), detail::settings_of(model), options);
+}
+
+/// The memory that load_model_parameters() would take for the weights, beside what `model` has taken already:
+/// nothing of them is read. Gradients, moments and activations come on top. Throws as that does before it reads.
+template <class Model>
+WeightMemory memory_to_load(const std::filesystem::path& path, Model& model,
+                            const LoadOptions& options = {}) {
+  return detail::load_parameters(path, model.parameters(), detail::settings_of(model), options, false).memory;
 }
 
 }  // namespace MERIT_ABI

@@ -102,17 +102,6 @@ inline ActivationFunction activation_from(const ConfigFields& fields, std::strin
                 "one of gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, tanh, leaky_relu");
 }
 
-/// As PyTorch calls it.
-constexpr std::string_view torch_name(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::f64: return "float64";
-    case Dtype::f32: return "float32";
-    case Dtype::f16: return "float16";
-    case Dtype::bf16: return "bfloat16";
-  }
-  return "?";
-}
-
 /// What every configuration for transformers says. No pad token: then transformers scores the last token of
 /// the one sequence it is given, and refuses to guess in a padded batch. With one, it would step over a last
 /// token that happens to be it.

@@ -15,8 +15,8 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// The GGUF file that `path` stands for: itself, or the one .gguf file of a directory without safetensors.
-/// Nothing when it stands for none. Throws DataError when a directory has several.
+/// The GGUF file that `path` stands for: itself, or the one .gguf file of a directory without weights in
+/// other formats. Nothing when it stands for none. Throws DataError when a directory has several.
 std::optional<std::filesystem::path> find_gguf(const std::filesystem::path& path);
 
 namespace detail {

@@ -20,6 +20,7 @@
 #include "merit/io/gguf.hpp"
 #include "merit/io/json.hpp"
 #include "merit/model/gguf_config.hpp"
+#include "merit/model/weight_files.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -30,9 +31,7 @@ MERIT_INLINE std::optional<std::filesystem::path> find_gguf(const std::filesyste
   if (fs::is_regular_file(path, ignored)) {
     return path.extension() == ".gguf" ? std::optional(path) : std::nullopt;
   }
-  for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
-    if (file_exists(path / name)) return std::nullopt;
-  }
+  if (holds_safetensors(path) || holds_torch_file(path)) return std::nullopt;
   std::vector<fs::path> found;
   std::error_code error;
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {

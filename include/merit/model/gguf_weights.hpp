@@ -84,19 +84,50 @@ inline std::string gguf_published_name(std::string_view name, bool gpt2) {
   return concat(gpt2 ? "transformer.h." : "model.layers.", layer, ".", published, ending);
 }
 
-/// Undoes the interleaving of the rows of `heads` heads in a matrix of `columns` columns.
-template <class T>
-void deinterleave_rows(VectorView<T> matrix, Index heads, Index columns) {
-  const Index head = matrix.size / heads;  // elements
-  const Index half = head / columns / 2;   // rows
-  std::vector<T> before(head);
-  for (Index h = 0; h < heads; ++h) {
-    T* rows = matrix.data + h * head;
-    std::copy_n(rows, head, before.data());
-    for (Index i = 0; i < half; ++i) {
-      std::copy_n(before.data() + 2 * i * columns, columns, rows + i * columns);
-      std::copy_n(before.data() + (2 * i + 1) * columns, columns, rows + (half + i) * columns);
+/// The inverse: the name in a GGUF file of a published one, which may lack its prefix; its own where it has none.
+inline std::string gguf_name(const std::string& published, bool gpt2) {
+  const std::string_view prefix = gpt2 ? "transformer." : "model.";
+  const std::string name = published.starts_with("h.") || published.starts_with("w") ||
+                                   published.starts_with("layers.") ||
+                                   published.starts_with("embed_tokens.") || published.starts_with("norm.") ||
+                                   published.starts_with("ln_f.")
+                               ? concat(prefix, published)
+                               : published;
+  const auto dot = name.rfind('.');
+  if (dot == name.npos) return published;
+  const std::string_view stem = std::string_view(name).substr(0, dot),
+                         ending = std::string_view(name).substr(dot);
+  const auto ours = [&](const auto& names, std::string_view part) -> std::string_view {
+    for (const GgufName& one : names) {
+      if (one.published == part) return one.ours;
     }
+    return {};
+  };
+  const std::string_view top = gpt2 ? ours(gguf_gpt2_tops, stem) : ours(gguf_llama_tops, stem);
+  if (!top.empty()) return concat(top, ending);
+  const std::string_view layers = gpt2 ? "transformer.h." : "model.layers.";
+  const auto end = stem.starts_with(layers) ? stem.find('.', layers.size()) : stem.npos;
+  if (end == stem.npos) return published;
+  const std::string_view layer = stem.substr(layers.size(), end - layers.size()), part = stem.substr(end + 1);
+  const std::string_view name_of_part = gpt2 ? ours(gguf_gpt2_parts, part) : ours(gguf_llama_parts, part);
+  if (name_of_part.empty()) return published;
+  return concat("blk.", layer, ".", name_of_part, ending);
+}
+
+/// Where row `row` of a matrix lies in a file that interleaves the rows of each of `heads` heads.
+inline Index interleaved_row(Index row, Index rows, Index heads) {
+  const Index head = rows / heads, half = head / 2, within = row % head;
+  return row - within + (within < half ? 2 * within : 2 * (within - half) + 1);
+}
+
+/// Undoes the interleaving of the rows of `heads` heads in a matrix (rows, columns).
+template <class T>
+void deinterleave_rows(VectorView<T> matrix, Index rows, Index heads) {
+  const Index columns = matrix.size / rows;
+  const std::vector<T> before(matrix.data, matrix.data + matrix.size);
+  for (Index i = 0; i < rows; ++i) {
+    std::copy_n(before.data() + interleaved_row(i, rows, heads) * columns, columns,
+                matrix.data + i * columns);
   }
 }
 
@@ -181,8 +212,12 @@ class GgufWeights final : public WeightSource {
   void read(std::string_view name, VectorView<double> out) const override { read_as(name, out); }
   std::optional<StoredTensor> stored(std::string_view name) const override {
     const auto found = entries_.find(name);
-    if (found == entries_.end() || found->second.heads != 0 || found->second.transposed) return std::nullopt;
-    return file_.stored(found->second.stored->name);
+    if (found == entries_.end() || found->second.transposed) return std::nullopt;
+    const Entry& entry = found->second;
+    if (entry.heads == 0) return file_.stored(entry.stored->name);
+    const Index rows = entry.stored->shape[0];
+    return file_.stored_rows(entry.stored->name,
+                             [&](Index row) { return detail::interleaved_row(row, rows, entry.heads); });
   }
 
  private:
@@ -203,7 +238,7 @@ class GgufWeights final : public WeightSource {
     const GgufTensor& stored = *entry.stored;
     file_.read(stored.name, out);
     if (out.size == 0) return;
-    if (entry.heads != 0) detail::deinterleave_rows(out, entry.heads, stored.elements / stored.shape[0]);
+    if (entry.heads != 0) detail::deinterleave_rows(out, stored.shape[0], entry.heads);
     if (entry.transposed) detail::transpose_in_place(out, stored.shape[0], stored.shape[1]);
   }
 
@@ -216,13 +251,14 @@ bool is_adapter(const std::filesystem::path& place);
 std::unique_ptr<WeightSource> open_adapter(const std::filesystem::path& folder,
                                            const std::filesystem::path& base);
 
-/// The weights at `path`: a directory of safetensors, a GGUF file, or a directory that holds one; or an adapter, whose base
+/// The weights at `path`: a directory of safetensors, or else of pytorch_model.bin; a GGUF file, or a directory that holds one; or an adapter, whose base
 /// is at `base`, or where the adapter says.
 inline std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path,
                                                   const std::filesystem::path& base = {}) {
   if (is_adapter(path)) return open_adapter(path, base);
   check_weight_files(path);
   if (const auto gguf = find_gguf(path)) return std::make_unique<GgufWeights>(*gguf);
+  if (!holds_safetensors(path) && holds_torch_file(path)) return std::make_unique<TorchWeights>(path);
   return std::make_unique<SafetensorsWeights>(path);
 }
 

@@ -37,6 +37,21 @@ struct HfTask {
   Dtype dtype = Dtype::f32;
 };
 
+namespace detail {
+
+/// As PyTorch calls it.
+constexpr std::string_view torch_name(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f64: return "float64";
+    case Dtype::f32: return "float32";
+    case Dtype::f16: return "float16";
+    case Dtype::bf16: return "bfloat16";
+    default: return "?";  // quantised types are not written there
+  }
+}
+
+}  // namespace detail
+
 /// A backbone from the fields of a config.json; `where` names the file in errors. Throws ConfigError about
 /// the first field that is missing, malformed, or asks for what is not computed. What is not in the file
 /// (frozen layers, recomputation) is as by default.

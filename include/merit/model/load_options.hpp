@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,12 +26,25 @@ struct LoadOptions {
   /// Of a head that is published otherwise than we write it: our parameter's name, and the tensor that is it.
   std::vector<std::pair<std::string, std::string>> names = {};
   std::vector<ComputedTensor> computed = {};  // its parameters that several tensors make
+  /// How many bytes of memory the weights may take, those that stay in the file's own memory among them; nothing:
+  /// what is free. More is an error before any is read.
+  std::optional<Index> memory_limit = {};
   /// Called with the bytes of the file read so far and in all: before the first tensor and after each.
   std::function<void(Index bytes_done, Index bytes_total)> on_progress = {};
 };
 
-/// What loading did not do.
+/// The bytes that weights take in memory.
+struct WeightMemory {
+  Index mapped = 0;  // of what is held as the file stores it, mostly in the file's own memory
+  Index owned = 0;   // of what is read into numbers
+
+  Index total() const { return mapped + owned; }
+};
+
+/// What loading did not do, and what it takes.
 struct LoadReport {
+  WeightMemory memory;
+
   /// Parameters that were not in the file: they stay as they were, or have their initial values where the
   /// model was made with Initial::from_file.
   std::vector<std::string> fresh;
@@ -67,6 +81,10 @@ Index bytes_of(const WeightSource& file, const std::string& name);
 
 /// The values of a parameter, `count` of them, from the tensors that make it.
 std::vector<double> compute(const WeightSource& file, const ComputedTensor& computed, Index count);
+
+/// Throws ConfigError where weights take more than `limit`, or than there is memory where nothing is said.
+void check_weight_memory(const std::filesystem::path& path, const WeightMemory& memory,
+                         const std::optional<Index>& limit);
 
 /// Tensors of published checkpoints that a reward model does not read, and nothing is lost.
 inline bool is_known_extra(std::string_view name) {

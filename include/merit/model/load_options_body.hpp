@@ -1,11 +1,14 @@
 // The bodies of load_options.hpp.
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/free_memory.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/weight_source.hpp"
@@ -79,6 +82,17 @@ MERIT_INLINE Index bytes_of(const WeightSource& file, const std::string& name) {
                            ", expected it as a part of the head"));
   }
   return tensor->end - tensor->begin;
+}
+
+MERIT_INLINE void check_weight_memory(const std::filesystem::path& path, const WeightMemory& memory,
+                                      const std::optional<Index>& limit) {
+  const std::optional<Index> most = limit ? limit : merit::free_memory();
+  if (!most || memory.total() <= *most) return;
+  const auto megabytes = [](Index bytes) { return concat((bytes + 999'999) / 1'000'000, " MB"); };
+  throw ConfigError(concat(path.string(), ": the weights take ", megabytes(memory.total()), " of memory (",
+                           megabytes(memory.mapped), " as they are stored, ", megabytes(memory.owned),
+                           " read into numbers), but only ", megabytes(*most),
+                           limit ? " are allowed" : " are free"));
 }
 
 MERIT_INLINE std::vector<double> compute(const WeightSource& file, const ComputedTensor& computed,

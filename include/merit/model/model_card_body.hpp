@@ -14,7 +14,9 @@
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/file.hpp"
+#include "merit/io/gguf.hpp"
 #include "merit/io/json.hpp"
+#include "merit/model/gguf_config.hpp"
 #include "merit/model/model_card.hpp"
 
 namespace merit {
@@ -141,7 +143,13 @@ MERIT_INLINE ModelCard model_card_from(const Json& json, const std::string& wher
 MERIT_INLINE std::optional<ModelCard> read_model_card(const std::filesystem::path& directory) {
   recover_directory(directory);
   const std::filesystem::path path = directory / "merit.json";
-  if (!file_exists(path)) return std::nullopt;
+  if (!file_exists(path)) {
+    const auto gguf = find_gguf(directory);  // which may hold the card that it was made with
+    const auto text = gguf ? GgufFile(*gguf).optional<std::string>("merit.file.merit.json") : std::nullopt;
+    if (!text) return std::nullopt;
+    const std::string where = concat(gguf->string(), ": merit.json");
+    return model_card_from(parse_json(*text, where), where);
+  }
   return model_card_from(read_json(path), path.string());
 }
 

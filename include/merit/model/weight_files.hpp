@@ -28,8 +28,16 @@ inline bool is_lfs_pointer(const std::filesystem::path& file) {
 
 }  // namespace detail
 
-/// Throws DataError where a folder cannot be read as a model, with what to do: it holds its weights as pickles and in no
-/// other format, or a file in it is a pointer of Git LFS.
+/// Whether a folder has weights as transformers names them: of safetensors, or as torch.save writes them.
+inline bool holds_safetensors(const std::filesystem::path& folder) {
+  return file_exists(folder / "model.safetensors") || file_exists(folder / "model.safetensors.index.json");
+}
+inline bool holds_torch_file(const std::filesystem::path& folder) {
+  return file_exists(folder / "pytorch_model.bin") || file_exists(folder / "pytorch_model.bin.index.json");
+}
+
+/// Throws DataError where a folder cannot be read as a model, with what to do: it holds its weights as pickles of a name that says not what is in them; or a file
+/// in it is a pointer of Git LFS.
 inline void check_weight_files(const std::filesystem::path& folder) {
   std::error_code failed;
   if (!std::filesystem::is_directory(folder, failed)) return;
@@ -42,6 +50,7 @@ inline void check_weight_files(const std::filesystem::path& folder) {
                              "itself: get it with git lfs pull"));
     }
   }
+  if (holds_torch_file(folder)) return;
   failed.clear();
   std::vector<std::string> pickles;
   for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
@@ -57,8 +66,8 @@ inline void check_weight_files(const std::filesystem::path& folder) {
   std::sort(pickles.begin(), pickles.end());
   throw DataError(concat(folder.string(), ": holds weights as pickles only (", pickles.front(),
                          pickles.size() > 1 ? ", …" : "",
-                         "), which may run code and are not read, expected model.safetensors: save the "
-                         "model again in that format"));
+                         "), which may run code and are not read, expected model.safetensors or a state dict "
+                         "in pytorch_model.bin: save the model again in one of these"));
 }
 
 }  // namespace MERIT_ABI

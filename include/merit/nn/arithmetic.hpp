@@ -16,7 +16,8 @@ struct ScaleNode {
 
   void backward(Tape<B>& tape) const {
     const auto target = tape.gradient_target(x);
-    B::copy(tape.handle(), tape.gradient(out), target.write, target.view, factor);
+    B::scale(tape.handle(),
+             {.x = tape.gradient(out), .factor = factor, .write = target.write, .out = target.view});
   }
 };
 
@@ -40,7 +41,7 @@ struct AddNode {
 template <class B>
 Var scale(Tape<B>& tape, Var x, double factor) {
   const Var out = tape.make(tape.rows(x), tape.cols(x), tape.needs_gradient(x));
-  B::copy(tape.handle(), tape.value(x), Write::assign, tape.value(out), factor);
+  B::scale(tape.handle(), {.x = tape.value(x), .factor = factor, .out = tape.value(out)});
   tape.record(out, detail::ScaleNode<B>{x, factor, out});
   return out;
 }

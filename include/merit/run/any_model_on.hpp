@@ -67,7 +67,7 @@ class AnyModelOn : public AnyModel {
     for (Index i = 0; i < held.tensor_count(); ++i) {
       const bool is_set = held.is_set(i);
       memory.weights +=
-          held.element_count(i) * (is_set ? size_of(held.stored(i).dtype) : sizeof(typename B::Stat));
+          stored_bytes(is_set ? held.stored(i).dtype : dtype_of<typename B::Stat>(), held.element_count(i));
     }
     return memory;
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "merit/core/error.hpp"
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
@@ -53,6 +54,24 @@ struct ParameterSpec {
   bool in_out = false;  // such a map is stored (in, out), as GPT-2's Conv1D
   StoredRows stored_in = {};  // a larger tensor of the file that holds it
 };
+
+namespace detail {
+
+/// Throws UsageError for a spec that cannot be declared after the one `before` it, null for the first.
+inline void check_declaration(const ParameterSpec& spec, const ParameterSpec* before) {
+  const Index dimensions = spec.shape.size();
+  const auto refuse = [&](const char* why) { throw UsageError(concat("parameter '", spec.name, "' ", why)); };
+  if (dimensions != 1 && dimensions != 2) refuse("has no shape of one or two dimensions");
+  if (spec.hidden && dimensions != 2) refuse("is no matrix, but declared as a linear map");
+  if (!spec.adjacent) return;
+  // One matrix has one place in a block, and its rows have one width.
+  if (before == nullptr || before->trainable != spec.trainable || before->decay != spec.decay)
+    refuse("is adjacent to none that is trained and decays as it does");
+  if (before->shape.size() != dimensions || (dimensions == 2 && before->shape[1] != spec.shape[1]))
+    refuse("is adjacent to none of rows as wide");
+}
+
+}  // namespace detail
 
 /// One tensor, or several adjacent ones taken as one matrix (rows, cols), or a row or some columns of it.
 struct ParameterSlice {

@@ -22,6 +22,7 @@
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/hash.hpp"
+#include "merit/core/quantized.hpp"
 #include "merit/core/rng.hpp"
 #include "merit/core/sizes.hpp"
 #include "merit/core/stored_tensor.hpp"
@@ -60,7 +61,7 @@ class Parameters : public LowRankMaps {
   /// be addressed.
   std::uint32_t declare(ParameterSpec spec) {
     if (allocated_) throw UsageError("a parameter was declared after the parameters were allocated");
-    check(spec);
+    detail::check_declaration(spec, tensors_.empty() ? nullptr : &tensors_.back().spec);
     Tensor tensor;
     tensor.count = 1;
     for (const Index extent : spec.shape) {
@@ -142,10 +143,13 @@ class Parameters : public LowRankMaps {
   }
 
   /// Whether tensor i can be held as `dtype` stores it: a frozen matrix, in no more bits than a parameter
-  /// has.
+  /// has. A quantised type only in host memory, whose products read it, and with rows of whole blocks.
   bool can_hold(Index i, Dtype dtype) const {
     const ParameterSpec& spec = tensors_[i].spec;
-    return !spec.trainable && spec.shape.size() == 2 && size_of(dtype) <= sizeof(T);
+    if (spec.trainable || spec.shape.size() != 2) return false;
+    const Index block = layout_of(dtype).elements;
+    if (block == 1) return size_of(dtype) <= sizeof(T);
+    return std::is_same_v<typename B::Space, HostSpace> && spec.shape[1] % block == 0;
   }
   /// Gives tensor i, which can_hold() it, the stored values: on a host the very memory, which must be aligned
   /// to its elements; elsewhere a copy.
@@ -158,7 +162,7 @@ class Parameters : public LowRankMaps {
       tensor.data = const_cast<void*>(stored.data);  // nothing writes to what is frozen
       tensor.owner = stored.owner;
     } else {
-      const Index bytes = tensor.count * size_of(stored.dtype);
+      const Index bytes = stored_bytes(stored.dtype, tensor.count);
       own(tensor, bytes);
       B::from_host(*handle_, static_cast<const std::byte*>(stored.data), static_cast<std::byte*>(tensor.data),
                    bytes);
@@ -182,12 +186,10 @@ class Parameters : public LowRankMaps {
   /// Copies the values of tensor i, converted, to `host` (element_count(i)). Throws as stored().
   void get(Index i, T* host) const {
     const typename Types::Weight from = stored(i);
-    Buffer<std::byte> bytes(from.cols * size_of(from.dtype));
+    Buffer<std::byte> bytes(stored_bytes(from.dtype, from.cols));
     B::to_host(*handle_, static_cast<const std::byte*>(from.data), bytes.data(), bytes.size());
     B::wait(*handle_);
-    visit_stored({bytes.data(), from.dtype, 1, from.cols, from.cols}, [&](auto numbers) {
-      for (Index e = 0; e < from.cols; ++e) host[e] = number<T>(numbers(0, e));
-    });
+    detail::copy_numbers(from.dtype, bytes.data(), from.cols, host);
   }
 
   /// The tensors first … first+count−1 as one matrix: the last dimension of each is `cols`, and their rows
@@ -247,10 +249,10 @@ class Parameters : public LowRankMaps {
     for (Index i = slice.first, row = 0; i < last;) {
       const Tensor& tensor = tensors_[i];
       require_set(tensor);
-      const Index size = size_of(tensor.dtype);
       const auto* const data = static_cast<const std::byte*>(tensor.data);
       Index elements = tensor.count;
-      for (++i; i < last && tensors_[i].dtype == tensor.dtype && tensors_[i].data == data + elements * size;
+      for (++i; i < last && tensors_[i].dtype == tensor.dtype &&
+                tensors_[i].data == data + stored_bytes(tensor.dtype, elements);
            ++i) {
         elements += tensors_[i].count;
       }
@@ -259,8 +261,15 @@ class Parameters : public LowRankMaps {
         throw UsageError(concat("parameter '", tensor.spec.name,
                                 "' and those adjacent lie apart: expected all of them, not a part"));
       }
+      const Index block = layout_of(tensor.dtype).elements;
+      if (slice.begin % block != 0 || slice.cols % block != 0) {
+        throw UsageError(concat("parameter '", tensor.spec.name, "' is held as ", name_of(tensor.dtype),
+                                ": expected its rows, or columns in whole blocks of ", block));
+      }
       const Index rows = one_piece ? slice.rows : elements / slice.cols;
-      f(typename Types::Weight{data + slice.begin * size, tensor.dtype, rows, slice.cols, slice.stride}, row);
+      f(typename Types::Weight{data + stored_bytes(tensor.dtype, slice.begin), tensor.dtype, rows, slice.cols,
+                               slice.stride},
+        row);
       row += rows;
     }
   }
@@ -394,22 +403,6 @@ class Parameters : public LowRankMaps {
     if (tensor.is_set) return;
     throw UsageError(
         concat("parameter '", tensor.spec.name, "' has no values yet: expected a checkpoint to be loaded"));
-  }
-
-  void check(const ParameterSpec& spec) const {
-    const Index dimensions = spec.shape.size();
-    const auto refuse = [&](const char* why) {
-      throw UsageError(concat("parameter '", spec.name, "' ", why));
-    };
-    if (dimensions != 1 && dimensions != 2) refuse("has no shape of one or two dimensions");
-    if (spec.hidden && dimensions != 2) refuse("is no matrix, but declared as a linear map");
-    if (!spec.adjacent) return;
-    const ParameterSpec* before = tensors_.empty() ? nullptr : &tensors_.back().spec;
-    // One matrix has one place in a block, and its rows have one width.
-    if (before == nullptr || before->trainable != spec.trainable || before->decay != spec.decay)
-      refuse("is adjacent to none that is trained and decays as it does");
-    if (before->shape.size() != dimensions || (dimensions == 2 && before->shape[1] != spec.shape[1]))
-      refuse("is adjacent to none of rows as wide");
   }
 
   /// Memory of the tensor's own, released with the last that uses it.

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -195,7 +196,34 @@ MERIT_INLINE std::optional<TextFiles> read_text_files(const std::filesystem::pat
   return text;
 }
 
+namespace detail {
+
+/// Of a GGUF file that holds a tokenizer.json whole.
+inline TextFiles text_files_of_tokenizer_json(const GgufFile& file, const std::string& json) {
+  const std::string where = file.path().string();
+  auto description = std::make_shared<const Json>(parse_json(json, where + ": tokenizer.json"));
+  TextFiles text{.tokenizer = PretrainedTokenizer(*description, where)};
+  for (const auto& [use, name, id] :
+       {std::tuple("bos_token", "bos", &text.bos), std::tuple("eos_token", "eos", &text.eos),
+        std::tuple("pad_token", "padding", &text.pad), std::tuple("unk_token", "unknown", &text.unk)}) {
+    *id = file.optional<Token>(concat("tokenizer.ggml.", name, "_token_id"));
+    if (*id) text.token_texts.emplace(use, text.tokenizer.piece(**id));
+  }
+  name_ends(text);
+  if (const auto usual = file.optional<std::string>("tokenizer.chat_template"))
+    text.chat_templates["default"] = *usual;
+  text.source = file.path().filename().string();
+  text.description = std::move(description);
+  return text;
+}
+
+}  // namespace detail
+
 MERIT_INLINE TextFiles text_files_of_gguf(const GgufFile& file) {
+  if (const auto json = file.optional<std::string>("tokenizer.huggingface.json");
+      json && file.find("tokenizer.ggml.model") == nullptr) {
+    return detail::text_files_of_tokenizer_json(file, *json);
+  }
   const std::string where = file.path().string();
   const GgufVocabulary vocabulary = read_gguf_vocabulary(file);
   auto description = std::make_shared<const Json>(describe_gguf(vocabulary, where));

@@ -95,8 +95,8 @@ struct EigenBackend {
   }
   static void wait(Handle&) {}
   static void fill(Handle& h, Vector v, T value) { kernels().fill(h, v, value); }
-  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor = 1) {
-    kernels().copy(h, from, write, to, factor);
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
+    kernels().copy(h, from, write, to);
   }
 
   // --- products

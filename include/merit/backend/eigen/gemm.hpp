@@ -14,9 +14,11 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "merit/backend/eigen/dot_product.hpp"
 #include "merit/backend/eigen/packing.hpp"
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/simd.hpp"
+#include "merit/backend/eigen/tile_target.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/core/buffer.hpp"
 #include "merit/core/view.hpp"
@@ -30,45 +32,6 @@ enum class Order {
   rows,     // a[i · lda + k]
   columns,  // a[i + k · lda]
 };
-
-/// Where a tile goes, and what is added to it on the way: [+ bias (cols)] [+ residual] [+ what is there].
-template <class T>
-struct TileTarget {
-  T* out = nullptr;
-  Index stride = 0;
-  const T* bias = nullptr;
-  const T* residual = nullptr;
-  Index residual_stride = 0;
-  bool add = false;
-
-  /// The target of the tile that begins at (row, col).
-  TileTarget at(Index row, Index col) const {
-    TileTarget tile = *this;
-    tile.out += row * stride + col;
-    if (bias != nullptr) tile.bias += col;
-    if (residual != nullptr) tile.residual += row * residual_stride + col;
-    return tile;
-  }
-
-  /// The target of the given block of k: the first brings what is added once, the others add to it.
-  TileTarget of_step(Index step) const {
-    if (step == 0) return *this;
-    TileTarget later = *this;
-    later.add = true;
-    later.bias = later.residual = nullptr;
-    return later;
-  }
-};
-
-/// Stores one row of a tile.
-template <class T, class Lane>
-inline void store_packet(const Lane& lane, Packet<T> value, const TileTarget<T>& to, Index row, Index col) {
-  if (to.bias != nullptr) value = add(value, lane.load(to.bias + col));
-  if (to.residual != nullptr) value = add(value, lane.load(to.residual + row * to.residual_stride + col));
-  T* const place = to.out + row * to.stride + col;
-  if (to.add) value = add(value, lane.load(place));
-  lane.store(place, value);
-}
 
 /// The register tile: out (rows <= H, cols <= V packets) = a (H, depth) · b (depth, V packets). All H rows of
 /// a and V packets of b are read, also those that are not stored.
@@ -327,42 +290,6 @@ void blocked_product(const GemmSpace<T>& space, Index threads, Transpose transpo
   });
 }
 
-/// out(i, j) = a.row(i) · b.row(j): for outputs of a few rows or a few columns, where packing would cost more
-/// than the product.
-template <class T, class Stored>
-void dot_product(Index threads, MatrixView<const T> a, MatrixView<const Stored> b, const TileTarget<T>& to,
-                 Index rows, Index cols, Index depth) {
-  const auto put = [&](Index i, Index j, T value) {
-    if (to.bias != nullptr) value += to.bias[j];
-    if (to.residual != nullptr) value += to.residual[i * to.residual_stride + j];
-    T& place = to.out[i * to.stride + j];
-    place = to.add ? place + value : value;
-  };
-  const Index work = rows * cols * depth;
-  if (rows >= cols) {
-    parallel_ranges(threads, rows, 16, work, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) {
-        for (Index j = 0; j < cols; ++j) put(i, j, dot(depth, a.row(i), b.row(j)));
-      }
-    });
-  } else {
-    constexpr Index together = Simd<T>::many_registers ? 4 : 2;
-    parallel_ranges(threads, cols, 16, work, [&](Index begin, Index end) {
-      Index j = begin;
-      for (; j + together <= end; j += together) {
-        for (Index i = 0; i < rows; ++i) {
-          T values[together];
-          dots<together>(depth, a.row(i), b.row(j), b.stride, values);
-          for (Index r = 0; r < together; ++r) put(i, j + r, values[r]);
-        }
-      }
-      for (; j < end; ++j) {
-        for (Index i = 0; i < rows; ++i) put(i, j, dot(depth, a.row(i), b.row(j)));
-      }
-    });
-  }
-}
-
 /// One row times a matrix (depth, cols) that lies in order, cols in whole packets, read as it lies. Summed as
 /// blocked_product does.
 template <class T>
@@ -436,10 +363,9 @@ void gemm(const GemmSpace<T>& space, Index threads, Transpose transpose_a, Matri
     b = {b.data, b.dtype, 1, depth, depth};
     transpose_b = Transpose::yes;
   }
-  constexpr Index few = 4;
+  constexpr Index few = few_rows;
   if (transpose_a == Transpose::no && transpose_b == Transpose::yes && (out.rows <= few || out.cols <= few)) {
-    return visit_stored(
-        b, [&](auto stored) { dot_product<T>(threads, a, stored, to, out.rows, out.cols, depth); });
+    return dot_product(threads, a, b, to, out.rows, out.cols, depth);
   }
   if (transpose_a == Transpose::no && transpose_b == Transpose::no && out.rows == 1 &&
       b.dtype == dtype_of<T>() && out.cols % Simd<T>::width == 0) {

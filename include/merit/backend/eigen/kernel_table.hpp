@@ -27,7 +27,7 @@ struct KernelTable {
   Index (*threads)(int wanted);
   Index (*working_space)(Index threads);
   Operation<Vector, T> fill;
-  Operation<ConstMatrix, Write, Matrix, double> copy;
+  Operation<ConstMatrix, Write, Matrix> copy;
   Operation<const LinearArguments<Backend>&> linear;
   Operation<ConstMatrix, ConstMatrix, Write, Matrix> weight_gradient;
   Operation<ConstMatrix, Write, Vector> column_sum;

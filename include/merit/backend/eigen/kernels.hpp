@@ -40,8 +40,8 @@ struct Kernels {
     parallel_ranges(h.threads(), v.size, aligned_count<T>(1), v.size,
                     [&](Index begin, Index end) { std::fill(v.data + begin, v.data + end, value); });
   }
-  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor) {
-    eigen::copy(h.threads(), from, write, to, static_cast<T>(factor));
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
+    eigen::copy(h.threads(), from, write, to);
   }
 
   // --- products

@@ -8,6 +8,7 @@
 
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/core/dtype.hpp"
+#include "merit/core/quantized.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
@@ -99,9 +100,49 @@ void pack_transposed(Index count, Index depth, const Stored* from, Index stride,
   }
 }
 
+/// pack_straight of the block (depth, count) at (k, col) of quantised rows.
+template <Index unit, class T>
+void pack_quantized_straight(const QuantizedRows& from, Index k, Index col, Index depth, Index count, T* to) {
+  float numbers[quantized_run];
+  for (Index row = 0; row < depth; ++row) {
+    // Column c of the block is column c mod unit of tile c / unit.
+    const auto place = [&](Index c) { return to + c / unit * unit * depth + row * unit + c % unit; };
+    from.for_each_run(col, col + count, [&](Index first, Index begin, Index end) {
+      from.read(k + row, first, from.whole_blocks(first, end), numbers);
+      for (Index c = begin - col; c < end - col;) {
+        const Index run = std::min(end - col - c, unit - c % unit);
+        std::copy_n(numbers + (col + c - first), run, place(c));
+        c += run;
+      }
+    });
+    if (count % unit != 0) std::fill_n(place(count), unit - count % unit, T{0});
+  }
+}
+
+/// pack_transposed of the block (count, depth) at (col, k) of quantised rows.
+template <Index unit, class T>
+void pack_quantized_transposed(const QuantizedRows& from, Index k, Index col, Index depth, Index count,
+                               T* to) {
+  float numbers[unit][quantized_run];
+  for (Index i = 0; i < count; i += unit, to += unit * depth) {
+    const Index lines = std::min(unit, count - i);
+    from.for_each_run(k, k + depth, [&](Index first, Index begin, Index end) {
+      const Index size = from.whole_blocks(first, end);
+      for (Index line = 0; line < lines; ++line) from.read(col + i + line, first, size, numbers[line]);
+      pack_transposed_tile<unit>(lines, end - begin, numbers[0] + (begin - first), quantized_run,
+                                 to + (begin - k) * unit);
+    });
+  }
+}
+
 /// The block of op(b) at (k, col), `depth` by `count`, in panels of Simd<T>::panel columns.
 template <class T>
 void pack_right(const WeightView<>& b, bool transposed, Index k, Index col, Index depth, Index count, T* to) {
+  if (is_quantized(b.dtype)) {
+    const auto pack = transposed ? pack_quantized_transposed<Simd<T>::panel, T>
+                                 : pack_quantized_straight<Simd<T>::panel, T>;
+    return pack(QuantizedRows(b), k, col, depth, count, to);
+  }
   visit_stored(b, [&](auto stored) {
     if (transposed) {
       pack_transposed<Simd<T>::panel>(count, depth, stored.row(col) + k, stored.stride, to);

@@ -11,6 +11,7 @@
 #include "merit/backend/eigen/parallel.hpp"
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/backend/operations.hpp"
+#include "merit/core/quantized.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
@@ -22,16 +23,14 @@ template <class T>
 inline constexpr Index column_unit = 128 / sizeof(T);
 
 template <class T>
-void copy(Index threads, MatrixView<const T> from, Write write, MatrixView<T> to, T factor = 1) {
-  const Packet<T> scale = Simd<T>::set(factor);
+void copy(Index threads, MatrixView<const T> from, Write write, MatrixView<T> to) {
   parallel_ranges(threads, to.rows, 1, to.rows * to.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      if (write == Write::assign && factor == T{1}) {
+      if (write == Write::assign) {
         std::copy_n(from.row(i), to.cols, to.row(i));
       } else {
-        sweep<T>(to.cols, [&](Index j, auto lane) {
-          put<T>(lane, to.row(i) + j, mul(scale, lane.load(from.row(i) + j)), write);
-        });
+        sweep<T>(to.cols,
+                 [&](Index j, auto lane) { put<T>(lane, to.row(i) + j, lane.load(from.row(i) + j), write); });
       }
     }
   });
@@ -214,6 +213,21 @@ void rotary(Index threads, MatrixView<T> x, Index heads, VectorView<const std::u
 template <class T>
 void gather_rows(Index threads, const WeightView<>& table, VectorView<const std::uint32_t> ids, Write write,
                  MatrixView<T> out) {
+  if (is_quantized(table.dtype)) {
+    const QuantizedRows rows(table);
+    parallel_ranges(threads, out.rows, 1, out.rows * out.cols, [&](Index begin, Index end) {
+      float numbers[quantized_run];
+      for (Index i = begin; i < end; ++i) {
+        rows.for_each_run(0, out.cols, [&](Index first, Index, Index last) {
+          rows.read(ids.empty() ? i : ids[i], first, rows.whole_blocks(first, last), numbers);
+          T* const to = out.row(i) + first;
+          sweep<T>(last - first,
+                   [&](Index j, auto lane) { put<T>(lane, to + j, lane.load(numbers + j), write); });
+        });
+      }
+    });
+    return;
+  }
   visit_stored(table, [&](auto rows) {
     parallel_ranges(threads, out.rows, 1, out.rows * out.cols, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {

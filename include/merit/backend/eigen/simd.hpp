@@ -212,35 +212,67 @@ __attribute__((always_inline)) inline void unroll(F&& f) {
   (std::make_index_sequence<n>{});
 }
 
-/// out[r] = a · row r of b, for rows that are read together; each is summed in the same order whatever `rows`.
-template <Index rows, class T, class Stored>
-inline void dots(Index n, const T* a, const Stored* b, Index stride, T* out) {
-  using S = Simd<T>;
-  constexpr Index width = S::width;
-  // Four sums a row, so that one multiplication need not wait for the one before it.
-  constexpr Index lanes = 4;
-  Packet<T> sums[rows][lanes];
-  unroll<rows>([&](auto r) __attribute__((always_inline)) {
-    unroll<lanes>([&](auto l) __attribute__((always_inline)) { sums[r][l] = S::set(T{0}); });
-  });
-  Index i = 0;
-  for (; i + lanes * width <= n; i += lanes * width) {
-    unroll<lanes>([&](auto l) __attribute__((always_inline)) {
-      const Packet<T> left = S::load(a + i + l * width);
+/// Sums of a · row r of b for some rows of b that are read together; each is summed in the same order whatever
+/// `rows`. Begins with none.
+template <Index rows, class T>
+class DotSums {
+ public:
+  DotSums() {
+    for (auto& row : sums_)
+      for (Packet<T>& sum : row) sum = Simd<T>::set(T{0});
+  }
+
+  /// Adds n products, a multiple of `unit` but in the last call.
+  template <class Stored>
+  void add_products(Index n, const T* a, const Stored* b, Index stride) {
+    Packet<T> sums[rows][lanes];  // in registers
+    unroll<rows>([&](auto r) __attribute__((always_inline)) {
+      unroll<lanes>([&](auto l) __attribute__((always_inline)) { sums[r][l] = sums_[r][l]; });
+    });
+    Index i = 0;
+    for (; i + unit <= n; i += unit) {
+      unroll<lanes>([&](auto l) __attribute__((always_inline)) {
+        const Packet<T> left = S::load(a + i + l * width);
+        unroll<rows>([&](auto r) __attribute__((always_inline)) {
+          sums[r][l] = fma(left, S::load(b + r * stride + i + l * width), sums[r][l]);
+        });
+      });
+    }
+    sweep<T>(n - i, [&](Index j, auto lane) {
+      const Packet<T> left = lane.load(a + i + j);
       unroll<rows>([&](auto r) __attribute__((always_inline)) {
-        sums[r][l] = fma(left, S::load(b + r * stride + i + l * width), sums[r][l]);
+        sums[r][0] = fma(left, lane.load(b + r * stride + i + j), sums[r][0]);
       });
     });
-  }
-  sweep<T>(n - i, [&](Index j, auto lane) {
-    const Packet<T> left = lane.load(a + i + j);
     unroll<rows>([&](auto r) __attribute__((always_inline)) {
-      sums[r][0] = fma(left, lane.load(b + r * stride + i + j), sums[r][0]);
+      unroll<lanes>([&](auto l) __attribute__((always_inline)) { sums_[r][l] = sums[r][l]; });
     });
-  });
-  unroll<rows>([&](auto r) __attribute__((always_inline)) {
-    out[r] = total<T>(add(add(sums[r][0], sums[r][1]), add(sums[r][2], sums[r][3])));
-  });
+  }
+
+  void totals(T* out) const {
+    unroll<rows>([&](auto r) __attribute__((always_inline)) {
+      out[r] = total<T>(add(add(sums_[r][0], sums_[r][1]), add(sums_[r][2], sums_[r][3])));
+    });
+  }
+
+ private:
+  using S = Simd<T>;
+  static constexpr Index width = S::width;
+  // Four sums a row, so that one multiplication need not wait for the one before it.
+  static constexpr Index lanes = 4;
+
+  Packet<T> sums_[rows][lanes];
+
+ public:
+  static constexpr Index unit = lanes * width;
+};
+
+/// out[r] = a · row r of b.
+template <Index rows, class T, class Stored>
+inline void dots(Index n, const T* a, const Stored* b, Index stride, T* out) {
+  DotSums<rows, T> sums;
+  sums.add_products(n, a, b, stride);
+  sums.totals(out);
 }
 
 /// a · b

@@ -10,8 +10,8 @@
 #include <cmath>
 #include <string_view>
 
-#include "merit/backend/expert_rows.hpp"
 #include "merit/backend/dropout.hpp"
+#include "merit/backend/expert_rows.hpp"
 #include "merit/backend/next_token_row.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/backend/reference/activations.hpp"
@@ -19,6 +19,7 @@
 #include "merit/backend/reference/optimizer_operations.hpp"
 #include "merit/backend/relative_rows.hpp"
 #include "merit/core/buffer.hpp"
+#include "merit/core/quantized.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -66,14 +67,14 @@ struct ReferenceBackend {
   static void wait(Handle&) {}
   static void fill(Handle&, Vector v, T value) { std::fill_n(v.data, v.size, value); }
 
-  static void copy(Handle&, ConstMatrix from, Write write, Matrix to, double factor = 1) {
+  static void copy(Handle&, ConstMatrix from, Write write, Matrix to) {
     for (Index i = 0; i < to.rows; ++i)
-      for (Index j = 0; j < to.cols; ++j) put(to(i, j), static_cast<T>(factor) * from(i, j), write);
+      for (Index j = 0; j < to.cols; ++j) put(to(i, j), from(i, j), write);
   }
 
   // --- products ----------------------------------------------------------------------------------
   static void linear(Handle&, const LinearArguments<ReferenceBackend>& a) {
-    visit_stored(a.weight, [&](auto weight) {
+    detail::visit_numbers(a.weight, [&](auto weight) {
       const bool flip = a.transpose == Transpose::yes;
       for (Index i = 0; i < a.out.rows; ++i) {
         for (Index j = 0; j < a.out.cols; ++j) {
@@ -205,12 +206,11 @@ struct ReferenceBackend {
 
   // --- rows --------------------------------------------------------------------------------------
   static void gather_rows(Handle&, const WeightView<>& table, Indices ids, Write write, Matrix out) {
-    visit_stored(table, [&](auto rows) {
-      for (Index i = 0; i < out.rows; ++i) {
-        const Index id = ids.empty() ? i : ids[i];
-        for (Index j = 0; j < out.cols; ++j) put(out(i, j), number<T>(rows(id, j)), write);
-      }
-    });
+    for (Index i = 0; i < out.rows; ++i) {
+      detail::visit_numbers(table.row(ids.empty() ? i : ids[i]), [&](auto row) {
+        for (Index j = 0; j < out.cols; ++j) put(out(i, j), number<T>(row(0, j)), write);
+      });
+    }
   }
 
   static void scatter_add_rows(Handle&, ConstMatrix rows, Indices ids, Matrix out) {

@@ -146,7 +146,7 @@ bool by_kernel(Cuda& machine, const GatherRows<T>& f) {
     case Dtype::f32: return gather(static_cast<const float*>(f.table.data));
     case Dtype::bf16: return gather(static_cast<const Bf16*>(f.table.data));
     case Dtype::f16: return gather(static_cast<const F16*>(f.table.data));
-    case Dtype::f64: break;
+    default: break;
   }
   return false;
 }

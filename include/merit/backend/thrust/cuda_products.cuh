@@ -24,6 +24,7 @@ constexpr cudaDataType_t cuda_type(Dtype dtype) {
     case Dtype::f32: return CUDA_R_32F;
     case Dtype::f16: return CUDA_R_16F;
     case Dtype::bf16: return CUDA_R_16BF;
+    default: break;
   }
   return CUDA_R_32F;
 }

@@ -130,7 +130,7 @@ struct ThrustBackend {
   static void fill(Handle& h, VectorView<T, Space> v, std::type_identity_t<T> value) {
     fill_numbers(h, MatrixView<T, Space>{v.data, 1, v.size}, number<float>(value));
   }
-  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor = 1);
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to);
   static void widen(Handle& h, ConstMatrix from, StatMatrix to);
   static void narrow(Handle& h, ConstStatMatrix from, Write write, Matrix to);
 

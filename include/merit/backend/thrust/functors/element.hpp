@@ -35,7 +35,7 @@ inline MERIT_CALLABLE float stored_number(const void* data, Dtype dtype, Index i
     case Dtype::f64: return number<float>(static_cast<const double*>(data)[i]);
     case Dtype::f16: return number<float>(static_cast<const F16*>(data)[i]);
     case Dtype::bf16: return number<float>(static_cast<const Bf16*>(data)[i]);
-    case Dtype::f32: break;
+    default: break;  // f32: nothing quantised is held on a device
   }
   return static_cast<const float*>(data)[i];
 }

@@ -116,9 +116,9 @@ struct ProductTile {
     };
     switch (f.dtype) {
       case Dtype::f64: return run(static_cast<const double*>(f.data));
-      case Dtype::f32: return run(static_cast<const float*>(f.data));
       case Dtype::f16: return run(static_cast<const F16*>(f.data));
       case Dtype::bf16: return run(static_cast<const Bf16*>(f.data));
+      default: return run(static_cast<const float*>(f.data));  // nothing quantised is held on a device
     }
   }
 

@@ -1,0 +1,58 @@
+// Converts a model between safetensors, GGUF and types.
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <optional>
+#include <string>
+
+#include "command_line/options.hpp"
+#include "command_line/program.hpp"
+#include "command_line/source_flags.hpp"
+#include "merit/core/dtype.hpp"
+#include "merit/run/convert_model.hpp"
+
+namespace {
+
+constexpr const char* name = "merit_convert";
+
+std::optional<merit::Dtype> type_from(std::string text) {
+  if (text.empty()) return std::nullopt;
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
+  const auto type = merit::dtype_named(text);
+  if (!type)
+    throw merit::ConfigError("--type: found " + text +
+                             ", expected one of f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1");
+  return type;
+}
+
+int run(int argc, char** argv) {
+  programs::CommandLine command(
+      name,
+      "Writes a model in another format or type.\n\n"
+      "Reads a folder of safetensors or pytorch_model.bin, or a GGUF file; writes a GGUF file where TO ends in\n"
+      ".gguf, else a folder of safetensors. Tokenizer, templates and card come along.\n");
+  std::string from, to, type;
+  command.text("FROM", from, "FROM", "the model");
+  command.text("TO", to, "TO", "a new name");
+  command.text("--type", type, "TYPE",
+               "of matrices: f32, f16, bf16; in GGUF also q8_0, q4_0, q4_1, q5_0, q5_1");
+  command.parse(argc, argv);
+  if (from.empty() || to.empty())
+    throw merit::ConfigError("FROM and TO are missing: a model, and a new name");
+  const merit::ConvertReport report = merit::convert_model(from, to, {.type = type_from(type)});
+  for (const std::string& left : report.left_out) programs::say_remarks({"left out: " + left}, name);
+  if (!report.kept.empty()) {
+    programs::say_remarks({std::to_string(report.kept.size()) +
+                           " matrices keep their type, for their rows are no whole blocks: " +
+                           report.kept.front() + (report.kept.size() > 1 ? ", …" : "")},
+                          name);
+  }
+  std::printf("%s: %zu tensors\n", to.c_str(), report.tensors);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return programs::run(name, argv, [&] { return run(argc, argv); });
+}

@@ -1,0 +1,49 @@
+// A model from one format and type to another: a folder of safetensors (or pytorch_model.bin) or a GGUF file in, a
+// folder of safetensors or a GGUF file out. No number passes through a model: tensors are renamed, reordered and
+// rounded, and what stands beside them is carried along.
+//
+// A GGUF file made of a folder holds, beside llama.cpp's own entries:
+//   tokenizer.huggingface.json   tokenizer.json, as the GGUF specification names it; llama.cpp itself reads none
+//   merit.file.NAME              each other text file of the folder: config.json, merit.json, the templates, …
+//   ARCH.classifier.output_labels, ARCH.pooling_type = 4 (rank), and the tensor cls.output.weight [and .bias]:
+//                                a linear head, as llama.cpp has that of a reranker; other heads keep their names
+// so that merit reads it as it read the folder, and a folder made of it again is the same to the bit.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "merit/core/dtype.hpp"
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+struct ConvertOptions {
+  /// The type of matrices; nothing: as they are, or in a folder made of a GGUF file, which has no quantised types,
+  /// as config.json says. In a GGUF file vectors are F32, in a folder of this type too.
+  std::optional<Dtype> type = {};
+};
+
+/// What was done.
+struct ConvertReport {
+  Index tensors = 0;                  // that were written
+  std::vector<std::string> kept;      // matrices whose rows are no whole blocks of the type asked for
+  std::vector<std::string> left_out;  // tensors and files that are not in the result, and why
+};
+
+/// Converts the model `from` to `to`, a GGUF file if its name ends in .gguf, else a folder, which must not be there.
+/// Throws ConfigError for a model or a type that the format cannot say, IoError and DataError as reading and writing
+/// do; then nothing is left at `to`.
+ConvertReport convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
+                            const ConvertOptions& options = {});
+
+}  // namespace MERIT_ABI
+}  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/run/convert_model_body.hpp"
+#endif
