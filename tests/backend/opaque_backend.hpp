@@ -79,10 +79,8 @@ struct OpaqueBackend {
   static void fill(Handle& h, Vector v, T value) {
     issue(h, [=](auto& inner) { Inner::fill(inner, opaque::revealed(v), value); });
   }
-  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor = 1) {
-    issue(h, [=](auto& inner) {
-      Inner::copy(inner, opaque::revealed(from), write, opaque::revealed(to), factor);
-    });
+  static void copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
+    issue(h, [=](auto& inner) { Inner::copy(inner, opaque::revealed(from), write, opaque::revealed(to)); });
   }
 
   /// A copy of a forest in this memory.

@@ -258,16 +258,6 @@ TEST_CASE_TEMPLATE("LayerNorm without weights is that of ones, and without a bia
   }
 }
 
-TEST_CASE_TEMPLATE("a copy may be a multiple", B, MERIT_TEST_BACKENDS) {
-  Machine<B> m;
-  const Array<B> x(m, 2, 3, Numbers{1, 2, 3, 4, 5, 6});
-  Array<B> y(m, 2, 3, 1.0);
-  B::copy(m.handle, x.constant(), Write::add, y.matrix(), 0.5);
-  CHECK(y.values() == Numbers{1.5, 2, 2.5, 3, 3.5, 4});
-  B::copy(m.handle, x.constant(), Write::assign, y.matrix(), -2);
-  CHECK(y.values() == Numbers{-2, -4, -6, -8, -10, -12});
-}
-
 TEST_CASE_TEMPLATE("rotary positions agree with their witnesses, and the inverse turns back", B,
                    MERIT_TEST_BACKENDS) {
   Rng rng(22);

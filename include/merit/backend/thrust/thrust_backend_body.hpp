@@ -191,9 +191,8 @@ void ThrustBackend<P, S>::fill_numbers(Handle& h, const Weight& to, float value)
   });
 }
 template <class P, class S>
-void ThrustBackend<P, S>::copy(Handle& h, ConstMatrix from, Write write, Matrix to, double factor) {
-  h.machine().for_each(to.rows * to.cols, detail::device::Copy<Activation, Activation>{
-                                              from, write, to, static_cast<float>(factor)});
+void ThrustBackend<P, S>::copy(Handle& h, ConstMatrix from, Write write, Matrix to) {
+  h.machine().for_each(to.rows * to.cols, detail::device::Copy<Activation, Activation>{from, write, to});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::widen(Handle& h, ConstMatrix from, StatMatrix to) {

@@ -18,17 +18,16 @@ struct Fill {
 template <class T>
 Fill(MatrixView<T, DeviceSpace>, float) -> Fill<T>;
 
-/// to = factor · from, or to += factor · from, converted.
+/// to = from, or to += from, converted.
 template <class From, class To>
 struct Copy {
   MatrixView<const From, DeviceSpace> from;
   Write write;
   MatrixView<To, DeviceSpace> to;
-  float factor = 1;
 
   MERIT_CALLABLE void operator()(Index e) const {
     const Index i = e / to.cols, j = e % to.cols;
-    put(to.row(i)[j], factor * number<float>(from.row(i)[j]), write);
+    put(to.row(i)[j], number<float>(from.row(i)[j]), write);
   }
 };
 
