@@ -82,8 +82,8 @@ struct RelativeAttentionQuery : RelativeScores<B> {
   using T = typename B::Stat;
 
   MERIT_CALLABLE void operator()(Index e) const {
-    const auto& a = this->a;
-    const Index row = e / a.shape.heads, head = e % a.shape.heads, tree = this->tree_of(this->token(row));
+    const auto& in = this->a;
+    const Index row = e / in.shape.heads, head = e % in.shape.heads, tree = this->tree_of(this->token(row));
     const Index begin = this->forest.tree_begin.data[tree], end = this->forest.tree_begin.data[tree + 1];
     T largest = -std::numeric_limits<T>::infinity(), total = 0;
     for (Index t = begin; t < end; ++t) {
@@ -92,18 +92,18 @@ struct RelativeAttentionQuery : RelativeScores<B> {
     }
     for (Index t = begin; t < end; ++t) total += std::exp(this->score(row, t, head) - largest);
     constexpr Index columns = 64;  // that are summed at once
-    for (Index first = 0; first < a.shape.head_dim; first += columns) {
-      const Index count = a.shape.head_dim - first < columns ? a.shape.head_dim - first : columns;
+    for (Index first = 0; first < in.shape.head_dim; first += columns) {
+      const Index count = in.shape.head_dim - first < columns ? in.shape.head_dim - first : columns;
       T sums[columns] = {};
       for (Index t = begin; t < end; ++t) {
         const T weight = std::exp(this->score(row, t, head) - largest);
-        const auto* const value = this->head_of(a.v, t, head) + first;
+        const auto* const value = this->head_of(in.v, t, head) + first;
         for (Index c = 0; c < count; ++c) sums[c] += weight * number<T>(value[c]);
       }
-      auto* const out = a.out.row(row) + head * a.shape.head_dim + first;
+      auto* const out = in.out.row(row) + head * in.shape.head_dim + first;
       for (Index c = 0; c < count; ++c) put_number(out[c], sums[c] / total, Write::assign);
     }
-    a.lse.row(row)[head] = largest + std::log(total);
+    in.lse.row(row)[head] = largest + std::log(total);
   }
 };
 
@@ -122,11 +122,11 @@ struct RelativeSlopes : RelativeScores<B> {
   }
   /// scale · P · (dO · V − dO · O)
   MERIT_CALLABLE T dscore(Index row, Index key, Index head) const {
-    const auto& a = this->a;
+    const auto& in = this->a;
     const auto* const dout = this->head_of(b.dout, row, head);
     const T slope =
-        this->dot(dout, this->head_of(a.v, key, head)) - this->dot(dout, this->head_of(a.out, row, head));
-    return static_cast<T>(a.shape.scale) * probability(row, key, head) * slope;
+        this->dot(dout, this->head_of(in.v, key, head)) - this->dot(dout, this->head_of(in.out, row, head));
+    return static_cast<T>(in.shape.scale) * probability(row, key, head) * slope;
   }
   template <class X>
   MERIT_CALLABLE void add(X* to, Index c, T value) const {
@@ -140,16 +140,16 @@ struct RelativeBackwardQuery : RelativeSlopes<B> {
   using RelativeSlopes<B>::RelativeSlopes;
 
   MERIT_CALLABLE void operator()(Index e) const {
-    using T = typename B::Stat;
-    const auto& a = this->a;
-    const Index row = e / a.shape.heads, head = e % a.shape.heads, token = this->token(row);
+    using Number = typename B::Stat;
+    const auto& in = this->a;
+    const Index row = e / in.shape.heads, head = e % in.shape.heads, token = this->token(row);
     const Index tree = this->tree_of(token);
     for (Index t = this->forest.tree_begin.data[tree]; t < this->forest.tree_begin.data[tree + 1]; ++t) {
-      const T dscore = this->dscore(row, t, head);
-      for (Index c = 0; c < a.shape.head_dim; ++c) {
-        T by = number<T>(this->head_of(a.k, t, head)[c]);
-        if (!a.position_keys.empty())
-          by += number<T>(this->head_of(a.position_keys, this->bucket(token, t), head)[c]);
+      const Number dscore = this->dscore(row, t, head);
+      for (Index c = 0; c < in.shape.head_dim; ++c) {
+        Number by = number<Number>(this->head_of(in.k, t, head)[c]);
+        if (!in.position_keys.empty())
+          by += number<Number>(this->head_of(in.position_keys, this->bucket(token, t), head)[c]);
         this->add(this->head_of(this->b.dq, row, head), c, dscore * by);
       }
     }
@@ -162,19 +162,20 @@ struct RelativeBackwardKey : RelativeSlopes<B> {
   using RelativeSlopes<B>::RelativeSlopes;
 
   MERIT_CALLABLE void operator()(Index e) const {
-    using T = typename B::Stat;
-    const auto& a = this->a;
-    const Index key = e / a.shape.heads, head = e % a.shape.heads, tree = this->tree_of(key);
+    using Number = typename B::Stat;
+    const auto& in = this->a;
+    const Index key = e / in.shape.heads, head = e % in.shape.heads, tree = this->tree_of(key);
     const Index last = this->row_from(this->forest.tree_begin.data[tree + 1]);
     for (Index row = this->row_from(this->forest.tree_begin.data[tree]); row < last; ++row) {
-      const T dscore = this->dscore(row, key, head), probability = this->probability(row, key, head);
-      for (Index c = 0; c < a.shape.head_dim; ++c) {
-        T by = number<T>(this->head_of(a.q, row, head)[c]);
-        if (!a.position_queries.empty())
-          by += number<T>(this->head_of(a.position_queries, this->bucket(this->token(row), key), head)[c]);
+      const Number dscore = this->dscore(row, key, head), probability = this->probability(row, key, head);
+      for (Index c = 0; c < in.shape.head_dim; ++c) {
+        Number by = number<Number>(this->head_of(in.q, row, head)[c]);
+        if (!in.position_queries.empty())
+          by += number<Number>(
+              this->head_of(in.position_queries, this->bucket(this->token(row), key), head)[c]);
         this->add(this->head_of(this->b.dk, key, head), c, dscore * by);
         this->add(this->head_of(this->b.dv, key, head), c,
-                  probability * number<T>(this->head_of(this->b.dout, row, head)[c]));
+                  probability * number<Number>(this->head_of(this->b.dout, row, head)[c]));
       }
     }
   }
@@ -186,22 +187,22 @@ struct RelativeBackwardTable : RelativeSlopes<B> {
   using RelativeSlopes<B>::RelativeSlopes;
 
   MERIT_CALLABLE void operator()(Index e) const {
-    using T = typename B::Stat;
-    const auto& a = this->a;
-    const Index bucket = e / a.shape.heads, head = e % a.shape.heads;
-    for (Index row = 0; row < a.q.rows; ++row) {
+    using Number = typename B::Stat;
+    const auto& in = this->a;
+    const Index bucket = e / in.shape.heads, head = e % in.shape.heads;
+    for (Index row = 0; row < in.q.rows; ++row) {
       const Index token = this->token(row), tree = this->tree_of(token);
       for (Index t = this->forest.tree_begin.data[tree]; t < this->forest.tree_begin.data[tree + 1]; ++t) {
         if (this->bucket(token, t) != bucket) continue;
-        const T dscore = this->dscore(row, t, head);
-        for (Index c = 0; c < a.shape.head_dim; ++c) {
-          if (!a.position_keys.empty()) {
+        const Number dscore = this->dscore(row, t, head);
+        for (Index c = 0; c < in.shape.head_dim; ++c) {
+          if (!in.position_keys.empty()) {
             this->add(this->head_of(this->b.dposition_keys, bucket, head), c,
-                      dscore * number<T>(this->head_of(a.q, row, head)[c]));
+                      dscore * number<Number>(this->head_of(in.q, row, head)[c]));
           }
-          if (!a.position_queries.empty()) {
+          if (!in.position_queries.empty()) {
             this->add(this->head_of(this->b.dposition_queries, bucket, head), c,
-                      dscore * number<T>(this->head_of(a.k, t, head)[c]));
+                      dscore * number<Number>(this->head_of(in.k, t, head)[c]));
           }
         }
       }

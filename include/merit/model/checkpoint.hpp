@@ -157,12 +157,14 @@ class SavedTensors {
     tensor.name = std::move(name);
     tensor.shape = parameters.spec(i).shape;
     tensor.dtype = options.dtype.value_or(dtype_of<T>());  // also of what is held in another
-    if (std::is_same_v<typename Backend::Space, HostSpace> && !is_quantized(parameters.stored(i).dtype)) {
-      visit_stored(parameters.stored(i), [&](auto stored) { tensor.data = stored.data; });
-    } else {
-      parameters.get(i, copies_.emplace_back(parameters.element_count(i)).data());
-      tensor.data = std::as_const(copies_.back()).data();
+    if constexpr (std::is_same_v<typename Backend::Space, HostSpace>) {
+      if (!is_quantized(parameters.stored(i).dtype)) {
+        visit_stored(parameters.stored(i), [&](auto stored) { tensor.data = stored.data; });
+        return;
+      }
     }
+    parameters.get(i, copies_.emplace_back(parameters.element_count(i)).data());
+    tensor.data = std::as_const(copies_.back()).data();
   }
 
   std::vector<Buffer<T>> copies_;  // of what is not in host memory
