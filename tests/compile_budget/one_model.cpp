@@ -1,4 +1,4 @@
-// budget: 14 x yardstick, 650 MB
+// budget: 16 x yardstick, 720 MB
 // A unit that holds one model and trains it.
 #include <span>
 

@@ -21,7 +21,8 @@
 namespace {
 
 using namespace merit;
-using Model = RewardModel<AnyBackbone, AttributeHead, RegressionLoss<ScoreMeaning::per_completion>, EigenBackend<float>>;
+using Model = RewardModel<AnyBackbone, AttributeHead, RegressionLoss<ScoreMeaning::per_completion>,
+                          EigenBackend<float>>;
 
 /// Without what stands behind the hidden rows.
 AnyBackbone bare(BackboneConfig config) {

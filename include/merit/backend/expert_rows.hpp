@@ -70,18 +70,17 @@ struct RouteBackwardRow {
     const std::uint32_t* const experts = a.experts.data + i * k;
     T mean = 0;
     for (Index c = 0; c < k; ++c) mean += number<T>(w[c]) * number<T>(dw[c]);
-    if (a.write == Write::assign)
-      for (Index e = 0; e < count; ++e) put_number(dlogits[e], T{0}, Write::assign);
-    if (!a.normalised) {
-      const T largest = number<T>(logits[experts[0]]);
-      T sum = 0;
+    const T largest = number<T>(logits[experts[0]]);
+    T sum = 0;
+    if (!a.normalised)
       for (Index e = 0; e < count; ++e) sum += std::exp(number<T>(logits[e]) - largest);
-      for (Index e = 0; e < count; ++e)
-        put_number(dlogits[e], -mean * std::exp(number<T>(logits[e]) - largest) / sum, Write::add);
-    }
-    for (Index c = 0; c < k; ++c) {
-      const T slope = a.normalised ? number<T>(dw[c]) - mean : number<T>(dw[c]);
-      put_number(dlogits[experts[c]], number<T>(w[c]) * slope, Write::add);
+    for (Index e = 0; e < count; ++e) {
+      Index place = k;  // among the chosen
+      for (Index c = 0; c < k; ++c) place = Index{experts[c]} == e ? c : place;
+      const T slope = (place < k ? number<T>(dw[place]) : T{0}) - mean;
+      T probability = place < k ? number<T>(w[place]) : T{0};
+      if (!a.normalised) probability = std::exp(number<T>(logits[e]) - largest) / sum;
+      put_number(dlogits[e], probability * slope, a.write);
     }
   }
 };

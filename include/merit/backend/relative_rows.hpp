@@ -14,6 +14,9 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
+/// Columns of a result that are summed at once; of a wider head the scores are computed again for the rest.
+inline constexpr Index relative_columns = 64;
+
 /// How scores are computed, of the views in `a`. `forest` is where the functor reads it.
 template <class B>
 struct RelativeScores {
@@ -91,7 +94,7 @@ struct RelativeAttentionQuery : RelativeScores<B> {
       largest = score > largest ? score : largest;
     }
     for (Index t = begin; t < end; ++t) total += std::exp(this->score(row, t, head) - largest);
-    constexpr Index columns = 64;  // that are summed at once
+    constexpr Index columns = relative_columns;
     for (Index first = 0; first < in.shape.head_dim; first += columns) {
       const Index count = in.shape.head_dim - first < columns ? in.shape.head_dim - first : columns;
       T sums[columns] = {};
@@ -128,9 +131,12 @@ struct RelativeSlopes : RelativeScores<B> {
         this->dot(dout, this->head_of(in.v, key, head)) - this->dot(dout, this->head_of(in.out, row, head));
     return static_cast<T>(in.shape.scale) * probability(row, key, head) * slope;
   }
-  template <class X>
-  MERIT_CALLABLE void add(X* to, Index c, T value) const {
-    put_number(to[c], value, Write::add);
+  /// Calls visit(first column, how many) until all columns of a head are done.
+  template <class Visit>
+  MERIT_CALLABLE void for_each_columns(const Visit& visit) const {
+    const Index width = this->a.shape.head_dim;
+    for (Index first = 0; first < width; first += relative_columns)
+      visit(first, width - first < relative_columns ? width - first : relative_columns);
   }
 };
 
@@ -144,15 +150,19 @@ struct RelativeBackwardQuery : RelativeSlopes<B> {
     const auto& in = this->a;
     const Index row = e / in.shape.heads, head = e % in.shape.heads, token = this->token(row);
     const Index tree = this->tree_of(token);
-    for (Index t = this->forest.tree_begin.data[tree]; t < this->forest.tree_begin.data[tree + 1]; ++t) {
-      const Number dscore = this->dscore(row, t, head);
-      for (Index c = 0; c < in.shape.head_dim; ++c) {
-        Number by = number<Number>(this->head_of(in.k, t, head)[c]);
-        if (!in.position_keys.empty())
-          by += number<Number>(this->head_of(in.position_keys, this->bucket(token, t), head)[c]);
-        this->add(this->head_of(this->b.dq, row, head), c, dscore * by);
+    this->for_each_columns([&](Index first, Index count) {
+      Number sums[relative_columns] = {};
+      for (Index t = this->forest.tree_begin.data[tree]; t < this->forest.tree_begin.data[tree + 1]; ++t) {
+        const Number dscore = this->dscore(row, t, head);
+        const auto* const key = this->head_of(in.k, t, head) + first;
+        for (Index c = 0; c < count; ++c) sums[c] += dscore * number<Number>(key[c]);
+        if (in.position_keys.empty()) continue;
+        const auto* const place = this->head_of(in.position_keys, this->bucket(token, t), head) + first;
+        for (Index c = 0; c < count; ++c) sums[c] += dscore * number<Number>(place[c]);
       }
-    }
+      auto* const dq = this->head_of(this->b.dq, row, head) + first;
+      for (Index c = 0; c < count; ++c) put_number(dq[c], sums[c], Write::add);
+    });
   }
 };
 
@@ -165,19 +175,30 @@ struct RelativeBackwardKey : RelativeSlopes<B> {
     using Number = typename B::Stat;
     const auto& in = this->a;
     const Index key = e / in.shape.heads, head = e % in.shape.heads, tree = this->tree_of(key);
-    const Index last = this->row_from(this->forest.tree_begin.data[tree + 1]);
-    for (Index row = this->row_from(this->forest.tree_begin.data[tree]); row < last; ++row) {
-      const Number dscore = this->dscore(row, key, head), probability = this->probability(row, key, head);
-      for (Index c = 0; c < in.shape.head_dim; ++c) {
-        Number by = number<Number>(this->head_of(in.q, row, head)[c]);
-        if (!in.position_queries.empty())
-          by += number<Number>(
-              this->head_of(in.position_queries, this->bucket(this->token(row), key), head)[c]);
-        this->add(this->head_of(this->b.dk, key, head), c, dscore * by);
-        this->add(this->head_of(this->b.dv, key, head), c,
-                  probability * number<Number>(this->head_of(this->b.dout, row, head)[c]));
+    const Index begin = this->row_from(this->forest.tree_begin.data[tree]);
+    const Index end = this->row_from(this->forest.tree_begin.data[tree + 1]);
+    this->for_each_columns([&](Index first, Index count) {
+      Number of_key[relative_columns] = {}, of_value[relative_columns] = {};
+      for (Index row = begin; row < end; ++row) {
+        const Number dscore = this->dscore(row, key, head), probability = this->probability(row, key, head);
+        const auto* const q = this->head_of(in.q, row, head) + first;
+        const auto* const dout = this->head_of(this->b.dout, row, head) + first;
+        for (Index c = 0; c < count; ++c) {
+          of_key[c] += dscore * number<Number>(q[c]);
+          of_value[c] += probability * number<Number>(dout[c]);
+        }
+        if (in.position_queries.empty()) continue;
+        const auto* const place =
+            this->head_of(in.position_queries, this->bucket(this->token(row), key), head) + first;
+        for (Index c = 0; c < count; ++c) of_key[c] += dscore * number<Number>(place[c]);
       }
-    }
+      auto* const dk = this->head_of(this->b.dk, key, head) + first;
+      auto* const dv = this->head_of(this->b.dv, key, head) + first;
+      for (Index c = 0; c < count; ++c) {
+        put_number(dk[c], of_key[c], Write::add);
+        put_number(dv[c], of_value[c], Write::add);
+      }
+    });
   }
 };
 
@@ -190,23 +211,29 @@ struct RelativeBackwardTable : RelativeSlopes<B> {
     using Number = typename B::Stat;
     const auto& in = this->a;
     const Index bucket = e / in.shape.heads, head = e % in.shape.heads;
-    for (Index row = 0; row < in.q.rows; ++row) {
-      const Index token = this->token(row), tree = this->tree_of(token);
-      for (Index t = this->forest.tree_begin.data[tree]; t < this->forest.tree_begin.data[tree + 1]; ++t) {
-        if (this->bucket(token, t) != bucket) continue;
-        const Number dscore = this->dscore(row, t, head);
-        for (Index c = 0; c < in.shape.head_dim; ++c) {
-          if (!in.position_keys.empty()) {
-            this->add(this->head_of(this->b.dposition_keys, bucket, head), c,
-                      dscore * number<Number>(this->head_of(in.q, row, head)[c]));
-          }
-          if (!in.position_queries.empty()) {
-            this->add(this->head_of(this->b.dposition_queries, bucket, head), c,
-                      dscore * number<Number>(this->head_of(in.k, t, head)[c]));
+    this->for_each_columns([&](Index first, Index count) {
+      Number of_keys[relative_columns] = {}, of_queries[relative_columns] = {};
+      for (Index row = 0; row < in.q.rows; ++row) {
+        const Index token = this->token(row), tree = this->tree_of(token);
+        for (Index t = this->forest.tree_begin.data[tree]; t < this->forest.tree_begin.data[tree + 1]; ++t) {
+          if (this->bucket(token, t) != bucket) continue;
+          const Number dscore = this->dscore(row, t, head);
+          const auto* const q = this->head_of(in.q, row, head) + first;
+          const auto* const k = this->head_of(in.k, t, head) + first;
+          for (Index c = 0; c < count; ++c) {
+            of_keys[c] += dscore * number<Number>(q[c]);
+            of_queries[c] += dscore * number<Number>(k[c]);
           }
         }
       }
-    }
+      for (Index c = 0; c < count; ++c) {
+        if (!in.position_keys.empty())
+          put_number(this->head_of(this->b.dposition_keys, bucket, head)[first + c], of_keys[c], Write::add);
+        if (!in.position_queries.empty())
+          put_number(this->head_of(this->b.dposition_queries, bucket, head)[first + c], of_queries[c],
+                     Write::add);
+      }
+    });
   }
 };
 

@@ -95,7 +95,8 @@ void attach_adapter(Parameters<B>& parameters, Index number, const Adapter& adap
     };
     std::vector<LowRankPath> paths;
     for (const std::uint32_t map : maps) {
-      const ParameterSpec& spec = parameters.spec(map);
+      // Copied: what is declared below may move the specs.
+      const ParameterSpec spec = parameters.spec(map);
       const Index in = spec.shape[spec.in_out ? 0 : 1];
       LowRankPath& path = paths.emplace_back();
       // One below the other, so that one product reads them all.
