@@ -91,6 +91,26 @@ TEST_CASE("a pair has its own margin and its prompt's weight, whichever completi
   }
 }
 
+TEST_CASE("a ranking has what its loss reads for each completion") {
+  RankedGroup group = ranked({0, 1, 2});
+  group.margins = {0.5, 0.25};
+  CHECK_THROWS_WITH_AS(pairs_of({{group}}, {0, 1, 2}), "a ranking of 3 completions has 2 margins, expected 3",
+                       DataError);
+  group.margins.clear();
+  group.ranks = {0, 1};
+  const char* const ranks = "a ranking of 3 completions has 2 ranks, expected 3";
+  CHECK_THROWS_WITH_AS(pairs_of({{group}}, {0, 1, 2}), ranks, DataError);
+  const PlackettLuceModel<BagOfTokens, B> listwise({.backbone = bag});
+  CHECK_THROWS_WITH_AS(build(listwise, RankingExample{{group}}), ranks, DataError);
+  group.ranks.clear();
+  group.ratings = {1, 2};
+  const AttributeModel<BagOfTokens, B> rated({.backbone = bag, .head = {.merge_weights = {1}}});
+  CHECK_THROWS_WITH_AS(build(rated, RankingExample{{group}}),
+                       "a ranking of 3 completions has 2 ratings, expected 3", DataError);
+  group.ratings = {1, 2, 3};
+  build(rated, RankingExample{{group}});
+}
+
 TEST_CASE("a loss over rankings refuses margins, which it has no place for") {
   const PlackettLuceModel<BagOfTokens, B> model({.backbone = bag});
   RankingExample ranking{{{.completions = {one, two}, .ranks = {0, 1}}}};

@@ -160,7 +160,7 @@ TEST_CASE("solutions that are all correct, or all not, have what is defined of t
 
 TEST_CASE("a completion of which nothing was left to read is a miss in every figure of outcomes") {
   merit::Rng rng(3);
-  for (int trial = 0; trial < 60; ++trial) {
+  for (int trial = 0; trial < 20; ++trial) {
     std::vector<ScoredCompletion> whole(8);
     for (Index i = 0; i < whole.size(); ++i) {
       whole[i].score = whole[i].probability = static_cast<double>(rng.below(11)) / 10;

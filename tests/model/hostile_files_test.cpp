@@ -69,7 +69,8 @@ TEST_CASE("sizes of a config.json that no machine can address are refused by nam
       ConfigError);
   CHECK(has(refusal("num_hidden_layers", most),
             "field \"num_hidden_layers\" is 18446744073709551615, expected at most"));
-  CHECK(has(refusal("num_hidden_layers", 10001), "layers is 10001, expected 1 to 10000"));
+  CHECK(has(refusal("num_hidden_layers", 10001),
+            "field \"num_hidden_layers\": expected at most 10000, found 10001"));
   CHECK(has(refusal("rms_norm_eps", 1e308), "norm_epsilon is 1e+308, expected above 0 and at most 1"));
   CHECK(has(refusal("max_position_embeddings", 0), "max_positions is 0, expected at least 1"));
   CHECK(has(refusal("initializer_range", -1), "init_deviation is -1, expected a number of at least 0"));

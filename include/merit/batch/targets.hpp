@@ -64,6 +64,17 @@ inline void append_targets(PairTargets& targets, const PreferenceExample& exampl
   targets.pairs.push_back({rows(0)[0], rows(1)[0], example.margin, example.weight, example.soft_label});
 }
 
+namespace detail {
+
+/// Throws DataError where a ranking has not `expected` of what a loss reads.
+inline void check_count(const char* what, Index found, Index expected, Index completions) {
+  if (found == expected) return;
+  throw DataError(
+      concat("a ranking of ", completions, " completions has ", found, ' ', what, ", expected ", expected));
+}
+
+}  // namespace detail
+
 /// Every ordered pair of a group, balanced: each weighs 1 / C(K, 2) of its prompt (Ouyang et al. 2022). With
 /// PairwiseLoss that is L = Σ over prompts of 1/C(K, 2) Σ softplus(−Δ), over Σ weights. Ties are no
 /// preference and make no pair; a prompt weighs less by their share of its pairs. Throws DataError for a group
@@ -72,6 +83,9 @@ inline void append_targets(PairTargets& targets, const RankingExample& example, 
   Index first = 0;
   for (const RankedGroup& group : example.groups) {
     const Index size = group.completions.size();
+    detail::check_count("ranks", group.ranks.size(), size, size);
+    if (!group.margins.empty())
+      detail::check_count("margins", group.margins.size(), size * (size - 1) / 2, size);
     if (size > most_completions_in_pairs) {
       throw DataError(concat("a ranking has ", size, " completions, expected at most ",
                              most_completions_in_pairs,
@@ -106,6 +120,7 @@ inline void append_targets(RankingTargets& targets, const PreferenceExample& exa
 inline void append_targets(RankingTargets& targets, const RankingExample& example, const ExampleRows& rows) {
   Index first = 0;
   for (const RankedGroup& group : example.groups) {
+    detail::check_count("ranks", group.ranks.size(), group.completions.size(), group.completions.size());
     if (!group.margins.empty()) {
       throw DataError("a ranking has margins, expected none for a loss over rankings");
     }
@@ -130,6 +145,8 @@ inline void append_targets(RegressionTargets& targets, const RankingExample& exa
       throw DataError(concat("ratings have ", group.attributes, " attributes, expected ", targets.columns,
                              ", one for each of the head's scores"));
     }
+    detail::check_count("ratings", group.ratings.size(), group.completions.size() * group.attributes,
+                        group.completions.size());
     for (Index i = 0; i < group.completions.size(); ++i) {
       for (Index a = 0; a < group.attributes; ++a) {
         targets.values.push_back({rows(first + i)[0], group.ratings[i * group.attributes + a], group.weight,
@@ -264,6 +281,7 @@ inline void append_targets(NextTokenTargets& targets, const RankingExample& exam
                            const ExampleRows& rows) {
   Index first = 0;
   for (const RankedGroup& group : example.groups) {
+    detail::check_count("ranks", group.ranks.size(), group.completions.size(), group.completions.size());
     const Index best = *std::min_element(group.ranks.begin(), group.ranks.end());
     for (Index i = 0; i < group.completions.size(); ++i) {
       if (group.ranks[i] == best)
