@@ -12,6 +12,7 @@
 
 #include "merit/backbone/backbone.hpp"
 #include "merit/backbone/bert_names.hpp"
+#include "merit/backbone/layers.hpp"
 #include "merit/backbone/pooling.hpp"
 #include "merit/core/field.hpp"
 #include "merit/core/sizes.hpp"
@@ -93,22 +94,13 @@ struct Bert {
   void validate() const {
     check_fields(*this);
     size_product(3, hidden_size, "bert: three times hidden_size");
-    if (hidden_size % heads != 0) {
-      throw ConfigError(
-          concat("bert: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
-    }
+    detail::check_heads(*this);
     if (first_position >= max_positions) {
       throw ConfigError(concat("bert: first_position is ", first_position, ", expected below max_positions, ",
                                max_positions));
     }
-    if (separator >= vocabulary_size) {
-      throw ConfigError(
-          concat("bert: separator is ", separator, ", expected below vocabulary_size, ", vocabulary_size));
-    }
-    if (frozen_layers > layers) {
-      throw ConfigError(
-          concat("bert: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
-    }
+    detail::check_separator(*this);
+    detail::check_frozen_layers(*this);
     if (shared_layers && frozen_layers != 0 && frozen_layers != layers) {
       throw ConfigError(concat("bert: frozen_layers is ", frozen_layers,
                                ", expected 0 or all layers: they share their parameters"));
@@ -159,18 +151,10 @@ class Bert::Bound {
     if (settings_.types != 0) x = add(tape, x, embedding(tape, forest.types, parameters_->slice(types_)));
     x = norm(tape, x, embedding_norm_);
     if (settings_.embedding_width() != settings_.hidden_size) x = dense(tape, x, projection_);  // (T, d)
-    for (Index i = 0; i + 1 < settings_.layers; ++i) {
-      const auto layer = [this, i, &forest](Tape<B>& t, Var in) {
-        return this->layer(t, in, of_layer(i), forest, {});
-      };
-      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
-      // is there.
-      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
-        x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
-      } else {
-        x = layer(tape, x);
-      }
-    }
+    const auto inner = [this, &forest](Tape<B>& t, Var in, Index i) {
+      return this->layer(t, in, of_layer(i), forest, {});
+    };
+    x = detail::inner_layers(tape, x, settings_, inner);
     x = layer(tape, x, of_layer(settings_.layers - 1), forest,
               detail::pooled_tokens(settings_.pooling, forest));
     if (settings_.pooling == Pooling::mean) x = path_mean(tape, forest, x);  // (R, d)

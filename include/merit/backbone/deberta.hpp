@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/backbone/layers.hpp"
 #include "merit/backbone/pooling.hpp"
 #include "merit/backbone/relative_buckets.hpp"
 #include "merit/core/field.hpp"
@@ -97,10 +98,7 @@ struct Deberta {
   void validate() const {
     check_fields(*this);
     size_product(3, hidden_size, "deberta-v2: three times hidden_size");
-    if (hidden_size % heads != 0) {
-      throw ConfigError(
-          concat("deberta-v2: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
-    }
+    detail::check_heads(*this);
     if (!position_keys && !position_queries) {
       throw ConfigError(
           "deberta-v2: position_keys and position_queries are both false, expected one of them");
@@ -109,14 +107,8 @@ struct Deberta {
       throw ConfigError(concat("deberta-v2: buckets is ", buckets, " and most_distance ", most_distance,
                                ", expected 4 buckets or more and a distance beyond half of them"));
     }
-    if (separator >= vocabulary_size) {
-      throw ConfigError(concat("deberta-v2: separator is ", separator, ", expected below vocabulary_size, ",
-                               vocabulary_size));
-    }
-    if (frozen_layers > layers) {
-      throw ConfigError(
-          concat("deberta-v2: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
-    }
+    detail::check_separator(*this);
+    detail::check_frozen_layers(*this);
   }
 
   friend bool operator==(const Deberta&, const Deberta&) = default;
@@ -160,18 +152,10 @@ class Deberta::Bound {
                 : embedding(tape, forest.tokens, parameters_->slice(tokens_));  // (T, d)
     if (settings_.types != 0) x = add(tape, x, embedding(tape, forest.types, parameters_->slice(types_)));
     x = norm(tape, x, embedding_norm_);
-    for (Index i = 0; i + 1 < settings_.layers; ++i) {
-      const auto layer = [this, i, of_distance, &forest](Tape<B>& t, Var in) {
-        return this->layer(t, in, layers_[i], of_distance, forest, {});
-      };
-      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
-      // is there.
-      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
-        x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
-      } else {
-        x = layer(tape, x);
-      }
-    }
+    const auto inner = [this, of_distance, &forest](Tape<B>& t, Var in, Index i) {
+      return this->layer(t, in, layers_[i], of_distance, forest, {});
+    };
+    x = detail::inner_layers(tape, x, settings_, inner);
     const auto rows = detail::pooled_tokens(settings_.pooling, forest);
     x = layer(tape, x, layers_.back(), of_distance, forest, rows);
     if (settings_.pooling == Pooling::mean) x = path_mean(tape, forest, x);  // (R, d)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/backbone/layers.hpp"
 #include "merit/core/field.hpp"
 #include "merit/core/sizes.hpp"
 #include "merit/nn/activation.hpp"
@@ -61,14 +62,8 @@ struct Gpt2 {
   void validate() const {
     check_fields(*this);
     size_product(4, hidden_size, "gpt2: four times hidden_size");
-    if (hidden_size % heads != 0) {
-      throw ConfigError(
-          concat("gpt2: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
-    }
-    if (frozen_layers > layers) {
-      throw ConfigError(
-          concat("gpt2: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
-    }
+    detail::check_heads(*this);
+    detail::check_frozen_layers(*this);
   }
 
   friend bool operator==(const Gpt2&, const Gpt2&) = default;
@@ -137,18 +132,10 @@ class Gpt2::Bound {
   Var forward(Tape<B>& tape, const typename Types::Forest& forest) {
     Var x = embedding(tape, forest.tokens, parameters_->slice(tokens_), forest.positions,
                       parameters_->slice(positions_));  // (T, d)
-    for (Index i = 0; i + 1 < layers_.size(); ++i) {
-      const auto layer = [this, i, &forest](Tape<B>& t, Var in) {
-        return this->layer(t, in, layers_[i], forest, {});
-      };
-      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
-      // is there.
-      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
-        x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
-      } else {
-        x = layer(tape, x);
-      }
-    }
+    const auto inner = [this, &forest](Tape<B>& t, Var in, Index i) {
+      return this->layer(t, in, layers_[i], forest, {});
+    };
+    x = detail::inner_layers(tape, x, settings_, inner);
     x = layer(tape, x, layers_.back(), forest, forest.rows);  // (R, d)
     return layer_norm(tape, x, parameters_->slice(norm_), parameters_->slice(norm_bias_),
                       settings_.norm_epsilon);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/backbone/layers.hpp"
 #include "merit/backbone/rotary_table.hpp"
 #include "merit/core/field.hpp"
 #include "merit/core/sizes.hpp"
@@ -74,18 +75,12 @@ struct GptNeox {
   void validate() const {
     check_fields(*this);
     size_product(3, hidden_size, "gpt_neox: three times hidden_size");
-    if (hidden_size % heads != 0) {
-      throw ConfigError(
-          concat("gpt_neox: hidden_size is ", hidden_size, ", expected a multiple of heads, ", heads));
-    }
+    detail::check_heads(*this);
     if (rotary_width % 2 != 0 || rotary_width > head_width()) {
       throw ConfigError(concat("gpt_neox: rotary_width is ", rotary_width,
                                ", expected an even number of at most the width of a head, ", head_width()));
     }
-    if (frozen_layers > layers) {
-      throw ConfigError(
-          concat("gpt_neox: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
-    }
+    detail::check_frozen_layers(*this);
   }
 
   friend bool operator==(const GptNeox&, const GptNeox&) = default;
@@ -130,18 +125,10 @@ class GptNeox::Bound {
   Var forward(Tape<B>& tape, const typename Types::Forest& forest) {
     const auto angles = table_.view(forest.depth);
     Var x = embedding(tape, forest.tokens, parameters_->slice(embedding_));  // (T, d)
-    for (Index i = 0; i + 1 < layers_.size(); ++i) {
-      const auto layer = [this, i, angles, &forest](Tape<B>& t, Var in) {
-        return this->layer(t, in, layers_[i], angles, forest, {});
-      };
-      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
-      // is there.
-      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
-        x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
-      } else {
-        x = layer(tape, x);
-      }
-    }
+    const auto inner = [this, angles, &forest](Tape<B>& t, Var in, Index i) {
+      return this->layer(t, in, layers_[i], angles, forest, {});
+    };
+    x = detail::inner_layers(tape, x, settings_, inner);
     x = layer(tape, x, layers_.back(), angles, forest, forest.rows);  // (R, d)
     return norm(tape, x, norm_);
   }

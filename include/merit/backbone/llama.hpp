@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/backbone/layers.hpp"
 #include "merit/backbone/rotary_table.hpp"
 #include "merit/core/enum_names.hpp"
 #include "merit/core/field.hpp"
@@ -170,10 +171,7 @@ struct Llama {
     detail::check_finite("llama: rope_scaling.factor", rope_scaling.factor);
     validate_rope_scaling();
     validate_layers();
-    if (frozen_layers > layers) {
-      throw ConfigError(
-          concat("llama: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
-    }
+    detail::check_frozen_layers(*this);
   }
 
   friend bool operator==(const Llama&, const Llama&) = default;

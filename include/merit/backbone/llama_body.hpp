@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/backbone/layers.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/backbone/rotary_table.hpp"
 #include "merit/nn/activation.hpp"
@@ -67,18 +68,10 @@ class Llama::Bound {
     const Angles angles{table_.view(forest.depth), window_table_.view(forest.depth)};
     Var x = embedding(tape, forest.tokens, parameters_->slice(embedding_));  // (T, d)
     if (settings_.embedding_scale != 1) x = scale(tape, x, settings_.embedding_scale);
-    for (Index i = 0; i + 1 < layers_.size(); ++i) {
-      const auto layer = [this, i, angles, &forest](Tape<B>& t, Var in) {
-        return this->layer(t, in, i, angles, forest, {});
-      };
-      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
-      // is there.
-      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
-        x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
-      } else {
-        x = layer(tape, x);
-      }
-    }
+    const auto inner = [this, angles, &forest](Tape<B>& t, Var in, Index i) {
+      return this->layer(t, in, i, angles, forest, {});
+    };
+    x = detail::inner_layers(tape, x, settings_, inner);
     x = layer(tape, x, layers_.size() - 1, angles, forest, forest.rows);  // (R, d)
     return norm(tape, x, norm_);
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "merit/backbone/backbone.hpp"
+#include "merit/backbone/layers.hpp"
 #include "merit/backbone/pooling.hpp"
 #include "merit/backbone/rotary_table.hpp"
 #include "merit/core/field.hpp"
@@ -96,10 +97,7 @@ struct ModernBert {
       }
       width = window;
     }
-    if (frozen_layers > layers) {
-      throw ConfigError(
-          concat("modernbert: frozen_layers is ", frozen_layers, ", expected at most layers, ", layers));
-    }
+    detail::check_frozen_layers(*this);
   }
 
   friend bool operator==(const ModernBert&, const ModernBert&) = default;
@@ -151,18 +149,10 @@ class ModernBert::Bound {
     const Angles angles{table_.view(forest.depth), window_table_.view(forest.depth)};
     Var x = embedding(tape, forest.tokens, parameters_->slice(embedding_));  // (T, d)
     x = norm(tape, x, embedding_norm_);
-    for (Index i = 0; i + 1 < layers_.size(); ++i) {
-      const auto layer = [this, i, angles, &forest](Tape<B>& t, Var in) {
-        return this->layer(t, in, i, angles, forest, {});
-      };
-      // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result
-      // is there.
-      if (settings_.recompute || !tape.recording() || i < settings_.frozen_layers) {
-        x = tape.checkpoint(layer, x, tape.rows(x), tape.cols(x));
-      } else {
-        x = layer(tape, x);
-      }
-    }
+    const auto inner = [this, angles, &forest](Tape<B>& t, Var in, Index i) {
+      return this->layer(t, in, i, angles, forest, {});
+    };
+    x = detail::inner_layers(tape, x, settings_, inner);
     x = layer(tape, x, layers_.size() - 1, angles, forest, detail::pooled_tokens(settings_.pooling, forest));
     x = norm(tape, x, final_norm_);
     if (settings_.pooling == Pooling::mean) x = path_mean(tape, forest, x);  // (R, d)
