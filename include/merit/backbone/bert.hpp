@@ -169,21 +169,10 @@ class Bert::Bound {
   };
 
   std::uint32_t declare_norm(const std::string& name, Index size, bool train) {
-    const std::uint32_t number =
-        parameters_->declare({name + ".weight", {size}, Init::ones(), false, false, train});
-    parameters_->declare({name + ".bias", {size}, Init::zeros(), false, false, train});
-    return number;
+    return detail::declare_layer_norm(*parameters_, name, size, train);
   }
   std::uint32_t declare_dense(const std::string& name, Index rows, Index cols, bool train) {
-    const std::uint32_t number = parameters_->declare({name + ".weight",
-                                                       {rows, cols},
-                                                       initial_weight(settings_.init_deviation, cols),
-                                                       true,
-                                                       false,
-                                                       train,
-                                                       true});
-    parameters_->declare({name + ".bias", {rows}, Init::zeros(), false, false, train});
-    return number;
+    return detail::declare_dense(*parameters_, name, rows, cols, settings_.init_deviation, train);
   }
 
   Layer declare_layer(const BertNames& names, Index i) {

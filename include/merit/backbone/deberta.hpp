@@ -170,22 +170,10 @@ class Deberta::Bound {
   };
 
   std::uint32_t declare_norm(const std::string& name, bool train) {
-    const Index d = settings_.hidden_size;
-    const std::uint32_t number =
-        parameters_->declare({name + ".weight", {d}, Init::ones(), false, false, train});
-    parameters_->declare({name + ".bias", {d}, Init::zeros(), false, false, train});
-    return number;
+    return detail::declare_layer_norm(*parameters_, name, settings_.hidden_size, train);
   }
   std::uint32_t declare_dense(const std::string& name, Index rows, Index cols, bool train) {
-    const std::uint32_t number = parameters_->declare({name + ".weight",
-                                                       {rows, cols},
-                                                       initial_weight(settings_.init_deviation, cols),
-                                                       true,
-                                                       false,
-                                                       train,
-                                                       true});
-    parameters_->declare({name + ".bias", {rows}, Init::zeros(), false, false, train});
-    return number;
+    return detail::declare_dense(*parameters_, name, rows, cols, settings_.init_deviation, train);
   }
 
   Layer declare_layer(Index i) {

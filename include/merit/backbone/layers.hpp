@@ -1,6 +1,9 @@
 // What the backbones of equal layers have in common: checks of their settings, and how layers follow one another.
 #pragma once
 
+#include <cstdint>
+#include <string>
+
 #include "merit/backbone/backbone.hpp"
 
 namespace merit {
@@ -29,6 +32,25 @@ void check_frozen_layers(const Settings& settings) {
   if (settings.frozen_layers <= settings.layers) return;
   throw ConfigError(concat(settings.name(), ": frozen_layers is ", settings.frozen_layers,
                            ", expected at most layers, ", settings.layers));
+}
+
+/// Declares a matrix (rows, cols) inside a layer, and its bias (rows) behind it. Gives the matrix's number.
+template <class B>
+std::uint32_t declare_dense(Parameters<B>& parameters, const std::string& name, Index rows, Index cols,
+                            double deviation, bool train) {
+  const std::uint32_t number = parameters.declare(
+      {name + ".weight", {rows, cols}, initial_weight(deviation, cols), true, false, train, true});
+  parameters.declare({name + ".bias", {rows}, Init::zeros(), false, false, train});
+  return number;
+}
+
+/// Declares the weight and the bias (size) of a layer norm, the bias behind the weight. Gives the weight's number.
+template <class B>
+std::uint32_t declare_layer_norm(Parameters<B>& parameters, const std::string& name, Index size, bool train) {
+  const std::uint32_t number =
+      parameters.declare({name + ".weight", {size}, Init::ones(), false, false, train});
+  parameters.declare({name + ".bias", {size}, Init::zeros(), false, false, train});
+  return number;
 }
 
 /// The hidden rows (T, d) behind all layers but the last, which alone leaves rows out. `layer(tape, x, i)` is what

@@ -8,10 +8,6 @@
 #include "merit/backend/operations.hpp"
 #include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
-#include "merit/nn/activation.hpp"
-#include "merit/nn/attention.hpp"
-#include "merit/nn/linear.hpp"
-#include "merit/nn/select_rows.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -36,13 +32,6 @@ auto pooled_tokens(Pooling pooling, const Forest& forest) {
   if (pooling == Pooling::token) return forest.rows;
   if (pooling == Pooling::first) return forest.row_roots;
   return decltype(forest.rows){};
-}
-
-/// A dense layer and an activation on each row.
-template <class B>
-Var pooler(Tape<B>& tape, Var rows, const ParameterSlice& weight, const ParameterSlice& bias,
-           ActivationFunction activation) {
-  return activate(tape, linear(tape, rows, weight, bias), activation);
 }
 
 }  // namespace detail
