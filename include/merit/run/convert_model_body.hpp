@@ -2,11 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <numbers>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "merit/backbone/rotary_table.hpp"
 #include "merit/core/buffer.hpp"
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
@@ -121,16 +120,14 @@ inline ConvertReport gguf_to_gguf(const GgufFile& file, const std::filesystem::p
 
 /// The factors of Llama 3's rotary scaling, by which llama.cpp divides frequencies.
 inline std::vector<float> llama3_factors(const Llama& llama) {
-  const RotaryScaling& scaling = llama.rope_scaling;
-  std::vector<float> factors(llama.head_width() / 2);
-  for (Index i = 0; i < factors.size(); ++i) {
-    const double part = static_cast<double>(i) / static_cast<double>(factors.size());
-    const double wavelength = 2 * std::numbers::pi * std::pow(llama.rope_base, part);
-    const double low = scaling.low_frequency_factor, high = scaling.high_frequency_factor;
-    const double smooth =
-        std::clamp((scaling.original_positions / wavelength - low) / (high - low), 0.0, 1.0);
-    factors[i] = static_cast<float>(1 / ((1 - smooth) / scaling.factor + smooth));
-  }
+  const auto frequencies = [&](const RotaryScaling& scaling) {
+    return rotary_frequencies(llama.head_width(), llama.rope_base, scaling,
+                              static_cast<double>(llama.max_positions))
+        .angular;
+  };
+  const std::vector<double> plain = frequencies({}), scaled = frequencies(llama.rope_scaling);
+  std::vector<float> factors(plain.size());
+  for (Index i = 0; i < factors.size(); ++i) factors[i] = static_cast<float>(plain[i] / scaled[i]);
   return factors;
 }
 
