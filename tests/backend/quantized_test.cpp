@@ -96,9 +96,12 @@ TEST_CASE_TEMPLATE("quantised weights give the bits of their numbers", B, MERIT_
   Rng rng(40);
   for (const Dtype dtype : quantized_types()) {
     INFO(std::string(name_of(dtype)));
-    // Few rows; tails of tiles; depths and widths that are whole runs and not, one past a block of the product's k.
+    // One row; few; tails of tiles; depths and widths that are whole runs and not, one past a block of the product's k.
     const Index block = layout_of(dtype).elements;
-    const Index sizes[][3] = {{3, 3 * block, 3 * block}, {6, block, block}, {19, 3 * block, 512 + block}};
+    const Index sizes[][3] = {{1, 3 * block, 3 * block},
+                              {3, 3 * block, 3 * block},
+                              {6, block, block},
+                              {19, 3 * block, 512 + block}};
     for (const auto& size : sizes) {
       INFO("M ", size[0], " N ", size[1], " K ", size[2]);
       check_quantized<B>(rng, dtype, size[0], size[1], size[2]);

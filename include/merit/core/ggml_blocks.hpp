@@ -1,11 +1,10 @@
-// One block of each quantised type of GGUF files as floats, bit for bit those of the `gguf` package. Where
-// numbers lie in a block is a fact of the format: https://github.com/ggml-org/ggml.
+// The blocks of each quantised type of GGUF files, in groups of 32 elements: small integers, and the scale and the
+// minimum that make floats of them, bit for bit those of the `gguf` package. Where numbers lie in a block is a
+// fact of the format: https://github.com/ggml-org/ggml.
 //
-// A block holds a few scales and small integers. The K types have blocks of 256 in groups of 16 or 32, each
-// with a scale of its own (and, for some, a minimum).
-//
-// No sum here rounds a product before it: scales have at most 17 significant bits and integers at most 5, so
-// that a compiler may fuse multiply and add without changing a bit.
+// An element is scale · integer + minimum. No such sum rounds a product before it: scales have at most 17
+// significant bits and integers at most 8, those with a minimum 5, so that a compiler may fuse multiply and add
+// without changing a bit.
 #pragma once
 
 #include <array>
@@ -22,6 +21,25 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
+/// Elements of a group: every block is some whole groups.
+inline constexpr Index block_group = 32;
+
+/// 32 elements of a block: element i is scale[i / 16] · integers[i] + minimum[i / 16].
+struct BlockGroup {
+  alignas(32) std::int8_t integers[block_group];
+  float scale[2];    // of each half
+  float minimum[2];  // where the type has one
+
+  /// The same for both halves.
+  void set_scale(float both) { scale[0] = scale[1] = both; }
+  void set_minimum(float both) { minimum[0] = minimum[1] = both; }
+};
+
+/// A quantised type: whether its groups have a minimum, whether their halves have scales of their own, where in a
+/// block the float16 scales begin, and how a group is read.
+template <Dtype dtype>
+struct BlockFormat;
+
 /// The byte at `at` as an integer from 0 to 255.
 inline int quant_byte(const std::byte* block, Index at) {
   return std::to_integer<int>(block[at]);
@@ -37,209 +55,298 @@ Integer quant_integer(const std::byte* block, Index at) {
 
 /// The float16 that begins at byte `at`.
 inline float quant_scale(const std::byte* block, Index at) {
-  return from_f16(quant_integer<std::uint16_t>(block, at));
+  const auto bits = quant_integer<std::uint16_t>(block, at);
+#ifdef __F16C__
+  // One instruction where from_f16 takes ten, which cost as much as the 32 integers of a block do.
+  using Halves = short __attribute__((vector_size(16)));
+  return __builtin_ia32_vcvtph2ps(Halves{static_cast<short>(bits)})[0];
+#else
+  return from_f16(bits);
+#endif
+}
+
+// Integers are unpacked in vectors of 16 bytes, which GCC and clang spell alike on every machine: loops over bytes
+// become vector instructions by luck alone.
+
+using SixteenBytes = std::uint8_t __attribute__((vector_size(16)));
+
+inline SixteenBytes read_sixteen(const std::byte* from) {
+  SixteenBytes bytes;
+  std::memcpy(&bytes, from, 16);
+  return bytes;
+}
+
+/// Some bits of each of 16 bytes: (byte >> shift) & mask, where mask < 2^(8 - shift). Shifted in pairs, for processors
+/// shift no bytes; what comes over from the neighbour is masked.
+inline SixteenBytes read_bits(const std::byte* from, int shift, std::uint8_t mask) {
+  using Pairs = std::uint16_t __attribute__((vector_size(16)));
+  return std::bit_cast<SixteenBytes>(std::bit_cast<Pairs>(read_sixteen(from)) >> shift) & mask;
+}
+
+/// The integers of a group, less `offset`, from 0 to 255.
+inline void put_integers(SixteenBytes first, SixteenBytes second, std::uint8_t offset, BlockGroup& out) {
+  first -= offset;
+  second -= offset;
+  std::memcpy(out.integers, &first, 16);
+  std::memcpy(out.integers + 16, &second, 16);
 }
 
 /// Two integers of 4 bits to a byte, 16 bytes: the low halves are elements 0 to 15, the high ones 16 to 31.
-/// `value` makes a float of one.
-template <class Value>
-void block_of_nibbles(const std::byte* quants, float* __restrict out, const Value& value) {
-  std::uint8_t bytes[32];
-  std::memcpy(bytes, quants, 16);
-  std::memcpy(bytes + 16, quants, 16);
-  for (Index i = 0; i < 32; ++i) out[i] = value(i < 16 ? bytes[i] & 15 : bytes[i] >> 4);
+inline void read_four_bits(const std::byte* quants, std::uint8_t offset, BlockGroup& out) {
+  put_integers(read_bits(quants, 0, 15), read_bits(quants, 4, 15), offset, out);
 }
 
-/// The same with a fifth bit for each element, bit i of `high` for element i.
-template <class Value>
-void block_of_five_bits(const std::byte* quants, std::uint32_t high, float* __restrict out,
-                        const Value& value) {
-  std::uint8_t bytes[32];
-  std::memcpy(bytes, quants, 16);
-  std::memcpy(bytes + 16, quants, 16);
-  for (std::uint32_t i = 0; i < 32; ++i) {
-    const auto fifth = static_cast<int>((high >> i & 1u) << 4);
-    out[i] = value((i < 16 ? bytes[i] & 15 : bytes[i] >> 4) | fifth);
+/// 16 where bit i of two bytes is set, else 0.
+inline SixteenBytes spread_fifth_bits(const std::byte* two) {
+  using Halves = std::uint64_t __attribute__((vector_size(16)));
+  constexpr std::uint64_t each = 0x0101010101010101;  // of eight bytes
+  const Halves copies{each * static_cast<std::uint64_t>(quant_byte(two, 0)),
+                      each * static_cast<std::uint64_t>(quant_byte(two, 1))};
+  constexpr SixteenBytes bit{1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  return std::bit_cast<SixteenBytes>((std::bit_cast<SixteenBytes>(copies) & bit) == bit) & std::uint8_t{16};
+}
+
+/// Integers of 4 bits with a fifth bit each: bit i of `high`, 4 bytes, for element i.
+inline void read_five_bits(const std::byte* high, const std::byte* quants, std::uint8_t offset,
+                           BlockGroup& out) {
+  put_integers(read_bits(quants, 0, 15) | spread_fifth_bits(high),
+               read_bits(quants, 4, 15) | spread_fifth_bits(high + 2), offset, out);
+}
+
+/// Integers of 2 bits of a block of 8 groups: each half of it is 32 bytes, whose bit pairs are four groups.
+inline void read_bit_pairs(const std::byte* quants, Index group, std::uint8_t offset, BlockGroup& out) {
+  const std::byte* half = quants + group / 4 * 32;
+  const int shift = static_cast<int>(group % 4 * 2);
+  put_integers(read_bits(half, shift, 3), read_bits(half + 16, shift, 3), offset, out);
+}
+
+/// What integers of 4 bits stand for by a table.
+inline void read_table(const std::byte* quants, const std::int8_t (&table)[16], BlockGroup& out) {
+  read_four_bits(quants, 0, out);
+  for (std::int8_t& integer : out.integers) integer = table[integer];
+}
+
+template <>
+struct BlockFormat<Dtype::q4_0> {
+  static constexpr bool has_minimum = false, halves = false;
+  static constexpr std::array<std::uint8_t, 1> scale_places{0};
+  static void read(const std::byte* block, Index, BlockGroup& out) {
+    out.set_scale(quant_scale(block, 0));
+    read_four_bits(block + 2, 8, out);
   }
-}
-
-// What is written never lies in the block: __restrict says so, for without it a byte could be part of any float,
-// and loops would not become vector instructions. Nor do loops of 16 steps, which compilers unroll.
-
-// A type without a minimum has no "+ 0" either: that would make a −0 a +0.
-
-inline void block_q4_0(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  block_of_nibbles(block + 2, out, [d](int q) { return d * static_cast<float>(q - 8); });
-}
-
-inline void block_q4_1(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  const float minimum = quant_scale(block, 2);
-  block_of_nibbles(block + 4, out, [=](int q) { return d * static_cast<float>(q) + minimum; });
-}
-
-inline void block_q5_0(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  block_of_five_bits(block + 6, quant_integer<std::uint32_t>(block, 2), out,
-                     [d](int q) { return d * static_cast<float>(q - 16); });
-}
-
-inline void block_q5_1(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  const float minimum = quant_scale(block, 2);
-  block_of_five_bits(block + 8, quant_integer<std::uint32_t>(block, 4), out,
-                     [=](int q) { return d * static_cast<float>(q) + minimum; });
-}
-
-inline void block_q8_0(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  for (Index i = 0; i < 32; ++i) {
-    out[i] = d * static_cast<float>(static_cast<std::int8_t>(quant_byte(block, 2 + i)));
-  }
-}
-
-/// 16 groups of 16: d · scale · q − dmin · minimum, both of 4 bits, q of 2.
-inline void block_q2_k(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 80);
-  const float d_min = quant_scale(block, 82);
-  for (Index group = 0; group < 16; ++group) {
-    const int scales = quant_byte(block, group);
-    const float scale = d * static_cast<float>(scales & 15);
-    const float minimum = d_min * static_cast<float>(scales >> 4);
-    // Half a block is 32 bytes, whose bit pairs are four runs of 32 elements.
-    const std::byte* quants = block + 16 + group / 8 * 32 + group % 2 * 16;
-    const Index shift = group / 2 % 4 * 2;
-    for (Index i = 0; i < 16; ++i) {
-      out[group * 16 + i] = scale * static_cast<float>(quant_byte(quants, i) >> shift & 3) - minimum;
-    }
-  }
-}
-
-/// 16 groups of 16: d · (scale − 32) · (q − 4 where the mask's bit is 0), q of 2 bits.
-inline void block_q3_k(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 108);
-  const std::byte* scales = block + 96;
-  for (Index group = 0; group < 16; ++group) {
-    const int low = quant_byte(scales, group % 8) >> (group / 8 * 4) & 15;
-    const int high = quant_byte(scales, 8 + group % 4) >> (group / 4 * 2) & 3;
-    const float scale = d * static_cast<float>((low | high << 4) - 32);
-    const std::byte* quants = block + 32 + group / 8 * 32 + group % 2 * 16;
-    const std::byte* mask = block + group % 2 * 16;
-    const Index shift = group / 2 % 4 * 2;
-    const Index bit = group / 2;
-    for (Index i = 0; i < 16; ++i) {
-      const int set = quant_byte(mask, i) >> bit & 1;
-      const int q = (quant_byte(quants, i) >> shift & 3) - 4 * (1 - set);
-      out[group * 16 + i] = scale * static_cast<float>(q);
-    }
-  }
-}
-
-/// The scale and the minimum, of 6 bits each, of one of the 8 groups of 32 of a Q4_K or Q5_K block.
-struct SixBits {
-  int scale, minimum;
 };
-inline SixBits six_bits(const std::byte* packed, Index group) {
-  if (group < 4) return {quant_byte(packed, group) & 63, quant_byte(packed, group + 4) & 63};
-  const int low = quant_byte(packed, group + 4);
-  return {(low & 15) | (quant_byte(packed, group - 4) >> 2 & 48),
-          (low >> 4) | (quant_byte(packed, group) >> 2 & 48)};
-}
 
-inline void block_q4_k(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  const float d_min = quant_scale(block, 2);
-  for (Index pair = 0; pair < 4; ++pair, out += 64) {  // of groups: the halves of 32 bytes
-    const SixBits low = six_bits(block + 4, 2 * pair), high = six_bits(block + 4, 2 * pair + 1);
-    const float scale = d * static_cast<float>(low.scale), minimum = d_min * static_cast<float>(low.minimum);
-    const float high_scale = d * static_cast<float>(high.scale);
-    const float high_minimum = d_min * static_cast<float>(high.minimum);
-    const std::byte* quants = block + 16 + pair * 32;
-    for (Index i = 0; i < 32; ++i) out[i] = scale * static_cast<float>(quant_byte(quants, i) & 15) - minimum;
-    for (Index i = 0; i < 32; ++i)
-      out[32 + i] = high_scale * static_cast<float>(quant_byte(quants, i) >> 4) - high_minimum;
+template <>
+struct BlockFormat<Dtype::q4_1> {
+  static constexpr bool has_minimum = true, halves = false;
+  static constexpr std::array<std::uint8_t, 2> scale_places{0, 2};
+  static void read(const std::byte* block, Index, BlockGroup& out) {
+    out.set_scale(quant_scale(block, 0));
+    out.set_minimum(quant_scale(block, 2));
+    read_four_bits(block + 4, 0, out);
   }
+};
+
+template <>
+struct BlockFormat<Dtype::q5_0> {
+  static constexpr bool has_minimum = false, halves = false;
+  static constexpr std::array<std::uint8_t, 1> scale_places{0};
+  static void read(const std::byte* block, Index, BlockGroup& out) {
+    out.set_scale(quant_scale(block, 0));
+    read_five_bits(block + 2, block + 6, 16, out);
+  }
+};
+
+template <>
+struct BlockFormat<Dtype::q5_1> {
+  static constexpr bool has_minimum = true, halves = false;
+  static constexpr std::array<std::uint8_t, 2> scale_places{0, 2};
+  static void read(const std::byte* block, Index, BlockGroup& out) {
+    out.set_scale(quant_scale(block, 0));
+    out.set_minimum(quant_scale(block, 2));
+    read_five_bits(block + 4, block + 8, 0, out);
+  }
+};
+
+template <>
+struct BlockFormat<Dtype::q8_0> {
+  static constexpr bool has_minimum = false, halves = false;
+  static constexpr std::array<std::uint8_t, 1> scale_places{0};
+  static void read(const std::byte* block, Index, BlockGroup& out) {
+    out.set_scale(quant_scale(block, 0));
+    std::memcpy(out.integers, block + 2, 32);
+  }
+};
+
+/// Integers of 2 bits; scales and minima of 4.
+template <>
+struct BlockFormat<Dtype::q2_k> {
+  static constexpr bool has_minimum = true, halves = true;
+  static constexpr std::array<std::uint8_t, 2> scale_places{80, 82};
+  static void read(const std::byte* block, Index group, BlockGroup& out) {
+    const float d = quant_scale(block, 80);
+    const float d_min = quant_scale(block, 82);
+    for (Index half = 0; half < 2; ++half) {
+      const int scales = quant_byte(block, 2 * group + half);
+      out.scale[half] = d * static_cast<float>(scales & 15);
+      out.minimum[half] = -(d_min * static_cast<float>(scales >> 4));
+    }
+    read_bit_pairs(block + 16, group, 0, out);
+  }
+};
+
+/// Integers of 2 bits as those of Q2_K, less 4 where the mask's bit is 0; scales of 6 bits.
+template <>
+struct BlockFormat<Dtype::q3_k> {
+  static constexpr bool has_minimum = false, halves = true;
+  static constexpr std::array<std::uint8_t, 1> scale_places{108};
+  static void read(const std::byte* block, Index group, BlockGroup& out) {
+    const float d = quant_scale(block, 108);
+    const std::byte* scales = block + 96;
+    for (Index half = 0; half < 2; ++half) {
+      const Index at = 2 * group + half;
+      const int low = quant_byte(scales, at % 8) >> (at / 8 * 4) & 15;
+      const int high = quant_byte(scales, 8 + at % 4) >> (at / 4 * 2) & 3;
+      out.scale[half] = d * static_cast<float>((low | high << 4) - 32);
+    }
+    const std::byte* quants = block + 32 + group / 4 * 32;
+    const int shift = static_cast<int>(group % 4 * 2), bit = static_cast<int>(group);
+    put_integers(read_bits(quants, shift, 3) + 4 * read_bits(block, bit, 1),
+                 read_bits(quants + 16, shift, 3) + 4 * read_bits(block + 16, bit, 1), 4, out);
+  }
+};
+
+/// Sets the scale and the minimum, of 6 bits each, of one of the 8 groups of a Q4_K or Q5_K block.
+inline void read_six_bits(const std::byte* block, Index group, BlockGroup& out) {
+  const std::byte* packed = block + 4;
+  int scale, minimum;
+  if (group < 4) {
+    scale = quant_byte(packed, group) & 63;
+    minimum = quant_byte(packed, group + 4) & 63;
+  } else {
+    const int low = quant_byte(packed, group + 4);
+    scale = (low & 15) | (quant_byte(packed, group - 4) >> 2 & 48);
+    minimum = (low >> 4) | (quant_byte(packed, group) >> 2 & 48);
+  }
+  out.set_scale(quant_scale(block, 0) * static_cast<float>(scale));
+  out.set_minimum(-(quant_scale(block, 2) * static_cast<float>(minimum)));
 }
 
-inline void block_q5_k(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  const float d_min = quant_scale(block, 2);
-  for (Index group = 0; group < 8; ++group) {
-    const SixBits bits = six_bits(block + 4, group);
-    const float scale = d * static_cast<float>(bits.scale);
-    const float minimum = d_min * static_cast<float>(bits.minimum);
+template <>
+struct BlockFormat<Dtype::q4_k> {
+  static constexpr bool has_minimum = true, halves = false;
+  static constexpr std::array<std::uint8_t, 2> scale_places{0, 2};
+  static void read(const std::byte* block, Index group, BlockGroup& out) {
+    read_six_bits(block, group, out);
+    const std::byte* quants = block + 16 + group / 2 * 32;
+    const int shift = static_cast<int>(group % 2 * 4);
+    put_integers(read_bits(quants, shift, 15), read_bits(quants + 16, shift, 15), 0, out);
+  }
+};
+
+template <>
+struct BlockFormat<Dtype::q5_k> {
+  static constexpr bool has_minimum = true, halves = false;
+  static constexpr std::array<std::uint8_t, 2> scale_places{0, 2};
+  static void read(const std::byte* block, Index group, BlockGroup& out) {
+    read_six_bits(block, group, out);
     const std::byte* high = block + 16;
     const std::byte* quants = block + 48 + group / 2 * 32;
-    const Index shift = group % 2 * 4;
-    for (Index i = 0; i < 32; ++i) {
-      const int q = (quant_byte(quants, i) >> shift & 15) | (quant_byte(high, i) >> group & 1) << 4;
-      out[group * 32 + i] = scale * static_cast<float>(q) - minimum;
-    }
+    const int shift = static_cast<int>(group % 2 * 4), bit = static_cast<int>(group);
+    put_integers(read_bits(quants, shift, 15) + 16 * read_bits(high, bit, 1),
+                 read_bits(quants + 16, shift, 15) + 16 * read_bits(high + 16, bit, 1), 0, out);
   }
-}
+};
 
-/// 16 groups of 16: d · scale · (q − 32), q of 6 bits.
-inline void block_q6_k(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 208);
-  const auto scale_of = [&](Index group) {
-    return d * static_cast<float>(static_cast<std::int8_t>(quant_byte(block, 192 + group)));
-  };
-  for (Index run = 0; run < 8; ++run) {  // of two groups
-    // Half a block is 64 bytes of low halves, two runs of 32 in each nibble, and 32 bytes of bit pairs.
-    const std::byte* low = block + run / 4 * 64 + run % 2 * 32;
-    const std::byte* high = block + 128 + run / 4 * 32;
-    const int low_shift = run % 4 < 2 ? 0 : 4, high_shift = static_cast<int>(run % 4) * 2;
-    const float first = scale_of(2 * run), second = scale_of(2 * run + 1);
-    for (Index i = 0; i < 32; ++i) {
-      const int q = (quant_byte(low, i) >> low_shift & 15) | (quant_byte(high, i) >> high_shift & 3) << 4;
-      out[run * 32 + i] = (i < 16 ? first : second) * static_cast<float>(q - 32);
+/// Integers of 6 bits, less 32. Half a block is 64 bytes of low halves, two groups in each nibble, and 32 bytes of
+/// bit pairs.
+template <>
+struct BlockFormat<Dtype::q6_k> {
+  static constexpr bool has_minimum = false, halves = true;
+  static constexpr std::array<std::uint8_t, 1> scale_places{208};
+  static void read(const std::byte* block, Index group, BlockGroup& out) {
+    const float d = quant_scale(block, 208);
+    for (Index half = 0; half < 2; ++half) {
+      const auto scale = static_cast<std::int8_t>(quant_byte(block, 192 + 2 * group + half));
+      out.scale[half] = d * static_cast<float>(scale);
     }
+    const std::byte* low = block + group / 4 * 64 + group % 2 * 32;
+    const std::byte* high = block + 128 + group / 4 * 32;
+    const int low_shift = static_cast<int>(group % 4 / 2 * 4), high_shift = static_cast<int>(group % 4 * 2);
+    put_integers(read_bits(low, low_shift, 15) + 16 * read_bits(high, high_shift, 3),
+                 read_bits(low + 16, low_shift, 15) + 16 * read_bits(high + 16, high_shift, 3), 32, out);
   }
-}
+};
 
 /// What the 4 bits of the IQ4 types stand for: steps that grow away from zero.
-inline constexpr float iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                         1,    13,   25,  38,  53,  69,  89,  113};
+inline constexpr std::int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                               1,    13,   25,  38,  53,  69,  89,  113};
 
-inline void block_iq4_nl(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  block_of_nibbles(block + 2, out, [d](int q) { return d * iq4_values[q]; });
-}
+template <>
+struct BlockFormat<Dtype::iq4_nl> {
+  static constexpr bool has_minimum = false, halves = false;
+  static constexpr std::array<std::uint8_t, 1> scale_places{0};
+  static void read(const std::byte* block, Index, BlockGroup& out) {
+    out.set_scale(quant_scale(block, 0));
+    read_table(block + 2, iq4_values, out);
+  }
+};
 
-/// 8 groups of 32, each with a scale of 6 bits.
-inline void block_iq4_xs(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 0);
-  const int high_bits = quant_integer<std::uint16_t>(block, 2);
-  for (Index group = 0; group < 8; ++group) {
+/// Scales of 6 bits.
+template <>
+struct BlockFormat<Dtype::iq4_xs> {
+  static constexpr bool has_minimum = false, halves = false;
+  static constexpr std::array<std::uint8_t, 1> scale_places{0};
+  static void read(const std::byte* block, Index group, BlockGroup& out) {
     const int low = quant_byte(block, 4 + group / 2) >> (group % 2 * 4) & 15;
-    const int high = high_bits >> (group * 2) & 3;
-    const float scale = d * static_cast<float>((low | high << 4) - 32);
-    block_of_nibbles(block + 8 + group * 16, out + group * 32,
-                     [scale](int q) { return scale * iq4_values[q]; });
+    const int high = quant_integer<std::uint16_t>(block, 2) >> (group * 2) & 3;
+    out.set_scale(quant_scale(block, 0) * static_cast<float>((low | high << 4) - 32));
+    read_table(block + 8 + group * 16, iq4_values, out);
   }
-}
+};
 
-/// −1, 0 or 1 times one scale, in bit pairs that lie as in Q2_K.
-inline void block_tq2_0(const std::byte* block, float* __restrict out) {
-  const float d = quant_scale(block, 64);
-  for (Index run = 0; run < 8; ++run) {
-    for (Index i = 0; i < 32; ++i) {
-      const int q = quant_byte(block, run / 4 * 32 + i) >> (run % 4 * 2) & 3;
-      out[run * 32 + i] = d * static_cast<float>(q - 1);
-    }
+/// −1, 0 or 1 times one scale.
+template <>
+struct BlockFormat<Dtype::tq2_0> {
+  static constexpr bool has_minimum = false, halves = false;
+  static constexpr std::array<std::uint8_t, 1> scale_places{64};
+  static void read(const std::byte* block, Index group, BlockGroup& out) {
+    out.set_scale(quant_scale(block, 64));
+    read_bit_pairs(block, group, 1, out);
   }
-}
+};
 
 /// Twice the numbers that 4 bits hold as one of sign, two of exponent and one of mantissa.
-inline constexpr float fp4_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+inline constexpr std::int8_t fp4_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 /// A power of two as the scale, from a byte of exponent alone; half of it, as the numbers are doubled.
-inline void block_mxfp4(const std::byte* block, float* __restrict out) {
-  const auto exponent = static_cast<std::uint32_t>(quant_byte(block, 0));
-  const float d =
-      std::bit_cast<float>(exponent < 2 ? std::uint32_t{0x00200000} << exponent : (exponent - 1) << 23);
-  block_of_nibbles(block + 1, out, [d](int q) { return d * fp4_doubled[q]; });
+template <>
+struct BlockFormat<Dtype::mxfp4> {
+  static constexpr bool has_minimum = false, halves = false;
+  static constexpr std::array<std::uint8_t, 0> scale_places{};
+  static void read(const std::byte* block, Index, BlockGroup& out) {
+    const auto exponent = static_cast<std::uint32_t>(quant_byte(block, 0));
+    out.set_scale(
+        std::bit_cast<float>(exponent < 2 ? std::uint32_t{0x00200000} << exponent : (exponent - 1) << 23));
+    read_table(block + 1, fp4_doubled, out);
+  }
+};
+
+/// The 32 numbers of a group.
+template <Dtype dtype>
+void group_numbers(const BlockGroup& group, float* __restrict out) {
+  using Format = BlockFormat<dtype>;
+  const float first = group.scale[0], second = Format::halves ? group.scale[1] : first;
+  if constexpr (Format::has_minimum) {
+    const float first_minimum = group.minimum[0];
+    const float second_minimum = Format::halves ? group.minimum[1] : first_minimum;
+    for (Index i = 0; i < 32; ++i) {
+      out[i] = (i < 16 ? first : second) * static_cast<float>(group.integers[i]) +
+               (i < 16 ? first_minimum : second_minimum);
+    }
+  } else {  // no "+ 0", which would make a −0 a +0
+    for (Index i = 0; i < 32; ++i) out[i] = (i < 16 ? first : second) * static_cast<float>(group.integers[i]);
+  }
 }
 
 }  // namespace detail

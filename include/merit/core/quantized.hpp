@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "merit/core/dtype.hpp"
@@ -21,39 +22,28 @@ namespace detail {
 /// The longest run: every block divides it.
 inline constexpr Index quantized_run = 256;
 
-/// How one quantised type is read.
-struct QuantizedReader {
-  /// Writes the numbers of `count` blocks, one after another.
-  void (*numbers)(const std::byte* blocks, Index count, float* out);
-  /// Where in a block its float16 scales begin: its numbers are finite when those are.
-  std::array<std::uint8_t, 2> scales;
-  std::uint8_t scale_count;
-};
+template <Dtype dtype>
+using DtypeConstant = std::integral_constant<Dtype, dtype>;
 
-template <Dtype dtype, void (*one)(const std::byte*, float*)>
-void quantized_numbers(const std::byte* blocks, Index count, float* out) {
-  constexpr DtypeLayout layout = layout_of(dtype);
-  for (Index i = 0; i < count; ++i) one(blocks + i * layout.bytes, out + i * layout.elements);
-}
-
-/// Of a quantised type.
-inline QuantizedReader quantized_reader(Dtype dtype) {
+/// Calls f(DtypeConstant<dtype>) for a quantised type.
+template <class F>
+decltype(auto) visit_quantized(Dtype dtype, F&& f) {
   using D = Dtype;
   switch (dtype) {
-    case D::q4_0: return {quantized_numbers<D::q4_0, block_q4_0>, {0}, 1};
-    case D::q4_1: return {quantized_numbers<D::q4_1, block_q4_1>, {0, 2}, 2};
-    case D::q5_0: return {quantized_numbers<D::q5_0, block_q5_0>, {0}, 1};
-    case D::q5_1: return {quantized_numbers<D::q5_1, block_q5_1>, {0, 2}, 2};
-    case D::q8_0: return {quantized_numbers<D::q8_0, block_q8_0>, {0}, 1};
-    case D::q2_k: return {quantized_numbers<D::q2_k, block_q2_k>, {80, 82}, 2};
-    case D::q3_k: return {quantized_numbers<D::q3_k, block_q3_k>, {108}, 1};
-    case D::q4_k: return {quantized_numbers<D::q4_k, block_q4_k>, {0, 2}, 2};
-    case D::q5_k: return {quantized_numbers<D::q5_k, block_q5_k>, {0, 2}, 2};
-    case D::q6_k: return {quantized_numbers<D::q6_k, block_q6_k>, {208}, 1};
-    case D::iq4_nl: return {quantized_numbers<D::iq4_nl, block_iq4_nl>, {0}, 1};
-    case D::iq4_xs: return {quantized_numbers<D::iq4_xs, block_iq4_xs>, {0}, 1};
-    case D::tq2_0: return {quantized_numbers<D::tq2_0, block_tq2_0>, {64}, 1};
-    case D::mxfp4: return {quantized_numbers<D::mxfp4, block_mxfp4>, {}, 0};
+    case D::q4_0: return f(DtypeConstant<D::q4_0>{});
+    case D::q4_1: return f(DtypeConstant<D::q4_1>{});
+    case D::q5_0: return f(DtypeConstant<D::q5_0>{});
+    case D::q5_1: return f(DtypeConstant<D::q5_1>{});
+    case D::q8_0: return f(DtypeConstant<D::q8_0>{});
+    case D::q2_k: return f(DtypeConstant<D::q2_k>{});
+    case D::q3_k: return f(DtypeConstant<D::q3_k>{});
+    case D::q4_k: return f(DtypeConstant<D::q4_k>{});
+    case D::q5_k: return f(DtypeConstant<D::q5_k>{});
+    case D::q6_k: return f(DtypeConstant<D::q6_k>{});
+    case D::iq4_nl: return f(DtypeConstant<D::iq4_nl>{});
+    case D::iq4_xs: return f(DtypeConstant<D::iq4_xs>{});
+    case D::tq2_0: return f(DtypeConstant<D::tq2_0>{});
+    case D::mxfp4: return f(DtypeConstant<D::mxfp4>{});
     case D::f64:
     case D::f32:
     case D::f16:
@@ -62,21 +52,61 @@ inline QuantizedReader quantized_reader(Dtype dtype) {
   throw UsageError(concat("numbers of the plain type ", name_of(dtype), " were to be read out of blocks"));
 }
 
+/// Writes the numbers of `count` blocks, one after another.
+using ReadBlocks = void (*)(const std::byte* blocks, Index count, float* out);
+
+template <Dtype dtype>
+void quantized_numbers(const std::byte* blocks, Index count, float* out) {
+  constexpr DtypeLayout layout = layout_of(dtype);
+  for (Index i = 0; i < count; ++i, blocks += layout.bytes) {
+    for (Index g = 0; g < layout.elements / block_group; ++g, out += block_group) {
+      BlockGroup group;
+      BlockFormat<dtype>::read(blocks, g, group);
+      group_numbers<dtype>(group, out);
+    }
+  }
+}
+
+/// How one quantised type is read.
+struct QuantizedReader {
+  ReadBlocks numbers;
+  /// Where in a block its float16 scales begin: its numbers are finite when those are.
+  std::array<std::uint8_t, 2> scales;
+  std::uint8_t scale_count;
+};
+
+/// Of a quantised type.
+inline QuantizedReader quantized_reader(Dtype dtype) {
+  return visit_quantized(dtype, []<Dtype type>(DtypeConstant<type>) -> QuantizedReader {
+    constexpr auto places = BlockFormat<type>::scale_places;
+    QuantizedReader reader{quantized_numbers<type>, {}, static_cast<std::uint8_t>(places.size())};
+    std::copy(places.begin(), places.end(), reader.scales.begin());
+    return reader;
+  });
+}
+
 /// A weight of a quantised type, to be read.
 class QuantizedRows {
  public:
   explicit QuantizedRows(const WeightView<HostSpace>& weight)
+      : QuantizedRows(weight, quantized_reader(weight.dtype).numbers) {}
+
+  /// Read by a loop that knows the machine better, to the same bits.
+  QuantizedRows(const WeightView<HostSpace>& weight, ReadBlocks numbers)
       : layout_(layout_of(weight.dtype)),
-        numbers_(quantized_reader(weight.dtype).numbers),
+        numbers_(numbers),
         data_(static_cast<const std::byte*>(weight.data)),
         stride_(weight.stride / layout_.elements * layout_.bytes) {}
+
+  /// The blocks of a row.
+  const std::byte* row(Index index) const { return data_ + index * stride_; }
 
   /// Elements of a block.
   Index block() const { return layout_.elements; }
 
   /// Writes elements [begin, begin + count) of a row, whole blocks, at most quantized_run of them.
   void read(Index row, Index begin, Index count, float* out) const {
-    numbers_(data_ + row * stride_ + begin / layout_.elements * layout_.bytes, count / layout_.elements, out);
+    numbers_(this->row(row) + begin / layout_.elements * layout_.bytes, count / layout_.elements, out);
   }
 
   /// Calls f(first, begin, end) for the runs that cover elements [begin, end) of a row: to be read from the
@@ -97,7 +127,7 @@ class QuantizedRows {
 
  private:
   DtypeLayout layout_;
-  void (*numbers_)(const std::byte*, Index, float*);
+  ReadBlocks numbers_;
   const std::byte* data_;
   Index stride_;  // bytes
 };

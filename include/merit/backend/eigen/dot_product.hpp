@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "merit/backend/eigen/parallel.hpp"
+#include "merit/backend/eigen/quantized_packets.hpp"
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/backend/eigen/tile_target.hpp"
 #include "merit/core/quantized.hpp"
@@ -80,11 +82,25 @@ void quantized_dots(MatrixView<const T> a, const QuantizedRows& b, const TileTar
   }
 }
 
+/// out(0, j) = a · b.row(j), of a quantised type.
+inline void quantized_row_product(Index threads, const float* a, const WeightView<>& b,
+                                  const TileTarget<float>& to, Index cols, Index depth) {
+  visit_quantized(b.dtype, [&]<Dtype dtype>(DtypeConstant<dtype>) {
+    const QuantizedRows right(b, nullptr);
+    parallel_ranges(threads, cols, 16, cols * depth, [&](Index begin, Index end) {
+      for (Index j = begin; j < end; ++j) put_sum(to, 0, j, quantized_dot<dtype>(depth, a, right.row(j)));
+    });
+  });
+}
+
 /// out(i, j) = a.row(i) · b.row(j), of a quantised type.
 template <class T>
 void quantized_dot_product(Index threads, MatrixView<const T> a, const WeightView<>& b,
                            const TileTarget<T>& to, Index rows, Index cols, Index depth) {
-  const QuantizedRows right(b);
+  if constexpr (std::is_same_v<T, float>) {
+    if (rows == 1) return quantized_row_product(threads, a.row(0), b, to, cols, depth);
+  }
+  const QuantizedRows right = quantized_rows(b);
   constexpr Index together = rows_together<T>;
   const auto part = [&](Index row_begin, Index row_end, Index col_begin, Index col_end) {
     for (Index i = row_begin; i < row_end; i += few_rows) {

@@ -216,6 +216,7 @@ void blocked_product(const GemmSpace<T>& space, Index threads, Transpose transpo
     const Index row_begin = by_rows ? row_tiles * id / team * height : 0;
     const Index row_end = by_rows ? std::min(rows, row_tiles * (id + 1) / team * height) : rows;
     T* const left = space.left + id * Space::left_block;
+    const Index other_block = team > 1 ? 1 : 0;  // alone a thread fills one block again and again
     Index turn = 0;
     for (Index j = 0; j < cols; j += Space::col_block) {
       const Index block_cols = std::min(Space::col_block, cols - j);
@@ -229,7 +230,7 @@ void blocked_product(const GemmSpace<T>& space, Index threads, Transpose transpo
       const Index block_size = panels * panel * blocks.step;
       const Index room = a_transposed ? Space::right_block / 4 : Space::right_block;
       const Index group = std::max<Index>(1, room / std::max<Index>(1, block_size));
-      for (Index first_step = 0; first_step < blocks.count; first_step += group, turn ^= 1) {
+      for (Index first_step = 0; first_step < blocks.count; first_step += group, turn ^= other_block) {
         const Index last_step = std::min(blocks.count, first_step + group);
         T* const right = space.right + turn * Space::right_block;
         if (!direct_right && panel_begin < panel_end) {

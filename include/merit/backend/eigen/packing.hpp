@@ -6,6 +6,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "merit/backend/eigen/quantized_packets.hpp"
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/core/dtype.hpp"
 #include "merit/core/quantized.hpp"
@@ -141,7 +142,7 @@ void pack_right(const WeightView<>& b, bool transposed, Index k, Index col, Inde
   if (is_quantized(b.dtype)) {
     const auto pack = transposed ? pack_quantized_transposed<Simd<T>::panel, T>
                                  : pack_quantized_straight<Simd<T>::panel, T>;
-    return pack(QuantizedRows(b), k, col, depth, count, to);
+    return pack(quantized_rows(b), k, col, depth, count, to);
   }
   visit_stored(b, [&](auto stored) {
     if (transposed) {

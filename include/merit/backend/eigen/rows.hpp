@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "merit/backend/eigen/parallel.hpp"
+#include "merit/backend/eigen/quantized_packets.hpp"
 #include "merit/backend/eigen/simd.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/core/quantized.hpp"
@@ -214,7 +215,7 @@ template <class T>
 void gather_rows(Index threads, const WeightView<>& table, VectorView<const std::uint32_t> ids, Write write,
                  MatrixView<T> out) {
   if (is_quantized(table.dtype)) {
-    const QuantizedRows rows(table);
+    const QuantizedRows rows = quantized_rows(table);
     parallel_ranges(threads, out.rows, 1, out.rows * out.cols, [&](Index begin, Index end) {
       float numbers[quantized_run];
       for (Index i = begin; i < end; ++i) {

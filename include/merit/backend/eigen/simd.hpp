@@ -52,7 +52,24 @@ struct Simd {
     for (Index i = 0; i < width; ++i) values[i] = number<T>(from[i]);
     return load(static_cast<const T*>(values));
   }
-  static void store(T* to, const Packet& value) { Eigen::internal::pstoreu(to, value); }
+  /// Of small integers, as quantised weights have them.
+  static Packet load(const std::int8_t* from) {
+    if constexpr (std::is_same_v<T, float>) {
+#if defined(EIGEN_VECTORIZE_AVX512)
+      return _mm512_cvtepi32_ps(
+          _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#elif defined(EIGEN_VECTORIZE_AVX2)
+      return _mm256_cvtepi32_ps(
+          _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#elif defined(EIGEN_VECTORIZE_SSE4_1)
+      return _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_loadu_si32(from)));
+#endif
+    }
+    return load<std::int8_t>(from);
+  }
+  static void store(T* to, const Packet& value) {
+    Eigen::internal::pstoreu(to, value);
+  }
 };
 
 template <class T>
@@ -258,13 +275,14 @@ class DotSums {
  private:
   using S = Simd<T>;
   static constexpr Index width = S::width;
-  // Four sums a row, so that one multiplication need not wait for the one before it.
-  static constexpr Index lanes = 4;
-
-  Packet<T> sums_[rows][lanes];
 
  public:
+  /// Four sums a row, so that one multiplication need not wait for the one before it.
+  static constexpr Index lanes = 4;
   static constexpr Index unit = lanes * width;
+
+ private:
+  Packet<T> sums_[rows][lanes];
 };
 
 /// out[r] = a · row r of b.
