@@ -43,7 +43,8 @@ concept backbone = std::copyable<Backbone> && requires(const Backbone& settings)
 };
 
 /// A backbone of a language model: unembedding() gives the parameter slice (V, d) that makes logits of hidden
-/// rows. Throws ConfigError where the settings leave it out.
+/// rows. Throws ConfigError where the settings leave it out. One that caps its logits has a logit_soft_cap()
+/// beside it, 0 for none.
 template <class Backbone, class B>
 concept unembedding_backbone = backbone<Backbone, B> &&
     requires(const typename Backbone::template Bound<B> bound) {

@@ -359,7 +359,9 @@ class RewardModel {
 
     Unembedding unembedding() {
       if constexpr (unembedding_backbone<Backbone, Backend>) {
-        return [this] { return backbone.unembedding(); };
+        double soft_cap = 0;
+        if constexpr (requires { backbone.logit_soft_cap(); }) soft_cap = backbone.logit_soft_cap();
+        return {[this] { return backbone.unembedding(); }, soft_cap};
       } else {
         return {};
       }

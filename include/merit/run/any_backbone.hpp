@@ -57,6 +57,7 @@ class AnyBackbone::Bound {
   Var forward(Tape<B>& tape, const Forest& forest) { return held_->forward(tape, forest); }
   /// Throws ConfigError where the backbone has none.
   ParameterSlice unembedding() const { return held_->unembedding(); }
+  double logit_soft_cap() const { return held_->logit_soft_cap(); }
 
  private:
   struct Interface {
@@ -64,6 +65,7 @@ class AnyBackbone::Bound {
     virtual Index hidden_width() const = 0;
     virtual Var forward(Tape<B>& tape, const Forest& forest) = 0;
     virtual ParameterSlice unembedding() const = 0;
+    virtual double logit_soft_cap() const = 0;
   };
 
   template <class Backbone>
@@ -76,6 +78,13 @@ class AnyBackbone::Bound {
         return bound.unembedding();
       } else {
         throw ConfigError(concat("the backbone ", Backbone::name(), " has no unembedding"));
+      }
+    }
+    double logit_soft_cap() const override {
+      if constexpr (requires { bound.logit_soft_cap(); }) {
+        return bound.logit_soft_cap();
+      } else {
+        return 0;
       }
     }
 
