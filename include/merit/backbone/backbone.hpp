@@ -96,6 +96,16 @@ std::optional<Token> pair_separator_of(const Backbone& settings) {
   }
 }
 
+/// The token that a backbone's table of positions does not count, see set_places(); nothing for others.
+template <class Backbone>
+std::optional<Token> uncounted_token_of(const Backbone& settings) {
+  if constexpr (requires { settings.uncounted_token(); }) {
+    return settings.uncounted_token();
+  } else {
+    return std::nullopt;
+  }
+}
+
 /// What the class in transformers of a backbone with a linear head of completions calls that head: "score", or what the
 /// settings' head_name() says.
 template <class Backbone>

@@ -29,6 +29,7 @@ struct AnyBackbone {
   Index position_limit() const;
   Sight sight() const;
   std::optional<Token> pair_separator() const;
+  std::optional<Token> uncounted_token() const;
   std::string_view head_name() const;
   bool wants_features() const { return std::holds_alternative<Features>(config); }
   void validate() const;
