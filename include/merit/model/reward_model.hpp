@@ -378,12 +378,13 @@ class RewardModel {
     }
 
     void turn_dropout_on(const Forest& forest) {
-      dropout_keys(forest, parameters.dropout_seed(), parameters.dropout_step(), row_keys);
+      const std::uint64_t root = dropout_root(parameters.dropout_seed(), parameters.dropout_step());
+      dropout_keys(forest, root, row_keys);
       const auto place = tape.template room<std::uint64_t>(row_keys.size());
       Backend::from_host(handle, std::as_const(row_keys).data(), place.data, row_keys.size());
       const VectorView<const std::uint64_t, typename Backend::Space> all{place.data, place.size};
-      tape.set_dropout_keys(
-          {all.subview(0, forest.token_count()), all.subview(forest.token_count(), forest.row_count())});
+      tape.set_dropout_keys({all.subview(0, forest.token_count()),
+                             all.subview(forest.token_count(), forest.row_count()), root});
     }
 
     Config config;
