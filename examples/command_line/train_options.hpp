@@ -212,7 +212,7 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
             "what a record that cannot be read does: stop, or skip, which counts it by its reason");
   line.text("--truncation", o.truncation, "NAME",
             "what is done with longer ones: drop, cut_left (each by itself), cut_left_together, cut_right, "
-            "keep_completion, error");
+            "keep_completion, error; for encoders longest_first");
   line.flag("--without-prompt", o.without_prompt, "ablation: the model sees completions only");
 
   line.group("Loss");

@@ -131,6 +131,7 @@ struct OpaqueBackend {
                    .rows = copied(f.rows),
                    .row_positions = copied(f.row_positions),
                    .row_roots = copied(f.row_roots),
+                   .places = copied(f.places),
                    .types = copied(f.types),
                    .tree_begin = copied(f.tree_begin),
                    .tree_segment_begin = copied(f.tree_segment_begin),

@@ -41,6 +41,7 @@ inline ForestView<HostSpace> revealed(const ForestView<OpaqueSpace>& f) {
           .rows = revealed(f.rows),
           .row_positions = revealed(f.row_positions),
           .row_roots = revealed(f.row_roots),
+          .places = revealed(f.places),
           .types = revealed(f.types),
           .tree_begin = revealed(f.tree_begin),
           .tree_segment_begin = revealed(f.tree_segment_begin),

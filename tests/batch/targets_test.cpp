@@ -76,6 +76,14 @@ TEST_CASE("a ranking too long for its pairs is refused before they are made") {
       DataError);
 }
 
+TEST_CASE("a ranking without completions teaches no tokens and is refused") {
+  NextTokenTargets targets;
+  const RowTable table;
+  CHECK_THROWS_WITH_AS(append_targets(targets, RankingExample{{RankedGroup{}}}, ExampleRows(table, table, 0)),
+                       "a ranking has no completions, expected at least one, whose tokens are predicted",
+                       DataError);
+}
+
 TEST_CASE("a pair has its own margin and its prompt's weight, whichever completion is better") {
   RankedGroup group = ranked({2, 0, 1});
   group.margins = {0.5, 0.25, 0.125};  // of (0,1), (0,2), (1,2)

@@ -215,6 +215,22 @@ def as_saved(tensors):
     return saved
 
 
+@torch.no_grad()
+def with_pads(model, generator):
+    """Texts in which the pad stands at the start, inside, twice, and at the end: positions do not count it."""
+    pad, rows = model.config.pad_token_id, []
+    for places in ([0], [3], [4, 5, 9], [11]):
+        tokens = torch.randint(pad + 1, model.config.vocab_size, (12,), generator=generator)
+        tokens[places] = pad
+        ids = tokens[None]
+        score = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0]
+        positions = torch.arange(pad + 1, pad + 13)[None]
+        plain = model(input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=positions).logits[0, 0]
+        assert (score - plain).abs() > 1e-3, "the positions must show"
+        rows.append({"tokens": tokens.tolist(), "score": nine_digits(score)})
+    return rows
+
+
 def write_model(name):
     seed, make_config, model_class = MODELS[name]
     generator = torch.Generator().manual_seed(seed)
@@ -286,6 +302,8 @@ def write_model(name):
         row["hidden"] = [nine_digits(value) for value in hidden[index]]
         rows.append(row)
     document["sequences"] = rows
+    if name == "roberta":
+        document["with_pads"] = with_pads(model, generator)
     write_json(directory / "expected.json", document)
     if gradients:
         save_file({key: value.contiguous() for key, value in as_saved(gradients).items()}, directory / "gradients.safetensors")

@@ -98,10 +98,10 @@ def write_two_layers(name, config, seed):
     save(name, model, {"sequences": rows}, {f"score.{key}": value for key, value in score.state_dict().items()})
 
 
-@torch.no_grad()
-def write_language_model(name, config, seed):
-    """Logits of named tokens, the loss of the next token over completions, and a value head as TRL stores it."""
-    model, generator, rows = prepared(transformers.LlamaForCausalLM, config, seed)
+def write_language_model(name, config, seed, model_class=transformers.LlamaForCausalLM):
+    """Logits of named tokens, the loss of the next token over completions with its gradient at the last norm, and a value
+    head as TRL stores it."""
+    model, generator, rows = prepared(model_class, config, seed)
     summary = torch.nn.Linear(config.hidden_size, 1)
     randomise(summary, generator)
     named = [5, 60, 0]
@@ -117,11 +117,15 @@ def write_language_model(name, config, seed):
         predicted = len(row["tokens"]) - max(row["completion_begin"], 1)
         by_hand = F.cross_entropy(logits[:-1], labels[1:], ignore_index=-100)
         torch.testing.assert_close(loss, by_hand)
-        surprise, count = surprise + loss.double() * predicted, count + predicted
+        (loss * predicted).backward()
+        surprise, count = surprise + loss.detach().double() * predicted, count + predicted
         row["named_logits"] = numbers(logits[:, named])
         row["values"] = numbers(summary(states))  # of every token
-    document = {"named_tokens": named, "loss": nine_digits(surprise / count), "sequences": rows}
-    save(name, model, document, {f"v_head.summary.{key}": value for key, value in summary.state_dict().items()})
+    norm_gradient = numbers(model.model.norm.weight.grad / count)
+    document = {"named_tokens": named, "loss": nine_digits(surprise / count), "norm_gradient": norm_gradient,
+                "sequences": rows}  # fmt: skip
+    summary = {key: value.detach() for key, value in summary.state_dict().items()}
+    save(name, model, document, {f"v_head.summary.{key}": value for key, value in summary.items()})
 
 
 def small_gpt2():
@@ -135,6 +139,13 @@ def small_gpt2():
 def small_qwen2():
     rope = with_rope(rope_type="default", rope_theta=1000000.0)
     return transformers.Qwen2Config(**{**rope, "rms_norm_eps": BIG_EPSILON, "use_sliding_window": False})
+
+
+def small_gemma2():
+    """With a cap on logits that they reach."""
+    changes = {"head_dim": 6, "query_pre_attn_scalar": 9, "attn_logit_softcapping": 2.0, "sliding_window": 5,
+               "final_logit_softcapping": 0.6, "tie_word_embeddings": True}  # fmt: skip
+    return transformers.Gemma2Config(**{**with_rope(rope_type="default"), **changes})
 
 
 @torch.no_grad()
@@ -166,6 +177,7 @@ def main():
     write_two_layers("qwen2_two_layer", small_qwen2(), 203)
     write_language_model("llama_lm_value", llama(tie_word_embeddings=False), 204)
     write_language_model("llama_lm_value_tied", llama(tie_word_embeddings=True), 205)
+    write_language_model("gemma2_lm_value", small_gemma2(), 207, transformers.Gemma2ForCausalLM)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@
     python3 -m venv golden-env
     golden-env/bin/pip install torch transformers safetensors mpmath
     golden-env/bin/python tests/golden/generate_published.py
+    golden-env/bin/python tests/golden/generate_published.py gemma2    # only the cases of this architecture
     golden-env/bin/python tests/golden/generate_published.py check DIRECTORY
 
 Models with a class in transformers are saved and scored by it; the others by a few lines here that follow what their
 authors published. All cases of one architecture share the weights of one backbone, which lie in a file of their own.
 
-The second form reads checkpoints that the library wrote (tests/model/published_models_test.cpp writes them into the
+The last form reads checkpoints that the library wrote (tests/model/published_models_test.cpp writes them into the
 directory that MERIT_WRITE_CHECKPOINTS names) and compares transformers' scores with the library's, `scores.json` beside
 them.
 """
@@ -38,8 +39,9 @@ GPT2_SHAPE = dict(
     resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, classifier_dropout=0.0, hidden_dropout=0.0, bos_token_id=None,
     eos_token_id=None, pad_token_id=None, attn_implementation="eager",
 )  # fmt: skip
-SEEDS = {"llama": 301, "mistral": 302, "qwen2": 303, "qwen3": 304, "gpt2": 305}
-CLASSES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gpt2": "GPT2"}
+SEEDS = {"llama": 301, "mistral": 302, "qwen2": 303, "qwen3": 304, "gpt2": 305, "gemma2": 306}
+CLASSES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gpt2": "GPT2",
+           "gemma2": "Gemma2"}
 PAD = 3
 TAG, GATE = 7, [5, 6]
 # (prompt, completion): short, long, one that begins as another, and one that ends in the pad.
@@ -55,9 +57,11 @@ TURNS = [([1, 9, 12, *GATE, 10], [11, 25, 8]), ([1, *GATE, 14, 9, 31, *GATE, 10]
 def config_of(backbone, **changes):
     if backbone == "gpt2":
         return transformers.GPT2Config(**{**GPT2_SHAPE, **changes})
-    extra = {"head_dim": 4} if backbone == "qwen3" else {}
+    extra = {"head_dim": 4} if backbone in ("qwen3", "gemma2") else {}
     if backbone in ("qwen2", "qwen3"):
         extra["use_sliding_window"] = False
+    if backbone == "gemma2":
+        extra.update(query_pre_attn_scalar=5, sliding_window=6, attn_logit_softcapping=3.0, final_logit_softcapping=0.6)
     if backbone == "mistral":
         extra["sliding_window"] = None
     return getattr(transformers, f"{CLASSES[backbone]}Config")(**{**SHAPE, **extra, **changes})
@@ -99,6 +103,10 @@ def before_first_pad(tokens, pad=PAD):
 
 def occurrences(tokens, begin, tag=TAG):
     return [i for i, token in enumerate(tokens) if token == tag and i >= begin]
+
+
+def wanted(backbone):
+    return backbone in (sys.argv[1:] or SEEDS)
 
 
 class Case:
@@ -144,6 +152,8 @@ class Case:
             self.add(prompt, completion, floats(published), floats(given))
 
     def write(self):
+        if not wanted(self.backbone):
+            return
         write_json(OUT / f"{self.name}.json", {**self.document, "sequences": self.sequences})
         (OUT / f"{self.name}.safetensors").unlink(missing_ok=True)
         if self.tensors:
@@ -154,13 +164,15 @@ class Case:
 
 def trimmed(config):
     """What says something: the many fields that are as by default make the files long."""
-    wanted = set(SHAPE) | set(GPT2_SHAPE) | {
+    kept = set(SHAPE) | set(GPT2_SHAPE) | {
         "architectures", "model_type", "dtype", "torch_dtype", "id2label", "label2id", "num_labels", "problem_type",
         "rope_parameters", "rope_theta", "head_dim", "hidden_act", "activation_function", "use_sliding_window",
         "sliding_window", "score_type", "num_objectives", "num_quantiles", "gating_temperature", "reward_token_id",
+        "hidden_activation", "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping", "layer_types",
+        "softmax", "temperature",
     }  # fmt: skip
-    wanted -= {"attn_implementation"}
-    return {key: value for key, value in config.items() if key in wanted and (value is not None or "pad" in key)}
+    kept -= {"attn_implementation"}
+    return {key: value for key, value in config.items() if key in kept and (value is not None or "pad" in key)}
 
 
 def stock(name, backbone, task, labels=None, names=None, texts=None, **changes):
@@ -305,6 +317,49 @@ def gated(name, architecture, quantiles, with_norm, seed):
     case.write()
 
 
+def network(generator, widths):
+    """Linear layers, each with a bias, by their number."""
+    return [linear(generator, out, inner) for inner, out in zip(widths, widths[1:])]
+
+
+def binned(name, attributes, bins, architecture, in_files, **fields):
+    """As LDL-Reward: networks with LeakyReLU for ratings, a softmax over bins each, and for the weights of them."""
+    case = Case(name, "gemma2", architecture, pad_token_id=PAD, **fields)
+    ratings = network(case.generator, [WIDTH, 7, 6, attributes * bins])
+    gate = network(case.generator, [WIDTH, 5, 9, attributes])
+    ratings[-1]["weight"] *= 4
+    gate[-1]["weight"] *= 4
+    parts = {"regression_layer": {}, "gating_layer": {}}
+    for i, layer in enumerate(ratings):  # an activation behind each
+        parts["regression_layer"].update(named(f"network.{2 * i}", layer))
+    for i, layer in enumerate(gate):  # an activation and a dropout behind each
+        parts["gating_layer"].update(named(f"network.{3 * i}", layer))
+    for part, tensors in parts.items():
+        if in_files:  # as the published class saves them
+            torch.save(tensors, OUT / f"{name}.{part}.pt")
+        else:
+            case.tensors.update(named(part, tensors))
+
+    def output(layers, x):
+        for layer in layers[:-1]:
+            x = F.leaky_relu(through(layer, x))
+        return through(layers[-1], x)
+
+    for prompt, completion in case.texts:
+        tokens = prompt + completion
+        row = case.hidden(tokens)[before_first_pad(tokens)]
+        logits, weights = output(ratings, row), output(gate, row)
+        raw = torch.cat([logits, weights])
+        rewards = F.softmax(logits.reshape(attributes, bins), -1)
+        if fields.get("softmax"):
+            weights = F.softmax(weights / fields["temperature"], -1)
+        values = torch.linspace(0, 1, bins)
+        case.add(prompt, completion, [nine_digits((weights @ rewards * values).sum())], floats(raw))
+        case.sequences[-1]["ratings"] = floats(rewards @ values)
+        case.sequences[-1]["weights"] = floats(weights)
+    case.write()
+
+
 def beaver(name, score_type):
     sign = -1 if score_type == "cost" else 1
     case = one_output(name, "llama", "LlamaForScore", "score_head", True, sign=sign, score_type=score_type)
@@ -323,7 +378,19 @@ def language_model(name, backbone, tokens, reading=None, texts=None, positions=N
     table = case.base.get_input_embeddings().weight if tied else random_like(case.generator, VOCABULARY, WIDTH)
     if not tied:
         case.tensors = {"lm_head.weight": table}
-    logits = lambda rows: rows @ table[tokens].T
+    cap = case.document["config"].get("final_logit_softcapping")
+    capped = lambda z: cap * torch.tanh(z / cap) if cap else z
+    logits = lambda rows: capped(rows @ table[tokens].T)
+    if architecture.startswith("Gemma2"):  # the class itself
+        model = transformers.Gemma2ForCausalLM(config_of(backbone, tie_word_embeddings=tied)).float().eval()
+        model.model.load_state_dict(case.base.state_dict())
+        with torch.no_grad():
+            model.get_output_embeddings().weight.copy_(table)
+        for prompt, completion in case.texts:
+            ids = prompt + completion
+            whole = model(input_ids=torch.tensor([ids])).logits[0][:, tokens]
+            torch.testing.assert_close(whole, logits(case.hidden(ids)), rtol=1e-5, atol=1e-6)
+            assert (whole - case.hidden(ids) @ table[tokens].T).abs().max() > 0.1, "the cap must show"
     if positions:
         case.score_steps(positions, lambda rows: (F.softmax(logits(rows), -1)[:, 1], logits(rows)))
     else:
@@ -336,6 +403,8 @@ def language_model(name, backbone, tokens, reading=None, texts=None, positions=N
 def write_all():
     OUT.mkdir(exist_ok=True)
     for backbone in SEEDS:
+        if not wanted(backbone):
+            continue
         prefix = "transformer." if backbone == "gpt2" else "model."
         weights = {prefix + key: value for key, value in base_of(backbone).state_dict().items()}
         save_file(weights, OUT / f"backbone_{backbone}.safetensors", metadata={"format": "pt"})
@@ -372,10 +441,14 @@ def write_all():
     skywork_prm()
     gated("llama_armo", "LlamaForRewardModelWithGating", 1, False, seed=1)
     gated("llama_qrm", "LlamaForRewardModelWithGating31", 4, True, seed=1)
+    binned("gemma2_ldl", 3, 10, "Gemma2Model", in_files=True)
+    binned("gemma2_ldl_softmax", 2, 4, "Gemma2ForSequenceClassification", False, softmax=True, temperature=5.0)
     language_model("mistral_shepherd", "mistral", [17, 4], f"tag:{TAG}", STEPS, occurrences)
     language_model("qwen3_reranker", "qwen3", [11, 30], tied=True)
     language_model("llama_one_logit", "llama", [0])
     language_model("gpt2_yes_no", "gpt2", [11, 30], tied=True)
+    language_model("gemma2_yes_no", "gemma2", [11, 30], tied=True)
+    language_model("gemma2_shepherd", "gemma2", [17, 4], f"tag:{TAG}", STEPS, occurrences)
     before = lambda tokens, begin: [i - 1 for i in occurrences(tokens, begin)]
     language_model("llama_turns", "llama", [17, TAG], f"before_tag:{TAG}", STEPS, before)
 

@@ -3,7 +3,7 @@
 Hugging Face's `tokenizers` makes of some strings with them; and, of the tokenizers of the shared data, ids alone.
 
     python3 -m venv golden-env
-    golden-env/bin/pip install tokenizers==0.23.3 sentencepiece
+    golden-env/bin/pip install tokenizers==0.23.3 transformers sentencepiece
     golden-env/bin/python tests/golden/generate_tokenizers.py [SHARED]   # SHARED: the folder of shared data
 """
 import base64
@@ -15,6 +15,7 @@ import tempfile
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Regex
+from transformers import PreTrainedTokenizerFast
 
 ROOT = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT.parent / "parity"))
@@ -210,7 +211,37 @@ def shared_ids(folder):
         file.write("{\n" + ",\n".join(f'"{key}": [\n' + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]" for key, rows in result.items()) + "\n}\n")
 
 
+def pair_cuts():
+    """What transformers leaves of two texts that are too long together, by strategy and side; a token for each letter."""
+    vocabulary = {chr(code): code for code in range(97, 123)} | {"C": 67, "S": 83, "E": 69, "?": 63}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, "?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    special = [(mark, vocabulary[mark]) for mark in "CSE"]
+    tokenizer.post_processor = processors.TemplateProcessing("C $A E", "C $A S S $B:1 E:1", special)
+    rows = []
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    for first, second in ((0, 9), (3, 5), (5, 3), (9, 2), (2, 9), (7, 7), (8, 7), (1, 12), (12, 1)):
+        for longest in (6, 7, 8, 10, 13):
+            for policy, strategy, side in (("cut_right", "only_second", "right"), ("keep_completion", "only_first", "left"),
+                                           ("cut_left", "only_first", "left"), ("longest_first", "longest_first", "right")):
+                one = first == 0
+                fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, truncation_side="left" if one and policy == "cut_left" else side)
+                texts = [letters[:first], letters[26 - second:]]
+                marks = 2 if one else 4
+                room = longest - marks
+                if room < 2 or (one and policy == "keep_completion"):
+                    continue  # what is left out, or left alone, is the library's own
+                if not one and ((policy == "cut_right" and room <= first) or (policy in ("keep_completion", "cut_left") and room <= second)):
+                    continue
+                strategy = "only_first" if one else strategy
+                ids = fast(texts[1] if one else texts[0], None if one else texts[1], truncation=strategy, max_length=longest)["input_ids"]
+                rows.append({"first": texts[0], "second": texts[1], "max_tokens": longest, "policy": policy, "left": "".join(map(chr, ids))})
+    with open(OUT / "pair_cuts.json", "w", encoding="utf-8") as file:
+        file.write("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+
+
 OUT.mkdir(exist_ok=True)
+pair_cuts()
 byte_level()
 byte_fallback()
 subwords()

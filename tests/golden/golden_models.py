@@ -1,5 +1,6 @@
 """The golden models that generate.py makes: their configurations, seeds and classes."""
 import transformers
+from transformers.modeling_layers import GenericForSequenceClassification
 
 # The token ids need no beginning or end of sequence, and no pad id may exist: a sequence is run as it stands.
 NO_SPECIAL_TOKENS = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
@@ -78,6 +79,12 @@ WIDE_HEADS = dict(head_dim=16, num_attention_heads=2, num_key_value_heads=1)
 
 
 # name: (seed, configuration, class of the model). "ForSequenceClassification" has num_labels = 1.
+def classifier_of(base):
+    """What transformers has for other architectures: the model under a linear map of the last token."""
+    name = base.__name__.replace("PreTrainedModel", "ForSequenceClassification")
+    return type(name, (GenericForSequenceClassification, base), {"__module__": __name__})
+
+
 MODELS = {
     "llama": (
         101,
@@ -302,8 +309,16 @@ MODELS = {
         ),
         transformers.SmolLM3ForSequenceClassification,
     ),
-    "olmo": (121, lambda: transformers.OlmoConfig(**with_rope(rope_type="default")), transformers.OlmoForCausalLM),
-    "olmo2": (122, lambda: transformers.Olmo2Config(**with_rope(rope_type="default")), transformers.Olmo2ForCausalLM),
+    "olmo": (
+        121,
+        lambda: transformers.OlmoConfig(**with_rope(rope_type="default")),
+        classifier_of(transformers.OlmoPreTrainedModel),
+    ),
+    "olmo2": (
+        122,
+        lambda: transformers.Olmo2Config(**with_rope(rope_type="default")),
+        classifier_of(transformers.Olmo2PreTrainedModel),
+    ),
     "olmo3": (
         123,
         lambda: transformers.Olmo3Config(

@@ -41,9 +41,9 @@ struct Bench {
   typename Head::template Bound<B> head;
   std::vector<std::uint32_t> ids{0, 1, 2};
 
-  explicit Bench(const Head& settings)
+  explicit Bench(const Head& settings, double soft_cap = 0)
       : head(detail::bind_head<Head, B>(settings, width, parameters,
-                                        [this] { return parameters.slice(table); })) {
+                                        {[this] { return parameters.slice(table); }, soft_cap})) {
     parameters.allocate(Rng(3));
     Rng noise(4);  // also where a tensor starts at zero or one
     for (double& value : parameters.values()) value += 0.3 * noise.normal();
@@ -282,6 +282,59 @@ TEST_CASE("a gated head rates at the last token and weighs by what it reads wher
   CHECK_THROWS_AS(validate(GatedRegressionHead{.gate_widths = {0}}), ConfigError);
 }
 
+TEST_CASE("a gated head may rate by the mean of bins, and weigh by its last row's outputs as they are") {
+  const GatedRegressionHead settings{.attributes = 2,
+                                     .gate_widths = {3},
+                                     .rating_widths = {5},
+                                     .bins = 3,
+                                     .activation = ActivationFunction::leaky_relu,
+                                     .gate_softmax = false,
+                                     .gate_at_end = true};
+  CHECK(rows_of(settings, {7, 4, {}}) == std::vector<Index>{6});
+  Bench<GatedRegressionHead> bench(settings);
+  CHECK(bench.own_names() ==
+        std::vector<std::string>{
+            "regression_layer.network.0.weight [5 4 ]", "regression_layer.network.0.bias [5 ]",
+            "regression_layer.network.2.weight [6 5 ]", "regression_layer.network.2.bias [6 ]",
+            "gating.layers.0.weight [3 4 ]", "gating.layers.0.bias [3 ]", "gating.layers.1.weight [2 3 ]",
+            "gating.layers.1.bias [2 ]"});
+  Tape<B> tape(bench.handle, bench.parameters);
+  tape.set_recording(false);
+  const Var out = bench.forward(tape);
+  REQUIRE(tape.cols(out) == 8);
+  const auto network = [&](const std::string& up, const std::string& down, Index inner, Index k) {
+    double sum = bench((down + ".bias").c_str(), 0, k);
+    for (Index j = 0; j < inner; ++j) {
+      const double x = bench.dot(1, (up + ".weight").c_str(), j) + bench((up + ".bias").c_str(), 0, j);
+      sum += bench((down + ".weight").c_str(), k, j) * (x > 0 ? x : 0.01 * x);
+    }
+    return sum;
+  };
+  std::vector<double> row;
+  double expected = 0;
+  for (Index k = 0; k < 8; ++k) row.push_back(tape.value(out)(1, k));
+  for (Index a = 0; a < 2; ++a) {
+    double sum = 0;
+    double mean = 0;
+    for (Index b = 0; b < 3; ++b) {
+      const double share =
+          std::exp(network("regression_layer.network.0", "regression_layer.network.2", 5, 3 * a + b));
+      sum += share;
+      mean += share * (0.5 * static_cast<double>(b));
+    }
+    const double weight = network("gating.layers.0", "gating.layers.1", 3, a);
+    CHECK(settings.ratings(row)[a] == doctest::Approx(mean / sum).epsilon(1e-13));
+    CHECK(settings.weights(row)[a] == doctest::Approx(weight).epsilon(1e-13));
+    expected += weight * mean / sum;
+  }
+  CHECK(settings.merge(row) == doctest::Approx(expected).epsilon(1e-13));
+  row.resize(16);
+  CHECK_THROWS_WITH_AS(settings.weights(row), doctest::Contains("16 scores of a completion, expected 8"),
+                       UsageError);
+  CHECK_THROWS_WITH_AS((GatedRegressionHead{.attributes = ~Index{0}, .bins = 2}.outputs()),
+                       doctest::Contains("gated_regression: "), ConfigError);
+}
+
 TEST_CASE("one or two tokens' logits are a completion's score, the second's log-odds with two") {
   const AnswerLogitHead one{{3}};
   const AnswerLogitHead two{{5, 0}};
@@ -325,6 +378,16 @@ TEST_CASE("heads of logits read the unembedding and have no weights of their own
   {
     Bench<LanguageModelHead> bench(LanguageModelHead{});
     bench.check(vocabulary, {}, [&](Index i, Index k) { return bench.dot(i, bench.table, k); });
+  }
+  {
+    using Head = TokenLogitHead<ScoreMeaning::per_step, 3>;
+    Bench<Head> bench(Head{{5, 0, 5}}, 0.7);  // a backbone that caps its logits
+    const Token tokens[] = {5, 0, 5};
+    bench.check(
+        3, {}, [&](Index i, Index k) { return 0.7 * std::tanh(bench.dot(i, bench.table, tokens[k]) / 0.7); });
+    const Unembedding capped([] { return ParameterSlice{}; }, 0.7);
+    CHECK_THROWS_WITH_AS(capped(), doctest::Contains("the backbone caps its logits at 0.7, expected no cap"),
+                         ConfigError);
   }
   {
     Bench<LmGainBiasHead> bench({.token = 2});

@@ -117,6 +117,14 @@ void check_scalar_model(const std::filesystem::path& directory, Model& model, co
         golden_tolerance);
   CHECK(hidden_error(model, packed, expected) < golden_tolerance);
 
+  if (expected.contains("with_pads")) {  // of a backbone that does not count their positions
+    const merit::Json& texts = expected.at("with_pads");
+    const Packed padded(golden_sequences({{"sequences", texts}}),
+                        merit::ForestBuilder(merit::sharing_of(model), model.pair_separator()));
+    const auto of_texts = model.score(padded.view());
+    CHECK(row_error(padded, {of_texts.begin(), of_texts.end()}, texts, "score") < golden_tolerance);
+  }
+
   check_step(model, packed, expected);
 
   const merit::SafetensorsFile gradients(directory / "gradients.safetensors");

@@ -161,12 +161,13 @@ TEST_CASE("a head of two layers has the scores of a published one") {
 }
 
 TEST_CASE("named tokens, the loss of the next token and TRL's value head agree with transformers") {
-  for (const std::string name : {"llama_lm_value", "llama_lm_value_tied"}) {
+  for (const std::string name : {"llama_lm_value", "llama_lm_value_tied", "gemma2_lm_value"}) {
     INFO(name);
     const Json expected = read_json(golden(name) / "expected.json");
     const auto sequences = sequences_of(expected);
     Llama backbone = backbone_of<Llama>(name);
-    CHECK(backbone.tied_embedding == (name == "llama_lm_value_tied"));
+    CHECK(backbone.tied_embedding == (name != "llama_lm_value"));
+    CHECK(backbone.logit_soft_cap == (name == "gemma2_lm_value" ? 0.6 : 0.0));
     backbone.unembedding = true;
     {
       using Head = TokenLogitHead<ScoreMeaning::per_step, 3>;
@@ -188,6 +189,14 @@ TEST_CASE("named tokens, the loss of the next token and TRL's value head agree w
       builder.finish();
       CHECK(model.loss_value(builder.forest(), builder.targets()) ==
             doctest::Approx(expected.at("loss").get<double>()).epsilon(tolerance));
+      model.begin_step();
+      model.accumulate(builder.forest(), builder.targets(), model.loss().normaliser(builder.targets()));
+      model.end_step();
+      const auto& parameters = model.parameters();
+      const Index norm = parameters.find("model.norm.weight");
+      const float* const begin = parameters.gradients().data + parameters.offset(norm);
+      CHECK(relative_error(std::vector<double>(begin, begin + parameters.element_count(norm)),
+                           expected.at("norm_gradient").get<std::vector<double>>()) < tolerance);
     }
     {
       ValueModel<Llama, B> model({.backbone = backbone});

@@ -151,6 +151,8 @@ TEST_CASE("what is saved names the class that gives its scores, and the reading 
   CHECK(class_of(llama, StepHead<2>{}) == "LlamaForTokenClassification");
   CHECK(class_of(llama, TwoLayerHead{}) == "LlamaForRewardModel");
   CHECK(class_of(llama, TwoLayerStepHead{}) == "LlamaForProcessRewardModel");
+  CHECK(class_of(llama, GatedRegressionHead{}) == "LlamaForRewardModelWithGating");
+  CHECK(class_of(llama, GatedRegressionHead{.bins = 2}) == "LlamaForRewardModel");
   CHECK(class_of(llama, AnswerLogitHead{{7}}) == "LlamaForCausalLM");
   CHECK(class_of(llama, TokenLogitHead<>{{7, 3}}) == "LlamaForCausalLM");
   CHECK(class_of(tiny_reward_gpt2(), AnswerLogitHead{{7}}) == "GPT2LMHeadModel");

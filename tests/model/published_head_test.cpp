@@ -247,6 +247,68 @@ TEST_CASE("a gate's layers must follow each other, with the ratings for as many 
   CHECK(contains(error(config, norm), "the gate ends in no linear layer"));
 }
 
+TEST_CASE("networks of ratings in bins and of their weights are read, whatever the class is called") {
+  const Tensors whole{
+      {"regression_layer.network.0.weight", {7, d}},  {"regression_layer.network.0.bias", {7}},
+      {"regression_layer.network.2.weight", {12, 7}}, {"regression_layer.network.2.bias", {12}},
+      {"gating_layer.network.0.weight", {5, d}},      {"gating_layer.network.0.bias", {5}},
+      {"gating_layer.network.3.weight", {3, 5}},      {"gating_layer.network.3.bias", {3}}};
+  GatedRegressionHead expected{.attributes = 3,
+                               .gate_widths = {5},
+                               .temperature = 1,
+                               .rating_widths = {7},
+                               .bins = 4,
+                               .activation = ActivationFunction::leaky_relu,
+                               .gate_softmax = false,
+                               .gate_at_end = true};
+  for (const char* name : {"Gemma2Model", "LDLRewardModel27B", "Gemma2ForSequenceClassification"}) {
+    Json config = config_of(name);
+    config["pad_token_id"] = 0;
+    const auto head = recognise(config, whole);
+    CHECK(settings<GatedRegressionHead>(head) == expected);
+    CHECK(name_of(head->reading) == "before_first_pad:0");
+    CHECK(head->names.size() == 8);
+    CHECK(head->names[2] == std::pair<std::string, std::string>("regression_layer.network.2.weight",
+                                                                "regression_layer.network.2.weight"));
+    CHECK(head->names[7] ==
+          std::pair<std::string, std::string>("gating.layers.1.bias", "gating_layer.network.3.bias"));
+  }
+  Json config = config_of("Gemma2Model");
+  CHECK(name_of(recognise(config, whole)->reading) == "last");  // no pad
+  config["softmax"] = true;
+  config["temperature"] = 2.5;
+  expected.gate_softmax = true;
+  expected.temperature = 2.5;
+  CHECK(settings<GatedRegressionHead>(recognise(config, whole)) == expected);
+  const auto changed = [&](Index which, std::vector<Index> shape) {
+    Tensors tensors = whole;
+    tensors[which].shape = std::move(shape);
+    return error(config, tensors);
+  };
+  const auto without = [&](Index first, Index count) {
+    Tensors tensors = whole;
+    tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(first),
+                  tensors.begin() + static_cast<std::ptrdiff_t>(first + count));
+    return error(config, tensors);
+  };
+  CHECK(contains(changed(0, {7, d + 1}), "expected 8 in dimension 1, the width of what comes in"));
+  CHECK(contains(changed(2, {12, 6}), "expected 7 in dimension 1, the width of what comes in"));
+  CHECK(contains(changed(5, {4}), "expected 5 in dimension 0, the layer's own width"));
+  CHECK(contains(changed(6, {5, 5}), "expected 5 in dimension 0, the layer's own width"));
+  Tensors uneven = whole;
+  uneven[2].shape = {11, 7};
+  uneven[3].shape = {11};
+  CHECK(contains(error(config, uneven),
+                 "the ratings have 11 outputs, expected at least two bins for each of the gate's 3"));
+  CHECK(contains(without(1, 1), "the head has no tensor \"regression_layer.network.0.bias\"; it has "));
+  CHECK(contains(without(0, 4),
+                 "the head has no layers \"regression_layer.network.N.weight\"; it has \"gating_layer"));
+  CHECK(contains(without(4, 4), "the head is not known: found \"regression_layer.network.0.bias\""));
+  uneven = whole;
+  uneven.erase(uneven.begin() + 2, uneven.begin() + 4);
+  CHECK(contains(error(config, uneven), "the ratings have one layer, expected two or more"));
+}
+
 TEST_CASE("shapes that do not fit are errors that name the tensor") {
   const Json config = config_of("LlamaForSequenceClassification");
   CHECK(contains(

@@ -73,10 +73,14 @@ const std::map<std::string, Expected> cases{
     {"qwen2_skywork_prm", {"step_logit", "tag:7", "sigmoid"}},
     {"llama_armo", {"gated_regression", "before_first_pad:3;gate:5,6", "gated"}},
     {"llama_qrm", {"gated_regression", "before_first_pad:3;gate:5,6", "gated"}},
+    {"gemma2_ldl", {"gated_regression", "before_first_pad:3", "gated"}},
+    {"gemma2_ldl_softmax", {"gated_regression", "before_first_pad:3", "gated"}},
     {"mistral_shepherd", {"token_logits", "tag:7", "softmax", {"bad", "good"}}},
     {"qwen3_reranker", {"answer_logits", "last", "log_odds", {"bad", "good"}}},
     {"llama_one_logit", {"answer_logits"}},
     {"gpt2_yes_no", {"answer_logits", "last", "log_odds", {"bad", "good"}}},
+    {"gemma2_yes_no", {"answer_logits", "last", "log_odds", {"bad", "good"}}},
+    {"gemma2_shepherd", {"token_logits", "tag:7", "softmax", {"bad", "good"}}},
     {"llama_turns", {"token_logits", "before_tag:7", "softmax", {"bad", "good"}}},
 };
 
@@ -89,7 +93,8 @@ HeadRequest request_of(const Json& json) {
   return request;
 }
 
-/// A case as a folder: the weights of the backbone and of the head as two shards.
+/// A case as a folder: the weights of the backbone and of the head as two shards, or the head's in files of
+/// their own.
 void publish(const std::string& name, const Json& document, const fs::path& folder) {
   fs::create_directories(folder);
   Json map = Json::object();
@@ -102,6 +107,10 @@ void publish(const std::string& name, const Json& document, const fs::path& fold
   add(golden() / ("backbone_" + document.at("backbone").get<std::string>() + ".safetensors"),
       "model-00001-of-00002.safetensors");
   add(golden() / (name + ".safetensors"), "model-00002-of-00002.safetensors");
+  for (const char* part : {"regression_layer.pt", "gating_layer.pt"}) {
+    const fs::path file = golden() / (name + "." + part);
+    if (fs::exists(file)) fs::copy_file(file, folder / part);
+  }
   write_json(folder / "model.safetensors.index.json",
              {{"metadata", {{"total_size", 0}}}, {"weight_map", map}});
   write_json(folder / "config.json", document.at("config"));
@@ -214,7 +223,15 @@ void check_scores(const std::string& name, const fs::path& folder, const Json& d
     };
     append(published, published_numbers(head, settings, rows[i]));
     append(expected, row.at("published").get<std::vector<double>>());
-    if (!row.contains("rows")) continue;  // of a gated head
+    if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
+      if (row.contains("ratings")) {
+        append(published, settings.ratings(rows[i].values));
+        append(expected, row.at("ratings").get<std::vector<double>>());
+        append(published, settings.weights(rows[i].values));
+        append(expected, row.at("weights").get<std::vector<double>>());
+      }
+    }
+    if (!row.contains("rows")) continue;  // of a gate that reads another row
     append(given, rows[i].values);
     append(expected_rows, row.at("rows").get<std::vector<double>>());
   }

@@ -8,7 +8,9 @@
 
 #include "merit/batch/batch.hpp"
 #include "merit/forest/forest.hpp"
+#include "merit/io/json.hpp"
 #include "merit/tokens/tokenize.hpp"
+#include "stored.hpp"
 
 namespace segments_test {
 
@@ -27,6 +29,8 @@ struct Letters {
   std::vector<Token> between() const { return {'S', 'S'}; }
 };
 
+const SegmentMarks marks{{'C'}, {'S', 'S'}, {'E'}};
+
 std::string text_of(const Sequence& sequence) {
   return {sequence.tokens.begin(), sequence.tokens.end()};
 }
@@ -34,7 +38,7 @@ std::string text_of(const Sequence& sequence) {
 TEST_CASE("segments stand apart, with what the tokenizer puts around and between them") {
   DataCounts counts;
   TokenizeOptions options;
-  options.segments = true;
+  options.segments = marks;
   const PreferenceRecord record{.prompt = "ab", .chosen = "cd", .rejected = "e"};
   const auto example = tokenize(record, Letters{}, options, counts);
   REQUIRE(example.has_value());
@@ -47,13 +51,96 @@ TEST_CASE("segments stand apart, with what the tokenizer puts around and between
   REQUIRE(alone.has_value());
   CHECK(text_of(alone->chosen) == "CcdE");
 
-  // What is too long is dropped: a cut would take the first token.
   options.max_tokens = 7;
   CHECK(!tokenize(record, Letters{}, options, counts).has_value());
   CHECK(counts.dropped_over_long == 1);
+}
+
+/// What is left of a completion, or nothing where the record is left out.
+std::string left_of(const std::string& first, const std::string& second, const TokenizeOptions& options) {
+  CompletionRecord record;
+  if (!first.empty()) record.prompt = first;
+  record.completion = second;
+  DataCounts counts;
+  const TokenizedCompletion result = tokenize(record, Letters{}, options, counts);
+  CHECK(counts.longest == first.size() + second.size() + (first.empty() ? 2 : 4));
+  if (result.fate != CompletionFate::kept) return {};
+  CHECK(result.sequence.tokens.size() <= options.max_tokens);
+  CHECK(counts.cut_left + counts.cut_left_together + counts.cut_right + counts.cut_prompt ==
+        (result.sequence.cut ? 1 : 0));
+  const Index begin = result.sequence.completion_begin;
+  CHECK((begin == 0 || result.sequence.tokens[begin - 1] == 'S'));
+  return text_of(result.sequence);
+}
+
+TEST_CASE("segments that are too long are cut as transformers cuts them, and keep their marks") {
+  const Json rows = read_json(merit_test::stored("tokenizers/pair_cuts.json"));
+  REQUIRE(rows.size() > 100);
+  for (const Json& row : rows) {
+    INFO(row.dump());
+    const TokenizeOptions options{.max_tokens = row.at("max_tokens").get<Index>(),
+                                  .truncation = truncation_from_name(row.at("policy").get<std::string>()),
+                                  .segments = marks};
+    CHECK(left_of(row.at("first").get<std::string>(), row.at("second").get<std::string>(), options) ==
+          row.at("left").get<std::string>());
+  }
+}
+
+TEST_CASE("where a segment is used up, the other is alone or the record is left out") {
+  const auto cut = [](const char* first, const char* second, Index limit, Truncation policy) {
+    return left_of(first, second, {.max_tokens = limit, .truncation = policy, .segments = marks});
+  };
+  CHECK(cut("abc", "vwxyz", 9, Truncation::cut_left) ==
+        "CvwxyzE");  // no room for a prompt's token and two marks
+  CHECK(cut("abc", "vwxyz", 9, Truncation::keep_completion) == "CvwxyzE");
+  CHECK(cut("abc", "vwxyz", 6, Truncation::cut_left) == "CwxyzE");
+  CHECK(cut("abc", "vwxyz", 6, Truncation::cut_left_together) == "CwxyzE");
+  CHECK(cut("abc", "vwxyz", 6, Truncation::keep_completion).empty());
+  CHECK(cut("abc", "vwxyz", 7, Truncation::cut_right).empty());  // nothing is left of the completion
+  CHECK(cut("abc", "vwxyz", 4, Truncation::cut_left).empty());   // nor room beside the marks
+  CHECK(cut("", "vwxyz", 2, Truncation::cut_right).empty());
+
+  // Together the prompts lose the same; a completion that is too long by itself leaves the pair out.
+  const PreferenceRecord record{.prompt = "abcdef", .chosen = "uvwxyz", .rejected = "z"};
+  DataCounts counts;
+  TokenizeOptions options{.max_tokens = 12, .truncation = Truncation::cut_left_together, .segments = marks};
+  auto example = tokenize(record, Letters{}, options, counts);
+  REQUIRE(example.has_value());
+  CHECK(text_of(example->chosen) == "CefSSuvwxyzE");
+  CHECK(text_of(example->rejected) == "CefSSzE");
   options.truncation = Truncation::cut_left;
-  CHECK_THROWS_WITH_AS(detail::check_options(options),
-                       doctest::Contains("found cut_left, expected drop or error"), ConfigError);
+  example = tokenize(record, Letters{}, options, counts);
+  CHECK(text_of(example->chosen) == "CefSSuvwxyzE");
+  CHECK(text_of(example->rejected) == "CabcdefSSzE");
+  options.truncation = Truncation::keep_completion;
+  options.max_tokens = 7;
+  CHECK(!tokenize(record, Letters{}, options, counts).has_value());
+
+  // The ablation keeps what stands before a text.
+  options = {.without_prompt = true, .segments = marks};
+  CHECK(text_of(tokenize(record, Letters{}, options, counts)->chosen) == "CuvwxyzE");
+}
+
+TEST_CASE("ids are cut by the marks in them, steps and states not at all") {
+  CompletionRecord ids;
+  ids.form = RecordForm::ids;
+  ids.prompt_ids = std::vector<Token>{'C', 'a', 'b', 'S', 'S'};
+  ids.completion_ids = {'c', 'd', 'E'};
+  TokenizeOptions options{.max_tokens = 7, .truncation = Truncation::cut_right, .segments = marks};
+  DataCounts counts;
+  CHECK(text_of(tokenize(ids, Letters{}, options, counts).sequence) == "CabSScE");
+  ids.completion_ids = {'c', 'd', 'd'};
+  CHECK_THROWS_WITH_AS(tokenize(ids, Letters{}, options, counts),
+                       doctest::Contains("does not begin with the tokens [67] and end with [69]"), DataError);
+
+  RolloutRecord rollout;
+  CHECK_THROWS_WITH_AS(tokenize(rollout, Letters{}, options, counts),
+                       doctest::Contains("found cut_right, expected drop or error"), ConfigError);
+  CHECK_THROWS_WITH_AS(tokenize(StepsRecord{}, Letters{}, options, counts),
+                       doctest::Contains("found cut_right, expected drop or error"), ConfigError);
+  options = {.truncation = Truncation::longest_first};
+  CHECK_THROWS_WITH_AS(tokenize(ids, Letters{}, options, counts),
+                       doctest::Contains("found longest_first, expected another policy"), ConfigError);
 }
 
 TEST_CASE("the second segment of a tree begins behind its first separator") {

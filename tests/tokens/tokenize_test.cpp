@@ -361,7 +361,7 @@ TEST_CASE("policies have names, and an unknown one is an error that lists them")
       merit::truncation_from_name("left"),
       "found truncation policy \"left\", expected one of: drop, cut_left, cut_left_together, "
       "cut_right, "
-      "keep_completion, error",
+      "keep_completion, error, longest_first",
       merit::ConfigError);
   DataCounts counts;
   CHECK_THROWS_AS(merit::tokenize(text_record("Q", "a", "b"), bytes, {.max_tokens = 0}, counts),

@@ -20,17 +20,21 @@ using merit::Index;
 using merit_test::TemporaryDirectory;
 using Examples = std::span<const merit::PreferenceExample>;
 
-template <class Backend>
+template <class Backend, class Backbone = merit::Llama>
 struct Setting {
-  using Model = training::Llama<Backend>;
+  using Model = merit::RewardModel<Backbone, merit::ScalarHead, merit::PairwiseLoss, Backend>;
 
   TemporaryDirectory directory;
   std::vector<merit::PreferenceExample> examples = training::sorted_pairs(17);
-  typename Model::Config config{.backbone = training::small_llama(), .initial = merit::Initial::from_file};
+  typename Model::Config config{.backbone = {}, .initial = merit::Initial::from_file};
   merit::TrainOptions options;
 
-  explicit Setting(const merit::Lora& lora, std::optional<merit::Dtype> stored = std::nullopt) {
-    Model base({.backbone = training::small_llama(), .seed = 3});
+  explicit Setting(const merit::Lora& lora, std::optional<merit::Dtype> stored = std::nullopt)
+      : Setting(training::small_llama(), lora, stored) {}
+  Setting(const Backbone& backbone, const merit::Lora& lora,
+          std::optional<merit::Dtype> stored = std::nullopt) {
+    config.backbone = backbone;
+    Model base({.backbone = backbone, .seed = 3});
     merit::save_model(directory / "base", base, {}, {.dtype = stored});
     config.adapters = {{.lora = lora}};
     config.adapters.front().lora.base = (directory / "base").string();
@@ -102,8 +106,9 @@ TEST_CASE("a new adapter changes no score, nor does dropout while nothing is tra
   }
 }
 
-TEST_CASE("a step with dropout does not depend on micro-batches, sharing or recomputed layers") {
-  Setting<merit::EigenBackend<double>> setting(dropping);
+template <class Backbone>
+void check_independent(const Backbone& backbone) {
+  Setting<merit::EigenBackend<double>, Backbone> setting(backbone, dropping);
   const auto expected = setting.trained(setting.options, 4);
   merit::TrainOptions other = setting.options;
   other.micro_batch_tokens = 100000;
@@ -117,6 +122,90 @@ TEST_CASE("a step with dropout does not depend on micro-batches, sharing or reco
   CHECK(setting.trained(setting.options, 4) == expected);
   setting.config.adapters.front().lora.dropout = 0;
   CHECK(merit::relative_error(setting.trained(setting.options, 4), expected) > 1e-4);
+}
+
+/// Each token goes through two of three experts.
+merit::Llama small_experts() {
+  merit::Llama llama = training::small_llama();
+  llama.head_norm = true;
+  llama.experts = 3;
+  llama.experts_per_token = 2;
+  llama.expert_width = 6;
+  return llama;
+}
+
+/// Distances have maps of their own, or those of the tokens.
+merit::Deberta small_deberta(bool shared) {
+  return {.vocabulary_size = 40,
+          .hidden_size = 16,
+          .intermediate_size = 24,
+          .layers = 2,
+          .heads = 2,
+          .buckets = 4,
+          .most_distance = 8,
+          .shared_projections = shared,
+          .init_deviation = 0.2};
+}
+
+TEST_CASE("a step with dropout does not depend on micro-batches, sharing or recomputed layers") {
+  check_independent(training::small_llama());
+  check_independent(small_experts());
+  check_independent(small_deberta(true));
+  check_independent(small_deberta(false));
+}
+
+/// The gradient of a step's loss beside differences of it: the same elements are dropped each time.
+template <class Backbone>
+void check_gradient(const Backbone& backbone) {
+  Setting<merit::EigenBackend<double>, Backbone> setting(backbone, dropping);
+  auto model = setting.model();
+  auto& parameters = model.parameters();
+  merit::Rng rng(5);
+  for (const Index i : parameters.trained()) {  // B is zero at first: then nothing is seen of A
+    std::vector<double> values(parameters.element_count(i));
+    for (double& value : values) value = 0.3 * rng.normal();
+    parameters.set(i, values.data());
+  }
+  merit::BatchBuilder batch(model);
+  for (Index i = 0; i < 4; ++i) batch.add(setting.examples[i]);
+  batch.finish();
+  const auto loss = [&] {
+    parameters.set_dropout_place(11, 3);
+    model.begin_step();
+    const double value =
+        model.accumulate(batch.forest(), batch.targets(), model.loss().normaliser(batch.targets()));
+    model.end_step();
+    return value;
+  };
+  loss();
+  const std::vector<double> all = training::gradients_of(model);
+  std::vector<double> found, expected;
+  for (const Index i : parameters.trained()) {
+    const Index offset = parameters.offset(i), count = parameters.element_count(i);
+    std::vector<double> values(count);
+    parameters.get(i, values.data());
+    for (Index e = rng.below(5); e < count; e += 11) {
+      const auto at = [&](double change) {
+        const double kept = values[e];
+        values[e] += change;
+        parameters.set(i, values.data());
+        values[e] = kept;
+        return loss();
+      };
+      constexpr double step = 1e-5;
+      expected.push_back((at(step) - at(-step)) / (2 * step));
+      found.push_back(all[offset + e]);
+    }
+    parameters.set(i, values.data());
+  }
+  CHECK(found.size() > 100);
+  CHECK(merit::relative_error(found, expected) < 1e-6);
+}
+
+TEST_CASE("gradients under dropout are those of experts and of DeBERTa's distances too") {
+  check_gradient(small_experts());
+  check_gradient(small_deberta(true));
+  check_gradient(small_deberta(false));
 }
 
 TEST_CASE("each step drops other elements") {

@@ -43,7 +43,8 @@ concept backbone = std::copyable<Backbone> && requires(const Backbone& settings)
 };
 
 /// A backbone of a language model: unembedding() gives the parameter slice (V, d) that makes logits of hidden
-/// rows. Throws ConfigError where the settings leave it out.
+/// rows. Throws ConfigError where the settings leave it out. One that caps its logits has a logit_soft_cap()
+/// beside it, 0 for none.
 template <class Backbone, class B>
 concept unembedding_backbone = backbone<Backbone, B> &&
     requires(const typename Backbone::template Bound<B> bound) {
@@ -90,6 +91,16 @@ template <class Backbone>
 std::optional<Token> pair_separator_of(const Backbone& settings) {
   if constexpr (requires { settings.pair_separator(); }) {
     return settings.pair_separator();
+  } else {
+    return std::nullopt;
+  }
+}
+
+/// The token that a backbone's table of positions does not count, see set_places(); nothing for others.
+template <class Backbone>
+std::optional<Token> uncounted_token_of(const Backbone& settings) {
+  if constexpr (requires { settings.uncounted_token(); }) {
+    return settings.uncounted_token();
   } else {
     return std::nullopt;
   }

@@ -56,6 +56,10 @@ struct Bert {
   Index token_limit() const { return vocabulary_size; }
   Index position_limit() const { return max_positions - first_position; }
   Sight sight() const { return Sight::tree; }
+  /// RoBERTa's pad.
+  std::optional<Token> uncounted_token() const {
+    return first_position != 0 ? std::optional<Token>(static_cast<Token>(first_position - 1)) : std::nullopt;
+  }
   std::optional<Token> pair_separator() const {
     return types > 1 && separator != 0 ? std::optional<Token>(static_cast<Token>(separator)) : std::nullopt;
   }
@@ -144,10 +148,13 @@ class Bert::Bound {
 
   Var forward(Tape<B>& tape, const typename Types::Forest& forest) {
     ParameterSlice positions = parameters_->slice(positions_);
-    positions.begin += settings_.first_position * positions.stride;
-    positions.rows -= settings_.first_position;
-    Var x =
-        embedding(tape, forest.tokens, parameters_->slice(tokens_), forest.positions, positions);  // (T, e)
+    const bool placed = !forest.places.empty();
+    if (!placed) {
+      positions.begin += settings_.first_position * positions.stride;
+      positions.rows -= settings_.first_position;
+    }
+    Var x = embedding(tape, forest.tokens, parameters_->slice(tokens_),
+                      placed ? forest.places : forest.positions, positions);  // (T, e)
     if (settings_.types != 0) x = add(tape, x, embedding(tape, forest.types, parameters_->slice(types_)));
     x = norm(tape, x, embedding_norm_);
     if (settings_.embedding_width() != settings_.hidden_size) x = dense(tape, x, projection_);  // (T, d)

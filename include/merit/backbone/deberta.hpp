@@ -16,6 +16,7 @@
 #include "merit/nn/activation.hpp"
 #include "merit/nn/arithmetic.hpp"
 #include "merit/nn/attention.hpp"
+#include "merit/nn/dropout_keys.hpp"
 #include "merit/nn/linear.hpp"
 #include "merit/nn/norm.hpp"
 #include "merit/nn/relative_attention.hpp"
@@ -213,6 +214,7 @@ class Deberta::Bound {
     // Read anew in each layer, so that a layer can be computed twice by itself.
     Var places = embedding(tape, buckets_.rows(), parameters_->slice(places_));  // (P, d)
     if (settings_.normed_positions) places = norm(tape, places, place_norm_);
+    set_keys_of_table(tape, places);
     Var place_keys, place_queries;  // (P, d)
     if (settings_.position_keys)
       place_keys = dense(tape, places, settings_.shared_projections ? layer.k : layer.place_key);

@@ -57,7 +57,7 @@ struct Llama {
   double embedding_scale = 1;                                // Gemma: the root of hidden_size
   double attention_scale = 0;                                // of q·k; 0: 1 / sqrt(head_dim)
   double soft_cap = 0;                                       // of attention's scores (Gemma 2); 0: none
-  double logit_soft_cap = 0;  // of a language model's logits (Gemma 2): with one, no head reads logits
+  double logit_soft_cap = 0;  // of a language model's logits (Gemma 2); 0: none
   Index rotary_width = 0;     // columns of a head that are rotated; 0: all
   std::vector<Index> windows =
       {};  // of each layer: it sees so many positions back, itself one; 0: all. Empty: all

@@ -56,12 +56,10 @@ class Llama::Bound {
       throw UsageError(
           "llama: the model holds no unembedding, expected tied_embedding or unembedding to be set");
     }
-    if (settings_.logit_soft_cap != 0) {
-      throw ConfigError(
-          "llama: logit_soft_cap is set, expected 0: heads that read logits know no cap on them");
-    }
     return parameters_->slice(settings_.tied_embedding ? embedding_ : unembedding_);
   }
+
+  double logit_soft_cap() const { return settings_.logit_soft_cap; }
 
   Var forward(Tape<B>& tape, const typename Types::Forest& forest) {
     // Grown here, so that no layer moves what another has kept.

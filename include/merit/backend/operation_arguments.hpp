@@ -302,6 +302,7 @@ struct ScaleRowsBackwardArguments {
   VectorView<typename B::Activation, typename B::Space> dweights = {};
 };
 
+/// dx = dy · the slope at x [+ dx]. dx may be x itself.
 template <class B>
 struct ActivateBackwardArguments {
   ActivationFunction kind = ActivationFunction::gelu;

@@ -282,6 +282,9 @@ inline void append_targets(NextTokenTargets& targets, const RankingExample& exam
   Index first = 0;
   for (const RankedGroup& group : example.groups) {
     detail::check_count("ranks", group.ranks.size(), group.completions.size(), group.completions.size());
+    if (group.completions.empty()) {
+      throw DataError("a ranking has no completions, expected at least one, whose tokens are predicted");
+    }
     const Index best = *std::min_element(group.ranks.begin(), group.ranks.end());
     for (Index i = 0; i < group.completions.size(); ++i) {
       if (group.ranks[i] == best)

@@ -29,7 +29,8 @@ struct ForestView {
   Indices rows;           // (R)    the tokens whose hidden rows are wanted, ascending, without repeats
   Indices row_positions;  // (R)  positions[rows[r]]
   Indices row_roots;      // (R)  the first token of the tree of each row
-  Indices types;  // (T)    which segment of a pair a token is of, 0 or 1: what encoders embed beside it
+  Indices places;  // (T)  rows of a backbone's table of positions, where they are not `positions`; else empty
+  Indices types;   // (T)    which segment of a pair a token is of, 0 or 1: what encoders embed beside it
 
   Indices tree_begin;          // (N+1)  first token of each tree; the last entry is T
   Indices tree_segment_begin;  // (N+1)  first segment of each tree; the last entry is S

@@ -12,14 +12,16 @@
 //
 // Its settings are listed once, by fields() (core/field.hpp); a head without any needs none.
 //
-// A head that says `reads_unembedding = true` is constructed with one argument more: where the backbone's
-// unembedding is, once the parameters are allocated.
+// A head that says `reads_unembedding = true` is constructed with one argument more, an Unembedding: where the
+// backbone's unembedding is, once the parameters are allocated.
 #pragma once
 
 #include <concepts>
 #include <functional>
 #include <span>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -72,8 +74,31 @@ void append_rows_of(const Head& head, const SequenceShape& sequence, std::vector
   }
 }
 
-/// Gives the unembedding (V, d) of a model's backbone. Not to be called before the parameters are allocated.
-using Unembedding = std::function<ParameterSlice()>;
+/// Where a model's backbone has its unembedding, and what becomes of a logit (head/token_logits.hpp).
+class Unembedding {
+ public:
+  Unembedding() = default;
+  template <class Find>
+  requires std::is_invocable_r_v<ParameterSlice, Find> Unembedding(Find find, double soft_cap = 0)
+      : find_(std::move(find)), soft_cap_(soft_cap) {}
+
+  /// (V, d). Not to be called before the parameters are allocated. Throws ConfigError where the backbone caps
+  /// its logits, which are not the products alone then.
+  ParameterSlice operator()() const {
+    if (soft_cap_ != 0) {
+      throw ConfigError(concat("the backbone caps its logits at ", soft_cap_,
+                               ", expected no cap: this head reads the unembedding as if there were none"));
+    }
+    return table();
+  }
+  /// The same for whoever applies the cap.
+  ParameterSlice table() const { return find_(); }
+  double soft_cap() const { return soft_cap_; }
+
+ private:
+  std::function<ParameterSlice()> find_;
+  double soft_cap_ = 0;
+};
 
 template <class Head>
 inline constexpr bool reads_unembedding = requires {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "merit/head/head.hpp"
-#include "merit/nn/linear.hpp"
+#include "merit/head/token_logits.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -30,12 +30,13 @@ class LanguageModelHead::Bound {
  public:
   Bound(const LanguageModelHead&, Index, Parameters<B>&, Unembedding unembedding)
       : unembedding_(std::move(unembedding)) {}
-  /// (V, d), once the parameters are allocated.
-  ParameterSlice unembedding() const { return unembedding_(); }
+  const Unembedding& unembedding() const { return unembedding_; }
   /// V, once the parameters are allocated.
-  Index outputs() const { return unembedding_().rows; }
+  Index outputs() const { return unembedding_.table().rows; }
   /// (R, d) → (R, V)
-  Var forward(Tape<B>& tape, Var hidden) { return linear(tape, hidden, unembedding_()); }
+  Var forward(Tape<B>& tape, Var hidden) {
+    return token_logits(tape, hidden, unembedding_, unembedding_.table());
+  }
 
  private:
   Unembedding unembedding_;

@@ -7,6 +7,7 @@
 
 #include "merit/core/field.hpp"
 #include "merit/head/head.hpp"
+#include "merit/head/token_logits.hpp"
 #include "merit/nn/linear.hpp"
 
 namespace merit {
@@ -46,11 +47,11 @@ class LmGainBiasHead::Bound {
   Index outputs() const { return 1; }
   /// (R, d) → (R, 1)
   Var forward(Tape<B>& tape, Var hidden) {
-    const ParameterSlice table = unembedding_();  // (V, d)
+    const ParameterSlice table = unembedding_.table();  // (V, d)
     if (token_ >= table.rows) {
       throw ConfigError(concat("lm_gain_bias: token ", token_, " is outside the vocabulary of ", table.rows));
     }
-    const Var logit = linear(tape, hidden, table.row(token_));  // (R, 1)
+    const Var logit = token_logits(tape, hidden, unembedding_, table.row(token_));  // (R, 1)
     return linear(tape, logit, parameters_->slice(gain_), parameters_->slice(bias_));
   }
 

@@ -11,8 +11,8 @@
 #include "merit/core/field.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/head.hpp"
+#include "merit/head/token_logits.hpp"
 #include "merit/nn/concatenate.hpp"
-#include "merit/nn/linear.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -63,13 +63,13 @@ class TokenLogitHead<Meaning, Count>::Bound {
   Index outputs() const { return tokens_.size(); }
   /// (R, d) → (R, tokens)
   Var forward(Tape<B>& tape, Var hidden) {
-    const ParameterSlice table = unembedding_();  // (V, d)
+    const ParameterSlice table = unembedding_.table();  // (V, d)
     Var logits;
     for (const Token token : tokens_) {
       if (token >= table.rows) {
         throw ConfigError(concat(name(), ": token ", token, " is outside the vocabulary of ", table.rows));
       }
-      const Var logit = linear(tape, hidden, table.row(token));
+      const Var logit = token_logits(tape, hidden, unembedding_, table.row(token));
       logits = logits.present() ? concatenate(tape, logits, logit) : logit;
     }
     return logits;

@@ -12,7 +12,7 @@
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
-#include "merit/model/hf_config.hpp"
+#include "merit/model/hf_task.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -22,6 +22,7 @@
 #include "merit/io/tensor_info.hpp"
 #include "merit/io/weight_source.hpp"
 #include "merit/model/gguf_config.hpp"
+#include "merit/model/head_files.hpp"
 #include "merit/model/weight_files.hpp"
 
 namespace merit {
@@ -251,15 +252,22 @@ bool is_adapter(const std::filesystem::path& place);
 std::unique_ptr<WeightSource> open_adapter(const std::filesystem::path& folder,
                                            const std::filesystem::path& base);
 
-/// The weights at `path`: a directory of safetensors, or else of pytorch_model.bin; a GGUF file, or a directory that holds one; or an adapter, whose base
-/// is at `base`, or where the adapter says.
+/// The weights at `path`: a directory of safetensors, or else of pytorch_model.bin, and what lies beside them of
+/// a head (head_files.hpp); a GGUF file, or a directory that holds one; or an adapter, whose base is at `base`,
+/// or where the adapter says.
 inline std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path,
                                                   const std::filesystem::path& base = {}) {
   if (is_adapter(path)) return open_adapter(path, base);
   check_weight_files(path);
   if (const auto gguf = find_gguf(path)) return std::make_unique<GgufWeights>(*gguf);
-  if (!holds_safetensors(path) && holds_torch_file(path)) return std::make_unique<TorchWeights>(path);
-  return std::make_unique<SafetensorsWeights>(path);
+  std::unique_ptr<WeightSource> weights;
+  if (!holds_safetensors(path) && holds_torch_file(path)) {
+    weights = std::make_unique<TorchWeights>(path);
+  } else {
+    weights = std::make_unique<SafetensorsWeights>(path);
+  }
+  if (!WeightsWithHeadFiles::are_in(path)) return weights;
+  return std::make_unique<WeightsWithHeadFiles>(std::move(weights), path);
 }
 
 }  // namespace MERIT_ABI

@@ -8,7 +8,6 @@
 
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <variant>
 
 #include "merit/backbone/bag_of_tokens.hpp"
@@ -19,38 +18,15 @@
 #include "merit/backbone/gpt_neox.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/backbone/modern_bert.hpp"
-#include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/json.hpp"
+#include "merit/model/hf_task.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 
 /// A backbone chosen at run time.
 using BackboneConfig = std::variant<Llama, Gpt2, GptNeox, Bert, ModernBert, Deberta, BagOfTokens, Features>;
-
-/// The part of config.json that the backbone does not decide: the ending of the class in transformers, the
-/// numbers of a score, and the type of the weights in the file.
-struct HfTask {
-  std::string_view class_ending = "ForSequenceClassification";
-  Index labels = 1;
-  Dtype dtype = Dtype::f32;
-};
-
-namespace detail {
-
-/// As PyTorch calls it.
-constexpr std::string_view torch_name(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::f64: return "float64";
-    case Dtype::f32: return "float32";
-    case Dtype::f16: return "float16";
-    case Dtype::bf16: return "bfloat16";
-    default: return "?";  // quantised types are not written there
-  }
-}
-
-}  // namespace detail
 
 /// A backbone from the fields of a config.json; `where` names the file in errors. Throws ConfigError about
 /// the first field that is missing, malformed, or asks for what is not computed. What is not in the file

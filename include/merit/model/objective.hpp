@@ -196,7 +196,8 @@ class Objective<LanguageModelHead, LanguageModelLoss, B> {
       next_.tokens.push_back(next.token);
       next_.weights.push_back(static_cast<typename B::Stat>(weight * next.weight / normaliser));
     }
-    return next_token_loss(tape, hidden, head_.unembedding(), next_, gradient);
+    const Unembedding& unembedding = head_.unembedding();
+    return next_token_loss(tape, hidden, unembedding.table(), next_, gradient, unembedding.soft_cap());
   }
 
   typename LanguageModelHead::template Bound<ScoreBackendOf<B>> head_;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -163,6 +164,61 @@ MERIT_INLINE GatedRegressionHead gated_head(const HeadTensors& tensors, Index hi
   for (Index i = 0; i < layers.size(); ++i) {
     if (i + 1 < layers.size()) head.gate_widths.push_back(layers[i].weight->shape[0]);
     add_gate_layer(layers[i], i, computed);
+  }
+  return head;
+}
+
+/// The widths of a network's layers, each with a bias, whose parameters are ours(i); the last are its outputs.
+template <class Ours>
+std::vector<Index> network_widths(const HeadTensors& tensors, std::string_view stem, Index width,
+                                  const Ours& ours, std::vector<std::pair<std::string, std::string>>& names) {
+  std::vector<Index> widths;
+  for (const Index number : tensors.layers(stem)) {
+    const std::string published = concat(stem, number), name = ours(widths.size());
+    const PublishedTensor& weight = tensors.require(published + ".weight", 2);
+    require_extent(tensors, weight, 1, width, "the width of what comes in");
+    width = weight.shape[0];
+    const PublishedTensor& bias = tensors.require(published + ".bias", 1);
+    require_extent(tensors, bias, 0, width, "the layer's own width");
+    names.emplace_back(name + ".weight", weight.name);
+    names.emplace_back(name + ".bias", bias.name);
+    widths.push_back(width);
+  }
+  if (widths.empty()) {
+    throw DataError(concat(tensors.where(), ": the head has no layers ", quote(concat(stem, "N.weight")),
+                           "; it has ", tensors.seen()));
+  }
+  return widths;
+}
+
+MERIT_INLINE GatedRegressionHead binned_head(const HeadTensors& tensors, Index hidden_width,
+                                             double temperature, bool gate_softmax,
+                                             std::vector<std::pair<std::string, std::string>>& names) {
+  GatedRegressionHead head{.temperature = temperature,
+                           .activation = ActivationFunction::leaky_relu,
+                           .gate_softmax = gate_softmax,
+                           .gate_at_end = true};
+  head.rating_widths = network_widths(
+      tensors, binned_ratings_stem, hidden_width,
+      [](Index i) { return concat("regression_layer.network.", 2 * i); }, names);
+  head.gate_widths = network_widths(
+      tensors, binned_gate_stem, hidden_width, [](Index i) { return concat("gating.layers.", i); }, names);
+  const auto take_last = [](std::vector<Index>& widths) {
+    const Index last = widths.back();
+    widths.pop_back();
+    return last;
+  };
+  const Index outputs = take_last(head.rating_widths);
+  head.attributes = take_last(head.gate_widths);
+  head.bins = outputs / head.attributes;
+  if (head.rating_widths.empty()) {
+    throw DataError(concat(tensors.where(), ": the ratings have one layer, expected two or more in ",
+                           quote(binned_ratings_stem), "; the head has ", tensors.seen()));
+  }
+  if (outputs % head.attributes != 0 || head.bins < 2) {
+    throw DataError(concat(tensors.where(), ": the ratings have ", outputs,
+                           " outputs, expected at least two bins for each of the gate's ", head.attributes,
+                           " attributes"));
   }
   return head;
 }

@@ -35,7 +35,8 @@ struct HeadRequest {
 
 /// A head as published, and all that it takes to load it and to read its scores.
 struct PublishedHead {
-  std::string layout;  // of its tensors: "linear", "two_layer", "gated_regression" or "logits"
+  std::string
+      layout;  // of its tensors: "linear", "two_layer", "gated_regression", "binned_regression" or "logits"
   AnyHead settings;
   ReadingRule reading;
   std::vector<std::pair<std::string, std::string>> names;  // LoadOptions::names

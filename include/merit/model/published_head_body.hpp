@@ -113,6 +113,11 @@ class HeadFinder {
 
   std::optional<PublishedHead> find() {
     if (request_.name == "token_logits" || request_.name == "answer_logits") return logits();
+    if (!tensors_.layers(detail::binned_gate_stem).empty()) {
+      binned();
+      set_reading("");
+      return std::move(head_);
+    }
     const std::optional<std::string> stem = choose_stem();
     if (!stem) return std::nullopt;
     if (tensors_.layers("gating.layers.").empty()) {
@@ -164,7 +169,7 @@ class HeadFinder {
         "the head is not known: found ", tensors_.seen(), " with the architecture ",
         quote(config_.architecture), ", expected one of score, classifier, v_head, value_head, ",
         "regression_head, score_head, rm_head, reward_head (.weight, .bias; or .0 and .2 of two layers) "
-        "or regression_layer with gating; to use the language model under it, remove these tensors or "
+        "or regression_layer with gating or gating_layer; to use the language model under it, remove these tensors or "
         "name a head of logits with --head"));
   }
 
@@ -320,6 +325,15 @@ class HeadFinder {
     head_.score = "gated";
   }
 
+  void binned() {
+    head_.layout = "binned_regression";
+    if (!is("gated_regression", true)) misfit(1);
+    head_.settings =
+        binned_head(tensors_, config_.hidden_width(), config_.value_or<double>("temperature", 1.0),
+                    config_.value_or<bool>("softmax", false), head_.names);
+    head_.score = "gated";
+  }
+
   /// Rows of the language model's own head, which a user names.
   std::optional<PublishedHead> logits() {
     head_.layout = "logits";
@@ -357,7 +371,10 @@ class HeadFinder {
     const bool completions = std::visit(
         [](const auto& one) { return one.meaning == ScoreMeaning::per_completion; }, head_.settings);
     const bool gate = head_.layout == "gated_regression";
-    if (config_.architecture.starts_with("InternLM2")) {
+    const bool binned = head_.layout == "binned_regression";  // whose class reads so whatever it is called
+    if (binned) {
+      if (pad) rule = {Kind::before_first_pad, {*pad}};
+    } else if (config_.architecture.starts_with("InternLM2")) {
       if (const auto token = config_.token("reward_token_id")) rule = {Kind::appended, {*token}};
     } else if (config_.is_encoder()) {  // reads its first token, or all of them
     } else if (config_.is_stock("ForSequenceClassification")) {

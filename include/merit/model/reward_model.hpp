@@ -9,6 +9,7 @@
 #include "merit/backbone/backbone.hpp"
 #include "merit/backend/operations.hpp"
 #include "merit/core/field.hpp"
+#include "merit/forest/places.hpp"
 #include "merit/fwd.hpp"
 #include "merit/head/head.hpp"
 #include "merit/loss/loss.hpp"
@@ -232,7 +233,7 @@ class RewardModel {
     check(forest);
     state_->tape.reset();
     state_->tape.set_recording(false);
-    state_->batch = Backend::prepare(state_->handle, forest);
+    state_->batch = Backend::prepare(state_->handle, state_->placed(forest));
     state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
     return state_->objective.score(state_->tape, state_->hidden);
   }
@@ -259,7 +260,7 @@ class RewardModel {
     state_->tape.reset();
     state_->tape.set_recording(true);
     if (state_->parameters.has_dropout()) state_->turn_dropout_on(forest);
-    state_->batch = Backend::prepare(state_->handle, forest);
+    state_->batch = Backend::prepare(state_->handle, state_->placed(forest));
     state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
     const double loss = state_->objective.accumulate(state_->tape, state_->hidden, targets, normaliser, 1);
     state_->tape.backward();
@@ -359,19 +360,31 @@ class RewardModel {
 
     Unembedding unembedding() {
       if constexpr (unembedding_backbone<Backbone, Backend>) {
-        return [this] { return backbone.unembedding(); };
+        double soft_cap = 0;
+        if constexpr (requires { backbone.logit_soft_cap(); }) soft_cap = backbone.logit_soft_cap();
+        return {[this] { return backbone.unembedding(); }, soft_cap};
       } else {
         return {};
       }
     }
 
+    /// The forest with its tokens' places, where the backbone has a table that does not count all of them.
+    Forest placed(Forest forest) {
+      if (const std::optional<Token> pad = uncounted_token_of(config.backbone)) {
+        set_places(forest, *pad, places);
+        forest.places = places;
+      }
+      return forest;
+    }
+
     void turn_dropout_on(const Forest& forest) {
-      dropout_keys(forest, parameters.dropout_seed(), parameters.dropout_step(), row_keys);
+      const std::uint64_t root = dropout_root(parameters.dropout_seed(), parameters.dropout_step());
+      dropout_keys(forest, root, row_keys);
       const auto place = tape.template room<std::uint64_t>(row_keys.size());
       Backend::from_host(handle, std::as_const(row_keys).data(), place.data, row_keys.size());
       const VectorView<const std::uint64_t, typename Backend::Space> all{place.data, place.size};
-      tape.set_dropout_keys(
-          {all.subview(0, forest.token_count()), all.subview(forest.token_count(), forest.row_count())});
+      tape.set_dropout_keys({all.subview(0, forest.token_count()),
+                             all.subview(forest.token_count(), forest.row_count()), root});
     }
 
     Config config;
@@ -384,6 +397,7 @@ class RewardModel {
     typename Backend::Batch batch;        // of the last forest: the tape's nodes point to it
     Var hidden;                           // its hidden rows
     std::vector<std::uint64_t> row_keys;  // of the last forest that was dropped from
+    std::vector<std::uint32_t> places;    // of the last forest
   };
 
   void check(const Forest& forest) const {

@@ -35,7 +35,7 @@ constexpr std::string_view class_ending(bool gpt2) {
   } else if constexpr (std::is_same_v<Head, TwoLayerStepHead>) {
     return "ForProcessRewardModel";
   } else if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
-    return "ForRewardModelWithGating";
+    return "ForRewardModelWithGating";  // of ArmoRM's form
   } else if constexpr (is_linear_head<Head> || std::is_same_v<Head, AttributeHead>) {
     return Head::meaning == ScoreMeaning::per_completion ? "ForSequenceClassification"
                                                          : "ForTokenClassification";
@@ -67,12 +67,18 @@ inline void add_reading(Json& config, const std::string& reading, const std::vec
 struct HeadFacts {
   ScoreMeaning meaning = ScoreMeaning::per_completion;
   std::string_view class_ending;               // of its class in transformers
-  const GatedRegressionHead* gated = nullptr;  // it itself, where it is one
+  const GatedRegressionHead* gated = nullptr;  // it itself, where it is one of ArmoRM's form
 };
 template <class Head>
 HeadFacts facts_of(const Head& head, bool gpt2) {
   HeadFacts facts{Head::meaning, class_ending<Head>(gpt2), nullptr};
-  if constexpr (std::is_same_v<Head, GatedRegressionHead>) facts.gated = &head;
+  if constexpr (std::is_same_v<Head, GatedRegressionHead>) {
+    if (head.is_linear_with_gate_at_answer() && head.activation == ActivationFunction::relu) {
+      facts.gated = &head;
+    } else {
+      facts.class_ending = "ForRewardModel";
+    }
+  }
   return facts;
 }
 template <class... Heads>

@@ -1,6 +1,7 @@
 // The nonlinearities of the feed-forward blocks.
 #pragma once
 
+#include "merit/nn/arithmetic.hpp"
 #include "merit/nn/check.hpp"
 #include "merit/tape/tape.hpp"
 
@@ -58,6 +59,12 @@ Var activate(Tape<B>& tape, Var x, ActivationFunction kind) {
   B::activate(tape.handle(), kind, tape.value(x), tape.value(out));
   tape.record(out, detail::ActivationNode<B>{kind, x, out});
   return out;
+}
+
+/// cap · tanh(x / cap) of each element: x where it is small, never more than the cap (Gemma 2's logits).
+template <class B>
+Var soft_cap(Tape<B>& tape, Var x, double cap) {
+  return scale(tape, activate(tape, scale(tape, x, 1 / cap), ActivationFunction::tanh), cap);
 }
 
 }  // namespace MERIT_ABI

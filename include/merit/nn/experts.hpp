@@ -9,6 +9,7 @@
 
 #include "merit/nn/activation.hpp"
 #include "merit/nn/check.hpp"
+#include "merit/nn/dropout_keys.hpp"
 #include "merit/nn/linear.hpp"
 #include "merit/nn/select_rows.hpp"
 #include "merit/tape/tape.hpp"
@@ -82,10 +83,10 @@ struct ScatterNode {
 };
 
 /// Numbers of the host where the backend reads them, as long as the tape's values live.
-template <class B>
-typename Tape<B>::Types::Indices on_tape(Tape<B>& tape, const std::vector<std::uint32_t>& numbers,
-                                         Index begin, Index end) {
-  const auto room = tape.template room<std::uint32_t>(end - begin);
+template <class B, class Element>
+VectorView<const Element, typename B::Space> on_tape(Tape<B>& tape, const std::vector<Element>& numbers,
+                                                     Index begin, Index end) {
+  const auto room = tape.template room<Element>(end - begin);
   B::from_host(tape.handle(), numbers.data() + begin, room.data, end - begin);
   return {room.data, room.size};
 }
@@ -122,14 +123,28 @@ Var experts(Tape<B>& tape, Var x, const ExpertSlices& of) {
     row_of[at] = static_cast<std::uint32_t>(place / k);
   }
 
+  // What dropout knows each expert's rows by, in the same order; empty where it is off.
+  std::vector<std::uint64_t> keys;
+  if (const auto known = detail::keys_of_rows(tape, x); !known.empty()) {
+    std::vector<std::uint64_t> of_rows(rows);
+    B::to_host(tape.handle(), known.data, of_rows.data(), rows);
+    B::wait(tape.handle());
+    for (const std::uint32_t row : row_of) keys.push_back(of_rows[row]);
+  }
+
   const Var out = tape.make(rows, tape.cols(x), true);
   B::fill(tape.handle(), tape.value(out).flat(), typename B::Activation{});
   for (Index e = 0; e < count; ++e) {
     if (begin[e] == begin[e + 1]) continue;
     const auto ids = detail::on_tape(tape, row_of, begin[e], begin[e + 1]);
     const auto at = detail::on_tape(tape, places, begin[e], begin[e + 1]);
-    const Var gate_up = linear(tape, gather(tape, x, ids), of.gate_up[e]);         // (m, 2f)
-    const Var down = linear(tape, glu(tape, gate_up, of.activation), of.down[e]);  // (m, d)
+    const typename Tape<B>::Keys own =
+        keys.empty() ? typename Tape<B>::Keys{} : detail::on_tape(tape, keys, begin[e], begin[e + 1]);
+    const Var in = gather(tape, x, ids);  // (m, d)
+    tape.set_keys_of_rows(in, own);
+    const Var inner = glu(tape, linear(tape, in, of.gate_up[e]), of.activation);  // (m, f)
+    tape.set_keys_of_rows(inner, own);
+    const Var down = linear(tape, inner, of.down[e]);  // (m, d)
     const bool needs = tape.needs_gradient(down) || tape.needs_gradient(weights);
     const Var scaled = tape.make(ids.size, tape.cols(x), needs);
     const typename Tape<B>::Types::ConstMatrix values = tape.value(weights);

@@ -3,7 +3,8 @@
 //
 // Dropout is on the second path alone. Whether element j of a row of x is kept is a function of the run's seed, the step,
 // the tokens from the root of the row's tree to the row, the map's name and j, and of nothing else: a token that
-// completions share, or that another micro-batch computes again, drops the same elements.
+// completions share, or that another micro-batch computes again, drops the same elements. Rows that stand for no token have
+// their own number in place of the tokens.
 #pragma once
 
 #include <cmath>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/nn/dropout_keys.hpp"
 #include "merit/nn/layout.hpp"
 #include "merit/tape/tape.hpp"
 
@@ -163,25 +165,18 @@ typename BackendTypes<B>::ConstStatVector over_norms(Tape<B>& tape, const MapCol
   return {place.data, map.width};
 }
 
-/// The keys of x's rows, which are a forest's tokens or its wanted rows; empty where nothing is dropped.
+/// The keys of x's rows; empty where this path drops nothing.
 template <class B>
-auto row_keys(const Tape<B>& tape, const LowRankPath& path, Index rows) {
-  const auto& keys = tape.dropout_keys();
-  auto found = keys.tokens;
-  if (path.dropout == 0 || keys.tokens.empty()) return decltype(found){};
-  if (rows != keys.tokens.size) found = keys.rows;
-  if (rows != found.size) {
-    throw UsageError(concat("dropout: a map with an adapter reads ", rows, " rows, expected the ",
-                            keys.tokens.size, " tokens of the forest or its ", keys.rows.size, " rows"));
-  }
-  return found;
+typename Tape<B>::Keys row_keys(const Tape<B>& tape, const LowRankPath& path, Var x) {
+  if (path.dropout == 0) return {};
+  return keys_of_rows(tape, x);
 }
 
 /// x as A reads it: some of it dropped, in memory that the tape keeps; x itself where nothing is.
 template <class B>
-typename BackendTypes<B>::ConstMatrix seen_by_a(Tape<B>& tape, const LowRankPath& path,
-                                                typename BackendTypes<B>::ConstMatrix x) {
-  const auto keys = row_keys(tape, path, x.rows);
+typename BackendTypes<B>::ConstMatrix seen_by_a(Tape<B>& tape, const LowRankPath& path, Var from) {
+  const typename BackendTypes<B>::ConstMatrix x = tape.value(from);
+  const auto keys = row_keys(tape, path, from);
   if (keys.empty()) return x;
   const typename BackendTypes<B>::Matrix kept{
       tape.template room<typename B::Activation>(x.rows * x.cols).data, x.rows, x.cols};
@@ -197,13 +192,13 @@ typename BackendTypes<B>::ConstMatrix seen_by_a(Tape<B>& tape, const LowRankPath
 /// The A of all maps of a slice as one matrix (R, in), where they are declared adjacent and nothing is dropped, so that one
 /// product serves all; not present otherwise.
 template <class B>
-ParameterSlice joined_a(Tape<B>& tape, const ParameterSlice& slice, Index rows) {
+ParameterSlice joined_a(Tape<B>& tape, const ParameterSlice& slice, Var x) {
   const Parameters<B>& parameters = tape.parameters();
   std::uint32_t first = LowRankPath::none, count = 0;
   for (std::uint32_t i = slice.first; i < slice.first + slice.count; ++i) {
     const LowRankPath* path = parameters.path_of(i);
     if (path == nullptr) continue;
-    if (!row_keys(tape, *path, rows).empty()) return {};
+    if (!row_keys(tape, *path, x).empty()) return {};
     if (count != 0 && (path->a != first + count || !parameters.spec(path->a).adjacent)) return {};
     if (count == 0) first = path->a;
     ++count;
@@ -242,12 +237,11 @@ Var add_second_paths(Tape<B>& tape, Var x, const ParameterSlice& slice, Layout l
                     .out = u.col_block(column + begin, part.rows)});
     });
   };
-  const ParameterSlice all = joined_a(tape, slice, rows);
+  const ParameterSlice all = joined_a(tape, slice, x);
   if (all.present()) through_a(tape.value(x), all, 0);
   for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column) {
     const ParameterSlice a = parameters.slice(map.path->a), b = rows_of_b(parameters, map);
-    if (!all.present())
-      tape.working([&] { through_a(seen_by_a(tape, *map.path, tape.value(x)), a, column); });
+    if (!all.present()) tape.working([&] { through_a(seen_by_a(tape, *map.path, x), a, column); });
     const auto own = u.col_block(column, a.rows);
     B::scale(h, {.x = own, .factor = map.path->scale, .out = own});
     B::linear(h, {.x = own,
@@ -356,7 +350,7 @@ void second_paths_backward(Tape<B>& tape, Var x, const ParameterSlice& slice, La
     const auto target = parameters.gradient_target(b);
     B::weight_gradient(h, own, u.col_block(column, b.cols), target.write, target.view);
   });
-  const ParameterSlice all = joined_a(tape, slice, u.rows);
+  const ParameterSlice all = joined_a(tape, slice, x);
   if (all.present()) {
     through_a(all, 0, tape.value(x));
     if (wants_x) to_x(all, 0, tape.gradient_target(x));
@@ -364,10 +358,10 @@ void second_paths_backward(Tape<B>& tape, Var x, const ParameterSlice& slice, La
   }
   for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column) {
     const ParameterSlice a = parameters.slice(map.path->a);
-    tape.working([&] { through_a(a, column, seen_by_a(tape, *map.path, tape.value(x))); });
+    tape.working([&] { through_a(a, column, seen_by_a(tape, *map.path, x)); });
     if (!wants_x) return;
     const auto target = tape.gradient_target(x);
-    const auto keys = row_keys(tape, *map.path, u.rows);
+    const auto keys = row_keys(tape, *map.path, x);
     if (keys.empty()) return to_x(a, column, target);
     tape.working([&] {
       const typename BackendTypes<B>::Matrix dropped{

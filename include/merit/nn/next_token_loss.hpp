@@ -27,11 +27,11 @@ inline constexpr Index next_token_chunk = Index{1} << 23;
 
 /// Σ over the rows' targets of weight · −log softmax(hidden(row) · unembeddingᵀ)[token], computed a chunk of
 /// rows at a time. hidden (R, d), unembedding (V, d). With `gradient` it is carried at once to the gradients
-/// of hidden and unembedding: no node is recorded: call it before Tape::backward(). Throws UsageError
-/// for a token of V or above.
+/// of hidden and unembedding: no node is recorded: call it before Tape::backward(). With a soft cap above 0 a
+/// logit z is soft_cap · tanh(z / soft_cap). Throws UsageError for a token of V or above.
 template <class B>
 double next_token_loss(Tape<B>& tape, Var hidden, const ParameterSlice& unembedding,
-                       NextTokens<typename B::Stat>& targets, bool gradient) {
+                       NextTokens<typename B::Stat>& targets, bool gradient, double soft_cap = 0) {
   using Types = typename Tape<B>::Types;
   using Stat = typename B::Stat;
   detail::check_extent("next_token_loss", "the hidden rows' width", tape.cols(hidden), unembedding.cols);
@@ -61,6 +61,8 @@ double next_token_loss(Tape<B>& tape, Var hidden, const ParameterSlice& unembedd
     Activation* const x_data = tape.template room<Activation>(chunk * width).data;
     Activation* const logits_data = tape.template room<Activation>(chunk * vocabulary).data;
     Activation* const dx_data = tape.template room<Activation>(gradient ? chunk * width : 1).data;
+    Activation* const capped_data =
+        tape.template room<Activation>(soft_cap != 0 ? chunk * vocabulary : 1).data;
     for (Index first = 0; first < count; first += chunk) {
       const Index size = std::min(chunk, count - first);
       const typename Types::Matrix x{x_data, size, width}, logits{logits_data, size, vocabulary},
@@ -69,12 +71,25 @@ double next_token_loss(Tape<B>& tape, Var hidden, const ParameterSlice& unembedd
       B::gather_rows(h, typename Types::ConstMatrix(tape.value(hidden)), of_chunk, Write::assign, x);
       B::linear(
           h, {.x = x, .weight = parameters.value(unembedding), .transpose = Transpose::yes, .out = logits});
-      B::next_token_loss(h, {.logits = logits,
+      const typename Types::Matrix capped{soft_cap != 0 ? capped_data : logits_data, size, vocabulary};
+      if (soft_cap != 0) {  // logits keeps z / cap, the point where tanh has its slope
+        B::scale(h, {.x = logits, .factor = 1 / soft_cap, .out = logits});
+        B::activate(h, ActivationFunction::tanh, logits, capped);
+        B::scale(h, {.x = capped, .factor = soft_cap, .out = capped});
+      }
+      B::next_token_loss(h, {.logits = capped,
                              .begin = begin.subview(first, size + 1),
                              .tokens = tokens,
                              .weights = weights,
                              .losses = losses.subview(first, size)});
       if (!gradient) continue;
+      if (soft_cap != 0) {  // cap and 1 / cap cancel
+        B::activate_backward(h, {.kind = ActivationFunction::tanh,
+                                 .dy = capped,
+                                 .x = logits,
+                                 .write = Write::assign,
+                                 .dx = logits});
+      }
       if (tape.needs_gradient(hidden)) {
         B::linear(h, {.x = logits, .weight = parameters.value(unembedding), .out = dx});
         B::scatter_add_rows(h, dx, of_chunk, tape.gradient_to_add(hidden));

@@ -29,6 +29,7 @@ struct AnyBackbone {
   Index position_limit() const;
   Sight sight() const;
   std::optional<Token> pair_separator() const;
+  std::optional<Token> uncounted_token() const;
   std::string_view head_name() const;
   bool wants_features() const { return std::holds_alternative<Features>(config); }
   void validate() const;
@@ -57,6 +58,7 @@ class AnyBackbone::Bound {
   Var forward(Tape<B>& tape, const Forest& forest) { return held_->forward(tape, forest); }
   /// Throws ConfigError where the backbone has none.
   ParameterSlice unembedding() const { return held_->unembedding(); }
+  double logit_soft_cap() const { return held_->logit_soft_cap(); }
 
  private:
   struct Interface {
@@ -64,6 +66,7 @@ class AnyBackbone::Bound {
     virtual Index hidden_width() const = 0;
     virtual Var forward(Tape<B>& tape, const Forest& forest) = 0;
     virtual ParameterSlice unembedding() const = 0;
+    virtual double logit_soft_cap() const = 0;
   };
 
   template <class Backbone>
@@ -76,6 +79,13 @@ class AnyBackbone::Bound {
         return bound.unembedding();
       } else {
         throw ConfigError(concat("the backbone ", Backbone::name(), " has no unembedding"));
+      }
+    }
+    double logit_soft_cap() const override {
+      if constexpr (requires { bound.logit_soft_cap(); }) {
+        return bound.logit_soft_cap();
+      } else {
+        return 0;
       }
     }
 

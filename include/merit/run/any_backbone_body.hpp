@@ -38,6 +38,10 @@ MERIT_INLINE std::optional<Token> AnyBackbone::pair_separator() const {
   return std::visit([](const auto& one) { return pair_separator_of(one); }, config);
 }
 
+MERIT_INLINE std::optional<Token> AnyBackbone::uncounted_token() const {
+  return std::visit([](const auto& one) { return uncounted_token_of(one); }, config);
+}
+
 MERIT_INLINE std::string_view AnyBackbone::head_name() const {
   return std::visit([](const auto& one) { return head_name_of(one); }, config);
 }

@@ -122,7 +122,11 @@ MERIT_INLINE void fit_to_backbone(BackboneConfig& backbone, const AnyTokenizer& 
   const std::vector<Token> between = tokenizer.between();
   std::visit(
       [&](auto& one) {
-        options.segments = sight_of(one) == Sight::tree && !between.empty();
+        if (sight_of(one) == Sight::tree && !between.empty()) {
+          options.segments = SegmentMarks{tokenizer.before(), between, tokenizer.after()};
+        } else {
+          options.segments.reset();
+        }
         if constexpr (requires { one.separator; }) {
           if (options.segments && one.separator == 0) one.separator = between.front();
         }

@@ -47,13 +47,22 @@ class Tape {
 
   // --- forward
 
-  /// What dropout knows the rows of a forest by: a number for each token and for each wanted row. Empty: it is off.
+  using Keys = VectorView<const std::uint64_t, typename B::Space>;
+  /// What dropout knows the rows of a forest by: a number for each token and for each wanted row, and the one of which all
+  /// are made. Empty: it is off.
   struct DropoutKeys {
-    VectorView<const std::uint64_t, typename B::Space> tokens, rows;
+    Keys tokens, rows;
+    std::uint64_t root = 0;
   };
   const DropoutKeys& dropout_keys() const { return dropout_keys_; }
   /// Until reset(); in the backend's memory, as room() gives it.
   void set_dropout_keys(const DropoutKeys& keys) { dropout_keys_ = keys; }
+  /// The same of a variable whose rows are neither all tokens nor all wanted rows, (rows); empty: none were set.
+  Keys keys_of_rows(Var v) const {
+    const Slot& slot = slots_[v.id];
+    return slot.row_keys != nullptr ? Keys{slot.row_keys, slot.rows} : Keys{};
+  }
+  void set_keys_of_rows(Var v, const Keys& keys) { slots_[v.id].row_keys = keys.data; }
 
   /// Without recording the tape keeps values only: scoring.
   bool recording() const { return recording_; }
@@ -220,7 +229,8 @@ class Tape {
     std::uint32_t owner;  // the slot whose gradient block this one uses: itself, or a residual stream's
     bool needs_gradient;
     bool written;
-    bool lent = false;             // it is the residual of a sum
+    bool lent = false;                        // it is the residual of a sum
+    const std::uint64_t* row_keys = nullptr;  // see set_keys_of_rows()
     bool written_by_name = false;  // a node wrote this variable's gradient, not a sum's that shares it
   };
   struct Header {

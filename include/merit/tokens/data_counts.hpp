@@ -23,7 +23,7 @@ struct DataCounts {
       0;                 // a completion without a token from the first; a rollout of one token in all, which
                          // has no state
   Index cut_left = 0;    // kept, at least one side cut by policy cut_left
-  Index cut_right = 0;   // … by policy cut_right
+  Index cut_right = 0;   // … by policy cut_right or longest_first
   Index cut_prompt = 0;  // … by policy keep_completion
   Index tokens = 0;      // of all kept sequences
   Index longest = 0;     // tokens of the longest sequence read, before any cut

@@ -19,6 +19,7 @@
 #include "merit/forest/example.hpp"
 #include "merit/records/record.hpp"
 #include "merit/tokenizer/tokenizer.hpp"
+#include "merit/tokens/cut_segments.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/rendering.hpp"
 #include "merit/tokens/tokenize_options.hpp"
@@ -168,7 +169,16 @@ inline void drop_head(Sequence& sequence, Index count) {
   for (Index& end : sequence.step_ends) end -= count;
 }
 
-/// The same for a limit on length, which is noted.
+/// Leaves the completion alone, with what stands before every text of segments.
+inline void drop_prompt(Sequence& sequence, const TokenizeOptions& options) {
+  const Index prompt = sequence.completion_begin;
+  drop_head(sequence, prompt);
+  if (prompt == 0 || !options.segments) return;
+  const std::vector<Token>& before = options.segments->before;
+  sequence.tokens.insert(sequence.tokens.begin(), before.begin(), before.end());
+}
+
+/// drop_head() for a limit on length, which is noted.
 inline void cut_head(Sequence& sequence, Index count) {
   sequence.cut = sequence.cut || count > 0;
   drop_head(sequence, count);
@@ -207,6 +217,10 @@ inline TruncationResult truncate(std::span<Sequence* const> sequences, const Tok
     shortest_prompt = std::min(shortest_prompt, s->completion_begin);
   }
   if (longest <= limit) return {};
+  const bool cuts = options.truncation != Truncation::drop && options.truncation != Truncation::error;
+  if (options.segments && cuts) {
+    return {.fits = cut_segments(sequences, *options.segments, limit, options.truncation, at), .cut = true};
+  }
   switch (options.truncation) {
     case Truncation::drop: return {.fits = false};
     case Truncation::error:
@@ -217,6 +231,7 @@ inline TruncationResult truncate(std::span<Sequence* const> sequences, const Tok
         if (s->tokens.size() > limit) cut_head(*s, s->tokens.size() - limit);
       }
       return {.cut = true};
+    case Truncation::longest_first:  // of segments alone
     case Truncation::cut_right:
       for (Sequence* s : sequences) cut_tail(*s, limit);
       return {.cut = true};
@@ -240,7 +255,7 @@ inline void count_cut(Truncation policy, Index sequences, DataCounts& counts) {
   if (policy == Truncation::cut_left) ++counts.cut_left;
   if (policy == Truncation::cut_left && sequences > 1) ++counts.sharing_lost;
   if (policy == Truncation::cut_left_together) ++counts.cut_left_together;
-  if (policy == Truncation::cut_right) ++counts.cut_right;
+  if (policy == Truncation::cut_right || policy == Truncation::longest_first) ++counts.cut_right;
   if (policy == Truncation::keep_completion) ++counts.cut_prompt;
 }
 
@@ -271,7 +286,7 @@ inline Shortened shorten(std::span<Sequence* const> sequences, const TokenizeOpt
                          const SourcePosition& at, DataCounts& counts) {
   Index longest = 0;
   for (Sequence* s : sequences) {
-    if (options.without_prompt) drop_head(*s, s->completion_begin);
+    if (options.without_prompt) drop_prompt(*s, options);
     longest = std::max(longest, s->tokens.size());
   }
   const bool empty = has_empty(sequences);

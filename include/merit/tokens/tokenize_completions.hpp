@@ -43,9 +43,10 @@ inline std::vector<CompletionFate> shorten_each(std::span<Sequence* const> seque
   std::vector<Sequence*> left;
   const auto is_empty = [](const Sequence* s) { return s->completion_begin == s->tokens.size(); };
   for (Sequence* s : sequences) {
-    if (options.without_prompt) drop_head(*s, s->completion_begin);
+    if (options.without_prompt) drop_prompt(*s, options);
     counts.longest = std::max(counts.longest, s->tokens.size());
-    const Index prompt = options.truncation == Truncation::keep_completion ? s->completion_begin : 0;
+    Index prompt = options.truncation == Truncation::keep_completion ? s->completion_begin : 0;
+    if (options.segments) prompt -= std::min(prompt, options.segments->before.size());  // which stays
     const bool too_long = leaves_out && s->tokens.size() - prompt > options.max_tokens;
     fates.push_back(too_long      ? CompletionFate::over_long
                     : is_empty(s) ? CompletionFate::empty
@@ -150,7 +151,7 @@ std::optional<OutcomeExample> tokenize(const OutcomeRecord& record, const Tokeni
 template <tokenizer Tokenizer>
 std::optional<RolloutExample> tokenize(const RolloutRecord& record, const Tokenizer& tokenizer,
                                        const TokenizeOptions& options, DataCounts& counts) {
-  detail::check_options(options);
+  detail::check_options_of_parts(options);
   if (record.form == RecordForm::features) {
     throw DataError(record.source.text() + ": record: found features, expected text or ids of a rollout");
   }

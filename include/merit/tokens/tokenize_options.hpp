@@ -6,8 +6,10 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
@@ -26,6 +28,7 @@ enum class Truncation {
   cut_right,          // the last tokens go, an end of sequence among them
   keep_completion,    // the first tokens of the prompt go; a completion too long by itself is left out
   error,              // DataError
+  longest_first,  // of two segments the last tokens of the longer go, until both are as long, then of both
 };
 
 /// What the numbers among step labels mean.
@@ -55,8 +58,8 @@ enum class StepLayout {
 };
 
 template <>
-inline constexpr std::array<std::string_view, 6> enum_names<Truncation>{
-    "drop", "cut_left", "cut_left_together", "cut_right", "keep_completion", "error"};
+inline constexpr std::array<std::string_view, 7> enum_names<Truncation>{
+    "drop", "cut_left", "cut_left_together", "cut_right", "keep_completion", "error", "longest_first"};
 template <>
 inline constexpr std::array<std::string_view, 3> enum_names<StepScale>{"automatic", "binary", "ternary"};
 template <>
@@ -83,6 +86,11 @@ inline StepLayout step_layout_from_name(std::string_view name) {
 /// is better. The rating is the sum over attributes; without ratings both are 0.
 using RankingMargin = std::function<double(double rating_better, double rating_worse, Index rank_difference)>;
 
+/// What a tokenizer puts around and between two texts that an encoder reads as two segments.
+struct SegmentMarks {
+  std::vector<Token> before, between, after;
+};
+
 struct TokenizeOptions {
   Index max_tokens = std::numeric_limits<Index>::max();  // of a sequence, prompt and end of sequence included
   Truncation truncation = Truncation::drop;
@@ -91,9 +99,8 @@ struct TokenizeOptions {
   bool to_judge = false;
   bool without_prompt = false;  // ablation: keep the completion's tokens only, so that no prompt is seen
   bool append_eos = true;       // end plain text completions with the end of sequence
-  /// A prompt and its completion are two segments, with what the tokenizer puts around and between two texts, as encoders
-  /// read them. They cannot be cut, which would take their first token.
-  bool segments = false;
+  /// A prompt and its completion are two segments, with these marks, as encoders read them. Cuts leave the marks.
+  std::optional<SegmentMarks> segments = {};
   ReadingRule reading = {};  // where the model reads a score; applied before anything is cut
 
   // Conversations become text by this; none: by the plain template.
@@ -124,15 +131,25 @@ namespace detail {
 
 inline void check_options(const TokenizeOptions& options) {
   if (options.max_tokens == 0) throw ConfigError("max_tokens: found 0, expected 1 or more");
-  if (options.segments && options.truncation != Truncation::drop && options.truncation != Truncation::error) {
-    throw ConfigError(concat("truncation: found ", name_of(options.truncation),
-                             ", expected drop or error: an encoder reads a sequence at its first token"));
+  if (options.truncation == Truncation::longest_first && !options.segments) {
+    throw ConfigError(
+        "truncation: found longest_first, expected another policy: it is for encoders, which read a prompt and a "
+        "completion as two segments");
   }
   const auto check = [](std::string_view name, double value) {
     if (!(value >= 0 && value <= 1)) throw ConfigError(concat(name, ": found ", value, ", expected 0 to 1"));
   };
   check("gamma", options.gamma);
   check("lambda", options.lambda);
+}
+
+/// The same where labels belong to single tokens: which of them a cut inside segments takes is not followed.
+inline void check_options_of_parts(const TokenizeOptions& options) {
+  check_options(options);
+  if (options.segments && options.truncation != Truncation::drop && options.truncation != Truncation::error) {
+    throw ConfigError(concat("truncation: found ", name_of(options.truncation),
+                             ", expected drop or error: steps and states in two segments are not cut"));
+  }
 }
 
 }  // namespace detail

@@ -220,7 +220,7 @@ inline Index label_count(std::span<const std::optional<StepLabel>> labels) {
 template <tokenizer Tokenizer>
 std::optional<StepsExample> tokenize(const StepsRecord& record, const Tokenizer& tokenizer,
                                      const TokenizeOptions& options, DataCounts& counts) {
-  detail::check_options(options);
+  detail::check_options_of_parts(options);
   if (record.form == RecordForm::features) {
     throw DataError(record.source.text() + ": record: found features, expected text or ids of steps");
   }

@@ -76,6 +76,7 @@ void for_each_list(const ForestView<HostSpace>& from, ForestView<DeviceSpace>& t
   f(from.rows, to.rows);
   f(from.row_positions, to.row_positions);
   f(from.row_roots, to.row_roots);
+  f(from.places, to.places);
   f(from.types, to.types);
   f(from.tree_begin, to.tree_begin);
   f(from.tree_segment_begin, to.tree_segment_begin);
