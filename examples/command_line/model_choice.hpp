@@ -189,9 +189,12 @@ inline merit::SavedModel choose_backbone(const TrainingOptions& o,
       [&](auto& backbone) {
         if constexpr (requires { backbone.frozen_layers; }) {
           backbone.frozen_layers = o.frozen_layers;
-          backbone.recompute = o.recompute;
+          backbone.recompute =
+              o.recompute == "all" ? merit::all_layers : *number_from<merit::Index>(o.recompute);
         } else if (given("--frozen-layers") || given("--recompute")) {
-          throw merit::ConfigError("--frozen-layers and --recompute are for the backbones llama and gpt2");
+          throw merit::ConfigError(
+              merit::concat("--frozen-layers and --recompute are for backbones of layers, which ",
+                            backbone.name(), " has none of"));
         }
       },
       chosen.backbone);

@@ -28,7 +28,8 @@ struct TrainingOptions {
   std::string backbone = "llama";
   Index hidden_size = 128, layers = 4, heads = 4, kv_heads = 0, intermediate_size = 0, max_positions = 2048;
   Index width = 0, frozen_layers = 0;
-  bool qkv_bias = false, head_norm = false, recompute = false;
+  bool qkv_bias = false, head_norm = false;
+  std::string recompute = "0";
   double init_deviation = 0;
 
   std::vector<PolicyOption> lora_settings = programs::lora_settings();
@@ -143,7 +144,11 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
               "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix");
   line.number("--frozen-layers", o.frozen_layers,
               "the embedding and the first N layers are not trained; 0: all are (llama, gpt2)");
-  line.flag("--recompute", o.recompute, "activations are computed twice, which saves memory (llama, gpt2)");
+  line.text(
+      "--recompute", o.recompute, "N|all",
+      "the first N of the layers that are trained compute their activations twice, which saves memory and changes "
+      "no bit; --dry-run says how much (backbones of layers)",
+      [](const std::string& given) { return given == "all" ? "" : is_number<Index>(given); });
 
   line.group(
       "Adapter (LoRA): with any of these the weights of --from stay as they are, and --out is an adapter as PEFT's");

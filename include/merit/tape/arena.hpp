@@ -68,6 +68,8 @@ class Arena {
     release();
   }
 
+  /// Bytes given out at this moment.
+  Index bytes() const { return at_.before + at_.used; }
   /// Bytes held.
   Index capacity() const {
     Index total = 0;
