@@ -33,7 +33,7 @@ struct TrainingOptions {
   double init_deviation = 0;
 
   std::vector<PolicyOption> lora_settings = programs::lora_settings();
-  std::vector<std::string> lora_targets, lora_also_trained;
+  std::vector<std::string> lora_targets, lora_also_trained, lora_rank_pattern, lora_alpha_pattern;
   std::string lora_pattern, base;
 
   std::string kind = "preference", step_separator = "\\n", step_layout = "separated",
@@ -160,6 +160,10 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
       Several::commas);
   line.text("--lora-pattern", o.lora_pattern, "REGEX",
             "a regular expression for their whole names, in place of --lora-targets");
+  line.texts("--lora-rank-pattern", o.lora_rank_pattern, "NAME=N,NAME=N",
+             "maps that have another rank, by names as in --lora-targets", Several::commas);
+  line.texts("--lora-alpha-pattern", o.lora_alpha_pattern, "NAME=X,NAME=X", "maps that have another alpha",
+             Several::commas);
   line.texts("--lora-also-trained", o.lora_also_trained, "NAME,NAME",
              "modules that are trained and saved whole, as the head always is", Several::commas);
   line.text("--base", o.base, "DIR",
@@ -285,7 +289,8 @@ inline std::vector<std::string> of_one_run() {
 
 /// Whether an adapter is to be trained.
 inline bool wants_adapter(const TrainingOptions& o, const Given& given) {
-  for (const char* option : {"--lora-targets", "--lora-pattern", "--lora-also-trained"})
+  for (const char* option : {"--lora-targets", "--lora-pattern", "--lora-rank-pattern",
+                             "--lora-alpha-pattern", "--lora-also-trained"})
     if (given(option)) return true;
   return std::ranges::any_of(o.lora_settings, [&](const PolicyOption& one) { return given(one.option); });
 }
