@@ -165,7 +165,8 @@ TEST_CASE("a base opens with adapters beside it, each read by its own card") {
   merit::Scorer alone = open_scalar(folders.base, {.adapters = {{"helpful", one}}});
   CHECK(alone.score("how", " so") == doctest::Approx(first).epsilon(1e-5));
   alone.use_adapter("helpful");
-  CHECK_THROWS_AS(alone.use_adapter("harmless"), merit::ConfigError);
+  CHECK(error_of<merit::ConfigError>([&] { alone.use_adapter("harmless"); }) ==
+        "there is no adapter \"harmless\", expected one of: helpful");
 
   const auto why = [&](const fs::path& place, const merit::OpenOptions& options) {
     return error_of<merit::ConfigError>([&] { open_scalar(place, options); });

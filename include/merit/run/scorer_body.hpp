@@ -57,8 +57,9 @@ MERIT_INLINE std::vector<double> Scorer::score(std::span<const Sequence> sequenc
 
 MERIT_INLINE void Scorer::use_adapter(const std::string& name) {
   const std::vector<AdapterPlace>& places = described_.front().saved->adapter_places;
-  if (places.size() != 1 || places.front().name != name)
-    model_->use_adapter(name);  // throws for one that is none
+  if (places.size() != 1) model_->use_adapter(name);  // throws for one that is none
+  if (places.size() == 1 && places.front().name != name)
+    throw ConfigError(concat("there is no adapter \"", name, "\", expected one of: ", places.front().name));
   for (Index n = 0; n < described_.size(); ++n) {
     if (n < places.size() && places[n].name == name) in_use_ = n;
   }
