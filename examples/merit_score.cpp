@@ -2,9 +2,11 @@
 // comes. Or puts the completions of a prompt in order.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <istream>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <variant>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "merit/records/on_error.hpp"
 #include "merit/records/record_source.hpp"
 #include "merit/records/unread_fields.hpp"
+#include "merit/run/read_saved_model.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/record_to_score.hpp"
@@ -32,6 +35,7 @@ constexpr const char* name = "merit_score";
 
 struct Options {
   std::string model;
+  std::vector<std::string> adapters;
   std::string file = "-";
   std::string prompt;
   std::string completion;
@@ -49,36 +53,52 @@ struct Options {
 
 // ---- Scoring, writing ---
 
-/// Collects records, scores them together, writes a line for each in their order.
+/// A model, or its base with one of several adapters.
+struct Judge {
+  std::string adapter;  // empty: there is but one
+  const merit::SavedModel& saved;
+  merit::Reading reading;
+};
+
+/// Collects records, scores them together, writes a line for each in their order, of several judges one after another.
 class Scorer {
  public:
-  Scorer(merit::AnyModel& model, const merit::SavedModel& saved, const merit::Reading& reading,
-         const Options& options)
-      : records_(model, saved, reading, options.batch_tokens),
-        reading_(reading),
+  Scorer(merit::AnyModel& model, const std::vector<Judge>& judges, const Options& options)
+      : model_(model),
+        judges_(judges),
         options_(options),
         rank_cut_(merit::value_from_name<merit::RankCut>("--rank-cut", options.rank_cut)),
-        note_(saved.note_on_strings) {}
+        note_(judges.front().saved.note_on_strings) {
+    for (const Judge& judge : judges)
+      records_.emplace_back(model, judge.saved, judge.reading, options.batch_tokens);
+  }
 
   template <class Record>
   void add(const Record& record) {
     if (record.prompt && record.prompt->index() == 0) note_strings();
-    records_.add(record);
+    for (merit::RecordScorer& records : records_) records.add(record);
   }
   /// A record that could not be read keeps its place.
   void add_error(const merit::SourcePosition& at, const std::string& error) {
     unread_.add(at, error);
-    records_.add_error(at, error);
+    for (merit::RecordScorer& records : records_) records.add_error(at, error);
   }
   const merit::UnreadRecords& unread() const { return unread_; }
-  bool full() const { return records_.full(); }
-  Index read() const { return written_ + records_.waiting(); }
+  bool full() const {
+    return std::any_of(records_.begin(), records_.end(), [](const auto& records) { return records.full(); });
+  }
+  Index read() const { return written_ + records_.front().waiting(); }
 
   /// Scores and writes everything that waits.
   void flush() {
-    for (const merit::RecordScores& record : records_.flush()) {
-      output_.line(options_.json ? json_line(record) : plain_line(record));
-      ++written_;
+    std::vector<std::vector<merit::RecordScores>> all;
+    for (Index n = 0; n < judges_.size(); ++n) {
+      if (judges_.size() > 1 && records_[n].waiting() != 0) model_.use_adapter(judges_[n].adapter);
+      all.push_back(records_[n].flush());
+    }
+    for (Index i = 0; i < all.front().size(); ++i, ++written_) {
+      for (Index n = 0; n < judges_.size(); ++n)
+        output_.line(options_.json ? json_line(judges_[n], all[n][i]) : plain_line(judges_[n], all[n][i]));
     }
     output_.flush();
   }
@@ -94,16 +114,18 @@ class Scorer {
   using Scored = merit::CompletionScore;
 
   /// A reward as short as the model's own number, anything computed from it as a double.
-  std::string number(double score) const {
-    const bool raw = !reading_.has_rows() && !reading_.standardised && !reading_.calibrated;
+  static std::string number(const merit::Reading& reading, double score) {
+    const bool raw = !reading.has_rows() && !reading.standardised && !reading.calibrated;
     return raw ? merit::shortest(static_cast<float>(score)) : merit::shortest(score);
   }
 
-  std::string plain_line(const merit::RecordScores& record) const {
-    if (!record.error.empty()) return "error: " + record.error;
-    if (!record.dropped.empty()) return "dropped: " + record.dropped;
-    std::string text;
+  std::string plain_line(const Judge& judge, const merit::RecordScores& record) const {
+    std::string text = judge.adapter;
     const auto put = [&](const std::string& item) { text += (text.empty() ? "" : "\t") + item; };
+    if (!record.error.empty() || !record.dropped.empty()) {
+      put(record.error.empty() ? "dropped: " + record.dropped : "error: " + record.error);
+      return text;
+    }
     if (options_.rerank) {
       for (const Index i : record.order(rank_cut_)) put(std::to_string(i));
       for (Index i = 0; i < record.completions.size(); ++i) {  // behind the order, with the reason
@@ -112,7 +134,7 @@ class Scorer {
       }
     } else {
       for (const Scored& one : record.completions) {
-        put(one.dropped.empty() ? number(one.score) : "dropped: " + one.dropped);
+        put(one.dropped.empty() ? number(judge.reading, one.score) : "dropped: " + one.dropped);
       }
       if (record.first_better) put(merit::shortest(*record.first_better));
     }
@@ -124,9 +146,10 @@ class Scorer {
   }
 
   /// Written by hand so that a score keeps its shortest text.
-  std::string json_line(const merit::RecordScores& record) const {
+  std::string json_line(const Judge& judge, const merit::RecordScores& record) const {
     std::string text =
         "{\"index\": " + std::to_string(written_) + ", \"line\": " + std::to_string(record.source.line);
+    if (!judge.adapter.empty()) text += ", \"adapter\": " + quoted(judge.adapter);
     if (!record.error.empty()) return text + ", \"error\": " + quoted(record.error) + '}';
     const auto list = [](const auto& items, const auto& write) {
       std::string inside;
@@ -134,7 +157,7 @@ class Scorer {
       return "[" + inside + "]";
     };
     const auto score_of = [&](const Scored& one) {
-      return one.dropped.empty() ? number(one.score) : std::string("null");
+      return one.dropped.empty() ? number(judge.reading, one.score) : std::string("null");
     };
     const auto rows_of = [&](const Scored& one) {
       return list(one.rows, [](double value) { return merit::shortest(value); });
@@ -190,8 +213,9 @@ class Scorer {
         [](const Scored& each) { return each.dropped.empty() ? std::string("null") : quoted(each.dropped); });
   }
 
-  merit::RecordScorer records_;
-  const merit::Reading& reading_;
+  merit::AnyModel& model_;
+  const std::vector<Judge>& judges_;
+  std::vector<merit::RecordScorer> records_;  // by judge
   const Options& options_;
   merit::RankCut rank_cut_;
   merit::UnreadRecords unread_;
@@ -267,6 +291,17 @@ void score_stream(Scorer& scorer, const Options& options) {
   reader.require_options_used();
 }
 
+/// "NAME=DIR", or a folder alone, whose own name is the adapter's.
+merit::AdapterPlace adapter_from(const std::string& text) {
+  std::error_code ignored;
+  const auto equals = text.find('=');
+  if (equals != text.npos && !std::filesystem::exists(text, ignored))
+    return {text.substr(0, equals), text.substr(equals + 1)};
+  std::filesystem::path folder = std::filesystem::path(text).lexically_normal();
+  if (folder.filename().empty()) folder = folder.parent_path();
+  return {folder.filename().string(), text};
+}
+
 int run(int argc, char** argv) {
   programs::CommandLine line(
       name,
@@ -284,6 +319,11 @@ int run(int argc, char** argv) {
   Options options;
   line.text("FILE", options.file, "FILE", "JSON lines, a JSON array or a table; - is the standard input");
   line.text("--model", options.model, "DIR|FILE", "folder of a model, or a GGUF file");
+  line.texts(
+      "--adapter", options.adapters, "NAME=DIR|DIR",
+      "an adapter of --model, given once for each; with several each scores every record, and its name stands before "
+      "the score, or in the field adapter",
+      programs::Several::one_each);
   line.text("--prompt", options.prompt, "TEXT", "score one text: its prompt");
   line.text("--completion", options.completion, "TEXT", "score one text: its completion");
   line.flag("--json", options.json, "write JSON lines with index (from 0), line (from 1) and score");
@@ -323,12 +363,19 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--rank-cut is given without --rerank, which puts completions in order");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
-  const merit::OpenOptions open = programs::open_options(line, options.open);
+  merit::OpenOptions open = programs::open_options(line, options.open);
+  for (const std::string& adapter : options.adapters) open.adapters.push_back(adapter_from(adapter));
   const merit::SavedModel saved = programs::read_usable(options.model, open, name);
-  const merit::Reading reading =
-      programs::reading_of(options.reading, saved, line, {"--threshold", "--rows"});
+  const std::vector<merit::SavedModel> others = merit::read_other_adapters(saved, open);
+  std::vector<Judge> judges;
+  const auto judge = [&](const merit::SavedModel& one) {
+    judges.push_back({others.empty() ? "" : saved.adapter_places[judges.size()].name, one,
+                      programs::reading_of(options.reading, one, line, {"--threshold", "--rows"})});
+  };
+  judge(saved);
+  for (const merit::SavedModel& other : others) judge(other);
   const auto model = programs::load_usable(saved, open.backend, options.threads, name);
-  Scorer scorer(*model, saved, reading, options);
+  Scorer scorer(*model, judges, options);
   if (!one_text) {
     score_stream(scorer, options);
     return scorer.unread().count() == 0 ? 0 : 1;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -189,9 +190,12 @@ inline merit::SavedModel choose_backbone(const TrainingOptions& o,
       [&](auto& backbone) {
         if constexpr (requires { backbone.frozen_layers; }) {
           backbone.frozen_layers = o.frozen_layers;
-          backbone.recompute = o.recompute;
+          backbone.recompute =
+              o.recompute == "all" ? merit::all_layers : *number_from<merit::Index>(o.recompute);
         } else if (given("--frozen-layers") || given("--recompute")) {
-          throw merit::ConfigError("--frozen-layers and --recompute are for the backbones llama and gpt2");
+          throw merit::ConfigError(
+              merit::concat("--frozen-layers and --recompute are for backbones of layers, which ",
+                            backbone.name(), " has none of"));
         }
       },
       chosen.backbone);
@@ -199,6 +203,21 @@ inline merit::SavedModel choose_backbone(const TrainingOptions& o,
 }
 
 // ---- Adapter ---
+
+/// The numbers of names, each "NAME=NUMBER".
+template <class T>
+std::map<std::string, T> numbers_by_name(const std::vector<std::string>& list, const char* option) {
+  std::map<std::string, T> numbers;
+  for (const std::string& one : list) {
+    const auto equals = one.rfind('=');
+    const auto number = number_from<T>(equals == one.npos ? "" : one.substr(equals + 1));
+    if (!number || equals == 0)
+      throw merit::ConfigError(std::string(option) + " has \"" + one + "\", expected NAME=NUMBER");
+    if (!numbers.emplace(one.substr(0, equals), *number).second)
+      throw merit::ConfigError(std::string(option) + " names \"" + one.substr(0, equals) + "\" twice");
+  }
+  return numbers;
+}
 
 /// The adapter that the options ask for, of the model in --from.
 inline merit::Adapter adapter_from(const TrainingOptions& o, const merit::SavedModel& from,
@@ -214,6 +233,8 @@ inline merit::Adapter adapter_from(const TrainingOptions& o, const merit::SavedM
     throw merit::ConfigError("--lora-targets and --lora-pattern contradict each other: give one of them");
   lora.pattern = o.lora_pattern;
   if (!lora.pattern.empty()) merit::expand_pattern(lora, merit::linear_maps(from.backbone));
+  lora.rank_pattern = numbers_by_name<merit::Index>(o.lora_rank_pattern, "--lora-rank-pattern");
+  lora.alpha_pattern = numbers_by_name<double>(o.lora_alpha_pattern, "--lora-alpha-pattern");
   lora.also_trained = o.lora_also_trained;
   lora.base = std::filesystem::absolute(from.place).lexically_normal().string();
   merit::validate(lora);

@@ -28,11 +28,12 @@ struct TrainingOptions {
   std::string backbone = "llama";
   Index hidden_size = 128, layers = 4, heads = 4, kv_heads = 0, intermediate_size = 0, max_positions = 2048;
   Index width = 0, frozen_layers = 0;
-  bool qkv_bias = false, head_norm = false, recompute = false;
+  bool qkv_bias = false, head_norm = false;
+  std::string recompute = "0";
   double init_deviation = 0;
 
   std::vector<PolicyOption> lora_settings = programs::lora_settings();
-  std::vector<std::string> lora_targets, lora_also_trained;
+  std::vector<std::string> lora_targets, lora_also_trained, lora_rank_pattern, lora_alpha_pattern;
   std::string lora_pattern, base;
 
   std::string kind = "preference", step_separator = "\\n", step_layout = "separated",
@@ -143,7 +144,11 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
               "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix");
   line.number("--frozen-layers", o.frozen_layers,
               "the embedding and the first N layers are not trained; 0: all are (llama, gpt2)");
-  line.flag("--recompute", o.recompute, "activations are computed twice, which saves memory (llama, gpt2)");
+  line.text(
+      "--recompute", o.recompute, "N|all",
+      "the first N of the layers that are trained compute their activations twice, which saves memory and changes "
+      "no bit; --dry-run says how much (backbones of layers)",
+      [](const std::string& given) { return given == "all" ? "" : is_number<Index>(given); });
 
   line.group(
       "Adapter (LoRA): with any of these the weights of --from stay as they are, and --out is an adapter as PEFT's");
@@ -155,6 +160,10 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
       Several::commas);
   line.text("--lora-pattern", o.lora_pattern, "REGEX",
             "a regular expression for their whole names, in place of --lora-targets");
+  line.texts("--lora-rank-pattern", o.lora_rank_pattern, "NAME=N,NAME=N",
+             "maps that have another rank, by names as in --lora-targets", Several::commas);
+  line.texts("--lora-alpha-pattern", o.lora_alpha_pattern, "NAME=X,NAME=X", "maps that have another alpha",
+             Several::commas);
   line.texts("--lora-also-trained", o.lora_also_trained, "NAME,NAME",
              "modules that are trained and saved whole, as the head always is", Several::commas);
   line.text("--base", o.base, "DIR",
@@ -280,7 +289,8 @@ inline std::vector<std::string> of_one_run() {
 
 /// Whether an adapter is to be trained.
 inline bool wants_adapter(const TrainingOptions& o, const Given& given) {
-  for (const char* option : {"--lora-targets", "--lora-pattern", "--lora-also-trained"})
+  for (const char* option : {"--lora-targets", "--lora-pattern", "--lora-rank-pattern",
+                             "--lora-alpha-pattern", "--lora-also-trained"})
     if (given(option)) return true;
   return std::ranges::any_of(o.lora_settings, [&](const PolicyOption& one) { return given(one.option); });
 }

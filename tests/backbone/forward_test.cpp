@@ -26,10 +26,24 @@ template <class Backbone>
 void check_recompute(Backbone settings) {
   const Batch batch;
   Model<Backbone> plain({.backbone = settings});
-  settings.recompute = true;
-  Model<Backbone> again({.backbone = settings});
-  const StepResult a = step(plain, batch), b = step(again, batch);
-  CHECK(a.loss == b.loss);
+  const StepResult expected = step(plain, batch);
+  Index nodes = expected.nodes;
+  for (const Index layers : {Index{1}, settings.layers - 1, all_layers}) {
+    settings.recompute = layers;
+    Model<Backbone> again({.backbone = settings});
+    const StepResult found = step(again, batch);
+    CHECK(found.loss == expected.loss);
+    CHECK(found.gradient == expected.gradient);
+    CHECK((layers == all_layers ? found.nodes == nodes : found.nodes < nodes));
+    nodes = found.nodes;
+  }
+  // Layers are counted from the first that is trained on.
+  settings.frozen_layers = 1;
+  settings.recompute = 0;
+  Model<Backbone> frozen({.backbone = settings});
+  settings.recompute = 1;
+  Model<Backbone> both({.backbone = settings});
+  const StepResult a = step(frozen, batch), b = step(both, batch);
   CHECK(a.gradient == b.gradient);
   CHECK(b.nodes < a.nodes);
 }
@@ -92,7 +106,7 @@ void check_frozen(Backbone settings, const std::string& embedding, const std::st
     }
   }
   settings.frozen_layers = settings.layers;
-  settings.recompute = true;
+  settings.recompute = all_layers;
   Model<Backbone> most({.backbone = settings});
   CHECK(step(most, batch).loss == full.loss);
   for (const std::string& name : with_gradient(most, step(most, batch))) {
@@ -107,7 +121,7 @@ TEST_CASE("the gradients of whole models agree with central differences") {
   Llama settings = small_llama();
   settings.qkv_bias = true;
   settings.head_norm = true;
-  settings.recompute = true;
+  settings.recompute = all_layers;
   Model<Llama> llama({.backbone = settings, .head = {.init_deviation = 0.5}, .loss = {.centering = 0.1}});
   check_whole_gradient(llama);
   settings.frozen_layers = 1;
@@ -151,7 +165,7 @@ TEST_CASE("a token outside the vocabulary is refused, and the model goes on") {
 
 TEST_CASE("a failure inside a recomputed layer leaves the next step whole") {
   Llama settings = small_llama();
-  settings.recompute = true;
+  settings.recompute = all_layers;
   Model<Llama> model({.backbone = settings});
   const Batch good;
   const StepResult before = step(model, good);

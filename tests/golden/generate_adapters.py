@@ -33,11 +33,93 @@ CASES = {
         "gpt2",
         dict(lora_alpha=8, use_rslora=True, bias="all", target_modules=["c_attn", "c_proj", "c_fc"]),
     ),
+    "llama_ranks": (
+        "llama",
+        dict(
+            lora_alpha=8,
+            use_rslora=True,
+            target_modules=["q_proj", "k_proj", "mlp.up_proj", "down_proj"],
+            rank_pattern={"q_proj": 2, r"layers\.1\.mlp\..*": 3, "mlp.up_proj": 5},
+            alpha_pattern={"k_proj": 3, "model.layers.0.mlp.down_proj": 5},
+        ),
+    ),
+    "llama_layers": (
+        "llama",
+        dict(
+            lora_alpha=8,
+            target_modules=["q_proj", "k_proj", "up_proj"],
+            layers_to_transform=[1],
+            layers_pattern="layers",
+            exclude_modules=r".*k_proj",
+        ),
+    ),
+    "phi3_fused": ("phi3", dict(lora_alpha=8, target_modules="all-linear")),
+    "phi3_dora": ("phi3", dict(lora_alpha=8, use_dora=True, target_modules=["qkv_proj", "gate_up_proj"])),
+    "gpt_neox_fused": ("gpt_neox", dict(lora_alpha=8, bias="lora_only", target_modules=["query_key_value", "dense"])),
+    "internlm2_fused": (
+        "internlm2",
+        dict(lora_alpha=8, task_type=None, modules_to_save=["v_head"], target_modules=["wqkv", "wo", "w1", "w2"]),
+    ),
     "gpt2_dora": ("gpt2", dict(lora_alpha=8, use_dora=True, bias="lora_only", target_modules=["attn.c_attn", "mlp.c_fc"])),
 }
 
 
+class Part(torch.nn.Module):
+    """What a Llama calls as one of its maps: some rows, in groups, of what a map of another name gives."""
+
+    def __init__(self, parent, name, groups=1, rows=slice(None)):
+        super().__init__()
+        self.of, self.groups, self.rows = [parent, name], groups, rows  # in a list, so that it is no module of this one
+
+    def forward(self, x):
+        out = getattr(*self.of)(x)
+        return out.unflatten(-1, (self.groups, -1))[..., self.rows].flatten(-2)
+
+
+def internlm2_base(folder):
+    """A Llama whose maps are InternLM2's, under the names of its own code."""
+    settings = json.loads((folder / "config.json").read_text())
+    settings.update(model_type="llama", architectures=None, num_labels=1, attention_bias=settings.pop("bias"))
+    config = transformers.LlamaConfig(**settings)
+    config._attn_implementation = "eager"
+    model = transformers.LlamaForSequenceClassification(config)
+    tensors = load_file(folder / "model.safetensors")
+
+    def linear(weight):
+        made = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+        made.weight = torch.nn.Parameter(weight)
+        return made
+
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(tensors["model.tok_embeddings.weight"])
+        model.model.norm.weight.copy_(tensors["model.norm.weight"])
+    model.v_head = linear(tensors["v_head.weight"])
+    model.score = Part(model, "v_head")
+    groups, width = config.num_key_value_heads, config.head_dim
+    queries = config.num_attention_heads // groups * width
+    for i, layer in enumerate(model.model.layers):
+        at = f"model.layers.{i}."
+        with torch.no_grad():
+            layer.input_layernorm.weight.copy_(tensors[at + "attention_norm.weight"])
+            layer.post_attention_layernorm.weight.copy_(tensors[at + "ffn_norm.weight"])
+        layer.attention, layer.feed_forward = torch.nn.Module(), torch.nn.Module()
+        for module, names in ((layer.attention, ("wqkv", "wo")), (layer.feed_forward, ("w1", "w2", "w3"))):
+            kind = "attention" if module is layer.attention else "feed_forward"
+            for name in names:
+                setattr(module, name, linear(tensors[f"{at}{kind}.{name}.weight"]))
+        layer.self_attn.q_proj = Part(layer.attention, "wqkv", groups, slice(0, queries))
+        layer.self_attn.k_proj = Part(layer.attention, "wqkv", groups, slice(queries, queries + width))
+        layer.self_attn.v_proj = Part(layer.attention, "wqkv", groups, slice(queries + width, None))
+        layer.self_attn.o_proj = Part(layer.attention, "wo")
+        layer.mlp.gate_proj = Part(layer.feed_forward, "w1")
+        layer.mlp.up_proj = Part(layer.feed_forward, "w3")
+        layer.mlp.down_proj = Part(layer.feed_forward, "w2")
+    return model.eval()
+
+
 def base_of(name):
+    if pathlib.Path(name).name == "internlm2":
+        return internlm2_base(ROOT / name)
     return transformers.AutoModelForSequenceClassification.from_pretrained(
         ROOT / name, num_labels=1, attn_implementation="eager"
     ).eval()
@@ -51,7 +133,8 @@ def score_all(model, sequences):
 def write_case(name):
     base_name, settings = CASES[name]
     expected = json.loads((ROOT / base_name / "expected.json").read_text())
-    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=4, lora_dropout=0.0, fan_in_fan_out=base_name == "gpt2", **settings)
+    settings = dict(task_type=TaskType.SEQ_CLS) | settings
+    config = LoraConfig(r=4, lora_dropout=0.0, fan_in_fan_out=base_name == "gpt2", **settings)
     model = get_peft_model(base_of(base_name), config)
     generator = torch.Generator().manual_seed(sum(map(ord, name)))
     with torch.no_grad():
@@ -76,8 +159,9 @@ def write_case(name):
         model.save_pretrained(scratch)
         saved = json.loads((pathlib.Path(scratch) / "adapter_config.json").read_text())
         tensors = load_file(pathlib.Path(scratch) / "adapter_model.safetensors")
-    if isinstance(saved["target_modules"], list):
-        saved["target_modules"].sort()
+    for field in ("target_modules", "exclude_modules"):
+        if isinstance(saved[field], list):
+            saved[field].sort()
     saved["base_model_name_or_path"] = f"../../{base_name}"
     (folder / "adapter_config.json").write_text(json.dumps(saved, indent=1, sort_keys=True) + "\n")
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
@@ -102,7 +186,7 @@ def check(directory):
         found = json.loads((folder / "scores.json").read_text())
         base = base_of(json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"])
         with torch.no_grad():  # a head that was not loaded would still be the base's own
-            base.score.weight.zero_()
+            getattr(base, "v_head", base.score).weight.zero_()
         loaded = PeftModel.from_pretrained(base, folder).eval()
         expected = torch.tensor(found["scores"])
         scores = score_all(loaded, found["sequences"]).detach()[:, 0]

@@ -4,14 +4,17 @@ import json
 import torch
 from safetensors.torch import load_file, save_file
 
-INTERNLM2_NAMES = {
+MAP_NAMES = {
     "self_attn.o_proj": "attention.wo",
     "mlp.gate_proj": "feed_forward.w1",
     "mlp.up_proj": "feed_forward.w3",
     "mlp.down_proj": "feed_forward.w2",
+}
+INTERNLM2_NAMES = MAP_NAMES | {
     "input_layernorm": "attention_norm",
     "post_attention_layernorm": "ffn_norm",
     "embed_tokens": "tok_embeddings",
+    "score.weight": "v_head.weight",
 }
 
 
@@ -34,8 +37,8 @@ def as_internlm2(tensors, config, names):
 
 
 def rewrite_as_internlm2(directory, config):
-    # Gradients are looked up by our names; only what is one tensor there is one here.
-    for file, names in (("model.safetensors", INTERNLM2_NAMES), ("gradients.safetensors", {})):
+    # Gradients are looked up by our names, but those of linear maps by the file's.
+    for file, names in (("model.safetensors", INTERNLM2_NAMES), ("gradients.safetensors", MAP_NAMES)):
         tensors = as_internlm2(load_file(directory / file), config, names)
         save_file({key: value.contiguous() for key, value in tensors.items()}, directory / file, {"format": "pt"})
     for file in ("config.json", "config_v4.json"):

@@ -80,4 +80,47 @@ TEST_CASE("a plan counts what a run would do") {
   CHECK(contains(merit::text_of(plan), "steps         9, 3 an epoch\n"));
 }
 
+TEST_CASE("a plan says what recomputed layers save before they are") {
+  std::string lines;
+  for (int i = 0; i < 4; ++i)
+    lines += "{\"prompt\": \"p\", \"chosen\": \"" + std::string(400, 'a') + "\", \"rejected\": \"b\"}\n";
+  const merit::RecordSet set = merit_test::read_lines(merit::RecordKind::preference, lines);
+  const auto plan = [&](merit::Index recompute, merit::Index frozen) {
+    merit::TypedModel<Model> model({.backbone = {merit::Llama{.vocabulary_size = 257,
+                                                              .hidden_size = 32,
+                                                              .intermediate_size = 88,
+                                                              .layers = 13,
+                                                              .heads = 4,
+                                                              .kv_heads = 4,
+                                                              .frozen_layers = frozen,
+                                                              .recompute = recompute}},
+                                    .backend = {.threads = 1}});
+    return merit::plan_training(model, set, bytes, {.batch_size = 2, .schedule = {.peak = 0.1}});
+  };
+  for (const merit::Index frozen : {merit::Index{0}, merit::Index{4}}) {
+    const merit::Index most = 12 - frozen;
+    const merit::TrainingPlan none = plan(0, frozen), half = plan(most / 2, frozen),
+                              all = plan(merit::all_layers, frozen);
+    for (const merit::TrainingPlan* one : {&none, &half, &all}) {
+      REQUIRE(one->recompute.size() == 3);
+      CHECK(one->recompute[0].layers == 0);
+      CHECK(one->recompute[1].layers == most / 2);
+      CHECK(one->recompute[2].layers == most);
+      CHECK(one->recompute[0].bytes_per_token == doctest::Approx(none.bytes_per_token).epsilon(0.03));
+      CHECK(one->recompute[1].bytes_per_token == doctest::Approx(half.bytes_per_token).epsilon(0.03));
+      CHECK(one->recompute[2].bytes_per_token == doctest::Approx(all.bytes_per_token).epsilon(0.03));
+    }
+    CHECK(half.recompute[1].chosen);
+    CHECK(all.recompute[2].chosen);
+    CHECK_FALSE(all.recompute[0].chosen);
+    CHECK(all.bytes_per_token < 0.5 * none.bytes_per_token);
+    CHECK(none.recompute[0].time == 1);
+    CHECK(none.recompute[2].time > 1.15);
+  }
+  const merit::TrainingPlan five = plan(5, 0);
+  CHECK(five.recompute.size() == 4);
+  CHECK(contains(merit::text_of(five), ", 5 ("));
+  CHECK(merit::to_json(five).at("recompute").at(1).at("chosen") == true);
+}
+
 }  // namespace training_plan_test

@@ -29,7 +29,7 @@ void check_invariances(const Backbone& backbone) {
   ScalarModel<Backbone, Double> model({.backbone = backbone});
   shake(model);
   Backbone saving = backbone;
-  saving.recompute = true;
+  saving.recompute = merit::all_layers;
   ScalarModel<Backbone, Double> recomputing({.backbone = saving});
   shake(recomputing);
   for (std::uint64_t n = 0; n < 40; ++n) {

@@ -315,7 +315,7 @@ TEST_CASE("weights of other settings are refused although the shapes agree") {
   longer.max_positions += 1;
   longer.init_deviation = 0.5;
   longer.frozen_layers = 1;
-  longer.recompute = true;
+  longer.recompute = all_layers;
   Deep same({.backbone = longer, .seed = 5});
   load_model_parameters(directory / "m", same);
   CHECK(values_of(same) == values_of(saved));

@@ -143,7 +143,8 @@ TEST_CASE("frozen layers keep no activations") {
               .heads = 4,
               .kv_heads = 4};
   const auto bytes = [&] {
-    Model<Llama, EigenBackend<float>> model({.backbone = llama});
+    // One thread: each has working memory of its own, which frozen layers need as well.
+    Model<Llama, EigenBackend<float>> model({.backbone = llama, .backend = {.threads = 1}});
     std::vector<Token> tokens(300);
     for (Index i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<Token>(i % 30);
     const Packed packed({tokens});

@@ -225,7 +225,7 @@ TEST_CASE("a head_dim that says what 0 says reads back as 0, and what is a matte
     run.head_norm = head_norm;
     const Llama plain = run;
     run.frozen_layers = 1;
-    run.recompute = true;
+    run.recompute = all_layers;
     CHECK((read_back(run) == plain));
   }
 }
@@ -302,7 +302,7 @@ TEST_CASE("every value of every field of a GPT-2 reads back, or is refused") {
                                    {"init_deviation -1", [](Gpt2& g) { g.init_deviation = -1; }}});
   Gpt2 run = small_gpt2;
   run.frozen_layers = 1;
-  run.recompute = true;
+  run.recompute = all_layers;
   CHECK((read_back(run) == small_gpt2));
 }
 

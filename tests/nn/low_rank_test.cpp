@@ -22,7 +22,7 @@ struct Adapted {
   Index out = 0;
 
   Adapted(std::vector<Index> widths, std::vector<Index> rank_list, bool magnitudes, double dropout = 0,
-          Layout stored = Layout::out_in, bool trains_norm = true)
+          Layout stored = Layout::out_in, bool trains_norm = true, bool shared = false)
       : in(5), layout(stored), outs(std::move(widths)), ranks(std::move(rank_list)) {
     for (const Index width : outs) out += width;
     x = bench.declare("x", {rows, in});
@@ -42,6 +42,10 @@ struct Adapted {
     bool first = true;
     for (Index i = 0; i < outs.size(); ++i) {
       if (ranks[i] == 0) continue;
+      if (shared && i != 0) {  // one A for all, as of maps that files keep as one
+        paths[i].a = paths[0].a;
+        continue;
+      }
       paths[i].a = bench.parameters.declare(
           {concat("a", i), {ranks[i], in}, Init::normal(1), true, !first, trains_norm});
       first = false;
@@ -50,9 +54,9 @@ struct Adapted {
       if (ranks[i] == 0) continue;
       paths[i].b = bench.declare(concat("b", i).c_str(), {outs[i], ranks[i]}, trains_norm);
       if (magnitudes) paths[i].magnitude = bench.declare(concat("m", i).c_str(), {outs[i]});
-      paths[i].scale = 0.7 + static_cast<double>(i);
+      paths[i].scale = 0.7 + static_cast<double>(shared ? 0 : i);
       paths[i].dropout = dropout;
-      paths[i].stream = 40 + i;
+      paths[i].stream = 40 + (shared ? 0 : i);
       bench.parameters.attach(0, weight + static_cast<std::uint32_t>(i), paths[i]);
     }
     bench.parameters.use_adapter(0);
@@ -115,16 +119,21 @@ void check_values(Adapted& adapted) {
 struct Case {
   std::vector<Index> outs, ranks;
   Layout layout = Layout::out_in;
+  bool shared = false;
 };
-const std::vector<Case> cases = {
-    {{4}, {2}}, {{4}, {2}, Layout::in_out}, {{4, 2, 3}, {2, 2, 2}}, {{4, 2, 3}, {2, 0, 1}}, {{2, 3}, {0, 2}}};
+const std::vector<Case> cases = {{{4}, {2}},
+                                 {{4}, {2}, Layout::in_out},
+                                 {{4, 2, 3}, {2, 2, 2}},
+                                 {{4, 2, 3}, {2, 0, 1}},
+                                 {{2, 3}, {0, 2}},
+                                 {{4, 2, 3}, {2, 2, 2}, Layout::out_in, true}};
 
 TEST_CASE("a map with a second path gives x·(W + scale·B·A)ᵀ, adjacent ones each its own") {
   for (const Case& one : cases) {
     for (const bool magnitudes : {false, true}) {
       CAPTURE(one.outs.size());
       CAPTURE(magnitudes);
-      Adapted adapted(one.outs, one.ranks, magnitudes, 0, one.layout);
+      Adapted adapted(one.outs, one.ranks, magnitudes, 0, one.layout, true, one.shared);
       check_values(adapted);
       // And again once A has moved, and with it the norms.
       for (const LowRankPath& path : adapted.paths) {
@@ -143,7 +152,7 @@ TEST_CASE("gradients of second paths agree with central differences, with dropou
     for (const double dropout : {0.0, 0.4}) {
       CAPTURE(one.outs.size());
       CAPTURE(dropout);
-      Adapted adapted(one.outs, one.ranks, false, dropout, one.layout);
+      Adapted adapted(one.outs, one.ranks, false, dropout, one.layout, true, one.shared);
       if (dropout > 0) adapted.keys = {11, 12, 13};
       check_gradient(adapted.bench, [&](TestTape& t) { return adapted.run(t); });
     }
@@ -154,7 +163,7 @@ TEST_CASE("gradients by magnitudes, bias, residual and x agree with central diff
   for (const Case& one : cases) {
     for (const double dropout : {0.0, 0.4}) {
       // A and B, of which the norms are made, are frozen: the norms count as constants.
-      Adapted adapted(one.outs, one.ranks, true, dropout, one.layout, false);
+      Adapted adapted(one.outs, one.ranks, true, dropout, one.layout, false, one.shared);
       if (dropout > 0) adapted.keys = {11, 12, 13};
       check_gradient(adapted.bench, [&](TestTape& t) { return adapted.run(t); });
     }

@@ -71,6 +71,45 @@ def test_an_adapter_whose_base_has_moved():
     fails(2, ["--base is given", "holds no adapter"], "merit_score", "--model", "model", "--base", "model", "eval.jsonl")
 
 
+def test_several_adapters_of_one_base_score_in_turn():
+    expected = {"first": scores("lora"), "lora_on": scores("lora_on")}
+    chosen = ["--model", "model", "--adapter", "first=lora", "--adapter", "lora_on/"]
+    lines = succeeds("merit_score", *chosen, "eval.jsonl").splitlines()
+    check(len(lines) == 2 * len(expected["first"]), f"{len(lines)} lines")
+    for number, line in enumerate(lines):
+        name, *found = line.split("\t")
+        check(name == ["first", "lora_on"][number % 2], line)
+        check(tuple(map(float, found)) == expected[name][number // 2], f"{line}: {expected[name][number // 2]}")
+    records = [json.loads(line) for line in succeeds("merit_score", *chosen, "--json", "eval.jsonl").splitlines()]
+    check([r["adapter"] for r in records[:4]] == ["first", "lora_on"] * 2 and [r["index"] for r in records[:4]] == [0, 0, 1, 1],
+          str(records[:4]))
+    # One alone is the model, without a name; beside an adapter's own folder that is "default".
+    check(scores("model", "--adapter", "lora") == expected["first"], "one adapter of a base is another than by its folder")
+    names = {line.split("\t")[0] for line in succeeds("merit_score", "--model", "lora", "--adapter", "lora_on", "eval.jsonl").splitlines()}
+    check(names == {"default", "lora_on"}, str(names))
+    fails(2, ["model holds no adapter"], "merit_score", "--model", "model", "--adapter", "model", "eval.jsonl")
+    fails(2, ["two adapters are called"], "merit_score", "--model", "model", "--adapter", "a=lora", "--adapter", "a=lora_on", "eval.jsonl")
+
+
+def test_recomputed_layers_and_ranks_by_name():
+    deep = ["--train", "train.jsonl", "--backbone", "llama", "--hidden-size", "16", "--layers", "5", "--heads", "2", "--max-steps", "3"]
+    for layers in ("0", "2", "all"):
+        succeeds("merit_train", *deep, "--recompute", layers, "--out", f"deep_{layers}")
+        check(content(f"deep_{layers}", "model.safetensors") == content("deep_0", "model.safetensors"), f"{layers}: other bits")
+    plan = json.loads(succeeds("merit_train", *deep, "--recompute", "all", "--out", "planned", "--dry-run", "--json"))["recompute"]
+    check([p["layers"] for p in plan] == [0, 2, 4] and [p["chosen"] for p in plan] == [False, False, True], str(plan))
+    check(plan[2]["bytes_per_token"] < plan[1]["bytes_per_token"] < plan[0]["bytes_per_token"], str(plan))
+    fails(2, ["--recompute"], "merit_train", *LORA, "--recompute", "some", "--out", "planned")
+    succeeds("merit_train", *LORA, "--lora-rank-pattern", "q_proj=2", "--lora-alpha-pattern", "0.self_attn.v_proj=3", "--max-steps", "1",
+             "--out", "ranks")
+    config = json.loads(content("ranks", "adapter_config.json"))
+    check(config["rank_pattern"] == {"q_proj": 2} and config["alpha_pattern"] == {"0.self_attn.v_proj": 3.0}, str(config))
+    check(scores("ranks") != scores("model"), "nothing was learnt")
+    for wrong in ("q_proj", "q_proj=0", "=2", "nothing=2"):
+        fails(2, [wrong.split("=")[0] or "NAME=NUMBER"] if wrong != "q_proj=0" else ["rank is 0"], "merit_train", *LORA,
+              "--lora-rank-pattern", wrong, "--out", "planned")
+
+
 def test_a_plan_of_an_adapter_says_what_it_holds():
     plans = {}
     for name, options in (("adapter", LORA), ("all", LORA[:4] + ["--lr", "0.003"])):

@@ -90,9 +90,10 @@ merit::Scorer open_scalar(const fs::path& place, const merit::OpenOptions& optio
                                                      .initial = merit::Initial::from_file,
                                                      .scores_only = true,
                                                      .adapters = saved.adapters});
-  model->load(place, merit::load_options(saved));
+  model->load(saved.place, merit::load_options(saved));
   if (saved.adapter_places.size() > 1) model->load_adapters(saved.adapter_places, merit::load_options(saved));
-  return merit::Scorer(std::move(saved), std::move(model));
+  std::vector<merit::SavedModel> others = merit::read_other_adapters(saved, options);
+  return merit::Scorer(std::move(saved), std::move(model), std::move(others));
 }
 
 const std::vector<merit::Token> tokens{'h', 'o', 'w', ' ', 's', 'o', 256};
@@ -137,8 +138,48 @@ TEST_CASE("several adapters of one base are chosen by name, each with its own he
   }
   CHECK(error_of<merit::ConfigError>([&] { scorer.use_adapter("fourth"); }) ==
         "there is no adapter \"fourth\", expected one of: default, second, third");
+  CHECK(scorer.about().place == folders.temporary / "first");
   scorer.model().merge_adapter();
   CHECK_THROWS_AS(scorer.use_adapter("second"), merit::UsageError);
+}
+
+TEST_CASE("a base opens with adapters beside it, each read by its own card") {
+  const Folders folders;
+  const double first = folders.add("first", {.rank = 2}, 5, true, tokens);
+  const double second = folders.add("second", {.rank = 3, .targets = {"v_proj"}}, 6, true, tokens);
+  const fs::path one = folders.temporary / "first", two = folders.temporary / "second";
+  Json card = merit::read_json(two / "merit.json");
+  card["truncation"] = "error";
+  card["max_tokens"] = 3;
+  merit::write_json(two / "merit.json", card);
+  merit::Scorer scorer = open_scalar(folders.base, {.adapters = {{"helpful", one}, {"harmless", two}}});
+  CHECK(scorer.score("how", " so") == doctest::Approx(first).epsilon(1e-5));
+  scorer.use_adapter("harmless");
+  CHECK(scorer.about().place == two);
+  CHECK_THROWS_AS(scorer.score("how", " so"), merit::Error);  // 7 tokens
+  const std::vector<merit::Sequence> sequence{{.tokens = tokens}};
+  CHECK(scorer.score(std::span<const merit::Sequence>(sequence))[0] == doctest::Approx(second).epsilon(1e-5));
+  scorer.use_adapter("helpful");
+  CHECK(scorer.score("how", " so") == doctest::Approx(first).epsilon(1e-5));
+
+  merit::Scorer alone = open_scalar(folders.base, {.adapters = {{"helpful", one}}});
+  CHECK(alone.score("how", " so") == doctest::Approx(first).epsilon(1e-5));
+  alone.use_adapter("helpful");
+  CHECK(error_of<merit::ConfigError>([&] { alone.use_adapter("harmless"); }) ==
+        "there is no adapter \"harmless\", expected one of: helpful");
+
+  const auto why = [&](const fs::path& place, const merit::OpenOptions& options) {
+    return error_of<merit::ConfigError>([&] { open_scalar(place, options); });
+  };
+  CHECK(contains(why(folders.base, {.adapters = {{"a", one}, {"a", two}}}), "two adapters are called \"a\""));
+  CHECK(contains(why(one, {.adapters = {{"default", two}}}), "is called \"default\", expected a name"));
+  CHECK(contains(why(folders.base, {.adapters = {{"a", folders.base}}}), "holds no adapter"));
+  CHECK(contains(why(one, {.adapters = {{"a", folders.base}}}), "holds no adapter"));
+  CHECK(contains(why(folders.base, {.base = folders.base, .adapters = {{"a", one}}}), "--base is given"));
+  card["head"]["bias"] = true;
+  merit::write_json(two / "merit.json", card);
+  CHECK(contains(why(folders.base, {.adapters = {{"a", one}, {"b", two}}}),
+                 "adapters that are used in turn have one head"));
 }
 
 TEST_CASE("an adapter without a head, without its base, and what is no adapter say so") {
@@ -148,10 +189,6 @@ TEST_CASE("an adapter without a head, without its base, and what is no adapter s
   const merit::OpenOptions bytes{.tokenizer = "bytes"};
   CHECK(contains(error_of<merit::ConfigError>([&] { open_scalar(folders.base, {.base = "x"}); }),
                  "--base is given, but "));
-  CHECK(contains(error_of<merit::ConfigError>([&] {
-                   open_scalar(folders.base, {.adapters = {{"a", folder}}});
-                 }),
-                 "--adapter is given, but "));
   {
     std::vector<std::vector<float>> values;
     std::vector<merit::TensorSource> list;

@@ -103,6 +103,28 @@ TEST_CASE("a step after reset repeats itself bit for bit and holds no more memor
   CHECK(net.tape.bytes() == held);
 }
 
+TEST_CASE("an arena keeps what its largest step needed, however its blocks followed each other") {
+  B::Handle handle{B{}};
+  Arena<B> arena(handle);
+  const Index unit = Index{1} << 16;
+  arena.allocate<std::byte>(unit);
+  const auto mark = arena.mark();
+  arena.allocate<std::byte>(2 * unit);  // a block of its own
+  arena.rewind(mark);
+  arena.allocate<std::byte>(3 * unit);  // behind the second block, which is too small for it
+  CHECK(arena.capacity() > 4 * unit);
+  arena.reset();
+  CHECK(arena.capacity() == 4 * unit);
+  arena.allocate<std::byte>(4 * unit);
+  CHECK(arena.capacity() == 4 * unit);
+  arena.reset();
+  arena.allocate<std::byte>(unit);
+  arena.reset();
+  CHECK(arena.capacity() == 4 * unit);
+  arena.trim();
+  CHECK(arena.capacity() == 0);
+}
+
 TEST_CASE("frozen tensors have no gradient and what feeds only them records nothing") {
   Net net(false);
   net.run(false);

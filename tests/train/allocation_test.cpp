@@ -110,7 +110,7 @@ TEST_CASE("the trainer allocates nothing from the second step on") {
   }
   SUBCASE("eigen backend, recomputing layers") {
     auto llama = training::small_llama();
-    llama.recompute = true;
+    llama.recompute = merit::all_layers;
     check_trainer(merit::EigenBackend<float>{.threads = 2}, llama, examples, 10000);
   }
   SUBCASE("gpt2") {

@@ -90,7 +90,7 @@ TEST_CASE("a machine that cannot be looked into trains and scores as the referen
   qwen.qkv_bias = true;
   Llama normed = tiny_reward_llama();
   normed.head_norm = true;
-  normed.recompute = true;
+  normed.recompute = merit::all_layers;
   Llama frozen = tiny_reward_llama();
   frozen.layers = 3;
   frozen.frozen_layers = 1;

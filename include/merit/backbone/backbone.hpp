@@ -14,6 +14,7 @@
 
 #include <cmath>
 #include <concepts>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -75,6 +76,12 @@ inline Init initial_weight(double deviation, Index inputs) {
 
 /// More layers than anybody has: each takes memory before its size is looked at.
 inline constexpr double most_layers = 10000;
+/// As a backbone's `recompute`: each of its layers.
+inline constexpr Index all_layers = std::numeric_limits<Index>::max();
+namespace detail {
+inline constexpr std::string_view recompute_help =
+    "the first N of the layers that are trained compute their activations twice, which saves memory";
+}  // namespace detail
 
 /// What a token of a backbone sees: its path, or where its settings have a sight() that says so, its whole tree.
 template <class Backbone>

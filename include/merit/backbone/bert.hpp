@@ -47,7 +47,7 @@ struct Bert {
   ActivationFunction pooler_activation = ActivationFunction::tanh;
   double init_deviation = 0;  // of the weights at the start; 0: 1/sqrt(inputs), the embeddings 0.02
   Index frozen_layers = 0;    // the embeddings and the first n layers are not trained
-  bool recompute = false;     // activation checkpointing, layer by layer
+  Index recompute = 0;        // the first n of the trained layers keep no activations; all_layers: each
 
   template <class B>
   class Bound;
@@ -92,7 +92,7 @@ struct Bert {
                 "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix"});
     visit(Field{"frozen_layers", &Bert::frozen_layers, any_value(),
                 "the embeddings and the first N layers are not trained; 0: all are"});
-    visit(Field{"recompute", &Bert::recompute, {}, "activations are computed twice, which saves memory"});
+    visit(Field{"recompute", &Bert::recompute, any_value(), detail::recompute_help});
   }
 
   void validate() const {

@@ -49,7 +49,7 @@ struct Deberta {
   ActivationFunction pooler_activation = ActivationFunction::gelu;
   double init_deviation = 0;  // of the weights at the start; 0: 1/sqrt(inputs), the embeddings 0.02
   Index frozen_layers = 0;    // the embeddings, the places and the first n layers are not trained
-  bool recompute = false;     // activation checkpointing, layer by layer
+  Index recompute = 0;        // the first n of the trained layers keep no activations; all_layers: each
 
   template <class B>
   class Bound;
@@ -93,7 +93,7 @@ struct Deberta {
                 "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix"});
     visit(Field{"frozen_layers", &Deberta::frozen_layers, any_value(),
                 "embeddings, places and the first N layers are not trained; 0: all are"});
-    visit(Field{"recompute", &Deberta::recompute, {}, "activations are computed twice, which saves memory"});
+    visit(Field{"recompute", &Deberta::recompute, any_value(), detail::recompute_help});
   }
 
   void validate() const {

@@ -31,7 +31,7 @@ struct Gpt2 {
   ActivationFunction activation = ActivationFunction::gelu_tanh;
   double init_deviation = 0;  // of the weights at the start; 0: 1/sqrt(inputs), the embeddings 0.02
   Index frozen_layers = 0;    // the embeddings and the first n layers are not trained
-  bool recompute = false;     // activation checkpointing, layer by layer
+  Index recompute = 0;        // the first n of the trained layers keep no activations; all_layers: each
 
   template <class B>
   class Bound;
@@ -56,7 +56,7 @@ struct Gpt2 {
                 "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix"});
     visit(Field{"frozen_layers", &Gpt2::frozen_layers, any_value(),
                 "the embeddings and the first N layers are not trained; 0: all are"});
-    visit(Field{"recompute", &Gpt2::recompute, {}, "activations are computed twice, which saves memory"});
+    visit(Field{"recompute", &Gpt2::recompute, any_value(), detail::recompute_help});
   }
 
   void validate() const {

@@ -38,7 +38,7 @@ struct GptNeox {
   bool unembedding = false;     // hold `embed_out.weight` (untied) for heads that read token logits
   double init_deviation = 0;    // of the weights at the start; 0: 1/sqrt(inputs), the embedding 0.02
   Index frozen_layers = 0;      // the embedding and the first n layers are not trained
-  bool recompute = false;       // activation checkpointing, layer by layer
+  Index recompute = 0;          // the first n of the trained layers keep no activations; all_layers: each
 
   template <class B>
   class Bound;
@@ -69,7 +69,7 @@ struct GptNeox {
                 "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix"});
     visit(Field{"frozen_layers", &GptNeox::frozen_layers, any_value(),
                 "the embedding and the first N layers are not trained; 0: all are"});
-    visit(Field{"recompute", &GptNeox::recompute, {}, "activations are computed twice, which saves memory"});
+    visit(Field{"recompute", &GptNeox::recompute, any_value(), detail::recompute_help});
   }
 
   void validate() const {

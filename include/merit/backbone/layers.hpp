@@ -1,6 +1,7 @@
 // What the backbones of equal layers have in common: checks of their settings, and how layers follow one another.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -53,17 +54,32 @@ std::uint32_t declare_layer_norm(Parameters<B>& parameters, const std::string& n
   return number;
 }
 
+/// The layers that may be recomputed: those that are trained but the last, with which the way back begins.
+template <class Settings>
+Index recomputable_layers(const Settings& settings) {
+  const Index inner = settings.layers - 1;
+  return inner - std::min(inner, settings.frozen_layers);
+}
+
 /// The hidden rows (T, d) behind all layers but the last, which alone leaves rows out. `layer(tape, x, i)` is what
-/// layer i makes of them; it is copied, and may be called until the step ends.
+/// layer i makes of them; it is copied, and may be called until the step ends. Of the layers that are trained the first
+/// `settings.recompute` keep their result alone, and are computed again on the way back (Chen et al. 2016): which of
+/// them does not matter for memory, as all that is kept lies there until the way back ends.
 template <class B, class Settings, class Layer>
 Var inner_layers(Tape<B>& tape, Var x, const Settings& settings, const Layer& layer) {
   for (Index i = 0; i + 1 < settings.layers; ++i) {
+    const auto one = [layer, i](Tape<B>& t, Var in) {
+      const Index before = t.value_bytes();
+      const Var out = layer(t, in, i);
+      t.note_layer(out, t.value_bytes() - before);
+      return out;
+    };
     // While scoring, and of what is frozen, the checkpoint returns a layer's memory as soon as its result is there.
-    if (settings.recompute || !tape.recording() || i < settings.frozen_layers) {
-      const auto again = [layer, i](Tape<B>& t, Var in) { return layer(t, in, i); };
-      x = tape.checkpoint(again, x, tape.rows(x), tape.cols(x));
+    const bool frozen = i < settings.frozen_layers;
+    if (frozen || !tape.recording() || i - settings.frozen_layers < settings.recompute) {
+      x = tape.checkpoint(one, x, tape.rows(x), tape.cols(x));
     } else {
-      x = layer(tape, x, i);
+      x = one(tape, x);
     }
   }
   return x;

@@ -152,7 +152,13 @@ class Llama::Bound {
       layer.q_norm = declare_vector("self_attn.q_norm.weight", settings_.head_norm ? head : q, norm_start());
       layer.k_norm = declare_vector("self_attn.k_norm.weight", settings_.head_norm ? head : kv, norm_start());
     }
-    layer.o = declare_weight("self_attn.o_proj.weight", d, q, calm);
+    // InternLM2 has names of its own.
+    const auto stored_as = [&](const char* name, Index rows) -> StoredRows {
+      if (settings_.projections != Projections::grouped) return {};
+      return {at + name, rows, 0, 0, 0};
+    };
+    layer.o =
+        declare_weight("self_attn.o_proj.weight", d, q, calm, false, stored_as("attention.wo.weight", d));
     if (settings_.output_bias) layer.o_bias = declare_vector("self_attn.o_proj.bias", d, Init::zeros());
     if (norm_after()) layer.attention_after = declare_norm("post_attention_layernorm.weight", d);
     if (norm_before()) {
@@ -170,12 +176,14 @@ class Llama::Bound {
       }
     } else {
       const auto stored_gate = [&](Index begin) -> StoredRows {
-        if (settings_.projections != Projections::fused) return {};
+        if (settings_.projections != Projections::fused)
+          return stored_as(begin == 0 ? "feed_forward.w1.weight" : "feed_forward.w3.weight", f);
         return {at + "mlp.gate_up_proj.weight", 2 * f, begin, 0, 0};
       };
       layer.gate = declare_weight("mlp.gate_proj.weight", f, d, 1, false, stored_gate(0));
       declare_weight("mlp.up_proj.weight", f, d, 1, true, stored_gate(f));
-      layer.down = declare_weight("mlp.down_proj.weight", d, f, calm);
+      layer.down =
+          declare_weight("mlp.down_proj.weight", d, f, calm, false, stored_as("feed_forward.w2.weight", d));
       if (settings_.mlp_bias) {
         layer.gate_bias = declare_vector("mlp.gate_proj.bias", f, Init::zeros());
         declare_vector("mlp.up_proj.bias", f, Init::zeros(), true);

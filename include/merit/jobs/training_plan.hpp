@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "merit/core/view.hpp"
 #include "merit/forest/example.hpp"
@@ -33,7 +34,15 @@ struct TrainingPlan {
   // token of the records that are computed at once what the way back needs.
   double weight_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0, bytes_per_token = 0;
   Index tokens_at_once = 0;
-  std::string record = {};  // the first one, as the model sees it
+  /// What the backbone's `recompute` would make of it: none, half and all of the layers that can be, and as it is.
+  struct Recompute {
+    Index layers = 0;
+    double bytes_per_token = 0;
+    double time = 1;  // of a step without any, about, by the products that are computed again
+    bool chosen = false;
+  };
+  std::vector<Recompute> recompute = {};  // empty: no layer can be
+  std::string record = {};                // the first one, as the model sees it
 };
 
 /// Makes two steps of the `batch_size` longest records with `model`, which is not what it was afterwards. The notes of

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <numeric>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "merit/backbone/layers.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/batch/batch.hpp"
 #include "merit/core/version.hpp"
@@ -39,6 +41,35 @@ std::vector<const Sequence*> sequences_of(const Example& example) {
   std::vector<const Sequence*> sequences;
   for_each_sequence(example, [&](const Sequence& sequence) { sequences.push_back(&sequence); });
   return sequences;
+}
+
+/// What each number of recomputed layers takes. The working memory of the run as it is, in bytes, and its tokens are known.
+inline std::vector<TrainingPlan::Recompute> recompute_choices(const BackboneConfig& backbone,
+                                                              const ModelMemory& memory, double tokens,
+                                                              double trained_share) {
+  Index most = 0, now = 0;
+  std::visit(
+      [&](const auto& settings) {
+        if constexpr (requires { settings.recompute; }) {
+          most = recomputable_layers(settings);
+          now = std::min(most, settings.recompute);
+        }
+      },
+      backbone);
+  if (most == 0) return {};
+  const auto layer = static_cast<double>(memory.layer), result = static_cast<double>(memory.layer_recomputed);
+  // Beside what is kept one layer is computed again at a time.
+  const auto bytes = [&](Index layers) {
+    const auto n = static_cast<double>(layers);
+    return (static_cast<double>(most) - n) * layer + n * result + (layers == 0 ? 0 : layer);
+  };
+  std::vector<TrainingPlan::Recompute> choices;
+  for (const Index layers : std::set<Index>{0, most / 2, most, now}) {
+    const double share = static_cast<double>(layers) / static_cast<double>(most + 1);
+    choices.push_back({layers, (static_cast<double>(memory.working) + bytes(layers) - bytes(now)) / tokens,
+                       1 + share / (2 + trained_share), layers == now});
+  }
+  return choices;
 }
 
 /// One line, with line feeds and tabs as they are spelled.
@@ -158,8 +189,11 @@ MERIT_INLINE TrainingPlan plan_training(AnyModel& model, const RecordSet& train,
   plan.weight_bytes = static_cast<double>(memory.weights);
   plan.gradient_bytes = static_cast<double>(memory.gradients);
   plan.optimizer_bytes = static_cast<double>(measured->optimizer_bytes());
-  plan.bytes_per_token =
-      static_cast<double>(memory.working) / static_cast<double>(std::max<Index>(plan.tokens_at_once, 1));
+  const double tokens = static_cast<double>(std::max<Index>(plan.tokens_at_once, 1));
+  plan.bytes_per_token = static_cast<double>(memory.working) / tokens;
+  plan.recompute = detail::recompute_choices(
+      model.config().backbone, memory, tokens,
+      static_cast<double>(plan.trained_parameters) / static_cast<double>(plan.parameters));
   plan.seconds = seconds_per_token * static_cast<double>(plan.tokens) /
                  static_cast<double>(plan.steps_per_epoch) * static_cast<double>(plan.steps);
   plan.peak_bytes = detail::peak_bytes();
@@ -167,6 +201,12 @@ MERIT_INLINE TrainingPlan plan_training(AnyModel& model, const RecordSet& train,
 }
 
 MERIT_INLINE Json to_json(const TrainingPlan& plan) {
+  Json recompute = Json::array();
+  for (const TrainingPlan::Recompute& one : plan.recompute)
+    recompute.push_back({{"layers", one.layers},
+                         {"bytes_per_token", one.bytes_per_token},
+                         {"time", one.time},
+                         {"chosen", one.chosen}});
   return {{"parameters", plan.parameters},
           {"trained_parameters", plan.trained_parameters},
           {"records", plan.records},
@@ -187,28 +227,33 @@ MERIT_INLINE Json to_json(const TrainingPlan& plan) {
           {"optimizer_bytes", plan.optimizer_bytes},
           {"bytes_per_token", plan.bytes_per_token},
           {"tokens_at_once", plan.tokens_at_once},
+          {"recompute", recompute},
           {"record", plan.record}};
 }
 
 MERIT_INLINE std::string text_of(const TrainingPlan& plan) {
-  std::string lines;
+  std::string lines, recompute;
+  for (const TrainingPlan::Recompute& one : plan.recompute)
+    recompute += concat(recompute.empty() ? "" : ", ", one.layers, " (", fixed(one.bytes_per_token / 1e3, 1),
+                        " kB a token, ", fixed(one.time, 2), " of the time", one.chosen ? ", chosen)" : ")");
+  if (!recompute.empty()) recompute = "\nrecompute     layers: " + recompute;
   for (std::size_t begin = 0, end; (end = plan.record.find('\n', begin)) != plan.record.npos; begin = end + 1)
     lines += "\n  " + plan.record.substr(begin, end - begin);
-  return concat("parameters    ", plan.parameters, ", of them ", plan.trained_parameters,
-                " trained\nrecords       ", plan.records, " of ", plan.sequences,
-                " sequences\nlengths       ", plan.lengths.least, " to ", plan.lengths.most,
-                " tokens, half up to ", plan.lengths.median, ", nine tenths up to ", plan.lengths.nine_tenths,
-                "\nsteps         ", plan.steps, ", ", plan.steps_per_epoch, " an epoch\ntokens        ",
-                plan.tokens, " an epoch, computed for ", plan.tokens_before_sharing,
-                " in the records\ntime          about ", spell_seconds(plan.seconds),
-                " of steps, as a step of the longest records took\nmemory        ",
-                fixed(plan.peak_bytes / 1e6, 0), " MB at most until now, after that step\nof it         ",
-                fixed(plan.weight_bytes / 1e6, 1), " MB of weights, ", fixed(plan.gradient_bytes / 1e6, 1),
-                " MB of gradients, ", fixed(plan.optimizer_bytes / 1e6, 1), " MB of the optimizer's, ",
-                fixed(plan.bytes_per_token / 1e3, 1), " kB of activations for each of ", plan.tokens_at_once,
-                " tokens at once\nfirst record  | is where "
-                "the completion begins, ^ stands behind a token whose score is read",
-                lines);
+  return concat(
+      "parameters    ", plan.parameters, ", of them ", plan.trained_parameters, " trained\nrecords       ",
+      plan.records, " of ", plan.sequences, " sequences\nlengths       ", plan.lengths.least, " to ",
+      plan.lengths.most, " tokens, half up to ", plan.lengths.median, ", nine tenths up to ",
+      plan.lengths.nine_tenths, "\nsteps         ", plan.steps, ", ", plan.steps_per_epoch,
+      " an epoch\ntokens        ", plan.tokens, " an epoch, computed for ", plan.tokens_before_sharing,
+      " in the records\ntime          about ", spell_seconds(plan.seconds),
+      " of steps, as a step of the longest records took\nmemory        ", fixed(plan.peak_bytes / 1e6, 0),
+      " MB at most until now, after that step\nof it         ", fixed(plan.weight_bytes / 1e6, 1),
+      " MB of weights, ", fixed(plan.gradient_bytes / 1e6, 1), " MB of gradients, ",
+      fixed(plan.optimizer_bytes / 1e6, 1), " MB of the optimizer's, ", fixed(plan.bytes_per_token / 1e3, 1),
+      " kB of activations for each of ", plan.tokens_at_once, " tokens at once", recompute,
+      "\nfirst record  | is where "
+      "the completion begins, ^ stands behind a token whose score is read",
+      lines);
 }
 
 }  // namespace MERIT_ABI

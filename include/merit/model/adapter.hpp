@@ -27,6 +27,15 @@ inline std::string_view module_of(std::string_view tensor) {
   return tensor.ends_with(ending) ? tensor.substr(0, tensor.size() - ending.size()) : std::string_view();
 }
 
+/// The module of a linear map as its files and PEFT call it: of one that files keep as rows of a larger matrix, that.
+inline std::string_view module_of(const ParameterSpec& spec) {
+  return module_of(spec.stored_in.present() ? std::string_view(spec.stored_in.tensor) : spec.name);
+}
+/// Whether a tensor is a linear map that can have an adapter: what routes tokens to experts is read by another operation.
+inline bool takes_adapter(const ParameterSpec& spec) {
+  return spec.hidden && !spec.name.ends_with(".mlp.gate.weight");
+}
+
 /// The tensor of a map in an adapter, as PEFT calls it: of the usual adapter without its name, as in its files.
 inline std::string adapter_tensor(std::string_view module, std::string_view part,
                                   const std::string& adapter) {
@@ -53,23 +62,27 @@ void check_targets(const Parameters<B>& parameters, Index end, const Lora& lora)
   std::set<std::string> maps;  // the last parts of their names
   std::vector<std::string_view> modules;
   for (Index i = 0; i < end; ++i) {
-    if (!parameters.spec(i).hidden) continue;
-    modules.push_back(module_of(parameters.spec(i).name));
+    if (!takes_adapter(parameters.spec(i))) continue;
+    modules.push_back(module_of(parameters.spec(i)));
     maps.emplace(modules.back().substr(modules.back().rfind('.') + 1));
   }
   std::string list;
   for (const std::string& map : maps) list += (list.empty() ? "" : ", ") + map;
   if (maps.empty())
     throw ConfigError("lora: the model has no linear maps inside layers, to which adapters belong");
-  for (const std::string& target : lora.targets) {
-    if (std::ranges::none_of(modules, [&](std::string_view module) { return ends_as(module, target); }))
-      throw ConfigError(concat("lora: the target \"", target,
-                               "\" is no linear map inside a layer, expected one of: ", list));
-  }
+  const auto check = [&](const char* what, const std::string& name) {
+    if (std::ranges::none_of(modules, [&](std::string_view module) { return ends_as(module, name); }))
+      throw ConfigError(
+          concat("lora: ", what, " \"", name, "\" is no linear map inside a layer, expected one of: ", list));
+  };
+  for (const std::string& target : lora.targets) check("the target", target);
+  for (const auto& entry : lora.rank_pattern) check("rank_pattern:", entry.first);
+  for (const auto& entry : lora.alpha_pattern) check("alpha_pattern:", entry.first);
 }
 
 /// Declares the tensors of adapter `number` for the maps among the first `end` tensors; their names are added to
-/// `declared`. B starts at zero, so that a new adapter changes nothing, and A as wide as in PEFT.
+/// `declared`. B starts at zero, so that a new adapter changes nothing, and A as wide as in PEFT. Maps that files keep as
+/// one matrix (Phi-3's qkv_proj) are one map of PEFT's: they have one A, and each has its rows of B.
 template <class B>
 void attach_adapter(Parameters<B>& parameters, Index number, const Adapter& adapter, Index end,
                     std::set<std::string>& declared) {
@@ -80,13 +93,15 @@ void attach_adapter(Parameters<B>& parameters, Index number, const Adapter& adap
     std::vector<std::uint32_t> maps;
     for (Index i = first; i < end_of_group(parameters, first, end); ++i) {
       const ParameterSpec& spec = parameters.spec(i);
-      if (spec.hidden && lora.is_target(module_of(spec.name))) maps.push_back(static_cast<std::uint32_t>(i));
+      if (takes_adapter(spec) && lora.is_target(module_of(spec)))
+        maps.push_back(static_cast<std::uint32_t>(i));
     }
-    const auto declare = [&](std::uint32_t map, const char* part, std::vector<Index> shape, Init init,
-                             bool adjacent) {
+    const auto declare = [&](std::string_view module, const char* part, std::vector<Index> shape, Init init,
+                             bool adjacent, const StoredRows& stored = {}) {
       ParameterSpec spec;
-      spec.name = adapter_tensor(module_of(parameters.spec(map).name), part, adapter.name);
+      spec.name = adapter_tensor(module, part, adapter.name);
       spec.shape = std::move(shape);
+      spec.stored_in = stored;
       spec.init = init;
       spec.adjacent = adjacent;
       spec.decay = spec.shape.size() == 2;
@@ -94,23 +109,39 @@ void attach_adapter(Parameters<B>& parameters, Index number, const Adapter& adap
       return parameters.declare(std::move(spec));
     };
     std::vector<LowRankPath> paths;
+    std::string before;  // the module of the last one
     for (const std::uint32_t map : maps) {
       // Copied: what is declared below may move the specs.
       const ParameterSpec spec = parameters.spec(map);
+      const std::string module(module_of(spec));
       const Index in = spec.shape[spec.in_out ? 0 : 1];
-      LowRankPath& path = paths.emplace_back();
+      const bool same = !paths.empty() && module == before;
+      LowRankPath path;
       // One below the other, so that one product reads them all.
-      path.a = declare(map, "lora_A", {lora.rank, in},
-                       Init::normal(1 / std::sqrt(3.0 * static_cast<double>(in))), paths.size() > 1);
-      path.scale = lora.scale();
+      path.a = same ? paths.back().a
+                    : declare(module, "lora_A", {lora.rank_of(module), in},
+                              Init::normal(1 / std::sqrt(3.0 * static_cast<double>(in))), !paths.empty());
+      path.scale = lora.scale_of(module);
       path.dropout = lora.dropout;
-      path.stream = fnv1a(spec.name);
+      path.stream = fnv1a(spec.stored_in.present() ? spec.stored_in.tensor : spec.name);
+      paths.push_back(path);
+      before = module;
     }
     for (Index i = 0; i < maps.size(); ++i) {
-      const Index out = parameters.spec(maps[i]).shape[parameters.spec(maps[i]).in_out ? 1 : 0];
-      paths[i].b = declare(maps[i], "lora_B", {out, lora.rank}, Init::zeros(), false);
+      const ParameterSpec spec = parameters.spec(maps[i]);
+      const Index out = spec.shape[spec.in_out ? 1 : 0], rank = parameters.spec(paths[i].a).shape[0];
+      const std::string module(module_of(spec));
+      const bool is_part = spec.stored_in.present() && spec.stored_in.rows != out;
+      const std::string_view own = is_part ? module_of(spec.name) : module;
+      const auto rows_in = [&](const char* ending) {
+        StoredRows rows = is_part ? spec.stored_in : StoredRows{};
+        if (is_part) rows.tensor = concat(module, ending);
+        return rows;
+      };
+      paths[i].b = declare(own, "lora_B", {out, rank}, Init::zeros(), false, rows_in(".lora_B.weight"));
       if (lora.dora)
-        paths[i].magnitude = declare(maps[i], "lora_magnitude_vector", {out}, Init::ones(), false);
+        paths[i].magnitude = declare(own, "lora_magnitude_vector", {out}, Init::ones(), false,
+                                     rows_in(".lora_magnitude_vector"));
       parameters.attach(number, maps[i], paths[i]);
     }
   }
@@ -125,7 +156,8 @@ bool is_trained_with(const Parameters<B>& parameters, const ParameterSpec& spec,
   if (!spec.name.ends_with(".bias") || lora.bias == LoraBias::none) return false;
   if (lora.bias == LoraBias::all) return true;
   const Index weight = parameters.find(concat(module, ".weight"));
-  return weight != parameters.tensor_count() && parameters.spec(weight).hidden && lora.is_target(module);
+  return weight != parameters.tensor_count() && takes_adapter(parameters.spec(weight)) &&
+         lora.is_target(module_of(parameters.spec(weight)));
 }
 
 /// Throws ConfigError where of adjacent tensors, which are trained together, some are to be trained.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <regex>
@@ -52,6 +53,10 @@ inline constexpr std::array known_adapter_fields = std::to_array<std::string_vie
                                                                                     "megatron_core",
                                                                                     "qalora_group_size",
                                                                                     "layers_pattern",
+                                                                                    "layers_to_transform",
+                                                                                    "exclude_modules",
+                                                                                    "rank_pattern",
+                                                                                    "alpha_pattern",
                                                                                     "runtime_config",
                                                                                     "eva_config",
                                                                                     "lora_ga_config",
@@ -96,6 +101,78 @@ inline std::string parameter_of_adapter(std::string name, const std::string& fil
     refuse(
         "belongs to an adapter of another kind, expected lora_A.weight, lora_B.weight, lora_magnitude_vector");
   return ours;
+}
+
+/// Whether a regular expression of a field matches the whole of a module's name. Throws DataError where it is none.
+inline bool matches(const std::string& expression, const std::string& module, const char* field,
+                    const std::string& where) {
+  try {
+    return std::regex_match(module, std::regex(expression));
+  } catch (const std::regex_error&) {
+    throw DataError(concat(where, ": field ", quote(field), " has ", quote(expression),
+                           ", expected a regular expression as ECMAScript writes it"));
+  }
+}
+
+/// A list of strings, or one alone, or nothing.
+inline std::vector<std::string> one_or_more(const Json& config, const char* field, const std::string& where) {
+  if (!config.contains(field) || says_nothing(config.at(field))) return {};
+  if (config.at(field).is_string()) return {config.at(field).get<std::string>()};
+  return require<std::vector<std::string>>(config, field, where);
+}
+
+/// Whether the fields of PEFT that choose maps choose this one: target_modules, without exclude_modules, in layers_to_transform,
+/// whose numbers stand behind a name of layers_pattern or, without one, behind the second part of a name or a later one.
+inline bool is_chosen(const Json& config, const std::string& module, const std::string& where) {
+  const auto is_one_of = [&](const char* field) {
+    const std::vector<std::string> names = one_or_more(config, field, where);
+    if (names.size() == 1 && config.at(field).is_string()) return matches(names[0], module, field, where);
+    return std::ranges::any_of(names, [&](const std::string& name) { return ends_as(module, name); });
+  };
+  if (is_one_of("exclude_modules")) return false;
+  if (config.at("target_modules") != "all-linear" && !is_one_of("target_modules")) return false;
+  if (!config.contains("layers_to_transform") || says_nothing(config.at("layers_to_transform"))) return true;
+  const std::vector<Index> layers = config.at("layers_to_transform").is_number()
+                                        ? std::vector{require<Index>(config, "layers_to_transform", where)}
+                                        : require<std::vector<Index>>(config, "layers_to_transform", where);
+  std::vector<std::string> patterns = one_or_more(config, "layers_pattern", where);
+  for (std::string& pattern : patterns) pattern = "(?:^|.*?\\.)" + pattern + "\\.([0-9]+)\\..*";
+  if (patterns.empty()) patterns = {".*?\\.[^.]*\\.([0-9]+)\\..*"};
+  for (const std::string& pattern : patterns) {
+    matches(pattern, module, "layers_pattern", where);  // throws where it is no expression
+    std::smatch found;
+    if (!std::regex_match(module, found, std::regex(pattern))) continue;
+    const std::string digits = found[found.size() - 1];
+    return std::ranges::any_of(layers, [&](Index layer) { return std::to_string(layer) == digits; });
+  }
+  return false;
+}
+
+/// rank_pattern or alpha_pattern: names of maps with numbers. PEFT's names are regular expressions for how a module's name
+/// ends; of one that is no plain name, or is not alone in naming a module, the modules themselves are named.
+template <class T>
+std::map<std::string, T> pattern_of(const Json& config, const char* field,
+                                    const std::set<std::string>& modules, const std::string& where) {
+  if (!config.contains(field) || says_nothing(config.at(field))) return {};
+  const auto all = require<std::map<std::string, T>>(config, field, where);
+  const auto fits = [&](const std::string& module, const std::string& name) {
+    return matches("(?:.*\\.)?(?:" + name + ")", module, field, where);
+  };
+  const auto is_plain = [](const auto& entry) {
+    return entry.first.find_first_not_of(
+               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") == std::string::npos;
+  };
+  bool plain = std::ranges::all_of(all, is_plain);
+  std::map<std::string, T> named, used;
+  for (const std::string& module : modules) {
+    for (const auto& [name, value] : all) {
+      if (!fits(module, name)) continue;
+      plain = plain && (!named.contains(module) || named.at(module) == value);
+      named.emplace(module, value);
+      used.emplace(name, value);
+    }
+  }
+  return plain ? used : named;
 }
 
 /// A list of strings, which may be null.
@@ -152,7 +229,24 @@ MERIT_INLINE Lora read_lora(const std::filesystem::path& folder) {
         concat(weights.path().string(), ": has no tensor lora_A.weight, expected an adapter of linear maps"));
   if (!config.contains("target_modules") || config.at("target_modules").is_null())
     throw DataError(concat(where, ": field \"target_modules\" is missing, expected names of linear maps"));
-  if (config.at("target_modules").is_string()) {
+  const auto says = [&](const char* field) {
+    return config.contains(field) && !detail::says_nothing(config.at(field));
+  };
+  if (says("layers_to_transform") && config.at("target_modules").is_string())
+    refuse("layers_to_transform", "none beside target_modules that is a regular expression");
+  if (says("layers_pattern") && !says("layers_to_transform"))
+    refuse("layers_pattern", "layers_to_transform beside it");
+  if (says("layers_to_transform") || says("exclude_modules")) {
+    // Which maps they are the tensors say, and so does the list of them that is saved.
+    for (const std::string& module : modules) {
+      if (!detail::is_chosen(config, module, where))
+        throw DataError(
+            concat(weights.path().string(), ": tensor ", detail::quote(module + ".lora_A.weight"),
+                   " is of a map that target_modules, exclude_modules and layers_to_transform of ", where,
+                   " leave out"));
+      lora.targets.push_back(module);
+    }
+  } else if (config.at("target_modules").is_string()) {
     const auto pattern = config.at("target_modules").get<std::string>();
     if (pattern != "all-linear") {
       lora.pattern = pattern;
@@ -176,9 +270,11 @@ MERIT_INLINE Lora read_lora(const std::filesystem::path& folder) {
   for (const std::string& module : detail::strings_of(config, "modules_to_save", where)) {
     const auto has = [&](const std::string& name) { return name.find(module + ".") != name.npos; };
     const std::vector<std::string> own = weights.own_names();
-    if (module != "score" && module != "classifier" && std::ranges::any_of(own, has))
+    if (module != "score" && module != "classifier" && module != "v_head" && std::ranges::any_of(own, has))
       lora.also_trained.push_back(module);
   }
+  lora.rank_pattern = detail::pattern_of<Index>(config, "rank_pattern", modules, where);
+  lora.alpha_pattern = detail::pattern_of<double>(config, "alpha_pattern", modules, where);
   lora.base = optional<std::string>(config, "base_model_name_or_path", where).value_or("");
   try {
     lora.validate();
@@ -233,6 +329,8 @@ MERIT_INLINE Json lora_json(const Lora& lora) {
   } else {
     json["targets"] = lora.targets.empty() ? Json("all-linear") : Json(lora.targets);
   }
+  if (!lora.rank_pattern.empty()) json["rank_pattern"] = lora.rank_pattern;
+  if (!lora.alpha_pattern.empty()) json["alpha_pattern"] = lora.alpha_pattern;
   if (!lora.also_trained.empty()) json["also_trained"] = lora.also_trained;
   return json;
 }
@@ -255,6 +353,8 @@ MERIT_INLINE Json peft_config(const Lora& lora, std::string_view class_ending, b
           {"use_dora", lora.dora},
           {"bias", std::string(name_of(lora.bias))},
           {"target_modules", targets},
+          {"rank_pattern", lora.rank_pattern},
+          {"alpha_pattern", lora.alpha_pattern},
           {"modules_to_save", modules_to_save.empty() ? Json() : Json(modules_to_save)},
           {"fan_in_fan_out", fan_in_fan_out},
           {"init_lora_weights", true},

@@ -16,6 +16,7 @@
 #include "merit/model/adapter_files.hpp"
 #include "merit/model/gguf_weights.hpp"
 #include "merit/model/load_options.hpp"
+#include "merit/model/stored_rows.hpp"
 #include "merit/tape/parameters.hpp"
 
 namespace merit {
@@ -56,6 +57,8 @@ class AdapterShelf {
       std::vector<std::string> names = detail::published_names(parameters.spec(i).name);
       if (const std::string published = detail::published_as(options, names.front()); !published.empty())
         names = {published};
+      if (const StoredRows& rows = parameters.spec(i).stored_in; rows.present())
+        names.insert(names.begin(), rows.tensor);
       bool is_replaced = false;
       for (const std::string& name : names) {
         for (const auto& source : sources) is_replaced = is_replaced || source->is_own(name);
@@ -94,16 +97,23 @@ class AdapterShelf {
  private:
   static std::vector<T> values(const Parameters<B>& parameters, Index i, const WeightSource& source,
                                const std::string& name) {
-    const TensorInfo* tensor = source.find(name);
-    const std::vector<Index>& shape = parameters.spec(i).shape;
+    const ParameterSpec& spec = parameters.spec(i);
+    const std::string& stored = spec.stored_in.tensor;
+    const bool in_larger = spec.stored_in.present() && source.find(stored) != nullptr;
+    const TensorInfo* tensor = source.find(in_larger ? stored : name);
+    const std::vector<Index> shape = in_larger ? detail::shape_in_file(spec) : spec.shape;
     if (tensor == nullptr || tensor->shape != shape) {
       throw DataError(
-          concat(source.path().string(), ": tensor ", detail::quote(name), " ",
+          concat(source.path().string(), ": tensor ", detail::quote(in_larger ? stored : name), " ",
                  tensor == nullptr ? "is not there" : "has shape " + detail::shape_text(tensor->shape),
                  ", expected one of shape ", detail::shape_text(shape)));
     }
     std::vector<T> host(parameters.element_count(i));
-    source.read(name, VectorView<T>(host));
+    if (in_larger) {
+      detail::read_stored_rows(source, stored, spec, VectorView<T>(host));
+    } else {
+      source.read(name, VectorView<T>(host));
+    }
     return host;
   }
   static void set(Parameters<B>& parameters, Index i, const WeightSource& source, const std::string& name) {

@@ -99,20 +99,21 @@ class SavedTensors {
   SavedTensors(const Parameters<Backend>& parameters, const ModelFiles& files, const SaveOptions& options) {
     for (Index i = 0; i < parameters.tensor_count(); ++i) {
       const ParameterSpec& spec = parameters.spec(i);
-      std::string name = spec.name;
-      if (!files.adapter && spec.stored_in.present()) {
-        joined_.add(parameters, i, list);
-        continue;
-      }
+      const bool is_part = spec.stored_in.present() && spec.stored_in.rows != spec.shape[0];
+      std::string name = spec.stored_in.present() ? spec.stored_in.tensor : spec.name;
       if (name.starts_with("score.")) name.replace(0, 5, files.head_name);
       if (files.internlm2) name = name_in_internlm2(std::move(name));
       if (!files.adapter) {
-        if (is_adapter_tensor(name)) continue;  // merged, or not in use
+        if (is_adapter_tensor(spec.name)) continue;  // merged, or not in use
       } else {
         if (!is_of_adapter(parameters, i, *files.adapter)) continue;
         name = peft_name(parameters, i, std::move(name));
       }
-      add(parameters, i, std::move(name), options);
+      if (is_part) {
+        joined_.add(parameters, i, name, list);
+      } else {
+        add(parameters, i, std::move(name), options);
+      }
     }
   }
 
@@ -138,8 +139,8 @@ class SavedTensors {
       return prefix + name.substr(0, vector ? name.find('.', part + 1) : part + 7) +
              (vector ? "" : ".weight");
     }
-    const std::string module = name.substr(0, name.rfind('.'));
-    const Index weight = parameters.find(module + ".weight");
+    const std::string module = name.substr(0, name.rfind('.')), &own = parameters.spec(i).name;
+    const Index weight = parameters.find(own.substr(0, own.rfind('.')) + ".weight");
     const bool is_bias = parameters.spec(i).name.ends_with(".bias");
     if (is_bias && weight != parameters.tensor_count() &&
         parameters.path_of(static_cast<std::uint32_t>(weight)) != nullptr)
@@ -199,7 +200,8 @@ void write_files(const std::filesystem::path& directory, const Parameters<Backen
         std::ranges::any_of(parameters.paths(parameters.adapter_in_use()),
                             [&](const auto& path) { return parameters.spec(path.first).in_out; });
     write_json(directory / "adapter_config.json",
-               peft_config(*files.adapter, files.class_ending, fan_in_fan_out, saved.modules));
+               peft_config(*files.adapter, files.internlm2 ? std::string_view() : files.class_ending,
+                           fan_in_fan_out, saved.modules));
   } else {
     write_json(directory / "config.json", files.config);
   }

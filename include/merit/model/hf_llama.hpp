@@ -438,7 +438,7 @@ inline Json llama_json(const Llama& llama, const LlamaFamily& family, const HfTa
 inline Json llama_json(const Llama& llama, const HfTask& task) {
   Llama expected = llama;  // these two are a matter of one run and not written
   expected.frozen_layers = 0;
-  expected.recompute = false;
+  expected.recompute = 0;
   if (expected.head_dim * expected.heads == expected.hidden_size) expected.head_dim = 0;
   for (const LlamaFamily& family : llama_families) {
     Json json = llama_json(llama, family, task);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +33,9 @@ struct Lora {
   /// dot. Without any: every linear map inside a layer, PEFT's "all-linear".
   std::vector<std::string> targets = {};
   std::string pattern = {};  // the regular expression that `targets` are of, by expand_pattern(); empty: none
+  /// Ranks and alphas of maps that have others, by names as in `targets`: of several that fit, the first in order.
+  std::map<std::string, Index> rank_pattern = {};
+  std::map<std::string, double> alpha_pattern = {};
   std::vector<std::string> also_trained =
       {};                 // modules trained and saved whole, by what their names end with
   std::string base = {};  // where the base model is, for who opens the adapter
@@ -58,11 +61,9 @@ struct Lora {
     visit(Field{"bias", &Lora::bias, {}, "biases that are trained too", "--lora-bias"});
   }
 
-  /// By how much a path counts.
-  double scale() const {
-    const double r = static_cast<double>(rank);
-    return alpha / (rank_stabilised ? std::sqrt(r) : r);
-  }
+  /// The rank of the path of the map called `module`, and by how much it counts.
+  Index rank_of(std::string_view module) const;
+  double scale_of(std::string_view module) const;
   /// Whether the map called `module` has an adapter.
   bool is_target(std::string_view module) const;
   /// Throws ConfigError beside what the fields say.

@@ -53,14 +53,16 @@ class JoinedTensors {
  public:
   using T = typename B::Stat;
 
-  /// Takes parameter i, which has a stored_in, into its tensor; adds that to `tensors` when it is new.
-  void add(const Parameters<B>& parameters, Index i, std::vector<TensorSource>& tensors) {
+  /// Takes parameter i, which has a stored_in, into its tensor, which the file calls `name`; adds that to `tensors` when it
+  /// is new.
+  void add(const Parameters<B>& parameters, Index i, const std::string& name,
+           std::vector<TensorSource>& tensors) {
     const ParameterSpec& spec = parameters.spec(i);
     const Index count = parameters.element_count(i), width = count / spec.shape[0];
-    auto joined = std::find_if(joined_.begin(), joined_.end(),
-                               [&](const Joined& one) { return one.name == spec.stored_in.tensor; });
+    auto joined =
+        std::find_if(joined_.begin(), joined_.end(), [&](const Joined& one) { return one.name == name; });
     if (joined == joined_.end()) {
-      joined_.push_back({spec.stored_in.tensor, Buffer<T>(spec.stored_in.rows * width)});
+      joined_.push_back({name, Buffer<T>(spec.stored_in.rows * width)});
       joined = joined_.end() - 1;
       TensorSource& tensor = tensors.emplace_back();
       tensor.name = joined->name;

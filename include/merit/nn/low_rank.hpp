@@ -199,6 +199,7 @@ ParameterSlice joined_a(Tape<B>& tape, const ParameterSlice& slice, Var x) {
     const LowRankPath* path = parameters.path_of(i);
     if (path == nullptr) continue;
     if (!row_keys(tape, *path, x).empty()) return {};
+    if (count != 0 && path->a == first + count - 1) continue;  // the same as the map before
     if (count != 0 && (path->a != first + count || !parameters.spec(path->a).adjacent)) return {};
     if (count == 0) first = path->a;
     ++count;
@@ -206,14 +207,21 @@ ParameterSlice joined_a(Tape<B>& tape, const ParameterSlice& slice, Var x) {
   return parameters.slice(first, count);
 }
 
-/// Calls f(map, its first column of inner) for each map with a path.
+/// Calls f(map, its first column of inner, whether its A is another than that of the map before) for each map with a
+/// path. Maps that are one matrix in files have one A.
 template <class B, class F>
 void for_each_path(const Parameters<B>& parameters, const ParameterSlice& slice, Layout layout, F f) {
-  Index column = 0;
+  Index column = 0, next = 0;
+  std::uint32_t before = LowRankPath::none;
   for_each_map(parameters, slice, layout, [&](const MapColumns& map) {
     if (map.path == nullptr) return;
-    f(map, column);
-    column += parameters.slice(map.path->a).rows;
+    const bool other = map.path->a != before;
+    if (other) {
+      column = next;
+      next += parameters.slice(map.path->a).rows;
+      before = map.path->a;
+    }
+    f(map, column, other);
   });
 }
 
@@ -224,8 +232,9 @@ Var add_second_paths(Tape<B>& tape, Var x, const ParameterSlice& slice, Layout l
   const Parameters<B>& parameters = tape.parameters();
   const Index rows = tape.rows(x);
   Index ranks = 0;
-  for_each_path(parameters, slice, layout,
-                [&](const MapColumns& map, Index) { ranks += parameters.slice(map.path->a).rows; });
+  for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index, bool other) {
+    ranks += other ? parameters.slice(map.path->a).rows : 0;
+  });
   const Var inner = tape.make(rows, ranks, false);
   const auto u = tape.value(inner);
   const auto through_a = [&](typename BackendTypes<B>::ConstMatrix seen, const ParameterSlice& a,
@@ -239,11 +248,11 @@ Var add_second_paths(Tape<B>& tape, Var x, const ParameterSlice& slice, Layout l
   };
   const ParameterSlice all = joined_a(tape, slice, x);
   if (all.present()) through_a(tape.value(x), all, 0);
-  for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column) {
+  for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column, bool other) {
     const ParameterSlice a = parameters.slice(map.path->a), b = rows_of_b(parameters, map);
-    if (!all.present()) tape.working([&] { through_a(seen_by_a(tape, *map.path, x), a, column); });
+    if (!all.present() && other) tape.working([&] { through_a(seen_by_a(tape, *map.path, x), a, column); });
     const auto own = u.col_block(column, a.rows);
-    B::scale(h, {.x = own, .factor = map.path->scale, .out = own});
+    if (other) B::scale(h, {.x = own, .factor = map.path->scale, .out = own});
     B::linear(h, {.x = own,
                   .weight = parameters.value(b),
                   .transpose = Transpose::yes,
@@ -340,15 +349,20 @@ void second_paths_backward(Tape<B>& tape, Var x, const ParameterSlice& slice, La
                     .out = target.view});
     });
   };
-  for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column) {
+  for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column, bool other) {
     const ParameterSlice b = rows_of_b(parameters, map);
     const auto own = g.col_block(map.begin, map.width);
-    const auto du_own = du.col_block(column, b.cols);
-    B::linear(h, {.x = own, .weight = parameters.value(b), .out = du_own});
-    B::scale(h, {.x = du_own, .factor = map.path->scale, .out = du_own});
+    B::linear(h, {.x = own,
+                  .weight = parameters.value(b),
+                  .write = other ? Write::assign : Write::add,
+                  .out = du.col_block(column, b.cols)});
     if (!parameters.trainable(b)) return;
     const auto target = parameters.gradient_target(b);
     B::weight_gradient(h, own, u.col_block(column, b.cols), target.write, target.view);
+  });
+  for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column, bool other) {
+    const auto own = du.col_block(column, parameters.slice(map.path->a).rows);
+    if (other) B::scale(h, {.x = own, .factor = map.path->scale, .out = own});
   });
   const ParameterSlice all = joined_a(tape, slice, x);
   if (all.present()) {
@@ -356,7 +370,8 @@ void second_paths_backward(Tape<B>& tape, Var x, const ParameterSlice& slice, La
     if (wants_x) to_x(all, 0, tape.gradient_target(x));
     return;
   }
-  for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column) {
+  for_each_path(parameters, slice, layout, [&](const MapColumns& map, Index column, bool other) {
+    if (!other) return;
     const ParameterSlice a = parameters.slice(map.path->a);
     tape.working([&] { through_a(a, column, seen_by_a(tape, *map.path, x)); });
     if (!wants_x) return;

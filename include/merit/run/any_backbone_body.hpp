@@ -53,7 +53,9 @@ MERIT_INLINE std::vector<std::string> linear_maps(const BackboneConfig& backbone
   const AnyBackbone::Bound<B> declared({backbone}, parameters);
   std::vector<std::string> names;
   for (Index i = 0; i < parameters.tensor_count(); ++i) {
-    if (parameters.spec(i).hidden) names.emplace_back(detail::module_of(parameters.spec(i).name));
+    if (!detail::takes_adapter(parameters.spec(i))) continue;
+    const std::string_view module = detail::module_of(parameters.spec(i));
+    if (names.empty() || names.back() != module) names.emplace_back(module);
   }
   return names;
 }

@@ -69,6 +69,8 @@ struct ModelMemory {
   Index weights = 0;    // as they are held, also where that is in a file's memory
   Index gradients = 0;  // of what is trained
   Index working = 0;    // activations and their gradients, of the largest batch so far
+  // Of that what one layer's activations take, and what of them a layer keeps that is recomputed.
+  Index layer = 0, layer_recomputed = 0;
 };
 
 /// One run of training. Its model and examples must outlive it.

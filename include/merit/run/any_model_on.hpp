@@ -63,7 +63,11 @@ class AnyModelOn : public AnyModel {
   }
   ModelMemory memory() final {
     const Parameters<B>& held = std::as_const(*this).parameters();
-    ModelMemory memory{.gradients = held.size() * sizeof(typename B::Stat), .working = working_bytes()};
+    const Working now = working();
+    ModelMemory memory{.gradients = held.size() * sizeof(typename B::Stat),
+                       .working = now.held,
+                       .layer = now.layer,
+                       .layer_recomputed = now.layer_recomputed};
     for (Index i = 0; i < held.tensor_count(); ++i) {
       const bool is_set = held.is_set(i);
       memory.weights +=
@@ -88,8 +92,12 @@ class AnyModelOn : public AnyModel {
  protected:
   explicit AnyModelOn(Config config) : AnyModel(std::move(config)) {}
 
+  struct Working {
+    Index held, layer, layer_recomputed;  // as of ModelMemory
+  };
+
  private:
-  virtual Index working_bytes() = 0;
+  virtual Working working() = 0;
   std::unique_ptr<AnyRun> make_run(const Examples& examples, const TrainOptions& options) final {
     return std::visit(
         [&]<class Example>(const std::vector<Example>& list) -> std::unique_ptr<AnyRun> {

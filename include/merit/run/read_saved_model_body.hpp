@@ -326,13 +326,19 @@ inline void set_adapters(SavedModel& saved, const OpenOptions& options) {
     if (!options.base.empty())
       throw ConfigError(
           concat("--base is given, but ", saved.place.string(), " holds no adapter (adapter_config.json)"));
-    if (!options.adapters.empty())
-      throw ConfigError(concat("--adapter is given, but ", saved.place.string(),
-                               " holds no adapter (adapter_config.json), expected the folder of the first"));
     return;
   }
   saved.adapter_places = {{"default", saved.place}};
   saved.adapter_places.insert(saved.adapter_places.end(), options.adapters.begin(), options.adapters.end());
+  for (const AdapterPlace& one : options.adapters) {
+    const auto same = [&](const AdapterPlace& other) { return other.name == one.name; };
+    if (one.name.empty() || std::ranges::count_if(saved.adapter_places, same) > 1)
+      throw ConfigError(concat("--adapter: ", one.folder.string(), " is called ", quote(one.name),
+                               ", expected a name that no other adapter has; \"default\" is the first's"));
+    if (!is_adapter(one.folder))
+      throw ConfigError(
+          concat("--adapter: ", one.folder.string(), " holds no adapter (adapter_config.json)"));
+  }
   for (const AdapterPlace& one : saved.adapter_places)
     saved.adapters.push_back({one.name, read_lora(one.folder)});
   // As an absolute path, by which what is trained on from here finds it.
@@ -368,6 +374,25 @@ inline void check_place(const std::filesystem::path& place) {
 }  // namespace detail
 
 MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, const OpenOptions& options) {
+  if (!options.adapters.empty() && !is_adapter(place)) {
+    // As the first adapter with this base.
+    const AdapterPlace first = options.adapters.front();
+    if (!options.base.empty())
+      throw ConfigError(
+          concat("--base is given, but ", place.string(), " holds no adapter (adapter_config.json)"));
+    if (!is_adapter(first.folder))
+      throw ConfigError(
+          concat("--adapter: ", first.folder.string(), " holds no adapter (adapter_config.json)"));
+    OpenOptions of_first = options;
+    of_first.base = place;
+    of_first.adapters.erase(of_first.adapters.begin());
+    SavedModel saved = read_saved_model(first.folder, of_first);
+    saved.adapter_places.front().name = first.name;
+    const auto same = [&](const AdapterPlace& other) { return other.name == first.name; };
+    if (first.name.empty() || std::ranges::count_if(saved.adapter_places, same) > 1)
+      throw ConfigError(concat("--adapter: two adapters are called ", detail::quote(first.name)));
+    return saved;
+  }
   recover_directory(place);
   SavedModel saved;
   saved.place = place;
@@ -425,6 +450,25 @@ MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, con
   detail::check_reading(saved, options);
   fit_to_backbone(saved.backbone, *saved.tokenizer, saved.tokenize);
   return saved;
+}
+
+MERIT_INLINE std::vector<SavedModel> read_other_adapters(const SavedModel& first,
+                                                         const OpenOptions& options) {
+  std::vector<SavedModel> others;
+  for (Index n = 1; n < first.adapter_places.size(); ++n) {
+    OpenOptions of_one = options;
+    of_one.base = first.base;
+    of_one.adapters.clear();
+    others.push_back(read_saved_model(first.adapter_places[n].folder, of_one));
+    if (others.back().has_head && others.back().head == first.head) continue;
+    throw ConfigError(concat(
+        "--adapter: ", first.adapter_places[n].folder.string(), " has ",
+        others.back().has_head ? concat("the head ", name_of(others.back().head), " or other settings of it")
+                               : std::string("no head"),
+        ", expected the head ", name_of(first.head), " of ", first.place.string(),
+        " with its settings: adapters that are used in turn have one head"));
+  }
+  return others;
 }
 
 }  // namespace MERIT_ABI

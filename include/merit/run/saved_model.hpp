@@ -51,7 +51,8 @@ struct SavedModel {
 /// What its user says of a checkpoint beside what it says itself.
 struct OpenOptions {
   std::filesystem::path base = {};  // where the base of an adapter is; empty: where the adapter says
-  /// More adapters of the same base, for Scorer::use_adapter(); that of the folder itself is "default".
+  /// Adapters, for Scorer::use_adapter(): of the model that is opened, which begins with the first of them; or, where that is an
+  /// adapter itself, called "default", more of the same base.
   std::vector<AdapterPlace> adapters = {};
   std::string tokenizer = {};  // of one that has none: a name that make_tokenizer() knows, or a folder
   std::string head = {};       // of one whose head is not recognised, or another than that: by its name

@@ -42,10 +42,12 @@ concept texts = std::ranges::input_range<Range> &&
 /// score is read. Made by open(). One thread at a time may use it.
 class Scorer {
  public:
-  Scorer(SavedModel saved, std::unique_ptr<AnyModel> model)
-      : saved_(std::make_unique<const SavedModel>(std::move(saved))),
-        reading_(std::make_unique<Reading>(reading_of(saved_->about, model->meaning(), false))),
-        model_(std::move(model)) {}
+  /// `others`: the adapters beside the first, as read_other_adapters() gives them.
+  Scorer(SavedModel saved, std::unique_ptr<AnyModel> model, std::vector<SavedModel> others = {})
+      : model_(std::move(model)) {
+    add(std::move(saved));
+    for (SavedModel& other : others) add(std::move(other));
+  }
 
   /// The score of an answer to a prompt that is plain text.
   double score(std::string_view prompt, std::string_view completion);
@@ -71,7 +73,7 @@ class Scorer {
     scorer.add(record);
   }
   std::vector<RecordScores> score(const Records& records, Index batch_tokens = 8192) {
-    RecordScorer scorer(*model_, *saved_, *reading_, batch_tokens);
+    RecordScorer scorer(*model_, about(), reading(), batch_tokens);
     std::vector<RecordScores> all;
     const auto take = [&] {
       for (RecordScores& scores : scorer.flush()) all.push_back(std::move(scores));
@@ -104,13 +106,13 @@ class Scorer {
     return order;
   }
 
-  /// From now on scores are the base's with the adapter of that name, of those given when it was opened; the folder's own
-  /// is "default". All are read as that says. Throws ConfigError that lists the names.
-  void use_adapter(const std::string& name) { model_->use_adapter(name); }
+  /// From now on scores are the base's with the adapter of that name, of those given when it was opened, read as its own
+  /// folder says; that of a folder that was opened itself is "default". Throws ConfigError that lists the names.
+  void use_adapter(const std::string& name);
 
-  /// What the folder says of itself, and how its scores are read.
-  const SavedModel& about() const { return *saved_; }
-  const Reading& reading() const { return *reading_; }
+  /// What the folder of the adapter in use says of itself, or that of the model, and how its scores are read.
+  const SavedModel& about() const { return *described_[in_use_].saved; }
+  const Reading& reading() const { return *described_[in_use_].reading; }
   AnyModel& model() { return *model_; }
 
  private:
@@ -136,10 +138,20 @@ class Scorer {
     return all;
   }
 
+  void add(SavedModel saved) {
+    Described one{std::make_unique<const SavedModel>(std::move(saved)), nullptr};
+    one.reading = std::make_unique<Reading>(reading_of(one.saved->about, model_->meaning(), false));
+    described_.push_back(std::move(one));
+  }
+
   // Behind pointers, so that a Scorer can be moved.
-  std::unique_ptr<const SavedModel> saved_;
-  std::unique_ptr<Reading> reading_;
+  struct Described {
+    std::unique_ptr<const SavedModel> saved;
+    std::unique_ptr<Reading> reading;
+  };
   std::unique_ptr<AnyModel> model_;
+  std::vector<Described> described_;  // by adapter
+  Index in_use_ = 0;
 };
 
 /// Opens a reward model: a directory as transformers or merit writes it, or a GGUF file. Throws IoError,

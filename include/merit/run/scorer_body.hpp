@@ -50,9 +50,19 @@ MERIT_INLINE std::vector<double> Scorer::score(std::span<const Sequence> sequenc
   for (const Sequence& sequence : sequences) families.push_back({{&sequence}});
   std::vector<double> scores;
   for (const RowScores& rows : model_->score_families(families, batch_tokens)) {
-    scores.push_back(shown_score(completion_score(rows, *model_, *reading_), *reading_));
+    scores.push_back(shown_score(completion_score(rows, *model_, reading()), reading()));
   }
   return scores;
+}
+
+MERIT_INLINE void Scorer::use_adapter(const std::string& name) {
+  const std::vector<AdapterPlace>& places = described_.front().saved->adapter_places;
+  if (places.size() != 1) model_->use_adapter(name);  // throws for one that is none
+  if (places.size() == 1 && places.front().name != name)
+    throw ConfigError(concat("there is no adapter \"", name, "\", expected one of: ", places.front().name));
+  for (Index n = 0; n < described_.size(); ++n) {
+    if (n < places.size() && places[n].name == name) in_use_ = n;
+  }
 }
 
 [[noreturn]] MERIT_INLINE void Scorer::refuse(const std::string& what, const std::string& reason) {
@@ -64,7 +74,8 @@ MERIT_INLINE Scorer open(const std::filesystem::path& place, const OpenOptions& 
   if (!saved.has_head) throw DataError(headless_sentence(saved));
   std::unique_ptr<AnyModel> model =
       load_saved_model(saved, options.threads, options.on_progress, options.backend).model;
-  return Scorer(std::move(saved), std::move(model));
+  std::vector<SavedModel> others = read_other_adapters(saved, options);
+  return Scorer(std::move(saved), std::move(model), std::move(others));
 }
 
 }  // namespace MERIT_ABI

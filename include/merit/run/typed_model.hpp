@@ -35,7 +35,10 @@ class TypedModel final : public AnyModelOn<typename Model::BackendType> {
   const Parameters<Backend>& parameters() const override { return model_.parameters(); }
 
  private:
-  Index working_bytes() override { return model_.tape().bytes(); }
+  typename AnyModelOn<Backend>::Working working() override {
+    const auto layer = model_.tape().layer_bytes();
+    return {model_.tape().bytes(), layer.inside, layer.result};
+  }
   static const typename Model::Targets& own(const AnyTargets& any) {
     return std::get<typename Model::Targets>(any.held);
   }

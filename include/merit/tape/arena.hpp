@@ -22,14 +22,16 @@ class Arena {
   /// A place to rewind to.
   struct Mark {
     Index block = 0;
-    Index used = 0;  // bytes
+    Index used = 0;    // bytes of the block
+    Index before = 0;  // bytes given out of the blocks before it
   };
 
   explicit Arena(typename B::Handle& handle) : handle_(&handle) {}
   Arena(Arena&& other) noexcept
       : handle_(other.handle_),
         blocks_(std::exchange(other.blocks_, {})),
-        at_(std::exchange(other.at_, {})) {}
+        at_(std::exchange(other.at_, {})),
+        most_(std::exchange(other.most_, 0)) {}
   Arena& operator=(Arena&&) = delete;
   ~Arena() { release(); }
 
@@ -38,31 +40,36 @@ class Arena {
   Element* allocate(Index count) {
     if (count > (~Index{0} - alignment) / sizeof(Element)) throw std::bad_alloc();
     const Index bytes = std::max<Index>(aligned_count<std::byte>(count * sizeof(Element)), alignment);
-    while (at_.block < blocks_.size() && bytes > blocks_[at_.block].size - at_.used) at_ = {at_.block + 1, 0};
+    while (at_.block < blocks_.size() && bytes > blocks_[at_.block].size - at_.used)
+      at_ = {at_.block + 1, 0, at_.before + at_.used};
     if (at_.block == blocks_.size()) grow(bytes);
     std::byte* const result = blocks_[at_.block].data + at_.used;
     at_.used += bytes;
+    most_ = std::max(most_, at_.before + at_.used);
     return reinterpret_cast<Element*>(result);
   }
 
   Mark mark() const { return at_; }
   void rewind(Mark mark) { at_ = mark; }
 
-  /// Forgets everything; merges the blocks so that the next step of this size fits into one.
+  /// Forgets everything; in place of several blocks there is one as large as the largest step so far has needed, so that
+  /// what is held does not depend on how blocks happened to follow each other.
   void reset() {
     at_ = {};
     if (blocks_.size() < 2) return;
-    const Index total = capacity();
     release();
-    grow(total);
+    grow(most_);
   }
 
   /// Forgets everything and gives the memory back.
   void trim() {
     at_ = {};
+    most_ = 0;
     release();
   }
 
+  /// Bytes given out at this moment.
+  Index bytes() const { return at_.before + at_.used; }
   /// Bytes held.
   Index capacity() const {
     Index total = 0;
@@ -90,6 +97,7 @@ class Arena {
   typename B::Handle* handle_;
   std::vector<Block> blocks_;
   Mark at_;
+  Index most_ = 0;  // bytes given out at once
 };
 
 }  // namespace MERIT_ABI

@@ -27,8 +27,8 @@ struct Init {
 /// are none.
 enum class Initial : std::uint8_t { drawn, from_file };
 
-/// Where a file keeps the rows of a tensor that it holds in a larger one: row r of the tensor is row
-/// begin + r / run · period + r % run of `tensor`, a matrix of `rows` rows.
+/// Where a file keeps the rows of a tensor that it holds in a larger one, or whole under another name: row r of the tensor
+/// is row begin + r / run · period + r % run of `tensor`, a matrix of `rows` rows.
 struct StoredRows {
   std::string tensor = {};  // empty: the file holds the tensor by itself
   Index rows = 0;

@@ -3,6 +3,7 @@
 // operation's record is a few words copied into a byte buffer. After the first step nothing is allocated.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -207,9 +208,23 @@ class Tape {
   /// Forgets everything, as reset() does, and gives the memory back.
   void trim() {
     reset();
+    layer_bytes_ = {};
     value_arena_.trim();
     gradient_arena_.trim();
   }
+
+  /// What of the values a layer takes: all that it computes, and its result alone, in bytes.
+  struct LayerBytes {
+    Index inside = 0, result = 0;
+  };
+  /// Of the largest layer so far; a backbone says when one has been computed.
+  LayerBytes layer_bytes() const { return layer_bytes_; }
+  void note_layer(Var result, Index inside) {
+    const Index bytes = rows(result) * cols(result) * sizeof(Activation);
+    layer_bytes_ = {std::max(layer_bytes_.inside, inside), std::max(layer_bytes_.result, bytes)};
+  }
+  /// Bytes of values at this moment.
+  Index value_bytes() const { return value_arena_.bytes(); }
 
   /// Nodes recorded since reset().
   Index node_count() const { return node_count_; }
@@ -342,6 +357,7 @@ class Tape {
   std::uint32_t produced_ = 0;
   bool recording_ = true;
   DropoutKeys dropout_keys_;
+  LayerBytes layer_bytes_;
 };
 
 }  // namespace MERIT_ABI
