@@ -152,6 +152,13 @@ TEST_CASE("what cannot be converted is said, and leaves nothing behind") {
   fs::create_directory(directory / "there");
   CHECK(error_of<IoError>([&] { convert_model(directory / "m", directory / "there"); }) ==
         (directory / "there").string() + " is there already, expected a new name");
+  // The settings are compared before a tensor is read: this one would be refused.
+  make_folder(stored("mistral_window"), directory / "windows");
+  std::string weights = read_file(directory / "windows" / "model.safetensors");
+  weights.replace(weights.size() - 4, 4, "\xff\xff\xff\x7f");  // no number
+  write_file_atomically(directory / "windows" / "model.safetensors", weights);
+  CHECK(contains(error_of<ConfigError>([&] { convert_model(directory / "windows", directory / "w.gguf"); }),
+                 "its windows is not what a GGUF file can say"));
   // A file name that reaches out of the folder.
   make_folder(stored("llama"), directory / "good");
   convert_model(directory / "good", directory / "good.gguf");

@@ -22,14 +22,14 @@ std::optional<std::filesystem::path> find_gguf(const std::filesystem::path& path
 namespace detail {
 
 /// The rows of the embedding, which count the vocabulary whatever the metadata say.
-Index gguf_vocabulary(const GgufFile& file);
+Index gguf_vocabulary(const GgufHead& file);
 
 }  // namespace detail
 
 /// The fields of the config.json that the model in a GGUF file would have. Throws ConfigError for an
 /// architecture or a setting that merit does not compute, by name, and DataError for metadata that are
 /// missing or of the wrong type.
-Json gguf_config_json(const GgufFile& file);
+Json gguf_config_json(const GgufHead& file);
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -55,10 +55,10 @@ namespace detail {
 /// The metadata under the prefix of the file's architecture.
 class GgufFields {
  public:
-  explicit GgufFields(const GgufFile& file)
+  explicit GgufFields(const GgufHead& file)
       : file_(file), architecture_(file.require<std::string>("general.architecture")) {}
 
-  const GgufFile& file() const { return file_; }
+  const GgufHead& file() const { return file_; }
   const std::string& architecture() const { return architecture_; }
   std::string key(std::string_view name) const { return concat(architecture_, ".", name); }
 
@@ -96,7 +96,7 @@ class GgufFields {
   }
 
  private:
-  const GgufFile& file_;
+  const GgufHead& file_;
   std::string architecture_;
 };
 
@@ -170,7 +170,7 @@ inline std::optional<Json> llama3_scaling(const std::vector<float>& factors, dou
 }
 
 inline Json gguf_rope_scaling(const GgufFields& fields, double base, Index width) {
-  const GgufFile& file = fields.file();
+  const GgufHead& file = fields.file();
   for (const char* name : {"rope_factors_long.weight", "rope_factors_short.weight"}) {
     if (file.find_tensor(name) == nullptr) continue;
     throw ConfigError(concat(file.path().string(), ": tensor ", quote(name), ": rotary scaling ",
@@ -186,7 +186,7 @@ inline Json gguf_rope_scaling(const GgufFields& fields, double base, Index width
                                ", one for each pair of a head"));
     }
     std::vector<float> factors(tensor->elements);
-    file.read(tensor->name, VectorView<float>(factors));
+    file.read_numbers(tensor->name, VectorView<float>(factors));
     if (auto scaling = llama3_scaling(factors, base)) return *std::move(scaling);
     throw ConfigError(concat(where,
                              ": expected the factors of Llama 3's rotary scaling or all 1, found "
@@ -214,7 +214,7 @@ inline Json gguf_rope_scaling(const GgufFields& fields, double base, Index width
   return scaling;
 }
 
-MERIT_INLINE Index gguf_vocabulary(const GgufFile& file) {
+MERIT_INLINE Index gguf_vocabulary(const GgufHead& file) {
   const GgufTensor& tokens = file.tensor("token_embd.weight");
   if (tokens.shape.size() != 2) {
     throw ConfigError(concat(file.path().string(), ": tensor \"token_embd.weight\" has shape ",
@@ -224,7 +224,7 @@ MERIT_INLINE Index gguf_vocabulary(const GgufFile& file) {
 }
 
 inline Json gguf_llama_json(const GgufFields& fields) {
-  const GgufFile& file = fields.file();
+  const GgufHead& file = fields.file();
   const auto hidden = fields.require<Index>("embedding_length");
   const auto heads = fields.require<Index>("attention.head_count");
   if (heads == 0) fields.refuse("attention.head_count", "at least 1");
@@ -280,7 +280,7 @@ inline Json gguf_gpt2_json(const GgufFields& fields) {
 
 }  // namespace detail
 
-MERIT_INLINE Json gguf_config_json(const GgufFile& file) {
+MERIT_INLINE Json gguf_config_json(const GgufHead& file) {
   const detail::GgufFields fields(file);
   const std::string& kind = fields.architecture();
   if (kind != "llama" && kind != "qwen2" && kind != "qwen3" && kind != "gpt2") {

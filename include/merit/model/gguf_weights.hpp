@@ -216,7 +216,7 @@ class GgufWeights final : public WeightSource {
     const Entry& entry = found->second;
     if (entry.heads == 0) return file_.stored(entry.stored->name);
     const Index rows = entry.stored->shape[0];
-    return file_.stored_rows(entry.stored->name,
+    return file_.stored_rows(entry.stored->name, rows,
                              [&](Index row) { return detail::interleaved_row(row, rows, entry.heads); });
   }
 

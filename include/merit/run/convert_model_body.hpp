@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -26,6 +25,7 @@
 #include "merit/io/weight_source.hpp"
 #include "merit/io/write_gguf.hpp"
 #include "merit/io/write_safetensors.hpp"
+#include "merit/model/adapter_files.hpp"
 #include "merit/model/gguf_config.hpp"
 #include "merit/model/gguf_weights.hpp"
 #include "merit/model/hf_config.hpp"
@@ -208,15 +208,14 @@ inline void describe_gguf_model(const Gpt2& gpt2, GgufMetadata& metadata, std::v
   metadata.real("gpt2.attention.layer_norm_epsilon", static_cast<float>(gpt2.norm_epsilon));
 }
 
-/// Throws ConfigError where the backbone that is read from the file is not the one it was made of: what its
+/// Throws ConfigError where the backbone that will be read from the file is not the one it is made of: what its
 /// metadata cannot say would be lost without a word.
-inline void check_same_backbone(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const auto settings = [](const std::filesystem::path& path) {
-    BackboneConfig config = read_backbone_config(path);
-    if (auto* const gpt2 = std::get_if<Gpt2>(&config)) gpt2->intermediate_size = gpt2->inner_width();
-    return config;
-  };
-  const BackboneConfig expected = settings(from), found = settings(to);
+inline void check_same_backbone(const std::filesystem::path& from, BackboneConfig expected,
+                                const GgufHead& to) {
+  BackboneConfig found = read_backbone_config(gguf_config_json(to), to.path().string());
+  for (BackboneConfig* const config : {&expected, &found}) {
+    if (auto* const gpt2 = std::get_if<Gpt2>(config)) gpt2->intermediate_size = gpt2->inner_width();
+  }
   std::visit(
       [&]<class Backbone>(const Backbone& backbone) {
         const Backbone* const other = std::get_if<Backbone>(&found);
@@ -316,14 +315,8 @@ inline ConvertReport folder_to_gguf(const std::filesystem::path& from, const std
   }
   describe_gguf_head(*weights, read_json(from / "config.json"), architecture_of(backbone), metadata);
   carry_files(from, metadata, report);
+  check_same_backbone(from, backbone, PlannedGguf(to, metadata, tensors));
   write_gguf(to, metadata, tensors);
-  try {
-    check_same_backbone(from, to);
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove(to, ignored);
-    throw;
-  }
   report.tensors = tensors.size();
   return report;
 }
