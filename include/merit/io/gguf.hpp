@@ -159,17 +159,36 @@ class GgufFile final : public GgufHead {
   /// NonFinite::reject for an infinity or NaN, which names the tensor and the element.
   template <class T>
   void read(std::string_view name, VectorView<T> out, NonFinite non_finite = NonFinite::reject) const {
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
     const GgufTensor& tensor = this->tensor(name);
+    if (tensor.elements != out.size) {
+      throw UsageError(concat(path().string(), ": tensor ", detail::quote(name), " has ", tensor.elements,
+                              " elements, the place to read it into has ", out.size));
+    }
+    read_elements(tensor, 0, out, non_finite);
+  }
+
+  /// The same of rows from row `first` on, as many as fill `out`; a row is as long as the last dimension.
+  template <class T>
+  void read_rows(std::string_view name, Index first, VectorView<T> out) const {
+    const GgufTensor& tensor = this->tensor(name);
+    const Index begin = first * (tensor.shape.empty() ? 1 : tensor.shape.back());
+    if (begin > tensor.elements || out.size > tensor.elements - begin) {
+      throw UsageError(concat(path().string(), ": tensor ", detail::quote(name), " has ", tensor.elements,
+                              " elements, ", out.size, " are to be read from ", begin, " on"));
+    }
+    read_elements(tensor, begin, out, NonFinite::reject);
+  }
+
+ private:
+  /// `begin` is the first element of a block.
+  template <class T>
+  void read_elements(const GgufTensor& tensor, Index begin, VectorView<T> out, NonFinite non_finite) const {
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
     const GgmlType& type = *tensor.type;
     const std::optional<Dtype> dtype = type.dtype();
     if (!dtype) {
       fail(tensor, concat("has the type ", type.name, ", which is not read, expected one of ",
                           detail::readable_ggml_types()));
-    }
-    if (tensor.elements != out.size) {
-      throw UsageError(concat(path().string(), ": tensor ", detail::quote(name), " has ", tensor.elements,
-                              " elements, the place to read it into has ", out.size));
     }
     // All blocks divide this, so every part begins with a whole one.
     constexpr Index part = detail::conversion_block;
@@ -177,17 +196,17 @@ class GgufFile final : public GgufHead {
     for (Index done = 0; done < out.size;) {
       const Index count = std::min(out.size - done, part);
       const Index size = count / type.block_elements * type.block_bytes;
-      file_.read_at(tensor.begin + done / type.block_elements * type.block_bytes, bytes.data(), size);
+      file_.read_at(tensor.begin + (begin + done) / type.block_elements * type.block_bytes, bytes.data(),
+                    size);
       detail::decode(*dtype, bytes.data(), out.data + done, count);
       if (non_finite == NonFinite::reject) {
         const Index bad = detail::first_non_finite(out.data + done, count);
-        if (bad < count) fail_non_finite(tensor, done + bad, static_cast<double>(out[done + bad]));
+        if (bad < count) fail_non_finite(tensor, begin + done + bad, static_cast<double>(out[done + bad]));
       }
       done += count;
     }
   }
 
- private:
   [[noreturn]] void fail_non_finite(const GgufTensor& tensor, Index element, double number) const;
 
   void parse(detail::GgufCursor& cursor);
