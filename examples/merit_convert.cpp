@@ -20,8 +20,9 @@ std::optional<merit::Dtype> type_from(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
   const auto type = merit::dtype_named(text);
   if (!type)
-    throw merit::ConfigError("--type: found " + text +
-                             ", expected one of f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1");
+    throw merit::ConfigError(
+        "--type: found " + text +
+        ", expected one of f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k");
   return type;
 }
 
@@ -34,8 +35,9 @@ int run(int argc, char** argv) {
   std::string from, to, type;
   command.text("FROM", from, "FROM", "the model");
   command.text("TO", to, "TO", "a new name");
-  command.text("--type", type, "TYPE",
-               "of matrices: f32, f16, bf16; in GGUF also q8_0, q4_0, q4_1, q5_0, q5_1");
+  command.text(
+      "--type", type, "TYPE",
+      "of matrices: f32, f16, bf16; in GGUF also q8_0, q6_k, q5_k, q4_k, q3_k, q2_k, q4_0, q4_1, q5_0, q5_1");
   command.parse(argc, argv);
   if (from.empty() || to.empty())
     throw merit::ConfigError("FROM and TO are missing: a model, and a new name");

@@ -2,13 +2,16 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../io/gguf_file.hpp"
 #include "../io/temporary.hpp"
+#include "merit/core/hash.hpp"
 #include "merit/core/quantized.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/io/torch_file.hpp"
@@ -174,6 +177,35 @@ TEST_CASE("models with settings that llama.cpp takes for granted convert where t
   CHECK_FALSE(fs::exists(directory / "a.gguf"));
 }
 
+TEST_CASE("tensors lie in files as llama.cpp's converter lays them out") {
+  const Json expected = read_json(stored("gguf/tensors.json"));
+  CHECK(expected.size() == 14);
+  for (const auto& model : expected.items()) {
+    const std::string name = model.key();
+    CAPTURE(name);
+    const TemporaryDirectory directory;
+    make_folder(stored(name), directory / "m");
+    if (name == "smollm3") {
+      add_layer(directory / "m", 2);
+      configure(directory / "m", {{"num_hidden_layers", 4}, {"no_rope_layers", nullptr}});
+    }
+    convert_model(directory / "m", directory / "m.gguf");
+    const GgufFile file(directory / "m.gguf");
+    Index compared = 0;
+    for (const auto& tensor : model.value().items()) {
+      const std::string key = tensor.key();
+      REQUIRE_MESSAGE(file.find_tensor(key) != nullptr, key);
+      const std::vector<std::byte> bytes = file.tensor_bytes(key);
+      const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      char hash[17];
+      std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fnv1a(text)));
+      CHECK_MESSAGE(std::string(hash) == tensor.value(), key);
+      ++compared;
+    }
+    CHECK(compared > 10);
+  }
+}
+
 TEST_CASE("factors for long sequences come along") {
   const TemporaryDirectory directory;
   make_folder(stored("phi3"), directory / "m");
@@ -259,6 +291,29 @@ TEST_CASE("types: rounded once, kept on the way, and said in config.json") {
   }
 }
 
+TEST_CASE("K types: of matrices with rows of whole blocks, and read as what they say") {
+  const TemporaryDirectory directory;
+  make_folder(stored("llama"), directory / "m");
+  // An embedding of 256 columns, which is all that a block of it asks for.
+  std::vector<float> values(4 * 256);
+  for (Index i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i));
+  const TensorSource wide{"wide.weight", {4, 256}, std::as_const(values).data(), Dtype::f32};
+  write_safetensors(directory / "m" / "model-wide.safetensors", std::vector<TensorSource>{wide});
+  fs::rename(directory / "m" / "model.safetensors", directory / "m" / "model-rest.safetensors");
+  Json index = {{"weight_map", {{"wide.weight", "model-wide.safetensors"}}}};
+  const SafetensorsFile rest(directory / "m" / "model-rest.safetensors");
+  for (const TensorInfo& info : rest.tensors()) index["weight_map"][info.name] = "model-rest.safetensors";
+  write_json(directory / "m" / "model.safetensors.index.json", index);
+  const ConvertReport report = convert_model(directory / "m", directory / "k.gguf", {.type = Dtype::q4_k});
+  const GgufFile file(directory / "k.gguf");
+  CHECK(file.tensor("wide.weight").type->name == "Q4_K");
+  CHECK(file.tensor("token_embd.weight").type->name == "F32");
+  CHECK_FALSE(report.kept.empty());
+  std::vector<float> read(values.size());
+  file.read("wide.weight", VectorView<float>(read));
+  for (Index i = 0; i < read.size(); ++i) CHECK(std::abs(read[i] - values[i]) < 0.1f);
+}
+
 TEST_CASE("a GGUF file of llama.cpp becomes itself, or by way of a folder has the same tensors") {
   const TemporaryDirectory directory;
   fs::copy(stored("gguf/types.gguf"), directory / "types.gguf");
@@ -290,7 +345,7 @@ TEST_CASE("what cannot be converted is said, and leaves nothing behind") {
   // Its borders are not those of Llama 3's models, which is all that the factors in a file can tell.
   CHECK(contains(refused("a.gguf", {}), "rope_freqs.weight"));
   CHECK(contains(refused("b", Dtype::q8_0), "the type Q8_0 is not written to safetensors"));
-  CHECK(contains(refused("c.gguf", Dtype::q4_k), "the type Q4_K is not written to GGUF files"));
+  CHECK(contains(refused("c.gguf", Dtype::iq4_xs), "the type IQ4_XS is not written to GGUF files"));
   fs::create_directory(directory / "there");
   CHECK(error_of<IoError>([&] { convert_model(directory / "m", directory / "there"); }) ==
         (directory / "there").string() + " is there already, expected a new name");

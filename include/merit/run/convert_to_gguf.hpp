@@ -67,10 +67,11 @@ inline Dtype converted_type(Dtype own, std::optional<Dtype> wanted, Index cols, 
 
 inline void require_writable(std::optional<Dtype> type, const std::filesystem::path& to, bool gguf) {
   if (!type || !is_quantized(*type) || (gguf && can_quantize(*type))) return;
-  throw ConfigError(concat(to.string(), ": the type ", name_of(*type), " is not written ",
-                           gguf
-                               ? "to GGUF files, expected one of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1"
-                               : "to safetensors, expected one of F32, F16, BF16"));
+  throw ConfigError(concat(
+      to.string(), ": the type ", name_of(*type), " is not written ",
+      gguf
+          ? "to GGUF files, expected one of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K"
+          : "to safetensors, expected one of F32, F16, BF16"));
 }
 
 /// Numbers in a type, which must be finite there.
