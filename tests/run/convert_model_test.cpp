@@ -100,7 +100,9 @@ void check_round_trip(const fs::path& folder, const std::string& architecture) {
   const fs::path gguf = folder.string() + ".gguf", again = folder.string() + "-again";
   const ConvertReport report = convert_model(folder, gguf);
   CHECK(report.kept.empty());
-  CHECK(report.left_out.empty());
+  // The tokenizer here is that of a larger vocabulary.
+  REQUIRE(report.left_out.size() == 1);
+  CHECK(contains(report.left_out[0], "the tokenizer for llama.cpp: it has "));
   convert_model(gguf, again);
   const auto before = content(folder), after = content(again);
   CHECK(after.size() == before.size());

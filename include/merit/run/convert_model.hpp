@@ -3,7 +3,8 @@
 // rounded, and what stands beside them is carried along.
 //
 // A GGUF file made of a folder holds, beside llama.cpp's own entries:
-//   tokenizer.huggingface.json   tokenizer.json, as the GGUF specification names it; llama.cpp itself reads none
+//   tokenizer.huggingface.json   tokenizer.json, as the GGUF specification names it; llama.cpp itself reads none, but
+//   tokenizer.ggml.*             the same as it has it, where it has such a tokenizer
 //   merit.file.NAME              each other text file of the folder: config.json, merit.json, the templates, …
 //   ARCH.classifier.output_labels, ARCH.pooling_type = 4 (rank), and the tensor cls.output.weight [and .bias]:
 //                                a linear head, as llama.cpp has that of a reranker; other heads keep their names

@@ -30,6 +30,7 @@
 #include "merit/run/convert_report.hpp"
 #include "merit/run/describe_gguf.hpp"
 #include "merit/text/text_files.hpp"
+#include "merit/text/write_gguf_vocabulary.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -229,7 +230,10 @@ inline GgufSizes gguf_sizes(const BackboneConfig& backbone) {
       backbone);
 }
 
-inline void carry_files(const std::filesystem::path& from, GgufMetadata& metadata, ConvertReport& report) {
+/// The tokenizer, for merit as it is and for llama.cpp as it has it, and the other files of a folder. `size` is the rows of
+/// the embedding.
+inline void carry_files(const std::filesystem::path& from, Index size, GgufMetadata& metadata,
+                        ConvertReport& report) {
   for (const auto& [name, bytes] : side_files(from)) {
     if (first_invalid_utf8(bytes) < bytes.size()) {
       report.left_out.push_back(name + ": no text, as metadata must be");
@@ -238,15 +242,27 @@ inline void carry_files(const std::filesystem::path& from, GgufMetadata& metadat
     metadata.text(name == "tokenizer.json" ? std::string(gguf_tokenizer_key) : concat(gguf_file_key, name),
                   bytes);
   }
-  if (!file_exists(from / "tokenizer.json")) return;
   const std::optional<TextFiles> text = read_text_files(from);
   if (!text) return;
-  for (const auto& [name, id] : {std::pair("bos", text->bos), std::pair("eos", text->eos),
-                                 std::pair("padding", text->pad), std::pair("unknown", text->unk)}) {
-    if (id) metadata.number(concat("tokenizer.ggml.", name, "_token_id"), *id);
+  const Json description = text->description ? *text->description : read_json(from / "tokenizer.json");
+  if (const auto why = write_gguf_vocabulary(*text, description, size, metadata)) {
+    report.left_out.push_back(concat("the tokenizer for llama.cpp: ", *why));
+    // merit finds these beside the tokenizer.json.
+    for (const auto& [name, id] : {std::pair("bos", text->bos), std::pair("eos", text->eos),
+                                   std::pair("padding", text->pad), std::pair("unknown", text->unk)}) {
+      if (id) metadata.number(concat("tokenizer.ggml.", name, "_token_id"), *id);
+    }
   }
-  const auto usual = text->chat_templates.find("default");
-  if (usual != text->chat_templates.end()) metadata.text("tokenizer.chat_template", usual->second);
+  std::vector<std::string> others;
+  for (const auto& [name, source] : text->chat_templates) {
+    if (name == "default") {
+      metadata.text("tokenizer.chat_template", source);
+    } else {
+      metadata.text(concat("tokenizer.chat_template.", name), source);
+      others.push_back(name);
+    }
+  }
+  if (!others.empty()) metadata.texts("tokenizer.chat_templates", others);
 }
 
 /// Whether a tensor belongs to BERT's pooler, of a model whose class reads none.
@@ -287,7 +303,11 @@ inline ConvertReport folder_to_gguf(const std::filesystem::path& from, const std
   }
   for (GgufTensorSource& tensor : own.sources(type, report)) tensors.push_back(std::move(tensor));
   describe_gguf_head(*weights, config, architecture, metadata);
-  carry_files(from, metadata, report);
+  const auto vocabulary = [](const auto& settings) -> Index {
+    if constexpr (requires { settings.vocabulary_size; }) return settings.vocabulary_size;
+    return 0;
+  };
+  carry_files(from, std::visit(vocabulary, backbone), metadata, report);
   check_same_backbone(from, backbone, PlannedGguf(to, metadata, tensors));
   write_gguf(to, metadata, tensors);
   report.tensors = tensors.size();
