@@ -30,9 +30,12 @@ struct ConvertOptions {
   /// The type of matrices; nothing: as they are, or in a folder made of a GGUF file, which has no quantised types,
   /// as config.json says. In a GGUF file vectors are F32, in a folder of this type too.
   std::optional<Dtype> type = {};
+  /// `from` is an adapter, which is merged into its base: at `base`, or where the adapter says.
+  bool merge = false;
+  std::filesystem::path base = {};
 };
 
-/// Converts the model `from` to `to`, a GGUF file if its name ends in .gguf, else a folder, which must not be there.
+/// Converts the model `from`, or an adapter and its base as one model, to `to`, a GGUF file if its name ends in .gguf, else a folder, which must not be there.
 /// Throws ConfigError for a model or a type that the format cannot say, IoError and DataError as reading and writing
 /// do; then nothing is left at `to`.
 ConvertReport convert_model(const std::filesystem::path& from, const std::filesystem::path& to,

@@ -176,6 +176,62 @@ inline ConvertReport to_folder(const WeightSource& weights, std::map<std::string
   return report;
 }
 
+/// The files beside an adapter's base and those beside the adapter, as one model has them.
+inline std::map<std::string, std::string> merged_files(const std::filesystem::path& adapter,
+                                                       std::map<std::string, std::string> files,
+                                                       const WeightSource& weights) {
+  for (const auto& [name, bytes] : side_files(adapter)) {
+    if (name != adapter_config) files[name] = bytes;
+  }
+  const std::string where = (adapter / "merit.json").string();
+  if (files.contains("merit.json")) {  // a card of a whole model
+    Json card = parse_json(files.at("merit.json"), where);
+    card.erase("adapter");
+    files["merit.json"] = json_text(card, where) + "\n";
+  }
+  const AdapterWeights own(adapter, nullptr);
+  const std::vector<std::string> names = own.own_names();
+  const auto head = std::ranges::find_if(names, [](const std::string& name) {
+    return name.ends_with("score.weight") || name.ends_with("classifier.weight");
+  });
+  if (head == names.end() || !files.contains("config.json")) return files;
+  Json config = with_task_of_adapter(parse_json(files.at("config.json"), weights.path().string()), adapter);
+  const TensorInfo& tensor = *own.find(*head);
+  const Index labels = tensor.shape.empty() ? 1 : tensor.shape[0];
+  if (!config.contains("id2label") || config.at("id2label").size() != labels) {
+    config["id2label"] = Json::object();
+    config["label2id"] = Json::object();
+    for (Index i = 0; i < labels; ++i) {
+      config["id2label"][std::to_string(i)] = concat("LABEL_", i);
+      config["label2id"][concat("LABEL_", i)] = i;
+    }
+    if (config.contains("num_labels")) config["num_labels"] = labels;
+  }
+  files["config.json"] = json_text(config, weights.path().string()) + "\n";
+  return files;
+}
+
+/// An adapter merged into its base, which is at `base` or where the adapter says.
+inline ConvertSource source_of_adapter(const std::filesystem::path& adapter,
+                                       const std::filesystem::path& base) {
+  const std::filesystem::path place = base_of(adapter, base);
+  if (is_adapter(place)) open_adapter(adapter, base);  // says what is wrong
+  const bool in_out = std::holds_alternative<Gpt2>(read_backbone_config(place));
+  auto weights = std::make_unique<MergedWeights>(adapter, place, in_out);
+  const std::optional<std::filesystem::path> gguf = find_gguf(place);
+  std::map<std::string, std::string> files;
+  if (gguf) {
+    const GgufWeights of_base(*gguf);
+    files = files_in_gguf(of_base.file(), of_base);
+  } else {
+    files = side_files(place);
+  }
+  files = merged_files(adapter, std::move(files), *weights);
+  std::filesystem::path text = adapter;
+  if (!read_text_files(adapter)) text = gguf ? std::filesystem::path() : place;
+  return {adapter, std::move(weights), std::move(files), text, gguf.has_value()};
+}
+
 }  // namespace detail
 
 MERIT_INLINE ConvertReport convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
@@ -183,13 +239,22 @@ MERIT_INLINE ConvertReport convert_model(const std::filesystem::path& from, cons
   const bool to_gguf = to.extension() == ".gguf";
   if (file_exists(to)) throw IoError(concat(to.string(), " is there already, expected a new name"));
   detail::require_writable(options.type, to, to_gguf);
-  const std::optional<std::filesystem::path> gguf = find_gguf(from);
+  if (is_adapter(from) != options.merge) {
+    throw ConfigError(concat(from.string(),
+                             options.merge ? ": holds no adapter, expected one to merge into its base"
+                                           : ": holds an adapter, which is no whole model: expected it to be "
+                                             "merged into its base (--merge, or ConvertOptions::merge)"));
+  }
+  const std::optional<std::filesystem::path> gguf = options.merge ? std::nullopt : find_gguf(from);
   if (gguf && to_gguf) return detail::gguf_to_gguf(GgufFile(*gguf), to, options.type);
-  if (to_gguf) return detail::folder_to_gguf(from, to, options.type);
   if (!gguf) {
-    const Dtype type = options.type.value_or(Dtype::f32);
-    return detail::to_folder(*open_weights(from), detail::side_files(from), type, options.type.has_value(),
-                             to);
+    detail::ConvertSource source =
+        options.merge ? detail::source_of_adapter(from, options.base) : detail::source_of_folder(from);
+    if (to_gguf) return detail::source_to_gguf(source, to, options.type);
+    std::optional<Dtype> type = options.type;
+    if (source.of_gguf && !type) type = detail::type_in_config(source.config()).value_or(Dtype::f32);
+    return detail::to_folder(*source.weights, std::move(source.files), type.value_or(Dtype::f32),
+                             type.has_value(), to);
   }
   const GgufWeights weights(*gguf);
   std::map<std::string, std::string> files = detail::files_in_gguf(weights.file(), weights);

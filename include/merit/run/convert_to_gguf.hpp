@@ -185,7 +185,32 @@ class GgufTensors {
            name.ends_with(".ffn_gate_inp.weight");
   }
 
+  /// The blocks of a quantised type where the source has them already, in the rows of the file: made anew, some would not be
+  /// the same.
+  std::optional<std::vector<std::byte>> moved_blocks(const Tensor& tensor, Dtype dtype) const {
+    std::vector<std::byte> bytes(stored_bytes(dtype, element_count(tensor.shape).value_or(0)));
+    const Index row_bytes = stored_bytes(dtype, tensor.shape.back());
+    for (Index i = 0; i < tensor.parts.size(); ++i) {
+      const Part& part = tensor.parts[i];
+      if (is_transposed(*part.info) || part.info->dtype != dtype) return std::nullopt;
+      const std::optional<StoredTensor> stored = weights_.stored(part.info->name);
+      if (!stored || stored->dtype != dtype) return std::nullopt;
+      const auto* const rows = static_cast<const std::byte*>(stored->data);
+      for (Index r = 0; r < part.rows; ++r) {
+        const GgufPlace::Row at =
+            part.place.order ? part.place.order(r) : GgufPlace::Row{0, part.place.first + r};
+        if (at.tensor != tensor.numbers[i]) continue;
+        std::copy_n(rows + r * row_bytes, row_bytes, bytes.data() + at.row * row_bytes);
+      }
+    }
+    return bytes;
+  }
+
   std::vector<std::byte> bytes(const Tensor& tensor, Dtype dtype) const {
+    if (is_quantized(dtype)) {
+      if (std::optional<std::vector<std::byte>> as_stored = moved_blocks(tensor, dtype))
+        return *std::move(as_stored);
+    }
     const std::string where = weights_.path().string();
     std::vector<float> values(element_count(tensor.shape).value_or(0));
     for (Index i = 0; i < tensor.parts.size(); ++i) {
@@ -230,11 +255,29 @@ inline GgufSizes gguf_sizes(const BackboneConfig& backbone) {
       backbone);
 }
 
+/// What is converted.
+struct ConvertSource {
+  std::filesystem::path place;  // for errors
+  std::unique_ptr<WeightSource> weights;
+  std::map<std::string, std::string> files;  // beside the weights, config.json among them
+  std::filesystem::path text_folder = {};    // where the tokenizer is
+  bool of_gguf = false;                      // weights may be of its types
+
+  Json config() const { return parse_json(files.at("config.json"), (place / "config.json").string()); }
+};
+
+/// A folder.
+inline ConvertSource source_of_folder(const std::filesystem::path& folder) {
+  ConvertSource source{folder, open_weights(folder), side_files(folder), folder};
+  if (!source.files.contains("config.json")) read_file(folder / "config.json");  // says what is wrong
+  return source;
+}
+
 /// The tokenizer, for merit as it is and for llama.cpp as it has it, and the other files of a folder. `size` is the rows of
 /// the embedding.
-inline void carry_files(const std::filesystem::path& from, Index size, GgufMetadata& metadata,
+inline void carry_files(const ConvertSource& from, Index size, GgufMetadata& metadata,
                         ConvertReport& report) {
-  for (const auto& [name, bytes] : side_files(from)) {
+  for (const auto& [name, bytes] : from.files) {
     if (first_invalid_utf8(bytes) < bytes.size()) {
       report.left_out.push_back(name + ": no text, as metadata must be");
       continue;
@@ -242,9 +285,11 @@ inline void carry_files(const std::filesystem::path& from, Index size, GgufMetad
     metadata.text(name == "tokenizer.json" ? std::string(gguf_tokenizer_key) : concat(gguf_file_key, name),
                   bytes);
   }
-  const std::optional<TextFiles> text = read_text_files(from);
+  const std::optional<TextFiles> text =
+      from.text_folder.empty() ? std::nullopt : read_text_files(from.text_folder);
   if (!text) return;
-  const Json description = text->description ? *text->description : read_json(from / "tokenizer.json");
+  const Json description =
+      text->description ? *text->description : read_json(from.text_folder / "tokenizer.json");
   if (const auto why = write_gguf_vocabulary(*text, description, size, metadata)) {
     report.left_out.push_back(concat("the tokenizer for llama.cpp: ", *why));
     // merit finds these beside the tokenizer.json.
@@ -271,19 +316,20 @@ inline bool has_idle_pooler(const BackboneConfig& backbone, std::string_view ten
   return bert != nullptr && !bert->pooler && tensor.find("pooler.dense.") != tensor.npos;
 }
 
-inline ConvertReport folder_to_gguf(const std::filesystem::path& from, const std::filesystem::path& to,
+inline ConvertReport source_to_gguf(const ConvertSource& from, const std::filesystem::path& to,
                                     std::optional<Dtype> type) {
   ConvertReport report;
-  const std::unique_ptr<WeightSource> weights = open_weights(from);
-  const BackboneConfig backbone = read_backbone_config(from);
-  const std::string name = std::visit([](const auto& config) { return architecture_of(config); }, backbone);
+  const WeightSource* const weights = from.weights.get();
+  const Json config = from.config();
+  const BackboneConfig backbone = read_backbone_config(config, (from.place / "config.json").string());
+  const std::string name =
+      std::visit([](const auto& settings) { return architecture_of(settings); }, backbone);
   const GgufLayout* const layout = find_gguf_layout(name);
   if (layout == nullptr) {
-    throw ConfigError(concat(from.string(), ": the backbone ",
-                             std::visit([](const auto& config) { return kind_of(config); }, backbone),
+    throw ConfigError(concat(from.place.string(), ": the backbone ",
+                             std::visit([](const auto& settings) { return kind_of(settings); }, backbone),
                              " is not written to GGUF files"));
   }
-  const Json config = read_json(from / "config.json");
   GgufMetadata metadata;
   GgufArchitecture architecture(metadata, name);
   std::vector<GgufTensorSource> tensors;
@@ -308,7 +354,7 @@ inline ConvertReport folder_to_gguf(const std::filesystem::path& from, const std
     return 0;
   };
   carry_files(from, std::visit(vocabulary, backbone), metadata, report);
-  check_same_backbone(from, backbone, PlannedGguf(to, metadata, tensors));
+  check_same_backbone(from.place, backbone, PlannedGguf(to, metadata, tensors));
   write_gguf(to, metadata, tensors);
   report.tensors = tensors.size();
   return report;
