@@ -20,8 +20,9 @@ std::optional<merit::Dtype> type_from(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
   const auto type = merit::dtype_named(text);
   if (!type)
-    throw merit::ConfigError("--type: found " + text +
-                             ", expected one of f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1");
+    throw merit::ConfigError(
+        "--type: found " + text +
+        ", expected one of f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k");
   return type;
 }
 
@@ -30,16 +31,22 @@ int run(int argc, char** argv) {
       name,
       "Writes a model in another format or type.\n\n"
       "Reads a folder of safetensors or pytorch_model.bin, or a GGUF file; writes a GGUF file where TO ends in\n"
-      ".gguf, else a folder of safetensors. Tokenizer, templates and card come along.\n");
-  std::string from, to, type;
+      ".gguf, else a folder of safetensors. Tokenizer, templates and card come along. With --merge FROM is an adapter, of\n"
+      "which and of its base one model is made.\n");
+  std::string from, to, type, base;
+  bool merge = false;
   command.text("FROM", from, "FROM", "the model");
   command.text("TO", to, "TO", "a new name");
-  command.text("--type", type, "TYPE",
-               "of matrices: f32, f16, bf16; in GGUF also q8_0, q4_0, q4_1, q5_0, q5_1");
+  command.text(
+      "--type", type, "TYPE",
+      "of matrices: f32, f16, bf16; in GGUF also q8_0, q6_k, q5_k, q4_k, q3_k, q2_k, q4_0, q4_1, q5_0, q5_1");
+  command.flag("--merge", merge, "FROM is an adapter: merge it into its base");
+  command.text("--base", base, "DIR", "where that base is, if not where the adapter says");
   command.parse(argc, argv);
   if (from.empty() || to.empty())
     throw merit::ConfigError("FROM and TO are missing: a model, and a new name");
-  const merit::ConvertReport report = merit::convert_model(from, to, {.type = type_from(type)});
+  const merit::ConvertReport report =
+      merit::convert_model(from, to, {.type = type_from(type), .merge = merge, .base = base});
   for (const std::string& left : report.left_out) programs::say_remarks({"left out: " + left}, name);
   if (!report.kept.empty()) {
     programs::say_remarks({std::to_string(report.kept.size()) +

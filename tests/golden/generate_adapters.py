@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes adapters/: PEFT's LoRA adapters of the golden models llama and gpt2, their scores, loss and gradients.
+"""Writes adapters/: PEFT's LoRA adapters of the golden models llama and gpt2, their scores, loss and gradients, and
+numbers of the matrices that PEFT merges them into.
 
     python3 -m venv golden-env
     golden-env/bin/pip install torch transformers safetensors mpmath peft
@@ -174,7 +175,14 @@ def write_case(name):
             gradients[key] = parameter.grad.clone()
     assert set(gradients) == set(tensors)
     save_file(gradients, folder / "gradients.safetensors", metadata={"format": "pt"})
-    write_json(folder / "expected.json", {"scores": [nine_digits(s) for s in scores[:, 0]], "loss": nine_digits(loss)})
+    # Some numbers of each matrix that PEFT itself merges, and of the head.
+    before = {name: tensor.clone() for name, tensor in base_of(base_name).state_dict().items()}
+    merged = {}
+    for tensor_name, tensor in model.merge_and_unload().state_dict().items():
+        if tensor.dim() == 2 and not torch.equal(tensor, before[tensor_name]):
+            merged[tensor_name] = [nine_digits(value) for value in tensor.flatten()[:: tensor.numel() // 4][:4]]
+    write_json(folder / "expected.json", {"scores": [nine_digits(s) for s in scores[:, 0]], "loss": nine_digits(loss),
+                                          "merged": merged})
 
 
 def check(directory):

@@ -1,6 +1,7 @@
 // Floats to quantised types, against the `gguf` package; GGUF files written and read.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -65,9 +66,77 @@ TEST_CASE("floats become the blocks that the gguf package makes of them") {
         FAIL_CHECK("element ", i);
     }
   }
-  CHECK_FALSE(can_quantize(Dtype::q4_k));
+  CHECK_FALSE(can_quantize(Dtype::iq4_xs));
   std::byte room[256];
-  CHECK_THROWS_AS(quantize(Dtype::q4_k, values.data(), room, 256), UsageError);
+  CHECK_THROWS_AS(quantize(Dtype::iq4_xs, values.data(), room, 256), UsageError);
+}
+
+/// `values` in a type, and read again.
+std::vector<float> through(Dtype dtype, const std::vector<float>& values) {
+  std::vector<std::byte> bytes(stored_bytes(dtype, values.size()), std::byte{0xA5});  // every byte is written
+  quantize(dtype, values.data(), bytes.data(), values.size());
+  std::vector<float> again(values.size());
+  detail::dequantize(dtype, bytes.data(), again.data(), again.size());
+  return again;
+}
+
+/// Those of generate_k_errors.py.
+std::vector<float> bell() {
+  std::vector<float> values(1 << 16);
+  for (std::uint64_t i = 0; i < values.size(); ++i) {
+    double sum = 0;
+    for (std::uint64_t k = 0; k < 4; ++k)
+      sum +=
+          static_cast<double>((i * 7919 + k * 104729) * 2654435761 % (std::uint64_t{1} << 32) >> 16) / 65536;
+    values[i] = static_cast<float>((sum - 2) * 0.05);
+  }
+  return values;
+}
+
+TEST_CASE("K types are as near to floats as ggml makes them, and each number within a step of its group") {
+  const Json expected = read_json(stored("gguf/k_errors.json"));
+  CHECK(expected.size() == 5);
+  for (const auto& entry : expected.items()) {
+    const std::string name = entry.key();
+    CAPTURE(name);
+    const Dtype dtype = dtype_named(name).value();
+    REQUIRE(can_quantize(dtype));
+    const std::vector<float> values = bell(), again = through(dtype, values);
+    double squares = 0;
+    for (Index i = 0; i < values.size(); ++i) {
+      const double error = double{again[i]} - double{values[i]};
+      squares += error * error;
+    }
+    const double root = std::sqrt(squares / static_cast<double>(values.size()));
+    CHECK(root <= 1.01 * entry.value().get<double>());
+    CHECK(root >= 0.8 * entry.value().get<double>());
+
+    // Blocks of all zeros, of one sign, of one number, and of numbers far apart.
+    const double levels = dtype == Dtype::q2_k   ? 3
+                          : dtype == Dtype::q3_k ? 4
+                          : dtype == Dtype::q4_k ? 15
+                                                 : 31;
+    const std::vector<float> odd = numbers();
+    for (const float shift : {0.0f, 2.0f, -2.0f}) {
+      std::vector<float> shifted = odd;
+      for (float& value : shifted) value += shift;
+      const std::vector<float> read = through(dtype, shifted);
+      for (Index block = 0; block < read.size(); block += 256) {
+        double most = 0, worst = 0;
+        for (Index i = block; i < block + 256; ++i) {
+          most = std::max(most, std::abs(double{shifted[i]}));
+          worst = std::max(worst, std::abs(double{read[i]} - double{shifted[i]}));
+        }
+        // Of a group's step, and of its scale and minimum, which have 6 bits (of Q2_K 4).
+        CHECK_MESSAGE(worst <= most * (1.2 / levels + 3 / (dtype == Dtype::q2_k ? 30.0 : 126.0)), block);
+      }
+    }
+    const std::vector<float> zeros(256), fives(256, 5.0f), minus(256, -5.0f);
+    CHECK(through(dtype, zeros) == zeros);
+    for (const std::vector<float>& same : {fives, minus}) {
+      for (const float value : through(dtype, same)) CHECK(value == doctest::Approx(same[0]).epsilon(0.01));
+    }
+  }
 }
 
 TEST_CASE("a GGUF file that is written reads back, entry by entry and byte by byte") {

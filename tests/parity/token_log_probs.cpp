@@ -90,7 +90,8 @@ int main(int count, char** arguments) try {
   const Index words = count > 2 ? std::stoul(arguments[2]) : 0;
   std::visit(
       [&]<class Backbone>(const Backbone& backbone) {
-        if constexpr (std::is_same_v<Backbone, Llama> || std::is_same_v<Backbone, Gpt2>) {
+        if constexpr (std::is_same_v<Backbone, Llama> || std::is_same_v<Backbone, Gpt2> ||
+                      std::is_same_v<Backbone, GptNeox>) {
           run(path, backbone, words);
         } else {
           throw ConfigError("expected a language model");

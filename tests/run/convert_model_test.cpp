@@ -1,15 +1,21 @@
 // Models from one format to another and back.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../io/gguf_file.hpp"
 #include "../io/temporary.hpp"
+#include "merit/core/hash.hpp"
+#include "merit/core/quantized.hpp"
 #include "merit/io/safetensors.hpp"
 #include "merit/io/torch_file.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "merit/model/model_card.hpp"
 #include "merit/run/convert_model.hpp"
 #include "stored.hpp"
@@ -44,39 +50,209 @@ void make_folder(const fs::path& from, const fs::path& to) {
                         json_text(to_json(ModelCard{.merit_version = "0.1.0", .backbone = "llama"}), "card"));
 }
 
+/// Changes the settings of a folder's config.json.
+void configure(const fs::path& folder, const Json& changes) {
+  Json config = read_json(folder / "config.json");
+  config.update(changes);
+  write_json(folder / "config.json", config);
+}
+
+/// A copy of the last layer of a folder of the Llama family, behind it.
+void add_layer(const fs::path& folder, Index last) {
+  const SafetensorsDirectory weights(folder);
+  const std::string of_last = concat("model.layers.", last, "."),
+                    of_new = concat("model.layers.", last + 1, ".");
+  std::vector<TensorSource> tensors;
+  std::vector<std::vector<float>> values;
+  values.reserve(2 * weights.names().size());  // tensors point into them
+  for (const std::string& name : weights.names()) {
+    values.emplace_back(weights.at(name).elements);
+    weights.read(name, VectorView<float>(values.back()));
+    const float* const numbers = values.back().data();
+    tensors.push_back({name, weights.at(name).shape, numbers, Dtype::f32});
+    if (!name.starts_with(of_last)) continue;
+    tensors.push_back({of_new + name.substr(of_last.size()), weights.at(name).shape, numbers, Dtype::f32});
+  }
+  write_safetensors_directory(folder, tensors);
+}
+
+/// That the weights of a folder and of the GGUF file made of it are the same numbers under the same names.
+void check_same_weights(const fs::path& folder, const fs::path& gguf) {
+  const auto ours = open_weights(gguf), theirs = open_weights(folder);
+  CHECK(ours->names() == theirs->names());
+  for (const std::string& name : theirs->names()) {
+    const TensorInfo& info = *theirs->find(name);
+    REQUIRE(ours->find(name) != nullptr);
+    CHECK(ours->find(name)->shape == info.shape);
+    std::vector<float> a(info.elements), b(info.elements);
+    ours->read(name, VectorView<float>(a));
+    theirs->read(name, VectorView<float>(b));
+    CHECK_MESSAGE(a == b, name);
+    const auto stored = ours->stored(name);
+    if (!stored) continue;
+    detail::copy_numbers(stored->dtype, static_cast<const std::byte*>(stored->data), a.size(), a.data());
+    CHECK_MESSAGE(a == b, name);
+  }
+}
+
+/// Round trip to a GGUF file and back, with all that stands beside the weights.
+void check_round_trip(const fs::path& folder, const std::string& architecture) {
+  const fs::path gguf = folder.string() + ".gguf", again = folder.string() + "-again";
+  const ConvertReport report = convert_model(folder, gguf);
+  CHECK(report.kept.empty());
+  // The tokenizer here is that of a larger vocabulary.
+  REQUIRE(report.left_out.size() == 1);
+  CHECK(contains(report.left_out[0], "the tokenizer for llama.cpp: it has "));
+  convert_model(gguf, again);
+  const auto before = content(folder), after = content(again);
+  CHECK(after.size() == before.size());
+  for (const auto& entry : before)
+    CHECK_MESSAGE((after.contains(entry.first) && after.at(entry.first) == entry.second), entry.first);
+  check_same_weights(folder, gguf);
+  const GgufFile file(gguf);
+  CHECK(file.require<std::string>("general.architecture") == architecture);
+  if (file.find_tensor("cls.output.weight") != nullptr) {
+    CHECK(file.require<std::vector<std::string>>(architecture + ".classifier.output_labels").size() == 1);
+  }
+}
+
 TEST_CASE("a folder becomes a GGUF file and a folder again, the same to the bit") {
-  for (const char* name :
-       {"llama", "qwen2", "qwen3", "mistral", "gpt2", "llama_rope_linear", "llama_rope_yarn"}) {
+  for (const auto& one : std::map<std::string, std::string>{{"llama", "llama"},
+                                                            {"llama_biases", "llama"},
+                                                            {"qwen2", "qwen2"},
+                                                            {"qwen3", "qwen3"},
+                                                            {"mistral", "llama"},
+                                                            {"gpt2", "gpt2"},
+                                                            {"llama_rope_linear", "llama"},
+                                                            {"llama_rope_yarn", "llama"},
+                                                            {"qwen3_moe", "qwen3moe"},
+                                                            {"phi3", "phi3"},
+                                                            {"olmo", "olmo"},
+                                                            {"olmo2", "olmo2"},
+                                                            {"olmo3", "olmo2"},
+                                                            {"internlm2", "internlm2"},
+                                                            {"gpt_neox", "gptneox"},
+                                                            {"bert", "bert"},
+                                                            {"modernbert", "modern-bert"},
+                                                            {"modernbert_mean", "modern-bert"}}) {
+    const std::string &name = one.first, &architecture = one.second;
     CAPTURE(name);
     const TemporaryDirectory directory;
     make_folder(stored(name), directory / "m");
-    const ConvertReport report = convert_model(directory / "m", directory / "m.gguf");
-    CHECK(report.kept.empty());
-    CHECK(report.left_out.empty());
-    const std::map<std::string, std::string> before = content(directory / "m");
-    CHECK(report.tensors + 4 == before.size());
-    convert_model(directory / "m.gguf", directory / "again");
-    CHECK(content(directory / "again") == before);
-    // The file alone tells the same, and its weights are read as the folder's.
+    check_round_trip(directory / "m", architecture);
+    // The file alone tells the same.
     CHECK(read_model_card(directory / "m.gguf")->backbone == "llama");
-    const auto ours = open_weights(directory / "m.gguf"), theirs = open_weights(directory / "m");
-    const TensorInfo& head = *theirs->find("score.weight");
-    std::vector<float> a(head.elements), b(head.elements);
-    ours->read("score.weight", VectorView<float>(a));
-    theirs->read("score.weight", VectorView<float>(b));
-    CHECK(a == b);
-    const GgufFile file(directory / "m.gguf");
-    CHECK(file.find_tensor("cls.output.weight") != nullptr);
-    CHECK(file.require<std::vector<std::string>>(file.require<std::string>("general.architecture") +
-                                                 ".classifier.output_labels")
-              .size() == 1);
-    const TextFiles text = text_files_of_gguf(file), folder = *read_text_files(directory / "m");
+    const TextFiles text = text_files_of_gguf(GgufFile(directory / "m.gguf")),
+                    folder = *read_text_files(directory / "m");
     std::vector<Token> tokens, expected;
     text.tokenizer.encode("words of some text", tokens);
     folder.tokenizer.encode("words of some text", expected);
     CHECK(!tokens.empty());
     CHECK(tokens == expected);
     CHECK(text.chat_templates == folder.chat_templates);
+  }
+}
+
+TEST_CASE("models with settings that llama.cpp takes for granted convert where they have them") {
+  const TemporaryDirectory directory;
+  make_folder(stored("smollm3"), directory / "smollm3");
+  CHECK(contains(error_of<ConfigError>([&] { convert_model(directory / "smollm3", directory / "a.gguf"); }),
+                 "its unrotated is not what a GGUF file can say"));
+  add_layer(directory / "smollm3", 2);
+  configure(directory / "smollm3", {{"num_hidden_layers", 4}, {"no_rope_layers", nullptr}});
+  check_round_trip(directory / "smollm3", "smollm3");
+  make_folder(stored("qwen3_moe_shares"), directory / "shares");
+  CHECK(contains(error_of<ConfigError>([&] { convert_model(directory / "shares", directory / "a.gguf"); }),
+                 "its normalised_experts is not what a GGUF file can say"));
+  make_folder(stored("gpt_neox_serial"), directory / "serial");
+  CHECK(contains(error_of<ConfigError>([&] { convert_model(directory / "serial", directory / "a.gguf"); }),
+                 "its activation is not what a GGUF file can say"));
+  configure(directory / "serial", {{"hidden_act", "gelu"}});
+  check_round_trip(directory / "serial", "gptneox");
+  for (const char* name : {"roberta", "electra", "albert", "distilbert", "deberta"}) {
+    make_folder(stored(name), directory / name);
+    CHECK(contains(error_of<ConfigError>([&] { convert_model(directory / name, directory / "a.gguf"); }),
+                   name == std::string("deberta")
+                       ? "the backbone deberta-v2 is not written to GGUF files"
+                       : concat("the backbone ", name, " is not written to GGUF files")));
+  }
+  CHECK_FALSE(fs::exists(directory / "a.gguf"));
+}
+
+TEST_CASE("tensors lie in files as llama.cpp's converter lays them out") {
+  const Json expected = read_json(stored("gguf/tensors.json"));
+  CHECK(expected.size() == 14);
+  for (const auto& model : expected.items()) {
+    const std::string name = model.key();
+    CAPTURE(name);
+    const TemporaryDirectory directory;
+    make_folder(stored(name), directory / "m");
+    if (name == "smollm3") {
+      add_layer(directory / "m", 2);
+      configure(directory / "m", {{"num_hidden_layers", 4}, {"no_rope_layers", nullptr}});
+    }
+    convert_model(directory / "m", directory / "m.gguf");
+    const GgufFile file(directory / "m.gguf");
+    Index compared = 0;
+    for (const auto& tensor : model.value().items()) {
+      const std::string key = tensor.key();
+      REQUIRE_MESSAGE(file.find_tensor(key) != nullptr, key);
+      const std::vector<std::byte> bytes = file.tensor_bytes(key);
+      const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      char hash[17];
+      std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fnv1a(text)));
+      CHECK_MESSAGE(std::string(hash) == tensor.value(), key);
+      ++compared;
+    }
+    CHECK(compared > 10);
+  }
+}
+
+TEST_CASE("factors for long sequences come along") {
+  const TemporaryDirectory directory;
+  make_folder(stored("phi3"), directory / "m");
+  configure(directory / "m", {{"original_max_position_embeddings", 32},
+                              {"rope_parameters",
+                               {{"rope_type", "longrope"},
+                                {"rope_theta", 10000.0},
+                                {"partial_rotary_factor", 0.5},
+                                {"short_factor", {1.0, 1.2}},
+                                {"long_factor", {1.1, 2.5}}}}});
+  check_round_trip(directory / "m", "phi3");
+  const Json config = gguf_config_json(GgufFile(directory / "m.gguf"));
+  CHECK(config.at("rope_scaling").at("long_factor") == Json({1.1, 2.5}));
+  CHECK_FALSE(config.at("rope_scaling").contains("attention_factor"));
+  const GgufFile file(directory / "m.gguf");
+  CHECK(file.require<double>("phi3.rope.scaling.attn_factor") ==
+        doctest::Approx(std::sqrt(1 + std::log(2) / std::log(32))));
+}
+
+TEST_CASE("to the weights of Gemma's norms 1 is added, and taken away again") {
+  for (const auto& one : std::map<std::string, std::string>{
+           {"gemma", "gemma"}, {"gemma2", "gemma2"}, {"gemma3_text", "gemma3"}}) {
+    const std::string &name = one.first, &architecture = one.second;
+    CAPTURE(name);
+    const TemporaryDirectory directory;
+    make_folder(stored(name), directory / "m");
+    if (name == "gemma2") {
+      CHECK(contains(error_of<ConfigError>([&] { convert_model(directory / "m", directory / "a.gguf"); }),
+                     "its attention_scale is not what a GGUF file can say"));
+      configure(directory / "m", {{"query_pre_attn_scalar", 6}});
+    }
+    // Bfloat16, as they are published, loses nothing where numbers are not tiny.
+    convert_model(directory / "m", directory / "half", {.type = Dtype::bf16});
+    check_round_trip(directory / "half", architecture);
+    convert_model(directory / "m", directory / "m.gguf");
+    const GgufFile file(directory / "m.gguf");
+    const auto weights = open_weights(directory / "m.gguf"), whole = open_weights(directory / "m");
+    std::vector<float> in_file(16), read(16), expected(16);
+    file.read("output_norm.weight", VectorView<float>(in_file));
+    weights->read("model.norm.weight", VectorView<float>(read));
+    whole->read("model.norm.weight", VectorView<float>(expected));
+    for (Index i = 0; i < 16; ++i) {
+      CHECK(in_file[i] == 1 + expected[i]);
+      CHECK(std::abs(read[i] - expected[i]) <= 6e-8f);
+    }
   }
 }
 
@@ -117,6 +293,29 @@ TEST_CASE("types: rounded once, kept on the way, and said in config.json") {
   }
 }
 
+TEST_CASE("K types: of matrices with rows of whole blocks, and read as what they say") {
+  const TemporaryDirectory directory;
+  make_folder(stored("llama"), directory / "m");
+  // An embedding of 256 columns, which is all that a block of it asks for.
+  std::vector<float> values(4 * 256);
+  for (Index i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i));
+  const TensorSource wide{"wide.weight", {4, 256}, std::as_const(values).data(), Dtype::f32};
+  write_safetensors(directory / "m" / "model-wide.safetensors", std::vector<TensorSource>{wide});
+  fs::rename(directory / "m" / "model.safetensors", directory / "m" / "model-rest.safetensors");
+  Json index = {{"weight_map", {{"wide.weight", "model-wide.safetensors"}}}};
+  const SafetensorsFile rest(directory / "m" / "model-rest.safetensors");
+  for (const TensorInfo& info : rest.tensors()) index["weight_map"][info.name] = "model-rest.safetensors";
+  write_json(directory / "m" / "model.safetensors.index.json", index);
+  const ConvertReport report = convert_model(directory / "m", directory / "k.gguf", {.type = Dtype::q4_k});
+  const GgufFile file(directory / "k.gguf");
+  CHECK(file.tensor("wide.weight").type->name == "Q4_K");
+  CHECK(file.tensor("token_embd.weight").type->name == "F32");
+  CHECK_FALSE(report.kept.empty());
+  std::vector<float> read(values.size());
+  file.read("wide.weight", VectorView<float>(read));
+  for (Index i = 0; i < read.size(); ++i) CHECK(std::abs(read[i] - values[i]) < 0.1f);
+}
+
 TEST_CASE("a GGUF file of llama.cpp becomes itself, or by way of a folder has the same tensors") {
   const TemporaryDirectory directory;
   fs::copy(stored("gguf/types.gguf"), directory / "types.gguf");
@@ -148,10 +347,17 @@ TEST_CASE("what cannot be converted is said, and leaves nothing behind") {
   // Its borders are not those of Llama 3's models, which is all that the factors in a file can tell.
   CHECK(contains(refused("a.gguf", {}), "rope_freqs.weight"));
   CHECK(contains(refused("b", Dtype::q8_0), "the type Q8_0 is not written to safetensors"));
-  CHECK(contains(refused("c.gguf", Dtype::q4_k), "the type Q4_K is not written to GGUF files"));
+  CHECK(contains(refused("c.gguf", Dtype::iq4_xs), "the type IQ4_XS is not written to GGUF files"));
   fs::create_directory(directory / "there");
   CHECK(error_of<IoError>([&] { convert_model(directory / "m", directory / "there"); }) ==
         (directory / "there").string() + " is there already, expected a new name");
+  // The settings are compared before a tensor is read: this one would be refused.
+  make_folder(stored("mistral_window"), directory / "windows");
+  std::string weights = read_file(directory / "windows" / "model.safetensors");
+  weights.replace(weights.size() - 4, 4, "\xff\xff\xff\x7f");  // no number
+  write_file_atomically(directory / "windows" / "model.safetensors", weights);
+  CHECK(contains(error_of<ConfigError>([&] { convert_model(directory / "windows", directory / "w.gguf"); }),
+                 "its windows is not what a GGUF file can say"));
   // A file name that reaches out of the folder.
   make_folder(stored("llama"), directory / "good");
   convert_model(directory / "good", directory / "good.gguf");

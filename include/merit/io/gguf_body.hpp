@@ -185,7 +185,7 @@ inline GgufValue read_gguf_array(GgufCursor& cursor, Index depth) {
 
 }  // namespace detail
 
-MERIT_INLINE GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
+MERIT_INLINE GgufFile::GgufFile(const std::filesystem::path& path) : GgufHead(path), file_(path) {
   detail::GgufCursor cursor(file_);
   parse(cursor);
 }
@@ -216,16 +216,16 @@ MERIT_INLINE std::optional<StoredTensor> GgufFile::stored(std::string_view name)
 }
 
 MERIT_INLINE std::optional<StoredTensor> GgufFile::stored_rows(
-    std::string_view name, const std::function<Index(Index)>& order) const {
+    std::string_view name, Index rows, const std::function<Index(Index)>& order) const {
   const GgufTensor& tensor = this->tensor(name);
   const std::optional<Dtype> dtype = tensor.type->dtype();
   if (!dtype || tensor.elements == 0 || tensor.shape.empty()) return std::nullopt;
-  const Index rows = tensor.shape[0], size = (tensor.end - tensor.begin) / rows;
-  const auto bytes = std::make_shared<Buffer<std::byte>>(tensor.end - tensor.begin);
+  const Index columns = tensor.shape.size() > 1 ? tensor.shape.back() : 1;
+  const Index size = stored_bytes(*dtype, columns);
+  const auto bytes = std::make_shared<Buffer<std::byte>>(rows * size);
   for (Index i = 0; i < rows; ++i)
     file_.read_at(tensor.begin + order(i) * size, bytes->data() + i * size, size);
-  detail::require_finite(bytes->data(), *dtype, tensor.elements, [&](Index element, double number) {
-    const Index columns = tensor.elements / rows;
+  detail::require_finite(bytes->data(), *dtype, rows * columns, [&](Index element, double number) {
     fail_non_finite(tensor, order(element / columns) * columns + element % columns, number);
   });
   return StoredTensor{bytes->data(), *dtype, bytes};
@@ -236,17 +236,23 @@ MERIT_INLINE std::optional<StoredTensor> GgufFile::stored_rows(
   fail(tensor, concat("element ", element, " is ", number, ", expected a finite number"));
 }
 
-MERIT_INLINE const GgufTensor& GgufFile::tensor(std::string_view name) const {
+MERIT_INLINE const GgufTensor& GgufHead::tensor(std::string_view name) const {
   const GgufTensor* found = find_tensor(name);
   if (found == nullptr) fail(concat("there is no tensor ", detail::quote(name)));
   return *found;
 }
 
-[[noreturn]] MERIT_INLINE void GgufFile::fail(const std::string& what) const {
+MERIT_INLINE bool GgufHead::add_tensor(GgufTensor tensor) {
+  if (!by_name_.emplace(tensor.name, tensors_.size()).second) return false;
+  tensors_.push_back(std::move(tensor));
+  return true;
+}
+
+[[noreturn]] MERIT_INLINE void GgufHead::fail(const std::string& what) const {
   throw DataError(concat(path().string(), ": ", what));
 }
 
-[[noreturn]] MERIT_INLINE void GgufFile::fail(const GgufTensor& tensor, const std::string& what) const {
+[[noreturn]] MERIT_INLINE void GgufHead::fail(const GgufTensor& tensor, const std::string& what) const {
   fail(concat("tensor ", detail::quote(tensor.name), ": ", what));
 }
 
@@ -286,9 +292,10 @@ MERIT_INLINE void GgufFile::parse(detail::GgufCursor& cursor) {
   tensors_.reserve(static_cast<Index>(tensors));
   for (Index i = 0; i < tensors; ++i) {
     cursor.enter("tensor", i);
-    tensors_.push_back(parse_tensor(cursor));
-    if (!by_name_.emplace(tensors_.back().name, i).second) {
-      cursor.fail(concat("the name ", detail::quote(tensors_.back().name), " is that of another before"));
+    GgufTensor tensor = parse_tensor(cursor);
+    const std::string name = tensor.name;
+    if (!add_tensor(std::move(tensor))) {
+      cursor.fail(concat("the name ", detail::quote(name), " is that of another before"));
     }
   }
   place_tensors(cursor.at());

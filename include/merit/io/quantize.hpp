@@ -1,5 +1,6 @@
-// Floats to the simpler quantised types of GGUF files, bit for bit as the `gguf` package: what a block holds is
-// chosen for the block alone. Format: https://github.com/ggml-org/ggml.
+// Floats to quantised types of GGUF files: what a block holds is chosen for the block alone. Of the simpler types it is
+// bit for bit what the `gguf` package makes; that makes no K types, which quantize_k.hpp has. Format:
+// https://github.com/ggml-org/ggml.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/io/quantize_k.hpp"
 #include "merit/io/tensor_info.hpp"
 
 namespace merit {
@@ -85,8 +87,19 @@ inline void quantize_q8_0(const float* in, std::byte* block) {
 
 /// The quantised types that quantize() writes.
 constexpr bool can_quantize(Dtype dtype) {
-  return dtype == Dtype::q8_0 || dtype == Dtype::q4_0 || dtype == Dtype::q4_1 || dtype == Dtype::q5_0 ||
-         dtype == Dtype::q5_1;
+  switch (dtype) {
+    case Dtype::q8_0:
+    case Dtype::q4_0:
+    case Dtype::q4_1:
+    case Dtype::q5_0:
+    case Dtype::q5_1:
+    case Dtype::q2_k:
+    case Dtype::q3_k:
+    case Dtype::q4_k:
+    case Dtype::q5_k:
+    case Dtype::q6_k: return true;
+    default: return false;
+  }
 }
 
 /// `count` finite floats, whole blocks of them, as stored numbers of a plain type or one that can_quantize().
@@ -102,6 +115,11 @@ inline void quantize(Dtype dtype, const float* in, std::byte* out, Index count) 
       case Dtype::q5_0: detail::quantize_symmetric(from, 32, out, out + 6, out + 2); break;
       case Dtype::q4_1: detail::quantize_from_minimum(from, 16, out, out + 4, nullptr); break;
       case Dtype::q5_1: detail::quantize_from_minimum(from, 32, out, out + 8, out + 4); break;
+      case Dtype::q2_k: detail::quantize_q2_k(from, out); break;
+      case Dtype::q3_k: detail::quantize_q3_k(from, out); break;
+      case Dtype::q4_k: detail::quantize_q4_k(from, out); break;
+      case Dtype::q5_k: detail::quantize_q5_k(from, out); break;
+      case Dtype::q6_k: detail::quantize_q6_k(from, out); break;
       default: throw UsageError(concat("numbers are not written as ", name_of(dtype)));
     }
   }

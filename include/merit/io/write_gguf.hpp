@@ -13,6 +13,7 @@
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/io/gguf.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -25,16 +26,23 @@ class GgufMetadata {
   GgufMetadata& real(std::string_view key, float value);
   GgufMetadata& truth(std::string_view key, bool value);
   GgufMetadata& texts(std::string_view key, std::span<const std::string> values);
-  /// An entry as another file has it (GgufFile::entry_bytes).
+  GgufMetadata& truths(std::string_view key, const std::vector<bool>& values);
+  GgufMetadata& reals(std::string_view key, std::span<const float> values);
+  GgufMetadata& integers(std::string_view key, std::span<const std::int32_t> values);
+  /// An entry as another file has it (GgufFile::entry_bytes); values() has it not.
   GgufMetadata& raw(std::string_view bytes);
 
   Index count() const { return count_; }
   const std::string& bytes() const { return bytes_; }
+  const GgufHead::Metadata& values() const { return values_; }
 
  private:
-  GgufMetadata& entry(std::string_view key, std::uint32_t type, std::string_view value);
+  GgufMetadata& entry(std::string_view key, detail::GgufType type, std::string_view bytes, GgufValue value);
+  GgufMetadata& array(std::string_view key, detail::GgufType type, Index count, std::string_view bytes,
+                      GgufValue value);
 
   std::string bytes_;
+  GgufHead::Metadata values_;
   Index count_ = 0;
 };
 
@@ -44,6 +52,18 @@ struct GgufTensorSource {
   std::vector<Index> shape;  // row-major
   Dtype dtype = Dtype::f32;  // rows are whole blocks of it
   std::function<std::vector<std::byte>()> bytes;
+};
+
+/// The head of a file that is yet to be written, so that what it would be read as is known before. `tensors` outlive it.
+class PlannedGguf final : public GgufHead {
+ public:
+  PlannedGguf(const std::filesystem::path& path, const GgufMetadata& metadata,
+              std::span<const GgufTensorSource> tensors);
+
+  void read_numbers(std::string_view name, VectorView<float> out) const override;
+
+ private:
+  std::span<const GgufTensorSource> sources_;
 };
 
 /// Writes one file, all or nothing (AtomicFile). `data_alignment` is what the metadata say under

@@ -42,6 +42,9 @@ Json lora_json(const Lora& lora);
 Json peft_config(const Lora& lora, std::string_view class_ending, bool fan_in_fan_out,
                  const std::set<std::string>& modules_to_save);
 
+/// config.json of an adapter's base as a model of the adapter's task has it.
+Json with_task_of_adapter(Json config, const std::filesystem::path& folder);
+
 /// The tensors of an adapter under the names of its model's parameters, in front of those of its base.
 class AdapterWeights final : public WeightSource {
  public:
@@ -82,6 +85,41 @@ class AdapterWeights final : public WeightSource {
   std::unique_ptr<WeightSource> base_;  // null: the adapter alone
 };
 
+/// The weights of an adapter's base with the adapter merged into them: W + scale · B·A, with DoRA its rows at their
+/// magnitudes, computed in double; and what else the adapter holds in the place of the base's.
+class MergedWeights final : public WeightSource {
+ public:
+  /// `in_out`: maps whose names have ".c_" lie as (in, out), as GPT-2's. Throws DataError for a map that the base has not, or
+  /// has in another shape, and IoError where the base is not there.
+  MergedWeights(const std::filesystem::path& folder, const std::filesystem::path& base, bool in_out);
+
+  const std::filesystem::path& path() const override { return adapter_.path(); }
+  std::vector<std::string> names() const override;
+  const TensorInfo* find(std::string_view name) const override;
+  void read(std::string_view name, VectorView<float> out) const override;
+  void read(std::string_view name, VectorView<double> out) const override;
+  std::optional<StoredTensor> stored(std::string_view name) const override;
+  std::vector<std::string> unindexed() const override { return base_->unindexed(); }
+
+ private:
+  struct Map {
+    std::string module;  // in the adapter
+    TensorInfo info;     // of the base's tensor, where it is of a quantised type as numbers
+    bool in_out = false;
+  };
+  template <class T>
+  void read_merged(std::string_view name, VectorView<T> out) const;
+  /// The base's tensor of a name in the adapter, which may have what all begin with where the other has not; empty: none.
+  std::string name_in_base(const std::string& name) const;
+
+  Lora lora_;
+  AdapterWeights adapter_;
+  std::unique_ptr<WeightSource> base_;
+  std::map<std::string, Map, std::less<>> maps_;  // by the base's names
+  std::map<std::string, std::string, std::less<>>
+      replaced_;  // tensors in the adapter, by the names in the result
+};
+
 /// The weights of an adapter and of its base, which is at `base` or, where that is empty, where the adapter says.
 std::unique_ptr<WeightSource> open_adapter(const std::filesystem::path& folder,
                                            const std::filesystem::path& base);
@@ -91,4 +129,5 @@ std::unique_ptr<WeightSource> open_adapter(const std::filesystem::path& folder,
 
 #if !defined(MERIT_COMPILED_RUN)
 #include "merit/model/adapter_files_body.hpp"
+#include "merit/model/merged_weights_body.hpp"
 #endif

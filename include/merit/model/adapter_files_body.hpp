@@ -361,6 +361,22 @@ MERIT_INLINE Json peft_config(const Lora& lora, std::string_view class_ending, b
           {"inference_mode", true}};
 }
 
+MERIT_INLINE Json with_task_of_adapter(Json config, const std::filesystem::path& folder) {
+  const Json adapter = read_json(folder / "adapter_config.json");
+  const auto task = optional<std::string>(adapter, "task_type", folder.string()).value_or("");
+  const char* ending = task == "SEQ_CLS"     ? "ForSequenceClassification"
+                       : task == "TOKEN_CLS" ? "ForTokenClassification"
+                                             : "";
+  auto architectures = config.find("architectures");
+  if (*ending == 0 || architectures == config.end() || !architectures->is_array() ||
+      architectures->size() != 1 || !architectures->front().is_string())
+    return config;
+  const auto name = architectures->front().get<std::string>();
+  const auto end = std::min(name.find("For"), name.find("LMHead"));
+  if (end != name.npos) config["architectures"] = {name.substr(0, end) + ending};
+  return config;
+}
+
 MERIT_INLINE AdapterWeights::AdapterWeights(const std::filesystem::path& folder,
                                             std::unique_ptr<WeightSource> base)
     : file_([&] {
@@ -412,14 +428,23 @@ MERIT_INLINE std::optional<StoredTensor> AdapterWeights::stored(std::string_view
   return base_ ? base_->stored(name) : std::nullopt;
 }
 
-MERIT_INLINE std::unique_ptr<WeightSource> open_adapter(const std::filesystem::path& folder,
-                                                        const std::filesystem::path& base) {
+namespace detail {
+
+inline std::unique_ptr<WeightSource> open_base(const std::filesystem::path& folder,
+                                               const std::filesystem::path& base) {
   const std::filesystem::path place = base_of(folder, base);
   if (is_adapter(place))
     throw DataError(
         concat(folder.string(), ": its base model is ", place.string(),
                ", which is an adapter itself, expected whole weights: merge it and save it first"));
-  return std::make_unique<AdapterWeights>(folder, open_weights(place));
+  return open_weights(place);
+}
+
+}  // namespace detail
+
+MERIT_INLINE std::unique_ptr<WeightSource> open_adapter(const std::filesystem::path& folder,
+                                                        const std::filesystem::path& base) {
+  return std::make_unique<AdapterWeights>(folder, detail::open_base(folder, base));
 }
 
 }  // namespace MERIT_ABI

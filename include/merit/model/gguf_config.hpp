@@ -1,7 +1,7 @@
 // What a GGUF file's metadata say of a backbone, as the fields of a config.json.
 //
-// Read are the architectures llama (which Mistral and SmolLM2 files have too), qwen2, qwen3 and gpt2. A
-// setting that would change scores and that our backbones do not have is an error, never ignored.
+// Read are the architectures of gguf_layouts.hpp; that of Mistral and SmolLM2 files is llama, of OLMo 3's olmo2, of
+// RoBERTa's bert. A setting that would change scores and that our backbones do not have is an error, never ignored.
 #pragma once
 
 #include <filesystem>
@@ -19,17 +19,10 @@ inline namespace MERIT_ABI {
 /// other formats. Nothing when it stands for none. Throws DataError when a directory has several.
 std::optional<std::filesystem::path> find_gguf(const std::filesystem::path& path);
 
-namespace detail {
-
-/// The rows of the embedding, which count the vocabulary whatever the metadata say.
-Index gguf_vocabulary(const GgufFile& file);
-
-}  // namespace detail
-
 /// The fields of the config.json that the model in a GGUF file would have. Throws ConfigError for an
 /// architecture or a setting that merit does not compute, by name, and DataError for metadata that are
 /// missing or of the wrong type.
-Json gguf_config_json(const GgufFile& file);
+Json gguf_config_json(const GgufHead& file);
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -1,17 +1,13 @@
-// The weights in a GGUF file under the names and in the layouts that Hugging Face gives them.
-//
-// llama.cpp renames tensors and, for some, moves numbers: in files of the architecture "llama" the rows of
-// each head's queries and keys are interleaved (row i of the first half, row i of the second, …), because its
-// rotary embedding turns neighbours; in files of "gpt2" the matrices that transformers stores as (in, out)
-// are stored as (out, in). Both are undone here.
+// The weights in a GGUF file under the names and in the layouts that Hugging Face gives them: what gguf_layouts.hpp says
+// that llama.cpp moves is put back.
 #pragma once
 
 #include <algorithm>
-#include <cctype>
-#include <cstdint>
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,115 +18,13 @@
 #include "merit/io/tensor_info.hpp"
 #include "merit/io/weight_source.hpp"
 #include "merit/model/gguf_config.hpp"
+#include "merit/model/gguf_layouts.hpp"
 #include "merit/model/head_files.hpp"
 #include "merit/model/weight_files.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
-
-struct GgufName {
-  std::string_view ours, published;
-};
-
-/// Parts of layer N: "blk.N." before ours, "model.layers.N." before the published name.
-inline constexpr GgufName gguf_llama_parts[] = {
-    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"}, {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
-/// The same with "transformer.h.N.".
-inline constexpr GgufName gguf_gpt2_parts[] = {
-    {"attn_norm", "ln_1"}, {"attn_qkv", "attn.c_attn"}, {"attn_output", "attn.c_proj"},
-    {"ffn_norm", "ln_2"},  {"ffn_up", "mlp.c_fc"},      {"ffn_down", "mlp.c_proj"},
-};
-/// What lies outside the layers.
-inline constexpr GgufName gguf_llama_tops[] = {{"token_embd", "model.embed_tokens"},
-                                               {"output_norm", "model.norm"},
-                                               {"output", "lm_head"},
-                                               {"cls.output", "score"}};
-inline constexpr GgufName gguf_gpt2_tops[] = {{"token_embd", "transformer.wte"},
-                                              {"position_embd", "transformer.wpe"},
-                                              {"output_norm", "transformer.ln_f"},
-                                              {"output", "lm_head"},
-                                              {"cls.output", "score"}};
-
-template <Index N>
-std::string_view gguf_lookup(const GgufName (&names)[N], std::string_view ours) {
-  for (const GgufName& name : names) {
-    if (name.ours == ours) return name.published;
-  }
-  return {};
-}
-
-/// The published name of a tensor; its own where it has none.
-inline std::string gguf_published_name(std::string_view name, bool gpt2) {
-  const auto dot = name.rfind('.');
-  if (dot == name.npos) return std::string(name);
-  const std::string_view stem = name.substr(0, dot);
-  const std::string_view ending = name.substr(dot);  // ".weight" or ".bias"
-  const std::string_view top = gpt2 ? gguf_lookup(gguf_gpt2_tops, stem) : gguf_lookup(gguf_llama_tops, stem);
-  if (!top.empty()) return concat(top, ending);
-  constexpr std::string_view block = "blk.";
-  const auto end = stem.find('.', block.size());
-  if (!stem.starts_with(block) || end == stem.npos) return std::string(name);
-  const std::string_view layer = stem.substr(block.size(), end - block.size());
-  const std::string_view part = stem.substr(end + 1);
-  const std::string_view published =
-      gpt2 ? gguf_lookup(gguf_gpt2_parts, part) : gguf_lookup(gguf_llama_parts, part);
-  if (published.empty()) return std::string(name);
-  return concat(gpt2 ? "transformer.h." : "model.layers.", layer, ".", published, ending);
-}
-
-/// The inverse: the name in a GGUF file of a published one, which may lack its prefix; its own where it has none.
-inline std::string gguf_name(const std::string& published, bool gpt2) {
-  const std::string_view prefix = gpt2 ? "transformer." : "model.";
-  const std::string name = published.starts_with("h.") || published.starts_with("w") ||
-                                   published.starts_with("layers.") ||
-                                   published.starts_with("embed_tokens.") || published.starts_with("norm.") ||
-                                   published.starts_with("ln_f.")
-                               ? concat(prefix, published)
-                               : published;
-  const auto dot = name.rfind('.');
-  if (dot == name.npos) return published;
-  const std::string_view stem = std::string_view(name).substr(0, dot),
-                         ending = std::string_view(name).substr(dot);
-  const auto ours = [&](const auto& names, std::string_view part) -> std::string_view {
-    for (const GgufName& one : names) {
-      if (one.published == part) return one.ours;
-    }
-    return {};
-  };
-  const std::string_view top = gpt2 ? ours(gguf_gpt2_tops, stem) : ours(gguf_llama_tops, stem);
-  if (!top.empty()) return concat(top, ending);
-  const std::string_view layers = gpt2 ? "transformer.h." : "model.layers.";
-  const auto end = stem.starts_with(layers) ? stem.find('.', layers.size()) : stem.npos;
-  if (end == stem.npos) return published;
-  const std::string_view layer = stem.substr(layers.size(), end - layers.size()), part = stem.substr(end + 1);
-  const std::string_view name_of_part = gpt2 ? ours(gguf_gpt2_parts, part) : ours(gguf_llama_parts, part);
-  if (name_of_part.empty()) return published;
-  return concat("blk.", layer, ".", name_of_part, ending);
-}
-
-/// Where row `row` of a matrix lies in a file that interleaves the rows of each of `heads` heads.
-inline Index interleaved_row(Index row, Index rows, Index heads) {
-  const Index head = rows / heads, half = head / 2, within = row % head;
-  return row - within + (within < half ? 2 * within : 2 * (within - half) + 1);
-}
-
-/// Undoes the interleaving of the rows of `heads` heads in a matrix (rows, columns).
-template <class T>
-void deinterleave_rows(VectorView<T> matrix, Index rows, Index heads) {
-  const Index columns = matrix.size / rows;
-  const std::vector<T> before(matrix.data, matrix.data + matrix.size);
-  for (Index i = 0; i < rows; ++i) {
-    std::copy_n(before.data() + interleaved_row(i, rows, heads) * columns, columns,
-                matrix.data + i * columns);
-  }
-}
 
 /// (rows, columns) to (columns, rows), in tiles that fit the nearest cache.
 template <class T>
@@ -153,44 +47,24 @@ void transpose_in_place(VectorView<T> matrix, Index rows, Index columns) {
 /// A GGUF file as a source of weights.
 class GgufWeights final : public WeightSource {
  public:
-  /// Throws ConfigError for an architecture that merit does not compute, and as GgufFile.
+  /// Throws ConfigError for an architecture that merit does not compute, DataError where tensors are not of the shapes
+  /// that the metadata say, and as GgufFile.
   explicit GgufWeights(const std::filesystem::path& path) : file_(path) {
-    // Checks the architecture, and that the numbers used below fit the tensors.
-    const Json config = gguf_config_json(file_);
-    const auto where = path.string();
-    const bool gpt2 = require<std::string>(config, "model_type", where) == "gpt2";
-    const bool interleaved = file_.require<std::string>("general.architecture") == "llama";
+    const Json config = gguf_config_json(file_);  // checks the architecture
+    layout_ = detail::find_gguf_layout(file_.require<std::string>("general.architecture"));
+    const auto count = [&](const char* field) {
+      return config.contains(field) ? config.at(field).get<Index>() : 0;
+    };
+    sizes_ = {count("num_attention_heads"), count("num_key_value_heads"), count("num_experts")};
     for (const GgufTensor& tensor : file_.tensors()) {
-      if (tensor.name == "rope_freqs.weight") continue;  // is in the configuration
-      Entry entry;
-      entry.stored = &tensor;
-      entry.info.name = detail::gguf_published_name(tensor.name, gpt2);
-      entry.info.dtype_name = tensor.type->name;
-      entry.info.dtype = tensor.type->dtype();
-      entry.info.shape = tensor.shape;
-      entry.info.elements = tensor.elements;
-      entry.info.begin = tensor.begin;
-      entry.info.end = tensor.end;
-      const std::string_view name = entry.info.name;
-      if (interleaved && name.find(".q_proj.") != name.npos) {
-        entry.heads = require<Index>(config, "num_attention_heads", where);
-      } else if (interleaved && name.find(".k_proj.") != name.npos) {
-        entry.heads = require<Index>(config, "num_key_value_heads", where);
-      }
-      const Index rows = tensor.shape.empty() ? 1 : tensor.shape[0];
-      if (entry.heads != 0 && (rows % entry.heads != 0 || rows / entry.heads % 2 != 0)) {
-        throw DataError(concat(where, ": tensor ", detail::quote(tensor.name), " has shape ",
-                               detail::shape_text(tensor.shape), ", expected rows for ", entry.heads,
-                               " heads of even width"));
-      }
-      if (gpt2 && tensor.shape.size() == 2 && name.find(".c_") != name.npos) {
-        entry.transposed = true;
-        std::swap(entry.info.shape[0], entry.info.shape[1]);
-      }
-      std::string key = entry.info.name;
-      if (!entries_.emplace(std::move(key), std::move(entry)).second) {
-        throw DataError(
-            concat(where, ": two tensors are ", detail::quote(tensor.name), " under its published name"));
+      if (tensor.name.starts_with("rope_f")) continue;  // is in the configuration
+      const std::string published = detail::gguf_published_name(*layout_, tensor.name);
+      const auto part = detail::layer_name(tensor.name, "blk.");
+      if (part && !detail::gguf_expert(part->part).empty()) {
+        add_experts(tensor, published);
+      } else if (!(part && layout_->architecture == "internlm2" &&
+                   (part->part == "attn_k" || part->part == "attn_v"))) {
+        add(tensor, published, tensor.shape);
       }
     }
   }
@@ -213,21 +87,100 @@ class GgufWeights final : public WeightSource {
   void read(std::string_view name, VectorView<double> out) const override { read_as(name, out); }
   std::optional<StoredTensor> stored(std::string_view name) const override {
     const auto found = entries_.find(name);
-    if (found == entries_.end() || found->second.transposed) return std::nullopt;
+    if (found == entries_.end()) return std::nullopt;
     const Entry& entry = found->second;
-    if (entry.heads == 0) return file_.stored(entry.stored->name);
-    const Index rows = entry.stored->shape[0];
-    return file_.stored_rows(entry.stored->name,
-                             [&](Index row) { return detail::interleaved_row(row, rows, entry.heads); });
+    if (entry.transposed || entry.adds_one || entry.place.tensors.size() > 1) return std::nullopt;
+    const std::string& in_file = entry.place.tensors.front();
+    if (entry.place.order) {
+      return file_.stored_rows(in_file, entry.rows, [&](Index row) { return entry.place.order(row).row; });
+    }
+    std::optional<StoredTensor> tensor = file_.stored(in_file);
+    if (tensor && entry.place.first != 0) {
+      tensor->data = static_cast<const std::byte*>(tensor->data) +
+                     entry.place.first * ((entry.info.end - entry.info.begin) / entry.rows);
+    }
+    return tensor;
   }
 
  private:
   struct Entry {
     TensorInfo info;  // as published
-    const GgufTensor* stored = nullptr;
-    Index heads = 0;  // whose rows are interleaved
-    bool transposed = false;
+    detail::GgufPlace place;
+    Index rows = 1;
+    bool transposed = false, adds_one = false;
   };
+
+  /// A tensor of the file, or a part of it, as one published.
+  void add(const GgufTensor& tensor, const std::string& published, std::vector<Index> shape) {
+    const std::string where = path().string();
+    Entry entry;
+    TensorInfo& info = entry.info;
+    info.name = published;
+    info.dtype_name = tensor.type->name;
+    info.dtype = tensor.type->dtype();
+    info.begin = tensor.begin;
+    if (layout_->architecture == "internlm2" && published.find(".attention.wqkv.") != published.npos) {
+      for (const char* part : {"attn_k", "attn_v"}) {
+        std::string other = tensor.name;
+        other.replace(other.find("attn_q"), 6, part);
+        const GgufTensor& joined = file_.tensor(other);
+        if (shape.empty() || joined.shape.size() != shape.size() ||
+            (shape.size() > 1 && joined.shape.back() != shape.back())) {
+          throw DataError(concat(where, ": tensor ", detail::quote(other), " has shape ",
+                                 detail::shape_text(joined.shape), ", expected it to be joined to ",
+                                 detail::quote(tensor.name), " of shape ", detail::shape_text(tensor.shape)));
+        }
+        shape[0] += joined.shape[0];
+        if (joined.type != tensor.type) {  // of several types, as numbers
+          info.dtype_name = "F32";
+          info.dtype = Dtype::f32;
+        }
+      }
+    }
+    info.shape = shape;
+    info.elements = detail::element_count(shape).value_or(0);
+    info.end =
+        info.begin + (info.dtype ? stored_bytes(*info.dtype, info.elements) : tensor.end - tensor.begin);
+    entry.rows = shape.size() > 1 ? info.elements / std::max<Index>(shape.back(), 1) : info.elements;
+    entry.place = detail::gguf_place(*layout_, sizes_, published, entry.rows, where);
+    entry.adds_one = layout_->norms_add_one && published.ends_with("norm.weight");
+    if (layout_->transposed && shape.size() == 2 && published.find(".c_") != published.npos) {
+      entry.transposed = true;
+      std::swap(info.shape[0], info.shape[1]);
+    }
+    if (entry.place.tensors.size() > 1) check_joined(entry);
+    if (!entries_.emplace(published, std::move(entry)).second) {
+      throw DataError(
+          concat(where, ": two tensors are ", detail::quote(tensor.name), " under its published name"));
+    }
+  }
+
+  /// The rows of InternLM2's three tensors are those that heads of one width have.
+  void check_joined(const Entry& entry) const {
+    const Index width = entry.rows / (sizes_.heads + 2 * sizes_.kv_heads);
+    for (Index i = 0; i < 3; ++i) {
+      const GgufTensor& part = file_.tensor(entry.place.tensors[i]);
+      const Index heads = i == 0 ? sizes_.heads : sizes_.kv_heads;
+      if (part.shape[0] == heads * width) continue;
+      throw DataError(concat(path().string(), ": tensor ", detail::quote(part.name), " has ", part.shape[0],
+                             " rows, expected ", heads * width, ", those of ", heads, " heads"));
+    }
+  }
+
+  /// Each matrix of a tensor (experts, rows, columns).
+  void add_experts(const GgufTensor& tensor, const std::string& published) {
+    if (tensor.shape.size() != 3 || tensor.shape[0] != sizes_.experts) {
+      throw DataError(concat(path().string(), ": tensor ", detail::quote(tensor.name), " has shape ",
+                             detail::shape_text(tensor.shape), ", expected three dimensions, the first of ",
+                             sizes_.experts, " experts"));
+    }
+    constexpr std::string_view first = ".experts.0.";
+    for (Index i = 0; i < sizes_.experts; ++i) {
+      std::string name = published;
+      name.replace(name.find(first), first.size(), concat(".experts.", i, "."));
+      add(tensor, name, {tensor.shape[1], tensor.shape[2]});
+    }
+  }
 
   template <class T>
   void read_as(std::string_view name, VectorView<T> out) const {
@@ -236,14 +189,36 @@ class GgufWeights final : public WeightSource {
       throw DataError(concat(path().string(), ": there is no tensor ", detail::quote(name)));
     }
     const Entry& entry = found->second;
-    const GgufTensor& stored = *entry.stored;
-    file_.read(stored.name, out);
-    if (out.size == 0) return;
-    if (entry.heads != 0) detail::deinterleave_rows(out, stored.shape[0], entry.heads);
-    if (entry.transposed) detail::transpose_in_place(out, stored.shape[0], stored.shape[1]);
+    if (entry.info.elements != out.size) {
+      throw UsageError(concat(path().string(), ": tensor ", detail::quote(name), " has ", entry.info.elements,
+                              " elements, the place to read it into has ", out.size));
+    }
+    const std::vector<std::string>& tensors = entry.place.tensors;
+    if (!entry.place.order) {
+      file_.read_rows(tensors.front(), entry.place.first, out);
+    } else if (entry.rows != 0) {
+      const Index columns = out.size / entry.rows;
+      std::vector<std::vector<T>> parts;
+      for (const std::string& part : tensors) {
+        parts.emplace_back(file_.tensor(part).elements);
+        file_.read(part, VectorView<T>(parts.back()));
+      }
+      for (Index i = 0; i < entry.rows; ++i) {
+        const auto [tensor, row] = entry.place.order(i);
+        std::copy_n(parts[tensor].data() + row * columns, columns, out.data + i * columns);
+      }
+    }
+    if (entry.adds_one) {
+      for (Index i = 0; i < out.size; ++i) out.data[i] -= 1;
+    }
+    if (entry.transposed && out.size != 0) {
+      detail::transpose_in_place(out, entry.info.shape[1], entry.info.shape[0]);
+    }
   }
 
   GgufFile file_;
+  const detail::GgufLayout* layout_ = nullptr;
+  detail::GgufSizes sizes_;
   std::map<std::string, Entry, std::less<>> entries_;
 };
 

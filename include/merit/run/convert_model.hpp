@@ -3,11 +3,15 @@
 // rounded, and what stands beside them is carried along.
 //
 // A GGUF file made of a folder holds, beside llama.cpp's own entries:
-//   tokenizer.huggingface.json   tokenizer.json, as the GGUF specification names it; llama.cpp itself reads none
+//   tokenizer.huggingface.json   tokenizer.json, as the GGUF specification names it; llama.cpp itself reads none, but
+//   tokenizer.ggml.*             the same as it has it, where it has such a tokenizer
 //   merit.file.NAME              each other text file of the folder: config.json, merit.json, the templates, …
 //   ARCH.classifier.output_labels, ARCH.pooling_type = 4 (rank), and the tensor cls.output.weight [and .bias]:
 //                                a linear head, as llama.cpp has that of a reranker; other heads keep their names
-// so that merit reads it as it read the folder, and a folder made of it again is the same to the bit.
+// so that merit reads it as it read the folder, and a folder made of it again is the same to the bit; but that Gemma's
+// norms, to whose weights llama.cpp adds 1, lose what is below 2^-24 of 1 (nothing, of bfloat16 of usual sizes). Written are
+// the architectures of model/gguf_layouts.hpp; a setting that a file cannot say, and that llama.cpp would take for another, is an
+// error before anything is written.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +21,7 @@
 
 #include "merit/core/dtype.hpp"
 #include "merit/core/error.hpp"
-#include "merit/core/view.hpp"
+#include "merit/run/convert_report.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -26,16 +30,12 @@ struct ConvertOptions {
   /// The type of matrices; nothing: as they are, or in a folder made of a GGUF file, which has no quantised types,
   /// as config.json says. In a GGUF file vectors are F32, in a folder of this type too.
   std::optional<Dtype> type = {};
+  /// `from` is an adapter, which is merged into its base: at `base`, or where the adapter says.
+  bool merge = false;
+  std::filesystem::path base = {};
 };
 
-/// What was done.
-struct ConvertReport {
-  Index tensors = 0;                  // that were written
-  std::vector<std::string> kept;      // matrices whose rows are no whole blocks of the type asked for
-  std::vector<std::string> left_out;  // tensors and files that are not in the result, and why
-};
-
-/// Converts the model `from` to `to`, a GGUF file if its name ends in .gguf, else a folder, which must not be there.
+/// Converts the model `from`, or an adapter and its base as one model, to `to`, a GGUF file if its name ends in .gguf, else a folder, which must not be there.
 /// Throws ConfigError for a model or a type that the format cannot say, IoError and DataError as reading and writing
 /// do; then nothing is left at `to`.
 ConvertReport convert_model(const std::filesystem::path& from, const std::filesystem::path& to,

@@ -205,23 +205,6 @@ inline double number_in(const WeightSource& weights, const std::string& name) {
   return value;
 }
 
-/// config.json of an adapter's base as a model of the adapter's task has it.
-inline Json with_task_of_adapter(Json config, const std::filesystem::path& folder) {
-  const Json adapter = read_json(folder / "adapter_config.json");
-  const auto task = optional<std::string>(adapter, "task_type", folder.string()).value_or("");
-  const char* ending = task == "SEQ_CLS"     ? "ForSequenceClassification"
-                       : task == "TOKEN_CLS" ? "ForTokenClassification"
-                                             : "";
-  auto architectures = config.find("architectures");
-  if (*ending == 0 || architectures == config.end() || !architectures->is_array() ||
-      architectures->size() != 1 || !architectures->front().is_string())
-    return config;
-  const auto name = architectures->front().get<std::string>();
-  const auto end = std::min(name.find("For"), name.find("LMHead"));
-  if (end != name.npos) config["architectures"] = {name.substr(0, end) + ending};
-  return config;
-}
-
 /// The head of a model that no card describes: as its config.json and its tensors say, or its user.
 inline void set_published_head(SavedModel& saved, const OpenOptions& options) {
   HeadRequest request{.name = options.head};

@@ -44,6 +44,25 @@ struct GgufVocabulary {
   std::string name;  // of the model
 };
 
+namespace detail {
+
+/// Chat templates by name; "default" is the one without a name.
+inline std::map<std::string, std::string> gguf_chat_templates(const GgufFile& file) {
+  std::map<std::string, std::string> templates;
+  if (const auto text = file.optional<std::string>("tokenizer.chat_template")) {
+    templates.emplace("default", *text);
+  }
+  for (const std::string& name : file.optional<std::vector<std::string>>("tokenizer.chat_templates")
+                                     .value_or(std::vector<std::string>())) {
+    if (const auto text = file.optional<std::string>("tokenizer.chat_template." + name)) {
+      templates.emplace(name, *text);
+    }
+  }
+  return templates;
+}
+
+}  // namespace detail
+
 /// Reads them. Throws DataError: no vocabulary, lists of different lengths, an id that names no token, a
 /// score that is no number.
 inline GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
@@ -99,14 +118,7 @@ inline GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
           concat(where, ": ", name, " has ", count, " entries, expected one for each of ", size, " tokens"));
     }
   }
-  if (const auto text = file.optional<std::string>("tokenizer.chat_template")) {
-    vocabulary.chat_templates.emplace("default", *text);
-  }
-  for (const std::string& name : file.optional<Strings>("tokenizer.chat_templates").value_or(Strings())) {
-    if (const auto text = file.optional<std::string>("tokenizer.chat_template." + name)) {
-      vocabulary.chat_templates.emplace(name, *text);
-    }
-  }
+  vocabulary.chat_templates = detail::gguf_chat_templates(file);
   return vocabulary;
 }
 

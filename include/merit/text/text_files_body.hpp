@@ -210,8 +210,7 @@ inline TextFiles text_files_of_tokenizer_json(const GgufFile& file, const std::s
     if (*id) text.token_texts.emplace(use, text.tokenizer.piece(**id));
   }
   name_ends(text);
-  if (const auto usual = file.optional<std::string>("tokenizer.chat_template"))
-    text.chat_templates["default"] = *usual;
+  text.chat_templates = gguf_chat_templates(file);
   text.source = file.path().filename().string();
   text.description = std::move(description);
   return text;
@@ -220,8 +219,8 @@ inline TextFiles text_files_of_tokenizer_json(const GgufFile& file, const std::s
 }  // namespace detail
 
 MERIT_INLINE TextFiles text_files_of_gguf(const GgufFile& file) {
-  if (const auto json = file.optional<std::string>("tokenizer.huggingface.json");
-      json && file.find("tokenizer.ggml.model") == nullptr) {
+  // It says more than the fields that llama.cpp reads.
+  if (const auto json = file.optional<std::string>("tokenizer.huggingface.json")) {
     return detail::text_files_of_tokenizer_json(file, *json);
   }
   const std::string where = file.path().string();

@@ -1,0 +1,122 @@
+// Adapters merged into their bases as files: the scores that PEFT gives unmerged, the matrices that it merges, and what is refused.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "../io/temporary.hpp"
+#include "../model/golden.hpp"
+#include "merit/backend/reference/reference_backend.hpp"
+#include "merit/head/linear_head.hpp"
+#include "merit/io/gguf.hpp"
+#include "merit/loss/pairwise_loss.hpp"
+#include "merit/model/adapter_files.hpp"
+#include "merit/model/checkpoint.hpp"
+#include "merit/model/reward_model.hpp"
+#include "merit/run/convert_model.hpp"
+
+namespace merge_adapter_test {
+
+using namespace merit;
+using namespace merit_test;
+namespace fs = std::filesystem;
+
+/// The scores of a whole model in a folder or a GGUF file.
+std::vector<double> scores_of(const fs::path& place, const Packed& packed) {
+  return std::visit(
+      [&]<class Backbone>(const Backbone& backbone) {
+        std::vector<double> scores;
+        if constexpr (std::is_same_v<Backbone, Llama> || std::is_same_v<Backbone, Gpt2>) {
+          RewardModel<Backbone, ScalarHead, PairwiseLoss, ReferenceBackend<float>> model(
+              {.backbone = backbone, .initial = Initial::from_file});
+          load_model_parameters(place, model);
+          for (const float score : model.score(packed.view())) scores.push_back(double{score});
+        }
+        return scores;
+      },
+      read_backbone_config(place));
+}
+
+TEST_CASE("a merged adapter scores as PEFT's unmerged one, and has the matrices that PEFT merges") {
+  for (const char* name : {"llama_plain", "llama_dora", "llama_pattern", "gpt2_bias_all", "gpt2_dora"}) {
+    CAPTURE(name);
+    const fs::path adapter = stored("adapters") / name;
+    const Json expected = read_json(adapter / "expected.json");
+    const auto sequences = golden_sequences(read_json(base_of(adapter) / "expected.json"));
+    const Packed packed(sequences);
+    const auto want = expected.at("scores").get<std::vector<double>>();
+    const TemporaryDirectory directory;
+    convert_model(adapter, directory / "m", {.merge = true});
+    convert_model(adapter, directory / "m.gguf", {.merge = true});
+    for (const char* form : {"m", "m.gguf"}) {
+      const std::vector<double> found = scores_of(directory / form, packed);
+      REQUIRE(found.size() == want.size());
+      for (Index i = 0; i < want.size(); ++i)
+        CHECK(found[packed.row(i)] == doctest::Approx(want[i]).epsilon(1e-5).scale(1));
+    }
+    const auto weights = open_weights(directory / "m");
+    CHECK(expected.at("merged").size() > 2);
+    for (const auto& tensor : expected.at("merged").items()) {
+      const std::string key = tensor.key();
+      std::vector<double> values(weights->find(key)->elements);
+      weights->read(key, VectorView<double>(values));
+      const auto numbers = tensor.value().get<std::vector<double>>();
+      for (Index i = 0; i < numbers.size(); ++i)
+        CHECK_MESSAGE(values[i * (values.size() / 4)] == doctest::Approx(numbers[i]).epsilon(1e-5).scale(0.1),
+                      key);
+    }
+    for (const std::string& tensor : weights->names()) CHECK_FALSE(contains(tensor, "lora"));
+    CHECK_FALSE(fs::exists(directory / "m" / "adapter_config.json"));
+  }
+}
+
+TEST_CASE("what cannot be merged is said, and leaves nothing behind") {
+  const TemporaryDirectory directory;
+  const auto refused = [&]<class Kind>(const fs::path& from, const ConvertOptions& options, Kind) {
+    const std::string error = error_of<Kind>([&] { convert_model(from, directory / "m", options); });
+    CHECK_FALSE(fs::exists(directory / "m"));
+    return error;
+  };
+  const ConfigError config("");
+  const DataError data("");
+  const fs::path adapter = stored("adapters") / "llama_plain";
+  CHECK(contains(refused(adapter, {}, config), "holds an adapter, which is no whole model"));
+  CHECK(
+      contains(refused(stored("llama"), {.merge = true}, config), "holds no adapter, expected one to merge"));
+  // Another base, which has other shapes, or other maps.
+  CHECK(contains(refused(adapter, {.merge = true, .base = stored("mistral")}, data),
+                 "which do not fit the base's"));
+  CHECK(contains(refused(adapter, {.merge = true, .base = stored("gpt2")}, data),
+                 "its map is not among the tensors of the base"));
+  CHECK(contains(refused(adapter, {.merge = true, .base = adapter}, data), "which is an adapter itself"));
+}
+
+TEST_CASE("into a base of quantised matrices an adapter is merged as into the numbers that they are") {
+  const TemporaryDirectory directory;
+  convert_model(stored("llama"), directory / "base.gguf", {.type = Dtype::q8_0});
+  convert_model(directory / "base.gguf", directory / "base", {.type = Dtype::f32});
+  const fs::path adapter = stored("adapters") / "llama_plain";
+  convert_model(adapter, directory / "a", {.merge = true, .base = directory / "base.gguf"});
+  convert_model(adapter, directory / "b", {.merge = true, .base = directory / "base"});
+  const auto a = open_weights(directory / "a"), b = open_weights(directory / "b");
+  CHECK(a->names() == b->names());
+  for (const std::string& name : b->names()) {
+    std::vector<float> x(b->find(name)->elements), y(x.size());
+    a->read(name, VectorView<float>(x));
+    b->read(name, VectorView<float>(y));
+    CHECK_MESSAGE(x == y, name);
+  }
+  // In a GGUF file again, what no adapter is merged into keeps its blocks.
+  const fs::path some = stored("adapters") / "llama_pattern";  // layers 0 and 1 alone
+  convert_model(some, directory / "again.gguf", {.merge = true, .base = directory / "base.gguf"});
+  const GgufFile before(directory / "base.gguf"), after(directory / "again.gguf");
+  for (const char* name : {"blk.2.attn_q.weight", "blk.0.attn_v.weight", "token_embd.weight"}) {
+    CHECK(after.tensor(name).type->name == "Q8_0");
+    CHECK(after.tensor_bytes(name) == before.tensor_bytes(name));
+  }
+  CHECK(after.tensor("blk.0.attn_k.weight").type->name == "F32");
+}
+
+}  // namespace merge_adapter_test
