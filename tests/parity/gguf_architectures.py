@@ -6,7 +6,7 @@ against the converter's, tensor by tensor and number by number.
 
     python gguf_architectures.py LLAMA_CPP ./token_log_probs ./encoder_rows ./merit_convert FOLDER
 
-LLAMA_CPP is a checkout of llama.cpp; smollm2.py and encoder_rows.cpp say how the programs are built. Needs torch,
+LLAMA_CPP is a checkout of llama.cpp; language_models.py and encoder_rows.cpp say how the programs are built. Needs torch,
 transformers and safetensors. Exit status 1 when a difference exceeds 1e-5, a tensor differs, or a number of the metadata does.
 """
 import json

