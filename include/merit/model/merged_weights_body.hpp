@@ -49,6 +49,9 @@ MERIT_INLINE MergedWeights::MergedWeights(const std::filesystem::path& folder,
              concat("has shape ", detail::shape_text(a->shape), ", and lora_B ", detail::shape_text(b->shape),
                     ", which do not fit the base's ", detail::quote(in_base), ", ", detail::shape_text(w)));
     }
+    if (const Index rank = lora_.rank_of(map.module); a->shape[0] != rank)
+      refuse(name,
+             concat("has ", a->shape[0], " rows, expected the rank that adapter_config.json gives, ", rank));
     const TensorInfo* const magnitude = adapter_.find(map.module + ".lora_magnitude_vector");
     if (lora_.dora && (magnitude == nullptr || magnitude->elements != b->shape[0]))
       refuse(name, concat("expected ", b->shape[0], " magnitudes of DoRA beside it"));
@@ -108,12 +111,13 @@ void MergedWeights::read_merged(std::string_view name, VectorView<T> out) const 
       lora_.dora ? values(map.module + ".lora_magnitude_vector") : std::vector<double>();
   const Index rows = map.info.shape[map.in_out ? 1 : 0], columns = map.info.shape[map.in_out ? 0 : 1];
   const Index rank = a.size() / columns;
+  const double scale = lora_.scale_of(map.module);
   std::vector<double> row(columns);
   for (Index o = 0; o < rows; ++o) {
     const auto place = [&](Index k) -> T& { return out.data[map.in_out ? k * rows + o : o * columns + k]; };
     for (Index k = 0; k < columns; ++k) row[k] = static_cast<double>(place(k));
     for (Index r = 0; r < rank; ++r) {
-      const double scaled = lora_.scale() * b[o * rank + r];
+      const double scaled = scale * b[o * rank + r];
       for (Index k = 0; k < columns; ++k) row[k] += scaled * a[r * columns + k];
     }
     double gain = 1;
