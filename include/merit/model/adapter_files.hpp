@@ -85,6 +85,14 @@ class AdapterWeights final : public WeightSource {
   std::unique_ptr<WeightSource> base_;  // null: the adapter alone
 };
 
+namespace detail {
+
+/// The weights of an adapter's base, which is at `base` or where the adapter says. Throws DataError where that is an adapter.
+std::unique_ptr<WeightSource> open_base(const std::filesystem::path& folder,
+                                        const std::filesystem::path& base);
+
+}  // namespace detail
+
 /// The weights of an adapter's base with the adapter merged into them: W + scale · B·A, with DoRA its rows at their
 /// magnitudes, computed in double; and what else the adapter holds in the place of the base's.
 class MergedWeights final : public WeightSource {

@@ -430,8 +430,8 @@ MERIT_INLINE std::optional<StoredTensor> AdapterWeights::stored(std::string_view
 
 namespace detail {
 
-inline std::unique_ptr<WeightSource> open_base(const std::filesystem::path& folder,
-                                               const std::filesystem::path& base) {
+MERIT_INLINE std::unique_ptr<WeightSource> open_base(const std::filesystem::path& folder,
+                                                     const std::filesystem::path& base) {
   const std::filesystem::path place = base_of(folder, base);
   if (is_adapter(place))
     throw DataError(

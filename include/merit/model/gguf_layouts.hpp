@@ -18,6 +18,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/io/json.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

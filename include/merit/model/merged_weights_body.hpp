@@ -13,7 +13,6 @@
 #include "merit/core/error.hpp"
 #include "merit/io/tensor_info.hpp"
 #include "merit/model/adapter_files.hpp"
-#include "merit/model/adapter_files_body.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

@@ -326,9 +326,10 @@ inline ConvertReport source_to_gguf(const ConvertSource& from, const std::filesy
       std::visit([](const auto& settings) { return architecture_of(settings); }, backbone);
   const GgufLayout* const layout = find_gguf_layout(name);
   if (layout == nullptr) {
-    throw ConfigError(concat(from.place.string(), ": the backbone ",
-                             std::visit([](const auto& settings) { return kind_of(settings); }, backbone),
-                             " is not written to GGUF files"));
+    throw ConfigError(
+        concat(from.place.string(), ": the backbone ",
+               std::visit([](const auto& settings) { return backbone_kind(settings); }, backbone),
+               " is not written to GGUF files"));
   }
   GgufMetadata metadata;
   GgufArchitecture architecture(metadata, name);

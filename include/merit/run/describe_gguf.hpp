@@ -73,10 +73,10 @@ inline std::string architecture_of(const auto&) {
 }
 
 /// What a backbone that has no architecture is called in an error.
-inline std::string kind_of(const Bert& bert) {
+inline std::string backbone_kind(const Bert& bert) {
   return std::string(name_of(bert.family));
 }
-inline std::string kind_of(const auto& backbone) {
+inline std::string backbone_kind(const auto& backbone) {
   return std::string(backbone.name());
 }
 
