@@ -341,6 +341,11 @@ def test_options_that_mean_nothing():
     fails(2, ["--neutral", "as a whole"], *EVALUATE, "--neutral", "bad")
     fails(2, ["--rank-cut is given without --rerank"], *score, "--rank-cut", "last", stdin="")
     fails(2, ["--head-tokens", "the head scalar"], *score, "--head-tokens", "no,yes", stdin="")
+    # What follows a list with commas is a file.
+    fails(2, ["unexpected argument \"other.jsonl\""], *score, "--head-tokens", "no,yes", "train.jsonl", "other.jsonl")
+    fails(2, ["--base is given without --merge"], "merit_convert", "model", "converted", "--base", "model")
+    fails(2, ["--recompute", "found half", "or all"], "merit_train", "--train", "train.jsonl", "--out", "never",
+          "--recompute", "half")
     # A threshold that nothing is below makes all alike, which is read by the report.
     said = ["merit_evaluate", "--model", "outcome_model", "outcome_eval.jsonl", "--aggregation", "none_below", "--json"]
     check(json.loads(succeeds(*said, "--threshold", 0))["area_under_curve"]["value"] == 0.5, "a threshold is not used")
