@@ -313,7 +313,8 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
   } else if (given("--seeds")) {
     refuse("--seeds is given without --cross-validate");
   }
-  if (o.out.empty() && o.folds == 0) refuse("--out is missing: the directory in which the model is saved");
+  if (o.out.empty() && o.folds == 0 && (!o.dry_run || o.resume))
+    refuse("--out is missing: the directory in which the model is saved");
   if (o.resume && o.overwrite) refuse("--resume and --overwrite contradict each other: give one of them");
   for (const auto* files : {&o.train, &o.eval, &o.calibrate})
     for (const std::string& file : *files) merit::weighted_file(file);  // throws for an empty path

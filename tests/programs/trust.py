@@ -360,6 +360,8 @@ def test_options_that_mean_nothing():
     check("not used by --cross-validate: --eval, --out" in result.stderr and not os.path.exists("never"), result.stderr)
     succeeds("merit_train", "--train", "train.jsonl", "--out", "deep/er", "--dry-run", *SMALL)
     check(not os.path.exists("deep"), "a dry run made a folder")
+    succeeds("merit_train", "--train", "train.jsonl", "--dry-run", *SMALL)  # which needs none
+    fails(2, ["--out is missing"], "merit_train", "--train", "train.jsonl", "--dry-run", "--resume", *SMALL)
     write_lines("folds.json", [{"backbone": "bag_of_tokens"}])
     fails(1, ["never.jsonl"], "merit_evaluate", "--config", "folds.json", "--cross-validate", 2, "never.jsonl")  # by its own name
 
