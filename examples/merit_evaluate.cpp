@@ -146,7 +146,7 @@ int run(int argc, char** argv) {
   if (options.folds != 0) return cross_validate(options, line, argv[0]);
   if (line.given("--seeds")) throw merit::ConfigError("--seeds is given without --cross-validate");
   if (options.model.empty())
-    throw merit::ConfigError("--model is missing: the directory of the model to evaluate");
+    throw merit::ConfigError("--model is missing: the folder or GGUF file of the model to evaluate");
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to evaluate on");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
   for (const std::string& file : options.files) merit::weighted_file(file);  // throws for an empty path

@@ -346,7 +346,7 @@ int run(int argc, char** argv) {
   line.number("--threads", options.threads, "0: all; the scores do not depend on it");
   line.parse(argc, argv);
   if (options.model.empty())
-    throw merit::ConfigError("--model is missing: the directory of the model to score with");
+    throw merit::ConfigError("--model is missing: the folder or GGUF file of the model to score with");
   const bool one_text = line.given("--completion");
   if (line.given("--prompt") && !one_text) {
     throw merit::ConfigError("--prompt is given without --completion, the text to score");

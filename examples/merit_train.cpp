@@ -138,7 +138,9 @@ void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions&
   } else {
     output.line("training data " + train.account());
     output.line(merit::text_of(plan));
-    output.line("nothing was written; without --dry-run the model goes to " + merit::visible(options.out));
+    output.line(
+        "nothing was written" +
+        (options.out.empty() ? "" : "; without --dry-run the model goes to " + merit::visible(options.out)));
   }
   output.flush();
 }
@@ -283,7 +285,7 @@ int run(int argc, char** argv) {
 
   const bool cross_validates = options.folds != 0;
   std::optional<Place> place;
-  if (!cross_validates) place.emplace(options);
+  if (!cross_validates && !options.out.empty()) place.emplace(options);  // a dry run needs none
 
   const programs::ModelChoice chosen = programs::choose_model(options, config, given, name);
   std::string note;
@@ -346,7 +348,7 @@ int run(int argc, char** argv) {
     programs::say_remarks(remarks, name);
     return cross_validate(options, chosen, train, card);
   }
-  const merit::RunStart start = place->start(options);
+  const merit::RunStart start = place ? place->start(options) : merit::RunStart::fresh;
   const merit::RunJob job{.start = start,
                           .kind = chosen.kind,
                           .saved = saved,

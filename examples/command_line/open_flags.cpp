@@ -45,13 +45,14 @@ void declare(CommandLine& line, OpenFlags& flags) {
   line.text("--head", flags.head, "NAME",
             "how a published model is to be read whose head is not recognised or is another: attributes" +
                 linear_heads() + "; or logits of the language model's: answer_logits, token_logits");
-  line.texts("--head-tokens", flags.head_tokens, "TEXT,TEXT",
-             "the tokens whose logits a head of logits reads, bad before good, such as no,yes",
-             Several::commas);
+  line.texts(
+      "--head-tokens", flags.head_tokens, "TEXT,TEXT",
+      "with --head answer_logits or token_logits: the tokens whose logits are read, bad before good, such as no,yes",
+      Several::commas);
   line.text(
       "--reading", flags.reading, "RULE",
       "which token a published model is read at: last, last_not_pad:ID, before_first_pad:ID, appended:ID, "
-      "tag:ID, before_tag:ID; empty: as its config.json says");
+      "tag:ID,…, before_tag:ID,…, each also with ;gate:ID,… behind it; empty: as its config.json says");
   line.text("--step-separator", flags.step_separator, "TEXT",
             "what ends each step for a model that names none; \\n is a line feed");
   line.text(

@@ -63,7 +63,7 @@ void CommandLine::text(const std::string& names, std::string& value, const std::
 void CommandLine::texts(const std::string& names, std::vector<std::string>& value, const std::string& type,
                         std::string_view help, Several several, const Check& check) {
   CLI::Option* option = parser_->app.add_option(names, value, wrapped(help))->default_str("");
-  if (several == Several::one_each) option->allow_extra_args(false);  // the next word may be a file
+  if (several != Several::words) option->allow_extra_args(false);  // the next word may be a file
   if (several == Several::commas) option->delimiter(',');
   parser_->finish(option, group_, type, check);
 }

@@ -109,6 +109,12 @@ std::string is_number(const std::string& text) {
            std::to_string(std::numeric_limits<T>::max());
   }
 }
+/// The same of a number in whose place a word may stand.
+template <class T>
+std::string is_number_or(const char* word, const std::string& text) {
+  const std::string wrong = text == word ? "" : is_number<T>(text);
+  return wrong.empty() ? wrong : wrong + ", or " + word;
+}
 inline std::string is_probability(const std::string& text) {
   const std::optional<double> value = number_from<double>(text);
   return value && *value >= 0 && *value <= 1 ? "" : "found " + text + ", expected a probability from 0 to 1";

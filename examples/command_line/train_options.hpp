@@ -109,9 +109,10 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
       "--config", o.config, "FILE",
       "JSON with the names of these options; \"backbone\" may also be an object like a config.json; the "
       "command line wins over it");
-  line.text("--from", o.from, "DIR",
-            "start from this checkpoint, ours or a published one, with its tokenizer and chat template; a "
-            "language model without a head gets a new one");
+  line.text(
+      "--from", o.from, "DIR|FILE",
+      "start from this checkpoint, ours or a published one, a folder or a GGUF file, with its tokenizer and chat "
+      "template; a language model without a head gets a new one");
   line.flag("--resume", o.resume,
             "go on with the run in --out, which gives the same bits as never having stopped; from the "
             "beginning where there is none");
@@ -143,12 +144,12 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
   line.number("--init-deviation", o.init_deviation,
               "standard deviation of the weights at the start; 0: 1/sqrt(inputs) of each matrix");
   line.number("--frozen-layers", o.frozen_layers,
-              "the embedding and the first N layers are not trained; 0: all are (llama, gpt2)");
+              "the embedding and the first N layers are not trained; 0: all are (backbones of layers)");
   line.text(
       "--recompute", o.recompute, "N|all",
-      "the first N of the layers that are trained compute their activations twice, which saves memory and changes "
-      "no bit; --dry-run says how much (backbones of layers)",
-      [](const std::string& given) { return given == "all" ? "" : is_number<Index>(given); });
+      "the first N of the layers that are trained, or all but the last, compute their activations twice (gradient "
+      "checkpointing), which saves memory and changes no bit; --dry-run says how much (backbones of layers)",
+      [](const std::string& given) { return is_number_or<Index>("all", given); });
 
   line.group(
       "Adapter (LoRA): with any of these the weights of --from stay as they are, and --out is an adapter as PEFT's");
@@ -246,7 +247,7 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
   line.number("--micro-batch-tokens", o.training.micro_batch_tokens,
               "tokens computed at once, after sharing; bounds the memory and changes no gradient");
   line.number("--learning-rate,--lr", o.training.schedule.peak,
-              "the highest learning rate [with --from 1e-05]");
+              "the highest learning rate [with --from 1e-05, of an adapter 1e-04]");
   line.number("--warmup", o.training.schedule.warmup, "share of the steps in which the rate rises, 0 to 1");
   line.text("--decay", o.decay, "NAME", "how the rate falls afterwards: constant, linear, cosine");
   line.number("--floor", o.training.schedule.floor, "the last rate as a share of the highest, 0 to 1");
@@ -262,7 +263,7 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
             "compute the common prefix of a pair twice, to measure what sharing saves");
   line.text("--evaluate-every", o.evaluate_every, "N|epoch",
             "steps between evaluations, or epoch; 0: only at the end",
-            [](const std::string& given) { return given == "epoch" ? "" : is_number<Index>(given); });
+            [](const std::string& given) { return is_number_or<Index>("epoch", given); });
   line.flag("--evaluate-at-start", o.evaluate_at_start, "evaluate also before the first step");
   line.flag("--keep-best", o.keep_best, "save the best model of all evaluations, not the last");
   line.number(
@@ -312,7 +313,8 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
   } else if (given("--seeds")) {
     refuse("--seeds is given without --cross-validate");
   }
-  if (o.out.empty() && o.folds == 0) refuse("--out is missing: the directory in which the model is saved");
+  if (o.out.empty() && o.folds == 0 && (!o.dry_run || o.resume))
+    refuse("--out is missing: the directory in which the model is saved");
   if (o.resume && o.overwrite) refuse("--resume and --overwrite contradict each other: give one of them");
   for (const auto* files : {&o.train, &o.eval, &o.calibrate})
     for (const std::string& file : *files) merit::weighted_file(file);  // throws for an empty path

@@ -123,6 +123,11 @@ TEST_CASE("a head is what its class and its number of outputs say, or what is as
       contains(error(tokens, two, {.name = "scalar"}),
                "m: the head has 2 outputs and is linear: \"score.bias\" [2], \"score.weight\" [2, 8], which "
                "does not fit --head scalar"));
+  for (const Tensors& head : {two, Tensors{}}) {
+    CHECK(
+        contains(error_of<ConfigError>([&] { recognise(tokens, head, {.name = "scalr"}); }),
+                 "--head is \"scalr\", expected one of: scalar, completion_binary, two_layer, attributes, "));
+  }
   CHECK(contains(error(tokens, {{"score.weight", {5, d}}}),
                  "does not fit the architecture \"Qwen2ForTokenClassification\""));
 

@@ -341,6 +341,11 @@ def test_options_that_mean_nothing():
     fails(2, ["--neutral", "as a whole"], *EVALUATE, "--neutral", "bad")
     fails(2, ["--rank-cut is given without --rerank"], *score, "--rank-cut", "last", stdin="")
     fails(2, ["--head-tokens", "the head scalar"], *score, "--head-tokens", "no,yes", stdin="")
+    # What follows a list with commas is a file.
+    fails(2, ["unexpected argument \"other.jsonl\""], *score, "--head-tokens", "no,yes", "train.jsonl", "other.jsonl")
+    fails(2, ["--base is given without --merge"], "merit_convert", "model", "converted", "--base", "model")
+    fails(2, ["--recompute", "found half", "or all"], "merit_train", "--train", "train.jsonl", "--out", "never",
+          "--recompute", "half")
     # A threshold that nothing is below makes all alike, which is read by the report.
     said = ["merit_evaluate", "--model", "outcome_model", "outcome_eval.jsonl", "--aggregation", "none_below", "--json"]
     check(json.loads(succeeds(*said, "--threshold", 0))["area_under_curve"]["value"] == 0.5, "a threshold is not used")
@@ -355,6 +360,8 @@ def test_options_that_mean_nothing():
     check("not used by --cross-validate: --eval, --out" in result.stderr and not os.path.exists("never"), result.stderr)
     succeeds("merit_train", "--train", "train.jsonl", "--out", "deep/er", "--dry-run", *SMALL)
     check(not os.path.exists("deep"), "a dry run made a folder")
+    succeeds("merit_train", "--train", "train.jsonl", "--dry-run", *SMALL)  # which needs none
+    fails(2, ["--out is missing"], "merit_train", "--train", "train.jsonl", "--dry-run", "--resume", *SMALL)
     write_lines("folds.json", [{"backbone": "bag_of_tokens"}])
     fails(1, ["never.jsonl"], "merit_evaluate", "--config", "folds.json", "--cross-validate", 2, "never.jsonl")  # by its own name
 

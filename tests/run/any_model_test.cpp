@@ -115,7 +115,7 @@ TEST_CASE("what a backbone cannot carry, and from what a model does not learn") 
   CHECK(
       error_of<ConfigError>([&] { merit::check_carried(bag, merit::VerifierHead{}); }) ==
       "the backbone bag_of_tokens cannot carry the head verifier: that reads the logits of a language model; use "
-      "llama or gpt2");
+      "llama, gpt2 or gpt_neox");
   CHECK(
       error_of<ConfigError>([&] { merit::check_carried(vectors, merit::TokenHead{}); }) ==
       "the backbone features cannot carry the head token: it reads one vector a completion; use scalar, two_layer "

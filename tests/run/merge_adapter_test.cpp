@@ -1,6 +1,7 @@
 // Adapters merged into their bases as files: the scores that PEFT gives unmerged, the matrices that it merges, and what is refused.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <variant>
@@ -11,6 +12,7 @@
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/linear_head.hpp"
 #include "merit/io/gguf.hpp"
+#include "merit/io/write_safetensors.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/adapter_files.hpp"
 #include "merit/model/checkpoint.hpp"
@@ -97,6 +99,33 @@ TEST_CASE("what cannot be merged is said, and leaves nothing behind") {
   CHECK(contains(refused(adapter, {.merge = true, .base = stored("gpt2")}, data),
                  "its map is not among the tensors of the base"));
   CHECK(contains(refused(adapter, {.merge = true, .base = adapter}, data), "which is an adapter itself"));
+}
+
+TEST_CASE("an adapter with a head of its own has no bias of its base's head, also merged") {
+  const TemporaryDirectory directory;
+  const fs::path base = directory / "base", adapter = directory / "adapter";
+  fs::copy(stored("llama"), base);
+  fs::copy(stored("adapters") / "llama_plain", adapter);
+  const auto weights = open_weights(base);
+  std::vector<std::vector<float>> values;
+  std::vector<TensorSource> tensors;
+  for (const std::string& name : weights->names()) {
+    const TensorInfo& info = *weights->find(name);
+    weights->read(name, VectorView<float>(values.emplace_back(info.elements)));
+    tensors.push_back({name, info.shape, values.back().data(), Dtype::f32});
+  }
+  const std::vector<float> bias{1};
+  tensors.push_back({"score.bias", {1}, bias.data(), Dtype::f32});
+  write_safetensors(base / "model.safetensors", tensors);
+  REQUIRE(AdapterWeights(adapter, nullptr).is_own("score.weight"));
+  convert_model(adapter, directory / "m", {.merge = true, .base = base});
+  for (const auto& source : {open_weights(adapter, base), open_weights(directory / "m")}) {
+    CHECK(source->find("score.weight") != nullptr);
+    CHECK(source->find("score.bias") == nullptr);
+    const std::vector<std::string> names = source->names();
+    CHECK(std::ranges::find(names, "score.bias") == names.end());
+  }
+  CHECK(open_weights(base)->find("score.bias") != nullptr);
 }
 
 TEST_CASE("into a base of quantised matrices an adapter is merged as into the numbers that they are") {

@@ -17,6 +17,7 @@
 #include "merit/io/safetensors.hpp"
 #include "merit/io/weight_source.hpp"
 #include "merit/model/adapter.hpp"
+#include "merit/model/head_tensors.hpp"
 #include "merit/model/lora.hpp"
 
 namespace merit {
@@ -45,7 +46,8 @@ Json peft_config(const Lora& lora, std::string_view class_ending, bool fan_in_fa
 /// config.json of an adapter's base as a model of the adapter's task has it.
 Json with_task_of_adapter(Json config, const std::filesystem::path& folder);
 
-/// The tensors of an adapter under the names of its model's parameters, in front of those of its base.
+/// The tensors of an adapter under the names of its model's parameters, in front of those of its base. An adapter with a
+/// head of its own has none of its base's, nor a bias of that.
 class AdapterWeights final : public WeightSource {
  public:
   /// Throws DataError for a tensor that is none of an adapter of linear maps.
@@ -63,6 +65,10 @@ class AdapterWeights final : public WeightSource {
 
   /// Whether the adapter itself has a tensor.
   bool is_own(std::string_view name) const { return own_.contains(std::string(name)); }
+  /// Whether a tensor of the base is not of the model: that of a head in whose place the adapter has its own.
+  bool hides(std::string_view name) const {
+    return has_head_ && !is_own(name) && detail::is_head_layer(name);
+  }
   /// The names of its own tensors, sorted.
   std::vector<std::string> own_names() const;
 
@@ -82,6 +88,7 @@ class AdapterWeights final : public WeightSource {
 
   SafetensorsFile file_;
   std::map<std::string, Own> own_;
+  bool has_head_ = false;               // the weight of one
   std::unique_ptr<WeightSource> base_;  // null: the adapter alone
 };
 

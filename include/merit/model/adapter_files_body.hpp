@@ -394,6 +394,7 @@ MERIT_INLINE AdapterWeights::AdapterWeights(const std::filesystem::path& folder,
     own.info.name = detail::parameter_of_adapter(tensor.name, file_.path().string());
     const std::string name = own.info.name;
     if (name.empty()) continue;
+    has_head_ = has_head_ || (detail::is_head_layer(name) && name.ends_with(".weight"));
     if (!own_.emplace(name, std::move(own)).second)
       throw DataError(concat(file_.path().string(), ": two tensors are ", detail::quote(name)));
   }
@@ -409,7 +410,7 @@ MERIT_INLINE std::vector<std::string> AdapterWeights::names() const {
   std::vector<std::string> result = own_names();
   if (base_) {
     for (std::string& name : base_->names()) {
-      if (!is_own(name)) result.push_back(std::move(name));
+      if (!is_own(name) && !hides(name)) result.push_back(std::move(name));
     }
   }
   std::ranges::sort(result);
@@ -419,7 +420,7 @@ MERIT_INLINE std::vector<std::string> AdapterWeights::names() const {
 MERIT_INLINE const TensorInfo* AdapterWeights::find(std::string_view name) const {
   const auto own = own_.find(std::string(name));
   if (own != own_.end()) return &own->second.info;
-  return base_ ? base_->find(name) : nullptr;
+  return base_ && !hides(name) ? base_->find(name) : nullptr;
 }
 
 MERIT_INLINE std::optional<StoredTensor> AdapterWeights::stored(std::string_view name) const {

@@ -25,7 +25,7 @@ inline namespace MERIT_ABI {
 namespace detail {
 
 struct GgufName {
-  std::string_view ours, published;
+  std::string_view in_gguf, published;
 };
 
 /// Parts of a layer as Llama has them.
@@ -191,7 +191,7 @@ inline std::string gguf_published_name(const GgufLayout& layout, std::string_vie
   const auto dot = name.rfind('.');
   if (dot == name.npos) return std::string(name);
   for (const GgufName& top : layout.tops) {
-    if (top.ours == name.substr(0, dot)) return concat(top.published, name.substr(dot));
+    if (top.in_gguf == name.substr(0, dot)) return concat(top.published, name.substr(dot));
   }
   const auto parts = layer_name(name, "blk.");
   if (!parts) return std::string(name);
@@ -202,7 +202,7 @@ inline std::string gguf_published_name(const GgufLayout& layout, std::string_vie
     return concat(at, "attention.wqkv", parts->ending);
   for (const auto names : {layout.own, layout.parts}) {
     for (const GgufName& one : names) {
-      if (one.ours == parts->part) return concat(at, one.published, parts->ending);
+      if (one.in_gguf == parts->part) return concat(at, one.published, parts->ending);
     }
   }
   return std::string(name);
@@ -216,7 +216,8 @@ inline std::string gguf_name(const GgufLayout& layout, const std::string& publis
     const auto dot = whole.rfind('.');
     if (dot == whole.npos) continue;
     for (const GgufName& top : layout.tops) {
-      if (top.published == std::string_view(whole).substr(0, dot)) return concat(top.ours, whole.substr(dot));
+      if (top.published == std::string_view(whole).substr(0, dot))
+        return concat(top.in_gguf, whole.substr(dot));
     }
     const auto parts = layer_name(whole, layout.layers);
     if (!parts) continue;
@@ -227,7 +228,7 @@ inline std::string gguf_name(const GgufLayout& layout, const std::string& publis
       return concat(at, "attn_q", parts->ending);
     for (const auto names : {layout.own, layout.parts}) {
       for (const GgufName& one : names) {
-        if (one.published == parts->part) return concat(at, one.ours, parts->ending);
+        if (one.published == parts->part) return concat(at, one.in_gguf, parts->ending);
       }
     }
   }

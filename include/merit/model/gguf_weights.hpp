@@ -222,7 +222,7 @@ class GgufWeights final : public WeightSource {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
-/// Of a folder that holds an adapter, see adapter_files.hpp.
+// Of a folder that holds an adapter: adapter_files.hpp, which opens the base by open_weights() and so comes behind it.
 bool is_adapter(const std::filesystem::path& place);
 std::unique_ptr<WeightSource> open_adapter(const std::filesystem::path& folder,
                                            const std::filesystem::path& base);
@@ -247,3 +247,5 @@ inline std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& p
 
 }  // namespace MERIT_ABI
 }  // namespace merit
+
+#include "merit/model/adapter_files.hpp"

@@ -35,6 +35,24 @@ inline std::vector<PublishedTensor> tensors_of(const WeightSource& weights) {
 
 namespace detail {
 
+/// The published names of a linear head, and of the layers 0 and 2 of one with two. The order is that of
+/// choice: what scores completions or steps comes before values of states.
+inline constexpr std::string_view head_stems[] = {"score",           "classifier.out_proj", "classifier",
+                                                  "regression_head", "score_head",          "rm_head",
+                                                  "reward_head",     "regression_layer",    "v_head.summary",
+                                                  "v_head",          "value_head.summary",  "value_head"};
+
+/// Whether a tensor is the weight or the bias of a linear head or of a layer of one, "score.weight" or "score.0.bias".
+inline bool is_head_layer(std::string_view name) {
+  for (const std::string_view stem : head_stems) {
+    if (!name.starts_with(stem)) continue;
+    std::string_view rest = name.substr(stem.size());
+    if (rest.starts_with(".0.") || rest.starts_with(".2.")) rest.remove_prefix(2);
+    if (rest == ".weight" || rest == ".bias") return true;
+  }
+  return false;
+}
+
 /// A name without what wrappers put before it.
 inline std::string_view bare_name(std::string_view name) {
   for (bool again = true; again;) {

@@ -75,6 +75,7 @@ MERIT_INLINE std::string MergedWeights::name_in_base(const std::string& name) co
 
 MERIT_INLINE std::vector<std::string> MergedWeights::names() const {
   std::vector<std::string> result = base_->names();
+  std::erase_if(result, [this](const std::string& name) { return adapter_.hides(name); });
   for (const auto& [name, own] : replaced_) result.push_back(name);
   std::ranges::sort(result);
   result.erase(std::unique(result.begin(), result.end()), result.end());
@@ -84,7 +85,7 @@ MERIT_INLINE std::vector<std::string> MergedWeights::names() const {
 MERIT_INLINE const TensorInfo* MergedWeights::find(std::string_view name) const {
   if (const auto own = replaced_.find(name); own != replaced_.end()) return adapter_.find(own->second);
   if (const auto map = maps_.find(name); map != maps_.end()) return &map->second.info;
-  return base_->find(name);
+  return adapter_.hides(name) ? nullptr : base_->find(name);
 }
 
 MERIT_INLINE std::optional<StoredTensor> MergedWeights::stored(std::string_view name) const {

@@ -54,17 +54,6 @@ struct PublishedHead {
   std::string note;            // a sentence for a program to print once; empty: nothing to say
 };
 
-namespace detail {
-
-/// The published names of a linear head, and of the layers 0 and 2 of one with two. The order is that of
-/// choice: what scores completions or steps comes before values of states.
-inline constexpr std::string_view head_stems[] = {"score",           "classifier.out_proj", "classifier",
-                                                  "regression_head", "score_head",          "rm_head",
-                                                  "reward_head",     "regression_layer",    "v_head.summary",
-                                                  "v_head",          "value_head.summary",  "value_head"};
-
-}  // namespace detail
-
 /// The head of a published model, from its config.json and what its tensors are called; nothing for a
 /// language model, which has none. `where` names the model in errors.
 ///

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -112,6 +113,7 @@ class HeadFinder {
       : config_(config, where), tensors_(tensors, where), request_(request), where_(where) {}
 
   std::optional<PublishedHead> find() {
+    check_name();
     if (request_.name == "token_logits" || request_.name == "answer_logits") return logits();
     if (!tensors_.layers(detail::binned_gate_stem).empty()) {
       binned();
@@ -134,6 +136,17 @@ class HeadFinder {
   }
 
  private:
+  /// Throws ConfigError where a head is asked for that there is none of.
+  void check_name() const {
+    bool known = request_.name.empty();
+    std::string names;
+    for_each_type<AnyHead>([&]<class Head>(const Head& head) {
+      if constexpr (std::is_same_v<Head, VerifierHead>) return;  // of models with a card alone
+      known = known || head.name() == request_.name;
+      names.append(names.empty() ? "" : ", ").append(head.name());
+    });
+    if (!known) throw ConfigError(concat("--head is ", quote(request_.name), ", expected one of: ", names));
+  }
   [[noreturn]] void fail(const std::string& what) const { throw DataError(concat(where_, ": ", what)); }
 
   /// The head's own name before its layers; nothing for a language model. Throws where there is none although

@@ -192,7 +192,8 @@ inline std::map<std::string, std::string> merged_files(const std::filesystem::pa
   const AdapterWeights own(adapter, nullptr);
   const std::vector<std::string> names = own.own_names();
   const auto head = std::ranges::find_if(names, [](const std::string& name) {
-    return name.ends_with("score.weight") || name.ends_with("classifier.weight");
+    return name.ends_with("score.weight") || name.ends_with("classifier.weight") ||
+           name == "classifier.out_proj.weight";
   });
   if (head == names.end() || !files.contains("config.json")) return files;
   Json config = with_task_of_adapter(parse_json(files.at("config.json"), weights.path().string()), adapter);

@@ -60,10 +60,10 @@ MERIT_INLINE void check_carried(const BackboneConfig& backbone, const AnyHead& h
   const bool logits = std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; }, head);
   const bool vectors = is_features(backbone);
   if (!logits && (!vectors || meaning_of(head) == ScoreMeaning::per_completion)) return;
-  throw ConfigError(concat("the backbone ", name_of_backbone(backbone), " cannot carry the head ",
-                           name_of(head),
-                           vectors ? ": it reads one vector a completion; use scalar, two_layer or attributes"
-                                   : ": that reads the logits of a language model; use llama or gpt2"));
+  throw ConfigError(
+      concat("the backbone ", name_of_backbone(backbone), " cannot carry the head ", name_of(head),
+             vectors ? ": it reads one vector a completion; use scalar, two_layer or attributes"
+                     : ": that reads the logits of a language model; use llama, gpt2 or gpt_neox"));
 }
 
 MERIT_INLINE bool reads_pairs(const AnyLoss& loss) {

@@ -427,8 +427,9 @@ MERIT_INLINE SavedModel read_saved_model(const std::filesystem::path& place, con
   if (!saved.card && saved.tokenize.conversation && !options.strings_as_chat &&
       saved.tokenize.step_layout != StepLayout::chat_turns) {
     saved.note_on_strings =
-        "a prompt and a completion that are strings are read as plain text, as they stand; strings_as_chat "
-        "makes them a user's message and the assistant's answer in the model's chat template";
+        "a prompt and a completion that are strings are read as plain text, as they stand; "
+        "--strings-as-chat (OpenOptions::strings_as_chat) makes them a user's message and the "
+        "assistant's answer in the model's chat template";
   }
   detail::check_reading(saved, options);
   fit_to_backbone(saved.backbone, *saved.tokenizer, saved.tokenize);
