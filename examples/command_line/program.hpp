@@ -69,6 +69,7 @@ inline int run(const char* name, char** argv, const std::function<int()>& body) 
   open_standard_streams();
   let_threads_sleep(argv);
   std::signal(SIGPIPE, SIG_IGN);  // a write to a closed pipe is an error and not the end of the process
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is one beyond the size that files may have (ulimit -f)
   const auto say = [name](std::string_view what) {
     std::fprintf(stderr, "%s: %s\n", name, merit::visible(one_line(std::string(what))).c_str());
   };

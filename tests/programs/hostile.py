@@ -4,6 +4,7 @@ Run by programs_test.py, in the folder that its own tests left.
 """
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -103,6 +104,17 @@ def test_nothing_but_json_is_printed_as_json():
         write_lines("changed/merit.json", [card])
         fails(1, ["changed/merit.json", field], "merit_score", "--model", "changed", "--json", "--normalised", "eval.jsonl")
     shutil.rmtree("changed")
+
+
+def test_a_file_beyond_its_limit_is_an_error_and_leaves_nothing():
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    before = sorted(os.listdir("."))
+    result = subprocess.run([program("merit_convert"), "model", "limited"], env=ENVIRONMENT, preexec_fn=limit,
+                            capture_output=True, text=True, timeout=60)
+    check(result.returncode == 1 and result.stderr.count("\n") == 1 and "limited" in result.stderr, str(result))
+    check(sorted(os.listdir(".")) == before, f"left behind: {os.listdir('.')}")
 
 
 def test_bytes_of_others_draw_nothing():

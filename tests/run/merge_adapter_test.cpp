@@ -11,6 +11,7 @@
 #include "../model/golden.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/head/linear_head.hpp"
+#include "merit/io/file.hpp"
 #include "merit/io/gguf.hpp"
 #include "merit/io/write_safetensors.hpp"
 #include "merit/loss/pairwise_loss.hpp"
@@ -93,6 +94,7 @@ TEST_CASE("what cannot be merged is said, and leaves nothing behind") {
   CHECK(contains(refused(adapter, {}, config), "holds an adapter, which is no whole model"));
   CHECK(
       contains(refused(stored("llama"), {.merge = true}, config), "holds no adapter, expected one to merge"));
+  CHECK(contains(refused(stored("llama"), {.base = stored("llama")}, config), "--base is given, but "));
   // Another base, which has other shapes, or other maps.
   CHECK(contains(refused(adapter, {.merge = true, .base = stored("mistral")}, data),
                  "which do not fit the base's"));
@@ -126,6 +128,52 @@ TEST_CASE("an adapter with a head of its own has no bias of its base's head, als
     CHECK(std::ranges::find(names, "score.bias") == names.end());
   }
   CHECK(open_weights(base)->find("score.bias") != nullptr);
+}
+
+TEST_CASE("what an adapter's file holds beside its maps is not left out without a word") {
+  const TemporaryDirectory directory;
+  const auto refused = [&](const char* place, const char* before, const char* after) {
+    fs::copy(stored("adapters") / "llama_plain", directory / place);
+    for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) {
+      std::string bytes = read_file(directory / place / file);
+      for (auto at = bytes.find(before); at != bytes.npos; at = bytes.find(before, at + 1))
+        bytes.replace(at, std::string(before).size(), after);
+      write_file_atomically(directory / place / file, bytes);
+    }
+    return error_of<DataError>(
+        [&] { convert_model(directory / place, directory / "m", {.merge = true, .base = stored("llama")}); });
+  };
+  CHECK(
+      contains(refused("a", "\"v_proj\"", "\"w_proj\""), "none that target_modules of adapter_config.json"));
+  CHECK(contains(refused("b", "layers.0.self_attn.v_proj.lora_A", "layers.9.self_attn.v_proj.lora_A"),
+                 "there is no lora_A beside it"));
+}
+
+TEST_CASE("a tensor saved whole fits the base's in its columns") {
+  const TemporaryDirectory directory;
+  fs::copy(stored("adapters") / "llama_plain", directory / "a");
+  std::string bytes = read_file(directory / "a" / "adapter_model.safetensors");
+  const std::string name = "base_model.model.score.weight", shape = "[1,32]";
+  const auto at = bytes.find(shape, bytes.find(name));
+  REQUIRE(at < bytes.find(name) + 60);
+  bytes.replace(at, shape.size(), "[2,16]");
+  write_file_atomically(directory / "a" / "adapter_model.safetensors", bytes);
+  CHECK(contains(error_of<DataError>([&] {
+                   convert_model(directory / "a", directory / "m", {.merge = true, .base = stored("llama")});
+                 }),
+                 "has shape [2, 16], which does not fit the base's"));
+}
+
+TEST_CASE("magnitudes are not left out where adapter_config.json says nothing of DoRA") {
+  const TemporaryDirectory directory;
+  fs::copy(stored("adapters") / "llama_dora", directory / "a");
+  Json config = read_json(directory / "a" / "adapter_config.json");
+  config["use_dora"] = false;
+  write_json(directory / "a" / "adapter_config.json", config);
+  CHECK(contains(error_of<DataError>([&] {
+                   convert_model(directory / "a", directory / "m", {.merge = true, .base = stored("llama")});
+                 }),
+                 "has magnitudes of DoRA beside it"));
 }
 
 TEST_CASE("into a base of quantised matrices an adapter is merged as into the numbers that they are") {

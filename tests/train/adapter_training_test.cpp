@@ -294,6 +294,13 @@ TEST_CASE("settings of adapters that cannot be are refused") {
   CHECK_THROWS_WITH_AS(expanded("(?P<x>q_proj)"),
                        doctest::Contains("expected a regular expression as ECMAScript writes it"),
                        merit::ConfigError);
+  CHECK(why({.targets = {"q_proj"}, .rank_pattern = {{"v_proj", 2}}}, as_it_is) ==
+        "lora: rank_pattern names \"v_proj\", which is none of the targets");
+  CHECK(why({.targets = {"q_proj"}, .rank_pattern = {{"layers.1.self_attn.q_proj", 2}}}, as_it_is) ==
+        "nothing");
+  CHECK(why({.also_trained = {"embed"}}, as_it_is) ==
+        "lora: \"embed\", which is to be trained too, is no module of the model");
+  CHECK(why({.also_trained = {"embed_tokens", "layers.0.input_layernorm"}}, as_it_is) == "nothing");
   CHECK(why({.dropout = 1}, as_it_is) == "lora: dropout is 1, expected at least 0 and below 1");
   CHECK(why({}, [](auto& config) {
           config.adapters.push_back({"other", {}});

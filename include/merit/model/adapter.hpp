@@ -174,6 +174,34 @@ void check_adjacent(const Parameters<B>& parameters) {
   }
 }
 
+/// Throws ConfigError where a name in the settings of an adapter that is trained changes nothing: a rank or an alpha of maps
+/// that are no targets, or a module to be trained whole that is none.
+template <class B>
+void check_names(const Parameters<B>& parameters, const Lora& lora) {
+  const auto any = [&](const auto& holds) {
+    for (Index i = 0; i < parameters.tensor_count(); ++i)
+      if (holds(parameters.spec(i))) return true;
+    return false;
+  };
+  const auto check_pattern = [&](const char* what, const std::string& name) {
+    const bool used = any([&](const ParameterSpec& spec) {
+      return takes_adapter(spec) && ends_as(module_of(spec), name) && lora.is_target(module_of(spec));
+    });
+    if (!used)
+      throw ConfigError(concat("lora: ", what, " names \"", name, "\", which is none of the targets"));
+  };
+  for (const auto& entry : lora.rank_pattern) check_pattern("rank_pattern", entry.first);
+  for (const auto& entry : lora.alpha_pattern) check_pattern("alpha_pattern", entry.first);
+  for (const std::string& name : lora.also_trained) {
+    const bool there = any([&](const ParameterSpec& spec) {
+      return ends_as(std::string_view(spec.name).substr(0, spec.name.rfind('.')), name);
+    });
+    if (!there)
+      throw ConfigError(
+          concat("lora: \"", name, "\", which is to be trained too, is no module of the model"));
+  }
+}
+
 /// Declares the adapters of a model whose backbone has the first `backbone_tensors` tensors and its head the others. A model
 /// that is trained has one adapter at most; then it, the head, and what its settings name are trained, and nothing else.
 /// The first adapter is in use.
@@ -195,6 +223,7 @@ void attach_adapters(Parameters<B>& parameters, std::span<const Adapter> adapter
   }
   parameters.use_adapter(0);
   if (scores_only) return;
+  check_names(parameters, adapters[0].lora);
   parameters.freeze([&](const ParameterSpec& spec) {
     return trained.contains(spec.name) || is_trained_with(parameters, spec, adapters[0].lora);
   });

@@ -363,7 +363,8 @@ MERIT_INLINE Json peft_config(const Lora& lora, std::string_view class_ending, b
 
 MERIT_INLINE Json with_task_of_adapter(Json config, const std::filesystem::path& folder) {
   const Json adapter = read_json(folder / "adapter_config.json");
-  const auto task = optional<std::string>(adapter, "task_type", folder.string()).value_or("");
+  const auto task =
+      optional<std::string>(adapter, "task_type", (folder / "adapter_config.json").string()).value_or("");
   const char* ending = task == "SEQ_CLS"     ? "ForSequenceClassification"
                        : task == "TOKEN_CLS" ? "ForTokenClassification"
                                              : "";

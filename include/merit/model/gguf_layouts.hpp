@@ -265,7 +265,11 @@ inline GgufPlace gguf_place(const GgufLayout& layout, const GgufSizes& sizes, co
                            heads, " heads of even width"));
   };
   if (layout.architecture == "internlm2" && parts->part == "attn_q") {
-    const Index group = sizes.kv_heads == 0 ? 0 : sizes.heads / sizes.kv_heads;
+    if (sizes.kv_heads == 0 || sizes.heads % sizes.kv_heads != 0 || sizes.heads > rows)
+      throw DataError(concat(where, ": tensor ", quote(published), " has ", rows, " rows for ", sizes.heads,
+                             " heads of queries and ", sizes.kv_heads,
+                             " of keys, expected as many queries for each key"));
+    const Index group = sizes.heads / sizes.kv_heads;
     require_heads(sizes.kv_heads * (group + 2), 2);
     const Index width = rows / (sizes.kv_heads * (group + 2)), heads = sizes.heads, kv_heads = sizes.kv_heads;
     for (const char* part : {"k", "v"})

@@ -26,13 +26,26 @@ MERIT_INLINE MergedWeights::MergedWeights(const std::filesystem::path& folder,
   for (const std::string& name : adapter_.own_names()) {
     if (!detail::is_adapter_tensor(name)) {
       const std::string in_base = name_in_base(name);
+      const std::vector<Index>& own = adapter_.find(name)->shape;
+      if (!in_base.empty()) {  // rows may be more or less: of labels, or of new tokens
+        const std::vector<Index>& there = base_->find(in_base)->shape;
+        if (own.size() != there.size() || (own.size() > 1 && own.back() != there.back()))
+          refuse(name, concat("has shape ", detail::shape_text(own), ", which does not fit the base's ",
+                              detail::quote(in_base), ", ", detail::shape_text(there)));
+      }
       replaced_.emplace(in_base.empty() ? name : in_base, name);
       continue;
     }
-    const auto part = name.find(".lora_A.");
-    if (part == name.npos) continue;
+    const auto part = name.find(".lora_");
     Map map;
     map.module = name.substr(0, part);
+    if (!lora_.is_target(map.module))
+      refuse(name, "its map is none that target_modules of adapter_config.json names");
+    if (!name.substr(part).starts_with(".lora_A.")) {
+      if (adapter_.find(map.module + ".lora_A.weight") == nullptr)
+        refuse(name, "there is no lora_A beside it");
+      continue;
+    }
     const std::string in_base = name_in_base(map.module + ".weight");
     if (in_base.empty())
       refuse(name, concat("its map is not among the tensors of the base, ", base_->path().string()));
@@ -54,6 +67,8 @@ MERIT_INLINE MergedWeights::MergedWeights(const std::filesystem::path& folder,
     const TensorInfo* const magnitude = adapter_.find(map.module + ".lora_magnitude_vector");
     if (lora_.dora && (magnitude == nullptr || magnitude->elements != b->shape[0]))
       refuse(name, concat("expected ", b->shape[0], " magnitudes of DoRA beside it"));
+    if (!lora_.dora && magnitude != nullptr)
+      refuse(name, "has magnitudes of DoRA beside it, expected use_dora in adapter_config.json to be true");
     if (map.info.dtype && is_quantized(*map.info.dtype)) {
       map.info.dtype = Dtype::f32;
       map.info.dtype_name = "F32";

@@ -112,10 +112,17 @@ inline std::map<std::string, std::string> files_in_gguf(const GgufFile& file, co
       files[key.substr(gguf_file_key.size())] = file.require<std::string>(key);
   }
   for (const auto& [name, bytes] : files) {
+    // What is written is the folder's own, and beside the weights, of which no file of text is one.
     const std::filesystem::path path(name);
-    if (path.is_absolute() || path.lexically_normal() != path || *path.begin() == "..") {
+    bool plain = !name.empty() && name.find('\0') == name.npos && path.has_filename() && path != "." &&
+                 path.is_relative() && path.lexically_normal() == path && *path.begin() != ".." &&
+                 name != adapter_config && !is_weight_file(name);
+    for (auto parent = path.parent_path(); plain && !parent.empty(); parent = parent.parent_path())
+      plain =
+          !files.contains(parent.string()) && parent != "tokenizer.json" && !is_weight_file(parent.string());
+    if (!plain) {
       throw DataError(concat(file.path().string(), ": metadata ", quote(concat(gguf_file_key, name)),
-                             ": expected the name of a file inside the folder"));
+                             ": expected the name of a file inside the folder, and none of weights"));
     }
   }
   if (const auto tokenizer = file.optional<std::string>(gguf_tokenizer_key))
@@ -246,6 +253,9 @@ MERIT_INLINE ConvertReport convert_model(const std::filesystem::path& from, cons
                                            : ": holds an adapter, which is no whole model: expected it to be "
                                              "merged into its base (--merge, or ConvertOptions::merge)"));
   }
+  if (!options.merge && !options.base.empty())
+    throw ConfigError(
+        concat("--base is given, but ", from.string(), " is not to be merged into it (--merge)"));
   const std::optional<std::filesystem::path> gguf = options.merge ? std::nullopt : find_gguf(from);
   if (gguf && to_gguf) return detail::gguf_to_gguf(GgufFile(*gguf), to, options.type);
   if (!gguf) {

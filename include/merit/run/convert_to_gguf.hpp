@@ -132,7 +132,22 @@ class GgufTensors {
         const Index width = part.rows / (sizes_.heads + 2 * sizes_.kv_heads);
         tensor->shape[0] = (i == 0 ? sizes_.heads : sizes_.kv_heads) * width;
       }
-      if (const auto in = layer_name(name, "blk."); in && !gguf_expert(in->part).empty()) {
+      const auto in = layer_name(name, "blk.");
+      const bool stacked = in && !gguf_expert(in->part).empty();
+      for (const Part& other : tensor->parts) {
+        const bool apart = stacked && other.place.first != part.place.first;
+        if (apart && other.info->shape == info.shape) continue;
+        throw DataError(concat(where, ": tensor ", quote(info.name), " of shape ", shape_text(info.shape),
+                               " and ", quote(other.info->name), " of shape ", shape_text(other.info->shape),
+                               " are ",
+                               apart ? "experts of one layer, expected one shape of them all"
+                                     : "one tensor of a GGUF file, expected one of them"));
+      }
+      if (stacked && part.place.first >= part.rows * sizes_.experts) {
+        throw DataError(concat(where, ": tensor ", quote(info.name), " is of an expert beyond the ",
+                               sizes_.experts, " that config.json says"));
+      }
+      if (stacked) {
         tensor->shape = info.shape;
         tensor->shape.insert(tensor->shape.begin(), sizes_.experts);
       }
