@@ -42,7 +42,7 @@ def convert(conversion, gguf, name, architecture, work):
     (source / "config.json").write_text(json.dumps(config))
     tensors = load_file(FOLDER / name / "model.safetensors")
     # Neither heads nor layers without experts among such with them are known to the converter.
-    unknown = ("score.", "model.layers.1.mlp.") if name == "qwen3_moe" else ("score.",)
+    unknown = ("score.", "v_head.") + (("model.layers.1.mlp.",) if name == "qwen3_moe" else ())
     tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith(unknown)}
     save_file(tensors, source / "model.safetensors")
     vocabulary = {str(i): i for i in range(config["vocab_size"])}

@@ -35,8 +35,8 @@ struct BlockGroup {
   void set_minimum(float both) { minimum[0] = minimum[1] = both; }
 };
 
-/// A quantised type: whether its groups have a minimum, whether their halves have scales of their own, where in a
-/// block the float16 scales begin, and how a group is read.
+/// A quantised type: whether its groups have a minimum, where in a block the float16 scales begin, and how a group is
+/// read.
 template <Dtype dtype>
 struct BlockFormat;
 
@@ -128,7 +128,7 @@ inline void read_table(const std::byte* quants, const std::int8_t (&table)[16], 
 
 template <>
 struct BlockFormat<Dtype::q4_0> {
-  static constexpr bool has_minimum = false, halves = false;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 1> scale_places{0};
   static void read(const std::byte* block, Index, BlockGroup& out) {
     out.set_scale(quant_scale(block, 0));
@@ -138,7 +138,7 @@ struct BlockFormat<Dtype::q4_0> {
 
 template <>
 struct BlockFormat<Dtype::q4_1> {
-  static constexpr bool has_minimum = true, halves = false;
+  static constexpr bool has_minimum = true;
   static constexpr std::array<std::uint8_t, 2> scale_places{0, 2};
   static void read(const std::byte* block, Index, BlockGroup& out) {
     out.set_scale(quant_scale(block, 0));
@@ -149,7 +149,7 @@ struct BlockFormat<Dtype::q4_1> {
 
 template <>
 struct BlockFormat<Dtype::q5_0> {
-  static constexpr bool has_minimum = false, halves = false;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 1> scale_places{0};
   static void read(const std::byte* block, Index, BlockGroup& out) {
     out.set_scale(quant_scale(block, 0));
@@ -159,7 +159,7 @@ struct BlockFormat<Dtype::q5_0> {
 
 template <>
 struct BlockFormat<Dtype::q5_1> {
-  static constexpr bool has_minimum = true, halves = false;
+  static constexpr bool has_minimum = true;
   static constexpr std::array<std::uint8_t, 2> scale_places{0, 2};
   static void read(const std::byte* block, Index, BlockGroup& out) {
     out.set_scale(quant_scale(block, 0));
@@ -170,7 +170,7 @@ struct BlockFormat<Dtype::q5_1> {
 
 template <>
 struct BlockFormat<Dtype::q8_0> {
-  static constexpr bool has_minimum = false, halves = false;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 1> scale_places{0};
   static void read(const std::byte* block, Index, BlockGroup& out) {
     out.set_scale(quant_scale(block, 0));
@@ -181,7 +181,7 @@ struct BlockFormat<Dtype::q8_0> {
 /// Integers of 2 bits; scales and minima of 4.
 template <>
 struct BlockFormat<Dtype::q2_k> {
-  static constexpr bool has_minimum = true, halves = true;
+  static constexpr bool has_minimum = true;
   static constexpr std::array<std::uint8_t, 2> scale_places{80, 82};
   static void read(const std::byte* block, Index group, BlockGroup& out) {
     const float d = quant_scale(block, 80);
@@ -198,7 +198,7 @@ struct BlockFormat<Dtype::q2_k> {
 /// Integers of 2 bits as those of Q2_K, less 4 where the mask's bit is 0; scales of 6 bits.
 template <>
 struct BlockFormat<Dtype::q3_k> {
-  static constexpr bool has_minimum = false, halves = true;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 1> scale_places{108};
   static void read(const std::byte* block, Index group, BlockGroup& out) {
     const float d = quant_scale(block, 108);
@@ -234,7 +234,7 @@ inline void read_six_bits(const std::byte* block, Index group, BlockGroup& out) 
 
 template <>
 struct BlockFormat<Dtype::q4_k> {
-  static constexpr bool has_minimum = true, halves = false;
+  static constexpr bool has_minimum = true;
   static constexpr std::array<std::uint8_t, 2> scale_places{0, 2};
   static void read(const std::byte* block, Index group, BlockGroup& out) {
     read_six_bits(block, group, out);
@@ -246,7 +246,7 @@ struct BlockFormat<Dtype::q4_k> {
 
 template <>
 struct BlockFormat<Dtype::q5_k> {
-  static constexpr bool has_minimum = true, halves = false;
+  static constexpr bool has_minimum = true;
   static constexpr std::array<std::uint8_t, 2> scale_places{0, 2};
   static void read(const std::byte* block, Index group, BlockGroup& out) {
     read_six_bits(block, group, out);
@@ -262,7 +262,7 @@ struct BlockFormat<Dtype::q5_k> {
 /// bit pairs.
 template <>
 struct BlockFormat<Dtype::q6_k> {
-  static constexpr bool has_minimum = false, halves = true;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 1> scale_places{208};
   static void read(const std::byte* block, Index group, BlockGroup& out) {
     const float d = quant_scale(block, 208);
@@ -284,7 +284,7 @@ inline constexpr std::int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -
 
 template <>
 struct BlockFormat<Dtype::iq4_nl> {
-  static constexpr bool has_minimum = false, halves = false;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 1> scale_places{0};
   static void read(const std::byte* block, Index, BlockGroup& out) {
     out.set_scale(quant_scale(block, 0));
@@ -295,7 +295,7 @@ struct BlockFormat<Dtype::iq4_nl> {
 /// Scales of 6 bits.
 template <>
 struct BlockFormat<Dtype::iq4_xs> {
-  static constexpr bool has_minimum = false, halves = false;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 1> scale_places{0};
   static void read(const std::byte* block, Index group, BlockGroup& out) {
     const int low = quant_byte(block, 4 + group / 2) >> (group % 2 * 4) & 15;
@@ -308,7 +308,7 @@ struct BlockFormat<Dtype::iq4_xs> {
 /// −1, 0 or 1 times one scale.
 template <>
 struct BlockFormat<Dtype::tq2_0> {
-  static constexpr bool has_minimum = false, halves = false;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 1> scale_places{64};
   static void read(const std::byte* block, Index group, BlockGroup& out) {
     out.set_scale(quant_scale(block, 64));
@@ -322,7 +322,7 @@ inline constexpr std::int8_t fp4_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, 
 /// A power of two as the scale, from a byte of exponent alone; half of it, as the numbers are doubled.
 template <>
 struct BlockFormat<Dtype::mxfp4> {
-  static constexpr bool has_minimum = false, halves = false;
+  static constexpr bool has_minimum = false;
   static constexpr std::array<std::uint8_t, 0> scale_places{};
   static void read(const std::byte* block, Index, BlockGroup& out) {
     const auto exponent = static_cast<std::uint32_t>(quant_byte(block, 0));
@@ -333,20 +333,11 @@ struct BlockFormat<Dtype::mxfp4> {
 };
 
 /// The 32 numbers of a group.
-template <Dtype dtype>
-void group_numbers(const BlockGroup& group, float* __restrict out) {
-  using Format = BlockFormat<dtype>;
-  const float first = group.scale[0], second = Format::halves ? group.scale[1] : first;
-  if constexpr (Format::has_minimum) {
-    const float first_minimum = group.minimum[0];
-    const float second_minimum = Format::halves ? group.minimum[1] : first_minimum;
-    for (Index i = 0; i < 32; ++i) {
-      out[i] = (i < 16 ? first : second) * static_cast<float>(group.integers[i]) +
-               (i < 16 ? first_minimum : second_minimum);
-    }
-  } else {  // no "+ 0", which would make a −0 a +0
-    for (Index i = 0; i < 32; ++i) out[i] = (i < 16 ? first : second) * static_cast<float>(group.integers[i]);
-  }
+inline void group_numbers(const BlockGroup& group, bool has_minimum, float* __restrict out) {
+  for (Index i = 0; i < block_group; ++i)
+    out[i] = group.scale[i / 16] * static_cast<float>(group.integers[i]);
+  if (!has_minimum) return;  // no "+ 0", which would make a −0 a +0
+  for (Index i = 0; i < block_group; ++i) out[i] += group.minimum[i / 16];
 }
 
 }  // namespace detail

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 #include <vector>
 
 #include "merit/core/dtype.hpp"
@@ -22,28 +21,50 @@ namespace detail {
 /// The longest run: every block divides it.
 inline constexpr Index quantized_run = 256;
 
+/// Reads `count` groups of a row of blocks, from group `first` on.
 template <Dtype dtype>
-using DtypeConstant = std::integral_constant<Dtype, dtype>;
+void read_groups(const std::byte* row, Index first, Index count, BlockGroup* out) {
+  constexpr DtypeLayout layout = layout_of(dtype);
+  constexpr Index groups = layout.elements / block_group;  // of a block
+  for (Index g = first; g < first + count; ++g, ++out)
+    BlockFormat<dtype>::read(row + g / groups * layout.bytes, g % groups, *out);
+}
 
-/// Calls f(DtypeConstant<dtype>) for a quantised type.
-template <class F>
-decltype(auto) visit_quantized(Dtype dtype, F&& f) {
+/// How one quantised type is read. The groups alone are code of its own, so that a type more costs a user's build little.
+struct QuantizedReader {
+  void (*groups)(const std::byte* row, Index first, Index count, BlockGroup* out);
+  bool has_minimum;
+  /// Where in a block its float16 scales begin: its numbers are finite when those are.
+  std::array<std::uint8_t, 2> scales;
+  std::uint8_t scale_count;
+};
+
+template <Dtype dtype>
+QuantizedReader quantized_reader_of() {
+  constexpr auto places = BlockFormat<dtype>::scale_places;
+  QuantizedReader reader{read_groups<dtype>, BlockFormat<dtype>::has_minimum, {}, places.size()};
+  std::copy(places.begin(), places.end(), reader.scales.begin());
+  return reader;
+}
+
+/// Of a quantised type.
+inline QuantizedReader quantized_reader(Dtype dtype) {
   using D = Dtype;
   switch (dtype) {
-    case D::q4_0: return f(DtypeConstant<D::q4_0>{});
-    case D::q4_1: return f(DtypeConstant<D::q4_1>{});
-    case D::q5_0: return f(DtypeConstant<D::q5_0>{});
-    case D::q5_1: return f(DtypeConstant<D::q5_1>{});
-    case D::q8_0: return f(DtypeConstant<D::q8_0>{});
-    case D::q2_k: return f(DtypeConstant<D::q2_k>{});
-    case D::q3_k: return f(DtypeConstant<D::q3_k>{});
-    case D::q4_k: return f(DtypeConstant<D::q4_k>{});
-    case D::q5_k: return f(DtypeConstant<D::q5_k>{});
-    case D::q6_k: return f(DtypeConstant<D::q6_k>{});
-    case D::iq4_nl: return f(DtypeConstant<D::iq4_nl>{});
-    case D::iq4_xs: return f(DtypeConstant<D::iq4_xs>{});
-    case D::tq2_0: return f(DtypeConstant<D::tq2_0>{});
-    case D::mxfp4: return f(DtypeConstant<D::mxfp4>{});
+    case D::q4_0: return quantized_reader_of<D::q4_0>();
+    case D::q4_1: return quantized_reader_of<D::q4_1>();
+    case D::q5_0: return quantized_reader_of<D::q5_0>();
+    case D::q5_1: return quantized_reader_of<D::q5_1>();
+    case D::q8_0: return quantized_reader_of<D::q8_0>();
+    case D::q2_k: return quantized_reader_of<D::q2_k>();
+    case D::q3_k: return quantized_reader_of<D::q3_k>();
+    case D::q4_k: return quantized_reader_of<D::q4_k>();
+    case D::q5_k: return quantized_reader_of<D::q5_k>();
+    case D::q6_k: return quantized_reader_of<D::q6_k>();
+    case D::iq4_nl: return quantized_reader_of<D::iq4_nl>();
+    case D::iq4_xs: return quantized_reader_of<D::iq4_xs>();
+    case D::tq2_0: return quantized_reader_of<D::tq2_0>();
+    case D::mxfp4: return quantized_reader_of<D::mxfp4>();
     case D::f64:
     case D::f32:
     case D::f16:
@@ -52,61 +73,36 @@ decltype(auto) visit_quantized(Dtype dtype, F&& f) {
   throw UsageError(concat("numbers of the plain type ", name_of(dtype), " were to be read out of blocks"));
 }
 
-/// Writes the numbers of `count` blocks, one after another.
-using ReadBlocks = void (*)(const std::byte* blocks, Index count, float* out);
-
-template <Dtype dtype>
-void quantized_numbers(const std::byte* blocks, Index count, float* out) {
-  constexpr DtypeLayout layout = layout_of(dtype);
-  for (Index i = 0; i < count; ++i, blocks += layout.bytes) {
-    for (Index g = 0; g < layout.elements / block_group; ++g, out += block_group) {
-      BlockGroup group;
-      BlockFormat<dtype>::read(blocks, g, group);
-      group_numbers<dtype>(group, out);
-    }
-  }
-}
-
-/// How one quantised type is read.
-struct QuantizedReader {
-  ReadBlocks numbers;
-  /// Where in a block its float16 scales begin: its numbers are finite when those are.
-  std::array<std::uint8_t, 2> scales;
-  std::uint8_t scale_count;
-};
-
-/// Of a quantised type.
-inline QuantizedReader quantized_reader(Dtype dtype) {
-  return visit_quantized(dtype, []<Dtype type>(DtypeConstant<type>) -> QuantizedReader {
-    constexpr auto places = BlockFormat<type>::scale_places;
-    QuantizedReader reader{quantized_numbers<type>, {}, static_cast<std::uint8_t>(places.size())};
-    std::copy(places.begin(), places.end(), reader.scales.begin());
-    return reader;
-  });
-}
-
 /// A weight of a quantised type, to be read.
 class QuantizedRows {
  public:
   explicit QuantizedRows(const WeightView<HostSpace>& weight)
-      : QuantizedRows(weight, quantized_reader(weight.dtype).numbers) {}
-
-  /// Read by a loop that knows the machine better, to the same bits.
-  QuantizedRows(const WeightView<HostSpace>& weight, ReadBlocks numbers)
-      : layout_(layout_of(weight.dtype)),
-        numbers_(numbers),
+      : dtype_(weight.dtype),
+        layout_(layout_of(weight.dtype)),
+        reader_(quantized_reader(weight.dtype)),
         data_(static_cast<const std::byte*>(weight.data)),
         stride_(weight.stride / layout_.elements * layout_.bytes) {}
+
+  Dtype dtype() const { return dtype_; }
+  bool has_minimum() const { return reader_.has_minimum; }
 
   /// The blocks of a row.
   const std::byte* row(Index index) const { return data_ + index * stride_; }
 
+  /// Reads `count` groups of a row, from group `first` on.
+  void read_groups(Index row, Index first, Index count, BlockGroup* out) const {
+    reader_.groups(this->row(row), first, count, out);
+  }
+
   /// Elements of a block.
   Index block() const { return layout_.elements; }
 
-  /// Writes elements [begin, begin + count) of a row, whole blocks, at most quantized_run of them.
+  /// Writes elements [begin, begin + count) of a row, whole groups, at most quantized_run of them.
   void read(Index row, Index begin, Index count, float* out) const {
-    numbers_(this->row(row) + begin / layout_.elements * layout_.bytes, count / layout_.elements, out);
+    BlockGroup groups[quantized_run / block_group];
+    read_groups(row, begin / block_group, count / block_group, groups);
+    for (Index g = 0; g < count / block_group; ++g)
+      group_numbers(groups[g], has_minimum(), out + g * block_group);
   }
 
   /// Calls f(first, begin, end) for the runs that cover elements [begin, end) of a row: to be read from the
@@ -126,8 +122,9 @@ class QuantizedRows {
   }
 
  private:
+  Dtype dtype_;
   DtypeLayout layout_;
-  ReadBlocks numbers_;
+  QuantizedReader reader_;
   const std::byte* data_;
   Index stride_;  // bytes
 };

@@ -31,7 +31,8 @@ void require_finite(const std::byte* data, Dtype dtype, Index elements, const Re
   for (Index begin = 0; begin < elements; begin += layout.elements, data += layout.bytes) {
     if (!may_be_infinite(reader, data)) continue;
     float numbers[quantized_run];
-    reader.numbers(data, 1, numbers);
+    QuantizedRows(WeightView<>(data, dtype, 1, layout.elements, layout.elements))
+        .read(0, 0, layout.elements, numbers);
     const Index bad = first_non_finite(numbers, layout.elements);
     if (bad < layout.elements) refuse(begin + bad, double{numbers[bad]});
   }

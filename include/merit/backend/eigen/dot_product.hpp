@@ -70,7 +70,7 @@ void quantized_dots(MatrixView<const T> a, const QuantizedRows& b, const TileTar
   DotSums<together, T> sums[few_rows];
   for (Index k = 0; k < depth; k += quantized_run) {
     const Index run = std::min(quantized_run, depth - k);
-    for (Index r = 0; r < together; ++r) b.read(j + r, k, run, numbers[r]);
+    for (Index r = 0; r < together; ++r) read_numbers(b, j + r, k, run, numbers[r]);
     for (Index row = 0; row < rows; ++row) {
       sums[row].add_products(run, a.row(i + row) + k, numbers[0], quantized_run);
     }
@@ -83,13 +83,11 @@ void quantized_dots(MatrixView<const T> a, const QuantizedRows& b, const TileTar
 }
 
 /// out(0, j) = a · b.row(j), of a quantised type.
-inline void quantized_row_product(Index threads, const float* a, const WeightView<>& b,
+inline void quantized_row_product(Index threads, const float* a, const QuantizedRows& b,
                                   const TileTarget<float>& to, Index cols, Index depth) {
-  visit_quantized(b.dtype, [&]<Dtype dtype>(DtypeConstant<dtype>) {
-    const QuantizedRows right(b, nullptr);
-    parallel_ranges(threads, cols, 16, cols * depth, [&](Index begin, Index end) {
-      for (Index j = begin; j < end; ++j) put_sum(to, 0, j, quantized_dot<dtype>(depth, a, right.row(j)));
-    });
+  const QuantizedDot dot_of = quantized_dot(b);
+  parallel_ranges(threads, cols, 16, cols * depth, [&](Index begin, Index end) {
+    for (Index j = begin; j < end; ++j) put_sum(to, 0, j, dot_of(depth, a, b, j));
   });
 }
 
@@ -97,10 +95,10 @@ inline void quantized_row_product(Index threads, const float* a, const WeightVie
 template <class T>
 void quantized_dot_product(Index threads, MatrixView<const T> a, const WeightView<>& b,
                            const TileTarget<T>& to, Index rows, Index cols, Index depth) {
+  const QuantizedRows right(b);
   if constexpr (std::is_same_v<T, float>) {
-    if (rows == 1) return quantized_row_product(threads, a.row(0), b, to, cols, depth);
+    if (rows == 1) return quantized_row_product(threads, a.row(0), right, to, cols, depth);
   }
-  const QuantizedRows right = quantized_rows(b);
   constexpr Index together = rows_together<T>;
   const auto part = [&](Index row_begin, Index row_end, Index col_begin, Index col_end) {
     for (Index i = row_begin; i < row_end; i += few_rows) {

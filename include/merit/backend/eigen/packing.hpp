@@ -109,7 +109,7 @@ void pack_quantized_straight(const QuantizedRows& from, Index k, Index col, Inde
     // Column c of the block is column c mod unit of tile c / unit.
     const auto place = [&](Index c) { return to + c / unit * unit * depth + row * unit + c % unit; };
     from.for_each_run(col, col + count, [&](Index first, Index begin, Index end) {
-      from.read(k + row, first, from.whole_blocks(first, end), numbers);
+      read_numbers(from, k + row, first, from.whole_blocks(first, end), numbers);
       for (Index c = begin - col; c < end - col;) {
         const Index run = std::min(end - col - c, unit - c % unit);
         std::copy_n(numbers + (col + c - first), run, place(c));
@@ -129,7 +129,8 @@ void pack_quantized_transposed(const QuantizedRows& from, Index k, Index col, In
     const Index lines = std::min(unit, count - i);
     from.for_each_run(k, k + depth, [&](Index first, Index begin, Index end) {
       const Index size = from.whole_blocks(first, end);
-      for (Index line = 0; line < lines; ++line) from.read(col + i + line, first, size, numbers[line]);
+      for (Index line = 0; line < lines; ++line)
+        read_numbers(from, col + i + line, first, size, numbers[line]);
       pack_transposed_tile<unit>(lines, end - begin, numbers[0] + (begin - first), quantized_run,
                                  to + (begin - k) * unit);
     });
@@ -142,7 +143,7 @@ void pack_right(const WeightView<>& b, bool transposed, Index k, Index col, Inde
   if (is_quantized(b.dtype)) {
     const auto pack = transposed ? pack_quantized_transposed<Simd<T>::panel, T>
                                  : pack_quantized_straight<Simd<T>::panel, T>;
-    return pack(quantized_rows(b), k, col, depth, count, to);
+    return pack(QuantizedRows(b), k, col, depth, count, to);
   }
   visit_stored(b, [&](auto stored) {
     if (transposed) {

@@ -215,12 +215,12 @@ template <class T>
 void gather_rows(Index threads, const WeightView<>& table, VectorView<const std::uint32_t> ids, Write write,
                  MatrixView<T> out) {
   if (is_quantized(table.dtype)) {
-    const QuantizedRows rows = quantized_rows(table);
+    const QuantizedRows rows(table);
     parallel_ranges(threads, out.rows, 1, out.rows * out.cols, [&](Index begin, Index end) {
       float numbers[quantized_run];
       for (Index i = begin; i < end; ++i) {
         rows.for_each_run(0, out.cols, [&](Index first, Index, Index last) {
-          rows.read(ids.empty() ? i : ids[i], first, rows.whole_blocks(first, last), numbers);
+          read_numbers(rows, ids.empty() ? i : ids[i], first, rows.whole_blocks(first, last), numbers);
           T* const to = out.row(i) + first;
           sweep<T>(last - first,
                    [&](Index j, auto lane) { put<T>(lane, to + j, lane.load(numbers + j), write); });
