@@ -83,12 +83,12 @@ TEST_CASE("a plan counts what a run would do") {
 TEST_CASE("a plan says what recomputed layers save before they are") {
   std::string lines;
   for (int i = 0; i < 4; ++i)
-    lines += "{\"prompt\": \"p\", \"chosen\": \"" + std::string(400, 'a') + "\", \"rejected\": \"b\"}\n";
+    lines += "{\"prompt\": \"p\", \"chosen\": \"" + std::string(40, 'a') + "\", \"rejected\": \"b\"}\n";
   const merit::RecordSet set = merit_test::read_lines(merit::RecordKind::preference, lines);
   const auto plan = [&](merit::Index recompute, merit::Index frozen) {
     merit::TypedModel<Model> model({.backbone = {merit::Llama{.vocabulary_size = 257,
-                                                              .hidden_size = 32,
-                                                              .intermediate_size = 88,
+                                                              .hidden_size = 16,
+                                                              .intermediate_size = 44,
                                                               .layers = 13,
                                                               .heads = 4,
                                                               .kv_heads = 4,
