@@ -10,7 +10,6 @@
 #include "fixtures.hpp"
 #include "io/temporary.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
-#include "merit/backend/reference/reference_backend.hpp"
 #include "merit/testing/tolerance.hpp"
 #include "model/quantized_file.hpp"
 
@@ -21,7 +20,7 @@ using merit::Index;
 
 /// Pairs of tokens below the file's 9.
 std::vector<merit::PreferenceExample> pairs() {
-  std::vector<merit::PreferenceExample> examples = training::sorted_pairs(6);
+  std::vector<merit::PreferenceExample> examples = training::sorted_pairs(2);
   for (merit::PreferenceExample& example : examples) {
     for (merit::Sequence* side : {&example.chosen, &example.rejected})
       for (merit::Token& token : side->tokens) token %= 9;
@@ -45,6 +44,7 @@ void check_quantized_base(const std::vector<Dtype>& types, const merit::Lora& lo
   const std::vector<merit::PreferenceExample> examples = pairs();
   merit::TrainOptions options = training::few_steps(merit::AdamW{});
   options.epochs = 3;
+  options.batch_size = 1;
   options.schedule.peak = 0.002;
   struct Run {
     std::vector<double> losses = {};
@@ -94,15 +94,11 @@ void check_quantized_base(const std::vector<Dtype>& types, const merit::Lora& lo
 TEST_CASE("an adapter of a quantised base is trained as beside the same numbers as floats") {
   const merit::Lora plain{.rank = 2, .alpha = 4};
   // In double, so that what rounding tells apart is not what six steps of AdamW make of it.
-  for (const Dtype dtype : {Dtype::q4_1, Dtype::q8_0, Dtype::q4_k, Dtype::q6_k})
-    check_quantized_base<merit::EigenBackend<double>>({dtype}, plain, 1e-9);
-  check_quantized_base<merit::EigenBackend<double>>({Dtype::q4_k, Dtype::q6_k, Dtype::q5_0, Dtype::iq4_nl},
-                                                    {.rank = 2, .alpha = 4, .dropout = 0.2}, 1e-9);
+  check_quantized_base<merit::EigenBackend<double>>({Dtype::q4_1, Dtype::q8_0, Dtype::q4_k, Dtype::q6_k},
+                                                    plain, 1e-9);
   check_quantized_base<merit::EigenBackend<double>>(
-      {Dtype::q4_0, Dtype::q5_1}, {.rank = 3, .alpha = 4, .dora = true, .targets = {"q_proj", "down_proj"}},
-      1e-9);
-  check_quantized_base<merit::ReferenceBackend<double>>({Dtype::q4_1, Dtype::q5_k},
-                                                        {.rank = 2, .targets = {"q_proj", "up_proj"}}, 1e-12);
+      {Dtype::q4_0, Dtype::q5_0, Dtype::q5_1, Dtype::iq4_nl},
+      {.rank = 3, .alpha = 4, .dropout = 0.2, .dora = true, .targets = {"q_proj", "down_proj"}}, 1e-9);
   check_quantized_base<merit::EigenBackend<float>>({Dtype::q4_1, Dtype::q8_0}, plain, 1e-3);
 }
 
