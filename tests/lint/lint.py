@@ -34,6 +34,7 @@ ARROWS = {
     "benchmarks": ["eval", "records"],
     "page": ["io"],
     "run": ["train", "benchmarks", "tokens", "text", "backend/thrust"],
+    "serve": ["run"],
     "jobs": ["run", "page"],
 }
 # Only these rooms may include headers of the library named.
@@ -44,6 +45,7 @@ OWNERS = {
     "cub": "backend/thrust/",
     "nlohmann": "io/",
     "zlib.h": "io/",
+    "httplib.h": "serve/",
     "pcre2.h": "tokenizer/",
     "utf8proc.h": "unicode/",
     "CLI": None,

@@ -19,7 +19,7 @@ namespace merit_test {
 
 /// Scores the bytes of a text: 'm' is 0, 'n' 1, 'l' −1, and so on, '~' no number. A step is scored by the letter before its
 /// separator. The loss of anything is a quarter.
-class LetterModel final : public merit::AnyModel {
+class LetterModel : public merit::AnyModel {
  public:
   LetterModel(merit::AnyHead head, merit::AnyLoss loss)
       : AnyModel({{merit::BagOfTokens{}}, std::move(head), std::move(loss)}),

@@ -27,6 +27,7 @@ struct CompletionScore {
   std::vector<double> rows = {};  // each token's or step's probability, or each state's value
   bool cut = false;               // a limit on length took tokens of it or of its prompt
   Index rows_of = 0;              // steps that it has; more than `rows` where a cut took some
+  Index tokens = 0;               // that were read of it and of its prompt; 0 for vectors
   std::string dropped = {};       // why it has no score; empty: it has
 };
 

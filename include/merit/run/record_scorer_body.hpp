@@ -198,6 +198,10 @@ MERIT_INLINE void RecordScorer::add_family(RecordScores entry, std::vector<Seque
                              " features, expected ", features->width, ", the width of the model"));
     }
   }
+  Index next = 0;
+  for (CompletionScore& one : entry.completions) {
+    if (one.dropped.empty()) one.tokens = sequences[next++].tokens.size();
+  }
   for (const Sequence& sequence : sequences) waiting_tokens_ += sequence.tokens.size();
   entries_.push_back(std::move(entry));
   waiting_.push_back(std::move(sequences));

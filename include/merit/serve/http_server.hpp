@@ -1,0 +1,240 @@
+// A ScoringApi over HTTP/1.1. Needs cpp-httplib (merit::serve).
+#pragma once
+
+#include <dirent.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <httplib.h>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "merit/core/error.hpp"
+#include "merit/core/view.hpp"
+#include "merit/serve/scoring_api.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+struct HttpOptions {
+  std::string host = "127.0.0.1";
+  int port = 8000;                        // 0: any that is free
+  std::string api_key = {};               // empty: none is asked for. /health needs none
+  Index connections = 64;                 // answered side by side, a thread each
+  Index max_body = Index{16} << 20;       // bytes of a request's body
+  std::chrono::seconds request_time{30};  // for a request to arrive whole
+};
+
+namespace detail {
+
+/// Closes connections that are too slow to say what they want. The HTTP library limits each read and not a whole request,
+/// so that a byte now and then would keep a thread for hours: this looks at the process's own sockets once a second.
+class SlowConnections {
+ public:
+  SlowConnections(int port, std::chrono::seconds limit)
+      : port_(port), limit_(limit), watcher_([this] { watch(); }) {}
+  ~SlowConnections() {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    changed_.notify_all();
+    watcher_.join();
+  }
+  SlowConnections(const SlowConnections&) = delete;
+  SlowConnections& operator=(const SlowConnections&) = delete;
+
+  /// The request of this peer has arrived, and is being answered until done().
+  void arrived(const std::string& host, int port) {
+    const std::lock_guard lock(mutex_);
+    since_.erase({host, port});
+    answered_[{host, port}] = true;
+  }
+  void done(const std::string& host, int port) {
+    const std::lock_guard lock(mutex_);
+    answered_.erase({host, port});
+  }
+
+ private:
+  using Peer = std::pair<std::string, int>;
+  using Clock = std::chrono::steady_clock;
+
+  void watch() {
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, std::chrono::seconds(1), [this] { return ended_; })) look();
+  }
+
+  /// Called with the mutex held.
+  void look() {
+    const Clock::time_point now = Clock::now();
+    std::map<Peer, Clock::time_point> still;
+    std::vector<std::pair<int, Peer>> slow;
+    DIR* folder = ::opendir("/proc/self/fd");
+    if (folder == nullptr) return;
+    while (const dirent* entry = ::readdir(folder)) {
+      const int descriptor = std::atoi(entry->d_name);
+      const Peer peer = peer_of(descriptor);
+      if (peer.second == 0 || answered_.contains(peer)) continue;
+      const auto known = since_.find(peer);
+      // What has arrived and not been read waits for a thread, and is not to blame.
+      int unread = 0;
+      const bool waits = ::ioctl(descriptor, FIONREAD, &unread) == 0 && unread > 0;
+      const Clock::time_point since = known == since_.end() || waits ? now : known->second;
+      if (now - since > limit_) {
+        slow.emplace_back(descriptor, peer);
+      } else {
+        still[peer] = since;
+      }
+    }
+    ::closedir(folder);
+    // After all were looked at: a thread that becomes free takes the next connection at once.
+    for (const auto& [descriptor, peer] : slow) {
+      if (peer_of(descriptor) == peer) ::shutdown(descriptor, SHUT_RDWR);
+    }
+    since_ = std::move(still);
+  }
+
+  /// The other end of a connection to our port; port 0 for all else.
+  Peer peer_of(int descriptor) const {
+    sockaddr_storage own{}, other{};
+    socklen_t own_size = sizeof(own), other_size = sizeof(other);
+    if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&own), &own_size) != 0) return {};
+    if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&other), &other_size) != 0) return {};
+    if (port_in(own) != port_) return {};
+    char host[NI_MAXHOST] = {};  // as the HTTP library writes it
+    if (::getnameinfo(reinterpret_cast<const sockaddr*>(&other), other_size, host, sizeof(host), nullptr, 0,
+                      NI_NUMERICHOST) != 0)
+      return {};
+    return {host, port_in(other)};
+  }
+  static int port_in(const sockaddr_storage& address) {
+    std::uint16_t port = 0;  // it stands at the same place for IPv4 and IPv6
+    if (address.ss_family != AF_INET && address.ss_family != AF_INET6) return -1;
+    std::memcpy(&port, reinterpret_cast<const char*>(&address) + offsetof(sockaddr_in, sin_port),
+                sizeof(port));
+    return ntohs(port);
+  }
+
+  const int port_;
+  const std::chrono::seconds limit_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<Peer, Clock::time_point> since_;  // of connections that have said nothing whole
+  std::map<Peer, bool> answered_;
+  bool ended_ = false;
+  std::thread watcher_;  // last: it uses the above
+};
+
+}  // namespace detail
+
+/// Answers by a ScoringApi what arrives by HTTP. Made, then serve()d, then stop()ped from any other thread.
+class HttpServer {
+ public:
+  /// Takes the port, so that port() is known and clients may connect. Throws IoError.
+  HttpServer(ScoringApi& api, HttpOptions options) : api_(api), options_(std::move(options)) {
+    server_.new_task_queue = [this] { return new httplib::ThreadPool(options_.connections); };
+    server_.set_payload_max_length(options_.max_body);
+    server_.set_read_timeout(options_.request_time);
+    server_.set_tcp_nodelay(true);
+    const auto handler = [this](const httplib::Request& request, httplib::Response& response) {
+      answer(request, response);
+    };
+    server_.Get(".*", handler);
+    server_.Post(".*", handler);
+    server_.set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
+      if (response.body.empty()) refuse(request, response);
+    });
+    server_.set_exception_handler(
+        [](const httplib::Request&, httplib::Response& response, std::exception_ptr error) {
+          try {
+            std::rethrow_exception(error);
+          } catch (const std::exception& what) {
+            put(ScoringApi::failure(500, what.what()), response);
+          }
+        });
+    const bool bound = options_.port == 0 ? (options_.port = server_.bind_to_any_port(options_.host)) > 0
+                                          : server_.bind_to_port(options_.host, options_.port);
+    if (!bound) {
+      throw IoError(concat("cannot listen on ", options_.host, ":", options_.port, ": ",
+                           errno == 0 ? "the name or the port is not this machine's" : std::strerror(errno)));
+    }
+    slow_.emplace(options_.port, options_.request_time);
+  }
+
+  int port() const { return options_.port; }
+
+  /// Answers until stop(); what is being answered then is finished.
+  void serve() { server_.listen_after_bind(); }
+  void stop() { server_.stop(); }
+
+ private:
+  void answer(const httplib::Request& request, httplib::Response& response) {
+    slow_->arrived(request.remote_addr, request.remote_port);
+    if (!may_ask(request)) {
+      put(ScoringApi::failure(401,
+                              "the request has no right key, expected the header Authorization: Bearer KEY"),
+          response);
+    } else {
+      put(api_.answer(request.method == "HEAD" ? "GET" : request.method, request.path, request.body),
+          response);
+    }
+    slow_->done(request.remote_addr, request.remote_port);
+  }
+
+  bool may_ask(const httplib::Request& request) const {
+    if (options_.api_key.empty() || request.path == "/health") return true;
+    const std::string expected = "Bearer " + options_.api_key;
+    const std::string found = request.get_header_value("Authorization");
+    // In a time that tells nothing of where they differ.
+    unsigned differs = expected.size() == found.size() ? 0 : 1;
+    for (Index i = 0; i < expected.size(); ++i)
+      differs |= static_cast<unsigned char>(expected[i]) ^
+                 static_cast<unsigned char>(i < found.size() ? found[i] : 0);
+    return differs == 0;
+  }
+
+  /// What the HTTP library refused by itself.
+  void refuse(const httplib::Request& request, httplib::Response& response) const {
+    const int status = response.status;
+    put(ScoringApi::failure(
+            status, status == 413 ? concat("the request has more than ", options_.max_body,
+                                           " bytes, which is as many as may be")
+                    : status == 404
+                        ? concat("there is no ", visible(request.method), " of ",
+                                 visible(request.path.substr(0, 100)))
+                        : concat("the request is no HTTP that is understood here (status ", status, ")")),
+        response);
+  }
+
+  static void put(const ServeReply& reply, httplib::Response& response) {
+    response.status = reply.status;
+    if (reply.retry_after > 0)
+      response.set_header("Retry-After", std::to_string(static_cast<int>(std::ceil(reply.retry_after))));
+    response.set_content(reply.body, reply.content_type);
+  }
+
+  ScoringApi& api_;
+  HttpOptions options_;
+  httplib::Server server_;
+  std::optional<detail::SlowConnections> slow_;  // once the port is known
+};
+
+}  // namespace MERIT_ABI
+}  // namespace merit

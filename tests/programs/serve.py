@@ -1,0 +1,215 @@
+"""merit_serve from outside: a load of many clients, and those that are up to no good."""
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from helpers import BACKEND, ENVIRONMENT, check, fails, program, succeeds
+
+
+class Server:
+    """A running merit_serve. Its port is the system's choice."""
+
+    def __init__(self, model, *arguments, environment=()):
+        self.process = subprocess.Popen([program("merit_serve"), "--model", model, "--port", "0", *map(str, arguments), *BACKEND],
+                                        stderr=subprocess.PIPE, text=True, env=dict(ENVIRONMENT, **dict(environment)))
+        self.said = []
+        for line in self.process.stderr:
+            self.said.append(line)
+            if " on http://" in line:
+                self.port = int(line.rsplit(":", 1)[1])
+                break
+        else:
+            raise AssertionError(f"merit_serve did not start: {''.join(self.said)}")
+        threading.Thread(target=lambda: self.said.extend(self.process.stderr), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def connect(self, timeout=60):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(self, path, body=None, headers=(), connection=None):
+        """(status, answer, headers)."""
+        one = connection or self.connect()
+        text = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
+        one.request("GET" if body is None else "POST", path, text, dict(headers))
+        reply = one.getresponse()
+        content = reply.read()
+        is_json = reply.headers.get("Content-Type") == "application/json"
+        return reply.status, json.loads(content) if is_json else content.decode(), reply.headers
+
+    def end(self):
+        """By the signal that service managers send."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def texts(count, seed):
+    rng = random.Random(seed)
+    return [("sort " + "".join(rng.choices("abcdefgh", k=rng.randrange(4, 9))) + "\n",
+             "".join(rng.choices("abcdefgh", k=rng.randrange(1, 30)))) for _ in range(count)]
+
+
+def load(server, pairs, clients):
+    """Each pair scored by one of several clients at once, in requests of each kind: the scores, by pair."""
+    scores = [None] * len(pairs)
+
+    def client(first):
+        connection = server.connect()
+        for i in range(first, len(pairs), clients):
+            prompt, completion = pairs[i]
+            kind = i % 4
+            if kind == 0:
+                path, body = "/score", {"prompt": prompt, "completion": completion}
+            elif kind == 1:
+                path, body = "/v1/rerank", {"query": prompt, "documents": [completion]}
+            elif kind == 2:
+                path, body = "/score", {"text_1": prompt, "text_2": completion}
+            else:
+                path, body = "/get_reward", {"query": [prompt + completion], "prompts": [prompt]}
+            status, answer, _ = server.ask(path, body, connection=connection)
+            check(status == 200, f"{path}: {answer}")
+            scores[i] = (answer["rewards"][0] if kind == 3 else answer["data"][0]["score"] if kind == 2
+                         else answer["results"][0]["score"])
+        connection.close()
+
+    errors = []
+
+    def guarded(first):
+        try:
+            client(first)
+        except Exception as error:  # noqa: BLE001: whatever it is, the test is to see it
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(first,)) for first in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check(not errors, f"{len(errors)} clients failed, one by {errors[:1]}")
+    return scores
+
+
+def compare(server, model, pairs, clients):
+    lines = "".join(json.dumps({"prompt": p, "completion": c}) + "\n" for p, c in pairs)
+    alone = [float(line) for line in succeeds("merit_score", "--model", model, stdin=lines).split()]
+    served = load(server, pairs, clients)
+    wrong = [i for i, (a, b) in enumerate(zip(alone, served)) if b is None or abs(a - b) > 1e-5 * max(1, abs(a))]
+    check(not wrong, f"{len(wrong)} of {len(pairs)} scores are wrong or lost, such as {wrong[:3]}")
+
+
+def test_a_server_answers_many_clients_as_merit_score_does():
+    with Server("model") as server:
+        compare(server, "model", texts(1000, 5), 16)
+        status, metrics, _ = server.ask("/metrics")
+        check(status == 200 and "merit_records_scored_total 1000\n" in metrics, metrics)
+        check(server.ask("/health")[1] == {"status": "ok", "model": "model"}, "health")
+        check(server.end() == 0, "".join(server.said))
+    check(server.said[-1] == "merit_serve: done\n", str(server.said))
+
+
+def test_a_server_survives_bad_clients():
+    with Server("model", "--request-time", 1, "--max-body", 100000, "--connections", 4, "--max-records", 8) as server:
+        good = {"prompt": "sort ab\n", "completion": "ab"}
+        score = server.ask("/score", good)[1]["results"][0]["score"]
+
+        def still_right():
+            check(server.ask("/score", good)[1]["results"][0]["score"] == score, "a score changed")
+
+        for body in (b"", b"{", b"\xff\xfe", b"[" * 1000, b'{"completion": 1e999}', b'{"completion": {}}', b'{"prompt": "a"}'):
+            status, answer, _ = server.ask("/score", body)
+            check(status == 400 and answer["error"]["message"], f"{body}: {status} {answer}")
+        for path, status in (("/nothing", 404), ("/score", 405)):
+            check(server.ask(path)[0] == status, path)
+        check(server.ask("/rerank", {"query": "a", "documents": ["a"] * 9})[0] == 400, "too many documents")
+        status, answer, _ = server.ask("/score", b'{"completion": "' + b"a" * 200000 + b'"}')
+        check(status == 413 and "100000 bytes" in answer["error"]["message"], f"{status} {answer}")
+        still_right()
+
+        # Gone in the middle of a request, and before the answer.
+        for text in (b"POST /score HTTP/1.1\r\nContent-Length: 50\r\n\r\n{", b"POST /sc", b"\x16\x03\x01\x02\x00",
+                     b"POST /score HTTP/1.1\r\nContent-Length: 42\r\n\r\n" + json.dumps(good).encode()[:42]):
+            with socket.create_connection(("127.0.0.1", server.port)) as gone:
+                gone.sendall(text)
+        still_right()
+
+        # As many as there are threads say a letter now and then: each is closed, and others are answered.
+        slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
+        began = time.monotonic()
+        for one in slow:
+            one.sendall(b"POST /score HTTP/1.1\r\nX-Slow: ")
+
+        def drip():
+            while slow:
+                for one in list(slow):
+                    try:
+                        one.sendall(b"a")
+                    except OSError:
+                        slow.remove(one)
+                time.sleep(0.2)
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        still_right()
+        dripping.join(10)
+        check(not slow and time.monotonic() - began < 10, "slow connections were not closed")
+        check(server.end() == 0, "".join(server.said))
+
+
+def test_a_server_asks_for_its_key():
+    with open("key", "w", encoding="utf-8") as file:
+        file.write("secret\n")
+    with Server("model", "--api-key-file", "key") as server:
+        good = {"completion": "ab"}
+        check(server.ask("/health")[0] == 200, "health needs no key")
+        for headers in ({}, {"Authorization": "Bearer secre"}, {"Authorization": "secret"}, {"Authorization": "Bearer secret2"}):
+            check(server.ask("/score", good, headers)[0] == 401, str(headers))
+        check(server.ask("/score", good, {"Authorization": "Bearer secret"})[0] == 200, "the key")
+
+
+def test_a_full_server_says_when_to_come_again():
+    with Server("model", "--max-waiting", 1, "--max-wait", 500, "--connections", 8) as server:
+        answers = []
+
+        def one():
+            answers.append(server.ask("/score", {"completion": "ab"}))
+
+        threads = [threading.Thread(target=one) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        statuses = sorted(status for status, _, _ in answers)
+        check(statuses[0] == 200 and statuses[-1] == 429, str(statuses))
+        for status, answer, headers in answers:
+            if status == 429:
+                check(int(headers["Retry-After"]) >= 1 and "wait to be scored" in answer["error"]["message"], str(answer))
+
+
+def test_a_server_that_cannot_start_says_why():
+    fails(2, ["--model is missing"], "merit_serve")
+    fails(2, ["--connections is 0"], "merit_serve", "--model", "model", "--connections", 0)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        fails(1, ["cannot listen on 127.0.0.1:", "in use"], "merit_serve", "--model", "model", "--port", taken.getsockname()[1])
+
+
+if __name__ == "__main__":  # by hand: a long load on any model
+    import sys
+    count = int(sys.argv[2])
+    with Server(os.path.abspath(sys.argv[1])) as running:
+        start = time.monotonic()
+        compare(running, sys.argv[1], texts(count, 5), 32)
+        print(f"{count} requests of 32 clients: no score wrong or lost; {time.monotonic() - start:.1f} s with merit_score's part")
+        print("\n".join(line for line in running.ask("/metrics")[1].splitlines() if "total" in line and line[0] != "#"))
