@@ -52,6 +52,9 @@ class AnyModelOn : public AnyModel {
  public:
   using BackendType = B;
 
+  using AnyModel::score;
+  /// As of RewardModel: a step of a session.
+  virtual std::span<const float> score(const Forest& forest, EarlierTokens<B>& earlier) = 0;
   virtual Parameters<B>& parameters() = 0;
   virtual const Parameters<B>& parameters() const = 0;
 
