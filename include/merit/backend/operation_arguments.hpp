@@ -209,8 +209,8 @@ struct AttentionArguments {
   typename BackendTypes<B>::ConstMatrix k;         // (T, Hkv·dh)
   typename BackendTypes<B>::ConstMatrix v;         // (T, Hkv·dh)
   typename BackendTypes<B>::Matrix out;
-  typename BackendTypes<B>::StatMatrix lse;      // (Q, H): log Σ exp of each row, for the backward; optional
-  typename BackendTypes<B>::StatVector scratch;  // attention_scratch
+  typename BackendTypes<B>::StatMatrix lse = {};  // (Q, H): log Σ exp of each row, for the backward; optional
+  typename BackendTypes<B>::StatVector scratch = {};  // attention_scratch
 };
 template <class B>
 struct AttentionBackwardArguments {

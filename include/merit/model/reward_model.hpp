@@ -232,10 +232,14 @@ class RewardModel {
   std::span<const Score> score(const Forest& forest) {
     check(forest);
     state_->tape.reset();
-    state_->tape.set_recording(false);
-    state_->batch = Backend::prepare(state_->handle, state_->placed(forest));
-    state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
-    return state_->objective.score(state_->tape, state_->hidden);
+    return score_rows(forest);
+  }
+  /// The same of tokens that follow others, whose keys and values `earlier` has: a step of a session (infer/session.hpp).
+  std::span<const Score> score(const Forest& forest, EarlierTokens<Backend>& earlier) {
+    check(forest);
+    state_->tape.reset();
+    state_->tape.set_earlier_tokens(earlier);
+    return score_rows(forest);
   }
 
   /// A new optimizer step: gradients count as unwritten. Throws UsageError where the model only scores.
@@ -399,6 +403,13 @@ class RewardModel {
     std::vector<std::uint64_t> row_keys;  // of the last forest that was dropped from
     std::vector<std::uint32_t> places;    // of the last forest
   };
+
+  std::span<const Score> score_rows(const Forest& forest) {
+    state_->tape.set_recording(false);
+    state_->batch = Backend::prepare(state_->handle, state_->placed(forest));
+    state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
+    return state_->objective.score(state_->tape, state_->hidden);
+  }
 
   void check(const Forest& forest) const {
     if (forest.row_count() == 0) throw UsageError("the forest has no rows: nothing to score");

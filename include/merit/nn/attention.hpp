@@ -146,6 +146,18 @@ Var attention(Tape<B>& tape, const typename Tape<B>::Types::Forest& forest, cons
   }
   const bool needs = tape.needs_gradient(q.var) || tape.needs_gradient(k.var) || tape.needs_gradient(v.var);
   const Var out = tape.make(queries, q.width, needs);
+  if (EarlierTokens<B>* const earlier = tape.earlier_tokens()) {
+    tape.working([&] {
+      earlier->attend(tape, {.forest = forest,
+                             .shape = shape,
+                             .query_tokens = query_tokens,
+                             .q = detail::block(tape.value(q.var), q),
+                             .k = detail::block(tape.value(k.var), k),
+                             .v = detail::block(tape.value(v.var), v),
+                             .out = tape.value(out)});
+    });
+    return out;
+  }
   const auto kept = tape.keep(queries * shape.heads);
   const typename Tape<B>::Types::StatMatrix lse{kept.data, queries, shape.heads};
   tape.working([&] {
@@ -167,6 +179,7 @@ Var attention(Tape<B>& tape, const typename Tape<B>::Types::Forest& forest, cons
 /// The mean of x (T, d) over the path from the root to each of the forest's rows → (R, d).
 template <class B>
 Var path_mean(Tape<B>& tape, const typename Tape<B>::Types::Forest& forest, Var x) {
+  detail::check_whole("path_mean", tape.earlier_tokens() == nullptr);
   detail::check_extent("path_mean", "the number of rows", tape.rows(x), forest.token_count());
   const Var out = tape.make(forest.row_count(), tape.cols(x), tape.needs_gradient(x));
   tape.working([&] {

@@ -15,6 +15,14 @@ inline void check_extent(const char* operation, const char* what, Index found, I
   }
 }
 
+/// Throws unless all tokens of a path are in the forest: for what reads more of the others than keys and values.
+inline void check_whole(const char* operation, bool whole) {
+  if (whole) return;
+  throw UsageError(concat(operation,
+                          ": the forest follows tokens of which keys and values alone are kept, expected ",
+                          "whole sequences"));
+}
+
 }  // namespace detail
 }  // namespace MERIT_ABI
 }  // namespace merit

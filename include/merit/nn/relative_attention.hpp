@@ -66,6 +66,7 @@ Var relative_attention(Tape<B>& tape, const typename Tape<B>::Types::Forest& for
                        const Columns& q, const Columns& k, const Columns& v, Var position_keys,
                        Var position_queries, typename Tape<B>::Types::Indices buckets) {
   const Index queries = query_tokens.empty() ? forest.token_count() : query_tokens.size;
+  detail::check_whole("relative_attention", tape.earlier_tokens() == nullptr);
   detail::check_extent("relative_attention", "the number of query rows", tape.rows(q.var), queries);
   detail::check_extent("relative_attention", "the number of key rows", tape.rows(k.var),
                        forest.token_count());

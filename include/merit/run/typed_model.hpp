@@ -19,6 +19,9 @@ class TypedModel final : public AnyModelOn<typename Model::BackendType> {
       : AnyModelOn<Backend>({{config.backbone}, config.head, config.loss, config.adapters}), model_(config) {}
 
   std::span<const float> score(const Forest& forest) override { return model_.score(forest); }
+  std::span<const float> score(const Forest& forest, EarlierTokens<Backend>& earlier) override {
+    return model_.score(forest, earlier);
+  }
   void begin_step() override { model_.begin_step(); }
   double accumulate(const Forest& forest, const AnyTargets& targets,
                     const AnyNormaliser& normaliser) override {

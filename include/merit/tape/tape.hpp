@@ -13,6 +13,7 @@
 #include "merit/backend/operations.hpp"
 #include "merit/core/error.hpp"
 #include "merit/tape/arena.hpp"
+#include "merit/tape/earlier_tokens.hpp"
 #include "merit/tape/parameters.hpp"
 
 namespace merit {
@@ -64,6 +65,11 @@ class Tape {
     return slot.row_keys != nullptr ? Keys{slot.row_keys, slot.rows} : Keys{};
   }
   void set_keys_of_rows(Var v, const Keys& keys) { slots_[v.id].row_keys = keys.data; }
+
+  /// What attention reads beside the keys and values of its forest: null where nothing stands before that. Until reset(),
+  /// and only while nothing is recorded.
+  EarlierTokens<B>* earlier_tokens() const { return earlier_tokens_; }
+  void set_earlier_tokens(EarlierTokens<B>& tokens) { earlier_tokens_ = &tokens; }
 
   /// Without recording the tape keeps values only: scoring.
   bool recording() const { return recording_; }
@@ -195,6 +201,7 @@ class Tape {
   /// Forgets the step, keeps the memory.
   void reset() {
     dropout_keys_ = {};
+    earlier_tokens_ = nullptr;
     slots_.clear();
     nodes_.clear();
     free_.clear();
@@ -357,6 +364,7 @@ class Tape {
   std::uint32_t produced_ = 0;
   bool recording_ = true;
   DropoutKeys dropout_keys_;
+  EarlierTokens<B>* earlier_tokens_ = nullptr;
   LayerBytes layer_bytes_;
 };
 

@@ -1,0 +1,98 @@
+// A search over steps, through a session and by rescoring the branches' prefixes as whole forests. What there is to gain is
+// the number of tokens scored again over that of new ones; the last counter says how much of it is gained.
+#include <benchmark/benchmark.h>
+
+#include <span>
+#include <vector>
+
+#include "../support/alternate.hpp"
+#include "merit/infer/session.hpp"
+#include "merit/merit.hpp"
+
+namespace {
+
+using namespace merit;
+using Model = BradleyTerryModel<Llama, EigenBackend<float>>;
+using Tokens = std::vector<Token>;
+
+constexpr Index prompt_tokens = 512, step_tokens = 40, steps = 6, branches = 8;
+
+Tokens tokens_of(Rng& rng, Index count) {
+  Tokens tokens(count);
+  for (Token& token : tokens) token = static_cast<Token>(rng.below(1000));
+  return tokens;
+}
+
+void search_over_steps(benchmark::State& state) {
+  Model model({.backbone = {.vocabulary_size = 1000,
+                            .hidden_size = 512,
+                            .intermediate_size = 1408,
+                            .layers = 8,
+                            .heads = 8,
+                            .kv_heads = 4},
+               .scores_only = true});
+  Rng rng(3);
+  const Tokens prompt = tokens_of(rng, prompt_tokens);
+  std::vector<std::vector<Tokens>> written(steps);  // by step and branch
+  for (auto& step : written) {
+    for (Index b = 0; b < branches; ++b) step.push_back(tokens_of(rng, step_tokens));
+  }
+  const bench::Way rescoring{[&] {
+                               double squares = 0;
+                               std::vector<Sequence> sequences(
+                                   branches, {.tokens = prompt, .completion_begin = prompt_tokens});
+                               for (Index s = 0; s < steps; ++s) {
+                                 for (Index b = 0; b < branches; ++b) {
+                                   Tokens& tokens = sequences[b].tokens;
+                                   tokens.insert(tokens.end(), written[s][b].begin(), written[s][b].end());
+                                 }
+                                 const PromptCompletions tree{sequences};
+                                 for (const double score : score(model, std::span(&tree, 1)))
+                                   squares += score * score;
+                               }
+                               return squares;
+                             },
+                             steps * prompt_tokens + branches * step_tokens * steps * (steps + 1) / 2};
+  const bench::Way keeping{[&] {
+                             double squares = 0;
+                             Session session(model);
+                             std::vector<SessionNode> ends(branches, session.extend({}, prompt));
+                             for (Index s = 0; s < steps; ++s) {
+                               std::vector<SessionBranch> next;
+                               for (Index b = 0; b < branches; ++b) next.push_back({ends[b], written[s][b]});
+                               ends = session.extend(next);
+                               for (const float score : session.scores())
+                                 squares += static_cast<double>(score) * static_cast<double>(score);
+                             }
+                             return squares;
+                           },
+                           prompt_tokens + branches * step_tokens * steps};
+  bench::alternate(state, rescoring, keeping, branches);
+  const double possible = static_cast<double>(rescoring.tokens) / static_cast<double>(keeping.tokens);
+  state.counters["times_as_fast"] = 1 / state.counters["ratio"];
+  state.counters["possible"] = possible;
+  state.counters["fraction"] = 1 / state.counters["ratio"] / possible;
+}
+
+/// Tokens a second of one branch after another token: what a judge's words cost.
+void one_token_at_a_time(benchmark::State& state) {
+  Model model({.backbone = {.vocabulary_size = 1000,
+                            .hidden_size = 512,
+                            .intermediate_size = 1408,
+                            .layers = 8,
+                            .heads = 8,
+                            .kv_heads = 4},
+               .scores_only = true});
+  Rng rng(3);
+  Session session(model);
+  SessionNode node = session.extend({}, tokens_of(rng, static_cast<Index>(state.range(0))));
+  for (auto _ : state) node = session.extend(node, tokens_of(rng, 1));
+  state.SetItemsProcessed(state.iterations());
+}
+
+BENCHMARK(search_over_steps)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(3);
+BENCHMARK(one_token_at_a_time)->Arg(64)->Arg(1024)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+}  // namespace
+
+BENCHMARK_MAIN();
