@@ -41,7 +41,7 @@ int run(int argc, char** argv) {
   merit::ServeOptions options;
   merit::HttpOptions http;
   std::uint16_t threads = 0, port = 8000;
-  merit::Index max_wait = 2, time_limit = 60, request_time = 30;
+  merit::Index keep_prompts = 0, max_wait = 2, time_limit = 60, request_time = 30;
   line.text("--model", model, "DIR|FILE", "folder of a model, or a GGUF file");
   line.text("--host", http.host, "ADDRESS", "the address to listen on; 0.0.0.0: all of this machine");
   line.number("--port", port, "0: any that is free, which is said");
@@ -51,6 +51,9 @@ int run(int argc, char** argv) {
       "a file with a key that requests must send (Authorization: Bearer KEY); without it MERIT_API_KEY of the environment, "
       "and none where that is not set either");
   line.number("--batch-tokens", options.batch_tokens, "tokens computed at once, which bounds the memory");
+  line.number(
+      "--keep-prompts", keep_prompts,
+      "megabytes for what was computed of prompts, for those that come again: conversations that go on, answers one by one");
   line.number("--max-wait", max_wait, "milliseconds that a batch that is not full waits for more requests");
   line.number("--max-waiting", options.queue.max_waiting,
               "records that may wait; more are refused (429) with when to come again");
@@ -73,6 +76,7 @@ int run(int argc, char** argv) {
     if (value == 0) throw merit::ConfigError(std::string(option) + " is 0, expected at least 1");
   }
   http.port = port;
+  options.kept_bytes = keep_prompts << 20;
   http.request_time = std::chrono::seconds(request_time);
   options.queue.gather = std::chrono::milliseconds(max_wait);
   options.time_limit = std::chrono::seconds(time_limit);

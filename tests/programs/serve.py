@@ -118,6 +118,16 @@ def test_a_server_answers_many_clients_as_merit_score_does():
     check(server.said[-1] == "merit_serve: done\n", str(server.said))
 
 
+def test_a_server_keeps_prompts_and_its_scores_stay():
+    with Server("model", "--keep-prompts", 1) as server:
+        pairs = [(prompt, completion) for prompt, _ in texts(20, 6) for _, completion in texts(10, 7)]
+        compare(server, "model", pairs, 4)
+        server.ask("/score", {"completion": "ab"})
+        reused = int(next(line for line in server.ask("/metrics")[1].splitlines()
+                          if line.startswith("merit_tokens_reused_total")).split()[1])
+        check(reused > 500, f"{reused} tokens were not computed again")
+
+
 def test_a_server_survives_bad_clients():
     with Server("model", "--request-time", 1, "--max-body", 100000, "--connections", 4, "--max-records", 8) as server:
         good = {"prompt": "sort ab\n", "completion": "ab"}

@@ -28,7 +28,7 @@ class ServeMetrics {
   }
 
   /// All of it in Prometheus' text format 0.0.4.
-  std::string text(const QueueFigures& queue) const {
+  std::string text(const QueueFigures& queue, Index reused_tokens) const {
     std::string out;
     const auto family = [&](const char* name, const char* type, const char* help) {
       out += concat("# HELP ", name, ' ', help, "\n# TYPE ", name, ' ', type, '\n');
@@ -40,6 +40,8 @@ class ServeMetrics {
     single("merit_records_scored_total", "counter", "Records that were scored.", queue.records);
     single("merit_tokens_scored_total", "counter",
            "Tokens of what was scored, prompts counted for each completion.", queue.tokens);
+    single("merit_tokens_reused_total", "counter", "Tokens of kept prompts that were not computed again.",
+           reused_tokens);
     single("merit_batches_total", "counter", "Batches that were computed.", queue.batches);
     single("merit_busy_seconds_total", "counter", "Time in which batches were computed.", queue.busy_seconds);
     single("merit_records_waiting", "gauge", "Records that wait or are being computed.", queue.waiting);

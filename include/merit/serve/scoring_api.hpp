@@ -6,6 +6,7 @@
 #include <chrono>
 #include <ctime>
 #include <functional>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
+#include "merit/run/kept_prompts.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/record_to_score.hpp"
@@ -31,6 +33,7 @@ inline namespace MERIT_ABI {
 struct ServeOptions {
   std::string name = {};      // by which requests may call the model; empty: its folder's name
   Index batch_tokens = 8192;  // tokens computed at once
+  Index kept_bytes = 0;       // for the keys and values of prompts that come again; 0: nothing is kept
   QueueOptions queue = {};
   Index max_records = 1024;                     // completions in one request
   std::chrono::milliseconds time_limit{60000};  // for the scores of one request
@@ -62,11 +65,11 @@ class ScoringApi {
       : scorer_(std::move(scorer)),
         options_(std::move(options)),
         reading_(reading_of(scorer_.about().about, scorer_.model().meaning(), false)),
-        queue_(
-            [this] {
-              return RecordScorer(scorer_.model(), scorer_.about(), reading_, options_.batch_tokens);
-            },
-            options_.queue) {
+        kept_(options_.kept_bytes == 0
+                  ? nullptr
+                  : std::make_unique<KeptPrompts>(scorer_.model(),
+                                                  SessionOptions{.memory_limit = options_.kept_bytes})),
+        queue_([this] { return make_scorer(); }, options_.queue) {
     const ModelCard& card = scorer_.about().about;
     try {
       calibrated_ = merit::reading_of(card, scorer_.model().meaning(), true);
@@ -170,6 +173,12 @@ class ScoringApi {
   }
 
   // ---- Scores ---
+
+  /// Called by the queue's thread, before each batch.
+  RecordScorer make_scorer() {
+    if (kept_ != nullptr) reused_ = kept_->counts().reused;
+    return RecordScorer(scorer_.model(), scorer_.about(), reading_, options_.batch_tokens, kept_.get());
+  }
 
   Scores scores(Records records) {
     const auto limit = [&](Index count) {
@@ -406,7 +415,7 @@ class ScoringApi {
                    : reply({{"status", "ok"}, {"model", options_.name}});
   }
   ServeReply metrics(const OrderedJson&) {
-    return {200, metrics_.text(queue_.figures()), "text/plain; version=0.0.4"};
+    return {200, metrics_.text(queue_.figures(), reused_), "text/plain; version=0.0.4"};
   }
   ServeReply models(const OrderedJson&) {
     return reply({{"object", "list"},
@@ -417,6 +426,8 @@ class ScoringApi {
   ServeOptions options_;
   const Reading reading_;              // scores as the head gives them
   std::optional<Reading> calibrated_;  // by the model's card
+  std::unique_ptr<KeptPrompts> kept_;  // of the queue's thread
+  std::atomic<Index> reused_ = 0;      // tokens that it did not compute again
   ServeMetrics metrics_;
   std::atomic<bool> closed_ = false;
   ScoreQueue queue_;  // last: its thread uses the above
