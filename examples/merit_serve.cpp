@@ -31,6 +31,7 @@ int run(int argc, char** argv) {
       "                     (Text Embeddings Inference)\n"
       "  POST /classify, /pooling    \"input\" or \"messages\": probabilities; scores of tokens or steps\n"
       "  POST /get_reward   \"query\", texts with their prompts (OpenRLHF)\n"
+      "  POST /rewards      \"rollouts\": terminal or dense rewards; with \"values\" advantages and returns\n"
       "  GET  /health, /metrics (Prometheus), /v1/models\n\n"
       "Each score comes as the head gives it (score) and by the model's card (calibrated). What cannot be scored is an\n"
       "error that says why. Requests that come together are computed together. Ctrl-C (or SIGTERM) takes no more\n"

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <utility>
@@ -161,6 +162,38 @@ TEST_CASE("the calibrated score stands beside the head's own") {
   const Json scored = posted(api, "/score", {{"completion", "p"}});
   CHECK(scored["results"][0]["score"] == 3);
   CHECK(scored["results"][0]["calibrated"] == 1);
+}
+
+TEST_CASE("rewards, advantages and returns of rollouts") {
+  ScoringApi api = letters();
+  const Json rollouts = {{{"prompt", "Q"}, {"completion", "n"}}, {{"prompt", "Q"}, {"completion", "l"}}};
+  CHECK(posted(api, "/rewards", {{"rollouts", rollouts}})["rewards"] == Json{{1.0}, {-1.0}});
+  // By hand: the rewards are 0, 1 and -1; γ = 1, λ = 0.5.
+  const Json both =
+      posted(api, "/rewards", {{"rollouts", rollouts}, {"values", {{0.5, 0.25}, {0.0}}}, {"lambda", 0.5}});
+  CHECK(both["rewards"] == Json{{0.0, 1.0}, {-1.0}});
+  CHECK(both["advantages"] == Json{{-0.25 + 0.5 * 0.75, 0.75}, {-1.0}});
+  CHECK(both["returns"] == Json{{0.5 - 0.25 + 0.5 * 0.75, 1.0}, {-1.0}});
+  const Json white =
+      posted(api, "/rewards", {{"rollouts", rollouts}, {"values", {{0.0}, {0.0}}}, {"whiten", true}});
+  CHECK(white["advantages"][0][0].get<double>() == doctest::Approx(std::sqrt(0.5)));
+  CHECK(refused(api, "/rewards", {{"rollouts", rollouts}, {"values", {{0.5}}}}) ==
+        "the request: field 'values': found 1 lists, expected 2, one for each rollout");
+  CHECK(refused(api, "/rewards", {{"rollouts", rollouts}, {"gamma", 2}}) ==
+        "the request: field 'gamma': found 2, expected a number from 0 to 1");
+  CHECK(refused(api, "/rewards", {{"rollouts", rollouts}, {"timing", "dense"}})
+            .find("expected terminal ones") != std::string::npos);
+  CHECK(refused(api, "/rewards", {{"rollouts", rollouts}, {"timing", "now"}}).find("terminal, dense") !=
+        std::string::npos);
+
+  merit::SavedModel steps = saved_letters(merit::StepHead<1>{});
+  steps.tokenize.step_separator = "\n";
+  ScoringApi of_steps = letters(std::move(steps));
+  const Json dense =
+      posted(of_steps, "/rewards",
+             {{"rollouts", {{{"completion", "n\nl\n"}}}}, {"timing", "dense"}, {"worth", "change"}});
+  REQUIRE(dense["rewards"][0].size() == 2);
+  CHECK(dense["rewards"][0][1].get<double>() == doctest::Approx(0.2689414214 - 0.7310585786));
 }
 
 TEST_CASE("what is no request is refused by a status and a sentence") {

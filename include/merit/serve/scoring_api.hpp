@@ -25,6 +25,7 @@
 #include "merit/run/spelled_number.hpp"
 #include "merit/serve/metrics.hpp"
 #include "merit/serve/request_fields.hpp"
+#include "merit/serve/reward_request.hpp"
 #include "merit/serve/score_queue.hpp"
 
 namespace merit {
@@ -58,6 +59,7 @@ struct ServeReply {
 ///   POST /classify     "input": probabilities (vLLM)
 ///   POST /pooling      "input": the scores of tokens or steps, or of the whole (vLLM)
 ///   POST /get_reward   "query", texts with their prompts (OpenRLHF)
+///   POST /rewards      "rollouts": terminal or dense rewards, with "values" advantages and returns
 ///   GET  /health, /metrics (Prometheus), /v1/models
 class ScoringApi {
  public:
@@ -129,8 +131,8 @@ class ScoringApi {
         {"/rerank", "POST", &Api::rerank},    {"/v1/rerank", "POST", &Api::rerank},
         {"/v2/rerank", "POST", &Api::rerank}, {"/classify", "POST", &Api::classify},
         {"/pooling", "POST", &Api::pooling},  {"/get_reward", "POST", &Api::get_reward},
-        {"/health", "GET", &Api::health},     {"/metrics", "GET", &Api::metrics},
-        {"/v1/models", "GET", &Api::models}};
+        {"/rewards", "POST", &Api::rewards},  {"/health", "GET", &Api::health},
+        {"/metrics", "GET", &Api::metrics},   {"/v1/models", "GET", &Api::models}};
     return all;
   }
   static std::string paths() {
@@ -408,6 +410,28 @@ class ScoringApi {
                   {"scores", rewards},
                   {"calibrated", normalised},
                   {"extra_logs", Json::object()}});
+  }
+
+  ServeReply rewards(const OrderedJson& body) {
+    const RewardRequest request(body);
+    if (request.timing == RewardTiming::dense && !reading_.has_rows())
+      throw DataError(
+          "the request: found dense rewards asked of a model that scores whole completions, expected terminal ones");
+    if (request.normalised && (request.timing == RewardTiming::dense || !calibrated_)) {
+      throw DataError(
+          "the request: found normalised rewards asked for, expected terminal ones of a model whose card has a "
+          "calibration, or mean and deviation");
+    }
+    const auto list = body.find("rollouts");
+    if (list == body.end() || !list->is_array() || list->empty())
+      throw DataError("the request: expected field 'rollouts', a list of records with a completion each");
+    Records records;
+    for (const OrderedJson& one : *list) records.push_back(detail::record_of_request(one, records.size()));
+    const auto all = all_scores(std::move(records), "rollouts");
+    std::vector<double> terminal;
+    for (const CompletionScore& one : all)
+      terminal.push_back(request.normalised ? shown_score(one.score, *calibrated_) : raw(one));
+    return reply(rewards_of(request, all, terminal));
   }
 
   ServeReply health(const OrderedJson&) {
