@@ -1,4 +1,5 @@
-"""Scoring in many processes and over many hours: shards, --resume after kill -9, shares of errors, pipes, mpirun."""
+"""Scoring in many processes and over many hours: shards, --resume after kill -9, shares of errors, pipes, mpirun; memory that
+does not grow with the files, of scoring and of training."""
 import json
 import os
 import random
@@ -6,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from helpers import BACKEND, ENVIRONMENT, SKIPPED, check, content, fails, program, run, succeeds, write_lines
+from helpers import BACKEND, ENVIRONMENT, SKIPPED, SMALL, check, content, fails, program, run, solutions, succeeds, write_lines
 
 KILLS = 10
 SHARDS = 3
@@ -210,7 +211,11 @@ def test_resume_of_a_pipe():
     os.remove("piped.scores"), os.remove("piped.scores.state")
     process = subprocess.Popen([program("merit_score"), *map(str, arguments[1:]), *BACKEND, "--resume"],
                                stdin=subprocess.PIPE, env=ENVIRONMENT, text=True, stderr=subprocess.DEVNULL)
-    process.stdin.write("\n".join(lines[:200]))
+    process.stdin.write("\n".join(lines[:3]) + "\n")
+    process.stdin.flush()
+    time.sleep(0.5)  # a file is not waited for: less than a batch stays where it is
+    check(not os.path.exists("piped.scores") or os.path.getsize("piped.scores") == 0, "a batch ended where a pipe paused")
+    process.stdin.write("\n".join(lines[3:200]))
     process.stdin.flush()
     for _ in range(1000):
         if os.path.exists("piped.scores.state") and json.loads(content("piped.scores.state"))["records"]:
@@ -226,21 +231,93 @@ def test_resume_of_a_pipe():
     check(content("piped.scores") == expected, "a pipe that came again gave other bytes")
 
 
-def test_memory_does_not_grow_with_the_file():
-    """The most memory that the program ever had, of a short file and of one twenty times as long."""
+def peak(name, *arguments):
+    """The most memory that a program had, in MiB, looked up as it runs: what the system says at its end counts the process
+    that started it."""
+    process = subprocess.Popen([program(name), *map(str, arguments), *BACKEND], env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    most = 0
+    while process.poll() is None:
+        with open(f"/proc/{process.pid}/status", encoding="utf-8") as status:
+            most = max([most] + [int(line.split()[1]) for line in status if line.startswith("VmHWM:")])
+        time.sleep(0.002)
+    check(process.returncode == 0, f"{name} {arguments}: exit code {process.returncode}")
+    return most / 1024
+
+
+def test_scoring_takes_no_more_memory_for_a_longer_file():
     lines = records(2500, 12, {3})
     peaks = []
     for times in (1, 20):
         write("size.jsonl", lines * times)
-        command = [program("merit_score"), "--model", "model", "size.jsonl", "--json", "--max-errors", "1", "--out", "size.scores",
-                   "--overwrite", *BACKEND]
-        process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        check(process.returncode == 0, f"exit code {process.returncode}")
-        peaks.append(usage.ru_maxrss / 1024)  # KiB
+        peaks.append(peak("merit_score", "--model", "model", "size.jsonl", "--json", "--max-errors", 1, "--out", "size.scores",
+                          "--overwrite"))
     check(content("size.scores").count(b"\n") == 50000, "a line each")
     check(peaks[1] < peaks[0] + 4, f"the memory grows with the file: {peaks} MiB")
+
+
+BAG = ["--backbone", "bag_of_tokens", "--width", 2, "--lr", 0.01]
+
+
+def test_streaming_makes_the_same_model():
+    """Of each kind, with what is dropped, weights, a split, an interruption between; beside nothing that is left behind."""
+    rng = random.Random(3)
+    with open("streamed.jsonl", "w", encoding="utf-8") as file:
+        file.write(content("train.jsonl").decode() + '{"prompt": "p", "chosen": "a", "rejected": "a"}\n{bad\n')
+    write_lines("rated.jsonl", [{"prompt": f"p{i}", "completions": ["ab", "cd", "e" * (i % 5 + 1)], "scores": [i % 3, 1, rng.random()]}
+                                for i in range(40)])
+    write_lines("stepped.jsonl", [{key: value for key, value in one.items() if key != "number"} for one in solutions(40, 4)])
+    write_lines("outcomes.jsonl", [{"prompt": "p", "completion": "ab" * (i % 4 + 1), "label": i % 2 == 0} for i in range(40)])
+    runs = {"pairs": ["--train", "streamed.jsonl:0.5", "eval.jsonl", "--on-error", "skip", "--validation-split", 0.2, *SMALL,
+                      "--epochs", 2, "--evaluate-every", 7],
+            "unseen": ["--train", "train.jsonl", "--eval", "eval.jsonl", "--margin", "record", *SMALL],
+            "rated": ["--kind", "ratings", "--train", "rated.jsonl", *BAG, "--epochs", 2],
+            "steps": ["--kind", "steps", "--train", "stepped.jsonl", *BAG],
+            "outcomes": ["--kind", "outcome", "--train", "outcomes.jsonl", "--eval", "outcomes.jsonl", *SMALL]}
+    for name, arguments in runs.items():
+        results = []
+        for out, more in ((name + "_held", []), (name + "_streamed", ["--stream"])):
+            result = json.loads(succeeds("merit_train", *arguments, "--out", out, "--json", *more))
+            events = [json.loads(line) for line in open(out + ".metrics.jsonl", encoding="utf-8")]
+            losses = [(event["step"], event["loss"], event["gradient_norm"]) for event in events if event["event"] == "step"]
+            for key in ("out", "seconds"):
+                del result[key]
+            results.append((losses, result, content(out, "model.safetensors"), content(out, "merit.json")))
+        for what, held, streamed in zip(("losses", "the result", "weights", "card"), *results):
+            check(held == streamed, f"{name}: {what} of --stream differ: {held} {streamed}")
+        check(len(results[0][0]) > 1, "steps")
+    left = [name for name in os.listdir(".") if ".examples" in name]
+    check(not left, f"left behind: {left}")
+    for option, *value in (["--dry-run"], ["--join-conversations"]):
+        fails(2, ["--stream", option], "merit_train", "--train", "train.jsonl", "--out", "never", "--stream", option, *value)
+    fails(2, ["--stream", "--cross-validate"], "merit_train", "--train", "train.jsonl", "--stream", "--cross-validate", 3)
+    # Killed while it streams, it goes on without, and the other way round.
+    arguments = ["--train", "train.jsonl", "--eval", "eval.jsonl", "--epochs", 6, "--checkpoint-every", 1, *SMALL]
+    succeeds("merit_train", *arguments, "--out", "even")
+    for number, more in enumerate([["--stream"], [], ["--stream"], ["--stream"]]):
+        command = [program("merit_train"), *map(str, arguments), *BACKEND, "--out", "odd", "--resume", *more]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+        try:
+            process.wait(timeout=120 if number == 3 else rng.uniform(0.2, 0.5))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    check(content("odd", "model.safetensors") == content("even", "model.safetensors"), "a run that streams now and then is another")
+
+
+def test_streaming_takes_no_memory_for_longer_files():
+    """A record of 500 letters is 4 KB of tokens in memory, and some tens of bytes with --stream."""
+    rng = random.Random(6)
+    lines = [json.dumps({"prompt": "p", "chosen": "".join(rng.choices("abc", k=500)), "rejected": "".join(rng.choices("abc", k=500))})
+             for _ in range(500)]
+    peaks = {}
+    for times in (1, 20):
+        write("heavy.jsonl", lines * times)
+        for more in ([], ["--stream"]):
+            peaks[times, len(more)] = peak("merit_train", "--train", "heavy.jsonl", "--out", "heavy", "--overwrite", *BAG,
+                                           "--batch-size", 500, "--micro-batch-tokens", 4096, "--threads", 1, *more)
+    check(peaks[20, 0] > peaks[1, 0] + 30, f"records in memory take none: {peaks}")
+    check(peaks[20, 1] < peaks[1, 1] + 5, f"the memory of --stream grows with the file: {peaks}")
 
 
 def test_the_recipes():
