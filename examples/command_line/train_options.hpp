@@ -289,7 +289,7 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
 inline std::vector<std::string> of_one_run() {
   return {"--out",      "--eval",      "--calibrate",         "--resume",           "--overwrite",
           "--dry-run",  "--metrics",   "--tensorboard",       "--validation-split", "--evaluate-every",
-          "--patience", "--keep-best", "--evaluate-at-start", "--checkpoint-every"};
+          "--patience", "--keep-best", "--evaluate-at-start", "--checkpoint-every", "--stream"};
 }
 
 /// Whether an adapter is to be trained.
@@ -318,7 +318,7 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
     refuse("--seeds is given without --cross-validate");
   }
   if (o.stream) {
-    for (const char* option : {"--dry-run", "--cross-validate", "--join-conversations"}) {
+    for (const char* option : {"--dry-run", "--join-conversations"}) {
       if (given(option))
         refuse(
             merit::concat("--stream and ", option,
