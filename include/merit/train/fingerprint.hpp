@@ -3,7 +3,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <sstream>
 #include <string>
 
 #include "merit/core/hash.hpp"
@@ -32,9 +31,10 @@ class Fingerprint {
 
   /// Hexadecimal, as JSON numbers lose bits.
   std::string text() const {
-    std::ostringstream text;
-    text << std::hex << hash_;
-    return text.str();
+    std::string text;
+    for (std::uint64_t rest = hash_; rest != 0 || text.empty(); rest >>= 4)
+      text.insert(text.begin(), "0123456789abcdef"[rest & 0xF]);
+    return text;
   }
 
  private:
