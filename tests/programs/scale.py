@@ -256,7 +256,8 @@ def test_scoring_takes_no_more_memory_for_a_longer_file():
     check(peaks[1] < peaks[0] + 4, f"the memory grows with the file: {peaks} MiB")
 
 
-BAG = ["--backbone", "bag_of_tokens", "--width", 2, "--lr", 0.01]
+ONE_THREAD = [*SMALL, "--threads", 1]  # threads of tests that run side by side wait for each other
+BAG = ["--backbone", "bag_of_tokens", "--width", 2, "--lr", 0.01, "--threads", 1]
 
 
 def test_streaming_makes_the_same_model():
@@ -268,12 +269,12 @@ def test_streaming_makes_the_same_model():
                                 for i in range(40)])
     write_lines("stepped.jsonl", [{key: value for key, value in one.items() if key != "number"} for one in solutions(40, 4)])
     write_lines("outcomes.jsonl", [{"prompt": "p", "completion": "ab" * (i % 4 + 1), "label": i % 2 == 0} for i in range(40)])
-    runs = {"pairs": ["--train", "streamed.jsonl:0.5", "eval.jsonl", "--on-error", "skip", "--validation-split", 0.2, *SMALL,
+    runs = {"pairs": ["--train", "streamed.jsonl:0.5", "eval.jsonl", "--on-error", "skip", "--validation-split", 0.2, *ONE_THREAD,
                       "--epochs", 2, "--evaluate-every", 7],
-            "unseen": ["--train", "train.jsonl", "--eval", "eval.jsonl", "--margin", "record", *SMALL],
+            "unseen": ["--train", "train.jsonl", "--eval", "eval.jsonl", "--margin", "record", *ONE_THREAD],
             "rated": ["--kind", "ratings", "--train", "rated.jsonl", *BAG, "--epochs", 2],
             "steps": ["--kind", "steps", "--train", "stepped.jsonl", *BAG],
-            "outcomes": ["--kind", "outcome", "--train", "outcomes.jsonl", "--eval", "outcomes.jsonl", *SMALL]}
+            "outcomes": ["--kind", "outcome", "--train", "outcomes.jsonl", "--eval", "outcomes.jsonl", *ONE_THREAD]}
     for name, arguments in runs.items():
         results = []
         for out, more in ((name + "_held", []), (name + "_streamed", ["--stream"])):
@@ -292,7 +293,7 @@ def test_streaming_makes_the_same_model():
         fails(2, ["--stream", option], "merit_train", "--train", "train.jsonl", "--out", "never", "--stream", option, *value)
     fails(2, ["--stream", "--cross-validate"], "merit_train", "--train", "train.jsonl", "--stream", "--cross-validate", 3)
     # Killed while it streams, it goes on without, and the other way round.
-    arguments = ["--train", "train.jsonl", "--eval", "eval.jsonl", "--epochs", 6, "--checkpoint-every", 1, *SMALL]
+    arguments = ["--train", "train.jsonl", "--eval", "eval.jsonl", "--epochs", 6, "--checkpoint-every", 20, *ONE_THREAD]
     succeeds("merit_train", *arguments, "--out", "even")
     for number, more in enumerate([["--stream"], [], ["--stream"], ["--stream"]]):
         command = [program("merit_train"), *map(str, arguments), *BACKEND, "--out", "odd", "--resume", *more]
@@ -315,7 +316,7 @@ def test_streaming_takes_no_memory_for_longer_files():
         write("heavy.jsonl", lines * times)
         for more in ([], ["--stream"]):
             peaks[times, len(more)] = peak("merit_train", "--train", "heavy.jsonl", "--out", "heavy", "--overwrite", *BAG,
-                                           "--batch-size", 500, "--micro-batch-tokens", 4096, "--threads", 1, *more)
+                                           "--batch-size", 500, "--micro-batch-tokens", 4096, *more)
     check(peaks[20, 0] > peaks[1, 0] + 30, f"records in memory take none: {peaks}")
     check(peaks[20, 1] < peaks[1, 1] + 5, f"the memory of --stream grows with the file: {peaks}")
 
