@@ -11,12 +11,18 @@
 #include <vector>
 
 #include "command_line/line_input.hpp"
+#include "command_line/model_files.hpp"
 #include "command_line/open_flags.hpp"
 #include "command_line/reading_flags.hpp"
+#include "command_line/score_lines.hpp"
+#include "command_line/scores_file.hpp"
 #include "command_line/source_flags.hpp"
+#include "merit/core/version.hpp"
 #include "merit/core/visible.hpp"
+#include "merit/jobs/output_place.hpp"
 #include "merit/records/on_error.hpp"
 #include "merit/records/record_source.hpp"
+#include "merit/records/shard.hpp"
 #include "merit/records/unread_fields.hpp"
 #include "merit/run/read_saved_model.hpp"
 #include "merit/run/reading.hpp"
@@ -28,7 +34,7 @@
 namespace {
 
 using merit::Index;
-using merit::Json;
+using programs::Judge;
 using programs::Output;
 
 constexpr const char* name = "merit_score";
@@ -49,25 +55,31 @@ struct Options {
   bool rerank = false;
   std::string rank_cut = "last";
   std::string on_error = "skip";
+  std::string max_errors = "0";
+  std::string shard = "1/1";
+  std::string out;
+  bool resume = false;
+  bool overwrite = false;
 };
 
-// ---- Scoring, writing ---
-
-/// A model, or its base with one of several adapters.
-struct Judge {
-  std::string adapter;  // empty: there is but one
-  const merit::SavedModel& saved;
-  merit::Reading reading;
-};
+// ---- Scoring ---
 
 /// Collects records, scores them together, writes a line for each in their order, of several judges one after another.
 class Scorer {
  public:
-  Scorer(merit::AnyModel& model, const std::vector<Judge>& judges, const Options& options)
+  /// `file`: where lines go in place of the standard output, or nullptr. `written`: how many records of the shard have
+  /// their lines there.
+  Scorer(merit::AnyModel& model, const std::vector<Judge>& judges, const Options& options,
+         const merit::Shard& shard = {}, programs::ScoresFile* file = nullptr, Index written = 0)
       : model_(model),
         judges_(judges),
-        options_(options),
-        rank_cut_(merit::value_from_name<merit::RankCut>("--rank-cut", options.rank_cut)),
+        lines_{.json = options.json,
+               .rows = options.rows,
+               .rerank = options.rerank,
+               .rank_cut = merit::value_from_name<merit::RankCut>("--rank-cut", options.rank_cut)},
+        shard_(shard),
+        file_(file),
+        written_(written),
         note_(judges.front().saved.note_on_strings) {
     for (const Judge& judge : judges)
       records_.emplace_back(model, judge.saved, judge.reading, options.batch_tokens);
@@ -87,7 +99,6 @@ class Scorer {
   bool full() const {
     return std::any_of(records_.begin(), records_.end(), [](const auto& records) { return records.full(); });
   }
-  Index read() const { return written_ + records_.front().waiting(); }
 
   /// Scores and writes everything that waits.
   void flush() {
@@ -98,149 +109,86 @@ class Scorer {
     }
     for (Index i = 0; i < all.front().size(); ++i, ++written_) {
       for (Index n = 0; n < judges_.size(); ++n)
-        output_.line(options_.json ? json_line(judges_[n], all[n][i]) : plain_line(judges_[n], all[n][i]));
+        put_line(lines_.of(judges_[n], all[n][i], shard_.record(written_)));
     }
-    output_.flush();
+    file_ != nullptr ? file_->flush() : output_.flush();
   }
 
  private:
+  void put_line(const std::string& text) { file_ != nullptr ? file_->line(text) : output_.line(text); }
+
   /// Said once, where there are strings.
   void note_strings() {
     if (!note_.empty()) std::fprintf(stderr, "%s: %s\n", name, merit::visible(note_).c_str());
     note_.clear();
   }
 
-  using Form = merit::RecordScores::Form;
-  using Scored = merit::CompletionScore;
-
-  /// A reward as short as the model's own number, anything computed from it as a double.
-  static std::string number(const merit::Reading& reading, double score) {
-    const bool raw = !reading.has_rows() && !reading.standardised && !reading.calibrated;
-    return raw ? merit::shortest(static_cast<float>(score)) : merit::shortest(score);
-  }
-
-  std::string plain_line(const Judge& judge, const merit::RecordScores& record) const {
-    std::string text = judge.adapter;
-    const auto put = [&](const std::string& item) { text += (text.empty() ? "" : "\t") + item; };
-    if (!record.error.empty() || !record.dropped.empty()) {
-      put(record.error.empty() ? "dropped: " + record.dropped : "error: " + record.error);
-      return text;
-    }
-    if (options_.rerank) {
-      for (const Index i : record.order(rank_cut_)) put(std::to_string(i));
-      for (Index i = 0; i < record.completions.size(); ++i) {  // behind the order, with the reason
-        const std::string& reason = record.completions[i].dropped;
-        if (!reason.empty()) put(std::to_string(i) + " dropped: " + reason);
-      }
-    } else {
-      for (const Scored& one : record.completions) {
-        put(one.dropped.empty() ? number(judge.reading, one.score) : "dropped: " + one.dropped);
-      }
-      if (record.first_better) put(merit::shortest(*record.first_better));
-    }
-    return text;
-  }
-
-  static std::string quoted(const std::string& text) {
-    return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-  }
-
-  /// Written by hand so that a score keeps its shortest text.
-  std::string json_line(const Judge& judge, const merit::RecordScores& record) const {
-    std::string text =
-        "{\"index\": " + std::to_string(written_) + ", \"line\": " + std::to_string(record.source.line);
-    if (!judge.adapter.empty()) text += ", \"adapter\": " + quoted(judge.adapter);
-    if (!record.error.empty()) return text + ", \"error\": " + quoted(record.error) + '}';
-    const auto list = [](const auto& items, const auto& write) {
-      std::string inside;
-      for (const auto& item : items) inside += (inside.empty() ? "" : ", ") + write(item);
-      return "[" + inside + "]";
-    };
-    const auto score_of = [&](const Scored& one) {
-      return one.dropped.empty() ? number(judge.reading, one.score) : std::string("null");
-    };
-    const auto rows_of = [&](const Scored& one) {
-      return list(one.rows, [](double value) { return merit::shortest(value); });
-    };
-    const bool scores = record.dropped.empty();
-    const auto put = [&](const std::string& field, const std::string& value) {
-      text += ", \"" + field + "\": " + (scores ? value : "null");
-    };
-    const std::vector<Scored>& scored = record.completions;
-    if (record.form == Form::several) {
-      put("scores", scores ? list(scored, score_of) : "");
-      if (options_.rows) put("rows", scores ? list(scored, rows_of) : "");
-      if (options_.rerank) {
-        put("order", scores ? list(record.order(rank_cut_), [](Index i) { return std::to_string(i); }) : "");
-        put("ranks", scores ? list(record.ranks(rank_cut_),
-                                   [](const std::optional<Index>& rank) {
-                                     return rank ? std::to_string(*rank) : std::string("null");
-                                   })
-                            : "");
-      }
-    } else {
-      const bool pair = record.form != Form::one;
-      const std::vector<std::string> fields =
-          record.form == Form::pair     ? std::vector<std::string>{"chosen", "rejected"}
-          : record.form == Form::judged ? std::vector<std::string>{"response_a", "response_b"}
-                                        : std::vector<std::string>{"score"};
-      for (Index i = 0; i < fields.size(); ++i) put(fields[i], scores ? score_of(scored[i]) : "");
-      if (record.first_better) put(fields[0] + "_better", merit::shortest(*record.first_better));
-      for (Index i = 0; options_.rows && i < fields.size(); ++i) {
-        put(pair ? fields[i] + "_rows" : "rows", scores ? rows_of(scored[i]) : "");
-      }
-    }
-    if (!scores) return text + ", \"dropped\": " + quoted(record.dropped) + '}';
-    put_each(scored, record.form == Form::one, text);
-    return text + '}';
-  }
-
-  /// What is not so of a completion that was read whole: a value, or for several a list of one each.
-  static void put_each(const std::vector<Scored>& scored, bool one, std::string& text) {
-    const auto put = [&](const char* field, const auto& is_so, const auto& write) {
-      if (std::none_of(scored.begin(), scored.end(), is_so)) return;
-      std::string values;
-      for (const Scored& each : scored) values += (values.empty() ? "" : ", ") + std::string(write(each));
-      text += std::string(", \"") + field + "\": " + (one ? values : "[" + values + "]");
-    };
-    const auto is_cut = [](const Scored& each) { return each.cut; };
-    const auto lost_steps = [](const Scored& each) { return each.cut && each.rows_of != 0; };
-    put("cut", is_cut, [](const Scored& each) { return each.cut ? "true" : "false"; });
-    put("rows_judged", lost_steps, [](const Scored& each) { return std::to_string(each.rows.size()); });
-    put("rows_of", lost_steps, [](const Scored& each) { return std::to_string(each.rows_of); });
-    put(
-        "dropped", [](const Scored& each) { return !each.dropped.empty(); },
-        [](const Scored& each) { return each.dropped.empty() ? std::string("null") : quoted(each.dropped); });
-  }
-
   merit::AnyModel& model_;
   const std::vector<Judge>& judges_;
   std::vector<merit::RecordScorer> records_;  // by judge
-  const Options& options_;
-  merit::RankCut rank_cut_;
+  programs::ScoreLines lines_;
+  merit::Shard shard_;
+  programs::ScoresFile* file_;
+  Index written_ = 0;  // records
   merit::UnreadRecords unread_;
   Output output_;
   std::string note_;
-  Index written_ = 0;
 };
 
 // ---- Reading ---
 
-/// Reads one record and gives it to the scorer; false at the end of the input.
-bool read_record(merit::RecordSource& reader, const Options& options, merit::OnError on_error, Scorer& scorer,
-                 merit::UnreadFields& unread) {
-  try {
-    const auto object = reader.next();
-    if (!object) return false;
-    unread.add_to_score(*object);
-    std::visit([&](const auto& record) { scorer.add(record); },
-               merit::parse_record_to_score(*object, reader.position(), options.rerank));
-  } catch (const merit::DataError& error) {
-    if (on_error == merit::OnError::stop) throw;
-    scorer.add_error(reader.position(), error.what());
+/// The records of an input, of which a shard's go to the scorer.
+class Records {
+ public:
+  Records(merit::RecordSource& source, const Options& options, const merit::Shard& shard)
+      : source_(source),
+        options_(options),
+        on_error_(merit::value_from_name<merit::OnError>("--on-error", options.on_error)),
+        shard_(shard) {}
+
+  /// Reads one record and gives it to the scorer if it is the shard's; false at the end of the input.
+  bool next(Scorer& scorer) {
+    const bool own = shard_.has(read_);
+    try {
+      const auto object = source_.next();
+      if (!object) return false;
+      if (own) {
+        unread_.add_to_score(*object);
+        std::visit([&](const auto& record) { scorer.add(record); },
+                   merit::parse_record_to_score(*object, source_.position(), options_.rerank));
+      }
+    } catch (const merit::DataError& error) {
+      if (on_error_ == merit::OnError::stop) throw;
+      if (own) scorer.add_error(source_.position(), error.what());
+    }
+    ++read_;
+    return true;
   }
-  return true;
-}
+
+  /// Passes over the first records, whose lines are written.
+  void pass_over(Index records) {
+    for (; read_ < records; ++read_) {
+      try {
+        const auto object = source_.next();
+        if (!object) return;
+        if (shard_.has(read_)) unread_.add_to_score(*object);
+      } catch (const merit::DataError&) {  // counted when it was met
+      }
+    }
+  }
+
+  /// Records read, those of other shards and those that cannot be read among them.
+  Index read() const { return read_; }
+  const merit::UnreadFields& unread() const { return unread_; }
+
+ private:
+  merit::RecordSource& source_;
+  const Options& options_;
+  merit::OnError on_error_;
+  merit::Shard shard_;
+  merit::UnreadFields unread_;
+  Index read_ = 0;
+};
 
 /// Lines of a file, counted ahead for the progress; 0 for a pipe.
 Index count_lines(int descriptor) {
@@ -257,38 +205,136 @@ Index count_lines(int descriptor) {
   }
 }
 
-void score_stream(Scorer& scorer, const Options& options) {
-  const auto on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
-  programs::LineFile input(options.file);
-  merit::RecordSource reader(input.stream, input.name, programs::source_options(options.source));
+/// Opens --out, for lines made of this input with this model and these options.
+std::optional<programs::ScoresFile> open_scores_file(const Options& options,
+                                                     const programs::CommandLine& line,
+                                                     const merit::SavedModel& saved,
+                                                     const std::optional<programs::LineFile>& input) {
+  if (options.out.empty()) return std::nullopt;
+  merit::OutputInputs inputs{.files = {options.file}, .folders = {saved.place.string(), saved.base.string()}};
+  for (const merit::AdapterPlace& adapter : saved.adapter_places)
+    inputs.folders.push_back(adapter.folder.string());
+  merit::check_output("--out", options.out, inputs);
 
-  merit::UnreadFields unread;
+  merit::Json settings = line.settings();
+  // What decides no line, and what is told from its bytes.
+  for (const char* other : {"--help", "--version", "--model", "--base", "--threads", "--out", "--resume",
+                            "--overwrite", "--on-error", "--max-errors"})
+    settings.erase(other);
+  const std::optional<Index> size = input->size();
+  const merit::Json made_of = {
+      {"program", {{"version", MERIT_VERSION}}},
+      {"option", settings},
+      {"input", {{"name", input->name}, {"size", size ? merit::Json(*size) : merit::Json()}}},
+      {"file", programs::model_files(saved, options.open.tokenizer)}};
+  return std::optional<programs::ScoresFile>(std::in_place, options.out, made_of, options.resume,
+                                             options.overwrite);
+}
+
+/// 0 where as many records could be read as --max-errors asks for, else 1.
+int exit_code(Index errors, Index records, const programs::CommandLine& line, const std::string& max_errors) {
+  const double most = *programs::number_from<double>(max_errors);
+  // A quotient: 29 of 100 are 0.29, and 0.29 times 100 are less than 29.
+  if (errors == 0 || static_cast<double>(errors) / static_cast<double>(records) <= most) return 0;
+  if (line.given("--max-errors")) {
+    std::fprintf(stderr, "%s: %s\n", name,
+                 merit::concat(errors, " of ", records, " records could not be read, more than the share of ",
+                               max_errors, " that --max-errors allows")
+                     .c_str());
+  }
+  return programs::failed;
+}
+
+int score_stream(merit::AnyModel& model, const std::vector<Judge>& judges, const Options& options,
+                 const programs::CommandLine& line, programs::LineFile& input,
+                 std::optional<programs::ScoresFile>& file) {
+  const merit::Shard shard = merit::Shard::from(options.shard, "--shard");
+  const programs::ScoresFile::Progress before =
+      file && file->resumed() ? *file->resumed() : programs::ScoresFile::Progress{};
+  if (file) input.bytes.count_bytes(before.input);
+  merit::RecordSource source(input.stream, input.name, programs::source_options(options.source));
+  Records records(source, options, shard);
+  records.pass_over(before.records);
+  input.bytes.require_same();
+  if (file && !file->remark().empty()) programs::say_remarks({file->remark()}, name);
+  if (file && file->resumed()) {
+    programs::say_remarks({merit::concat(options.out, ": going on behind record ", before.records)}, name);
+  }
+  Scorer scorer(model, judges, options, shard, file ? &*file : nullptr, shard.count_of(before.records));
+  const auto errors = [&] { return before.errors + scorer.unread().count(); };
+  const auto flush = [&](bool last) {
+    scorer.flush();
+    if (file) file->batch_done({records.read(), errors(), input.bytes.taken()}, last);
+  };
 
   // Shown where it does not mix with the scores.
-  const bool shown = input.file.is_open() && ::isatty(STDOUT_FILENO) != 1;
+  const bool shown = input.file.is_open() && (file || ::isatty(STDOUT_FILENO) != 1);
   const Index lines = shown ? count_lines(input.descriptor()) : 0;
   std::optional<merit::Progress> progress;
   if (lines > 1) progress.emplace("scoring", lines - 1);
   try {
     while (true) {
-      if (scorer.full() || !input.bytes.line_ready()) {
-        scorer.flush();
-        if (progress) progress->update(std::min(scorer.read(), lines - 2), "");
+      // A file is not waited for, and its batches do not depend on when records come.
+      if (scorer.full() || (!file && !input.bytes.line_ready())) {
+        flush(false);
+        if (progress) progress->update(std::min(records.read(), lines - 2), "");
       }
-      if (!read_record(reader, options, on_error, scorer, unread)) break;
+      if (!records.next(scorer)) break;
     }
   } catch (const merit::Error&) {
     if (progress) progress->finish();
     scorer.flush();  // what came before the error is answered
     throw;
   }
-  scorer.flush();
+  flush(true);
   if (progress) progress->update(lines - 1);
-  programs::say_remarks(reader.remarks(), name);
-  programs::say_remarks(reader.left_out_sentences(), name);
-  programs::say_remarks(unread.sentences(), name);
+  programs::say_remarks(source.remarks(), name);
+  programs::say_remarks(source.left_out_sentences(), name);
+  programs::say_remarks(records.unread().sentences(), name);
+  if (before.errors != 0) {
+    programs::say_remarks({merit::concat(before.errors, before.errors == 1 ? " record" : " records",
+                                         " left out before the interruption")},
+                          name);
+  }
   programs::say_remarks(scorer.unread().lines(), name);
-  reader.require_options_used();
+  source.require_options_used();
+  return exit_code(errors(), shard.count_of(records.read()), line, options.max_errors);
+}
+
+/// The options of scoring at scale, and what of them contradicts another.
+void declare_scale(programs::CommandLine& line, Options& options) {
+  line.text(
+      "--out", options.out, "FILE",
+      "write the scores there, and to FILE.state how far they are, for --resume; empty: the standard output");
+  line.flag(
+      "--resume", options.resume,
+      "go on with --out where it was interrupted, however that was, or begin it; the same input, model and options "
+      "are needed, but for --threads");
+  line.flag("--overwrite", options.overwrite, "replace what --out holds");
+  line.text(
+      "--shard", options.shard, "I/N",
+      "score every N-th record from the I-th on, I from 1: record k, from 0, belongs to shard k mod N + 1 alone; a "
+      "record's index is that in the whole input");
+  line.text("--max-errors", options.max_errors, "SHARE",
+            "the exit code is 0 where at most this share of the records cannot be read, from 0 to 1",
+            programs::is_probability);
+}
+void check_scale(const programs::CommandLine& line, const Options& options, bool one_text) {
+  merit::Shard::from(options.shard, "--shard");
+  for (const char* option : {"--resume", "--overwrite"}) {
+    if (line.given(option) && options.out.empty())
+      throw merit::ConfigError(std::string(option) + " is given without --out, the file that it is about");
+  }
+  if (options.resume && options.overwrite)
+    throw merit::ConfigError("--resume and --overwrite contradict each other: give one of them");
+  for (const char* option : {"--out", "--shard", "--max-errors"}) {
+    if (one_text && line.given(option))
+      throw merit::ConfigError("--completion and " + std::string(option) +
+                               " contradict each other: one text is no stream");
+  }
+  if (line.given("--max-errors") && options.on_error == "stop")
+    throw merit::ConfigError(
+        "--max-errors and --on-error stop contradict each other: the first error ends it");
 }
 
 /// "NAME=DIR", or a folder alone, whose own name is the adapter's.
@@ -338,7 +384,8 @@ int run(int argc, char** argv) {
   line.text(
       "--on-error", options.on_error, "NAME",
       "what a record that cannot be read does: skip, which writes an error in its place and ends with exit "
-      "code 1, or stop");
+      "code 1 (but for --max-errors), or stop");
+  declare_scale(line, options);
   programs::declare(line, options.reading, "");
   programs::declare(line, options.open);
   programs::declare(line, options.source);
@@ -361,6 +408,7 @@ int run(int argc, char** argv) {
     throw merit::ConfigError("--rows is given without --json, which has room for them");
   if (line.given("--rank-cut") && !options.rerank)
     throw merit::ConfigError("--rank-cut is given without --rerank, which puts completions in order");
+  check_scale(line, options, one_text);
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
   merit::OpenOptions open = programs::open_options(line, options.open);
@@ -374,12 +422,13 @@ int run(int argc, char** argv) {
   };
   judge(saved);
   for (const merit::SavedModel& other : others) judge(other);
+  // Before the weights: what may not be written is said at once.
+  std::optional<programs::LineFile> input;
+  if (!one_text) input.emplace(options.file);
+  std::optional<programs::ScoresFile> file = open_scores_file(options, line, saved, input);
   const auto model = programs::load_usable(saved, open.backend, options.threads, name);
+  if (input) return score_stream(*model, judges, options, line, *input, file);
   Scorer scorer(*model, judges, options);
-  if (!one_text) {
-    score_stream(scorer, options);
-    return scorer.unread().count() == 0 ? 0 : 1;
-  }
   merit::CompletionRecord record;
   if (line.given("--prompt")) record.prompt = options.prompt;
   record.completion = options.completion;

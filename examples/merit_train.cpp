@@ -310,18 +310,20 @@ int run(int argc, char** argv) {
       tokenize.to_judge = true;
       tokenize.last_step_only = tokenize.stop_at_first_error = false;
     }
-    merit::RecordSet set =
-        merit::read_record_set(files, *saved.tokenizer,
-                               {.kind = chosen.kind,
-                                .tokenize = tokenize,
-                                .wants_features = merit::is_features(saved.backbone),
-                                .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
-                                .notes = held_out || cross_validates || options.dry_run,
-                                .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss),
-                                .source = held_out ? held_out_source : source,
-                                .side = side,
-                                .held_out = options.validation_split,
-                                .split_seed = options.training.seed});
+    merit::RecordSet set = merit::read_record_set(
+        files, *saved.tokenizer,
+        {.kind = chosen.kind,
+         .tokenize = tokenize,
+         .wants_features = merit::is_features(saved.backbone),
+         .wants_steps = merit::meaning_of(saved.head) == merit::ScoreMeaning::per_step,
+         .notes = held_out || cross_validates || options.dry_run,
+         .margins = held_out || options.margin != "none",
+         .store = options.stream && !held_out ? options.out + ".examples" : std::string(),
+         .attributes = merit::attributes_of(chosen.kind, saved.head, chosen.loss),
+         .source = held_out ? held_out_source : source,
+         .side = side,
+         .held_out = options.validation_split,
+         .split_seed = options.training.seed});
     if (side != merit::SplitSide::held_out)
       remarks.insert(remarks.end(), set.remarks.begin(), set.remarks.end());
     if (held_out && chosen.kind != RecordKind::ratings) merit::require_preferences(set, purpose);
@@ -335,7 +337,6 @@ int run(int argc, char** argv) {
       (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
     merit::require_preferences(train,
                                "which is what the " + merit::name_of(chosen.loss) + " loss learns from");
-  if (chosen.kind == RecordKind::preference && options.margin == "none") merit::remove_margins(train);
   if (options.join_conversations) merit::join_conversations(train);
   std::optional<merit::RecordSet> eval, calibrate;
   if (!options.eval.empty()) eval = read(options.eval, "to evaluate on", SplitSide::all);
@@ -343,7 +344,7 @@ int run(int argc, char** argv) {
   if (!options.calibrate.empty()) calibrate = read(options.calibrate, "to calibrate on", SplitSide::all);
 
   const merit::ModelCard card =
-      merit::training_card(saved, chosen.kind, train.examples, options.aggregation, options.margin);
+      merit::training_card(saved, chosen.kind, train, options.aggregation, options.margin);
   if (cross_validates) {
     programs::say_remarks(remarks, name);
     return cross_validate(options, chosen, train, card);

@@ -1,24 +1,42 @@
 // Input that knows whether a whole line is there, so that a program can answer what it has before it waits
-// for more.
+// for more; and what it has read, so that a program that goes on finds that it is the same.
 #pragma once
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <istream>
+#include <optional>
 #include <streambuf>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/hash.hpp"
+#include "merit/core/view.hpp"
 
 namespace programs {
+
+/// Bytes that were read or written, all of them from the first.
+struct BytesSoFar {
+  merit::Index count = 0;
+  std::uint64_t hash = merit::fnv1a({});
+
+  void add(std::string_view bytes) {
+    count += bytes.size();
+    hash = merit::fnv1a(bytes, hash);
+  }
+  bool operator==(const BytesSoFar&) const = default;
+};
 
 /// Bytes of a file descriptor, read as they come.
 class LineInput : public std::streambuf {
@@ -42,6 +60,25 @@ class LineInput : public std::streambuf {
     }
   }
 
+  /// From here on bytes are hashed, from the first one; to be called before any is read. Where `before` was read by a
+  /// program that was interrupted, require_same() compares.
+  void count_bytes(const BytesSoFar& before = {}) {
+    counts_ = true;
+    before_ = before;
+  }
+  /// What was read so far, which may be more than what was consumed.
+  const BytesSoFar& taken() const { return taken_; }
+  /// Throws merit::ConfigError unless the input begins with the bytes that were read before, all of which it reads.
+  void require_same() {
+    while (!ended_ && taken_.count < before_.count) read_more();
+    const BytesSoFar found = taken_.count < before_.count ? taken_ : at_before_;
+    if (before_.count == 0 || found == before_) return;
+    throw merit::ConfigError(
+        merit::concat(name_, ": ", found.count < before_.count ? "it ends after " : "its first ", found.count,
+                      found.count < before_.count ? " bytes, expected at least the " : " bytes are not the ",
+                      before_.count, " that were read before the interruption"));
+  }
+
  protected:
   int_type underflow() override {
     if (gptr() == egptr() && !ended_) read_more();
@@ -62,27 +99,44 @@ class LineInput : public std::streambuf {
       throw merit::IoError("cannot read " + name_ + ": " + std::generic_category().message(errno));
     }
     ended_ = got == 0;
+    if (counts_) count({buffer_.data() + kept, static_cast<std::size_t>(got)});
     setg(buffer_.data(), buffer_.data(), buffer_.data() + kept + static_cast<std::size_t>(got));
+  }
+
+  void count(std::string_view bytes) {
+    if (taken_.count < before_.count && taken_.count + bytes.size() >= before_.count) {
+      const std::string_view part = bytes.substr(0, before_.count - taken_.count);
+      taken_.add(part);
+      at_before_ = taken_;
+      bytes.remove_prefix(part.size());
+    }
+    taken_.add(bytes);
   }
 
   int descriptor_;
   std::string name_;
   std::vector<char> buffer_;
   bool ended_ = false;
+  bool counts_ = false;
+  BytesSoFar taken_, before_, at_before_;
 };
 
-/// A file that is open for reading, or none.
+/// A file that is open, or none.
 class OpenFile {
  public:
   OpenFile() = default;
-  /// Throws IoError.
-  explicit OpenFile(const std::string& path) : number_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  /// `flags` as open() takes them. Throws IoError.
+  explicit OpenFile(const std::string& path, int flags = O_RDONLY)
+      : number_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
     if (number_ < 0) {
       throw merit::IoError("cannot open " + path + ": " + std::generic_category().message(errno));
     }
   }
   OpenFile(OpenFile&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  OpenFile& operator=(OpenFile&&) = delete;
+  OpenFile& operator=(OpenFile&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
   ~OpenFile() {
     if (is_open()) ::close(number_);
   }
@@ -101,6 +155,12 @@ struct LineFile {
         bytes(descriptor(), name),
         stream(&bytes) {}
   int descriptor() const { return file.is_open() ? file.get() : STDIN_FILENO; }
+  /// Nothing for a pipe.
+  std::optional<merit::Index> size() const {
+    struct stat status {};
+    if (::fstat(descriptor(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+    return static_cast<merit::Index>(status.st_size);
+  }
 
   std::string name;
   OpenFile file;

@@ -116,6 +116,21 @@ std::vector<std::string> CommandLine::all_given() const {
   return names;
 }
 
+std::map<std::string, std::vector<std::string>> CommandLine::settings() const {
+  std::map<std::string, std::vector<std::string>> all;
+  for (const CLI::Option* option : static_cast<const CLI::App&>(parser_->app).get_options()) {
+    if (option->get_lnames().empty()) continue;
+    const std::string usual = option->get_default_str();
+    auto& values = all["--" + option->get_lnames().front()];
+    if (option->count() != 0) {
+      values = option->results();
+    } else if (!usual.empty()) {
+      values = {usual};
+    }
+  }
+  return all;
+}
+
 std::optional<std::string> CommandLine::find(const std::string& name) const {
   const CLI::Option* option = parser_->app.get_option_no_throw(name);
   if (option == nullptr || option->get_lnames().empty()) return std::nullopt;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,6 +61,9 @@ class CommandLine {
   bool given(const std::string& name) const;
   /// The options that were given, by their first names, in the order in which they were declared.
   std::vector<std::string> all_given() const;
+
+  /// What each option is set to, as text and by its first name: what was given, or else the default.
+  std::map<std::string, std::vector<std::string>> settings() const;
 
   /// The option of one of its names, by its first; nothing where there is none.
   std::optional<std::string> find(const std::string& name) const;

@@ -23,7 +23,7 @@ using merit::Index;
 struct TrainingOptions {
   std::vector<std::string> train, eval, calibrate;
   std::string out, config, from, metrics;
-  bool resume = false, overwrite = false, json = false;
+  bool resume = false, overwrite = false, json = false, stream = false;
 
   std::string backbone = "llama";
   Index hidden_size = 128, layers = 4, heads = 4, kv_heads = 0, intermediate_size = 0, max_positions = 2048;
@@ -105,6 +105,10 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
       "--calibrate", o.calibrate, "FILE",
       "records, not trained on, to fit the calibration of scores to, and for steps the threshold of errors");
   line.text("--out", o.out, "DIR", "where the model is saved");
+  line.flag(
+      "--stream", o.stream,
+      "keep the tokens of --train in a file beside --out while it runs and not in memory, for files that are larger "
+      "than it; the model is the same, bit for bit");
   line.text(
       "--config", o.config, "FILE",
       "JSON with the names of these options; \"backbone\" may also be an object like a config.json; the "
@@ -285,7 +289,7 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
 inline std::vector<std::string> of_one_run() {
   return {"--out",      "--eval",      "--calibrate",         "--resume",           "--overwrite",
           "--dry-run",  "--metrics",   "--tensorboard",       "--validation-split", "--evaluate-every",
-          "--patience", "--keep-best", "--evaluate-at-start", "--checkpoint-every"};
+          "--patience", "--keep-best", "--evaluate-at-start", "--checkpoint-every", "--stream"};
 }
 
 /// Whether an adapter is to be trained.
@@ -312,6 +316,14 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
           "--join-conversations and --cross-validate contradict each other: turns are judged by themselves");
   } else if (given("--seeds")) {
     refuse("--seeds is given without --cross-validate");
+  }
+  if (o.stream) {
+    for (const char* option : {"--dry-run", "--join-conversations"}) {
+      if (given(option))
+        refuse(
+            merit::concat("--stream and ", option,
+                          " contradict each other: that needs all records at once, expected them in memory"));
+    }
   }
   if (o.out.empty() && o.folds == 0 && (!o.dry_run || o.resume))
     refuse("--out is missing: the directory in which the model is saved");

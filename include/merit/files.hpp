@@ -15,3 +15,4 @@
 #include "merit/tokens/record_files.hpp"
 #include "merit/tokens/tokenize.hpp"
 #include "merit/train/checkpoint.hpp"
+#include "merit/train/stored_examples.hpp"

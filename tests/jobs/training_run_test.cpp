@@ -81,8 +81,7 @@ struct Place {
     saved.head = merit::ScalarHead{};
     saved.tokenizer = merit::make_tokenizer("bytes");
     const merit::AnyLoss loss = merit::PairwiseLoss{};
-    const merit::ModelCard card =
-        merit::training_card(saved, merit::RecordKind::preference, train.examples, "", "");
+    const merit::ModelCard card = merit::training_card(saved, merit::RecordKind::preference, train, "", "");
     merit::TypedModel<Model> model({.backbone = {backbone}, .seed = 5});
     options.stop = &listener.stop;
     return merit::run_training(model,

@@ -8,6 +8,7 @@ BIN = os.path.abspath(os.environ.get("MERIT_EXAMPLES_BIN", "build/release/exampl
 # Threads that wait asleep: tests run side by side. The results do not depend on threads.
 ENVIRONMENT = dict(os.environ, OMP_WAIT_POLICY="passive")
 SMALL = ["--backbone", "llama", "--hidden-size", "16", "--layers", "1", "--heads", "2", "--lr", "0.003"]
+SKIPPED = "skipped"  # what a test returns that has said why it cannot run here
 
 
 # All tests on another backend than the usual, where the programs have it.

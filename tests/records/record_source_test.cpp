@@ -284,6 +284,21 @@ TEST_CASE("numbers too large to compute with are refused, and whole ones may be 
   CHECK_THROWS_AS(merit::require<int>({{"n", 3.5}}, "n", "in"), merit::DataError);
 }
 
+TEST_CASE("a name in each record takes no memory: the first thousand are told apart") {
+  merit::UnreadFields unread;
+  const auto add = [&](Index number) {
+    unread.add(
+        OrderedJson{{"prompt", "p"}, {"chosen", "a"}, {"rejected", "b"}, {"id" + std::to_string(number), 1}},
+        RecordKind::preference);
+  };
+  for (Index i = 0; i < 999; ++i) add(i);
+  CHECK(unread.sentences()[0].ends_with(" and 979 more"));
+  for (Index i = 0; i < 5000; ++i) add(i);
+  CHECK(unread.fields().size() == merit::UnreadFields::most_fields);
+  CHECK(unread.fields().at("id998") == 2);
+  CHECK(unread.sentences()[0].ends_with(" and at least 980 more"));
+}
+
 TEST_CASE("fields that are not read are counted, and records without a prompt") {
   merit::UnreadFields unread;
   const auto add = [&](const char* text, RecordKind kind = RecordKind::preference) {

@@ -61,6 +61,10 @@ class LetterModel : public merit::AnyModel {
   std::unique_ptr<merit::AnyRun> make_run(const merit::Examples&, const merit::TrainOptions&) override {
     refuse();
   }
+  std::unique_ptr<merit::AnyRun> make_run(const merit::StoredExampleSet&,
+                                          const merit::TrainOptions&) override {
+    refuse();
+  }
   [[noreturn]] static void refuse() { throw merit::UsageError("letters have no parameters"); }
 
   std::uint32_t back_;

@@ -31,6 +31,40 @@ const std::vector<Example>& examples_of(const RecordSet& set) {
   return std::get<std::vector<Example>>(set.examples);
 }
 
+TEST_CASE("examples that are stored are those that are held") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string lines =
+      "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"b\", \"margin\": 2}\n"
+      "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"a\"}\n{bad\n"
+      "{\"prompt\": \"q\", \"chosen\": \"abc\", \"rejected\": \"b\", \"weight\": 0.5}\n";
+  merit_test::put(folder / "records.jsonl", lines);
+  const std::vector<std::string> files{(folder / "records.jsonl").string() + ":0.5"};
+  merit::RecordSetOptions options{.kind = RecordKind::preference,
+                                  .source = {.on_error = merit::OnError::skip}};
+  for (const bool margins : {true, false}) {
+    options.margins = margins;
+    options.store.clear();
+    const RecordSet held = merit::read_record_set(files, merit::make_tokenizer("bytes"), options);
+    options.store = folder / "examples";
+    const RecordSet stored = merit::read_record_set(files, merit::make_tokenizer("bytes"), options);
+    CHECK(merit::size_of(stored.examples) == 0);
+    CHECK((held.size() == 2 && stored.size() == 2));
+    CHECK(held.account() == stored.account());
+    CHECK(held.remarks == stored.remarks);
+    std::vector<std::string> texts[2];
+    for (const RecordSet* set : {&held, &stored}) {
+      merit::for_each_example(*set, [&](const auto& example) {
+        merit::detail::stored_examples::AppendBytes{texts[set == &stored].emplace_back()}(example);
+      });
+    }
+    CHECK(texts[0] == texts[1]);
+    CHECK(examples_of<merit::PreferenceExample>(held)[0].margin == (margins ? 2 : 0));
+    CHECK(examples_of<merit::PreferenceExample>(held)[1].weight == 0.25);
+  }
+  options.notes = true;
+  CHECK_THROWS_AS(merit::read_record_set(files, merit::make_tokenizer("bytes"), options), merit::UsageError);
+}
+
 TEST_CASE("a note tells the records of one prompt, and copies without a prompt, from others") {
   const auto notes_of = [](RecordKind kind, const std::string& lines, merit::RecordSetOptions options = {}) {
     return read_lines(kind, lines, std::move(options)).notes;

@@ -9,9 +9,9 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// FNV-1a, 64 bits (Fowler, Noll and Vo): xor each byte in, multiply by the prime. Saved models depend on it.
-constexpr std::uint64_t fnv1a(std::string_view bytes) {
-  std::uint64_t hash = 0xCBF29CE484222325u;
+/// FNV-1a, 64 bits (Fowler, Noll and Vo): xor each byte in, multiply by the prime. Saved models depend on it. `hash` is
+/// that of the bytes before, where a string comes in parts.
+constexpr std::uint64_t fnv1a(std::string_view bytes, std::uint64_t hash = 0xCBF29CE484222325u) {
   for (const char c : bytes) {
     hash ^= static_cast<unsigned char>(c);
     hash *= 0x100000001B3u;

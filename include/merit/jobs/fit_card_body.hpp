@@ -3,11 +3,15 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
+#include "merit/batch/batch.hpp"
 #include "merit/core/error.hpp"
 #include "merit/eval/calibration.hpp"
 #include "merit/eval/steps_report.hpp"
+#include "merit/forest/pack_by_budget.hpp"
 #include "merit/infer/normalise.hpp"
 #include "merit/jobs/run_listener.hpp"
 #include "merit/run/evaluation.hpp"
@@ -17,16 +21,39 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::training_run {
 
+/// Calls f(scored) for the rows of all examples of a set, or in parts for those of a batch at a time where the examples
+/// are stored: the same batches, so the same numbers.
+template <class F>
+void measure_in_parts(AnyModel& model, const RecordSet& set, Index token_budget, RunListener& listener,
+                      const F& f) {
+  if (!set.stored)
+    return f(
+        model.measure(set.examples, token_budget, [&](Index done, Index) { listener.progress(done, ""); }));
+  std::visit(
+      [&]<class Example>(const StoredExamples<Example>& list) {
+        std::vector<Index> costs;
+        for (Index i = 0; i < list.size(); ++i) costs.push_back(shared_tokens(list.at(i), sharing_of(model)));
+        const std::vector<Index> cuts = pack_by_budget(costs, token_budget);
+        for (Index g = 0; g + 1 < cuts.size(); ++g) {
+          std::vector<Example> batch;
+          for (Index i = cuts[g]; i < cuts[g + 1]; ++i) batch.push_back(list.at(i));
+          f(model.measure(Examples(std::move(batch)), token_budget));
+          listener.progress(cuts[g + 1], "");
+        }
+      },
+      *set.stored);
+}
+
 /// Mean and deviation of the rewards over the training set.
 inline void measure_rewards(AnyModel& model, const RecordSet& train, Index token_budget,
                             RunListener& listener, ModelCard& card) {
   const Reading reading = reading_of(model.described(card), model.meaning(), false);
-  listener.begin("measuring rewards", size_of(train.examples), 0);
-  const ScoredSet set =
-      model.measure(train.examples, token_budget, [&](Index done, Index) { listener.progress(done, ""); });
-  listener.end();
+  listener.begin("measuring rewards", train.size(), 0);
   std::vector<double> rewards;
-  for (const RowScores& rows : set.rows) rewards.push_back(completion_score(rows, model, reading));
+  measure_in_parts(model, train, token_budget, listener, [&](const ScoredSet& set) {
+    for (const RowScores& rows : set.rows) rewards.push_back(completion_score(rows, model, reading));
+  });
+  listener.end();
   try {
     const Normalisation fitted = fit_normalisation(rewards);
     card.reward_mean = fitted.mean;

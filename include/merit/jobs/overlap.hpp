@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -13,6 +13,7 @@
 #include "merit/core/view.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/run/any_model.hpp"
+#include "merit/run/record_set.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -60,29 +61,49 @@ ExampleKeys keys_of(const Example& example) {
   return {prompt.empty() ? of_all : fnv1a(prompt), of_all};
 }
 
+/// `for_each_trained(f)` calls f(example) for each. Of those nothing is kept, as they may be more than memory holds.
+template <class ForEachTrained>
+Overlap overlap_with(const ForEachTrained& for_each_trained, const Examples& held_out) {
+  std::unordered_map<std::uint64_t, bool> prompts,
+      wholes;  // that are held out, and whether they were trained on
+  std::vector<ExampleKeys> held_keys;
+  std::visit(
+      [&](const auto& list) {
+        for (const auto& example : list) {
+          held_keys.push_back(keys_of(example));
+          prompts[held_keys.back().prompt] = wholes[held_keys.back().whole] = false;
+        }
+      },
+      held_out);
+  for_each_trained([&](const auto& example) {
+    const ExampleKeys keys = keys_of(example);
+    if (const auto found = prompts.find(keys.prompt); found != prompts.end()) found->second = true;
+    if (const auto found = wholes.find(keys.whole); found != wholes.end()) found->second = true;
+  });
+  Overlap overlap{.records = held_keys.size()};
+  for (const ExampleKeys& keys : held_keys) {
+    overlap.prompts += prompts.at(keys.prompt) ? 1 : 0;
+    overlap.same += wholes.at(keys.whole) ? 1 : 0;
+  }
+  return overlap;
+}
+
 }  // namespace detail
 
 /// Compares two sets by their tokens or features.
 inline Overlap overlap_of(const Examples& trained, const Examples& held_out) {
-  std::unordered_set<std::uint64_t> prompts, wholes;
-  const auto each = [](const Examples& set, const auto& do_with) {
-    std::visit(
-        [&](const auto& examples) {
-          for (const auto& example : examples) do_with(detail::keys_of(example));
-        },
-        set);
-  };
-  each(trained, [&](const detail::ExampleKeys& keys) {
-    prompts.insert(keys.prompt);
-    wholes.insert(keys.whole);
-  });
-  Overlap overlap;
-  each(held_out, [&](const detail::ExampleKeys& keys) {
-    ++overlap.records;
-    overlap.prompts += prompts.contains(keys.prompt) ? 1 : 0;
-    overlap.same += wholes.contains(keys.whole) ? 1 : 0;
-  });
-  return overlap;
+  return detail::overlap_with(
+      [&](const auto& f) {
+        std::visit(
+            [&](const auto& list) {
+              for (const auto& example : list) f(example);
+            },
+            trained);
+      },
+      held_out);
+}
+inline Overlap overlap_of(const RecordSet& trained, const Examples& held_out) {
+  return detail::overlap_with([&](const auto& f) { for_each_example(trained, f); }, held_out);
 }
 
 }  // namespace MERIT_ABI

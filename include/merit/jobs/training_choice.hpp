@@ -12,6 +12,7 @@
 #include "merit/run/any_model.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/model_set.hpp"
+#include "merit/run/record_set.hpp"
 #include "merit/run/saved_model.hpp"
 
 namespace merit {
@@ -24,7 +25,7 @@ PolicyPair choose_policies(RecordKind kind, const std::string& head, const std::
 
 /// The card of the model to be: how its records were read and how its scores are to be. `aggregation` and
 /// `margin` by name; empty: as usual for the kind, and none.
-ModelCard training_card(const SavedModel& model, RecordKind kind, const Examples& examples,
+ModelCard training_card(const SavedModel& model, RecordKind kind, const RecordSet& records,
                         const std::string& aggregation, const std::string& margin);
 
 /// How many ratings a completion must have for this head and loss; 0 where it does not learn them one by one.

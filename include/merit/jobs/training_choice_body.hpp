@@ -2,7 +2,7 @@
 #pragma once
 
 #include <string>
-#include <variant>
+#include <type_traits>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -14,6 +14,7 @@
 #include "merit/run/any_model.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/model_set.hpp"
+#include "merit/run/record_set.hpp"
 #include "merit/run/saved_model.hpp"
 
 namespace merit {
@@ -45,20 +46,20 @@ MERIT_INLINE PolicyPair choose_policies(RecordKind kind, const std::string& head
 namespace detail {
 
 /// Whether labels of steps are none sure, as Monte-Carlo estimates are.
-inline bool has_soft_labels(const Examples& examples) {
-  const auto* steps = std::get_if<std::vector<StepsExample>>(&examples);
-  if (steps == nullptr) return false;
-  for (const StepsExample& example : *steps) {
-    for (const auto& label : example.labels) {
-      if (label && label->bad > 0 && label->bad < 1) return true;
+inline bool has_soft_labels(const RecordSet& records) {
+  if (records.kind != RecordKind::steps) return false;
+  bool soft = false;
+  for_each_example(records, [&]<class Example>(const Example& example) {
+    if constexpr (std::is_same_v<Example, StepsExample>) {
+      for (const auto& label : example.labels) soft |= label && label->bad > 0 && label->bad < 1;
     }
-  }
-  return false;
+  });
+  return soft;
 }
 
 }  // namespace detail
 
-MERIT_INLINE ModelCard training_card(const SavedModel& model, RecordKind kind, const Examples& examples,
+MERIT_INLINE ModelCard training_card(const SavedModel& model, RecordKind kind, const RecordSet& records,
                                      const std::string& aggregation, const std::string& margin) {
   ModelCard card = card_of(model);
   card.kind = name_of_kind(kind);
@@ -68,7 +69,7 @@ MERIT_INLINE ModelCard training_card(const SavedModel& model, RecordKind kind, c
     card.other["step_scale"] = name_of(model.tokenize.step_scale);
     card.other["neutral_steps"] = name_of(model.tokenize.neutral);
     // Labels that stop at an error go with the product, Monte-Carlo estimates with the last.
-    card.aggregation = detail::has_soft_labels(examples) ? "last" : "product";
+    card.aggregation = detail::has_soft_labels(records) ? "last" : "product";
   } else if (meaning == ScoreMeaning::per_token) {
     card.aggregation = "mean";
   } else if (meaning == ScoreMeaning::per_state) {

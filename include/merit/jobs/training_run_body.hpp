@@ -76,11 +76,12 @@ class Run {
         job_(job),
         options_(options),
         listener_(listener),
-        run_(model.train(job.train.examples, options.training)),
+        run_(job.train.stored ? model.train(*job.train.stored, options.training)
+                              : model.train(job.train.examples, options.training)),
         best_directory_(best_directory(options.out)) {}
 
   RunResult operator()() {
-    if (job_.eval != nullptr) overlap_ = overlap_of(job_.train.examples, job_.eval->examples);
+    if (job_.eval != nullptr) overlap_ = overlap_of(job_.train, job_.eval->examples);
     start();
     if (!finished()) {
       const bool stopped = train();
@@ -162,12 +163,13 @@ class Run {
     json["aggregation"] = job_.card.aggregation;
     json["reward_statistics"] = options_.reward_statistics;
     json["calibration"] = options_.calibration;
-    json["calibrate"] = job_.calibrate == nullptr ? "" : fingerprint_of(job_.calibrate->examples);
+    json["calibrate"] = job_.calibrate == nullptr ? "" : fingerprint_of(*job_.calibrate);
     return json;
   }
-  static std::string fingerprint_of(const Examples& examples) {
-    return std::visit(
-        []<class Example>(const std::vector<Example>& list) { return fingerprint<Example>(list); }, examples);
+  static std::string fingerprint_of(const RecordSet& set) {
+    Fingerprint of_all;
+    for_each_example(set, [&](const auto& example) { of_all.add(example); });
+    return of_all.text();
   }
 
   /// Throws ConfigError where the run that has ended was made from other data or with other options. What was

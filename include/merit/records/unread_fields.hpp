@@ -20,6 +20,9 @@ bool is_field_of(RecordKind kind, std::string_view name);
 /// Counts of what the records of a set have and is not read.
 class UnreadFields {
  public:
+  /// So many names are told apart, the first: a file whose records have a name each takes no memory.
+  static constexpr Index most_fields = 1000;
+
   /// Counts one record. `also_read` is a field that is read besides those of the kind; empty: none.
   void add(const OrderedJson& record, RecordKind kind, std::string_view also_read = {});
 

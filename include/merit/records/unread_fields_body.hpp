@@ -44,7 +44,7 @@ MERIT_INLINE void UnreadFields::add(const OrderedJson& record, RecordKind kind, 
     if (value.is_null()) continue;
     if (is_field_of(kind, name)) {
       has_text |= !name.ends_with("_ids") && !name.ends_with("_features");
-    } else if (name != also_read) {
+    } else if (name != also_read && (fields_.size() < most_fields || fields_.contains(name))) {
       ++fields_[name];
     }
   }
@@ -96,7 +96,7 @@ MERIT_INLINE std::vector<std::string> UnreadFields::sentences() const {
   Index shown = 0;
   for (const auto& [name, count] : fields_) {
     if (++shown > 20) {
-      list += concat(" and ", fields_.size() - 20, " more");
+      list += concat(" and ", fields_.size() == most_fields ? "at least " : "", fields_.size() - 20, " more");
       break;
     }
     list += concat(list.empty() ? "" : ", ", detail::quote(name), " (in ", count, ')');

@@ -22,6 +22,7 @@
 #include "merit/run/any_targets.hpp"
 #include "merit/run/backend_choice.hpp"
 #include "merit/run/model_set.hpp"
+#include "merit/train/stored_examples.hpp"
 #include "merit/train/train_options.hpp"
 
 namespace merit {
@@ -37,6 +38,11 @@ using Examples =
 inline Index size_of(const Examples& examples) {
   return std::visit([](const auto& list) { return list.size(); }, examples);
 }
+
+/// The same in a file, of a set that is larger than memory: to be trained on.
+using StoredExampleSet = std::variant<StoredExamples<PreferenceExample>, StoredExamples<RankingExample>,
+                                      StoredExamples<OutcomeExample>, StoredExamples<StepsExample>,
+                                      StoredExamples<RolloutExample>>;
 
 /// Sequences to be scored together as one tree, so that what they share is computed once.
 struct Family {
@@ -148,6 +154,8 @@ class AnyModel {
   /// Throws ConfigError for examples from which the model does not learn.
   std::unique_ptr<AnyRun> train(const Examples& examples, const TrainOptions& options);
   std::unique_ptr<AnyRun> train(const Examples&& examples, const TrainOptions& options) = delete;
+  std::unique_ptr<AnyRun> train(const StoredExampleSet& examples, const TrainOptions& options);
+  std::unique_ptr<AnyRun> train(const StoredExampleSet&& examples, const TrainOptions& options) = delete;
 
   const Config& config() const { return config_; }
   const AnyHead& head() const { return config_.head; }
@@ -173,6 +181,7 @@ class AnyModel {
  private:
   /// A run on examples from which the model learns.
   virtual std::unique_ptr<AnyRun> make_run(const Examples& examples, const TrainOptions& options) = 0;
+  virtual std::unique_ptr<AnyRun> make_run(const StoredExampleSet& examples, const TrainOptions& options) = 0;
 
   Config config_;
 };

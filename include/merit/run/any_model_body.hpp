@@ -162,11 +162,29 @@ MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_b
       examples);
 }
 
+namespace detail {
+
+inline void require_learning(bool learns, const AnyLoss& loss) {
+  if (!learns) throw ConfigError("the loss " + name_of(loss) + " does not learn from this kind of record");
+}
+
+}  // namespace detail
+
 MERIT_INLINE std::unique_ptr<AnyRun> AnyModel::train(const Examples& examples, const TrainOptions& options) {
-  const bool learns = std::visit(
-      [&]<class Example>(const std::vector<Example>&) { return detail::learns<Example>(*this); }, examples);
-  if (!learns)
-    throw ConfigError("the loss " + name_of(config_.loss) + " does not learn from this kind of record");
+  detail::require_learning(
+      std::visit([&]<class Example>(const std::vector<Example>&) { return detail::learns<Example>(*this); },
+                 examples),
+      config_.loss);
+  return make_run(examples, options);
+}
+
+MERIT_INLINE std::unique_ptr<AnyRun> AnyModel::train(const StoredExampleSet& examples,
+                                                     const TrainOptions& options) {
+  detail::require_learning(
+      std::visit(
+          [&]<class Example>(const StoredExamples<Example>&) { return detail::learns<Example>(*this); },
+          examples),
+      config_.loss);
   return make_run(examples, options);
 }
 

@@ -21,7 +21,9 @@ namespace detail {
 template <class Model, class Example>
 class TypedRun final : public AnyRun {
  public:
-  TypedRun(Model& model, const std::vector<Example>& examples, const TrainOptions& options)
+  /// A list of examples, or a source of them.
+  template <class Examples>
+  TypedRun(Model& model, const Examples& examples, const TrainOptions& options)
       : model_(model), trainer_(model, examples, options) {}
   Index steps() const override { return trainer_.steps(); }
   Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }
@@ -140,6 +142,13 @@ class AnyModelOn : public AnyModel {
   std::unique_ptr<AnyRun> make_run(const Examples& examples, const TrainOptions& options) final {
     return std::visit(
         [&]<class Example>(const std::vector<Example>& list) -> std::unique_ptr<AnyRun> {
+          return std::make_unique<detail::TypedRun<AnyModelOn, Example>>(*this, list, options);
+        },
+        examples);
+  }
+  std::unique_ptr<AnyRun> make_run(const StoredExampleSet& examples, const TrainOptions& options) final {
+    return std::visit(
+        [&]<class Example>(const StoredExamples<Example>& list) -> std::unique_ptr<AnyRun> {
           return std::make_unique<detail::TypedRun<AnyModelOn, Example>>(*this, list, options);
         },
         examples);

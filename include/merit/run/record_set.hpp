@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "merit/records/on_error.hpp"
@@ -36,7 +39,8 @@ struct ExampleNote {
 struct RecordSet {
   RecordKind kind = RecordKind::preference;
   Examples examples = {};
-  std::vector<ExampleNote> notes = {};  // one an example, if they were asked for
+  std::shared_ptr<const StoredExampleSet> stored = nullptr;  // in their place: RecordSetOptions::store
+  std::vector<ExampleNote> notes = {};                       // one an example, if they were asked for
   // How many records each subset had before any was dropped, where a field names them.
   std::map<std::string, Index> subsets = {};
   DataCounts counts = {};
@@ -47,9 +51,32 @@ struct RecordSet {
   // What a user should know of the files: layouts, rows left out, fields and records not read.
   std::vector<std::string> remarks = {};
 
+  Index size() const {
+    if (!stored) return size_of(examples);
+    return std::visit([](const auto& list) { return list.size(); }, *stored);
+  }
+
   /// What became of every record, those that could not be read among them, in one sentence.
   std::string account() const { return counts.sentence(unread.count()); }
 };
+
+/// Calls f(example) for each example of a set, held or stored.
+template <class F>
+void for_each_example(const RecordSet& set, const F& f) {
+  if (set.stored) {
+    std::visit(
+        [&](const auto& list) {
+          for (Index i = 0; i < list.size(); ++i) f(list.at(i));
+        },
+        *set.stored);
+  } else {
+    std::visit(
+        [&](const auto& list) {
+          for (const auto& example : list) f(example);
+        },
+        set.examples);
+  }
+}
 
 /// Which side of a split by prompts is read.
 enum class SplitSide { all, kept, held_out };
@@ -62,6 +89,10 @@ struct RecordSetOptions {
   bool wants_steps = false;  // the model scores steps: completions are split at its separator
   bool notes = false;
   std::string subset_field = {};
+  bool margins = true;  // false: the margin of every pair is 0
+  // Examples go to a file beside this path and not into memory, to be trained on: only `size()` and `for_each_example` know
+  // of them. Empty: they are held.
+  std::filesystem::path store = {};
   Index attributes = 0;  // how many ratings a completion must have; 0: any number
   RecordSourceOptions source = {};
   SplitSide side = SplitSide::all;

@@ -121,10 +121,11 @@ struct FileRemarks {
   }
 };
 
-/// Reads one record into the set.
+/// Reads one record into the set, or into `store` where there is one.
 template <class Record>
 void read_one(const OrderedJson& object, const SourcePosition& at, const AnyTokenizer& tokenizer,
-              const RecordSetOptions& options, RecordSet& set, Index& width) {
+              const RecordSetOptions& options, RecordSet& set, StoredExamples<ExampleOf<Record>>* store,
+              Index& width) {
   Record record;
   record.source = at;
   merit::detail::parse_record(object, record);
@@ -163,6 +164,10 @@ void read_one(const OrderedJson& object, const SourcePosition& at, const AnyToke
     }
   }
   if (auto example = example_of(record, tokenizer, options, set.counts)) {
+    if constexpr (std::is_same_v<ExampleOf<Record>, PreferenceExample>) {
+      if (!options.margins) example->margin = 0;
+    }
+    if (store != nullptr) return store->add(*example);
     std::get<std::vector<ExampleOf<Record>>>(set.examples).push_back(std::move(*example));
     if (options.notes) set.notes.push_back(std::move(note));
   }
@@ -171,14 +176,14 @@ void read_one(const OrderedJson& object, const SourcePosition& at, const AnyToke
 /// Reads one file into the set.
 template <class Record>
 void read_file(const std::string& file, const AnyTokenizer& tokenizer, const RecordSetOptions& options,
-               RecordSet& set, Index& width, FileRemarks& remarks) {
+               RecordSet& set, StoredExamples<ExampleOf<Record>>* store, Index& width, FileRemarks& remarks) {
   RecordSource reader(file, options.source);
   while (true) {
     try {
       const auto object = reader.next();
       if (!object) break;
       remarks.unread.add(*object, options.kind, options.subset_field);
-      read_one<Record>(*object, reader.position(), tokenizer, options, set, width);
+      read_one<Record>(*object, reader.position(), tokenizer, options, set, store, width);
     } catch (const DataError& error) {
       if (options.source.on_error == OnError::stop) throw;
       if (options.side != SplitSide::held_out) set.unread.add(reader.position(), error.what());
@@ -203,6 +208,8 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
   RecordSet set;
   set.kind = asked.kind;
   RecordSetOptions options = asked;
+  if (options.notes && !options.store.empty())
+    throw UsageError("read_record_set: notes are of examples that are held, and these are to be stored");
   if (options.wants_steps && options.kind != RecordKind::steps && options.kind != RecordKind::outcome) {
     throw ConfigError("the model scores steps, which records of the kind " + name_of_kind(options.kind) +
                       " do not have; it is evaluated on those of: steps, outcome");
@@ -213,10 +220,17 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
   Index width = 0;
   detail::record_set::FileRemarks remarks;
   detail::record_set::with_record(options.kind, [&]<class Record>(Record) {
+    using Stored = StoredExamples<ExampleOf<Record>>;
     set.examples.emplace<std::vector<ExampleOf<Record>>>();
+    Stored* store = nullptr;
+    if (!options.store.empty()) {
+      const auto stored = std::make_shared<StoredExampleSet>(std::in_place_type<Stored>, options.store);
+      store = &std::get<Stored>(*stored);
+      set.stored = stored;
+    }
     for (const std::string& file : files) {
       set.files += (set.files.empty() ? "" : ", ") + weighted_file(file).path;
-      detail::record_set::read_file<Record>(file, tokenizer, options, set, width, remarks);
+      detail::record_set::read_file<Record>(file, tokenizer, options, set, store, width, remarks);
     }
   });
   for (Index i = 0; i < remarks.renamed.size(); ++i) {
@@ -230,7 +244,7 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
   for (const std::string& sentence : remarks.unread.sentences())
     set.remarks.push_back(set.files + ": " + sentence);
   for (const std::string& line : set.unread.lines()) set.remarks.push_back(line);
-  if (size_of(set.examples) == 0) {
+  if (set.size() == 0) {
     std::string why = set.account();
     if (options.side == SplitSide::kept) why += " The split of prompts held out all.";
     if (options.side == SplitSide::held_out) why += " The split of prompts held out none.";

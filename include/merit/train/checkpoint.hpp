@@ -2,17 +2,13 @@
 // run that goes on from it makes the same bits as one that never stopped.
 #pragma once
 
-#include <bit>
 #include <filesystem>
-#include <span>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "merit/core/hash.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
@@ -27,31 +23,6 @@ namespace detail {
 
 inline constexpr const char* run_file = "training.json";
 inline constexpr const char* optimizer_file = "optimizer.safetensors";
-
-/// A number that changes when the examples or their order in memory do. Hexadecimal, as JSON numbers lose
-/// bits.
-template <class Example>
-std::string fingerprint(std::span<const Example> examples) {
-  std::uint64_t hash = fnv1a("examples");
-  const auto mix = [&hash](std::uint64_t value) {
-    for (int byte = 0; byte < 8; ++byte) hash = (hash ^ ((value >> (8 * byte)) & 0xFF)) * 0x100000001B3u;
-  };
-  const auto mix_sequence = [&](const Sequence& sequence) {
-    mix(sequence.tokens.size());
-    mix(sequence.completion_begin);
-    for (const Token token : sequence.tokens) mix(token);
-    mix(sequence.step_ends.size());
-    for (const Index end : sequence.step_ends) mix(end);
-    for (const float value : sequence.features) mix(std::bit_cast<std::uint32_t>(value));
-  };
-  for (const Example& example : examples) {
-    for_each_sequence(example, mix_sequence);
-    for_each_number(example, [&](double value) { mix(std::bit_cast<std::uint64_t>(value)); });
-  }
-  std::ostringstream text;
-  text << std::hex << hash;
-  return text.str();
-}
 
 /// The parts of a run's identity that a model and its examples have, as text where they are types.
 struct RunParts {
@@ -93,8 +64,8 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
                        .loss = policy_json(model.loss),
                        .frozen_layers = frozen_layers_of(model.backbone),
                        .adapter = model.adapters.empty() ? Json() : lora_json(model.adapters.front().lora),
-                       .examples = trainer.examples().size(),
-                       .fingerprint = fingerprint(trainer.examples()),
+                       .examples = trainer.example_count(),
+                       .fingerprint = trainer.fingerprint(),
                        .precision = name_of(dtype_of<typename Model::BackendType::Stat>()),
                        .backend = Model::BackendType::name()};
   return identity_of(parts, trainer.options());

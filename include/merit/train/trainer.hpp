@@ -4,10 +4,13 @@
 #include <memory>
 #include <ranges>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "merit/batch/batch.hpp"
 #include "merit/core/temporary.hpp"
+#include "merit/train/example_source.hpp"
+#include "merit/train/fingerprint.hpp"
 #include "merit/train/step_accuracy.hpp"
 #include "merit/train/train_loop.hpp"
 #include "merit/train/train_options.hpp"
@@ -15,7 +18,7 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// Trains a model on examples held in memory.
+/// Trains a model on examples, held in memory or taken from a source when their turn comes.
 ///
 /// The run is a pure function of (initial parameters, examples, options): the order of records follows from
 /// the seed and the epoch, and the state of a run is the parameters, what the optimizer keeps, and the number
@@ -32,7 +35,11 @@ class Trainer : private detail::StepWork {
 
   /// The model and the examples must outlive the trainer. Throws ConfigError, or DataError for an empty set.
   Trainer(Model& model, std::span<const Example> examples, const TrainOptions& options)
-      : model_(&model), examples_(examples), loop_(model.parameters(), options, costs_of(model, examples)) {}
+      : model_(&model), examples_(examples), loop_(model.parameters(), options, costs_of(model)) {}
+  /// The same of a source: the same run to the bit, with the examples of a micro-batch in memory.
+  Trainer(Model& model, const ExampleSource<Example>& source, const TrainOptions& options)
+      : model_(&model), source_(&source), loop_(model.parameters(), options, costs_of(model)) {}
+  Trainer(Model& model, const ExampleSource<Example>&& source, const TrainOptions& options) = delete;
   /// Examples that end with the call: keep them in a variable that outlives the trainer.
   template <ends_with_the_call Examples>
   Trainer(Model& model, Examples&& examples, const TrainOptions& options) = delete;
@@ -52,13 +59,29 @@ class Trainer : private detail::StepWork {
   BoundOptimizer<Backend>& optimizer() { return loop_.optimizer(); }
   const Model& model() const { return *model_; }
   const TrainOptions& options() const { return loop_.options(); }
-  std::span<const Example> examples() const { return examples_; }
+  Index example_count() const { return source_ != nullptr ? source_->size() : examples_.size(); }
+  /// Calls f(example) for each, in the order in which they were given.
+  template <class F>
+  void for_each_example(const F& f) const {
+    for (const Example& example : examples_) f(example);
+    for (Index i = 0; source_ != nullptr && i < source_->size(); ++i) f(source_->at(i));
+  }
+  /// What tells the examples from others; computed once.
+  const std::string& fingerprint() const {
+    if (fingerprint_.empty()) {
+      detail::Fingerprint of_all;
+      for_each_example([&](const Example& example) { of_all.add(example); });
+      fingerprint_ = of_all.text();
+    }
+    return fingerprint_;
+  }
 
  private:
-  static std::vector<Index> costs_of(const Model& model, std::span<const Example> examples) {
+  std::vector<Index> costs_of(const Model& model) const {
     std::vector<Index> costs;
-    costs.reserve(examples.size());
-    for (const Example& example : examples) costs.push_back(shared_tokens(example, sharing_of(model)));
+    costs.reserve(example_count());
+    for_each_example(
+        [&](const Example& example) { costs.push_back(shared_tokens(example, sharing_of(model))); });
     return costs;
   }
 
@@ -70,7 +93,13 @@ class Trainer : private detail::StepWork {
     }
     BatchBuilder<Model>& batch = *batches_[m];
     batch.clear();
-    for (const Index i : examples) batch.add(examples_[i]);
+    if (source_ == nullptr) {
+      for (const Index i : examples) batch.add(examples_[i]);
+    } else {
+      taken_.clear();
+      for (const Index i : examples) taken_.push_back(source_->at(i));
+      for (const Example& example : taken_) batch.add(example);
+    }
     batch.finish();
     normaliser_ += model_->normaliser(batch.targets());
     report.tokens += batch.token_count();
@@ -92,6 +121,9 @@ class Trainer : private detail::StepWork {
 
   Model* model_;
   std::span<const Example> examples_;
+  const ExampleSource<Example>* source_ = nullptr;  // in their place
+  std::vector<Example> taken_;                      // from it: of a micro-batch, until it is built
+  mutable std::string fingerprint_;
   detail::TrainLoop<Backend> loop_;
   typename Model::Normaliser normaliser_{};
   std::vector<std::unique_ptr<BatchBuilder<Model>>> batches_;  // one a micro-batch, reused
