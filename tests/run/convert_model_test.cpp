@@ -335,6 +335,23 @@ TEST_CASE("a GGUF file of llama.cpp becomes itself, or by way of a folder has th
   CHECK(read_file(directory / "again.gguf") == read_file(directory / "m.gguf"));
 }
 
+TEST_CASE("of the files beside the weights those of the model go into a GGUF file, and the others are said") {
+  const TemporaryDirectory directory;
+  make_folder(stored("llama"), directory / "m");
+  fs::create_directories(directory / "m" / "additional_chat_templates");
+  write_file_atomically(directory / "m" / "additional_chat_templates" / "tool_use.jinja", "{{ tools }}");
+  fs::create_directories(directory / "m" / ".cache");
+  for (const char* name : {"README.md", ".cache/notes.json", "generation_config.json"})
+    write_file_atomically(directory / "m" / name, "{}");
+  const ConvertReport report = convert_model(directory / "m", directory / "m.GGUF");
+  REQUIRE(report.left_out.size() == 2);  // the tokenizer is of a larger vocabulary
+  CHECK(report.left_out[0] == ".cache/notes.json, README.md: no part of the model");
+  convert_model(directory / "m.GGUF", directory / "again");
+  auto before = content(directory / "m");
+  CHECK(before.erase("README.md") + before.erase(".cache/notes.json") == 2);
+  CHECK(content(directory / "again") == before);
+}
+
 TEST_CASE("what cannot be converted is said, and leaves nothing behind") {
   const TemporaryDirectory directory;
   make_folder(stored("llama_rope_llama3"), directory / "m");

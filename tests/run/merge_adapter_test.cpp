@@ -130,6 +130,41 @@ TEST_CASE("an adapter with a head of its own has no bias of its base's head, als
   CHECK(open_weights(base)->find("score.bias") != nullptr);
 }
 
+TEST_CASE("a classifier merged into a language model leaves its unembedding out, and says so") {
+  const TemporaryDirectory directory;
+  const fs::path base = directory / "base", adapter = stored("adapters") / "llama_plain";
+  fs::copy(stored("llama"), base);
+  const auto weights = open_weights(base);
+  std::vector<std::vector<float>> values;
+  std::vector<TensorSource> tensors;
+  for (const std::string& name : weights->names()) {
+    const TensorInfo& info = *weights->find(name);
+    weights->read(name, VectorView<float>(values.emplace_back(info.elements)));
+    if (name != "score.weight") tensors.push_back({name, info.shape, values.back().data(), Dtype::f32});
+  }
+  const std::vector<Index> shape = weights->find("model.embed_tokens.weight")->shape;
+  const std::vector<float> unembedding(shape[0] * shape[1], 1);
+  tensors.push_back({"lm_head.weight", shape, unembedding.data(), Dtype::f32});
+  write_safetensors(base / "model.safetensors", tensors);
+  Json config = read_json(base / "config.json");
+  config["architectures"] = {"LlamaForCausalLM"};
+  write_json(base / "config.json", config);
+  for (const char* to : {"m", "m.gguf"}) {
+    const ConvertReport report = convert_model(adapter, directory / to, {.merge = true, .base = base});
+    REQUIRE(!report.left_out.empty());
+    CHECK(contains(report.left_out[0], "lm_head.weight: of the language model that it was"));
+    CHECK(open_weights(directory / to)->find("lm_head.weight") == nullptr);
+    CHECK(open_weights(directory / to)->find("score.weight") != nullptr);
+  }
+  // An adapter of the language model itself has use for it.
+  fs::copy(adapter, directory / "a");
+  Json own = read_json(directory / "a" / "adapter_config.json");
+  own["task_type"] = "CAUSAL_LM";
+  write_json(directory / "a" / "adapter_config.json", own);
+  convert_model(directory / "a", directory / "whole", {.merge = true, .base = base});
+  CHECK(open_weights(directory / "whole")->find("lm_head.weight") != nullptr);
+}
+
 TEST_CASE("what an adapter's file holds beside its maps is not left out without a word") {
   const TemporaryDirectory directory;
   const auto refused = [&](const char* place, const char* before, const char* after) {

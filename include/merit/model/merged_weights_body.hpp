@@ -13,6 +13,7 @@
 #include "merit/core/error.hpp"
 #include "merit/io/tensor_info.hpp"
 #include "merit/model/adapter_files.hpp"
+#include "merit/model/tensor_prefixes.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -81,9 +82,9 @@ MERIT_INLINE MergedWeights::MergedWeights(const std::filesystem::path& folder,
 MERIT_INLINE std::string MergedWeights::name_in_base(const std::string& name) const {
   if (base_->find(name) != nullptr) return name;
   const auto dot = name.find('.');
-  for (const std::string& other : {dot == name.npos ? name : name.substr(dot + 1), "model." + name,
-                                   "transformer." + name, "gpt_neox." + name, "bert." + name}) {
-    if (base_->find(other) != nullptr) return other;
+  if (dot != name.npos && base_->find(name.substr(dot + 1)) != nullptr) return name.substr(dot + 1);
+  for (const std::string_view prefix : detail::backbone_prefixes) {
+    if (std::string other = concat(prefix, name); base_->find(other) != nullptr) return other;
   }
   return {};
 }

@@ -5,7 +5,8 @@
 // A GGUF file made of a folder holds, beside llama.cpp's own entries:
 //   tokenizer.huggingface.json   tokenizer.json, as the GGUF specification names it; llama.cpp itself reads none, but
 //   tokenizer.ggml.*             the same as it has it, where it has such a tokenizer
-//   merit.file.NAME              each other text file of the folder: config.json, merit.json, the templates, …
+//   merit.file.NAME              each other text file that says what the model is or how it reads text: config.json, merit.json,
+//                                generation_config.json, files of the tokenizer, chat templates; what else lies there is left out
 //   ARCH.classifier.output_labels, ARCH.pooling_type = 4 (rank), and the tensor cls.output.weight [and .bias]:
 //                                a linear head, as llama.cpp has that of a reranker; other heads keep their names
 // so that merit reads it as it read the folder, and a folder made of it again is the same to the bit; but that Gemma's
@@ -35,8 +36,10 @@ struct ConvertOptions {
   std::filesystem::path base = {};
 };
 
-/// Converts the model `from`, or an adapter and its base as one model, to `to`, a GGUF file if its name ends in .gguf, else a folder, which must not be there.
-/// Throws ConfigError for a model or a type that the format cannot say, IoError and DataError as reading and writing
+/// Converts the model `from`, or an adapter and its base as one model, to `to`, a GGUF file if its name ends in .gguf (in letters of any case), else a folder, which must not be there.
+/// A merged classifier that was a language model has no unembedding any more: its class in transformers reads none.
+/// Throws ConfigError for a model or a type that the format cannot say, DataError for a GGUF file whose tensors are not those that
+/// its metadata says, IoError and DataError as reading and writing
 /// do; then nothing is left at `to`.
 ConvertReport convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
                             const ConvertOptions& options = {});
