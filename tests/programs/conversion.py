@@ -4,6 +4,7 @@ Run by programs_test.py, in the folder that its own tests left.
 """
 import json
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -66,6 +67,17 @@ def test_an_adapter_becomes_one_model_with_its_base():
         check(close(scores(place), scores("lora"), 1e-4), f"{place} scores otherwise than the adapter")
     check(not os.path.exists("merged/adapter_config.json"), "a merged adapter is still one")
     check("adapter" not in json.loads(content("merged", "merit.json")), "the card still speaks of an adapter")
+
+
+def test_a_roberta_scores_the_same_as_the_bert_in_a_gguf_file():
+    folder = pathlib.Path(__file__).resolve().parents[1] / "golden" / "roberta"
+    records = "".join(json.dumps({"completion_ids": ids}) + "\n" for ids in ([5, 9, 3], [2, 7, 8, 40, 63]))
+    expected = succeeds("merit_score", "--model", folder, "--tokenizer", "ids:64", stdin=records)
+    succeeds("merit_convert", folder, "roberta.gguf")
+    succeeds("merit_convert", "roberta.gguf", "roberta_as_bert")
+    for place in ("roberta.gguf", "roberta_as_bert"):
+        found = succeeds("merit_score", "--model", place, "--tokenizer", "ids:64", stdin=records)
+        check(close([float(one) for one in found.split()], [float(one) for one in expected.split()], 1e-5), f"{found} {expected}")
 
 
 def test_what_cannot_be_converted_is_said_and_leaves_nothing():

@@ -184,6 +184,26 @@ TEST_CASE("what an adapter's file holds beside its maps is not left out without 
                  "there is no lora_A beside it"));
 }
 
+TEST_CASE("a pattern that would be tried in more ways than can be counted is answered at once") {
+  const TemporaryDirectory directory;
+  fs::copy(stored("adapters") / "llama_plain", directory / "a");
+  Json config = read_json(directory / "a" / "adapter_config.json");
+  for (const char* field : {"target_modules", "exclude_modules"}) {
+    Json changed = config;
+    changed[field] = "(.*)*x";
+    write_json(directory / "a" / "adapter_config.json", changed);
+    if (field == std::string("exclude_modules")) {
+      CHECK(read_lora(directory / "a").targets.size() == 21);
+      continue;
+    }
+    CHECK(contains(error_of<DataError>([&] { read_lora(directory / "a"); }),
+                   "expected one that matches the whole"));
+  }
+  config["target_modules"] = "(q)_\\1";
+  write_json(directory / "a" / "adapter_config.json", config);
+  CHECK(contains(error_of<DataError>([&] { read_lora(directory / "a"); }), "without back-references"));
+}
+
 TEST_CASE("a tensor saved whole fits the base's in its columns") {
   const TemporaryDirectory directory;
   fs::copy(stored("adapters") / "llama_plain", directory / "a");

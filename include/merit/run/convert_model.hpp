@@ -10,7 +10,8 @@
 //   ARCH.classifier.output_labels, ARCH.pooling_type = 4 (rank), and the tensor cls.output.weight [and .bias]:
 //                                a linear head, as llama.cpp has that of a reranker; other heads keep their names
 // so that merit reads it as it read the folder, and a folder made of it again is the same to the bit; but that Gemma's
-// norms, to whose weights llama.cpp adds 1, lose what is below 2^-24 of 1 (nothing, of bfloat16 of usual sizes). Written are
+// norms, to whose weights llama.cpp adds 1, lose what is below 2^-24 of 1 (nothing, of bfloat16 of usual sizes), and a RoBERTa comes back
+// as the BERT that it is in the file, whose scores are the same but where a text holds the pad itself. Written are
 // the architectures of model/gguf_layouts.hpp; a setting that a file cannot say, and that llama.cpp would take for another, is an
 // error before anything is written.
 #pragma once

@@ -32,6 +32,7 @@
 #include "merit/run/check_tensors.hpp"
 #include "merit/run/convert_report.hpp"
 #include "merit/run/describe_gguf.hpp"
+#include "merit/run/roberta_as_bert.hpp"
 #include "merit/text/text_files.hpp"
 #include "merit/text/text_sources.hpp"
 #include "merit/text/write_gguf_vocabulary.hpp"
@@ -354,9 +355,25 @@ inline bool has_idle_pooler(const BackboneConfig& backbone, std::string_view ten
   return bert != nullptr && !bert->pooler && tensor.find("pooler.dense.") != tensor.npos;
 }
 
-inline ConvertReport source_to_gguf(const ConvertSource& from, const std::filesystem::path& to,
+/// A RoBERTa as the BERT that computes the same; others as they are.
+inline void as_in_gguf(ConvertSource& source, ConvertReport& report) {
+  const std::string where = (source.place / "config.json").string();
+  const Json config = source.config();
+  const BackboneConfig backbone = read_backbone_config(config, where);
+  const Bert* const bert = std::get_if<Bert>(&backbone);
+  if (bert == nullptr || bert->family != BertFamily::roberta) return;
+  source.weights = std::make_unique<RobertaAsBert>(std::move(source.weights), bert->first_position);
+  source.files["config.json"] =
+      json_text(roberta_config_as_bert(config, bert->position_limit()), where) + "\n";
+  report.left_out.push_back(concat("the first ", bert->first_position,
+                                   " rows of positions, at which no token stands: in GGUF files RoBERTa is a "
+                                   "bert, as which a folder made of this one is read too"));
+}
+
+inline ConvertReport source_to_gguf(ConvertSource& from, const std::filesystem::path& to,
                                     std::optional<Dtype> type) {
   ConvertReport report;
+  as_in_gguf(from, report);
   const WeightSource* const weights = from.weights.get();
   const Json config = from.config();
   const BackboneConfig backbone = read_backbone_config(config, (from.place / "config.json").string());
