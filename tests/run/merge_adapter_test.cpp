@@ -229,6 +229,18 @@ TEST_CASE("magnitudes are not left out where adapter_config.json says nothing of
                    convert_model(directory / "a", directory / "m", {.merge = true, .base = stored("llama")});
                  }),
                  "has magnitudes of DoRA beside it"));
+  // As many of them in another shape are none of DoRA's, as where the adapter is scored with.
+  fs::copy(stored("adapters") / "llama_dora", directory / "b");
+  std::string bytes = read_file(directory / "b" / "adapter_model.safetensors");
+  const auto at = bytes.find("[32]", bytes.find("q_proj.lora_magnitude_vector"));
+  REQUIRE(at != bytes.npos);
+  bytes.replace(at, 4, "[4,8]");
+  bytes.erase(bytes.find("}} ") + 2, 1);  // of the spaces behind the header
+  write_file_atomically(directory / "b" / "adapter_model.safetensors", bytes);
+  CHECK(contains(error_of<DataError>([&] {
+                   convert_model(directory / "b", directory / "m", {.merge = true, .base = stored("llama")});
+                 }),
+                 "magnitudes of DoRA beside it, found [4, 8]"));
 }
 
 TEST_CASE("into a base of quantised matrices an adapter is merged as into the numbers that they are") {

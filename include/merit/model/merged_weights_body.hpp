@@ -66,8 +66,10 @@ MERIT_INLINE MergedWeights::MergedWeights(const std::filesystem::path& folder,
       refuse(name,
              concat("has ", a->shape[0], " rows, expected the rank that adapter_config.json gives, ", rank));
     const TensorInfo* const magnitude = adapter_.find(map.module + ".lora_magnitude_vector");
-    if (lora_.dora && (magnitude == nullptr || magnitude->elements != b->shape[0]))
-      refuse(name, concat("expected ", b->shape[0], " magnitudes of DoRA beside it"));
+    if (lora_.dora && (magnitude == nullptr || magnitude->shape != std::vector<Index>{b->shape[0]}))
+      refuse(name,
+             concat("expected ", b->shape[0], " magnitudes of DoRA beside it",
+                    magnitude == nullptr ? "" : concat(", found ", detail::shape_text(magnitude->shape))));
     if (!lora_.dora && magnitude != nullptr)
       refuse(name, "has magnitudes of DoRA beside it, expected use_dora in adapter_config.json to be true");
     if (map.info.dtype && is_quantized(*map.info.dtype)) {
