@@ -19,6 +19,7 @@
 #include "merit/jobs/benchmark_evaluation.hpp"
 #include "merit/jobs/evaluation_page.hpp"
 #include "merit/jobs/output_place.hpp"
+#include "merit/model/adapter_files.hpp"
 #include "merit/page/report_page.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/evaluation_choice.hpp"
@@ -39,6 +40,7 @@ constexpr const char* name = "merit_evaluate";
 struct Options {
   std::vector<std::string> files;
   std::string model;
+  std::string adapter;
   std::string layout;
   std::string subset_field;
   programs::OpenFlags open;
@@ -57,7 +59,8 @@ struct Options {
 
 /// Throws before anything is computed when the report cannot be written, or would replace what is no report.
 void check_report(const Options& options) {
-  merit::check_output("--report", options.report, {.files = options.files, .folders = {options.model}});
+  merit::check_output("--report", options.report,
+                      {.files = options.files, .folders = {options.model, options.adapter}});
   merit::check_own(options.report, "a report of merit_evaluate", [](const std::string& page) {
     return page.substr(0, page.find("<title>")).find(merit::ReportPage::mark) != page.npos;
   });
@@ -121,6 +124,7 @@ int run(int argc, char** argv) {
   Options options;
   line.texts("FILE", options.files, "FILE", "JSON lines of records of one kind, or a benchmark's file");
   line.text("--model", options.model, "DIR|FILE", "folder of a model, or a GGUF file");
+  line.text("--adapter", options.adapter, "DIR", "an adapter of --model, with which it is evaluated");
   line.text("--layout", options.layout, "NAME",
             "the benchmark: reward_bench, reward_bench_2, rm_bench, process_bench, prm_bench, judge_bench, "
             "llm_bar, gsm8k_solutions; empty: as the fields say");
@@ -152,7 +156,13 @@ int run(int argc, char** argv) {
   for (const std::string& file : options.files) merit::weighted_file(file);  // throws for an empty path
   if (!options.report.empty()) check_report(options);
 
-  const merit::OpenOptions open = programs::open_options(line, options.open);
+  merit::OpenOptions open = programs::open_options(line, options.open);
+  if (!options.adapter.empty()) {
+    if (merit::is_adapter(options.model))
+      throw merit::ConfigError("--adapter is given, but " + options.model +
+                               " holds an adapter itself: give it alone, or its base as --model");
+    open.adapters = {programs::adapter_from(options.adapter)};
+  }
   const merit::SavedModel saved = programs::read_usable(options.model, open, name);
   const merit::Reading reading = programs::reading_of(options.reading, saved, line);
   const double threshold = options.reading.threshold.value_or(merit::fitted_threshold(saved, reading));

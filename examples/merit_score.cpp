@@ -2,11 +2,9 @@
 // comes. Or puts the completions of a prompt in order.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <istream>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <variant>
 #include <vector>
 
@@ -337,17 +335,6 @@ void check_scale(const programs::CommandLine& line, const Options& options, bool
         "--max-errors and --on-error stop contradict each other: the first error ends it");
 }
 
-/// "NAME=DIR", or a folder alone, whose own name is the adapter's.
-merit::AdapterPlace adapter_from(const std::string& text) {
-  std::error_code ignored;
-  const auto equals = text.find('=');
-  if (equals != text.npos && !std::filesystem::exists(text, ignored))
-    return {text.substr(0, equals), text.substr(equals + 1)};
-  std::filesystem::path folder = std::filesystem::path(text).lexically_normal();
-  if (folder.filename().empty()) folder = folder.parent_path();
-  return {folder.filename().string(), text};
-}
-
 int run(int argc, char** argv) {
   programs::CommandLine line(
       name,
@@ -412,7 +399,8 @@ int run(int argc, char** argv) {
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
 
   merit::OpenOptions open = programs::open_options(line, options.open);
-  for (const std::string& adapter : options.adapters) open.adapters.push_back(adapter_from(adapter));
+  for (const std::string& adapter : options.adapters)
+    open.adapters.push_back(programs::adapter_from(adapter));
   const merit::SavedModel saved = programs::read_usable(options.model, open, name);
   const std::vector<merit::SavedModel> others = merit::read_other_adapters(saved, open);
   std::vector<Judge> judges;

@@ -2,10 +2,12 @@
 #include "open_flags.hpp"
 
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -75,6 +77,17 @@ merit::OpenOptions open_options(const CommandLine& line, const OpenFlags& flags)
                              .backend = merit::backend_named(flags.backend)};
   if (line.given("--strings-as-chat")) options.strings_as_chat = flags.strings_as_chat;
   return options;
+}
+
+/// "NAME=DIR", or a folder alone, whose own name is the adapter's.
+merit::AdapterPlace adapter_from(const std::string& text) {
+  std::error_code ignored;
+  const auto equals = text.find('=');
+  if (equals != text.npos && !std::filesystem::exists(text, ignored))
+    return {text.substr(0, equals), text.substr(equals + 1)};
+  std::filesystem::path folder = std::filesystem::path(text).lexically_normal();
+  if (folder.filename().empty()) folder = folder.parent_path();
+  return {folder.filename().string(), text};
 }
 
 merit::SavedModel read_usable(const std::filesystem::path& directory, const merit::OpenOptions& options,

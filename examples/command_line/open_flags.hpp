@@ -23,6 +23,9 @@ void declare(CommandLine& line, OpenFlags& flags);
 void declare_backend(CommandLine& line, std::string& backend);
 merit::OpenOptions open_options(const CommandLine& line, const OpenFlags& flags);
 
+/// An adapter as --adapter names it: "NAME=DIR", or a folder alone, whose own name is then the adapter's.
+merit::AdapterPlace adapter_from(const std::string& text);
+
 /// The description of a checkpoint that is to be used as it is; its remarks are said on stderr.
 merit::SavedModel read_usable(const std::filesystem::path& directory, const merit::OpenOptions& options,
                               const char* program);

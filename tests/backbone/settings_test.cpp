@@ -84,6 +84,12 @@ TEST_CASE("the GPT-2 settings that cannot be are named") {
   CHECK(gpt2([](Gpt2& s) { s.norm_epsilon = -1; }) ==
         "gpt2: norm_epsilon is -1, expected above 0 and at most 1");
   CHECK(gpt2([](Gpt2& s) { s.frozen_layers = 4; }) == "gpt2: frozen_layers is 4, expected at most layers, 3");
+  CHECK(gpt2([](Gpt2& s) { s.recompute = 999; }) ==
+        "gpt2: recompute is 999, expected at most 3, the layers that are trained, or all of them");
+  CHECK(gpt2([](Gpt2& s) { s.frozen_layers = 2, s.recompute = 2; }) ==
+        "gpt2: recompute is 2, expected at most 1, the layers that are trained, or all of them");
+  for (const Index fits : {Index{1}, all_layers})
+    CHECK(gpt2([&](Gpt2& s) { s.frozen_layers = 2, s.recompute = fits; }) == "accepted");
 }
 
 TEST_CASE("the settings of the backbones without attention are checked too") {

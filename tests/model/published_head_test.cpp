@@ -2,15 +2,20 @@
 // heads that are not known, do not fit, or are not there.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "../io/temporary.hpp"
 #include "merit/model/gguf_weights.hpp"
+#include "merit/model/head_tensors.hpp"
+#include "merit/model/load_options.hpp"
 #include "merit/model/published_head.hpp"
+#include "merit/model/tensor_prefixes.hpp"
 #include "merit/model/weight_files.hpp"
 
 namespace published_head_test {
@@ -355,6 +360,28 @@ TEST_CASE("folders whose weights are not read say what they hold") {
   std::ofstream(directory / "tokenizer.json")
       << "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
   CHECK(contains(why(), "tokenizer.json: found a pointer of Git LFS in place of the file"));
+}
+
+TEST_CASE("names of backbones and of heads are told apart, with whatever a class puts before them") {
+  for (const std::string_view prefix : detail::backbone_prefixes) {
+    CAPTURE(prefix);
+    const std::string name = concat(prefix, "layers.0.norm.weight");
+    CHECK(detail::is_backbone_tensor(name));
+    const Names others = detail::published_names(name);
+    CHECK(std::ranges::find(others, "layers.0.norm.weight") != others.end());
+  }
+  for (const char* name : {"embed_in.weight", "final_layer_norm.bias", "embed_out.weight", "lm_head.weight"})
+    CHECK_MESSAGE(detail::is_backbone_tensor(name), name);
+  for (const char* name :
+       {"score.0.weight", "v_head.summary.2.bias", "classifier.0.weight", "rm_head.0.bias"}) {
+    CHECK_MESSAGE(detail::is_deep_head(name), name);
+    CHECK_MESSAGE(detail::is_head_layer(name), name);
+  }
+  for (const char* name : {"score.weight", "v_head.summary.bias", "classifier.out_proj.weight"}) {
+    CHECK_MESSAGE(!detail::is_deep_head(name), name);
+    CHECK_MESSAGE(detail::is_head_layer(name), name);
+    CHECK_MESSAGE(!detail::is_backbone_tensor(name), name);
+  }
 }
 
 }  // namespace published_head_test

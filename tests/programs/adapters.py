@@ -87,8 +87,35 @@ def test_several_adapters_of_one_base_score_in_turn():
     check(scores("model", "--adapter", "lora") == expected["first"], "one adapter of a base is another than by its folder")
     names = {line.split("\t")[0] for line in succeeds("merit_score", "--model", "lora", "--adapter", "lora_on", "eval.jsonl").splitlines()}
     check(names == {"default", "lora_on"}, str(names))
+    # Of merit_evaluate the one that is named; what it was trained on is no news.
+    of_folder = json.loads(succeeds("merit_evaluate", "--model", "lora_on", "eval.jsonl", "--json"))
+    result = run("merit_evaluate", "--model", "model", "--adapter", "lora_on", "eval.jsonl", "--json")
+    check(result.returncode == 0 and json.loads(result.stdout)["accuracy"] == of_folder["accuracy"], str(result))
+    check("was trained on" not in result.stderr, result.stderr)
+    fails(2, ["--adapter is given, but lora holds an adapter itself"], "merit_evaluate", "--model", "lora", "--adapter", "lora_on",
+          "eval.jsonl")
+    fails(2, ["--adapter means nothing with --cross-validate"], "merit_evaluate", "--adapter", "lora", "--cross-validate", "2",
+          "--config", "none", "eval.jsonl")
     fails(2, ["model holds no adapter"], "merit_score", "--model", "model", "--adapter", "model", "eval.jsonl")
     fails(2, ["two adapters are called"], "merit_score", "--model", "model", "--adapter", "a=lora", "--adapter", "a=lora_on", "eval.jsonl")
+
+
+def test_a_base_that_is_not_the_one_an_adapter_names_is_said_once():
+    shutil.copytree("model", "other/base")
+    for named, base, said in ((os.path.abspath("model"), "other/base", True), ("someone/base", "other/base/", False),
+                              ("someone/else", "other/base", True), (None, "other/base", False)):
+        shutil.rmtree("named", ignore_errors=True)
+        shutil.copytree("lora", "named")
+        config = json.loads(content("named", "adapter_config.json"))
+        config["base_model_name_or_path"] = named
+        with open("named/adapter_config.json", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        for options in (["--model", base, "--adapter", "named"], ["--model", "named", "--base", base],
+                        ["--model", base, "--adapter", "lora_on", "--adapter", "named"]):
+            stderr = run("merit_score", *options, "eval.jsonl").stderr
+            found = [line for line in stderr.splitlines() if "named: the adapter was trained on" in line]
+            check(len(found) == said, f"{named} {options}: {stderr}")
+            check(not said or (named in found[0] and base in found[0]), stderr)
 
 
 def test_recomputed_layers_and_ranks_by_name():
@@ -100,6 +127,9 @@ def test_recomputed_layers_and_ranks_by_name():
     check([p["layers"] for p in plan] == [0, 2, 4] and [p["chosen"] for p in plan] == [False, False, True], str(plan))
     check(plan[2]["bytes_per_token"] < plan[1]["bytes_per_token"] < plan[0]["bytes_per_token"], str(plan))
     fails(2, ["--recompute"], "merit_train", *LORA, "--recompute", "some", "--out", "planned")
+    fails(2, ["recompute is 999, expected at most 5, the layers that are trained"], "merit_train", *deep, "--recompute", "999",
+          "--out", "planned")
+    fails(2, ["recompute is 4, expected at most 3"], "merit_train", *deep, "--recompute", "4", "--frozen-layers", "2", "--out", "planned")
     succeeds("merit_train", *LORA, "--lora-rank-pattern", "q_proj=2", "--lora-alpha-pattern", "0.self_attn.v_proj=3", "--max-steps", "1",
              "--out", "ranks")
     config = json.loads(content("ranks", "adapter_config.json"))

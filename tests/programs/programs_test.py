@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import adapters
+import conversion
 import hostile
 import kinds
 import published
@@ -70,6 +71,12 @@ def test_train_evaluate_score():
     one = float(succeeds("merit_score", "--model", "model", "--prompt", records[0]["prompt"], "--completion",
                          records[0]["chosen"]))
     check(abs(one - pairs[0][0]) < 1e-5 * max(1, abs(one)), "the command line changes a score")
+
+
+def test_help_names_no_default_that_is_only_the_largest_number():
+    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert"):
+        long_numbers = [word for word in succeeds(name, "--help").split() if len(word.strip("[](),")) > 12 and word.strip("[](),").isdigit()]
+        check(not long_numbers, f"{name} --help: {long_numbers}")
 
 
 def test_the_program_of_the_readme_ranks_as_merit_score_does():
@@ -437,7 +444,8 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(scale), vars(serve))
+        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(conversion),
+                   vars(scale), vars(serve))
         everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None
         of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS

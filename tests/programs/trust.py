@@ -269,6 +269,11 @@ def test_the_loss_is_the_models_own():
           "other_loss", "outcome_eval.jsonl")
 
 
+def test_a_head_that_is_for_scoring_says_what_learns_in_its_place():
+    fails(2, ["--head is gated_regression: this head is for scoring", "an AttributeHead with RegressionLoss"], "merit_train",
+          "--train", "train.jsonl", "--head", "gated_regression", "--out", "none")
+
+
 def test_cards_that_cannot_be():
     for fields, parts in (({"kind": "wat"}, ["kind", "wat", "preference"]), ({"calibration": "wat"}, ["calibration", "wat", "platt"]),
                           ({"tokenizer": "wat"}, ["wat", "bytes"]), ({"truncation": "wat"}, ["wat", "cut_left"]),

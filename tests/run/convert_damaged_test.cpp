@@ -26,13 +26,13 @@ TEST_CASE("files in a GGUF file's metadata take no place of the weights, and lie
   fs::create_directory(directory / "m");
   for (const char* name : {"config.json", "model.safetensors"})
     fs::copy(stored("llama") / name, directory / "m" / name);
-  write_file_atomically(directory / "m" / "a_name_of_17_char", "{}");
+  write_file_atomically(directory / "m" / "added_tokens.json", "{}");
   convert_model(directory / "m", directory / "good.gguf");
-  const std::string bytes = read_file(directory / "good.gguf"), key = "merit.file.a_name_of_17_char";
+  const std::string bytes = read_file(directory / "good.gguf"), key = "merit.file.added_tokens.json";
   REQUIRE(bytes.find(key) != bytes.npos);
   for (const std::string& name :
        {std::string("model.safetensors"), std::string("pytorch_model.bin"), std::string("config.json/a/b/c"),
-        std::string("a_folder_of_that/"), std::string("a\0name_of_17_char", 17)}) {
+        std::string("a_folder_of_that/"), std::string("added\0tokens.json", 17)}) {
     CAPTURE(name);
     std::string changed = bytes;
     changed.replace(changed.find(key), key.size(), "merit.file." + name);
@@ -41,6 +41,54 @@ TEST_CASE("files in a GGUF file's metadata take no place of the weights, and lie
                    "expected the name of a file inside the folder, and none of weights"));
     CHECK_FALSE(fs::exists(directory / "d"));
   }
+}
+
+/// A GGUF file of the golden llama in which a number of the metadata is another.
+std::string with_number(const fs::path& file, const std::string& key, std::uint32_t number,
+                        bool with_config) {
+  std::string bytes = read_file(file);
+  const auto at = bytes.find(key);
+  REQUIRE(at != bytes.npos);
+  std::memcpy(bytes.data() + at + key.size() + 4, &number, sizeof number);
+  if (!with_config) {  // under a name that nobody knows
+    const std::string config = "merit.file.config.json";
+    bytes.replace(bytes.find(config), config.size(), "merit.none.config.json");
+  }
+  return bytes;
+}
+
+TEST_CASE("a GGUF file whose tensors are not those that its metadata says becomes no folder") {
+  const TemporaryDirectory directory;
+  convert_model(stored("llama"), directory / "good.gguf");
+  const auto error = [&](const std::string& bytes) {
+    write_file_atomically(directory / "bad.gguf", bytes);
+    const std::string text =
+        error_of<DataError>([&] { convert_model(directory / "bad.gguf", directory / "d"); });
+    CHECK_FALSE(fs::exists(directory / "d"));
+    return text;
+  };
+  const auto changed = [&](const char* key, std::uint32_t number, bool with_config) {
+    return error(with_number(directory / "good.gguf", key, number, with_config));
+  };
+  CHECK(contains(
+      changed("llama.block_count", 2, false),
+      "bad.gguf: tensor \"model.layers.2.input_layernorm.weight\" is none of the model that the metadata says"));
+  CHECK(contains(
+      changed("llama.block_count", 4, false),
+      "there is no tensor \"model.layers.3.input_layernorm.weight\", expected one of shape [32] by what the metadata says"));
+  CHECK(contains(changed("llama.feed_forward_length", 48, false),
+                 "mlp.gate_proj.weight\" has shape [40, 32], expected [48, 32] by what the metadata says"));
+  CHECK(
+      contains(changed("llama.embedding_length", 64, false), "expected [96, 64] by what the metadata says"));
+  CHECK(contains(changed("llama.vocab_size", 60, false),
+                 "metadata \"llama.vocab_size\" is 60, but tensor \"token_embd.weight\" has shape [96, 32]"));
+  // The config.json in it is another's.
+  CHECK(
+      contains(changed("llama.attention.head_count", 2, true),
+               "its heads is one in the metadata \"merit.file.config.json\" and another in the rest of it"));
+  std::string name = read_file(directory / "good.gguf");
+  name[name.find("blk.0.attn_q.weight")] = '\xff';
+  CHECK(contains(error(name), "its name is not UTF-8"));
 }
 
 TEST_CASE("InternLM2's heads of queries are a multiple of those of keys") {

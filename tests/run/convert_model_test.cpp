@@ -169,7 +169,7 @@ TEST_CASE("models with settings that llama.cpp takes for granted convert where t
                  "its activation is not what a GGUF file can say"));
   configure(directory / "serial", {{"hidden_act", "gelu"}});
   check_round_trip(directory / "serial", "gptneox");
-  for (const char* name : {"roberta", "electra", "albert", "distilbert", "deberta"}) {
+  for (const char* name : {"electra", "albert", "distilbert", "deberta"}) {
     make_folder(stored(name), directory / name);
     CHECK(contains(error_of<ConfigError>([&] { convert_model(directory / name, directory / "a.gguf"); }),
                    name == std::string("deberta")
@@ -177,6 +177,42 @@ TEST_CASE("models with settings that llama.cpp takes for granted convert where t
                        : concat("the backbone ", name, " is not written to GGUF files")));
   }
   CHECK_FALSE(fs::exists(directory / "a.gguf"));
+}
+
+TEST_CASE("RoBERTa becomes the BERT that llama.cpp has in its place") {
+  const TemporaryDirectory directory;
+  make_folder(stored("roberta"), directory / "m");
+  const ConvertReport report = convert_model(directory / "m", directory / "m.gguf");
+  REQUIRE(report.left_out.size() == 2);  // the tokenizer is of a larger vocabulary
+  CHECK(contains(report.left_out[0], "the first 2 rows of positions"));
+  const GgufFile file(directory / "m.gguf");
+  CHECK(file.require<std::string>("general.architecture") == "bert");
+  CHECK(file.tensor("position_embd.weight").shape == std::vector<Index>{38, 16});
+  Bert expected = std::get<Bert>(read_backbone_config(directory / "m"));
+  expected.family = BertFamily::bert;
+  expected.max_positions -= expected.first_position;
+  expected.first_position = 0;
+  convert_model(directory / "m.gguf", directory / "again");
+  for (const char* place : {"m.gguf", "again"}) {
+    Bert found = std::get<Bert>(read_backbone_config(directory / place));
+    found.init_deviation = expected.init_deviation;
+    CHECK(found == expected);
+    const auto ours = open_weights(directory / place), theirs = open_weights(directory / "m");
+    CHECK(ours->names().size() == theirs->names().size());
+    for (const auto& names : std::map<std::string, std::string>{
+             {"classifier.weight", "classifier.out_proj.weight"},
+             {"bert.pooler.dense.bias", "classifier.dense.bias"},
+             {"bert.embeddings.position_embeddings.weight", "roberta.embeddings.position_embeddings.weight"},
+             {"bert.encoder.layer.1.output.dense.weight", "roberta.encoder.layer.1.output.dense.weight"}}) {
+      CAPTURE(names.first);
+      REQUIRE(ours->find(names.first) != nullptr);
+      std::vector<float> a(ours->find(names.first)->elements), b(theirs->find(names.second)->elements);
+      ours->read(names.first, VectorView<float>(a));
+      theirs->read(names.second, VectorView<float>(b));
+      CHECK(std::equal(a.rbegin(), a.rend(), b.rbegin()));
+      CHECK(b.size() - a.size() == (b.size() == 40 * 16 ? 2 * 16 : 0));
+    }
+  }
 }
 
 TEST_CASE("tensors lie in files as llama.cpp's converter lays them out") {
@@ -333,6 +369,23 @@ TEST_CASE("a GGUF file of llama.cpp becomes itself, or by way of a folder has th
   convert_model(directory / "m.gguf", directory / "folder");
   convert_model(directory / "folder", directory / "again.gguf");
   CHECK(read_file(directory / "again.gguf") == read_file(directory / "m.gguf"));
+}
+
+TEST_CASE("of the files beside the weights those of the model go into a GGUF file, and the others are said") {
+  const TemporaryDirectory directory;
+  make_folder(stored("llama"), directory / "m");
+  fs::create_directories(directory / "m" / "additional_chat_templates");
+  write_file_atomically(directory / "m" / "additional_chat_templates" / "tool_use.jinja", "{{ tools }}");
+  fs::create_directories(directory / "m" / ".cache");
+  for (const char* name : {"README.md", ".cache/notes.json", "generation_config.json"})
+    write_file_atomically(directory / "m" / name, "{}");
+  const ConvertReport report = convert_model(directory / "m", directory / "m.GGUF");
+  REQUIRE(report.left_out.size() == 2);  // the tokenizer is of a larger vocabulary
+  CHECK(report.left_out[0] == ".cache/notes.json, README.md: no part of the model");
+  convert_model(directory / "m.GGUF", directory / "again");
+  auto before = content(directory / "m");
+  CHECK(before.erase("README.md") + before.erase(".cache/notes.json") == 2);
+  CHECK(content(directory / "again") == before);
 }
 
 TEST_CASE("what cannot be converted is said, and leaves nothing behind") {

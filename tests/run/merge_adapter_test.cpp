@@ -130,6 +130,41 @@ TEST_CASE("an adapter with a head of its own has no bias of its base's head, als
   CHECK(open_weights(base)->find("score.bias") != nullptr);
 }
 
+TEST_CASE("a classifier merged into a language model leaves its unembedding out, and says so") {
+  const TemporaryDirectory directory;
+  const fs::path base = directory / "base", adapter = stored("adapters") / "llama_plain";
+  fs::copy(stored("llama"), base);
+  const auto weights = open_weights(base);
+  std::vector<std::vector<float>> values;
+  std::vector<TensorSource> tensors;
+  for (const std::string& name : weights->names()) {
+    const TensorInfo& info = *weights->find(name);
+    weights->read(name, VectorView<float>(values.emplace_back(info.elements)));
+    if (name != "score.weight") tensors.push_back({name, info.shape, values.back().data(), Dtype::f32});
+  }
+  const std::vector<Index> shape = weights->find("model.embed_tokens.weight")->shape;
+  const std::vector<float> unembedding(shape[0] * shape[1], 1);
+  tensors.push_back({"lm_head.weight", shape, unembedding.data(), Dtype::f32});
+  write_safetensors(base / "model.safetensors", tensors);
+  Json config = read_json(base / "config.json");
+  config["architectures"] = {"LlamaForCausalLM"};
+  write_json(base / "config.json", config);
+  for (const char* to : {"m", "m.gguf"}) {
+    const ConvertReport report = convert_model(adapter, directory / to, {.merge = true, .base = base});
+    REQUIRE(!report.left_out.empty());
+    CHECK(contains(report.left_out[0], "lm_head.weight: of the language model that it was"));
+    CHECK(open_weights(directory / to)->find("lm_head.weight") == nullptr);
+    CHECK(open_weights(directory / to)->find("score.weight") != nullptr);
+  }
+  // An adapter of the language model itself has use for it.
+  fs::copy(adapter, directory / "a");
+  Json own = read_json(directory / "a" / "adapter_config.json");
+  own["task_type"] = "CAUSAL_LM";
+  write_json(directory / "a" / "adapter_config.json", own);
+  convert_model(directory / "a", directory / "whole", {.merge = true, .base = base});
+  CHECK(open_weights(directory / "whole")->find("lm_head.weight") != nullptr);
+}
+
 TEST_CASE("what an adapter's file holds beside its maps is not left out without a word") {
   const TemporaryDirectory directory;
   const auto refused = [&](const char* place, const char* before, const char* after) {
@@ -147,6 +182,26 @@ TEST_CASE("what an adapter's file holds beside its maps is not left out without 
       contains(refused("a", "\"v_proj\"", "\"w_proj\""), "none that target_modules of adapter_config.json"));
   CHECK(contains(refused("b", "layers.0.self_attn.v_proj.lora_A", "layers.9.self_attn.v_proj.lora_A"),
                  "there is no lora_A beside it"));
+}
+
+TEST_CASE("a pattern that would be tried in more ways than can be counted is answered at once") {
+  const TemporaryDirectory directory;
+  fs::copy(stored("adapters") / "llama_plain", directory / "a");
+  Json config = read_json(directory / "a" / "adapter_config.json");
+  for (const char* field : {"target_modules", "exclude_modules"}) {
+    Json changed = config;
+    changed[field] = "(.*)*x";
+    write_json(directory / "a" / "adapter_config.json", changed);
+    if (field == std::string("exclude_modules")) {
+      CHECK(read_lora(directory / "a").targets.size() == 21);
+      continue;
+    }
+    CHECK(contains(error_of<DataError>([&] { read_lora(directory / "a"); }),
+                   "expected one that matches the whole"));
+  }
+  config["target_modules"] = "(q)_\\1";
+  write_json(directory / "a" / "adapter_config.json", config);
+  CHECK(contains(error_of<DataError>([&] { read_lora(directory / "a"); }), "without back-references"));
 }
 
 TEST_CASE("a tensor saved whole fits the base's in its columns") {
@@ -174,6 +229,18 @@ TEST_CASE("magnitudes are not left out where adapter_config.json says nothing of
                    convert_model(directory / "a", directory / "m", {.merge = true, .base = stored("llama")});
                  }),
                  "has magnitudes of DoRA beside it"));
+  // As many of them in another shape are none of DoRA's, as where the adapter is scored with.
+  fs::copy(stored("adapters") / "llama_dora", directory / "b");
+  std::string bytes = read_file(directory / "b" / "adapter_model.safetensors");
+  const auto at = bytes.find("[32]", bytes.find("q_proj.lora_magnitude_vector"));
+  REQUIRE(at != bytes.npos);
+  bytes.replace(at, 4, "[4,8]");
+  bytes.erase(bytes.find("}} ") + 2, 1);  // of the spaces behind the header
+  write_file_atomically(directory / "b" / "adapter_model.safetensors", bytes);
+  CHECK(contains(error_of<DataError>([&] {
+                   convert_model(directory / "b", directory / "m", {.merge = true, .base = stored("llama")});
+                 }),
+                 "magnitudes of DoRA beside it, found [4, 8]"));
 }
 
 TEST_CASE("into a base of quantised matrices an adapter is merged as into the numbers that they are") {

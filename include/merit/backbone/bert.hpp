@@ -104,7 +104,7 @@ struct Bert {
                                max_positions));
     }
     detail::check_separator(*this);
-    detail::check_frozen_layers(*this);
+    detail::check_layer_counts(*this);
     if (shared_layers && frozen_layers != 0 && frozen_layers != layers) {
       throw ConfigError(concat("bert: frozen_layers is ", frozen_layers,
                                ", expected 0 or all layers: they share their parameters"));

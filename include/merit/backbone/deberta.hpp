@@ -109,7 +109,7 @@ struct Deberta {
                                ", expected 4 buckets or more and a distance beyond half of them"));
     }
     detail::check_separator(*this);
-    detail::check_frozen_layers(*this);
+    detail::check_layer_counts(*this);
   }
 
   friend bool operator==(const Deberta&, const Deberta&) = default;

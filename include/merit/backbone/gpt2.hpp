@@ -63,7 +63,7 @@ struct Gpt2 {
     check_fields(*this);
     size_product(4, hidden_size, "gpt2: four times hidden_size");
     detail::check_heads(*this);
-    detail::check_frozen_layers(*this);
+    detail::check_layer_counts(*this);
   }
 
   friend bool operator==(const Gpt2&, const Gpt2&) = default;

@@ -80,7 +80,7 @@ struct GptNeox {
       throw ConfigError(concat("gpt_neox: rotary_width is ", rotary_width,
                                ", expected an even number of at most the width of a head, ", head_width()));
     }
-    detail::check_frozen_layers(*this);
+    detail::check_layer_counts(*this);
   }
 
   friend bool operator==(const GptNeox&, const GptNeox&) = default;

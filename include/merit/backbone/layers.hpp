@@ -27,12 +27,17 @@ void check_separator(const Settings& settings) {
                            ", expected below vocabulary_size, ", settings.vocabulary_size));
 }
 
-/// Throws ConfigError where more layers are frozen than there are.
+/// Throws ConfigError where more layers are frozen than there are, or more recomputed than are trained.
 template <class Settings>
-void check_frozen_layers(const Settings& settings) {
-  if (settings.frozen_layers <= settings.layers) return;
-  throw ConfigError(concat(settings.name(), ": frozen_layers is ", settings.frozen_layers,
-                           ", expected at most layers, ", settings.layers));
+void check_layer_counts(const Settings& settings) {
+  if (settings.frozen_layers > settings.layers) {
+    throw ConfigError(concat(settings.name(), ": frozen_layers is ", settings.frozen_layers,
+                             ", expected at most layers, ", settings.layers));
+  }
+  const Index trained = settings.layers - settings.frozen_layers;
+  if (settings.recompute <= trained || settings.recompute == all_layers) return;
+  throw ConfigError(concat(settings.name(), ": recompute is ", settings.recompute, ", expected at most ",
+                           trained, ", the layers that are trained, or all of them"));
 }
 
 /// Declares a matrix (rows, cols) inside a layer, and its bias (rows) behind it. Gives the matrix's number.

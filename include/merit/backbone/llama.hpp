@@ -171,7 +171,7 @@ struct Llama {
     detail::check_finite("llama: rope_scaling.factor", rope_scaling.factor);
     validate_rope_scaling();
     validate_layers();
-    detail::check_frozen_layers(*this);
+    detail::check_layer_counts(*this);
   }
 
   friend bool operator==(const Llama&, const Llama&) = default;

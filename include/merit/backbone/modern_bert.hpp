@@ -96,7 +96,7 @@ struct ModernBert {
       }
       width = window;
     }
-    detail::check_frozen_layers(*this);
+    detail::check_layer_counts(*this);
   }
 
   friend bool operator==(const ModernBert&, const ModernBert&) = default;

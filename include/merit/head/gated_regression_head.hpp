@@ -31,7 +31,8 @@ inline namespace MERIT_ABI {
 ///
 /// forward() depends on a row alone, so each row gives (ratings, or logits of their bins; logits of the gate)
 /// and merge() takes of each what it is read for. That is done on the host, so the head scores and is not
-/// trained.
+/// trained. Its authors train it in two stages: the ratings, of LDL-Reward by cross-entropy to a discrete Gaussian around
+/// each rating, of ArmoRM by regression; then, with all else frozen, the gate by the Bradley-Terry loss of pairs.
 ///
 /// Stored as `regression_layer.weight` (attributes · bins, d), or the layers of its network as
 /// `regression_layer.network.{0,2,…}.{weight,bias}`, and `gating.layers.N.{weight,bias}`.
@@ -51,6 +52,12 @@ struct GatedRegressionHead {
   static constexpr ScoreMeaning meaning = ScoreMeaning::per_completion;
   static constexpr Index width = 0;  // decided at run time
   static constexpr std::string_view name() { return "gated_regression"; }
+
+  /// Why it is not trained, and what is.
+  static constexpr std::string_view untrained =
+      "this head is for scoring: neither its ratings (distributions over bins in LDL-Reward) nor its gate, which its "
+      "authors train on pairs behind them, have a loss here; expected an AttributeHead with RegressionLoss, which "
+      "learns the same ratings, or a ScalarHead with PairwiseLoss, which learns pairs";
 
   /// Scores of a row.
   Index outputs() const {
@@ -167,9 +174,7 @@ class GatedRegressionHead::Bound {
   /// gradient is asked for.
   Var forward(Tape<B>& tape, Var hidden) {
     if (tape.recording()) {
-      throw UsageError(
-          "gated_regression: this head is for scoring: its score is made of several numbers, which no loss "
-          "sees together. Train an AttributeHead, which rates the same attributes.");
+      throw UsageError(concat("gated_regression: ", untrained));
     }
     return concatenate(tape, through(tape, ratings_, hidden), through(tape, gate_, hidden));
   }

@@ -26,6 +26,7 @@
 #include "merit/io/gguf_value.hpp"
 #include "merit/io/mapped_tensor.hpp"
 #include "merit/io/tensor_info.hpp"
+#include "merit/io/utf8.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -304,6 +305,7 @@ MERIT_INLINE void GgufFile::parse(detail::GgufCursor& cursor) {
 MERIT_INLINE GgufTensor GgufFile::parse_tensor(detail::GgufCursor& cursor) const {
   GgufTensor tensor;
   tensor.name = cursor.string();
+  if (first_invalid_utf8(tensor.name) < tensor.name.size()) fail(tensor, "its name is not UTF-8");
   const auto dimensions = cursor.number<std::uint32_t>();
   if (dimensions > 4) fail(tensor, concat("has ", dimensions, " dimensions, expected at most 4"));
   for (std::uint32_t i = 0; i < dimensions; ++i) {

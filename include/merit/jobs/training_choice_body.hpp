@@ -32,6 +32,8 @@ MERIT_INLINE PolicyPair choose_policies(RecordKind kind, const std::string& head
       if (agrees(one, wanted)) return one;
     }
   }
+  if (head == GatedRegressionHead::name())
+    throw ConfigError(concat("--head is ", head, ": ", GatedRegressionHead::untrained));
   std::string list;
   for (const PolicyPair& one : fitting) {
     list += concat(list.empty() ? "" : ", ", one.head, " with ", one.loss);

@@ -103,11 +103,21 @@ inline std::string parameter_of_adapter(std::string name, const std::string& fil
   return ours;
 }
 
+/// A regular expression that somebody else's file may hold. Matching takes a time that is polynomial in its length and the
+/// text's, where the library can say so: "(.*)*x" would else take longer than anybody waits.
+inline std::regex regex_of(const std::string& pattern) {
+#if defined(__GLIBCXX__)
+  return std::regex(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);
+#else
+  return std::regex(pattern);
+#endif
+}
+
 /// Whether a regular expression of a field matches the whole of a module's name. Throws DataError where it is none.
 inline bool matches(const std::string& expression, const std::string& module, const char* field,
                     const std::string& where) {
   try {
-    return std::regex_match(module, std::regex(expression));
+    return std::regex_match(module, regex_of(expression));
   } catch (const std::regex_error&) {
     throw DataError(concat(where, ": field ", quote(field), " has ", quote(expression),
                            ", expected a regular expression as ECMAScript writes it"));
@@ -141,7 +151,7 @@ inline bool is_chosen(const Json& config, const std::string& module, const std::
   for (const std::string& pattern : patterns) {
     matches(pattern, module, "layers_pattern", where);  // throws where it is no expression
     std::smatch found;
-    if (!std::regex_match(module, found, std::regex(pattern))) continue;
+    if (!std::regex_match(module, found, regex_of(pattern))) continue;
     const std::string digits = found[found.size() - 1];
     return std::ranges::any_of(layers, [&](Index layer) { return std::to_string(layer) == digits; });
   }
@@ -287,13 +297,14 @@ MERIT_INLINE Lora read_lora(const std::filesystem::path& folder) {
 MERIT_INLINE void expand_pattern(Lora& lora, std::span<const std::string> maps) {
   lora.targets.clear();
   try {
-    const std::regex pattern(lora.pattern);
+    const std::regex pattern = detail::regex_of(lora.pattern);
     for (const std::string& map : maps) {
       if (std::regex_match(map, pattern)) lora.targets.push_back(map);
     }
   } catch (const std::regex_error&) {
-    throw ConfigError(concat("lora: the pattern of targets is \"", lora.pattern,
-                             "\", expected a regular expression as ECMAScript writes it"));
+    throw ConfigError(
+        concat("lora: the pattern of targets is \"", lora.pattern,
+               "\", expected a regular expression as ECMAScript writes it, without back-references"));
   }
   if (lora.targets.empty()) {
     throw ConfigError(concat("lora: the pattern of targets is \"", lora.pattern,

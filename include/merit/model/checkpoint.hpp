@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -25,6 +24,7 @@
 #include "merit/io/write_safetensors.hpp"
 #include "merit/model/adapter_files.hpp"
 #include "merit/model/gguf_weights.hpp"
+#include "merit/model/head_tensors.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/model/load_options.hpp"
 #include "merit/model/model_card.hpp"
@@ -241,9 +241,6 @@ void save_model(const std::filesystem::path& directory, Model& model, const Mode
 // --- reading ---
 
 namespace detail {
-
-/// "score.0.weight" and the like: a layer of a head with several.
-bool is_deep_head(std::string_view name);
 
 /// The head in the file must be one that the model can hold. `has(name)`: whether the model has a parameter.
 template <class Has>

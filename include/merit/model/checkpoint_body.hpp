@@ -28,16 +28,6 @@ inline namespace MERIT_ABI {
 
 namespace detail {
 
-MERIT_INLINE bool is_deep_head(std::string_view name) {
-  for (const std::string_view head : {"score.", "value_head.", "v_head.", "v_head.summary."}) {
-    if (name.starts_with(head) && name.size() > head.size() &&
-        std::isdigit(static_cast<unsigned char>(name[head.size()])) != 0) {
-      return true;
-    }
-  }
-  return false;
-}
-
 MERIT_INLINE std::string saved_head_name(const std::optional<ModelCard>& card,
                                          const std::filesystem::path& directory) {
   if (!card || !is_filled(card->head)) return "";

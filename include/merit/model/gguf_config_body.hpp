@@ -26,13 +26,13 @@ MERIT_INLINE std::optional<std::filesystem::path> find_gguf(const std::filesyste
   namespace fs = std::filesystem;
   std::error_code ignored;
   if (fs::is_regular_file(path, ignored)) {
-    return path.extension() == ".gguf" ? std::optional(path) : std::nullopt;
+    return has_gguf_name(path) ? std::optional(path) : std::nullopt;
   }
   if (holds_safetensors(path) || holds_torch_file(path)) return std::nullopt;
   std::vector<fs::path> found;
   std::error_code error;
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().extension() == ".gguf") found.push_back(entry->path());
+    if (has_gguf_name(entry->path())) found.push_back(entry->path());
   }
   if (found.empty()) return std::nullopt;
   if (found.size() > 1) {

@@ -16,6 +16,7 @@
 #include "merit/io/json.hpp"
 #include "merit/io/tensor_info.hpp"
 #include "merit/io/weight_source.hpp"
+#include "merit/model/tensor_prefixes.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -53,6 +54,16 @@ inline bool is_head_layer(std::string_view name) {
   return false;
 }
 
+/// Whether a tensor is of a layer of a head with several: "score.0.weight" and the like.
+inline bool is_deep_head(std::string_view name) {
+  for (const std::string_view stem : head_stems) {
+    if (!name.starts_with(stem)) continue;
+    const std::string_view rest = name.substr(stem.size());
+    if (rest.size() > 1 && rest[0] == '.' && rest[1] >= '0' && rest[1] <= '9') return true;
+  }
+  return false;
+}
+
 /// A name without what wrappers put before it.
 inline std::string_view bare_name(std::string_view name) {
   for (bool again = true; again;) {
@@ -71,8 +82,7 @@ inline bool is_backbone_tensor(std::string_view name) {
   name = bare_name(name);
   for (bool again = true; again;) {
     again = false;
-    for (const std::string_view prefix :
-         {"model.", "transformer.", "bert.", "roberta.", "electra.", "distilbert.", "albert.", "deberta."}) {
+    for (const std::string_view prefix : backbone_prefixes) {
       if (!name.starts_with(prefix)) continue;
       name.remove_prefix(prefix.size());
       again = true;
@@ -99,11 +109,11 @@ inline bool is_backbone_tensor(std::string_view name) {
                                       "head.dense.",
                                       "head.norm.",
                                       "final_norm.",
-                                      "gpt_neox.",
+                                      "embed_in.",
+                                      "final_layer_norm.",
                                       "embed_out.",
                                       "predictions.",
                                       "cls.predictions.",
-                                      "lm_head.",
                                       "generator_predictions.",
                                       "vocab_"}) {
     if (name.starts_with(part)) return true;

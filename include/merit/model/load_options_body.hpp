@@ -14,6 +14,7 @@
 #include "merit/io/weight_source.hpp"
 #include "merit/model/computed_tensor.hpp"
 #include "merit/model/load_options.hpp"
+#include "merit/model/tensor_prefixes.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -56,8 +57,7 @@ MERIT_INLINE std::vector<std::string> published_names(const std::string& name) {
   }
   if (std::string internlm2 = name_in_internlm2(name); internlm2 != name)
     names.push_back(std::move(internlm2));
-  for (const std::string_view prefix :
-       {"model.", "transformer.", "bert.", "roberta.", "electra.", "distilbert.", "albert.", "deberta."}) {
+  for (const std::string_view prefix : backbone_prefixes) {
     if (!name.starts_with(prefix)) continue;
     names.push_back(name.substr(prefix.size()));
     names.push_back("module." + names.back());

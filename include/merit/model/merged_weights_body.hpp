@@ -13,6 +13,7 @@
 #include "merit/core/error.hpp"
 #include "merit/io/tensor_info.hpp"
 #include "merit/model/adapter_files.hpp"
+#include "merit/model/tensor_prefixes.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -65,8 +66,10 @@ MERIT_INLINE MergedWeights::MergedWeights(const std::filesystem::path& folder,
       refuse(name,
              concat("has ", a->shape[0], " rows, expected the rank that adapter_config.json gives, ", rank));
     const TensorInfo* const magnitude = adapter_.find(map.module + ".lora_magnitude_vector");
-    if (lora_.dora && (magnitude == nullptr || magnitude->elements != b->shape[0]))
-      refuse(name, concat("expected ", b->shape[0], " magnitudes of DoRA beside it"));
+    if (lora_.dora && (magnitude == nullptr || magnitude->shape != std::vector<Index>{b->shape[0]}))
+      refuse(name,
+             concat("expected ", b->shape[0], " magnitudes of DoRA beside it",
+                    magnitude == nullptr ? "" : concat(", found ", detail::shape_text(magnitude->shape))));
     if (!lora_.dora && magnitude != nullptr)
       refuse(name, "has magnitudes of DoRA beside it, expected use_dora in adapter_config.json to be true");
     if (map.info.dtype && is_quantized(*map.info.dtype)) {
@@ -81,9 +84,9 @@ MERIT_INLINE MergedWeights::MergedWeights(const std::filesystem::path& folder,
 MERIT_INLINE std::string MergedWeights::name_in_base(const std::string& name) const {
   if (base_->find(name) != nullptr) return name;
   const auto dot = name.find('.');
-  for (const std::string& other : {dot == name.npos ? name : name.substr(dot + 1), "model." + name,
-                                   "transformer." + name, "gpt_neox." + name, "bert." + name}) {
-    if (base_->find(other) != nullptr) return other;
+  if (dot != name.npos && base_->find(name.substr(dot + 1)) != nullptr) return name.substr(dot + 1);
+  for (const std::string_view prefix : detail::backbone_prefixes) {
+    if (std::string other = concat(prefix, name); base_->find(other) != nullptr) return other;
   }
   return {};
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -27,6 +28,13 @@ inline bool is_lfs_pointer(const std::filesystem::path& file) {
 }
 
 }  // namespace detail
+
+/// Whether a name is that of a GGUF file: it ends in .gguf, in letters of any case.
+inline bool has_gguf_name(const std::filesystem::path& path) {
+  std::string ending = path.extension().string();
+  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  return ending == ".gguf";
+}
 
 /// Whether a folder has weights as transformers names them: of safetensors, or as torch.save writes them.
 inline bool holds_safetensors(const std::filesystem::path& folder) {
@@ -56,8 +64,7 @@ inline void check_weight_files(const std::filesystem::path& folder) {
   for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
        at.increment(failed)) {
     const std::string name = at->path().filename().string();
-    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
-        name.ends_with(".gguf")) {
+    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || has_gguf_name(name)) {
       return;
     }
     if (name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) pickles.push_back(name);

@@ -5,11 +5,13 @@
 // A GGUF file made of a folder holds, beside llama.cpp's own entries:
 //   tokenizer.huggingface.json   tokenizer.json, as the GGUF specification names it; llama.cpp itself reads none, but
 //   tokenizer.ggml.*             the same as it has it, where it has such a tokenizer
-//   merit.file.NAME              each other text file of the folder: config.json, merit.json, the templates, …
+//   merit.file.NAME              each other text file that says what the model is or how it reads text: config.json, merit.json,
+//                                generation_config.json, files of the tokenizer, chat templates; what else lies there is left out
 //   ARCH.classifier.output_labels, ARCH.pooling_type = 4 (rank), and the tensor cls.output.weight [and .bias]:
 //                                a linear head, as llama.cpp has that of a reranker; other heads keep their names
 // so that merit reads it as it read the folder, and a folder made of it again is the same to the bit; but that Gemma's
-// norms, to whose weights llama.cpp adds 1, lose what is below 2^-24 of 1 (nothing, of bfloat16 of usual sizes). Written are
+// norms, to whose weights llama.cpp adds 1, lose what is below 2^-24 of 1 (nothing, of bfloat16 of usual sizes), and a RoBERTa comes back
+// as the BERT that it is in the file, whose scores are the same but where a text holds the pad itself. Written are
 // the architectures of model/gguf_layouts.hpp; a setting that a file cannot say, and that llama.cpp would take for another, is an
 // error before anything is written.
 #pragma once
@@ -35,8 +37,10 @@ struct ConvertOptions {
   std::filesystem::path base = {};
 };
 
-/// Converts the model `from`, or an adapter and its base as one model, to `to`, a GGUF file if its name ends in .gguf, else a folder, which must not be there.
-/// Throws ConfigError for a model or a type that the format cannot say, IoError and DataError as reading and writing
+/// Converts the model `from`, or an adapter and its base as one model, to `to`, a GGUF file if its name ends in .gguf (in letters of any case), else a folder, which must not be there.
+/// A merged classifier that was a language model has no unembedding any more: its class in transformers reads none.
+/// Throws ConfigError for a model or a type that the format cannot say, DataError for a GGUF file whose tensors are not those that
+/// its metadata says, IoError and DataError as reading and writing
 /// do; then nothing is left at `to`.
 ConvertReport convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
                             const ConvertOptions& options = {});

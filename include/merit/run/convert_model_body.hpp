@@ -27,12 +27,16 @@
 #include "merit/io/write_safetensors.hpp"
 #include "merit/model/adapter_files.hpp"
 #include "merit/model/gguf_config.hpp"
+#include "merit/model/gguf_layouts.hpp"
 #include "merit/model/gguf_weights.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/model/hf_llama.hpp"
 #include "merit/model/load_options.hpp"
+#include "merit/model/weight_files.hpp"
+#include "merit/run/check_tensors.hpp"
 #include "merit/run/convert_model.hpp"
 #include "merit/run/convert_to_gguf.hpp"
+#include "merit/run/model_set.hpp"
 #include "merit/text/text_files.hpp"
 
 namespace merit {
@@ -142,8 +146,28 @@ inline std::map<std::string, std::string> files_in_gguf(const GgufFile& file, co
   return files;
 }
 
+/// Throws DataError where the config.json that a folder will have is not that of the metadata, or the tensors are not those
+/// of either.
+inline void check_gguf(const GgufWeights& weights, const Json& config) {
+  const std::string where = weights.path().string();
+  const BackboneConfig said = read_backbone_config(config, where + ": config.json");
+  if (const auto other =
+          different_setting(said, read_backbone_config(gguf_config_json(weights.file()), where)))
+    throw DataError(concat(where, ": its ", *other, " is one in the metadata ",
+                           quote(concat(gguf_file_key, "config.json")), " and another in the rest of it"));
+  const auto architecture = weights.file().require<std::string>("general.architecture");
+  const std::string size_key = architecture + ".vocab_size";
+  const GgufTensor* const embedding = weights.file().find_tensor("token_embd.weight");
+  const auto size = weights.file().optional<Index>(size_key);
+  if (size && embedding != nullptr && embedding->shape.front() != *size)
+    throw DataError(concat(where, ": metadata ", quote(size_key), " is ", *size,
+                           ", but tensor \"token_embd.weight\" has shape ", shape_text(embedding->shape)));
+  check_tensors(said, weights, find_gguf_layout(architecture)->layers, "the metadata");
+}
+
 inline ConvertReport to_folder(const WeightSource& weights, std::map<std::string, std::string> files,
-                               Dtype dtype, bool all, const std::filesystem::path& to) {
+                               Dtype dtype, bool all, const std::filesystem::path& to,
+                               const std::vector<std::string>& idle = {}) {
   ConvertReport report;
   std::vector<TensorSource> tensors;
   std::vector<StoredTensor> mapped;
@@ -151,6 +175,10 @@ inline ConvertReport to_folder(const WeightSource& weights, std::map<std::string
   const std::vector<std::string> names = weights.names();
   for (const std::string& name : names) {
     const TensorInfo& info = *weights.find(name);
+    if (std::ranges::find(idle, name) != idle.end()) {
+      report.left_out.push_back(name + std::string(idle_reason));
+      continue;
+    }
     if (!info.dtype) {
       report.left_out.push_back(concat(name, ": of the type ", info.dtype_name));
       continue;
@@ -219,6 +247,30 @@ inline std::map<std::string, std::string> merged_files(const std::filesystem::pa
   return files;
 }
 
+/// The tensors of a merged model that its class does not read: of a classifier that was a language model, the unembedding.
+inline std::vector<std::string> idle_tensors(const WeightSource& weights,
+                                             const std::map<std::string, std::string>& files) {
+  const auto card_file = files.find("merit.json"), config_file = files.find("config.json");
+  if (card_file != files.end()) {
+    const Json card = parse_json(card_file->second, "merit.json");
+    const bool reads = card.contains("head") && is_filled(card.at("head")) &&
+                       std::visit([]<class Head>(const Head&) { return reads_unembedding<Head>; },
+                                  head_from(card.at("head"), "merit.json: head"));
+    if (reads) return {};
+  }
+  if (config_file == files.end()) return {};
+  const Json config = parse_json(config_file->second, "config.json");
+  const std::string classes = config.value("architectures", Json::array()).dump();
+  if (classes.find("ForSequenceClassification\"") == classes.npos &&
+      classes.find("ForTokenClassification\"") == classes.npos)
+    return {};
+  std::vector<std::string> idle;
+  for (const char* name : {"lm_head.weight", "embed_out.weight"}) {
+    if (weights.find(name) != nullptr) idle.emplace_back(name);
+  }
+  return idle;
+}
+
 /// An adapter merged into its base, which is at `base` or where the adapter says.
 inline ConvertSource source_of_adapter(const std::filesystem::path& adapter,
                                        const std::filesystem::path& base) {
@@ -237,14 +289,15 @@ inline ConvertSource source_of_adapter(const std::filesystem::path& adapter,
   files = merged_files(adapter, std::move(files), *weights);
   std::filesystem::path text = adapter;
   if (!read_text_files(adapter)) text = gguf ? std::filesystem::path() : place;
-  return {adapter, std::move(weights), std::move(files), text, gguf.has_value()};
+  std::vector<std::string> idle = idle_tensors(*weights, files);
+  return {adapter, std::move(weights), std::move(files), text, gguf.has_value(), std::move(idle)};
 }
 
 }  // namespace detail
 
 MERIT_INLINE ConvertReport convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
                                          const ConvertOptions& options) {
-  const bool to_gguf = to.extension() == ".gguf";
+  const bool to_gguf = has_gguf_name(to);
   if (file_exists(to)) throw IoError(concat(to.string(), " is there already, expected a new name"));
   detail::require_writable(options.type, to, to_gguf);
   if (is_adapter(from) != options.merge) {
@@ -265,11 +318,12 @@ MERIT_INLINE ConvertReport convert_model(const std::filesystem::path& from, cons
     std::optional<Dtype> type = options.type;
     if (source.of_gguf && !type) type = detail::type_in_config(source.config()).value_or(Dtype::f32);
     return detail::to_folder(*source.weights, std::move(source.files), type.value_or(Dtype::f32),
-                             type.has_value(), to);
+                             type.has_value(), to, source.idle);
   }
   const GgufWeights weights(*gguf);
   std::map<std::string, std::string> files = detail::files_in_gguf(weights.file(), weights);
   const Json config = parse_json(files.at("config.json"), gguf->string() + ": config.json");
+  detail::check_gguf(weights, config);
   const Dtype type = options.type.value_or(detail::type_in_config(config).value_or(Dtype::f32));
   return detail::to_folder(weights, std::move(files), type, true, to);
 }

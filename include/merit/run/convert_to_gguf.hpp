@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,9 +28,13 @@
 #include "merit/model/gguf_weights.hpp"
 #include "merit/model/hf_config.hpp"
 #include "merit/model/load_options.hpp"
+#include "merit/model/weight_files.hpp"
+#include "merit/run/check_tensors.hpp"
 #include "merit/run/convert_report.hpp"
 #include "merit/run/describe_gguf.hpp"
+#include "merit/run/roberta_as_bert.hpp"
 #include "merit/text/text_files.hpp"
+#include "merit/text/text_sources.hpp"
 #include "merit/text/write_gguf_vocabulary.hpp"
 
 namespace merit {
@@ -41,10 +46,10 @@ inline constexpr std::string_view gguf_tokenizer_key = "tokenizer.huggingface.js
 
 inline bool is_weight_file(std::string_view name) {
   for (const std::string_view end :
-       {".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".gguf"}) {
+       {".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth"}) {
     if (name.ends_with(end)) return true;
   }
-  return false;
+  return has_gguf_name(name);
 }
 
 /// The files beside the weights of a folder, with their bytes, those of folders in it too.
@@ -55,6 +60,27 @@ inline std::map<std::string, std::string> side_files(const std::filesystem::path
     if (entry.is_regular_file() && !is_weight_file(name)) files.emplace(name, read_file(entry.path()));
   }
   return files;
+}
+
+/// Whether a file beside the weights says what the model is or how its text becomes tokens, and so goes into a GGUF file.
+inline bool is_model_file(std::string_view name) {
+  constexpr std::string_view files[] = {"config.json",
+                                        "merit.json",
+                                        "generation_config.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "vocab.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "merges.txt",
+                                        "vocab.txt",
+                                        "encoder.json",
+                                        "vocab.bpe",
+                                        "chat_template.jinja",
+                                        "chat_template.json"};
+  return std::ranges::find(files, name) != std::end(files) || name.ends_with(".tiktoken") ||
+         std::ranges::find(sentencepiece_names, name) != sentencepiece_names.end() ||
+         (name.starts_with("additional_chat_templates/") && name.ends_with(".jinja"));
 }
 
 /// What a matrix of `cols` columns becomes: the type asked for, or its own where rows are no whole blocks of that.
@@ -89,25 +115,13 @@ inline std::vector<std::byte> stored_as(Dtype dtype, const std::vector<float>& v
 
 /// Throws ConfigError where the backbone that will be read from the file is not the one it is made of: what its
 /// metadata cannot say would be lost without a word.
-inline void check_same_backbone(const std::filesystem::path& from, BackboneConfig expected,
+inline void check_same_backbone(const std::filesystem::path& from, const BackboneConfig& expected,
                                 const GgufHead& to) {
-  BackboneConfig found = read_backbone_config(gguf_config_json(to), to.path().string());
-  for (BackboneConfig* const config : {&expected, &found}) {
-    if (auto* const gpt2 = std::get_if<Gpt2>(config)) gpt2->intermediate_size = gpt2->inner_width();
-  }
-  std::visit(
-      [&]<class Backbone>(const Backbone& backbone) {
-        const Backbone* const other = std::get_if<Backbone>(&found);
-        Backbone::fields([&](const auto& field) {
-          for (const std::string_view start : {"init_deviation", "unembedding", "tied_embedding"}) {
-            if (field.name == start) return;  // changes no score, or is known by the tensors
-          }
-          if (other != nullptr && backbone.*field.member == other->*field.member) return;
-          throw ConfigError(concat(from.string(), ": its ", field.name,
-                                   " is not what a GGUF file can say: it would be read as another"));
-        });
-      },
-      expected);
+  const auto other =
+      different_setting(expected, read_backbone_config(gguf_config_json(to), to.path().string()));
+  if (!other) return;
+  throw ConfigError(concat(from.string(), ": its ", *other,
+                           " is not what a GGUF file can say: it would be read as another"));
 }
 
 /// The tensors of a GGUF file, each put together of one or several of a folder.
@@ -270,6 +284,9 @@ inline GgufSizes gguf_sizes(const BackboneConfig& backbone) {
       backbone);
 }
 
+inline constexpr std::string_view idle_reason =
+    ": of the language model that it was, whose class had another head";
+
 /// What is converted.
 struct ConvertSource {
   std::filesystem::path place;  // for errors
@@ -277,6 +294,7 @@ struct ConvertSource {
   std::map<std::string, std::string> files;  // beside the weights, config.json among them
   std::filesystem::path text_folder = {};    // where the tokenizer is
   bool of_gguf = false;                      // weights may be of its types
+  std::vector<std::string> idle = {};        // tensors that the model's class does not read
 
   Json config() const { return parse_json(files.at("config.json"), (place / "config.json").string()); }
 };
@@ -292,7 +310,12 @@ inline ConvertSource source_of_folder(const std::filesystem::path& folder) {
 /// the embedding.
 inline void carry_files(const ConvertSource& from, Index size, GgufMetadata& metadata,
                         ConvertReport& report) {
+  std::string others;
   for (const auto& [name, bytes] : from.files) {
+    if (!is_model_file(name)) {
+      others += (others.empty() ? "" : ", ") + name;
+      continue;
+    }
     if (first_invalid_utf8(bytes) < bytes.size()) {
       report.left_out.push_back(name + ": no text, as metadata must be");
       continue;
@@ -300,6 +323,7 @@ inline void carry_files(const ConvertSource& from, Index size, GgufMetadata& met
     metadata.text(name == "tokenizer.json" ? std::string(gguf_tokenizer_key) : concat(gguf_file_key, name),
                   bytes);
   }
+  if (!others.empty()) report.left_out.push_back(others + ": no part of the model");
   const std::optional<TextFiles> text =
       from.text_folder.empty() ? std::nullopt : read_text_files(from.text_folder);
   if (!text) return;
@@ -313,16 +337,16 @@ inline void carry_files(const ConvertSource& from, Index size, GgufMetadata& met
       if (id) metadata.number(concat("tokenizer.ggml.", name, "_token_id"), *id);
     }
   }
-  std::vector<std::string> others;
+  std::vector<std::string> templates;
   for (const auto& [name, source] : text->chat_templates) {
     if (name == "default") {
       metadata.text("tokenizer.chat_template", source);
     } else {
       metadata.text(concat("tokenizer.chat_template.", name), source);
-      others.push_back(name);
+      templates.push_back(name);
     }
   }
-  if (!others.empty()) metadata.texts("tokenizer.chat_templates", others);
+  if (!templates.empty()) metadata.texts("tokenizer.chat_templates", templates);
 }
 
 /// Whether a tensor belongs to BERT's pooler, of a model whose class reads none.
@@ -331,9 +355,25 @@ inline bool has_idle_pooler(const BackboneConfig& backbone, std::string_view ten
   return bert != nullptr && !bert->pooler && tensor.find("pooler.dense.") != tensor.npos;
 }
 
-inline ConvertReport source_to_gguf(const ConvertSource& from, const std::filesystem::path& to,
+/// A RoBERTa as the BERT that computes the same; others as they are.
+inline void as_in_gguf(ConvertSource& source, ConvertReport& report) {
+  const std::string where = (source.place / "config.json").string();
+  const Json config = source.config();
+  const BackboneConfig backbone = read_backbone_config(config, where);
+  const Bert* const bert = std::get_if<Bert>(&backbone);
+  if (bert == nullptr || bert->family != BertFamily::roberta) return;
+  source.weights = std::make_unique<RobertaAsBert>(std::move(source.weights), bert->first_position);
+  source.files["config.json"] =
+      json_text(roberta_config_as_bert(config, bert->position_limit()), where) + "\n";
+  report.left_out.push_back(concat("the first ", bert->first_position,
+                                   " rows of positions, at which no token stands: in GGUF files RoBERTa is a "
+                                   "bert, as which a folder made of this one is read too"));
+}
+
+inline ConvertReport source_to_gguf(ConvertSource& from, const std::filesystem::path& to,
                                     std::optional<Dtype> type) {
   ConvertReport report;
+  as_in_gguf(from, report);
   const WeightSource* const weights = from.weights.get();
   const Json config = from.config();
   const BackboneConfig backbone = read_backbone_config(config, (from.place / "config.json").string());
@@ -354,7 +394,9 @@ inline ConvertReport source_to_gguf(const ConvertSource& from, const std::filesy
   GgufTensors own(*weights, *layout, gguf_sizes(backbone));
   for (const std::string& tensor : weights->names()) {
     const TensorInfo& info = *weights->find(tensor);
-    if (!info.dtype) {
+    if (std::ranges::find(from.idle, tensor) != from.idle.end()) {
+      report.left_out.push_back(tensor + std::string(idle_reason));
+    } else if (!info.dtype) {
       report.left_out.push_back(concat(tensor, ": of the type ", info.dtype_name));
     } else if (is_known_extra(tensor) &&
                (gguf_name(*layout, tensor) == tensor || has_idle_pooler(backbone, tensor))) {

@@ -71,8 +71,11 @@ MERIT_INLINE std::optional<ModelText> read_model_text(const std::filesystem::pat
     if (const std::optional<TextFiles> text = read_text_files(place))
       return detail::model_text_of(*text, place.string());
   }
-  if (const auto file = find_gguf(place)) {
-    return detail::model_text_of(text_files_of_gguf(GgufFile(*file)), file->string());
+  if (const auto path = find_gguf(place)) {
+    const GgufFile file(*path);
+    if (file.find("tokenizer.ggml.model") == nullptr && file.find("tokenizer.huggingface.json") == nullptr)
+      return std::nullopt;
+    return detail::model_text_of(text_files_of_gguf(file), path->string());
   }
   return std::nullopt;
 }

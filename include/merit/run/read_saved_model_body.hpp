@@ -304,6 +304,28 @@ inline void set_steps(SavedModel& saved, const OpenOptions& options) {
   check_said("--step-layout", options.step_layout, saved.card->step_layout, saved);
 }
 
+/// Says where an adapter that is used with a base of its user's names another. What it names may be a folder that is not
+/// here, or a model of the Hub: then the last part of the name tells.
+inline void note_other_base(SavedModel& saved, const AdapterPlace& adapter, const std::string& named) {
+  namespace fs = std::filesystem;
+  if (named.empty()) return;
+  const auto last_part = [](const fs::path& path) {
+    const fs::path whole = path.lexically_normal();
+    return whole.has_filename() ? whole.filename() : whole.parent_path().filename();
+  };
+  std::error_code ignored;
+  for (const fs::path& candidate : {adapter.folder / named, fs::path(named)}) {
+    if (!fs::exists(candidate, ignored)) continue;
+    if (fs::equivalent(candidate, saved.base, ignored)) return;
+    saved.remarks.push_back(concat(adapter.folder.string(), ": the adapter was trained on ", quote(named),
+                                   ", and is used with ", saved.base.string()));
+    return;
+  }
+  if (last_part(named) == last_part(fs::absolute(saved.base))) return;
+  saved.remarks.push_back(concat(adapter.folder.string(), ": the adapter was trained on ", quote(named),
+                                 ", and is used with ", saved.base.string()));
+}
+
 /// The adapters of the place and its user.
 inline void set_adapters(SavedModel& saved, const OpenOptions& options) {
   if (!is_adapter(saved.place)) {
@@ -325,6 +347,8 @@ inline void set_adapters(SavedModel& saved, const OpenOptions& options) {
   }
   for (const AdapterPlace& one : saved.adapter_places)
     saved.adapters.push_back({one.name, read_lora(one.folder)});
+  for (Index i = options.base.empty() ? 1 : 0; i < saved.adapters.size(); ++i)
+    note_other_base(saved, saved.adapter_places[i], saved.adapters[i].lora.base);
   // As an absolute path, by which what is trained on from here finds it.
   saved.adapters.front().lora.base = std::filesystem::absolute(saved.base).lexically_normal().string();
 }
@@ -336,7 +360,7 @@ inline void check_place(const std::filesystem::path& place) {
   if (!file_exists(place))
     throw IoError(place.string() + ": there is no such directory, expected one with a model");
   if (!fs::is_directory(place, ignored)) {
-    if (place.extension() == ".gguf") return;
+    if (has_gguf_name(place)) return;
     const fs::path folder = place.has_parent_path() ? place.parent_path() : fs::path(".");
     throw IoError(concat(place.string(), ": is a file, expected the folder of a model or a .gguf file",
                          fs::exists(folder / "config.json", ignored)
