@@ -56,6 +56,11 @@ TEST_CASE_FIXTURE(Fixture, "a session counts what it keeps, computes and reads a
   // No tokens: what the head says at the node itself, whose last token is computed again.
   CHECK(session.score(nodes[0], std::vector<Sequence>{{}})[0] == whole(prompt + first));
   CHECK(session.counts().computed == 14 + 5 + 1);
+  const auto at = session.scores_at(std::vector{nodes[1], p});
+  CHECK(std::vector<double>(at.begin(), at.end()) == std::vector{whole(prompt + second), whole(prompt)});
+  CHECK(session.counts().computed == 20 + 2);
+  CHECK_THROWS_WITH_AS(session.scores_at(std::vector<SessionNode>{{}}),
+                       "session: the root has no token, expected another node", UsageError);
 }
 
 TEST_CASE_FIXTURE(Fixture, "whole sequences use what they have in common with a node") {
@@ -68,6 +73,27 @@ TEST_CASE_FIXTURE(Fixture, "whole sequences use what they have in common with a 
   CHECK(rows[1].values == std::vector{whole(other)});
   CHECK(rows[2].values == std::vector{whole(prompt)});
   CHECK(session.counts().computed == 5 + 2 + 1 + 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a whole path goes on from where it ceases to agree with a node's") {
+  Session session(model);
+  const SessionNode p = session.extend({}, prompt), a = session.extend(p, first);
+  const SessionNode b = session.extend_whole(a, prompt + Tokens{6, 1, 1});  // within `a`
+  CHECK(static_cast<double>(session.scores()[0]) == whole(prompt + Tokens{6, 1, 1}));
+  CHECK(session.tokens(b) == prompt + Tokens{6, 1, 1});
+  const SessionNode c = session.extend_whole(b, Tokens{1, 2, 9});  // two nodes before it
+  CHECK(static_cast<double>(session.scores()[0]) == whole({1, 2, 9}));
+  CHECK(session.tokens(c) == Tokens{1, 2, 9});
+  session.extend(c, first);
+  CHECK(static_cast<double>(session.scores()[0]) == whole(Tokens{1, 2, 9} + first));
+  session.extend_whole(a, prompt);  // nothing is new: its last token is computed
+  CHECK(static_cast<double>(session.scores()[0]) == whole(prompt));
+  CHECK(session.counts().computed == 7 + 2 + 1 + 2 + 1);
+  CHECK_THROWS_AS(session.extend_whole(a, Tokens{}), UsageError);
+  session.release(b);
+  CHECK(!session.holds(c));
+  CHECK(session.holds(a));
+  CHECK(session.score(a, std::vector<Sequence>{{.tokens = second}})[0] == whole(prompt + first + second));
 }
 
 TEST_CASE_FIXTURE(Fixture, "what is released is gone with all behind it, and its memory is used again") {

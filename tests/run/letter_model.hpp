@@ -51,6 +51,7 @@ class LetterModel final : public merit::AnyModel {
     refuse();
   }
 
+  std::unique_ptr<merit::AnySession> session(const merit::SessionOptions&) override { refuse(); }
   void load_adapters(std::span<const merit::AdapterPlace>, const merit::LoadOptions&) override { refuse(); }
   void use_adapter(const std::string&) override { refuse(); }
   void merge_adapter() override { refuse(); }

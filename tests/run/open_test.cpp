@@ -317,4 +317,46 @@ TEST_CASE("a folder that cannot be used as it is says what was seen") {
       "these names; it holds config.json, merit.json, weights.safetensors");
 }
 
+TEST_CASE("kept prompts change no score and are computed once") {
+  Published published;
+  merit::Scorer plain = open_scalar(published.folder, {.strings_as_chat = true});
+  merit::Scorer keeping = open_scalar(published.folder, {.strings_as_chat = true});
+  keeping.keep_prompts();
+  const std::string prompt = "is water wet";
+  const std::vector<std::string> answers{"it is", "it is dry", "wet wet"};
+  const auto check = [&](const std::string& of, const std::vector<std::string>& list) {
+    const auto found = keeping.score(of, list), expected = plain.score(of, list);
+    for (merit::Index i = 0; i < list.size(); ++i)
+      CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-5));
+  };
+  check(prompt, answers);
+  // <s> user says is water wet assistant says, then what differs: it is, dry, wet wet
+  CHECK(keeping.kept().held == 8);
+  CHECK(keeping.kept().computed == 8 + 5);
+  check(prompt, {"dry"});
+  CHECK(keeping.kept().held == 8);
+  CHECK(keeping.kept().computed == 13 + 1);
+  CHECK(keeping.kept().reused == 8 + 8);
+
+  // A conversation grows: what goes on from the prompt is kept behind it.
+  std::vector<Message> conversation{{"user", prompt}, {"assistant", "it is"}};
+  CHECK(keeping.score(conversation) == doctest::Approx(plain.score(conversation)).epsilon(1e-5));
+  conversation.push_back({"user", "is it dry"});
+  conversation.push_back({"assistant", "dry dry"});
+  const merit::Index before = keeping.kept().computed;
+  CHECK(keeping.score(conversation) == doctest::Approx(plain.score(conversation)).epsilon(1e-5));
+  CHECK(keeping.kept().computed - before < 14);
+  CHECK(keeping.rank(prompt, answers)[0].index == plain.rank(prompt, answers)[0].index);
+
+  // With room for one prompt the other goes; what does not fit is scored whole.
+  const merit::Index token_bytes = keeping.kept().bytes / keeping.kept().held;
+  keeping.keep_prompts({.memory_limit = 10 * token_bytes});
+  check(prompt, answers);
+  check("is it dry", answers);
+  check(prompt, answers);
+  CHECK(keeping.kept().evicted == 16);
+  check("is water wet is water wet", answers);
+  CHECK(keeping.kept().held <= 10);
+}
+
 }  // namespace open_test

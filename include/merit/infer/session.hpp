@@ -16,7 +16,6 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
-#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -26,37 +25,11 @@
 #include "merit/infer/score.hpp"
 #include "merit/infer/session_keys.hpp"
 #include "merit/infer/session_tree.hpp"
+#include "merit/infer/session_types.hpp"
 #include "merit/model/reward_model.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
-
-/// How much a session keeps, and how.
-struct SessionOptions {
-  /// Bytes of keys and values at most; 0: no limit. What was not used for longest goes first, in whole subtrees, and is
-  /// computed again where it is used again: nodes stay what they are.
-  Index memory_limit = 0;
-  /// BF16, F16 or Q8_0, on a backend in the host's memory, for a half or a quarter of the memory: what is read back is then
-  /// rounded. Nothing: as they are computed, and scores are those of whole sequences.
-  std::optional<Dtype> stored = {};
-};
-
-/// What a session has, and what it has done.
-struct SessionCounts {
-  Index nodes = 0;  // not released
-  Index held = 0;   // tokens with keys and values
-  Index bytes = 0;  // of those keys and values
-  Index reserved_bytes = 0;
-  Index computed = 0;  // tokens that calls have computed
-  Index reused = 0;    // tokens whose keys and values they have read in place of that, each once a call
-  Index evicted = 0;   // tokens that have lost their keys and values to others
-};
-
-/// Tokens to be added behind a node.
-struct SessionBranch {
-  SessionNode node;
-  std::span<const Token> tokens;
-};
 
 /// What a decoder has computed, to go on from: a tree of nodes, each some tokens behind another. The model outlives it, and
 /// stays where and what it is: after a step of training, or with another adapter, what is kept is another model's.
@@ -102,41 +75,53 @@ class Session {
   }
   /// The same of many as one forest, each a node of its own, whether or not they agree; in their order.
   std::vector<SessionNode> extend(std::span<const SessionBranch> branches) {
-    std::vector<std::uint32_t> parents;
+    std::vector<Addition> additions;
     for (const SessionBranch& branch : branches) {
-      parents.push_back(tree_.number_of(branch.node));
-      if (branch.tokens.empty())
-        throw UsageError("session: a node is to be extended by no tokens, expected some");
-      check(branch.tokens, tree_.length(parents.back()));
+      const std::uint32_t parent = tree_.number_of(branch.node);
+      additions.push_back({parent, tree_.length(parent), branch.tokens});
     }
-    tree_.begin_call();
-    for (const std::uint32_t parent : parents) tree_.use(parent);
-    scores_.clear();
-    if (branches.empty()) return {};
-    undo_if_it_fails([&] {
-      for (Index i = 0; i < branches.size(); ++i) tree_.add(parents[i], branches[i].tokens);
-      keep_missing();
-      std::vector<Read> reads;
-      for (const std::uint32_t number : tree_.added()) {
-        const auto place = std::find(tree_.missing().begin(), tree_.missing().end(), number);
-        reads.push_back({static_cast<Index>(place - tree_.missing().begin()), tree_.length(number) - 1});
-      }
-      const std::span<const Score> all = compute({}, reads);
-      for (const std::uint32_t row : rows_) {
-        const auto scores = all.subspan(row * model_->outputs(), model_->outputs());
-        scores_.insert(scores_.end(), scores.begin(), scores.end());
-      }
-    });
-    std::vector<SessionNode> nodes;
-    for (const std::uint32_t number : tree_.added()) nodes.push_back(tree_.node(number));
-    return nodes;
+    return add(additions);
   }
   std::vector<SessionNode> extend(std::initializer_list<SessionBranch> branches) {
     return extend(std::span(branches.begin(), branches.size()));
   }
 
+  /// The same of a whole path, from its first token on, which is computed from where it ceases to agree with the node's; its
+  /// last token always is.
+  SessionNode extend_whole(const SessionNode& node, std::span<const Token> path) {
+    const std::uint32_t number = tree_.number_of(node);
+    const Index begin = path.empty() ? 0 : std::min(common_length(number, path), path.size() - 1);
+    return add({{number, begin, path.subspan(begin)}})[0];
+  }
+
   /// What the head says at the last token of each node of the last extend(), (nodes, outputs): of a JointHead the first part.
   std::span<const Score> scores() const { return scores_; }
+  /// The same at the last tokens of some nodes, which are computed again: rows of the last layer are not kept.
+  std::span<const Score> scores_at(std::span<const SessionNode> nodes) {
+    std::vector<std::uint32_t> numbers;
+    for (const SessionNode& node : nodes) {
+      numbers.push_back(tree_.number_of(node));
+      if (numbers.back() == Tree::root)
+        throw UsageError("session: the root has no token, expected another node");
+    }
+    tree_.begin_call();
+    for (const std::uint32_t number : numbers) tree_.use(number);
+    scores_.clear();
+    if (nodes.empty()) return scores_;
+    undo_if_it_fails([&] {
+      keep_missing();
+      std::vector<Numbers> paths;
+      std::vector<Read> reads;
+      for (const std::uint32_t number : numbers) {
+        std::vector<Token> tokens;
+        tree_.append_tokens(number, tokens);
+        reads.push_back({tree_.missing().size() + paths.size(), tokens.size() - 1});
+        paths.push_back(numbers_of(number, tokens, tokens.size(), 0, std::vector{tokens.size() - 1}));
+      }
+      take_scores(compute(paths, reads));
+    });
+    return scores_;
+  }
 
   /// The rows that the head reads in each of some sequences behind a node, which are computed as one forest in which they
   /// share what they agree on, and are not kept. A sequence is what follows the node: its places count from there, and where
@@ -153,9 +138,10 @@ class Session {
   }
 
   /// One number for each sequence, as merit::score() gives it, of a head of completions.
-  std::vector<double> score(const SessionNode& node,
-                            std::span<const Sequence> completions) requires(Model::HeadType::meaning ==
-                                                                            ScoreMeaning::per_completion) {
+  template <class Head = typename Model::HeadType>
+  requires(Head::meaning ==
+           ScoreMeaning::per_completion) std::vector<double> score(const SessionNode& node,
+                                                                   std::span<const Sequence> completions) {
     std::vector<double> scores;
     std::vector<std::uint32_t> rows;
     for (const RowScores& one : score_rows(node, completions)) {
@@ -174,6 +160,8 @@ class Session {
     tree_.remove(number);
   }
 
+  /// Whether a node is this session's and was not released.
+  bool holds(const SessionNode& node) const { return tree_.holds(node); }
   /// Whether a node and all before it have their keys and values.
   bool is_kept(const SessionNode& node) const {
     const std::uint32_t number = tree_.number_of(node);
@@ -191,6 +179,7 @@ class Session {
     SessionCounts counts = counts_;
     counts.nodes = tree_.node_count();
     counts.held = tree_.held();
+    counts.most = most_;
     counts.bytes = counts.held * keys_->bytes_per_token();
     counts.reserved_bytes = keys_->capacity() * keys_->bytes_per_token();
     counts.evicted = tree_.evicted();
@@ -207,6 +196,47 @@ class Session {
   struct Read {
     Index sequence, position;
   };
+
+  /// Tokens behind the first `begin` of a node's path.
+  struct Addition {
+    std::uint32_t parent;
+    Index begin;
+    std::span<const Token> tokens;
+  };
+
+  std::vector<SessionNode> add(const std::vector<Addition>& additions) {
+    for (const Addition& addition : additions) {
+      if (addition.tokens.empty()) {
+        throw UsageError("session: a node is to be extended by no tokens, expected some");
+      }
+      check(addition.tokens, addition.begin);
+    }
+    tree_.begin_call();
+    for (const Addition& addition : additions) tree_.use(addition.parent);
+    scores_.clear();
+    if (additions.empty()) return {};
+    undo_if_it_fails([&] {
+      for (const auto& [parent, begin, tokens] : additions) tree_.add(parent, begin, tokens);
+      keep_missing();
+      std::vector<Read> reads;
+      for (const std::uint32_t number : tree_.added()) {
+        const auto place = std::find(tree_.missing().begin(), tree_.missing().end(), number);
+        reads.push_back({static_cast<Index>(place - tree_.missing().begin()), tree_.length(number) - 1});
+      }
+      take_scores(compute({}, reads));
+    });
+    std::vector<SessionNode> nodes;
+    for (const std::uint32_t number : tree_.added()) nodes.push_back(tree_.node(number));
+    return nodes;
+  }
+
+  /// How many tokens a path has in common with a node's.
+  Index common_length(std::uint32_t number, std::span<const Token> path) const {
+    std::vector<Token> own;
+    tree_.append_tokens(number, own);
+    return static_cast<Index>(std::mismatch(own.begin(), own.end(), path.begin(), path.end()).first -
+                              own.begin());
+  }
 
   void check(std::span<const Token> tokens, Index before) const {
     const auto& backbone = model_->config().backbone;
@@ -262,6 +292,14 @@ class Session {
       }
     });
     return result;
+  }
+
+  /// Of the rows that a step has read.
+  void take_scores(std::span<const Score> all) {
+    for (const std::uint32_t row : rows_) {
+      const auto scores = all.subspan(row * model_->outputs(), model_->outputs());
+      scores_.insert(scores_.end(), scores.begin(), scores.end());
+    }
   }
 
   /// Where the head reads a sequence, as positions of the whole.

@@ -11,19 +11,10 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
+#include "merit/infer/session_types.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
-
-/// A place in a session: some tokens behind those of another node. One that was made by nobody is the root, before which
-/// there is nothing.
-struct SessionNode {
-  std::uint64_t session = 0;  // 0: the root
-  std::uint32_t number = 0;
-  std::uint32_t generation = 0;  // numbers are given again
-
-  friend bool operator==(const SessionNode&, const SessionNode&) = default;
-};
 
 namespace detail {
 
@@ -37,10 +28,13 @@ class SessionTree {
   std::uint32_t number_of(const SessionNode& node) const {
     if (node.session == 0) return root;
     if (node.session != id_) throw UsageError("session: the node is another session's");
-    if (node.number >= nodes_.size() || nodes_[node.number].generation != node.generation) {
+    if (!holds(node)) {
       throw UsageError("session: the node was released, or one that stands before it");
     }
     return node.number;
+  }
+  bool holds(const SessionNode& node) const {
+    return node.session == 0 || (node.session == id_ && nodes_[node.number].generation == node.generation);
   }
   SessionNode node(std::uint32_t number) const { return {id_, number, nodes_[number].generation}; }
 
@@ -71,19 +65,19 @@ class SessionTree {
       if (!nodes_[number].kept()) note_missing(number);
     }
   }
-  /// A new node, without rows so far. The path to `parent` is used.
-  std::uint32_t add(std::uint32_t parent, std::span<const Token> tokens) {
+  /// A new node, without rows so far, behind the first `begin` tokens of the path to `parent`, which is used.
+  std::uint32_t add(std::uint32_t parent, Index begin, std::span<const Token> tokens) {
     if (free_numbers_.empty()) {
       free_numbers_.push_back(static_cast<std::uint32_t>(nodes_.size()));
       nodes_.emplace_back();
     }
     const std::uint32_t number = free_numbers_.back();
-    added_.push_back(number);
     Node& node = nodes_[number];
     node.tokens.assign(tokens.begin(), tokens.end());
     node.parent = parent;
-    node.begin = length(parent);
+    node.begin = begin;
     node.used = now_;
+    added_.push_back(number);
     if (parent != root) nodes_[parent].children.push_back(number);
     free_numbers_.pop_back();
     ++node_count_;
@@ -184,12 +178,15 @@ class SessionTree {
 
   void append_path(std::uint32_t number, std::vector<std::uint32_t>& out,
                    std::vector<std::uint32_t> Node::*list) const {
-    const Index begin = out.size();
-    out.resize(begin + length(number));
+    const Index first = out.size();
+    Index end = length(number);  // of what is still to be written
+    out.resize(first + end);
     for (; number != root; number = nodes_[number].parent) {
       const Node& node = nodes_[number];
-      std::copy((node.*list).begin(), (node.*list).end(),
-                out.begin() + static_cast<std::ptrdiff_t>(begin + node.begin));
+      if (node.begin >= end) continue;  // one behind it stands where this one begins
+      std::copy_n((node.*list).begin(), end - node.begin,
+                  out.begin() + static_cast<std::ptrdiff_t>(first + node.begin));
+      end = node.begin;
     }
   }
   void note_missing(std::uint32_t number) {

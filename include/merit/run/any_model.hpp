@@ -18,6 +18,7 @@
 #include "merit/model/lora.hpp"
 #include "merit/model/model_card.hpp"
 #include "merit/run/any_backbone.hpp"
+#include "merit/run/any_session.hpp"
 #include "merit/run/any_targets.hpp"
 #include "merit/run/backend_choice.hpp"
 #include "merit/run/model_set.hpp"
@@ -140,6 +141,8 @@ class AnyModel {
   /// The rows of every sequence of every family, in order.
   std::vector<RowScores> score_families(std::span<const Family> families, Index token_budget,
                                         const OnProgress& on_progress = {});
+  /// See Session of infer/session.hpp. Throws ConfigError for a model that has none.
+  virtual std::unique_ptr<AnySession> session(const SessionOptions& options = {}) = 0;
   /// The rows of every sequence of a set, and the loss where the model learns from its kind.
   ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress = {});
   /// Throws ConfigError for examples from which the model does not learn.

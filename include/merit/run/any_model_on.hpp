@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "merit/infer/session.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/any_targets.hpp"
@@ -42,6 +43,35 @@ class TypedRun final : public AnyRun {
  private:
   Model& model_;
   Trainer<Model, Example> trainer_;
+};
+
+template <class Model>
+class TypedSession final : public AnySession {
+ public:
+  TypedSession(Model& model, const SessionOptions& options) : session_(model, options) {}
+  std::vector<SessionNode> extend(std::span<const SessionBranch> branches) override {
+    return session_.extend(branches);
+  }
+  SessionNode extend_whole(const SessionNode& node, std::span<const Token> path) override {
+    return session_.extend_whole(node, path);
+  }
+  std::span<const float> scores() const override { return session_.scores(); }
+  std::vector<RowScores> score_rows(const SessionNode& node, std::span<const Sequence> sequences) override {
+    return session_.score_rows(node, sequences);
+  }
+  std::vector<RowScores> score_whole_rows(const SessionNode& node,
+                                          std::span<const Sequence> sequences) override {
+    return session_.score_whole_rows(node, sequences);
+  }
+  void release(const SessionNode& node) override { session_.release(node); }
+  bool holds(const SessionNode& node) const override { return session_.holds(node); }
+  bool is_kept(const SessionNode& node) const override { return session_.is_kept(node); }
+  Index length(const SessionNode& node) const override { return session_.length(node); }
+  std::vector<Token> tokens(const SessionNode& node) const override { return session_.tokens(node); }
+  SessionCounts counts() const override { return session_.counts(); }
+
+ private:
+  Session<Model> session_;
 };
 
 }  // namespace detail
@@ -85,6 +115,9 @@ class AnyModelOn : public AnyModel {
     save_model(directory, *this, card, options);
   }
 
+  std::unique_ptr<AnySession> session(const SessionOptions& options) final {
+    return std::make_unique<detail::TypedSession<AnyModelOn>>(*this, options);
+  }
   void load_adapters(std::span<const AdapterPlace> places, const LoadOptions& options) final {
     shelf_.load(parameters(), places, options);
   }

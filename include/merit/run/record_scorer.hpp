@@ -13,6 +13,7 @@
 #include "merit/infer/rerank.hpp"
 #include "merit/records/record.hpp"
 #include "merit/run/any_model.hpp"
+#include "merit/run/kept_prompts.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/saved_model.hpp"
@@ -55,9 +56,10 @@ struct RecordScores {
 /// Collects records, and scores together what waits. A completion that has no score takes no other with it.
 class RecordScorer {
  public:
-  /// All three must outlive the scorer. `batch_tokens` bounds what is computed at once.
-  RecordScorer(AnyModel& model, const SavedModel& saved, const Reading& reading, Index batch_tokens)
-      : model_(model), saved_(saved), reading_(reading), batch_tokens_(batch_tokens) {}
+  /// All must outlive the scorer. `batch_tokens` bounds what is computed at once; `kept`: where prompts are kept, if they are.
+  RecordScorer(AnyModel& model, const SavedModel& saved, const Reading& reading, Index batch_tokens,
+               KeptPrompts* kept = nullptr)
+      : model_(model), saved_(saved), reading_(reading), batch_tokens_(batch_tokens), kept_(kept) {}
   RecordScorer(AnyModel&, const SavedModel&&, const Reading&, Index) = delete;  // it would end with the call
   RecordScorer(AnyModel&, const SavedModel&, const Reading&&, Index) = delete;
   RecordScorer(AnyModel&, const SavedModel&&, const Reading&&, Index) = delete;
@@ -101,6 +103,7 @@ class RecordScorer {
   const SavedModel& saved_;
   const Reading& reading_;
   Index batch_tokens_;
+  KeptPrompts* kept_;
   DataCounts counts_;
   std::vector<RecordScores> entries_;
   std::vector<std::vector<Sequence>> waiting_;  // of the entries that are scored, in order

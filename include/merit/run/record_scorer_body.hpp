@@ -147,7 +147,8 @@ MERIT_INLINE std::vector<RecordScores> RecordScorer::flush() {
     Family& family = families.emplace_back();
     for (const Sequence& sequence : sequences) family.members.push_back(&sequence);
   }
-  const auto rows = model_.score_families(families, batch_tokens_);
+  const auto rows = kept_ != nullptr ? kept_->score_families(families, batch_tokens_)
+                                     : model_.score_families(families, batch_tokens_);
   Index next = 0;
   for (RecordScores& entry : entries_) {
     if (!entry.dropped.empty() || !entry.error.empty()) continue;

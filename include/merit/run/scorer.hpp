@@ -15,6 +15,7 @@
 #include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
 #include "merit/run/any_model.hpp"
+#include "merit/run/kept_prompts.hpp"
 #include "merit/run/load_saved_model.hpp"
 #include "merit/run/read_saved_model.hpp"
 #include "merit/run/reading.hpp"
@@ -73,7 +74,7 @@ class Scorer {
     scorer.add(record);
   }
   std::vector<RecordScores> score(const Records& records, Index batch_tokens = 8192) {
-    RecordScorer scorer(*model_, about(), reading(), batch_tokens);
+    RecordScorer scorer(*model_, about(), reading(), batch_tokens, kept_.get());
     std::vector<RecordScores> all;
     const auto take = [&] {
       for (RecordScores& scores : scorer.flush()) all.push_back(std::move(scores));
@@ -105,6 +106,12 @@ class Scorer {
     }
     return order;
   }
+
+  /// From now on prompts are computed once, and a text that goes on from there on (infer/session.hpp): for who scores answer
+  /// after answer to a prompt, or a conversation as it grows. Scores stay what they are. Throws ConfigError for an encoder.
+  void keep_prompts(const SessionOptions& options = {});
+  /// What is kept, and how much was computed and read again since.
+  SessionCounts kept() const { return kept_ ? kept_->counts() : SessionCounts{}; }
 
   /// From now on scores are the base's with the adapter of that name, of those given when it was opened, read as its own
   /// folder says; that of a folder that was opened itself is "default". Throws ConfigError that lists the names.
@@ -152,6 +159,8 @@ class Scorer {
   std::unique_ptr<AnyModel> model_;
   std::vector<Described> described_;  // by adapter
   Index in_use_ = 0;
+  std::unique_ptr<KeptPrompts> kept_;
+  SessionOptions keep_options_;
 };
 
 /// Opens a reward model: a directory as transformers or merit writes it, or a GGUF file. Throws IoError,

@@ -13,6 +13,7 @@
 #include "merit/core/view.hpp"
 #include "merit/records/record.hpp"
 #include "merit/run/any_model.hpp"
+#include "merit/run/kept_prompts.hpp"
 #include "merit/run/load_saved_model.hpp"
 #include "merit/run/read_saved_model.hpp"
 #include "merit/run/reading.hpp"
@@ -55,6 +56,11 @@ MERIT_INLINE std::vector<double> Scorer::score(std::span<const Sequence> sequenc
   return scores;
 }
 
+MERIT_INLINE void Scorer::keep_prompts(const SessionOptions& options) {
+  kept_ = std::make_unique<KeptPrompts>(*model_, options);
+  keep_options_ = options;
+}
+
 MERIT_INLINE void Scorer::use_adapter(const std::string& name) {
   const std::vector<AdapterPlace>& places = described_.front().saved->adapter_places;
   if (places.size() != 1) model_->use_adapter(name);  // throws for one that is none
@@ -63,6 +69,7 @@ MERIT_INLINE void Scorer::use_adapter(const std::string& name) {
   for (Index n = 0; n < described_.size(); ++n) {
     if (n < places.size() && places[n].name == name) in_use_ = n;
   }
+  if (kept_) keep_prompts(keep_options_);  // what was kept is another model's
 }
 
 [[noreturn]] MERIT_INLINE void Scorer::refuse(const std::string& what, const std::string& reason) {
