@@ -56,6 +56,9 @@ class TypedSession final : public AnySession {
     return session_.extend_whole(node, path);
   }
   std::span<const float> scores() const override { return session_.scores(); }
+  std::span<const float> scores_at(std::span<const SessionNode> nodes) override {
+    return session_.scores_at(nodes);
+  }
   std::vector<RowScores> score_rows(const SessionNode& node, std::span<const Sequence> sequences) override {
     return session_.score_rows(node, sequences);
   }

@@ -24,6 +24,7 @@ class AnySession {
   }
   virtual SessionNode extend_whole(const SessionNode& node, std::span<const Token> path) = 0;
   virtual std::span<const float> scores() const = 0;
+  virtual std::span<const float> scores_at(std::span<const SessionNode> nodes) = 0;
   virtual std::vector<RowScores> score_rows(const SessionNode& node, std::span<const Sequence> sequences) = 0;
   virtual std::vector<RowScores> score_whole_rows(const SessionNode& node,
                                                   std::span<const Sequence> sequences) = 0;

@@ -16,6 +16,7 @@ struct ModelText {
   AnyTokenizer tokenizer = {};
   std::shared_ptr<const ConversationTemplate> conversation = {};  // none: the plain template
   std::vector<SavedFile> files = {};                              // what a saved model keeps of it
+  std::vector<Token> ends = {};  // tokens that end a text, of the tokenizer and of the settings of generation
 };
 
 }  // namespace MERIT_ABI

@@ -48,7 +48,7 @@ class TemplateChoice final : public ConversationTemplate {
 };
 
 inline ModelText model_text_of(const TextFiles& text, const std::string& where) {
-  ModelText result{.tokenizer = text.tokenizer};
+  ModelText result{.tokenizer = text.tokenizer, .ends = text.ends};
   for (auto& [name, bytes] : saved_text_files(text)) result.files.push_back({name, std::move(bytes)});
   ChatTemplate::Settings settings;
   settings.tokens = text.token_texts;

@@ -179,6 +179,7 @@ inline void set_text(SavedModel& saved, const OpenOptions& options) {
   }
   saved.tokenizer = own->tokenizer;
   saved.files = std::move(own->files);
+  saved.ends = std::move(own->ends);
   saved.tokenize.conversation = own->conversation;
   if (options.strings_as_chat) saved.tokenize.strings_as_chat = *options.strings_as_chat;
 

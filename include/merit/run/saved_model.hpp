@@ -44,6 +44,7 @@ struct SavedModel {
   std::optional<AnyTokenizer> tokenizer;  // always there in what read_saved_model() gives
   TokenizeOptions tokenize;
   std::vector<SavedFile> files;      // of the tokenizer and the template
+  std::vector<Token> ends;           // that end a text which it writes
   std::vector<std::string> remarks;  // what its user should know, a sentence each
   std::string note_on_strings;       // one about records of strings; empty: there is nothing to say of them
 };

@@ -1,0 +1,83 @@
+// A language model opened to write text: prompts and conversations in, what follows them out.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "merit/core/view.hpp"
+#include "merit/infer/generate.hpp"
+#include "merit/infer/session_types.hpp"
+#include "merit/records/record.hpp"
+#include "merit/run/saved_model.hpp"
+#include "merit/templates/message.hpp"
+
+namespace merit {
+inline namespace MERIT_ABI {
+
+/// How text is written. The tokens that end a text are the model's own, as its files name them.
+struct WriteOptions {
+  Sampling sampling = {};
+  Index branches = 1;                   // texts
+  Index max_tokens = 256;               // of each
+  std::vector<std::string> stops = {};  // a text ends before the first of them
+  std::vector<Token> stop_tokens = {};  // beside the model's own ends
+  std::uint64_t seed = 0;
+};
+
+struct WrittenText {
+  std::string text;  // without special tokens
+  std::vector<Token> tokens;
+  GenerationEnd end = GenerationEnd::limit;
+  double log_probability = 0;
+};
+
+/// Called with each piece of each text as soon as it can no longer be the beginning of a stop.
+using OnText = std::function<void(Index branch, std::string_view piece)>;
+
+/// A language model with its tokenizer and chat template, on the host. Made by open_writer(). One thread at a time may use it.
+class TextWriter {
+ public:
+  /// Throws ConfigError for a backbone that has no unembedding.
+  explicit TextWriter(SavedModel saved, const OpenOptions& options = {});
+  TextWriter(TextWriter&&) noexcept;
+  TextWriter& operator=(TextWriter&&) noexcept;
+  ~TextWriter();
+
+  /// The assistant's next message of a conversation, as its chat template begins it. Throws DataError for a model without a
+  /// template, and for a text that is too long.
+  std::vector<WrittenText> write(std::span<const Message> conversation, const WriteOptions& options = {},
+                                 const OnText& on_text = {}, const TemplateInputs& inputs = {});
+  /// What follows a plain text, with the tokens that the tokenizer puts before one.
+  std::vector<WrittenText> write(std::string_view prompt, const WriteOptions& options = {},
+                                 const OnText& on_text = {});
+  /// What follows some tokens.
+  std::vector<WrittenText> write(std::span<const Token> prompt, const WriteOptions& options = {},
+                                 const OnText& on_text = {});
+
+  const SavedModel& about() const;
+  /// What writing has computed so far.
+  SessionCounts counts() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Opens a language model: a directory as transformers writes it, or a GGUF file; also one with a head of rewards, which is not
+/// read. Throws as open().
+///
+///   merit::TextWriter writer = merit::open_writer("SmolLM2-135M-Instruct");
+///   writer.write(conversation, {.sampling = {.temperature = 0}})[0].text
+TextWriter open_writer(const std::filesystem::path& place, const OpenOptions& options = {});
+
+}  // namespace MERIT_ABI
+}  // namespace merit
+
+#if !defined(MERIT_COMPILED_RUN)
+#include "merit/run/text_writer_body.hpp"
+#endif

@@ -1,0 +1,93 @@
+// Language models opened to write text: templates, stops, pieces as they become known, and what has none.
+#include "merit/run/text_writer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/temporary.hpp"
+#include "merit/backbone/llama.hpp"
+#include "merit/model/checkpoint.hpp"
+
+namespace text_writer_test {
+
+using merit::Index;
+using merit::Token;
+using merit::detail::text_writer::GrowingText;
+using Strings = std::vector<std::string>;
+
+TEST_CASE("a text is told as soon as it cannot become a stop, and ends before the first stop") {
+  const Strings stops{"\nUser:", "END"};
+  GrowingText text(stops);
+  CHECK(text.grow("Hello") == "Hello");
+  CHECK(text.grow("Hello\nUs") == "");  // may become a stop
+  CHECK(text.grow("Hello\nUsual") == "\nUsual");
+  CHECK(text.grow("Hello\nUsual \xEF\xBF\xBD") == " ");  // half a character
+  CHECK(text.grow("Hello\nUsual \xC3\xA9"
+                  "E") == "\xC3\xA9");
+  CHECK(!text.stopped());
+  CHECK(text.grow("Hello\nUsual \xC3\xA9"
+                  "END and") == "");
+  CHECK(text.stopped());
+  CHECK(text.rest() == "");
+  CHECK(text.text() == "Hello\nUsual \xC3\xA9");
+
+  GrowingText open(stops);
+  CHECK(open.grow("an EN") == "an ");
+  CHECK(open.rest() == "EN");
+}
+
+/// A language model of bytes, as transformers publishes one, whose tokenizer is named by its user.
+struct Published {
+  Published() {
+    using Model = merit::RewardModel<merit::Llama, merit::LanguageModelHead, merit::LanguageModelLoss,
+                                     merit::EigenBackend<float>>;
+    Model model({.backbone = {.vocabulary_size = 257,
+                              .hidden_size = 16,
+                              .intermediate_size = 24,
+                              .layers = 2,
+                              .heads = 2,
+                              .kv_heads = 1,
+                              .init_deviation = 0.5},
+                 .seed = 5});
+    merit::write_model(temporary.path(), model);
+    std::filesystem::remove(temporary.path() / "merit.json");
+  }
+  merit_test::TemporaryDirectory temporary;
+};
+
+TEST_CASE("a folder without a head writes text, the same in pieces, alone and beside others") {
+  const Published published;
+  merit::TextWriter writer = merit::open_writer(published.temporary.path(), {.tokenizer = "bytes"});
+  Strings streamed(3);
+  const merit::WriteOptions options{.branches = 3, .max_tokens = 20, .seed = 1};
+  const auto texts =
+      writer.write("Once", options, [&](Index branch, std::string_view piece) { streamed[branch] += piece; });
+  REQUIRE(texts.size() == 3);
+  for (Index b = 0; b < 3; ++b) {
+    CHECK(texts[b].text == streamed[b]);
+    CHECK(texts[b].tokens.size() <= 20);
+    CHECK(texts[b].log_probability < 0);
+  }
+  CHECK(texts[0].tokens != texts[1].tokens);
+  CHECK(writer.counts().held == 0);
+  const auto alone = writer.write("Once", {.max_tokens = 20, .seed = 1});
+  CHECK(alone[0].tokens == texts[0].tokens);
+
+  // A byte that was written as a stop.
+  const auto greedy = writer.write("Once", {.sampling = {.temperature = 0}, .max_tokens = 8});
+  REQUIRE(greedy[0].tokens.size() == 8);
+  const auto stopped = writer.write(
+      "Once", {.sampling = {.temperature = 0}, .max_tokens = 8, .stop_tokens = {greedy[0].tokens[2]}});
+  CHECK(stopped[0].tokens.size() <= 2);
+  CHECK(stopped[0].end == merit::GenerationEnd::end_token);
+
+  const std::vector<merit::Message> conversation{{"user", "Hi"}};
+  CHECK_THROWS_AS(writer.write(conversation), merit::DataError);  // it has no chat template
+  CHECK_THROWS_AS(writer.write(std::span<const Token>()), merit::DataError);
+}
+
+}  // namespace text_writer_test
