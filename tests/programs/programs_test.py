@@ -16,6 +16,7 @@ import time
 
 import adapters
 import hostile
+import judge
 import kinds
 import published
 import trust
@@ -426,7 +427,8 @@ USED_BY_BOTH = {"test_train_evaluate_score", "test_features"}
 
 
 def main():
-    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert", "rank"):
+    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert", "merit_judge",
+                 "rank"):
         if not os.path.exists(program(name)):
             print(f"FAIL there is no {program(name)}")
             return 1
@@ -435,7 +437,8 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters))
+        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters),
+                   vars(judge))
         everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None
         of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS

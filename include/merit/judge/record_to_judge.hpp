@@ -233,6 +233,11 @@ inline RecordToJudge record_to_judge(const OrderedJson& object, const SourcePosi
 
 // ---- What a verdict makes of a record ---
 
+/// As files have it: a, b or tie.
+inline std::string_view name_of_vote(JudgeVote vote) {
+  return vote == JudgeVote::a ? "a" : vote == JudgeVote::b ? "b" : "tie";
+}
+
 /// Kind judge, of two answers: the votes.
 inline OrderedJson record_of_votes(const RecordToJudge& record, std::span<const JudgeVote> votes) {
   detail::to_judge::require_answers(record, 2);
@@ -240,8 +245,7 @@ inline OrderedJson record_of_votes(const RecordToJudge& record, std::span<const 
     json["response_a"] = record.texts[0];
     json["response_b"] = record.texts[1];
     json["votes"] = OrderedJson::array();
-    for (const JudgeVote vote : votes)
-      json["votes"].push_back(vote == JudgeVote::a ? "a" : vote == JudgeVote::b ? "b" : "tie");
+    for (const JudgeVote vote : votes) json["votes"].push_back(name_of_vote(vote));
   });
 }
 
