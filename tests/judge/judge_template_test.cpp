@@ -109,11 +109,11 @@ TEST_CASE("templates of a file: text, or messages in JSON") {
   CHECK(prompt.messages[1].content == "x y");
   CHECK(prompt.reply == "Better: ");
   CHECK(json.words()[1] == "two");
-  const auto fails = [&](const char* name, const std::string& text, const std::string& part) {
-    CAPTURE(text);
+  const auto fails = [&](const char* name, const std::string& content, const std::string& part) {
+    CAPTURE(content);
     std::string found;
     try {
-      merit::judge_template(write(name, text), JudgeReading::words);
+      merit::judge_template(write(name, content), JudgeReading::words);
     } catch (const merit::Error& error) {
       found = error.what();
     }

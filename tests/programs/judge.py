@@ -15,22 +15,11 @@ from published import make_folder
 HIDDEN, INNER, VOCABULARY = 16, 24, 420
 
 
-def make_writer(name="random_writer", positions=4096):
-    """A Llama of one layer in a published folder."""
+def make_random(name, config, shapes):
+    """A published folder whose weights are drawn."""
     make_folder(name)
-    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": INNER,
-              "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "vocab_size": VOCABULARY,
-              "max_position_embeddings": positions, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
-              "hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "torch_dtype": "float32", "eos_token_id": 1}
     with open(os.path.join(name, "config.json"), "w", encoding="utf-8") as file:
         json.dump(config, file)
-    layer = "model.layers.0."
-    shapes = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN), "model.norm.weight": (HIDDEN,),
-              layer + "input_layernorm.weight": (HIDDEN,), layer + "post_attention_layernorm.weight": (HIDDEN,),
-              layer + "self_attn.q_proj.weight": (16, HIDDEN), layer + "self_attn.k_proj.weight": (8, HIDDEN),
-              layer + "self_attn.v_proj.weight": (8, HIDDEN), layer + "self_attn.o_proj.weight": (HIDDEN, 16),
-              layer + "mlp.gate_proj.weight": (INNER, HIDDEN), layer + "mlp.up_proj.weight": (INNER, HIDDEN),
-              layer + "mlp.down_proj.weight": (HIDDEN, INNER)}
     rng = random.Random(5)
     header, data = {}, b""
     for tensor, shape in shapes.items():
@@ -43,6 +32,39 @@ def make_writer(name="random_writer", positions=4096):
     with open(os.path.join(name, "model.safetensors"), "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text + data)
     return name
+
+
+def make_writer():
+    """A Llama of one layer."""
+    layer = "model.layers.0."
+    return make_random(
+        "random_writer",
+        {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": INNER,
+         "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "vocab_size": VOCABULARY,
+         "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
+         "hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "torch_dtype": "float32", "eos_token_id": 1},
+        {"model.embed_tokens.weight": (VOCABULARY, HIDDEN), "model.norm.weight": (HIDDEN,),
+         layer + "input_layernorm.weight": (HIDDEN,), layer + "post_attention_layernorm.weight": (HIDDEN,),
+         layer + "self_attn.q_proj.weight": (16, HIDDEN), layer + "self_attn.k_proj.weight": (8, HIDDEN),
+         layer + "self_attn.v_proj.weight": (8, HIDDEN), layer + "self_attn.o_proj.weight": (HIDDEN, 16),
+         layer + "mlp.gate_proj.weight": (INNER, HIDDEN), layer + "mlp.up_proj.weight": (INNER, HIDDEN),
+         layer + "mlp.down_proj.weight": (HIDDEN, INNER)})
+
+
+def make_short_writer():
+    """A GPT-2 of one layer, which has no position beyond its last."""
+    layer, inner = "transformer.h.0.", 4 * HIDDEN
+    return make_random(
+        "short_writer",
+        {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": HIDDEN, "n_layer": 1, "n_head": 2, "n_positions": 300,
+         "vocab_size": VOCABULARY, "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new", "eos_token_id": 1},
+        {"transformer.wte.weight": (VOCABULARY, HIDDEN), "transformer.wpe.weight": (300, HIDDEN),
+         "transformer.ln_f.weight": (HIDDEN,), "transformer.ln_f.bias": (HIDDEN,),
+         layer + "ln_1.weight": (HIDDEN,), layer + "ln_1.bias": (HIDDEN,), layer + "ln_2.weight": (HIDDEN,), layer + "ln_2.bias": (HIDDEN,),
+         layer + "attn.c_attn.weight": (HIDDEN, 3 * HIDDEN), layer + "attn.c_attn.bias": (3 * HIDDEN,),
+         layer + "attn.c_proj.weight": (HIDDEN, HIDDEN), layer + "attn.c_proj.bias": (HIDDEN,),
+         layer + "mlp.c_fc.weight": (HIDDEN, inner), layer + "mlp.c_fc.bias": (inner,),
+         layer + "mlp.c_proj.weight": (inner, HIDDEN), layer + "mlp.c_proj.bias": (HIDDEN,)})
 
 
 def pairs(count=6):
@@ -178,8 +200,8 @@ def test_a_judge_refuses_what_it_cannot_judge():
     fails(1, ["standard input:1", "token ids"], "merit_judge", "--model", writer,
           stdin='{"prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [3]}\n')
     # A prompt that is too long is counted as what has no verdict.
-    short = make_writer("short_writer", positions=900)
-    long_record = {"prompt": "q", "chosen": "x" * 900, "rejected": "y"}
+    short = make_short_writer()
+    long_record = {"prompt": "q", "chosen": "".join(chr(97 + i * i % 26) + str(i) for i in range(600)), "rejected": "y"}
     result = run("merit_judge", "--model", short, "--reading", "logits", "--json", "--template", "given_short.txt",
                  stdin=json.dumps(long_record) + "\n")
     check(result.returncode == 2 and "given_short.txt" in result.stderr, result.stderr)
@@ -188,5 +210,5 @@ def test_a_judge_refuses_what_it_cannot_judge():
     lines = "".join(json.dumps(record) + "\n" for record in [long_record, *pairs(1)])
     result = run("merit_judge", "--model", short, "--reading", "logits", "--json", "--template", "given_short.txt", stdin=lines)
     report = json.loads(result.stdout)
-    check("tokens, expected at most 900" in result.stderr and report["not_judged"] == 1, result.stderr)
+    check("tokens, expected at most 300" in result.stderr and report["not_judged"] == 1, result.stderr)
     check(report["pairs"] == 2 and report["without_verdict"] == 1 and report["replies"] == 2, str(report))
