@@ -32,8 +32,9 @@ ARROWS = {
     "infer": ["model"],
     "eval": ["infer"],
     "benchmarks": ["eval", "records"],
+    "judge": ["eval", "records"],
     "page": ["io"],
-    "run": ["train", "benchmarks", "tokens", "text", "backend/thrust"],
+    "run": ["train", "benchmarks", "judge", "tokens", "text", "backend/thrust"],
     "serve": ["run"],
     "jobs": ["run", "page"],
 }

@@ -17,6 +17,7 @@ import time
 import adapters
 import conversion
 import hostile
+import judge
 import kinds
 import published
 import scale
@@ -435,7 +436,8 @@ USED_BY_BOTH = {"test_train_evaluate_score", "test_features"}
 
 
 def main():
-    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert", "merit_serve", "rank"):
+    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert", "merit_judge",
+                 "merit_serve", "rank"):
         if not os.path.exists(program(name)):
             print(f"FAIL there is no {program(name)}")
             return 1
@@ -444,7 +446,7 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(conversion),
+        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(conversion), vars(judge),
                    vars(scale), vars(serve))
         everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None

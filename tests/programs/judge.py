@@ -1,0 +1,214 @@
+"""merit_judge with a language model of random weights: it writes no verdicts, which is counted and never guessed at, and its
+logits always give one; what is written trains.
+
+Run by programs_test.py, in the folder that its own tests left.
+"""
+import json
+import math
+import os
+import random
+import struct
+
+from helpers import SMALL, check, content, fails, run, succeeds, write_lines
+from published import make_folder
+
+HIDDEN, INNER, VOCABULARY = 16, 24, 420
+
+
+def make_random(name, config, shapes):
+    """A published folder whose weights are drawn."""
+    make_folder(name)
+    with open(os.path.join(name, "config.json"), "w", encoding="utf-8") as file:
+        json.dump(config, file)
+    rng = random.Random(5)
+    header, data = {}, b""
+    for tensor, shape in shapes.items():
+        count = shape[0] * (shape[1] if len(shape) == 2 else 1)
+        values = [rng.gauss(0, 0.4) + (1 if len(shape) == 1 else 0) for _ in range(count)]
+        begin = len(data)
+        data += struct.pack(f"<{count}f", *values)
+        header[tensor] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    with open(os.path.join(name, "model.safetensors"), "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+    return name
+
+
+def make_writer():
+    """A Llama of one layer."""
+    layer = "model.layers.0."
+    return make_random(
+        "random_writer",
+        {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": INNER,
+         "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "vocab_size": VOCABULARY,
+         "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
+         "hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "torch_dtype": "float32", "eos_token_id": 1},
+        {"model.embed_tokens.weight": (VOCABULARY, HIDDEN), "model.norm.weight": (HIDDEN,),
+         layer + "input_layernorm.weight": (HIDDEN,), layer + "post_attention_layernorm.weight": (HIDDEN,),
+         layer + "self_attn.q_proj.weight": (16, HIDDEN), layer + "self_attn.k_proj.weight": (8, HIDDEN),
+         layer + "self_attn.v_proj.weight": (8, HIDDEN), layer + "self_attn.o_proj.weight": (HIDDEN, 16),
+         layer + "mlp.gate_proj.weight": (INNER, HIDDEN), layer + "mlp.up_proj.weight": (INNER, HIDDEN),
+         layer + "mlp.down_proj.weight": (HIDDEN, INNER)})
+
+
+def make_short_writer():
+    """A GPT-2 of one layer, which has no position beyond its last."""
+    layer, inner = "transformer.h.0.", 4 * HIDDEN
+    return make_random(
+        "short_writer",
+        {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": HIDDEN, "n_layer": 1, "n_head": 2, "n_positions": 300,
+         "vocab_size": VOCABULARY, "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new", "eos_token_id": 1},
+        {"transformer.wte.weight": (VOCABULARY, HIDDEN), "transformer.wpe.weight": (300, HIDDEN),
+         "transformer.ln_f.weight": (HIDDEN,), "transformer.ln_f.bias": (HIDDEN,),
+         layer + "ln_1.weight": (HIDDEN,), layer + "ln_1.bias": (HIDDEN,), layer + "ln_2.weight": (HIDDEN,), layer + "ln_2.bias": (HIDDEN,),
+         layer + "attn.c_attn.weight": (HIDDEN, 3 * HIDDEN), layer + "attn.c_attn.bias": (3 * HIDDEN,),
+         layer + "attn.c_proj.weight": (HIDDEN, HIDDEN), layer + "attn.c_proj.bias": (HIDDEN,),
+         layer + "mlp.c_fc.weight": (HIDDEN, inner), layer + "mlp.c_fc.bias": (inner,),
+         layer + "mlp.c_proj.weight": (inner, HIDDEN), layer + "mlp.c_proj.bias": (HIDDEN,)})
+
+
+def pairs(count=6):
+    return [{"prompt": f"question {i}", "chosen": f"right {i}", "rejected": f"a longer answer {i * i}", "source": "ours"}
+            for i in range(count)]
+
+
+def report_of(*arguments, stdin=None):
+    return json.loads(succeeds("merit_judge", *arguments, "--json", stdin=stdin))
+
+
+def test_words_without_a_verdict_are_counted_and_never_guessed_at():
+    writer = make_writer()
+    write_lines("to_judge.jsonl", pairs())
+    result = run("merit_judge", "--model", writer, "to_judge.jsonl", "--max-new-tokens", 12, "--out", "judged.jsonl",
+                 "--replies", "said.jsonl", "--json")
+    check(result.returncode == 0, str(result))
+    report = json.loads(result.stdout)
+    check(report["replies"] == report["absent"] == 12 and report["parse_failures"]["value"] == 1, str(report))
+    check(report["pairs"] == report["without_verdict"] == report["labelled"] == 6, str(report))
+    check(report["agreement"]["value"] == 0 and report["flips"] is None and report["first_place"] is None, str(report))
+    check(report["longer_wins"]["value"] == 0, str(report))
+    check(content("judged.jsonl") == b"" and "0 records written to judged.jsonl, 6 not" in result.stderr, result.stderr)
+    said = [json.loads(line) for line in content("said.jsonl").splitlines()]
+    check(len(said) == 6 and all(reply["vote"] is None and reply["fault"] == "absent" for one in said for reply in one["replies"]),
+          str(said))
+    text = succeeds("merit_judge", "--model", writer, "to_judge.jsonl", "--max-new-tokens", 3, "--samples", 2, "--temperature", 1)
+    check("100.0% of 24 replies have no verdict" in text and "24 were cut by the limit" in text, text)
+    # A reply that begins with a verdict has one, of which the model wrote nothing.
+    with open("given.json", "w", encoding="utf-8") as file:
+        json.dump({"messages": [{"role": "user", "content": "{question} {answer_a} {answer_b}"}], "reply": "[[A]]"}, file)
+    report = report_of("--model", writer, "to_judge.jsonl", "--template", "given.json", "--max-new-tokens", 4, "--out", "ties.jsonl",
+                       "--replies", "said.jsonl", "--overwrite")
+    check(report["parse_failures"]["value"] == 0 and report["first_place"]["value"] == 1, str(report))
+    check(report["flips"]["value"] == 1 and report["ties"] == 6 and report["agreement"]["value"] == 0.5, str(report))
+    record = json.loads(content("ties.jsonl").splitlines()[0])
+    check(record["votes"] == ["tie"] and record["response_a"] == "right 0" and record["source"] == "ours", str(record))
+    replies = json.loads(content("said.jsonl").splitlines()[0])["replies"]
+    check([reply["vote"] for reply in replies] == ["a", "b"], str(replies))
+    check(all(reply["text"].startswith("[[A]]") for reply in replies), str(replies))
+
+
+def test_logits_always_give_a_verdict_and_what_is_written_trains():
+    writer = make_writer()
+    write_lines("to_judge.jsonl", pairs(20))
+    judge = ["--model", writer, "to_judge.jsonl", "--reading", "logits", "--overwrite"]
+    report = report_of(*judge, "--out", "votes.jsonl")
+    check(report["replies"] == 40 and report["parse_failures"]["value"] == 0, str(report))
+    check(report["without_verdict"] == 0 and report["read_both"] == 20, str(report))
+    check(0 <= report["agreement_of_logits"]["value"] <= 1, str(report))
+    votes = [json.loads(line) for line in content("votes.jsonl").splitlines()]
+    check(len(votes) == 20 and all(len(record["votes"]) == 1 for record in votes), str(votes))
+    ties = sum(record["votes"] == ["tie"] for record in votes)
+    check(ties == report["ties"] and report["flips"]["value"] == ties / 20, f"{ties} {report}")
+    again = report_of(*judge, "--out", "votes.jsonl", "--threads", 1)
+    check(again == report, "the same records have other verdicts")
+
+    # Agreement with its own votes is whole where they name a winner.
+    own = report_of("--model", writer, "votes.jsonl", "--reading", "logits")
+    check(own["same_verdict"]["value"] == 1, str(own))
+
+    report_of(*judge, "--out", "preferences.jsonl", "--write", "preferences")
+    preferences = [json.loads(line) for line in content("preferences.jsonl").splitlines()]
+    for preference, vote in zip(preferences, votes):
+        check(0.5 < preference["soft_label"] <= 1, str(preference))
+        check((preference["chosen"] == vote["response_a"]) == (vote["probability_of_a"] > 0.5), f"{preference} {vote}")
+    for kind, file in (("judge", "votes.jsonl"), ("preference", "preferences.jsonl")):
+        result = json.loads(succeeds("merit_train", "--kind", kind, "--train", file, "--out", "of_judge_" + kind, *SMALL,
+                                     "--epochs", 1, "--json"))
+        check(result["train"]["records"] == len(votes), str(result))
+
+
+def test_the_logits_are_those_of_the_words_behind_the_prompt():
+    writer = make_writer()
+    with open("plain.json", "w", encoding="utf-8") as file:
+        json.dump({"messages": [{"role": "user", "content": "{question} {answer_a} {answer_b}"}]}, file)
+    write_lines("to_judge.jsonl", pairs(1))
+    report_of("--model", writer, "to_judge.jsonl", "--template", "plain.json", "--reading", "logits", "--out", "read.jsonl",
+              "--replies", "read_replies.jsonl")
+    record = json.loads(content("read.jsonl"))
+    log_odds = [reply["log_odds"] for reply in json.loads(content("read_replies.jsonl"))["replies"]]
+    for sign, shown, found in zip((1, -1), ("right 0 a longer answer 0", "a longer answer 0 right 0"), log_odds):
+        conversation = {"messages": [{"role": "user", "content": "question 0 " + shown}], "add_generation_prompt": True}
+        ids = json.loads(succeeds("merit_tokenize", "--model", writer, "--json", stdin=json.dumps(conversation) + "\n"))["ids"]
+        score = float(succeeds("merit_score", "--model", writer, "--head", "answer_logits", "--head-tokens", "B,A",
+                               stdin=json.dumps({"prompt_ids": ids[:-1], "completion_ids": ids[-1:]}) + "\n"))
+        check(abs(score - sign * found) < 1e-4 and abs(score) > 1e-3, f"{score} {found}")
+    mean = 1 / (1 + math.exp(-sum(log_odds) / 2))
+    check(abs(record["probability_of_a"] - mean) < 1e-9, f"{record} {mean}")
+
+
+def test_ratings_and_several_answers():
+    writer = make_writer()
+    with open("rate.json", "w", encoding="utf-8") as file:
+        json.dump({"messages": [{"role": "user", "content": "{question}: {answer}"}], "words": ["Y", "N"]}, file)
+    records = [{"prompt": f"q{i}", "completions": ["x", "yy", "zzz"], "ranks": [0, 1, 1]} for i in range(4)]
+    write_lines("several.jsonl", records)
+    rate = ["--model", writer, "several.jsonl", "--template", "rate.json"]
+    report = report_of(*rate, "--reading", "logits", "--out", "rated.jsonl")
+    check(report["replies"] == 12 and report["pairs"] == 12 and report["even_labels"] == 4 and report["flips"] is None, str(report))
+    rated = [json.loads(line) for line in content("rated.jsonl").splitlines()]
+    check(all(len(record["scores"]) == 3 and all(0 < p < 1 for p in record["scores"]) for record in rated), str(rated))
+    succeeds("merit_train", "--kind", "ratings", "--train", "rated.jsonl", "--out", "of_judge_ratings", *SMALL, "--epochs", 1)
+    report = report_of(*rate, "--max-new-tokens", 3)
+    check(report["replies"] == report["absent"] == 12 and report["without_verdict"] == 12, str(report))
+    # Compared two by two: the share of those who lose against an answer.
+    report_of("--model", writer, "several.jsonl", "--reading", "logits", "--out", "won.jsonl")
+    for line in content("won.jsonl").splitlines():
+        check(abs(sum(json.loads(line)["scores"]) - 1.5) < 1e-9, str(line))
+    # One answer alone becomes an outcome.
+    line = json.dumps({"prompt": "q", "completion": "x"}) + "\n"
+    report_of("--model", writer, "--template", "rate.json", "--reading", "logits", "--out", "outcome.jsonl", stdin=line)
+    check(0 < json.loads(content("outcome.jsonl"))["label"] < 1, "a probability")
+
+
+def test_a_judge_refuses_what_it_cannot_judge():
+    writer = make_writer()
+    write_lines("to_judge.jsonl", pairs(2))
+    judge = ["merit_judge", "--model", writer, "to_judge.jsonl"]
+    fails(2, ["--model is missing"], "merit_judge", "to_judge.jsonl")
+    fails(2, ["\"none\"", "pairwise, rating, reference or a file"], *judge, "--template", "none")
+    fails(2, ["--samples", "--temperature"], *judge, "--samples", 3)
+    fails(2, ["--temperature", "nothing is written"], *judge, "--reading", "logits", "--temperature", 1)
+    fails(2, ["--reading", "words, logits"], *judge, "--reading", "guess")
+    fails(2, ["--write", "--out"], *judge, "--write", "votes")
+    fails(2, ["same.jsonl", "two files"], *judge, "--out", "same.jsonl", "--replies", "same.jsonl")
+    fails(2, ["--write", "votes, preferences, scores"], *judge, "--out", "new.jsonl", "--write", "labels")
+    fails(2, ["--out", "to_judge.jsonl"], *judge, "--out", "to_judge.jsonl")
+    write_lines("there.jsonl", [{"a": 1}])
+    fails(2, ["there.jsonl", "--overwrite"], *judge, "--out", "there.jsonl")
+    fails(1, ["to_judge.jsonl:1", "reference"], *judge, "--template", "reference")
+    fails(1, ["standard input:1", "one answer"], "merit_judge", "--model", writer, stdin='{"prompt": "q", "completion": "x"}\n')
+    fails(1, ["standard input:1", "token ids"], "merit_judge", "--model", writer,
+          stdin='{"prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [3]}\n')
+    # A prompt that is too long is counted as what has no verdict.
+    short = make_short_writer()
+    long_record = {"prompt": "q", "chosen": "".join(chr(97 + i * i % 26) + str(i) for i in range(600)), "rejected": "y"}
+    result = run("merit_judge", "--model", short, "--reading", "logits", "--json", "--template", "given_short.txt",
+                 stdin=json.dumps(long_record) + "\n")
+    check(result.returncode == 2 and "given_short.txt" in result.stderr, result.stderr)
+    with open("given_short.txt", "w", encoding="utf-8") as file:
+        file.write("{question} {answer_a} {answer_b}")
+    lines = "".join(json.dumps(record) + "\n" for record in [long_record, *pairs(1)])
+    result = run("merit_judge", "--model", short, "--reading", "logits", "--json", "--template", "given_short.txt", stdin=lines)
+    report = json.loads(result.stdout)
+    check("tokens, expected at most 300" in result.stderr and report["not_judged"] == 1, result.stderr)
+    check(report["pairs"] == 2 and report["without_verdict"] == 1 and report["replies"] == 2, str(report))
