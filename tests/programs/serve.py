@@ -1,4 +1,5 @@
 """merit_serve from outside: a load of many clients, and those that are up to no good."""
+import gzip
 import http.client
 import json
 import os
@@ -47,6 +48,12 @@ class Server:
         content = reply.read()
         is_json = reply.headers.get("Content-Type") == "application/json"
         return reply.status, json.loads(content) if is_json else content.decode(), reply.headers
+
+    def say(self, request):
+        """The beginning of the answer to some bytes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(request)
+            return connection.recv(100)
 
     def end(self):
         """By the signal that service managers send."""
@@ -144,6 +151,13 @@ def test_a_server_survives_bad_clients():
         check(server.ask("/rerank", {"query": "a", "documents": ["a"] * 9})[0] == 400, "too many documents")
         status, answer, _ = server.ask("/score", b'{"completion": "' + b"a" * 200000 + b'"}')
         check(status == 413 and "100000 bytes" in answer["error"]["message"], f"{status} {answer}")
+        chunks = b"POST /score HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"8000\r\n" + b"a" * 0x8000 + b"\r\n") * 9
+        check(b" 413 " in server.say(chunks + b"0\r\n\r\n"), "chunks that are too much together")
+        packed = gzip.compress(b'{"completion": "' + b"a" * 3000000 + b'"}')
+        check(b" 413 " in server.say(b"POST /score HTTP/1.1\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+                                     % len(packed) + packed), "too much when it is unpacked")
+        check(b" 400 " in server.say(b"POST /score HTTP/1.1\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+                                     b"Content-Length: 5\r\n\r\n--x--"), "a form")
         still_right()
 
         # Gone in the middle of a request, and before the answer.

@@ -71,10 +71,19 @@ class SlowConnections {
     const std::lock_guard lock(mutex_);
     answered_.erase({host, port});
   }
+  /// What this peer still sends is not read as another request: nothing more of its connection is.
+  void drop(const std::string& host, int port) {
+    const std::lock_guard lock(mutex_);
+    since_[{host, port}] = {{}, -1};  // as if for ever: the next look closes it
+  }
 
  private:
   using Peer = std::pair<std::string, int>;
   using Clock = std::chrono::steady_clock;
+  struct Since {
+    Clock::time_point time;
+    int unread;  // bytes, when it was looked at
+  };
 
   void watch() {
     std::unique_lock lock(mutex_);
@@ -84,7 +93,7 @@ class SlowConnections {
   /// Called with the mutex held.
   void look() {
     const Clock::time_point now = Clock::now();
-    std::map<Peer, Clock::time_point> still;
+    std::map<Peer, Since> still;
     std::vector<std::pair<int, Peer>> slow;
     DIR* folder = ::opendir("/proc/self/fd");
     if (folder == nullptr) return;
@@ -93,14 +102,15 @@ class SlowConnections {
       const Peer peer = peer_of(descriptor);
       if (peer.second == 0 || answered_.contains(peer)) continue;
       const auto known = since_.find(peer);
-      // What has arrived and not been read waits for a thread, and is not to blame.
       int unread = 0;
-      const bool waits = ::ioctl(descriptor, FIONREAD, &unread) == 0 && unread > 0;
-      const Clock::time_point since = known == since_.end() || waits ? now : known->second;
+      if (::ioctl(descriptor, FIONREAD, &unread) != 0) unread = 0;
+      // Where nobody reads what has arrived, it waits for a thread, and is not to blame.
+      const bool waits = known == since_.end() || (unread > 0 && unread == known->second.unread);
+      const Clock::time_point since = waits ? now : known->second.time;
       if (now - since > limit_) {
         slow.emplace_back(descriptor, peer);
       } else {
-        still[peer] = since;
+        still[peer] = {since, unread};
       }
     }
     ::closedir(folder);
@@ -136,7 +146,7 @@ class SlowConnections {
   const std::chrono::seconds limit_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<Peer, Clock::time_point> since_;  // of connections that have said nothing whole
+  std::map<Peer, Since> since_;  // of connections that have said nothing whole
   std::map<Peer, bool> answered_;
   bool ended_ = false;
   std::thread watcher_;  // last: it uses the above
@@ -153,11 +163,12 @@ class HttpServer {
     server_.set_payload_max_length(options_.max_body);
     server_.set_read_timeout(options_.request_time);
     server_.set_tcp_nodelay(true);
-    const auto handler = [this](const httplib::Request& request, httplib::Response& response) {
-      answer(request, response);
-    };
-    server_.Get(".*", handler);
-    server_.Post(".*", handler);
+    server_.Get(".*", [this](const httplib::Request& request, httplib::Response& response) {
+      answer(request, request.body, response);
+    });
+    server_.Post(
+        ".*", [this](const httplib::Request& request, httplib::Response& response,
+                     const httplib::ContentReader& reader) { read_and_answer(request, reader, response); });
     server_.set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
       if (response.body.empty()) refuse(request, response);
     });
@@ -185,17 +196,50 @@ class HttpServer {
   void stop() { server_.stop(); }
 
  private:
-  void answer(const httplib::Request& request, httplib::Response& response) {
+  /// The body is counted here, as it is when it is unpacked: the library's own limit is of what a header says.
+  void read_and_answer(const httplib::Request& request, const httplib::ContentReader& reader,
+                       httplib::Response& response) {
+    const auto until = std::chrono::steady_clock::now() + options_.request_time;
+    std::string body;
+    bool too_large = request.is_multipart_form_data();  // no JSON: nothing of it is kept
+    const auto take = [&](const char* data, std::size_t size) {
+      too_large = too_large || size > options_.max_body - body.size();
+      if (too_large) {
+        std::string().swap(body);  // the rest is read, so that an answer can be given, and dropped
+      } else {
+        body.append(data, size);
+      }
+      return std::chrono::steady_clock::now() < until;
+    };
+    const bool whole = request.is_multipart_form_data()
+                           ? reader([](const httplib::MultipartFormData&) { return true; }, take)
+                           : reader(take);
+    if (request.is_multipart_form_data()) {
+      put(ScoringApi::failure(400, "the request: found a form of several parts, expected JSON"), response);
+    } else if (too_large) {
+      put(ScoringApi::failure(413, too_large_sentence()), response);
+    } else if (!whole) {
+      if (response.status < 400) response.status = 400;
+      refuse(request, response);
+    } else {
+      answer(request, body, response);
+    }
+    if (!whole) slow_->drop(request.remote_addr, request.remote_port);
+  }
+
+  void answer(const httplib::Request& request, const std::string& body, httplib::Response& response) {
     slow_->arrived(request.remote_addr, request.remote_port);
     if (!may_ask(request)) {
       put(ScoringApi::failure(401,
                               "the request has no right key, expected the header Authorization: Bearer KEY"),
           response);
     } else {
-      put(api_.answer(request.method == "HEAD" ? "GET" : request.method, request.path, request.body),
-          response);
+      put(api_.answer(request.method == "HEAD" ? "GET" : request.method, request.path, body), response);
     }
     slow_->done(request.remote_addr, request.remote_port);
+  }
+  std::string too_large_sentence() const {
+    return concat("the request has more than ", options_.max_body, " bytes, which is as many as may be");
   }
 
   bool may_ask(const httplib::Request& request) const {
@@ -214,8 +258,7 @@ class HttpServer {
   void refuse(const httplib::Request& request, httplib::Response& response) const {
     const int status = response.status;
     put(ScoringApi::failure(
-            status, status == 413 ? concat("the request has more than ", options_.max_body,
-                                           " bytes, which is as many as may be")
+            status, status == 413 ? too_large_sentence()
                     : status == 404
                         ? concat("there is no ", visible(request.method), " of ",
                                  visible(request.path.substr(0, 100)))
