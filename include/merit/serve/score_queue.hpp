@@ -144,7 +144,8 @@ class ScoreQueue {
       const Clock::time_point began = Clock::now();
       answer(batch, scorer);
       const std::lock_guard lock(mutex_);
-      figures_.busy_seconds += std::chrono::duration<double>(Clock::now() - began).count();
+      last_batch_ = Clock::now() - began;
+      figures_.busy_seconds += std::chrono::duration<double>(last_batch_).count();
     }
   }
 
@@ -170,7 +171,7 @@ class ScoreQueue {
         waiting_ -= call->records.size();
         continue;
       }
-      if (batch.empty()) until = now + options_.gather;
+      if (batch.empty()) until = now + std::max<Clock::duration>(options_.gather, last_batch_ / 50);
       batch.push_back(call);
       lock.unlock();
       add(*call, scorer);
@@ -238,6 +239,7 @@ class ScoreQueue {
   std::deque<std::shared_ptr<Call>> calls_;
   Index waiting_ = 0;  // records, among them those that are being computed
   QueueFigures figures_;
+  Clock::duration last_batch_{};  // how long it took
   bool closed_ = false;
   std::thread worker_;  // last: it uses all of the above
 };
