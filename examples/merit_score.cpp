@@ -242,21 +242,6 @@ bool read_record(merit::RecordSource& reader, const Options& options, merit::OnE
   return true;
 }
 
-/// Lines of a file, counted ahead for the progress; 0 for a pipe.
-Index count_lines(int descriptor) {
-  struct stat status {};
-  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return 0;
-  std::vector<char> block(std::size_t{1} << 20);
-  Index lines = 1;
-  off_t offset = 0;
-  while (true) {
-    const ssize_t got = ::pread(descriptor, block.data(), block.size(), offset);
-    if (got <= 0) return lines;
-    lines += static_cast<Index>(std::count(block.begin(), block.begin() + got, '\n'));
-    offset += got;
-  }
-}
-
 void score_stream(Scorer& scorer, const Options& options) {
   const auto on_error = merit::value_from_name<merit::OnError>("--on-error", options.on_error);
   programs::LineFile input(options.file);
@@ -266,7 +251,7 @@ void score_stream(Scorer& scorer, const Options& options) {
 
   // Shown where it does not mix with the scores.
   const bool shown = input.file.is_open() && ::isatty(STDOUT_FILENO) != 1;
-  const Index lines = shown ? count_lines(input.descriptor()) : 0;
+  const Index lines = shown ? programs::count_lines(input.descriptor()) : 0;
   std::optional<merit::Progress> progress;
   if (lines > 1) progress.emplace("scoring", lines - 1);
   try {

@@ -18,6 +18,7 @@ import adapters
 import hostile
 import kinds
 import published
+import search
 import serve
 import trust
 from helpers import BACKEND, BIN, ENVIRONMENT, SMALL, check, content, fails, program, succeeds, whole, write_pairs
@@ -427,7 +428,8 @@ USED_BY_BOTH = {"test_train_evaluate_score", "test_features"}
 
 
 def main():
-    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert", "merit_serve", "rank"):
+    for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert", "merit_search", "merit_serve",
+                 "rank"):
         if not os.path.exists(program(name)):
             print(f"FAIL there is no {program(name)}")
             return 1
@@ -436,7 +438,7 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(serve))
+        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(search), vars(serve))
         everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None
         of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS
