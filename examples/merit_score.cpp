@@ -188,21 +188,6 @@ class Records {
   Index read_ = 0;
 };
 
-/// Lines of a file, counted ahead for the progress; 0 for a pipe.
-Index count_lines(int descriptor) {
-  struct stat status {};
-  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return 0;
-  std::vector<char> block(std::size_t{1} << 20);
-  Index lines = 1;
-  off_t offset = 0;
-  while (true) {
-    const ssize_t got = ::pread(descriptor, block.data(), block.size(), offset);
-    if (got <= 0) return lines;
-    lines += static_cast<Index>(std::count(block.begin(), block.begin() + got, '\n'));
-    offset += got;
-  }
-}
-
 /// Opens --out, for lines made of this input with this model and these options.
 std::optional<programs::ScoresFile> open_scores_file(const Options& options,
                                                      const programs::CommandLine& line,
@@ -267,7 +252,7 @@ int score_stream(merit::AnyModel& model, const std::vector<Judge>& judges, const
 
   // Shown where it does not mix with the scores.
   const bool shown = input.file.is_open() && (file || ::isatty(STDOUT_FILENO) != 1);
-  const Index lines = shown ? count_lines(input.descriptor()) : 0;
+  const Index lines = shown ? programs::count_lines(input.descriptor()) : 0;
   std::optional<merit::Progress> progress;
   if (lines > 1) progress.emplace("scoring", lines - 1);
   try {

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -177,5 +178,20 @@ struct LineFile {
     return OpenFile(path);
   }
 };
+
+/// Lines of a file, counted ahead for the progress; 0 for a pipe.
+inline merit::Index count_lines(int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return 0;
+  std::vector<char> block(std::size_t{1} << 20);
+  merit::Index lines = 1;
+  off_t offset = 0;
+  while (true) {
+    const ssize_t got = ::pread(descriptor, block.data(), block.size(), offset);
+    if (got <= 0) return lines;
+    lines += static_cast<merit::Index>(std::count(block.begin(), block.begin() + got, '\n'));
+    offset += got;
+  }
+}
 
 }  // namespace programs

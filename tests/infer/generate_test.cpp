@@ -77,6 +77,26 @@ TEST_CASE("a branch is the same whatever is written beside it, and another with 
   CHECK(generate(session, prompt, options)[0].tokens != one[0].tokens);
 }
 
+TEST_CASE("behind several prompts each branch is what it is behind its own, by its number among all") {
+  auto model = stored_writer<Double>("llama_lm_untied");
+  Session session(model);
+  const std::vector<SessionNode> prompts{session.extend({}, std::vector<Token>{1, 2, 3, 4}),
+                                         session.extend({}, std::vector<Token>{5, 6})};
+  GenerateOptions options{
+      .sampling = {.repetition_penalty = 1.3, .temperature = 1.5}, .branches = 3, .max_tokens = 8};
+  const auto all = generate(session, prompts, options);
+  REQUIRE(all.size() == 6);
+  options.first_stream = 3;
+  const auto second = generate(session, prompts[1], options);
+  for (Index b = 0; b < 3; ++b) {
+    CHECK(all[3 + b].tokens == second[b].tokens);
+    CHECK(all[3 + b].log_probability == second[b].log_probability);
+  }
+  CHECK(all[3].tokens != all[0].tokens);
+  CHECK(session.counts().held == 6);
+  CHECK(generate(session, std::span<const SessionNode>(), options).empty());
+}
+
 TEST_CASE("branches end at their tokens, by the callback, or at the limit, and may be kept") {
   auto model = stored_writer<Double>("llama_lm_untied");
   Session session(model);

@@ -32,7 +32,7 @@ auto by_table(std::map<int, double> table) {
     for (const Branch& branch : branches) {
       const auto found = table.find(branch.steps.back());
       newest.scores.push_back(found == table.end() ? 0.5 : found->second);
-      newest.tokens += branch.steps.size();
+      newest.computed += branch.steps.size();
     }
     return newest;
   };
@@ -53,7 +53,8 @@ TEST_CASE("a search of two rounds proposes, scores and keeps exactly what is cou
   CHECK(result.repeated == 0);
   CHECK(result.pruned == 2);       // 0 and 4
   CHECK(result.crowded_out == 3);  // of 2-3, 2-5, 1-6, 1-7, 1-8
-  CHECK(result.tokens == 3 * 1 + 6 * 2);
+  CHECK(result.computed == 3 * 1 + 6 * 2);
+  CHECK(result.expanded == 1 + 2);
   CHECK(result.solutions.size() == 5);
   REQUIRE(result.best() != nullptr);
   CHECK(result.best()->steps == Steps{2, 5});
@@ -182,10 +183,171 @@ TEST_CASE("options and scores that make no sense are errors that name them") {
   CHECK_THROWS_AS(search({.proposals = 0}), ConfigError);
   CHECK_THROWS_AS(search({.max_steps = 0}), ConfigError);
   CHECK_THROWS_AS(search({.threshold = std::numeric_limits<double>::quiet_NaN()}), ConfigError);
-  const auto too_few = [](std::span<const Branch>) { return NewestStepScores{{0.5}, 0}; };
+  const auto too_few = [](std::span<const Branch>) { return NewestStepScores{{0.5}}; };
   CHECK_THROWS_AS(search_steps<int>(count_up, after(1), too_few), UsageError);
   const auto no_number = by_table({{2, std::numeric_limits<double>::quiet_NaN()}});
   CHECK_THROWS_AS(search_steps<int>(count_up, after(1), no_number), DataError);
+}
+
+TEST_CASE("step-level best of N is a beam of one, and says so of another width") {
+  const auto scores = by_table({{0, 0.1}, {1, 0.6}, {2, 0.8}, {4, 0.2}, {5, 0.9}});
+  StepSearchOptions options{.proposals = 3};
+  const auto beam = search_steps<int>(count_up, after(2), scores, options);
+  options.strategy = StepSearchStrategy::step_best_of_n;
+  const auto result = search_steps<int>(count_up, after(2), scores, options);
+  CHECK(result.best()->steps == Steps{2, 5});
+  CHECK(result.best()->steps == beam.best()->steps);
+  CHECK(result.generated == 3 + 3);
+  CHECK(result.computed == 3 * 1 + 3 * 2);
+  CHECK(result.crowded_out == beam.crowded_out);
+  options.beam_width = 2;
+  CHECK_THROWS_WITH_AS(search_steps<int>(count_up, after(2), scores, options),
+                       "step search: beam_width is 2, expected 1 of the strategy step_best_of_n",
+                       ConfigError);
+}
+
+TEST_CASE("the diverse beam keeps the best of each subtree, where a beam leaves one for the other") {
+  // Subtree a draws 0 and 1, subtree b draws 2 and 3: 0.5 and 0.4 are the best of each. A beam of 2 on the same proposals
+  // would keep 0 and 1.
+  const std::map<int, double> table{{0, 0.9}, {1, 0.8}, {2, 0.4}, {3, 0.3},
+                                    {4, 0.1}, {5, 0.2}, {6, 0.9}, {7, 0.95}};
+  StepSearchOptions options{.strategy = StepSearchStrategy::diverse_beam, .beam_width = 2, .proposals = 2};
+  const auto result = search_steps<int>(count_up, after(2), by_table(table), options);
+  CHECK(result.end == StepSearchEnd::finished);
+  CHECK(result.rounds == 2);
+  CHECK(result.expanded == 2 + 2);
+  CHECK(result.generated == 4 + 4);
+  CHECK(result.crowded_out == 2 + 2);
+  CHECK(result.computed == 4 * 1 + 4 * 2);
+  // 0 goes on to 4 and 5, 2 to 6 and 7: .9 · .2 = .18 against .4 · .95 = .38.
+  CHECK(result.best()->steps == Steps{2, 7});
+  CHECK(result.solutions.size() == 4);
+
+  // A subtree of which all is pruned ends alone.
+  options.threshold = 0.5;
+  const auto pruned =
+      search_steps<int>(count_up, after(2), by_table({{0, 0.9}, {2, 0.4}, {3, 0.3}}), options);
+  CHECK(pruned.generated == 4 + 2);
+  CHECK(pruned.pruned == 2);
+  CHECK(pruned.best()->steps == Steps{0, 4});
+
+  // Each is the search of one alone that has the same proposals.
+  options = {.strategy = StepSearchStrategy::diverse_beam, .beam_width = 5, .proposals = 3};
+  const auto by_steps = [](std::span<const int> steps, Index sample) {
+    return static_cast<int>(steps.size() * 3 + sample % 3);
+  };
+  const auto many = search_steps<int>(by_steps, after(3), by_table({{1, 0.9}, {4, 0.9}, {6, 0.7}}), options);
+  options.beam_width = 1;
+  const auto alone = search_steps<int>(by_steps, after(3), by_table({{1, 0.9}, {4, 0.9}, {6, 0.7}}), options);
+  CHECK(many.solutions.size() == 5 * alone.solutions.size());
+  CHECK(many.best()->steps == alone.best()->steps);
+  CHECK(alone.best()->steps == Steps{1, 4, 6});
+}
+
+TEST_CASE("best first goes back to a shorter branch when the longer one turns bad, and ends with the best") {
+  // 0 (.9) and 1 (.8); 0 goes on to 2 and 3 (.09), then 1 is the best: 4 (.72) and 5 (.08); 1-4 is finished by its third step.
+  const auto scores =
+      by_table({{0, 0.9}, {1, 0.8}, {2, 0.1}, {3, 0.1}, {4, 0.9}, {5, 0.1}, {6, 0.9}, {7, 0.2}});
+  StepSearchOptions options{.strategy = StepSearchStrategy::best_first, .proposals = 2};
+  const auto result = search_steps<int>(count_up, after(3), scores, options);
+  CHECK(result.end == StepSearchEnd::finished);
+  CHECK(result.best()->steps == Steps{1, 4, 6});
+  CHECK(result.expanded == 4);  // the root, 0, 1, 1-4
+  CHECK(result.rounds == 4);
+  CHECK(result.generated == 8);
+  CHECK(result.crowded_out == 0);
+  CHECK(result.computed == 2 * 1 + 2 * 2 + 2 * 2 + 2 * 3);
+  CHECK(result.solutions.size() == 2);
+  // A beam of one does not come back.
+  CHECK(search_steps<int>(count_up, after(3), scores, {.proposals = 2}).best()->steps[0] == 0);
+
+  // Two at once: 0 and 1 in one round.
+  options.beam_width = 2;
+  const auto two = search_steps<int>(count_up, after(3), scores, options);
+  CHECK(two.best()->steps[0] == 1);
+  CHECK(two.rounds == 3);
+
+  options = {.strategy = StepSearchStrategy::best_first, .proposals = 2, .expansions = 3};
+  const auto poor = search_steps<int>(count_up, after(3), scores, options);
+  CHECK(poor.end == StepSearchEnd::budget);
+  CHECK(name_of(poor.end) == "budget");
+  CHECK(poor.expanded == 3);
+  CHECK(poor.best() == nullptr);
+
+  // Branches that are too long do not end it while others may.
+  options = {.strategy = StepSearchStrategy::best_first, .proposals = 2, .max_steps = 2};
+  const auto first_is_one = [](std::span<const int> steps) { return steps[0] == 1 && steps.size() == 2; };
+  const auto others = search_steps<int>(count_up, first_is_one, scores, options);
+  CHECK(others.end == StepSearchEnd::finished);
+  CHECK(others.best()->steps == Steps{1, 4});
+  const auto none = search_steps<int>(count_up, after(3), scores, options);
+  CHECK(none.end == StepSearchEnd::step_limit);
+  CHECK(none.expanded == 3);
+
+  options.threshold = 0.95;
+  CHECK(search_steps<int>(count_up, after(3), scores, options).end == StepSearchEnd::all_pruned);
+}
+
+TEST_CASE("with every strategy the same search is the same again") {
+  const auto proposer = [](std::span<const int>, Index sample) {
+    return static_cast<int>(Rng(5, sample).below(30));
+  };
+  const auto scorer = [](std::span<const Branch> branches) {
+    NewestStepScores newest;
+    for (const Branch& branch : branches)
+      newest.scores.push_back(Rng(6, static_cast<std::uint64_t>(branch.steps.back())).uniform());
+    return newest;
+  };
+  for (const StepSearchStrategy strategy :
+       {StepSearchStrategy::beam, StepSearchStrategy::step_best_of_n, StepSearchStrategy::best_first,
+        StepSearchStrategy::diverse_beam}) {
+    const StepSearchOptions options{
+        .strategy = strategy,
+        .beam_width = strategy == StepSearchStrategy::step_best_of_n ? Index{1} : 3,
+        .proposals = 3};
+    const auto one = search_steps<int>(proposer, after(4), scorer, options);
+    const auto two = search_steps<int>(proposer, after(4), scorer, options);
+    REQUIRE(one.best() != nullptr);
+    CHECK(one.best()->steps == two.best()->steps);
+    CHECK(one.best()->score == two.best()->score);
+    CHECK(one.generated == two.generated);
+    CHECK(one.end == StepSearchEnd::finished);
+  }
+}
+
+TEST_CASE("a proposer of rounds sees all branches at once and the numbers of its samples") {
+  std::vector<Index> asked;
+  const auto rounds = [&](std::span<const Branch> branches, Index proposals, Index sample) {
+    asked.push_back(branches.size());
+    Steps steps;
+    for (Index i = 0; i < branches.size() * proposals; ++i) steps.push_back(static_cast<int>(sample + i));
+    return steps;
+  };
+  const auto scores = by_table({{0, 0.1}, {1, 0.6}, {2, 0.8}, {4, 0.2}, {5, 0.9}, {7, 0.95}});
+  const StepSearchOptions options{.beam_width = 2, .proposals = 3};
+  const auto result = search_steps<int>(rounds, after(2), scores, options);
+  CHECK(asked == std::vector<Index>{1, 2});
+  CHECK(result.best()->steps == search_steps<int>(count_up, after(2), scores, options).best()->steps);
+  const auto too_few = [](std::span<const Branch>, Index, Index) { return Steps{1}; };
+  CHECK_THROWS_WITH_AS(search_steps<int>(too_few, after(2), scores, options),
+                       "search_steps: the proposer gave 1 steps, expected 3, 3 a branch", UsageError);
+}
+
+TEST_CASE("a scorer is told which branches may still grow, and at the end that none does") {
+  struct Told {
+    std::vector<std::vector<Steps>> kept;
+    NewestStepScores operator()(std::span<const Branch> branches) {
+      return by_table({{0, 0.1}, {1, 0.6}, {2, 0.8}})(branches);
+    }
+    void keep(std::span<const Branch> branches) {
+      std::vector<Steps>& open = kept.emplace_back();
+      for (const Branch& branch : branches) {
+        if (!branch.finished) open.push_back(branch.steps);
+      }
+    }
+  } told;
+  search_steps<int>(count_up, after(2), told, {.beam_width = 2, .proposals = 3});
+  CHECK(told.kept == std::vector<std::vector<Steps>>{{{2}, {1}}, {}, {}});
 }
 
 TEST_CASE("a model scores all branches of a round as one tree, each as it would alone") {
@@ -211,7 +373,8 @@ TEST_CASE("a model scores all branches of a round as one tree, each as it would 
   ModelStepScorer scorer(model, to_sequence);
   const auto result = search_steps<int>(count_up, after(2), scorer, {.beam_width = 2, .proposals = 3});
   // Round 1: the prompt and three steps. Round 2: the prompt, two steps and three after each.
-  CHECK(result.tokens == (3 + 3 * 2) + (3 + 2 * 2 + 6 * 2));
+  CHECK(result.computed == (3 + 3 * 2) + (3 + 2 * 2 + 6 * 2));
+  CHECK(result.reused == 0);
   REQUIRE(result.solutions.size() == 6);
   for (const Branch& solution : result.solutions) {
     const Sequence alone = to_sequence(solution.steps);

@@ -20,7 +20,7 @@ def program(name):
 
 
 def run(name, *arguments, stdin=None):
-    if name in ("merit_train", "merit_score", "merit_evaluate") and "--backend" not in arguments:
+    if name in ("merit_train", "merit_score", "merit_evaluate", "merit_search") and "--backend" not in arguments:
         arguments = [*arguments, *BACKEND]
     return subprocess.run([program(name), *map(str, arguments)], input=stdin, capture_output=True, text=True,
                           env=ENVIRONMENT, timeout=120)

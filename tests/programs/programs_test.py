@@ -21,6 +21,7 @@ import judge
 import kinds
 import published
 import scale
+import search
 import serve
 import trust
 from helpers import BACKEND, BIN, ENVIRONMENT, SKIPPED, SMALL, check, content, fails, program, succeeds, whole, write_pairs
@@ -437,7 +438,7 @@ USED_BY_BOTH = {"test_train_evaluate_score", "test_features"}
 
 def main():
     for name in ("merit_train", "merit_score", "merit_evaluate", "merit_data", "merit_tokenize", "merit_convert", "merit_judge",
-                 "merit_serve", "rank"):
+                 "merit_search", "merit_serve", "rank"):
         if not os.path.exists(program(name)):
             print(f"FAIL there is no {program(name)}")
             return 1
@@ -447,7 +448,7 @@ def main():
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
         modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(conversion), vars(judge),
-                   vars(scale), vars(serve))
+                   vars(scale), vars(search), vars(serve))
         everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None
         of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS

@@ -90,4 +90,31 @@ TEST_CASE("a folder without a head writes text, the same in pieces, alone and be
   CHECK_THROWS_AS(writer.write(std::span<const Token>()), merit::DataError);
 }
 
+TEST_CASE("several prompts are written behind as one forest, and what goes on is not computed again") {
+  const Published published;
+  merit::TextWriter writer = merit::open_writer(published.temporary.path(), {.tokenizer = "bytes"});
+  const std::vector<std::vector<merit::Token>> prompts{writer.tokens_of("Once"), writer.tokens_of("Twice, ")};
+  merit::WriteOptions options{.branches = 2, .max_tokens = 5, .seed = 3};
+  const auto both = writer.write_each(prompts, options);
+  REQUIRE(both.size() == 4);
+  options.first_stream = 2;
+  const auto second = writer.write("Twice, ", options);
+  CHECK(both[2].tokens == second[0].tokens);
+  CHECK(both[3].tokens == second[1].tokens);
+  CHECK(writer.counts().nodes == 0);  // of the last call nothing goes on
+
+  // The first of them goes on: two tokens are computed for its last one and the logits behind it, then what is written.
+  options.first_stream = 0;
+  const auto again = writer.write_each(prompts, options);
+  CHECK(again[0].tokens == both[0].tokens);
+  std::vector<merit::Token> longer = prompts[0];
+  longer.insert(longer.end(), again[0].tokens.begin(), again[0].tokens.end());
+  const merit::Index before = writer.counts().computed;
+  options.branches = 1;
+  const auto next = writer.write_each(std::span(&longer, 1), options);
+  CHECK(writer.counts().computed - before <= 2 + next[0].tokens.size());
+  CHECK(next[0].tokens == writer.write(longer, options)[0].tokens);
+  CHECK(writer.tokens_of("Once", " upon") == writer.tokens_of("Once upon"));
+}
+
 }  // namespace text_writer_test

@@ -37,11 +37,12 @@ inline constexpr std::array<std::string_view, 3> enum_names<GenerationEnd>{"end_
 
 struct GenerateOptions {
   Sampling sampling = {};
-  Index branches = 1;
+  Index branches = 1;            // of each prompt
   Index max_tokens = 256;        // of a branch
   std::vector<Token> ends = {};  // tokens that end a branch; they are not among its tokens
   std::uint64_t seed = 0;  // with the same one branch b is the same again, whatever else is written beside it
-  bool keep = false;       // the branches stay in the session
+  std::uint64_t first_stream = 0;  // of the seed, of branch 0; those that follow have the streams that follow
+  bool keep = false;               // the branches stay in the session
 };
 
 /// A branch as it was written.
@@ -70,26 +71,28 @@ double log_probability_of(std::span<const Score> logits, Token token) {
 
 }  // namespace detail
 
-/// Writes behind a node of a session (infer/session.hpp) whose model's scores are logits of all tokens: that of a
-/// LanguageModelHead. The branches that are not ended take their next tokens together, as one forest. Throws ConfigError on
-/// bad options, UsageError for the root, and what the session throws, as for more tokens than the model has positions.
+/// Writes behind nodes of a session (infer/session.hpp) whose model's scores are logits of all tokens: that of a
+/// LanguageModelHead. The branches that are not ended take their next tokens together, as one forest; those of the first
+/// prompt come first. Throws ConfigError on bad options, UsageError for the root, and what the session throws, as for more
+/// tokens than the model has positions.
 template <class AnySessionOf>
-std::vector<Generation> generate(AnySessionOf& session, const SessionNode& prompt,
+std::vector<Generation> generate(AnySessionOf& session, std::span<const SessionNode> prompts,
                                  const GenerateOptions& options = {}, const OnToken& on_token = {}) {
   check_fields(options.sampling);
   if (options.branches == 0) throw ConfigError("generate: branches is 0, expected at least 1");
-  std::vector<Generation> branches(options.branches);
-  std::vector<Token> text = session.tokens(prompt);
-  const Index prompt_tokens = text.size();
+  std::vector<Generation> branches(prompts.size() * options.branches);
+  std::vector<std::vector<Token>> before;  // each prompt's tokens
+  for (const SessionNode& prompt : prompts) before.push_back(session.tokens(prompt));
+  std::vector<Token> text;
   std::vector<Rng> random;
   for (Index b = 0; b < branches.size(); ++b) {
-    random.emplace_back(options.seed, b);
-    branches[b].last = prompt;
+    random.emplace_back(options.seed, options.first_stream + b);
+    branches[b].last = prompts[b / options.branches];
   }
+  if (branches.empty()) return branches;
 
-  // The logits of the next token: at first the prompt's for all.
-  const auto first = session.scores_at(std::span(&prompt, 1));
-  const Index vocabulary = first.size();
+  // The logits of the next token: at first the prompts'.
+  const Index vocabulary = session.scores_at(prompts).size() / prompts.size();
   std::vector<Index> open(branches.size());
   for (Index b = 0; b < open.size(); ++b) open[b] = b;
   for (Index written = 0; written < options.max_tokens && !open.empty(); ++written) {
@@ -97,8 +100,8 @@ std::vector<Generation> generate(AnySessionOf& session, const SessionNode& promp
     std::vector<Index> next;
     for (Index i = 0; i < open.size(); ++i) {
       Generation& branch = branches[open[i]];
-      const auto logits = all.subspan(written == 0 ? 0 : i * vocabulary, vocabulary);
-      text.resize(prompt_tokens);
+      const auto logits = all.subspan((written == 0 ? i / options.branches : i) * vocabulary, vocabulary);
+      text = before[open[i] / options.branches];
       text.insert(text.end(), branch.tokens.begin(), branch.tokens.end());
       const std::vector<double> probabilities = token_probabilities(logits, options.sampling, text);
       const Token token = drawn_token(probabilities, random[open[i]].uniform());
@@ -132,6 +135,12 @@ std::vector<Generation> generate(AnySessionOf& session, const SessionNode& promp
     branch.first = branch.last = {};
   }
   return branches;
+}
+/// The same of one prompt.
+template <class AnySessionOf>
+std::vector<Generation> generate(AnySessionOf& session, const SessionNode& prompt,
+                                 const GenerateOptions& options = {}, const OnToken& on_token = {}) {
+  return generate(session, std::span(&prompt, 1), options, on_token);
 }
 
 }  // namespace MERIT_ABI

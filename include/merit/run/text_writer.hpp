@@ -22,11 +22,12 @@ inline namespace MERIT_ABI {
 /// How text is written. The tokens that end a text are the model's own, as its files name them.
 struct WriteOptions {
   Sampling sampling = {};
-  Index branches = 1;                   // texts
+  Index branches = 1;                   // texts, of each prompt
   Index max_tokens = 256;               // of each
   std::vector<std::string> stops = {};  // a text ends before the first of them
   std::vector<Token> stop_tokens = {};  // beside the model's own ends
   std::uint64_t seed = 0;
+  std::uint64_t first_stream = 0;  // of the seed, as of GenerateOptions
 };
 
 struct WrittenText {
@@ -58,6 +59,17 @@ class TextWriter {
   /// What follows some tokens.
   std::vector<WrittenText> write(std::span<const Token> prompt, const WriteOptions& options = {},
                                  const OnText& on_text = {});
+
+  /// What follows each of several prompts, all as one forest, the texts of the first one first. Of prompts that begin with
+  /// those of the last call, or go on with what it wrote, that is not computed again: steps of a search, turns of a talk.
+  std::vector<WrittenText> write_each(std::span<const std::vector<Token>> prompts,
+                                      const WriteOptions& options = {}, const OnText& on_text = {});
+
+  /// The tokens of a conversation as its chat template begins the assistant's next message, or of a plain text; with what is
+  /// already written behind it. Throw as write() does.
+  std::vector<Token> tokens_of(std::span<const Message> conversation, const TemplateInputs& inputs = {},
+                               std::string_view begun = {}) const;
+  std::vector<Token> tokens_of(std::string_view prompt, std::string_view begun = {}) const;
 
   const SavedModel& about() const;
   /// What writing has computed so far.

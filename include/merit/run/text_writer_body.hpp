@@ -16,6 +16,7 @@
 #include "merit/core/error.hpp"
 #include "merit/head/language_model_head.hpp"
 #include "merit/infer/session.hpp"
+#include "merit/infer/session_paths.hpp"
 #include "merit/loss/language_model_loss.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/model/reward_model.hpp"
@@ -76,6 +77,8 @@ class GrowingText {
   bool stopped_ = false;
 };
 
+inline constexpr const char* nothing = "there is nothing to write behind: the prompt has no tokens";
+
 /// The text of tokens without special ones.
 inline std::string text_of(const AnyTokenizer& tokenizer, const std::vector<Token>& tokens) {
   if (const auto* pretrained = tokenizer.get_if<PretrainedTokenizer>())
@@ -115,46 +118,90 @@ struct TextWriter::State {
 
   std::vector<WrittenText> write(std::span<const Token> prompt, const WriteOptions& options,
                                  const OnText& on_text) {
-    if (prompt.empty()) throw DataError("there is nothing to write behind: the prompt has no tokens");
-    if (!session) session.emplace(model);
+    begin({});
+    if (prompt.empty()) throw DataError(detail::text_writer::nothing);
     const SessionNode node = session->extend({}, prompt);
-    GenerateOptions generating{.sampling = options.sampling,
-                               .branches = options.branches,
-                               .max_tokens = options.max_tokens,
-                               .ends = saved.ends,
-                               .seed = options.seed};
-    if (generating.ends.empty()) generating.ends.push_back(saved.tokenizer->eos());
-    generating.ends.insert(generating.ends.end(), options.stop_tokens.begin(), options.stop_tokens.end());
-    std::vector<detail::text_writer::GrowingText> texts(options.branches,
-                                                        detail::text_writer::GrowingText(options.stops));
-    std::vector<std::vector<Token>> tokens(options.branches);
-    std::vector<WrittenText> written;
     try {
-      for (Generation& branch : generate(*session, node, generating, [&](Index b, Token token) {
-             tokens[b].push_back(token);
-             const std::string_view piece =
-                 texts[b].grow(detail::text_writer::text_of(*saved.tokenizer, tokens[b]));
-             if (on_text && !piece.empty()) on_text(b, piece);
-             return !texts[b].stopped();
-           })) {
-        written.push_back({{}, std::move(branch.tokens), branch.end, branch.log_probability});
-      }
+      std::vector<WrittenText> written;
+      for (auto& [text, generated] : write_behind(std::span(&node, 1), options, on_text, false))
+        written.push_back(std::move(text));
+      session->release(node);
+      return written;
     } catch (...) {
       session->release(node);
       throw;
     }
-    session->release(node);
-    for (Index b = 0; b < written.size(); ++b) {
-      const std::string_view rest = texts[b].rest();
-      if (on_text && !rest.empty()) on_text(b, rest);
-      written[b].text = texts[b].text();
+  }
+
+  std::vector<WrittenText> write_each(std::span<const std::vector<Token>> prompts,
+                                      const WriteOptions& options, const OnText& on_text) {
+    begin(prompts);
+    for (const std::vector<Token>& prompt : prompts)
+      if (prompt.empty()) throw DataError(detail::text_writer::nothing);
+    try {
+      std::vector<SessionNode> nodes;
+      for (const Index path : paths->extend(prompts, [](Index, Index) {})) nodes.push_back(paths->node(path));
+      std::vector<WrittenText> written;
+      for (auto& [text, generated] : write_behind(nodes, options, on_text, true)) {
+        if (generated.first != SessionNode{})
+          paths->add({session->tokens(generated.last), generated.first, generated.last, {}});
+        written.push_back(std::move(text));
+      }
+      return written;
+    } catch (...) {
+      paths->keep({});  // and what was written behind
+      throw;
     }
-    return written;
   }
 
   SavedModel saved;
   Model model;
   std::optional<Session<Model>> session;  // made when it is first needed
+  std::optional<SessionPaths<Session<Model>>> paths;
+
+ private:
+  struct Written {
+    WrittenText text;
+    Generation generated;
+  };
+
+  /// Of what is kept only what these prompts begin with stays.
+  void begin(std::span<const std::vector<Token>> prompts) {
+    if (!session) paths.emplace(session.emplace(model));
+    paths->keep(prompts);
+  }
+
+  std::vector<Written> write_behind(std::span<const SessionNode> prompts, const WriteOptions& options,
+                                    const OnText& on_text, bool keep) {
+    GenerateOptions generating{.sampling = options.sampling,
+                               .branches = options.branches,
+                               .max_tokens = options.max_tokens,
+                               .ends = saved.ends,
+                               .seed = options.seed,
+                               .first_stream = options.first_stream,
+                               .keep = keep};
+    if (generating.ends.empty()) generating.ends.push_back(saved.tokenizer->eos());
+    generating.ends.insert(generating.ends.end(), options.stop_tokens.begin(), options.stop_tokens.end());
+    const Index count = prompts.size() * options.branches;
+    std::vector<detail::text_writer::GrowingText> texts(count,
+                                                        detail::text_writer::GrowingText(options.stops));
+    std::vector<std::vector<Token>> tokens(count);
+    std::vector<Written> written;
+    for (Generation& branch : generate(*session, prompts, generating, [&](Index b, Token token) {
+           tokens[b].push_back(token);
+           const std::string_view piece =
+               texts[b].grow(detail::text_writer::text_of(*saved.tokenizer, tokens[b]));
+           if (on_text && !piece.empty()) on_text(b, piece);
+           return !texts[b].stopped();
+         })) {
+      const Index b = written.size();
+      const std::string_view rest = texts[b].rest();
+      if (on_text && !rest.empty()) on_text(b, rest);
+      written.push_back(
+          {{texts[b].text(), branch.tokens, branch.end, branch.log_probability}, std::move(branch)});
+    }
+    return written;
+  }
 };
 
 MERIT_INLINE TextWriter::TextWriter(SavedModel saved, const OpenOptions& options)
@@ -166,24 +213,41 @@ MERIT_INLINE TextWriter::~TextWriter() = default;
 MERIT_INLINE std::vector<WrittenText> TextWriter::write(std::span<const Message> conversation,
                                                         const WriteOptions& options, const OnText& on_text,
                                                         const TemplateInputs& inputs) {
+  return state_->write(tokens_of(conversation, inputs), options, on_text);
+}
+
+MERIT_INLINE std::vector<WrittenText> TextWriter::write(std::string_view prompt, const WriteOptions& options,
+                                                        const OnText& on_text) {
+  return state_->write(tokens_of(prompt), options, on_text);
+}
+
+MERIT_INLINE std::vector<Token> TextWriter::tokens_of(std::span<const Message> conversation,
+                                                      const TemplateInputs& inputs,
+                                                      std::string_view begun) const {
   const auto& with = about().tokenize.conversation;
   if (!with) {
     throw DataError(concat(about().place.string(),
                            ": the model has no chat template, expected a prompt that is plain text"));
   }
-  const std::string text =
+  std::string text =
       render_all(*with, conversation,
                  {.add_generation_prompt = true, .tools = inputs.tools, .variables = inputs.variables});
+  text += begun;
   std::vector<Token> tokens;
   about().tokenizer->encode(text, tokens);
-  return state_->write(tokens, options, on_text);
+  return tokens;
 }
 
-MERIT_INLINE std::vector<WrittenText> TextWriter::write(std::string_view prompt, const WriteOptions& options,
-                                                        const OnText& on_text) {
+MERIT_INLINE std::vector<Token> TextWriter::tokens_of(std::string_view prompt, std::string_view begun) const {
   std::vector<Token> tokens = about().tokenizer->before();
-  about().tokenizer->encode(prompt, tokens);
-  return state_->write(tokens, options, on_text);
+  about().tokenizer->encode(concat(prompt, begun), tokens);
+  return tokens;
+}
+
+MERIT_INLINE std::vector<WrittenText> TextWriter::write_each(std::span<const std::vector<Token>> prompts,
+                                                             const WriteOptions& options,
+                                                             const OnText& on_text) {
+  return state_->write_each(prompts, options, on_text);
 }
 
 MERIT_INLINE std::vector<WrittenText> TextWriter::write(std::span<const Token> prompt,

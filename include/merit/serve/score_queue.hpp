@@ -51,8 +51,9 @@ class QueueClosed : public Error {
 };
 
 struct QueueOptions {
-  std::chrono::milliseconds gather{
-      2};                    // how long a batch that is not full waits for more, from its first record
+  /// How long a batch that is not full waits for more, from its first record; a fiftieth of what the batch before took, where
+  /// that is longer: who has just been answered asks again then.
+  std::chrono::milliseconds gather{2};
   Index max_waiting = 4096;  // records; a call that finds none waiting is always taken
 };
 
