@@ -68,6 +68,8 @@ void search_over_steps(benchmark::State& state) {
                            },
                            prompt_tokens + branches * step_tokens * steps};
   bench::alternate(state, rescoring, keeping, branches);
+  for (const char* const of_work : {"by_work", "off_work_%", "plain_GFLOP/s", "saving_GFLOP/s"})
+    state.counters.erase(of_work);  // arithmetic is not counted here
   const double possible = static_cast<double>(rescoring.tokens) / static_cast<double>(keeping.tokens);
   state.counters["times_as_fast"] = 1 / state.counters["ratio"];
   state.counters["possible"] = possible;
