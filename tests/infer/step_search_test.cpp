@@ -207,7 +207,7 @@ TEST_CASE("step-level best of N is a beam of one, and says so of another width")
 }
 
 TEST_CASE("the diverse beam keeps the best of each subtree, where a beam leaves one for the other") {
-  // Subtree a draws 0 and 1, subtree b draws 2 and 3: 0.5 and 0.4 are the best of each. A beam of 2 on the same proposals
+  // Subtree a draws 0 and 1, subtree b draws 2 and 3: 0 and 2 are the best of each. A beam of 2 on the same proposals
   // would keep 0 and 1.
   const std::map<int, double> table{{0, 0.9}, {1, 0.8}, {2, 0.4}, {3, 0.3},
                                     {4, 0.1}, {5, 0.2}, {6, 0.9}, {7, 0.95}};

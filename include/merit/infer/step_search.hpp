@@ -73,9 +73,9 @@ struct StepSearchOptions {
 /// A solution, or the beginning of one.
 template <class Step>
 struct StepBranch {
-  std::vector<Step> steps;
-  std::vector<double> scores;  // one a step
-  double score = 0;            // the aggregated ones
+  std::vector<Step> steps = {};
+  std::vector<double> scores = {};  // one a step
+  double score = 0;                 // the aggregated ones
   bool finished = false;
 };
 
