@@ -12,26 +12,40 @@ from pathlib import Path
 
 # What the fragments of a page leave open, by its folder.
 OPEN = {
+    "infer": "TestDecoder& model, TestSteps& prm, TestWriter& writer, const TestSequence& to_sequence, const TestProposer& propose, "
+             "const TestFinished& finished, const std::vector<merit::Token>& prompt_tokens, "
+             "const std::vector<merit::Token>& step_tokens, const std::vector<merit::Token>& first, "
+             "const std::vector<merit::Token>& second, const std::vector<merit::Sequence>& answers, const merit::Token& eos",
     "io": "const std::filesystem::path& path, const std::vector<merit::TensorSource>& tensors, const merit::Json& card",
+    "judge": "const std::string& q, const std::string& a, const std::string& b",
     "model": "const std::filesystem::path& folder",
+    "run": "const std::vector<merit::Message>& conversation",
     "testing": "TestModel& model, const merit::ForestBuilder& builder, const merit::PairTargets& targets",
     "train": "merit::BradleyTerryModel<>& model, const std::vector<merit::PreferenceExample>& pairs",
 }
 # A second fragment of a page goes on from the first.
-GOES_ON = {"model": "merit::RewardModel<merit::Llama>& model, "}
+GOES_ON = {"model": "merit::RewardModel<merit::Llama>& model, ", "judge": "const merit::JudgeTemplate& ask, "}
 HEAD = """#include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "merit/files.hpp"
+#include "merit/judge/judge_template.hpp"
 #include "merit/open.hpp"
 #include "merit/testing/gradcheck.hpp"
 
 using TestModel =
     merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, merit::ReferenceBackend<double>>;
+using TestDecoder = merit::RewardModel<merit::Llama>;
+using TestSteps = merit::ProcessRewardModel<>;
+using TestWriter = merit::RewardModel<merit::Llama, merit::LanguageModelHead, merit::LanguageModelLoss>;
+using TestSequence = std::function<merit::Sequence(std::span<const std::string>)>;
+using TestProposer = std::function<std::string(std::span<const std::string>, merit::Index)>;
+using TestFinished = std::function<bool(std::span<const std::string>)>;
 """
 
 
@@ -64,7 +78,7 @@ def unit(root):
                 if number > 0 and room in GOES_ON:
                     given = GOES_ON[room] + given
                 # Not all of a page's fragments use all that it leaves open.
-                given = ", ".join(f"[[maybe_unused]] {one}" for one in re.split(r", (?=const |merit|TestModel)", given) if one)
+                given = ", ".join(f"[[maybe_unused]] {one}" for one in re.split(r", (?=const |merit|Test)", given) if one)
                 text += f"void fragment({given}) {{\n" + mark + body + "}\n"
             text += "}\n"
     return text, count
