@@ -23,14 +23,18 @@ Tokens tokens_of(Rng& rng, Index count) {
   return tokens;
 }
 
+Model::Config settings() {
+  return {.backbone = {.vocabulary_size = 1000,
+                       .hidden_size = 512,
+                       .intermediate_size = 1408,
+                       .layers = 8,
+                       .heads = 8,
+                       .kv_heads = 4},
+          .scores_only = true};
+}
+
 void search_over_steps(benchmark::State& state) {
-  Model model({.backbone = {.vocabulary_size = 1000,
-                            .hidden_size = 512,
-                            .intermediate_size = 1408,
-                            .layers = 8,
-                            .heads = 8,
-                            .kv_heads = 4},
-               .scores_only = true});
+  Model model(settings());
   Rng rng(3);
   const Tokens prompt = tokens_of(rng, prompt_tokens);
   std::vector<std::vector<Tokens>> written(steps);  // by step and branch
@@ -78,13 +82,7 @@ void search_over_steps(benchmark::State& state) {
 
 /// Tokens a second of one branch after another token: what a judge's words cost.
 void one_token_at_a_time(benchmark::State& state) {
-  Model model({.backbone = {.vocabulary_size = 1000,
-                            .hidden_size = 512,
-                            .intermediate_size = 1408,
-                            .layers = 8,
-                            .heads = 8,
-                            .kv_heads = 4},
-               .scores_only = true});
+  Model model(settings());
   Rng rng(3);
   Session session(model);
   SessionNode node = session.extend({}, tokens_of(rng, static_cast<Index>(state.range(0))));

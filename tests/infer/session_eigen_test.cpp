@@ -29,15 +29,15 @@ void check_growth(const Backbone& backbone, Index trees, const Backend& backend 
 
 TEST_CASE("random trees in sessions have the scores of whole sequences, with any number of threads") {
   for (const int threads : {1, 3}) {
-    check_growth<Host>(small_llama(), 40, {.threads = threads});
+    check_growth<Host>(tiny_llama(), 40, {.threads = threads});
     check_growth<Host>(small_gemma(), 40, {.threads = threads});
-    check_growth<Host>(small_gpt2(), 40, {.threads = threads});
+    check_growth<Host>(tiny_gpt2(), 40, {.threads = threads});
     check_growth<Host>(small_neox(), 40, {.threads = threads});
   }
 }
 
 TEST_CASE("long paths take many tiles of keys") {
-  Llama llama = small_llama();
+  Llama llama = tiny_llama();
   llama.max_positions = 1000;
   llama.windows = {0, 200, 0};
   SmallModel<Host, Llama> model({.backbone = llama});
@@ -69,8 +69,8 @@ TEST_CASE("long paths take many tiles of keys") {
 }
 
 TEST_CASE("a session leaves memory to the backend") {
-  check_growth<Opaque>(small_llama(), 20);
-  SmallModel<Opaque, Llama> model({.backbone = small_llama()});
+  check_growth<Opaque>(tiny_llama(), 20);
+  SmallModel<Opaque, Llama> model({.backbone = tiny_llama()});
   CHECK_THROWS_AS(Session(model, SessionOptions{.stored = Dtype::bf16}), ConfigError);
 }
 

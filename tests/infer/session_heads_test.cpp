@@ -19,7 +19,7 @@ using Double = ReferenceBackend<double>;
 using Tokens = std::vector<Token>;
 
 Llama with_unembedding() {
-  Llama llama = small_llama();
+  Llama llama = tiny_llama();
   llama.unembedding = true;
   return llama;
 }
@@ -56,19 +56,19 @@ void check_rows(Model& model, bool gate = false) {
 }
 
 TEST_CASE("heads of tokens, steps and states read the same rows in a session") {
-  OutcomeRewardModel<Llama, Double> tokens({.backbone = small_llama()});
+  OutcomeRewardModel<Llama, Double> tokens({.backbone = tiny_llama()});
   check_rows(tokens);
-  ProcessRewardModel<Llama, Double> steps({.backbone = small_llama()});
+  ProcessRewardModel<Llama, Double> steps({.backbone = tiny_llama()});
   check_rows(steps);
-  ValueModel<Llama, Double> states({.backbone = small_llama()});
+  ValueModel<Llama, Double> states({.backbone = tiny_llama()});
   check_rows(states);
 }
 
 TEST_CASE("heads of several numbers, with gates and with logits read the same rows in a session") {
-  AttributeModel<Llama, Double> attributes({.backbone = small_llama(), .head = {.merge_weights = {1, 2, 3}}});
+  AttributeModel<Llama, Double> attributes({.backbone = tiny_llama(), .head = {.merge_weights = {1, 2, 3}}});
   check_rows(attributes);
   RewardModel<Llama, GatedRegressionHead, RegressionLoss<ScoreMeaning::per_completion>, Double> gated(
-      {.backbone = small_llama(), .head = {.attributes = 3, .gate_widths = {4}}});
+      {.backbone = tiny_llama(), .head = {.attributes = 3, .gate_widths = {4}}});
   check_rows(gated, true);
   VerifierModel<Llama, Double> verifier({.backbone = with_unembedding(), .head = {.first = {.token = 2}}});
   check_rows(verifier);
@@ -78,7 +78,7 @@ TEST_CASE("heads of several numbers, with gates and with logits read the same ro
 
 TEST_CASE("an adapter works in a session as in scoring") {
   SmallModel<Double, Llama> model(
-      {.backbone = small_llama(), .adapters = {{.lora = {.rank = 2, .dora = true}}}});
+      {.backbone = tiny_llama(), .adapters = {{.lora = {.rank = 2, .dora = true}}}});
   shake(model);
   Rng rng(5);
   Session session(model);

@@ -4,7 +4,6 @@
 #include <span>
 #include <vector>
 
-#include "merit/backbone/gpt2.hpp"
 #include "merit/backbone/gpt_neox.hpp"
 #include "merit/backbone/llama.hpp"
 #include "merit/core/rng.hpp"
@@ -13,26 +12,15 @@
 #include "merit/infer/session.hpp"
 #include "merit/loss/pairwise_loss.hpp"
 #include "merit/model/reward_model.hpp"
+#include "model/forest_equivalence.hpp"
 
 namespace merit_test {
 
 using namespace merit;
 
-// Weights so large that attention is far from uniform.
-inline Llama small_llama() {
-  return {.vocabulary_size = 16,
-          .hidden_size = 12,
-          .intermediate_size = 10,
-          .layers = 3,
-          .heads = 4,
-          .kv_heads = 2,
-          .head_dim = 4,
-          .max_positions = 64,
-          .init_deviation = 0.4};
-}
 /// As Gemma 2 and 3: windows in some layers, rotary positions of their own there, soft caps, norms on both sides.
 inline Llama small_gemma() {
-  Llama llama = small_llama();
+  Llama llama = tiny_llama();
   llama.windows = {3, 0, 5};
   llama.window_rope_base = 100;
   llama.soft_cap = 2;
@@ -43,19 +31,11 @@ inline Llama small_gemma() {
 }
 /// A layer without positions, biases, and windows in all layers.
 inline Llama small_windowed() {
-  Llama llama = small_llama();
+  Llama llama = tiny_llama();
   llama.windows = {4, 4, 4};
   llama.unrotated = {1};
   llama.qkv_bias = true;
   return llama;
-}
-inline Gpt2 small_gpt2() {
-  return {.vocabulary_size = 16,
-          .hidden_size = 12,
-          .layers = 3,
-          .heads = 3,
-          .max_positions = 64,
-          .init_deviation = 0.4};
 }
 inline GptNeox small_neox() {
   return {.vocabulary_size = 16,
@@ -70,14 +50,6 @@ inline GptNeox small_neox() {
 
 template <class Backend, class Backbone, class Head = ScalarHead>
 using SmallModel = RewardModel<Backbone, Head, PairwiseLoss, Backend>;
-
-/// A model whose biases and norms are not the zeros and ones they start with.
-template <class Model>
-void shake(Model& model) {
-  Rng rng(77);
-  using T = typename Model::BackendType::Stat;
-  for (T& value : model.parameters().values()) value += static_cast<T>(0.1 * rng.normal());
-}
 
 inline std::vector<Token> random_tokens(Rng& rng, Index most) {
   std::vector<Token> tokens(1 + rng.below(most));

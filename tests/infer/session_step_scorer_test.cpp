@@ -81,29 +81,29 @@ Index bytes_of_a_token(S& session) {
 
 TEST_CASE(
     "a search through a session is that of whole trees, with models that score steps, tokens, states and completions") {
-  ProcessRewardModel<Llama, Double> steps({.backbone = small_llama(), .head = {.init_deviation = 1}});
+  ProcessRewardModel<Llama, Double> steps({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
   check_searches(steps, Aggregation::product, Tail::none);
   check_searches(steps, Aggregation::minimum, Tail::end_of_text);  // which no score depends on
-  OutcomeRewardModel<Llama, Double> tokens({.backbone = small_llama(), .head = {.init_deviation = 1}});
+  OutcomeRewardModel<Llama, Double> tokens({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
   check_searches(tokens, Aggregation::last, Tail::none);
   check_searches(tokens, Aggregation::last, Tail::end_of_text);
-  ValueModel<Llama, Double> states({.backbone = small_llama(), .head = {.init_deviation = 1}});
+  ValueModel<Llama, Double> states({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
   check_searches(states, Aggregation::last, Tail::none);
   check_searches(states, Aggregation::last, Tail::end_of_text);
-  SmallModel<Double, Llama> completions({.backbone = small_llama(), .head = {.init_deviation = 1}});
+  SmallModel<Double, Llama> completions({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
   check_searches(completions, Aggregation::last, Tail::none);
   check_searches(completions, Aggregation::last, Tail::end_of_text);
 }
 
 TEST_CASE("a head that reads more rows than the last is read as it is in whole trees") {
   RewardModel<Llama, GatedRegressionHead, RegressionLoss<ScoreMeaning::per_completion>, Double> gated(
-      {.backbone = small_llama(), .head = {.attributes = 3, .gate_widths = {4}}});
+      {.backbone = tiny_llama(), .head = {.attributes = 3, .gate_widths = {4}}});
   shake(gated);
   check_searches(gated, Aggregation::last, Tail::gate, false);
 }
 
 TEST_CASE("a search computes the prompt once and each new step once") {
-  ProcessRewardModel<Llama, Double> model({.backbone = small_llama(), .head = {.init_deviation = 1}});
+  ProcessRewardModel<Llama, Double> model({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
   Session session(model);
   SessionStepScorer scorer(session, model,
                            [](std::span<const int> steps) { return sequence_of(steps, Tail::end_of_text); });
@@ -132,7 +132,7 @@ TEST_CASE("a search computes the prompt once and each new step once") {
 }
 
 TEST_CASE("under a limit of memory what was lost is computed again, and the scores stay what they are") {
-  ProcessRewardModel<Llama, Double> model({.backbone = small_llama(), .head = {.init_deviation = 1}});
+  ProcessRewardModel<Llama, Double> model({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
   const auto to_sequence = [](std::span<const int> steps) { return sequence_of(steps, Tail::none); };
   Session free(model);
   Session small(model, {.memory_limit = bytes_of_a_token(free) * 12});
@@ -155,7 +155,7 @@ TEST_CASE("under a limit of memory what was lost is computed again, and the scor
 }
 
 TEST_CASE("a scorer that goes leaves nothing in the session, and a step without its end is an error") {
-  ProcessRewardModel<Llama, Double> model({.backbone = small_llama()});
+  ProcessRewardModel<Llama, Double> model({.backbone = tiny_llama()});
   Session session(model);
   using Branch = StepBranch<int>;
   const std::vector<Branch> one{{.steps = {1}}};

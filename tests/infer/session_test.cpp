@@ -51,8 +51,8 @@ void check_growth(const Backbone& backbone, Index memory_tokens = 0) {
 }
 
 TEST_CASE("random trees in sessions have the bits of whole sequences: Llama") {
-  check_growth<Double>(small_llama());
-  check_growth<Single>(small_llama());
+  check_growth<Double>(tiny_llama());
+  check_growth<Single>(tiny_llama());
 }
 TEST_CASE(
     "random trees in sessions have the bits of whole sequences: windows, soft caps, rotary positions of their own") {
@@ -60,15 +60,15 @@ TEST_CASE(
   check_growth<Single>(small_windowed());
 }
 TEST_CASE("random trees in sessions have the bits of whole sequences: GPT-2 and GPT-NeoX") {
-  check_growth<Double>(small_gpt2());
-  check_growth<Single>(small_gpt2());
+  check_growth<Double>(tiny_gpt2());
+  check_growth<Single>(tiny_gpt2());
   check_growth<Double>(small_neox());
   GptNeox serial = small_neox();
   serial.parallel_residual = false;
   check_growth<Single>(serial);
 }
 TEST_CASE("random trees in sessions have the bits of whole sequences where memory is short") {
-  check_growth<Double>(small_llama(), 40);
+  check_growth<Double>(tiny_llama(), 40);
 }
 
 }  // namespace session_test

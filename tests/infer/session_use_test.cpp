@@ -22,7 +22,7 @@ Tokens operator+(Tokens a, const Tokens& b) {
 
 struct Fixture {
   SmallModel<Double, Llama> model;
-  Fixture() : model({.backbone = small_llama()}) { shake(model); }
+  Fixture() : model({.backbone = tiny_llama()}) { shake(model); }
   double whole(const Tokens& tokens) { return whole_scores(model, {tokens})[0]; }
 };
 
@@ -173,7 +173,7 @@ TEST_CASE_FIXTURE(Fixture, "bad calls are refused and leave a session as it was"
 }
 
 TEST_CASE("a session refuses positions that the model does not have") {
-  SmallModel<Double, Gpt2> model({.backbone = small_gpt2()});
+  SmallModel<Double, Gpt2> model({.backbone = tiny_gpt2()});
   Session session(model);
   const SessionNode p = session.extend({}, prompt);
   CHECK_THROWS_WITH_AS(session.extend(p, Tokens(60, 1)),
@@ -209,7 +209,7 @@ TEST_CASE("a session is refused where what is added changes what was computed") 
 }
 
 TEST_CASE_FIXTURE(Fixture, "keys and values in 16 bits take less and change scores a little") {
-  RewardModel<Llama, ScalarHead, PairwiseLoss, ReferenceBackend<float>> single({.backbone = small_llama()});
+  RewardModel<Llama, ScalarHead, PairwiseLoss, ReferenceBackend<float>> single({.backbone = tiny_llama()});
   shake(single);
   const double exact = whole_scores(single, {prompt + second})[0];
   for (const auto& [dtype, error] : {std::pair{Dtype::bf16, 0.05}, std::pair{Dtype::f16, 0.005}}) {
@@ -230,7 +230,7 @@ TEST_CASE_FIXTURE(Fixture, "keys and values in 16 bits take less and change scor
       "session: keys and values of a token are 16 numbers, expected a multiple of 32 to be stored as "
       "Q8_0",
       ConfigError);
-  Llama wide = small_llama();
+  Llama wide = tiny_llama();
   wide.head_dim = 16;
   RewardModel<Llama, ScalarHead, PairwiseLoss, ReferenceBackend<float>> of_blocks({.backbone = wide});
   Session session(of_blocks, {.stored = Dtype::q8_0});

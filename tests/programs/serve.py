@@ -229,7 +229,26 @@ def test_a_server_that_cannot_start_says_why():
         fails(1, ["cannot listen on 127.0.0.1:", "in use"], "merit_serve", "--model", "model", "--port", taken.getsockname()[1])
 
 
-if __name__ == "__main__":  # by hand: a long load on any model
+def resident(process):
+    """Kilobytes of memory that a process holds."""
+    with open(f"/proc/{process.pid}/status", encoding="utf-8") as status:
+        return int(next(line for line in status if line.startswith("VmRSS")).split()[1])
+
+
+def soak(server, seconds, clients):
+    """The same requests over and over: the same scores, and the memory."""
+    pairs = texts(5000, 9)
+    first, asked, start, said = load(server, pairs, clients), len(pairs), time.monotonic(), 0
+    print(f"{asked:9} requests  {resident(server.process)} KB")
+    while time.monotonic() - start < seconds:
+        check(all(abs(a - b) <= 1e-5 * max(1, abs(a)) for a, b in zip(first, load(server, pairs, clients))), "a score changed")
+        asked += len(pairs)
+        if time.monotonic() - start > said + seconds / 8:
+            said = time.monotonic() - start
+            print(f"{asked:9} requests  {resident(server.process)} KB", flush=True)
+
+
+if __name__ == "__main__":  # by hand: serve.py MODEL REQUESTS [SECONDS], a long load on any model, and the same over and over
     import sys
     count = int(sys.argv[2])
     with Server(os.path.abspath(sys.argv[1])) as running:
@@ -237,3 +256,5 @@ if __name__ == "__main__":  # by hand: a long load on any model
         compare(running, sys.argv[1], texts(count, 5), 32)
         print(f"{count} requests of 32 clients: no score wrong or lost; {time.monotonic() - start:.1f} s with merit_score's part")
         print("\n".join(line for line in running.ask("/metrics")[1].splitlines() if "total" in line and line[0] != "#"))
+        if len(sys.argv) > 3:
+            soak(running, float(sys.argv[3]), 32)

@@ -19,6 +19,7 @@
 #include "merit/io/json.hpp"
 #include "merit/records/parse_record.hpp"
 #include "merit/records/record.hpp"
+#include "merit/records/record_fields.hpp"
 #include "merit/templates/message.hpp"
 
 namespace merit {
@@ -106,11 +107,6 @@ inline std::vector<Message> take_shared(std::span<TextOrMessages* const> texts) 
   return shared;
 }
 
-inline bool has(const OrderedJson& object, const char* name) {
-  const auto field = object.find(name);
-  return field != object.end() && !field->is_null();
-}
-
 /// Fills question and answers from a record's prompt and completions. `originals`: these as they stand in the file.
 template <class Record>
 void take_texts(const OrderedJson& object, Record& record, std::vector<TextOrMessages*> texts,
@@ -122,7 +118,7 @@ void take_texts(const OrderedJson& object, Record& record, std::vector<TextOrMes
   to_judge.texts = std::move(originals);
   if (record.prompt) {
     to_judge.question = shown(*record.prompt, at);
-    if (has(object, "prompt")) to_judge.prompt = object["prompt"];
+    if (find_field(object, "prompt") != nullptr) to_judge.prompt = object["prompt"];
   } else if (texts[0]->index() == 1) {
     const std::vector<Message> shared = take_shared(texts);
     if (!shared.empty()) to_judge.question = text_of_messages(shared, at);
@@ -145,40 +141,30 @@ void take_completions(const OrderedJson& object, Record& record, RecordToJudge& 
   take_texts(object, record, std::move(texts), std::move(originals), to_judge);
 }
 
-template <class Record>
-Record parsed(const OrderedJson& object, const SourcePosition& at) {
-  Record record;
-  record.source = at;
-  parse_record(object, record);
-  return record;
-}
-
 inline void take_answers(const OrderedJson& object, const SourcePosition& at, RecordToJudge& to_judge) {
-  const auto original = [&](const char* name) { return has(object, name) ? object[name] : OrderedJson(); };
-  const auto has_any = [&](const char* text, const char* ids, const char* features) {
-    return has(object, text) || has(object, ids) || has(object, features);
-  };
-  if (has_any("chosen", "chosen_ids", "chosen_features")) {
-    auto record = parsed<PreferenceRecord>(object, at);
+  const auto has = [&](std::string_view name) { return find_field(object, name) != nullptr; };
+  const auto original = [&](const char* name) { return has(name) ? object[name] : OrderedJson(); };
+  if (has_any_field(object, {"chosen", "chosen_ids", "chosen_features"})) {
+    auto record = parsed_record<PreferenceRecord>(object, at);
     take_texts(object, record, {&record.chosen, &record.rejected}, {original("chosen"), original("rejected")},
                to_judge);
     to_judge.share_for_first = record.soft_label.value_or(1);
-  } else if (has_any("response_a", "response_a_ids", "response_a_features")) {
+  } else if (has_any_field(object, {"response_a", "response_a_ids", "response_a_features"})) {
     OrderedJson judged = object;
-    if (!has(object, "votes")) judged["votes"] = {"tie"};
-    auto record = parsed<JudgeRecord>(judged, at);
+    if (!has("votes")) judged["votes"] = {"tie"};
+    auto record = parsed_record<JudgeRecord>(judged, at);
     take_texts(object, record, {&record.response_a, &record.response_b},
                {original("response_a"), original("response_b")}, to_judge);
-    if (has(object, "votes")) to_judge.share_for_first = share_for_a(record.votes);
-  } else if (has_any("completions", "completions_ids", "completions_features")) {
-    if (has(object, "labels"))
+    if (has("votes")) to_judge.share_for_first = share_for_a(record.votes);
+  } else if (has_any_field(object, {"completions", "completions_ids", "completions_features"})) {
+    if (has("labels"))
       refuse(at, "steps with labels, expected whole answers, which a judge compares or rates");
-    if (has(object, "ranks")) {
-      auto record = parsed<RankingRecord>(object, at);
+    if (has("ranks")) {
+      auto record = parsed_record<RankingRecord>(object, at);
       take_completions(object, record, to_judge);
       for (const Index rank : record.ranks) to_judge.goodness.push_back(-static_cast<double>(rank));
-    } else if (has(object, "scores")) {
-      auto record = parsed<RatingsRecord>(object, at);
+    } else if (has("scores")) {
+      auto record = parsed_record<RatingsRecord>(object, at);
       take_completions(object, record, to_judge);
       for (auto score = record.scores.begin(); score != record.scores.end();) {
         const auto end = score + static_cast<std::ptrdiff_t>(record.attributes);
@@ -192,9 +178,9 @@ inline void take_answers(const OrderedJson& object, const SourcePosition& at, Re
       take_completions(object, record, to_judge);
     }
   } else {
-    auto record = parsed<CompletionRecord>(object, at);
+    auto record = parsed_record<CompletionRecord>(object, at);
     take_texts(object, record, {&record.completion},
-               {original(has(object, "completion") ? "completion" : "messages")}, to_judge);
+               {original(has("completion") ? "completion" : "messages")}, to_judge);
   }
 }
 

@@ -128,6 +128,15 @@ inline constexpr std::string_view step_label_expected =
 
 void parse_record(const OrderedJson& object, StepsRecord& record);
 
+/// The record that an object is. Throws DataError.
+template <class Record>
+Record parsed_record(const OrderedJson& object, const SourcePosition& at) {
+  Record record;
+  record.source = at;
+  parse_record(object, record);
+  return record;
+}
+
 // How many features each of its completions has; 0 for a record of text or ids.
 
 inline Index feature_width(const PreferenceRecord& record) {

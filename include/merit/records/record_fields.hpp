@@ -1,7 +1,9 @@
 // The fields of one record in JSON, with errors that name file, line and field.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <string>
@@ -62,18 +64,25 @@ std::string names_of_fields(const Tree& object) {
   return count > shown ? concat(names, " and ", count - shown, " more") : names;
 }
 
-/// The fields of one record, with errors that name them. A field that is null counts as absent, as tables
-/// exported with a column for every field write it.
+/// The field; null where there is none. A field that holds null counts as absent, as tables exported with a column for
+/// every field write it.
+inline const OrderedJson* find_field(const OrderedJson& object, std::string_view name) {
+  const auto it = object.find(name);
+  return it == object.end() || it->is_null() ? nullptr : &*it;
+}
+inline bool has_any_field(const OrderedJson& object, std::initializer_list<std::string_view> names) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](std::string_view name) { return find_field(object, name) != nullptr; });
+}
+
+/// The fields of one record, with errors that name them.
 class Fields {
  public:
   /// `kind` is the kind of record that is read; nothing for a completion to be scored.
   Fields(const OrderedJson& object, const SourcePosition& at, std::optional<RecordKind> kind = std::nullopt)
       : object_(object), at_(at), kind_(kind) {}
 
-  const OrderedJson* find(std::string_view name) const {
-    const auto it = object_.find(name);
-    return it == object_.end() || it->is_null() ? nullptr : &*it;
-  }
+  const OrderedJson* find(std::string_view name) const { return find_field(object_, name); }
   bool has(std::string_view name) const { return find(name) != nullptr; }
 
   [[noreturn]] void fail(std::string_view name, std::string_view found, std::string_view expected) const;

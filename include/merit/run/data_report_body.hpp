@@ -92,9 +92,7 @@ inline void add(const StepsRecord& record, FileReport& report) {
 
 template <class Record>
 void add_record(const OrderedJson& object, const SourcePosition& at, FileReport& report, Keys& prompts) {
-  Record record;
-  record.source = at;
-  merit::detail::parse_record(object, record);
+  const Record record = merit::detail::parsed_record<Record>(object, at);
   prompts.insert(key_of(split_key(record)));
   add_text(record.prompt, report.prompt);
   add(record, report);

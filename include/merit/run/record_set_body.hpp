@@ -126,9 +126,7 @@ template <class Record>
 void read_one(const OrderedJson& object, const SourcePosition& at, const AnyTokenizer& tokenizer,
               const RecordSetOptions& options, RecordSet& set, StoredExamples<ExampleOf<Record>>* store,
               Index& width) {
-  Record record;
-  record.source = at;
-  merit::detail::parse_record(object, record);
+  const Record record = merit::detail::parsed_record<Record>(object, at);
   if (options.side != SplitSide::all && held_out(split_key(record), options.held_out, options.split_seed) !=
                                             (options.side == SplitSide::held_out)) {
     return;

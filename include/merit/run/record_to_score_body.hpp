@@ -1,55 +1,35 @@
 // Reading what is scored or rendered.
 #pragma once
 
-#include <initializer_list>
 #include <string>
 #include <utility>
 #include <variant>
 
 #include "merit/core/error.hpp"
 #include "merit/records/parse_record.hpp"
+#include "merit/records/record_fields.hpp"
 #include "merit/run/record_to_score.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
-namespace detail::record_to_score {
-
-inline bool has_any(const OrderedJson& object, std::initializer_list<const char*> fields) {
-  for (const char* field : fields) {
-    const auto value = object.find(field);
-    if (value != object.end() && !value->is_null()) return true;
-  }
-  return false;
-}
-
-template <class Record>
-Record parsed(const OrderedJson& object, const SourcePosition& at) {
-  Record record;
-  record.source = at;
-  parse_record(object, record);
-  return record;
-}
-
-}  // namespace detail::record_to_score
-
 MERIT_INLINE RecordToScore parse_record_to_score(const OrderedJson& object, const SourcePosition& at,
                                                  bool to_order) {
-  using detail::record_to_score::has_any;
-  using detail::record_to_score::parsed;
-  const bool several = has_any(object, {"completions", "completions_ids", "completions_features"});
+  const bool several =
+      detail::has_any_field(object, {"completions", "completions_ids", "completions_features"});
   if (to_order && !several) {
     throw DataError(at.text() + ": found a record without 'completions', expected several to put in order");
   }
-  if (has_any(object, {"chosen", "chosen_ids", "chosen_features"}))
-    return parsed<PreferenceRecord>(object, at);
-  if (has_any(object, {"response_a", "response_a_ids", "response_a_features"})) {
-    if (has_any(object, {"votes"})) return parsed<JudgeRecord>(object, at);
+  if (detail::has_any_field(object, {"chosen", "chosen_ids", "chosen_features"}))
+    return detail::parsed_record<PreferenceRecord>(object, at);
+  if (detail::has_any_field(object, {"response_a", "response_a_ids", "response_a_features"})) {
+    if (detail::has_any_field(object, {"votes"})) return detail::parsed_record<JudgeRecord>(object, at);
     OrderedJson judged = object;
     judged["votes"] = {"tie"};  // scored, not judged: they need not be there
-    return parsed<JudgeRecord>(judged, at);
+    return detail::parsed_record<JudgeRecord>(judged, at);
   }
-  if (!several) return parsed<CompletionRecord>(object, at);
-  if (!to_order && has_any(object, {"labels"})) return parsed<StepsRecord>(object, at);
+  if (!several) return detail::parsed_record<CompletionRecord>(object, at);
+  if (!to_order && detail::has_any_field(object, {"labels"}))
+    return detail::parsed_record<StepsRecord>(object, at);
   CompletionsRecord record;  // of one prompt, without anything said of them
   record.source = at;
   detail::parse_completions(detail::Fields(object, record.source), record);

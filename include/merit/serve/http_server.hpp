@@ -20,6 +20,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -65,7 +66,7 @@ class SlowConnections {
   void arrived(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
     since_.erase({host, port});
-    answered_[{host, port}] = true;
+    answered_.insert({host, port});
   }
   void done(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
@@ -147,7 +148,7 @@ class SlowConnections {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Peer, Since> since_;  // of connections that have said nothing whole
-  std::map<Peer, bool> answered_;
+  std::set<Peer> answered_;
   bool ended_ = false;
   std::thread watcher_;  // last: it uses the above
 };

@@ -12,6 +12,7 @@
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/record.hpp"
+#include "merit/records/record_fields.hpp"
 #include "merit/run/record_to_score.hpp"
 #include "merit/templates/message.hpp"
 
@@ -25,23 +26,15 @@ namespace detail {
       concat("the request: field '", field, "': found ", describe(found), ", expected ", expected));
 }
 
-inline const OrderedJson* field_of(const OrderedJson& body, const char* name) {
-  const auto found = body.find(name);
-  return found == body.end() || found->is_null() ? nullptr : &*found;
-}
-inline bool has_field(const OrderedJson& body, const char* name) {
-  return field_of(body, name) != nullptr;
-}
-
 inline bool flag_field(const OrderedJson& body, const char* name, bool usual = false) {
-  const OrderedJson* found = field_of(body, name);
+  const OrderedJson* found = find_field(body, name);
   if (found == nullptr) return usual;
   if (!found->is_boolean()) refuse_field(name, *found, "true or false");
   return found->get<bool>();
 }
 
 inline std::optional<Index> number_field(const OrderedJson& body, const char* name) {
-  const OrderedJson* found = field_of(body, name);
+  const OrderedJson* found = find_field(body, name);
   if (found == nullptr) return std::nullopt;
   const auto number = whole_number(*found);
   if (!number || *number < 1) refuse_field(name, *found, "a whole number of at least 1");
@@ -53,13 +46,13 @@ inline std::vector<std::string> texts_field(const OrderedJson& body,
                                             std::initializer_list<const char*> names) {
   constexpr const char* expected = "a string, or a list of at least one string";
   for (const char* name : names) {
-    const OrderedJson* found = field_of(body, name);
+    const OrderedJson* found = find_field(body, name);
     if (found == nullptr) continue;
     if (found->is_string()) return {found->get<std::string>()};
     if (!found->is_array() || found->empty()) refuse_field(name, *found, expected);
     std::vector<std::string> texts;
     for (const OrderedJson& one : *found) {
-      const OrderedJson* text = one.is_object() ? field_of(one, "text") : &one;
+      const OrderedJson* text = one.is_object() ? find_field(one, "text") : &one;
       if (text == nullptr || !text->is_string()) refuse_field(name, one, "a string in each entry");
       texts.push_back(text->get<std::string>());
     }
@@ -98,7 +91,7 @@ inline RecordToScore record_of_request(const OrderedJson& object, Index entry) {
 /// The texts in "input", each by itself, or the conversation in "messages".
 inline std::vector<RecordToScore> records_of_input(const OrderedJson& body) {
   std::vector<RecordToScore> records;
-  if (has_field(body, "messages")) {
+  if (find_field(body, "messages") != nullptr) {
     records.push_back(record_of_request(body, 0));
     return records;
   }

@@ -11,6 +11,7 @@
 #include "merit/infer/advantages.hpp"
 #include "merit/infer/rewards.hpp"
 #include "merit/io/json.hpp"
+#include "merit/records/record_fields.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/serve/request_fields.hpp"
 
@@ -31,7 +32,7 @@ struct RewardRequest {
   /// Throws DataError or ConfigError.
   explicit RewardRequest(const OrderedJson& body) {
     const auto name = [&](const char* field, const std::string& usual) {
-      const OrderedJson* found = detail::field_of(body, field);
+      const OrderedJson* found = detail::find_field(body, field);
       if (found == nullptr) return usual;
       if (!found->is_string()) detail::refuse_field(field, *found, "a name");
       return found->get<std::string>();
@@ -42,7 +43,7 @@ struct RewardRequest {
     whiten = detail::flag_field(body, "whiten");
     gamma = share("gamma", body, gamma);
     lambda = share("lambda", body, lambda);
-    const OrderedJson* lists = detail::field_of(body, "values");
+    const OrderedJson* lists = detail::find_field(body, "values");
     if (lists == nullptr) return;
     constexpr const char* expected = "a list of a list of numbers for each rollout";
     if (!lists->is_array()) detail::refuse_field("values", *lists, expected);
@@ -58,7 +59,7 @@ struct RewardRequest {
 
  private:
   static double share(const char* field, const OrderedJson& body, double usual) {
-    const OrderedJson* found = detail::field_of(body, field);
+    const OrderedJson* found = detail::find_field(body, field);
     if (found == nullptr) return usual;
     if (!found->is_number() || !(found->get<double>() >= 0 && found->get<double>() <= 1))
       detail::refuse_field(field, *found, "a number from 0 to 1");

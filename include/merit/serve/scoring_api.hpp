@@ -17,6 +17,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
+#include "merit/records/record_fields.hpp"
 #include "merit/run/kept_prompts.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
@@ -149,7 +150,7 @@ class ScoringApi {
         if (!object.is_object())
           return failure(400,
                          concat("the request: found ", detail::describe(object), ", expected an object"));
-        if (const auto model = object.find("model"); model != object.end() && !model->is_null()) {
+        if (const OrderedJson* model = detail::find_field(object, "model")) {
           if (!model->is_string() || model->get<std::string>() != options_.name) {
             return failure(404, concat("the request: found the model ", detail::describe(*model),
                                        ", expected \"", options_.name, "\", which is served here"));
@@ -183,17 +184,15 @@ class ScoringApi {
   }
 
   Scores scores(Records records) {
-    const auto limit = [&](Index count) {
-      if (count > options_.max_records)
-        throw DataError(
-            concat("the request: found ", count, " completions, expected at most ", options_.max_records));
-    };
     Index completions = 0;
     for (const RecordToScore& record : records) {
       const auto* several = std::get_if<CompletionsRecord>(&record);
       completions += several == nullptr ? 1 : several->size();
     }
-    limit(completions);
+    if (completions > options_.max_records) {
+      throw DataError(concat("the request: found ", completions, " completions, expected at most ",
+                             options_.max_records));
+    }
     return queue_.score(std::move(records), ScoreQueue::Clock::now() + options_.time_limit);
   }
 
@@ -250,7 +249,7 @@ class ScoringApi {
   // ---- Endpoints ---
 
   ServeReply score(const OrderedJson& body) {
-    if (detail::has_field(body, "text_1") || detail::has_field(body, "queries")) return score_texts(body);
+    if (detail::has_any_field(body, {"text_1", "queries"})) return score_texts(body);
     const auto list = body.find("records");
     const bool several = list != body.end();
     if (several && !list->is_array())
@@ -320,7 +319,7 @@ class ScoringApi {
   }
 
   ServeReply rerank(const OrderedJson& body) {
-    const bool of_tei = detail::has_field(body, "texts");
+    const bool of_tei = detail::has_any_field(body, {"texts"});
     const std::vector<std::string> query = detail::texts_field(body, {"query"});
     if (query.size() != 1) throw DataError("the request: field 'query': found a list, expected a string");
     const std::vector<std::string> documents = detail::texts_field(body, {of_tei ? "texts" : "documents"});
@@ -390,7 +389,7 @@ class ScoringApi {
     }
     const std::vector<std::string> queries = detail::texts_field(body, {"query"});
     std::vector<std::string> prompts;
-    if (detail::has_field(body, "prompts")) prompts = detail::texts_field(body, {"prompts"});
+    if (detail::has_any_field(body, {"prompts"})) prompts = detail::texts_field(body, {"prompts"});
     if (!prompts.empty() && prompts.size() != queries.size()) {
       throw DataError(concat("the request: found ", prompts.size(), " prompts and ", queries.size(),
                              " queries, expected as many of both"));
