@@ -220,6 +220,22 @@ def test_a_full_server_says_when_to_come_again():
                 check(int(headers["Retry-After"]) >= 1 and "wait to be scored" in answer["error"]["message"], str(answer))
 
 
+def test_a_server_that_is_told_to_end_before_it_listens_does():
+    for _ in range(10):
+        process = subprocess.Popen([program("merit_serve"), "--model", "model", "--port", "0", *BACKEND], stderr=subprocess.PIPE,
+                                   env=ENVIRONMENT)
+        try:
+            while process.poll() is None:  # until it takes the signal
+                with open(f"/proc/{process.pid}/status", encoding="utf-8") as status:
+                    caught = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt"))
+                if caught >> (signal.SIGTERM - 1) & 1:
+                    break
+            process.send_signal(signal.SIGTERM)
+            check(process.wait(30) == 0, process.stderr.read())
+        finally:
+            process.kill()
+
+
 def test_a_server_that_cannot_start_says_why():
     fails(2, ["--model is missing"], "merit_serve")
     fails(2, ["--connections is 0"], "merit_serve", "--model", "model", "--connections", 0)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <httplib.h>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -193,8 +194,15 @@ class HttpServer {
   int port() const { return options_.port; }
 
   /// Answers until stop(); what is being answered then is finished.
-  void serve() { server_.listen_after_bind(); }
-  void stop() { server_.stop(); }
+  void serve() {
+    server_.listen_after_bind();
+    served_ = true;
+  }
+  /// Called before serve() has begun it waits until it has: the library would forget it.
+  void stop() {
+    while (!server_.is_running() && !served_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    server_.stop();
+  }
 
  private:
   /// The body is counted here, as it is when it is unpacked: the library's own limit is of what a header says.
@@ -277,6 +285,7 @@ class HttpServer {
   ScoringApi& api_;
   HttpOptions options_;
   httplib::Server server_;
+  std::atomic<bool> served_ = false;
   std::optional<detail::SlowConnections> slow_;  // once the port is known
 };
 
