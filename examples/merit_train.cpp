@@ -11,6 +11,7 @@
 #include "command_line/model_choice.hpp"
 #include "command_line/options_file.hpp"
 #include "command_line/program.hpp"
+#include "command_line/ranks.hpp"
 #include "command_line/run_console.hpp"
 #include "command_line/train_options.hpp"
 #include "merit/core/visible.hpp"
@@ -35,8 +36,9 @@ using merit::RecordKind;
 const char* name = "merit_train";  // or merit_evaluate, where that runs this in its place
 
 /// The command that goes on with this run.
-std::string resume_command(int argc, char** argv) {
+std::string resume_command(int argc, char** argv, Index ranks) {
   std::vector<std::string> arguments;
+  if (ranks > 1) arguments = {"mpirun", "-n", std::to_string(ranks)};
   for (int i = 0; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument != "--resume" && argument != "--overwrite") arguments.push_back(argument);
@@ -145,11 +147,29 @@ void tell_plan(const merit::TrainingPlan& plan, const programs::TrainingOptions&
   output.flush();
 }
 
-/// What is there, and whether it may be written, before hours are spent. Completes the options' paths.
+/// What is there, and whether it may be written, before hours are spent. Completes the options' paths. The first rank looks
+/// for all.
 struct Place {
-  explicit Place(programs::TrainingOptions& options) : out(folder_of(options)) {
-    if (!options.dry_run) lock.emplace(out);
+  Place(programs::TrainingOptions& options, const programs::Ranks& ranks) : out(folder_of(options)) {
     if (options.metrics.empty()) options.metrics = out.string() + ".metrics.jsonl";
+    if (ranks.leads()) look(options);
+    has_run = ranks.from_first(has_run);
+    finished = ranks.from_first(finished);
+  }
+
+  merit::RunStart start(const programs::TrainingOptions& options) const {
+    if (finished) return merit::RunStart::finished;
+    return has_run && options.resume ? merit::RunStart::interrupted : merit::RunStart::fresh;
+  }
+
+  std::filesystem::path out;
+  std::optional<merit::OutputLock> lock;  // before anybody looks at what is there; a dry run needs none
+  bool has_run = false;
+  bool finished = false;
+
+ private:
+  void look(const programs::TrainingOptions& options) {
+    if (!options.dry_run) lock.emplace(out);
     has_run = merit::has_run(out);
     const bool has_model = !has_run && merit::read_model_card(out).has_value();
     if ((has_run || has_model) && !options.resume && !options.overwrite) {
@@ -170,18 +190,6 @@ struct Place {
     merit::check_output("--metrics", options.metrics, inputs);
     merit::check_metrics(options.metrics);
   }
-
-  merit::RunStart start(const programs::TrainingOptions& options) const {
-    if (finished) return merit::RunStart::finished;
-    return has_run && options.resume ? merit::RunStart::interrupted : merit::RunStart::fresh;
-  }
-
-  std::filesystem::path out;
-  std::optional<merit::OutputLock> lock;  // before anybody looks at what is there; a dry run needs none
-  bool has_run = false;
-  bool finished = false;
-
- private:
   static std::filesystem::path folder_of(programs::TrainingOptions& options) {
     std::filesystem::path folder = std::filesystem::path(options.out).lexically_normal();
     if (folder.filename().empty()) folder = folder.parent_path();
@@ -245,7 +253,7 @@ int cross_validate(const programs::TrainingOptions& options, const programs::Mod
   return 0;
 }
 
-int run(int argc, char** argv) {
+int run(int argc, char** argv, const programs::Ranks& ranks) {
   programs::CommandLine line(
       name,
       "Trains a reward model on records of one kind and saves it.\n\n"
@@ -281,11 +289,19 @@ int run(int argc, char** argv) {
   options.training.optimizer = programs::choose_optimizer(options, given);
   merit::backend_named(options.backend);  // throws for one that is not here, before anything is read
   options.training.sharing = options.no_sharing ? merit::Sharing::no : merit::Sharing::yes;
+  options.training.comm = ranks.comm();
   options.training.validate();
 
   const bool cross_validates = options.folds != 0;
+  if (ranks.count() > 1) {
+    if (cross_validates)
+      throw merit::ConfigError(
+          "--cross-validate trains its models one after another: expected one rank, found " +
+          std::to_string(ranks.count()));
+    for (const auto& files : {options.train, options.eval, options.calibrate}) merit::require_no_pipe(files);
+  }
   std::optional<Place> place;
-  if (!cross_validates && !options.out.empty()) place.emplace(options);  // a dry run needs none
+  if (!cross_validates && !options.out.empty()) place.emplace(options, ranks);  // a dry run needs none
 
   const programs::ModelChoice chosen = programs::choose_model(options, config, given, name);
   std::string note;
@@ -391,7 +407,7 @@ int run(int argc, char** argv) {
                            .reward_statistics = !options.no_reward_statistics,
                            .stop = &programs::stop_requested},
                           console);
-  if (result.interrupted) return tell_interrupted(result, options, resume_command(argc, argv));
+  if (result.interrupted) return tell_interrupted(result, options, resume_command(argc, argv, ranks.count()));
   tell_finished(result, options, job);
   return 0;
 }
@@ -400,5 +416,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc > 0 && std::string_view(argv[0]).ends_with("merit_evaluate")) name = "merit_evaluate";
-  return programs::run(name, argv, [&] { return run(argc, argv); });
+  return programs::run(name, argv, [&] {
+    const programs::Ranks ranks;
+    return ranks.run(name, [&] { return run(argc, argv, ranks); });
+  });
 }

@@ -50,7 +50,7 @@ finish() {
 # ---- Packages --------------------------------------------------------------------------------------------------
 
 packages="g++ cmake ninja-build pkg-config python3 libeigen3-dev doctest-dev nlohmann-json3-dev libpcre2-dev
-  libutf8proc-dev libcli11-dev libcpp-httplib-dev libbenchmark-dev libopenblas-dev openmpi-bin
+  libutf8proc-dev libcli11-dev libcpp-httplib-dev libbenchmark-dev libopenblas-dev openmpi-bin libopenmpi-dev
   clang clang-format python3-clang libomp-dev lld chromium fonts-dejavu-core"
 
 say "looking for packages"

@@ -64,15 +64,8 @@ inline void let_threads_sleep(char** argv) {
   if (::setenv("OMP_WAIT_POLICY", "passive", 1) == 0) ::execv("/proc/self/exe", argv);  // where there is one
 }
 
-/// Runs `body` and turns what it throws into one line on stderr and an exit code.
-inline int run(const char* name, char** argv, const std::function<int()>& body) {
-  open_standard_streams();
-  let_threads_sleep(argv);
-  std::signal(SIGPIPE, SIG_IGN);  // a write to a closed pipe is an error and not the end of the process
-  std::signal(SIGXFSZ, SIG_IGN);  // and so is one beyond the size that files may have (ulimit -f)
-  const auto say = [name](std::string_view what) {
-    std::fprintf(stderr, "%s: %s\n", name, merit::visible(one_line(std::string(what))).c_str());
-  };
+/// Runs `body`: what it returns, or the exit code of what it throws, of which say() is told in a line.
+inline int exit_code(const std::function<int()>& body, const std::function<void(std::string_view)>& say) {
   try {
     return body();
   } catch (const HelpShown&) {
@@ -88,6 +81,17 @@ inline int run(const char* name, char** argv, const std::function<int()>& body) 
     say(error.what());
   }
   return failed;
+}
+
+/// Runs `body` and turns what it throws into one line on stderr and an exit code.
+inline int run(const char* name, char** argv, const std::function<int()>& body) {
+  open_standard_streams();
+  let_threads_sleep(argv);
+  std::signal(SIGPIPE, SIG_IGN);  // a write to a closed pipe is an error and not the end of the process
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is one beyond the size that files may have (ulimit -f)
+  return exit_code(body, [name](std::string_view what) {
+    std::fprintf(stderr, "%s: %s\n", name, merit::visible(one_line(std::string(what))).c_str());
+  });
 }
 
 /// The number that all of `text` spells; nothing when it spells none.

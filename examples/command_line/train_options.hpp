@@ -263,6 +263,8 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
       "--no-reward-statistics", o.no_reward_statistics,
       "leave out the mean and deviation of the rewards over the training set, which scoring it again takes a "
       "third of an epoch for; without them merit_score has no --normalised scores");
+  line.flag("--fixed-tree", o.training.fixed_tree,
+            "add gradients in an order that no number of ranks (mpirun -n N) changes: the same bits for any");
   line.flag("--no-sharing", o.no_sharing,
             "compute the common prefix of a pair twice, to measure what sharing saves");
   line.text("--evaluate-every", o.evaluate_every, "N|epoch",

@@ -33,6 +33,7 @@ HEAD = """#include <cstdio>
 #include <string>
 #include <vector>
 
+#include "merit/comm/thread_comm.hpp"
 #include "merit/files.hpp"
 #include "merit/judge/judge_template.hpp"
 #include "merit/open.hpp"

@@ -8,6 +8,7 @@ from pathlib import Path
 # Which rooms a room may include, beside what those include in turn (and itself).
 ARROWS = {
     "core": [],
+    "comm": ["core"],
     "forest": ["core"],
     "backend": ["forest"],
     "backend/thrust": ["backend"],
@@ -28,7 +29,7 @@ ARROWS = {
     "puzzle": ["forest", "tokenizer"],
     "optim": ["tape"],
     "model": ["backbone", "batch", "io"],
-    "train": ["model", "optim"],
+    "train": ["model", "optim", "comm"],
     "infer": ["model"],
     "eval": ["infer"],
     "benchmarks": ["eval", "records"],
@@ -47,6 +48,7 @@ OWNERS = {
     "nlohmann": "io/",
     "zlib.h": "io/",
     "httplib.h": "serve/",
+    "mpi.h": "comm/",
     "pcre2.h": "tokenizer/",
     "utf8proc.h": "unicode/",
     "CLI": None,

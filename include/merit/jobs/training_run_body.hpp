@@ -12,6 +12,7 @@
 #include <system_error>
 #include <vector>
 
+#include "merit/comm/agree.hpp"
 #include "merit/core/error.hpp"
 #include "merit/io/event_file.hpp"
 #include "merit/io/json.hpp"
@@ -81,6 +82,8 @@ class Run {
         best_directory_(best_directory(options.out)) {}
 
   RunResult operator()() {
+    require_same_ranks();
+    if (!leads()) return follow();
     if (job_.eval != nullptr) overlap_ = overlap_of(job_.train, job_.eval->examples);
     start();
     if (!finished()) {
@@ -97,6 +100,30 @@ class Run {
   }
 
  private:
+  // ---- Ranks: the first one evaluates, writes and tells; the others make its steps with it ---
+
+  bool leads() const { return options_.training.comm == nullptr || options_.training.comm->rank() == 0; }
+
+  /// Before anything is written: ranks that were asked for something else end with what differs.
+  void require_same_ranks() const {
+    if (options_.training.comm == nullptr || options_.training.comm->size() == 1) return;
+    RankFacts facts;
+    const auto flat = identity().flatten();
+    for (const auto& [name, value] : flat.items()) facts.emplace_back(name.substr(1), value.dump());
+    facts.emplace_back("evaluate_every",
+                       options_.evaluate_every_epoch ? "epoch" : concat(options_.evaluate_every));
+    facts.emplace_back("checkpoint_every", concat(options_.checkpoint_every));
+    require_same_facts(*options_.training.comm, facts);
+  }
+
+  RunResult follow() {
+    if (finished()) return result();
+    if (resumes()) run_->resume(options_.out);
+    if (!resumes() && !options_.from.empty()) load();
+    if (train()) save();  // with the first one
+    return result();
+  }
+
   bool finished() const { return job_.start == RunStart::finished; }
   bool resumes() const { return job_.start == RunStart::interrupted; }
 
@@ -233,7 +260,7 @@ class Run {
       save();
       record({{"event", "checkpoint"}, {"step", step}});
     };
-    if (job_.eval != nullptr) {
+    if (job_.eval != nullptr && leads()) {
       hooks.on_evaluate = [&](Index step) {
         // The last one comes after the model is saved, unless it may be the best.
         if (run_->finished() && !keeps_best()) return true;
@@ -318,7 +345,7 @@ class Run {
   SaveOptions save_options() const { return {.files = job_.saved.files}; }
 
   void save() {
-    move_foreign(options_.out);
+    if (leads()) move_foreign(options_.out);
     run_->save(options_.out, job_.card, merit::to_json(totals_), save_options());
   }
 

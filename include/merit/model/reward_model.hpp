@@ -263,6 +263,7 @@ class RewardModel {
     check(forest);
     state_->tape.reset();
     state_->tape.set_recording(true);
+    state_->tape.drive_watch();
     if (state_->parameters.has_dropout()) state_->turn_dropout_on(forest);
     state_->batch = Backend::prepare(state_->handle, state_->placed(forest));
     state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)

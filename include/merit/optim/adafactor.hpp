@@ -55,10 +55,10 @@ class Adafactor::Bound final : public BoundOptimizer<B> {
  public:
   using T = typename B::Stat;
 
-  Bound(const Adafactor& settings, Parameters<B>& parameters)
-      : BoundOptimizer<B>(parameters),
+  Bound(const Adafactor& settings, Parameters<B>& parameters, const OptimizerShard& shard)
+      : BoundOptimizer<B>(parameters, shard),
         settings_(settings),
-        moments_(parameters.handle(), layout(parameters, tensors_)) {
+        moments_(parameters.handle(), layout(parameters, shard, tensors_)) {
     validate(settings);
   }
 
@@ -82,10 +82,11 @@ class Adafactor::Bound final : public BoundOptimizer<B> {
     Index begin;          // of the rows' moments, which the columns' follow
   };
 
-  /// Lists the trained tensors; how many moments they have together.
-  static Index layout(const Parameters<B>& parameters, std::vector<Tensor>& tensors) {
+  /// Lists the shard's tensors; how many moments they have together.
+  static Index layout(const Parameters<B>& parameters, const OptimizerShard& shard,
+                      std::vector<Tensor>& tensors) {
     Index size = 0;
-    for (const Index i : parameters.trained()) {
+    for (const Index i : detail::tensors_of(parameters, shard)) {
       const std::vector<Index>& shape = parameters.spec(i).shape;
       const bool is_matrix = shape.size() == 2;
       const Tensor tensor{i, is_matrix, is_matrix ? shape[0] : 1, shape.back(), size};

@@ -52,32 +52,34 @@ struct AdamW {
 template <class B>
 class AdamW::Bound final : public BoundOptimizer<B> {
  public:
-  Bound(const AdamW& settings, Parameters<B>& parameters)
-      : BoundOptimizer<B>(parameters),
+  Bound(const AdamW& settings, Parameters<B>& parameters, const OptimizerShard& shard)
+      : BoundOptimizer<B>(parameters, shard),
         settings_(settings),
-        first_(parameters.handle(), parameters.size()),
-        second_(parameters.handle(), parameters.size()) {
+        first_(parameters.handle(), shard.size()),
+        second_(parameters.handle(), shard.size()) {
     validate(settings);
   }
 
   std::vector<OptimizerTensor<B>> state() override {
     std::vector<OptimizerTensor<B>> list;
-    detail::list_block(this->parameters(), "first_moment.", first_, list);
-    detail::list_block(this->parameters(), "second_moment.", second_, list);
+    detail::list_block(this->parameters(), this->shard(), "first_moment.", first_, list);
+    detail::list_block(this->parameters(), this->shard(), "second_moment.", second_, list);
     return list;
   }
 
  private:
   void move(double learning_rate, double gradient_scale) override {
     Parameters<B>& parameters = this->parameters();
-    detail::for_each_range(parameters, settings_.weight_decay, [&](Index begin, Index count, double decay) {
-      B::adamw(parameters.handle(),
-               {.parameters = parameters.values().subview(begin, count),
-                .gradients = parameters.gradients().subview(begin, count),
-                .first = first_.part(begin, count),
-                .second = second_.part(begin, count),
-                .step = settings_.step(this->steps(), learning_rate, gradient_scale, decay)});
-    });
+    detail::for_each_range(
+        parameters, this->shard(), settings_.weight_decay,
+        [&](Index begin, Index place, Index count, double decay) {
+          B::adamw(parameters.handle(),
+                   {.parameters = parameters.values().subview(begin, count),
+                    .gradients = parameters.gradients().subview(begin, count),
+                    .first = first_.part(place, count),
+                    .second = second_.part(place, count),
+                    .step = settings_.step(this->steps(), learning_rate, gradient_scale, decay)});
+        });
   }
 
   AdamW settings_;

@@ -26,14 +26,21 @@ inline void validate(const AnyOptimizer& any) {
   std::visit([](const auto& settings) { validate(settings); }, any);
 }
 
+/// An optimizer of the trained tensors that a shard holds.
 template <class B>
-std::unique_ptr<BoundOptimizer<B>> bind_optimizer(const AnyOptimizer& any, Parameters<B>& parameters) {
+std::unique_ptr<BoundOptimizer<B>> bind_optimizer(const AnyOptimizer& any, Parameters<B>& parameters,
+                                                  const OptimizerShard& shard) {
   return std::visit(
       [&]<class Settings>(const Settings& settings) -> std::unique_ptr<BoundOptimizer<B>> {
         static_assert(optimizer<Settings, B>);
-        return std::make_unique<typename Settings::template Bound<B>>(settings, parameters);
+        return std::make_unique<typename Settings::template Bound<B>>(settings, parameters, shard);
       },
       any);
+}
+/// The same of all of them.
+template <class B>
+std::unique_ptr<BoundOptimizer<B>> bind_optimizer(const AnyOptimizer& any, Parameters<B>& parameters) {
+  return bind_optimizer(any, parameters, whole_shard(parameters));
 }
 
 }  // namespace MERIT_ABI

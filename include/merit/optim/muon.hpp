@@ -58,10 +58,10 @@ struct Muon {
 template <class B>
 class Muon::Bound final : public BoundOptimizer<B> {
  public:
-  Bound(const Muon& settings, Parameters<B>& parameters)
-      : BoundOptimizer<B>(parameters),
+  Bound(const Muon& settings, Parameters<B>& parameters, const OptimizerShard& shard)
+      : BoundOptimizer<B>(parameters, shard),
         settings_(settings),
-        kept_(parameters.handle(), layout(parameters, tensors_, largest_, smaller_side_)),
+        kept_(parameters.handle(), layout(parameters, shard, tensors_, largest_, smaller_side_)),
         room_(parameters.handle(), largest_),
         gram_(parameters.handle(), smaller_side_ * smaller_side_),
         polynomial_(parameters.handle(), smaller_side_ * smaller_side_) {
@@ -91,11 +91,11 @@ class Muon::Bound final : public BoundOptimizer<B> {
     Index begin;  // of the momentum, or of the first moments, which the second follow
   };
 
-  /// Lists the trained tensors; how many numbers are kept of them together.
-  static Index layout(const Parameters<B>& parameters, std::vector<Tensor>& tensors, Index& largest,
-                      Index& smaller_side) {
+  /// Lists the shard's tensors; how many numbers are kept of them together.
+  static Index layout(const Parameters<B>& parameters, const OptimizerShard& shard,
+                      std::vector<Tensor>& tensors, Index& largest, Index& smaller_side) {
     Index size = 0;
-    for (const Index i : parameters.trained()) {
+    for (const Index i : detail::tensors_of(parameters, shard)) {
       const ParameterSpec& spec = parameters.spec(i);
       const Tensor tensor{i, parameters.element_count(i), size};
       tensors.push_back(tensor);

@@ -2,6 +2,7 @@
 // Bound<B> is one training run's: what it keeps between updates, in the backend's memory, and the update.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "merit/core/field.hpp"
+#include "merit/optim/shard.hpp"
 #include "merit/tape/parameters.hpp"
 
 namespace merit {
@@ -41,21 +43,25 @@ class BoundOptimizer {
   /// update. Who restores a run writes through these views.
   virtual std::vector<OptimizerTensor<B>> state() = 0;
 
+  /// What this moves: all that is trained, or one rank's part.
+  const OptimizerShard& shard() const { return shard_; }
   /// Updates made so far: part of what is kept.
   Index steps() const { return steps_; }
   void set_steps(Index steps) { steps_ = steps; }
 
  protected:
   /// The parameters must be laid out and outlive this.
-  explicit BoundOptimizer(Parameters<B>& parameters) : parameters_(&parameters) {}
+  BoundOptimizer(Parameters<B>& parameters, OptimizerShard shard)
+      : parameters_(&parameters), shard_(std::move(shard)) {}
 
-  /// The update numbered steps(), from 1.
+  /// The update numbered steps(), from 1, of the shard's tensors.
   virtual void move(double learning_rate, double gradient_scale) = 0;
 
   Parameters<B>& parameters() const { return *parameters_; }
 
  private:
   Parameters<B>* parameters_;
+  OptimizerShard shard_;
   Index steps_ = 0;
 };
 
@@ -65,8 +71,14 @@ concept optimizer = std::copyable<O> && has_fields<O> &&
   { O::name() } -> std::convertible_to<std::string_view>;
   requires std::derived_from<typename O::template Bound<B>, BoundOptimizer<B>>;
   requires std::constructible_from < typename O::template Bound<B>,
-  const O&, Parameters<B>& > ;
+  const O&, Parameters<B>&, const OptimizerShard& > ;
 };
+
+/// All that is trained.
+template <class B>
+OptimizerShard whole_shard(const Parameters<B>& parameters) {
+  return OptimizerShard({{0, parameters.size()}});
+}
 
 namespace detail {
 
@@ -97,25 +109,37 @@ class StatBlock {
   T* data_;
 };
 
-/// Adds the trained tensors of a block that is laid out as the parameters' own.
+/// The trained tensors that a shard holds.
 template <class B>
-void list_block(const Parameters<B>& parameters, const std::string& prefix, StatBlock<B>& block,
-                std::vector<OptimizerTensor<B>>& list) {
+std::vector<Index> tensors_of(const Parameters<B>& parameters, const OptimizerShard& shard) {
+  std::vector<Index> numbers = parameters.trained();
+  std::erase_if(numbers, [&](Index i) { return !shard.holds(parameters.offset(i)); });
+  return numbers;
+}
+
+/// Adds the tensors of a block that is laid out as the shard.
+template <class B>
+void list_block(const Parameters<B>& parameters, const OptimizerShard& shard, const std::string& prefix,
+                StatBlock<B>& block, std::vector<OptimizerTensor<B>>& list) {
   if (block.empty()) return;
-  for (const Index i : parameters.trained()) {
+  for (const Index i : tensors_of(parameters, shard)) {
     const ParameterSpec& spec = parameters.spec(i);
-    list.push_back(
-        {prefix + spec.name, spec.shape, block.part(parameters.offset(i), parameters.element_count(i))});
+    list.push_back({prefix + spec.name, spec.shape,
+                    block.part(shard.place(parameters.offset(i)), parameters.element_count(i))});
   }
 }
 
-/// Calls f(begin, count, weight decay) for the two parts of the parameters' block: what decays, and what does
-/// not.
+/// Calls f(begin in the parameters' block, place in the shard's, count, weight decay) for each run of the shard, in which
+/// what decays and what does not are apart.
 template <class B, class F>
-void for_each_range(const Parameters<B>& parameters, double weight_decay, F f) {
-  const Index decayed = parameters.decayed();
-  f(Index{0}, decayed, weight_decay);
-  f(decayed, parameters.size() - decayed, 0.0);
+void for_each_range(const Parameters<B>& parameters, const OptimizerShard& shard, double weight_decay, F f) {
+  const auto part = [&](Index begin, Index end, double decay) {
+    if (begin < end) f(begin, shard.place(begin), end - begin, decay);
+  };
+  for (const OptimizerShard::Run& run : shard.runs()) {
+    part(run.begin, std::min(run.end, parameters.decayed()), weight_decay);
+    part(std::max(run.begin, parameters.decayed()), run.end, 0.0);
+  }
 }
 
 }  // namespace detail

@@ -26,18 +26,12 @@
 #include "merit/core/rng.hpp"
 #include "merit/core/sizes.hpp"
 #include "merit/core/stored_tensor.hpp"
+#include "merit/tape/gradients.hpp"
 #include "merit/tape/low_rank.hpp"
 #include "merit/tape/parameter_spec.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
-
-/// Where a gradient goes and how: the first writer of a step assigns, later writers add.
-template <class Matrix>
-struct GradientTarget {
-  Matrix view;
-  Write write;
-};
 
 /// The declared tensors and, after allocate(), their values in the backend's memory; the gradients of the
 /// trained ones from the first begin_gradients() on.
@@ -249,6 +243,8 @@ class Parameters : public LowRankMaps {
     for (Index i = slice.first, row = 0; i < last;) {
       const Tensor& tensor = tensors_[i];
       require_set(tensor);
+      if (watch_ != nullptr)
+        for (Index read = i; read < last; ++read) watch_->read(read);
       const auto* const data = static_cast<const std::byte*>(tensor.data);
       Index elements = tensor.count;
       for (++i; i < last && tensors_[i].dtype == tensor.dtype &&
@@ -288,6 +284,9 @@ class Parameters : public LowRankMaps {
     bool all = true;
     Index whole = 0;
     for (std::uint32_t i = slice.first; i < slice.first + slice.count; ++i) {
+      if (written_[i] == final_gradient)
+        throw UsageError(
+            concat("the gradient of '", tensors_[i].spec.name, "' is written after it was final"));
       whole += tensors_[i].count;
       any = any || written_[i] != 0;
       all = all && written_[i] != 0;
@@ -315,6 +314,15 @@ class Parameters : public LowRankMaps {
     allocate_gradients();
     zero_unwritten(0, static_cast<std::uint32_t>(tensors_.size()));
   }
+
+  /// The gradient of tensor i is complete, and nobody writes it any more until begin_gradients().
+  void end_gradient(Index i) {
+    zero_unwritten(static_cast<std::uint32_t>(i), 1);
+    written_[i] = final_gradient;
+  }
+  /// Who is told which gradients are final during the next pass over the model; null: nobody. Until it is set otherwise.
+  void watch_gradients(GradientWatch* watch) { watch_ = watch; }
+  GradientWatch* gradient_watch() const { return watch_; }
 
   // --- what is trained
 
@@ -353,9 +361,8 @@ class Parameters : public LowRankMaps {
   /// The numbers of the trained tensors.
   std::vector<Index> trained() const {
     std::vector<Index> numbers;
-    for (Index i = 0; i < tensors_.size(); ++i) {
+    for (Index i = 0; i < tensors_.size(); ++i)
       if (tensors_[i].spec.trainable) numbers.push_back(i);
-    }
     return numbers;
   }
   /// Trainable elements and all of them, without the gaps of alignment.
@@ -457,6 +464,8 @@ class Parameters : public LowRankMaps {
     if (gradients_ == nullptr && size_ != 0) gradients_ = take<T>(size_);
   }
 
+  static constexpr std::uint8_t final_gradient = 2;  // in written_
+
   void zero_unwritten(std::uint32_t first, std::uint32_t count) {
     for (std::uint32_t i = first; i < first + count; ++i) {
       if (written_[i] != 0 || !tensors_[i].spec.trainable) continue;
@@ -469,7 +478,8 @@ class Parameters : public LowRankMaps {
   Rng rng_{0};
   std::vector<Tensor> tensors_;
   std::unordered_map<std::string, std::uint32_t> number_of_;
-  std::vector<std::uint8_t> written_;
+  std::vector<std::uint8_t> written_;  // by tensor: 0 no, 1 yes, or final_gradient
+  GradientWatch* watch_ = nullptr;
   bool allocated_ = false;
   T* values_ = nullptr;
   T* gradients_ = nullptr;

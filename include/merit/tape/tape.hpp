@@ -144,6 +144,7 @@ class Tape {
     last_ = at;
     produced_ = static_cast<std::uint32_t>(slots_.size());
     ++node_count_;
+    if (watch_ != nullptr) watch_->recorded(node_count_);
   }
 
   /// Activation checkpointing (Chen et al. 2016). Runs `function(tape, input)`, whose result is (rows, cols),
@@ -194,7 +195,19 @@ class Tape {
 
   /// Carries gradients from what was seeded (by writing gradient_target of a variable) back to the
   /// parameters.
-  void backward() { run_back_to(no_node); }
+  void backward() {
+    if (watch_ == nullptr) return run_back_to(no_node);
+    Index left = node_count_;
+    watch_->begin_backward(left);
+    while (last_ != no_node) {
+      Header header;
+      std::memcpy(&header, &nodes_[last_], sizeof header);
+      run_back_to(header.previous);
+      watch_->left(--left);
+    }
+  }
+  /// Drives the parameters' watch, if they have one, until reset(): for the tape on which the pass begins.
+  void drive_watch() { watch_ = parameters_->gradient_watch(); }
 
   // --- memory
 
@@ -202,6 +215,7 @@ class Tape {
   void reset() {
     dropout_keys_ = {};
     earlier_tokens_ = nullptr;
+    watch_ = nullptr;
     slots_.clear();
     nodes_.clear();
     free_.clear();
@@ -365,6 +379,7 @@ class Tape {
   bool recording_ = true;
   DropoutKeys dropout_keys_;
   EarlierTokens<B>* earlier_tokens_ = nullptr;
+  GradientWatch* watch_ = nullptr;
   LayerBytes layer_bytes_;
 };
 

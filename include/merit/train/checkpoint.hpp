@@ -2,13 +2,17 @@
 // run that goes on from it makes the same bits as one that never stopped.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "merit/comm/comm.hpp"
+#include "merit/core/buffer.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/io/safetensors.hpp"
@@ -71,32 +75,86 @@ Json run_identity(const Trainer<Model, Example>& trainer) {
   return identity_of(parts, trainer.options());
 }
 
-/// What the optimizer keeps, beside the weights, and where the run stands.
+/// A tensor of the optimizer's in host memory.
+template <class T>
+struct KeptTensor {
+  std::string name;
+  std::vector<Index> shape;
+  Buffer<T> values;
+};
+
+/// All that the optimizers of all ranks keep, on rank 0; elsewhere nothing. All ranks call it.
 template <class Backend>
-void write_run(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
-               BoundOptimizer<Backend>& optimizer, const Json& state) {
+std::vector<KeptTensor<typename Backend::Stat>> gather_optimizer(Comm& comm,
+                                                                 const Parameters<Backend>& parameters,
+                                                                 BoundOptimizer<Backend>& optimizer) {
   using T = typename Backend::Stat;
-  std::vector<Buffer<T>> copies;
-  std::vector<TensorSource> tensors;
+  std::vector<KeptTensor<T>> own;
+  Json list = Json::array();
   for (OptimizerTensor<Backend>& tensor : optimizer.state()) {
     Buffer<T> host(tensor.values.size);
     Backend::to_host(parameters.handle(), static_cast<const T*>(tensor.values.data), host.data(),
                      host.size());
-    tensors.push_back({std::move(tensor.name), std::move(tensor.shape), std::as_const(host).data()});
-    copies.push_back(std::move(host));
+    list.push_back({{"name", tensor.name}, {"shape", tensor.shape}});
+    own.push_back({std::move(tensor.name), std::move(tensor.shape), std::move(host)});
   }
   Backend::wait(parameters.handle());
+  if (comm.size() == 1) return own;
+
+  const std::vector<std::string> lists = gather_texts(comm, json_text(list, "what the optimizer keeps"));
+  std::vector<std::vector<KeptTensor<T>>> of_rank(comm.size());
+  Index rounds = 0;
+  for (Index r = 0; r < comm.size(); ++r) {
+    const Json tensors = Json::parse(lists[r]);
+    rounds = std::max(rounds, Index{tensors.size()});
+    if (comm.rank() != 0) continue;
+    for (const Json& tensor : tensors) {
+      std::vector<Index> shape = tensor["shape"];
+      Index count = 1;
+      for (const Index extent : shape) count *= extent;
+      of_rank[r].push_back({tensor["name"], std::move(shape), Buffer<T>(r == 0 ? 0 : count)});
+    }
+  }
+  for (Index n = 0; n < rounds; ++n) {  // one tensor of each rank at a time
+    std::vector<std::span<const std::byte>> out(comm.size());
+    std::vector<std::span<std::byte>> in(comm.size());
+    if (n < own.size() && comm.rank() != 0)
+      out[0] = std::as_bytes(std::span<const T>(std::as_const(own[n].values).data(), own[n].values.size()));
+    for (Index r = 1; r < comm.size(); ++r)
+      if (n < of_rank[r].size())
+        in[r] =
+            std::as_writable_bytes(std::span<T>(of_rank[r][n].values.data(), of_rank[r][n].values.size()));
+    comm.exchange(out, in);
+  }
+  if (comm.rank() != 0) return {};
+  for (std::vector<KeptTensor<T>>& others : of_rank) {
+    if (&others == &of_rank[0]) continue;
+    for (KeptTensor<T>& tensor : others) own.push_back(std::move(tensor));
+  }
+  return own;
+}
+
+/// What the optimizer keeps, beside the weights, and where the run stands.
+template <class T>
+void write_run(const std::filesystem::path& directory, const std::vector<KeptTensor<T>>& kept,
+               const Json& state) {
+  std::vector<TensorSource> tensors;
+  for (const KeptTensor<T>& tensor : kept)
+    tensors.push_back({tensor.name, tensor.shape, tensor.values.data()});
   write_safetensors(directory / optimizer_file, tensors);
   write_json(directory / run_file, state);
 }
 
+/// All ranks call it, and rank 0 writes.
 template <class Backend>
-void save_run_files(const std::filesystem::path& directory, const Parameters<Backend>& parameters,
+void save_run_files(const std::filesystem::path& directory, Comm& comm, const Parameters<Backend>& parameters,
                     const ModelFiles& files, BoundOptimizer<Backend>& optimizer, Index steps,
                     const Json& identity, const Json& notes, const SaveOptions& options) {
+  const auto kept = gather_optimizer(comm, parameters, optimizer);
+  if (comm.rank() != 0) return;
   AtomicDirectory atomic(directory, "merit.json");
   write_files(atomic.staging(), parameters, files, options);
-  write_run(atomic.staging(), parameters, optimizer,
+  write_run(atomic.staging(), kept,
             {{"step", optimizer.steps()}, {"steps", steps}, {"run", identity}, {"notes", notes}});
   atomic.commit();
 }
@@ -155,12 +213,14 @@ class SavedOptimizer {
 }  // namespace detail
 
 /// Replaces `directory` by the model's checkpoint and the run's state. Killed at any moment, the old one or
-/// the new one is there, complete. `notes` is what the calling program wants back from read_run_notes().
+/// the new one is there, complete. `notes` is what the calling program wants back from read_run_notes(). Of several ranks
+/// all call it, and rank 0 writes all of it: the run may go on with any number of them.
 template <class Model, class Example>
 void save_run(const std::filesystem::path& directory, Model& model, Trainer<Model, Example>& trainer,
               const ModelCard& card, const Json& notes = Json::object(), const SaveOptions& options = {}) {
-  detail::save_run_files(directory, model.parameters(), detail::files_of(model, card, options),
-                         trainer.optimizer(), trainer.steps(), detail::run_identity(trainer), notes, options);
+  detail::save_run_files(directory, trainer.comm(), model.parameters(),
+                         detail::files_of(model, card, options), trainer.optimizer(), trainer.steps(),
+                         detail::run_identity(trainer), notes, options);
 }
 
 /// True if `directory` holds a run that has not ended.

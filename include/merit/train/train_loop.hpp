@@ -1,6 +1,7 @@
 // The optimizer loop of every model and kind of example: compiled once for a backend.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -8,9 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "merit/comm/comm.hpp"
 #include "merit/core/sizes.hpp"
-#include "merit/forest/pack_by_budget.hpp"
 #include "merit/tape/parameters.hpp"
+#include "merit/train/gradient_exchange.hpp"
+#include "merit/train/micro_batches.hpp"
+#include "merit/train/rank_facts.hpp"
 #include "merit/train/sampling.hpp"
 #include "merit/train/step_accuracy.hpp"
 #include "merit/train/train_options.hpp"
@@ -19,26 +23,47 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
-/// Throws DataError that names the first tensor whose gradient is not finite, or else the loss.
+/// Throws DataError that names the first tensor whose gradient is not finite, or else the loss. A rank looks at what it has
+/// the sums of, and all throw the same.
 template <class Backend>
-[[noreturn]] void refuse_step(const Parameters<Backend>& parameters, const StepReport& report) {
-  std::vector<typename Backend::Stat> tensor;
-  for (const Index i : parameters.trained()) {
-    tensor.resize(parameters.element_count(i));
-    Backend::to_host(parameters.handle(), parameters.gradients().data + parameters.offset(i), tensor.data(),
-                     tensor.size());
-    Backend::wait(parameters.handle());
-    for (const auto value : tensor) {
-      if (std::isfinite(value)) continue;
-      throw DataError(concat("step ", report.step, ": the gradient of '", parameters.spec(i).name, "' holds ",
-                             value,
-                             ", expected finite numbers; the model is unchanged. A lower learning rate "
-                             "may help"));
+[[noreturn]] void refuse_step(Comm& comm, const Parameters<Backend>& parameters, const OptimizerShard& shard,
+                              const StepReport& report) {
+  struct Found {
+    Index tensor;
+    double value;
+  };
+  const auto first_of = [&]() -> Found {
+    std::vector<typename Backend::Stat> tensor;
+    for (const Index i : tensors_of(parameters, shard)) {
+      tensor.resize(parameters.element_count(i));
+      Backend::to_host(parameters.handle(), parameters.gradients().data + parameters.offset(i), tensor.data(),
+                       tensor.size());
+      Backend::wait(parameters.handle());
+      for (const auto value : tensor)
+        if (!std::isfinite(value)) return {i, static_cast<double>(value)};
     }
+    return {parameters.tensor_count(), 0};
+  };
+  Found first{parameters.tensor_count(), 0};
+  for (const Found& one : gather_values(comm, first_of()))
+    if (one.tensor < first.tensor) first = one;
+  if (first.tensor < parameters.tensor_count()) {
+    throw DataError(concat("step ", report.step, ": the gradient of '", parameters.spec(first.tensor).name,
+                           "' holds ", first.value,
+                           ", expected finite numbers; the model is unchanged. A lower learning rate "
+                           "may help"));
   }
   throw DataError(concat("step ", report.step, ": the loss is ", report.loss, " and the gradient's norm ",
                          report.gradient_norm, ", expected finite numbers; the model is unchanged"));
 }
+
+/// What a micro-batch adds to a step's report.
+struct BatchShare {
+  double loss = 0;
+  RightCount right;
+  Index tokens = 0;
+  Index tokens_before_sharing = 0;
+};
 
 /// What a step asks of a model and its examples.
 class StepWork {
@@ -50,18 +75,21 @@ class StepWork {
   };
 
   virtual ~StepWork() = default;
-  /// The step's weight is 0 from here on.
+  /// What ranks must have alike, beside options and weights.
+  virtual void add_facts(RankFacts& facts) const = 0;
+  /// A step without micro-batches, from here on.
   virtual void begin_batches() = 0;
-  /// Makes micro-batch number `batch` of these examples, adds to the weight, and counts tokens in `report`.
-  virtual void build(Index batch, std::span<const Index> examples, StepReport& report) = 0;
-  virtual Weight weight() const = 0;
+  /// Makes micro-batch number `batch` of these examples, and counts tokens in `share`.
+  virtual void build(Index batch, std::span<const Index> examples, BatchShare& share) = 0;
+  /// What all ranks' micro-batches together are divided by.
+  virtual Weight weigh(Comm& comm) = 0;
   virtual void begin_step() = 0;
   /// Adds the gradient of a micro-batch; its share of the loss, and in `right` what it gets right.
   virtual double accumulate(Index batch, RightCount& right) = 0;
   virtual void end_step() = 0;
 };
 
-/// Shuffled records, one optimizer step at a time, each cut into micro-batches under a budget of tokens.
+/// Shuffled records, one optimizer step at a time, each cut into micro-batches under a budget of tokens, which ranks share.
 template <class Backend>
 class TrainLoop {
  public:
@@ -69,7 +97,11 @@ class TrainLoop {
   TrainLoop(Parameters<Backend>& parameters, const TrainOptions& options, std::vector<Index> costs)
       : parameters_(&parameters),
         options_(options),
-        optimizer_(bind_optimizer(options.optimizer, parameters)),
+        exchange_(options.fixed_tree || comm().size() > 1
+                      ? std::make_unique<GradientExchange<Backend>>(parameters, comm(), options.fixed_tree)
+                      : nullptr),
+        optimizer_(bind_optimizer(options.optimizer, parameters,
+                                  exchange_ != nullptr ? exchange_->shard() : whole_shard(parameters))),
         costs_(std::move(costs)) {
     options.validate();
     if (costs_.empty()) throw DataError("there are no records to train on");
@@ -85,6 +117,7 @@ class TrainLoop {
   bool finished() const { return steps_done() >= steps(); }
   BoundOptimizer<Backend>& optimizer() { return *optimizer_; }
   const TrainOptions& options() const { return options_; }
+  Comm& comm() { return options_.comm != nullptr ? *options_.comm : alone_; }
 
   StepReport step(StepWork& work) {
     const auto start = std::chrono::steady_clock::now();
@@ -94,33 +127,34 @@ class TrainLoop {
     report.epoch = steps_done() / steps_per_epoch_ + 1;
     report.learning_rate = options_.schedule.rate(steps_done(), steps());
 
+    if (!agreed_) agree(work);
     build_batches(work, report);
-    require_weight(work.weight(), report.step);
+    require_weight(work.weigh(comm()), report.step);
     work.begin_step();
-    RightCount right;
-    for (Index m = 0; m < report.micro_batches; ++m) report.loss += work.accumulate(m, right);
+    compute(work, report);
     work.end_step();
-    report.accuracy = right.share();
-    report.judged = right.counted;
-
     report.gradient_norm =
-        std::sqrt(Backend::sum_of_squares(parameters_->handle(), std::as_const(*parameters_).gradients()));
+        std::sqrt(exchange_ != nullptr ? exchange_->sum_of_squares()
+                                       : Backend::sum_of_squares(parameters_->handle(),
+                                                                 std::as_const(*parameters_).gradients()));
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
-      refuse_step(*parameters_, report);
+      refuse_step(comm(), *parameters_, optimizer_->shard(), report);
     const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;
     optimizer_->update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
+    if (exchange_ != nullptr) exchange_->spread_values();
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
   }
 
   StopReason run(StepWork& work, const TrainHooks& hooks) {
     while (!finished()) {
-      if (hooks.stop != nullptr && hooks.stop->load()) return StopReason::requested;
+      if (!all_of_ranks(hooks.stop == nullptr || !hooks.stop->load())) return StopReason::requested;
       const StepReport report = step(work);
       if (hooks.on_step) hooks.on_step(report);
       const auto due = [&](Index every) { return every != 0 && report.step % every == 0; };
       if (due(hooks.evaluate_every) || due(hooks.checkpoint_every) || finished()) require_finite(report);
-      if (hooks.on_evaluate && (due(hooks.evaluate_every) || finished()) && !hooks.on_evaluate(report.step)) {
+      if ((due(hooks.evaluate_every) || finished()) &&
+          !all_of_ranks(!hooks.on_evaluate || hooks.on_evaluate(report.step))) {
         return StopReason::requested;
       }
       // After the evaluation, so that a run that goes on from the checkpoint has not missed one.
@@ -151,12 +185,58 @@ class TrainLoop {
     const std::span<const Index> examples = std::span<const Index>(order_).subspan(begin, report.records);
     step_costs_.clear();
     for (const Index example : examples) step_costs_.push_back(costs_[example]);
-    pack_by_budget(step_costs_, options_.micro_batch_tokens, cuts_);
-    report.micro_batches = cuts_.size() - 1;
+    cut_step(step_costs_, options_.micro_batch_tokens, comm().size(), options_.fixed_tree, batches_);
+    report.micro_batches = batches_.cuts.size() - 1;
     work.begin_batches();
-    for (Index m = 0; m < report.micro_batches; ++m) {
-      work.build(m, examples.subspan(cuts_[m], cuts_[m + 1] - cuts_[m]), report);
+    shares_.clear();
+    for (Index m = batches_.ranks[comm().rank()]; m < batches_.ranks[comm().rank() + 1]; ++m) {
+      batch_.clear();
+      for (const Index record : batches_.batch(m)) batch_.push_back(examples[record]);
+      shares_.emplace_back();
+      work.build(shares_.size() - 1, batch_, shares_.back());
     }
+  }
+
+  /// This rank's micro-batches, and what all together say.
+  void compute(StepWork& work, StepReport& report) {
+    const Index first = batches_.ranks[comm().rank()];
+    if (exchange_ != nullptr) exchange_->begin();
+    for (Index m = 0; m < shares_.size(); ++m) {
+      if (exchange_ != nullptr) exchange_->before_batch(m == 0, m + 1 == shares_.size());
+      shares_[m].loss = work.accumulate(m, shares_[m].right);
+      if (exchange_ != nullptr) exchange_->after_batch(first + m);
+    }
+    if (exchange_ != nullptr) exchange_->finish();
+    if (comm().size() > 1) shares_ = gather_lists(comm(), shares_);
+    RightCount right;
+    for (const BatchShare& share : shares_) {  // in the order of all ranks' batches
+      report.loss += share.loss;
+      right += share.right;
+      report.tokens += share.tokens;
+      report.tokens_before_sharing += share.tokens_before_sharing;
+    }
+    report.accuracy = right.share();
+    report.judged = right.counted;
+  }
+
+  /// Whether this holds on all ranks.
+  bool all_of_ranks(bool own) {
+    if (comm().size() == 1) return own;
+    const std::vector<char> all = gather_values(comm(), static_cast<char>(own ? 1 : 0));
+    return std::find(all.begin(), all.end(), char{0}) == all.end();
+  }
+
+  /// Before the first step: ranks that have not the same would each learn something else.
+  void agree(const StepWork& work) {
+    agreed_ = true;
+    if (comm().size() == 1) return;
+    RankFacts facts;
+    add_option_facts(options_, facts);
+    facts.emplace_back("examples", concat(costs_.size()));
+    work.add_facts(facts);
+    facts.emplace_back("steps made", concat(steps_done()));
+    facts.emplace_back("the weights' hash", concat(hash_of_weights(*parameters_)));
+    require_same_facts(comm(), facts);
   }
 
   /// A step without anything to learn from, such as one of ties alone, has no gradient. A whole epoch of them
@@ -173,6 +253,8 @@ class TrainLoop {
 
   Parameters<Backend>* parameters_;
   TrainOptions options_;
+  SoloComm alone_;
+  std::unique_ptr<GradientExchange<Backend>> exchange_;  // null for a rank alone, which adds as it computes
   std::unique_ptr<BoundOptimizer<Backend>> optimizer_;
   std::vector<Index> costs_;
   Index steps_per_epoch_ = 0;
@@ -180,7 +262,10 @@ class TrainLoop {
   Index order_epoch_ = 0;
   Index empty_steps_ = 0;
   std::vector<Index> step_costs_;
-  std::vector<Index> cuts_;
+  MicroBatches batches_;
+  std::vector<Index> batch_;        // the examples of one
+  std::vector<BatchShare> shares_;  // of this rank's, then of all
+  bool agreed_ = false;
 };
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "merit/comm/comm.hpp"
 #include "merit/core/error.hpp"
 #include "merit/forest/forest.hpp"
 #include "merit/optim/any_optimizer.hpp"
@@ -25,6 +26,11 @@ struct TrainOptions {
   Schedule schedule = {};
   std::uint64_t seed = 0;  // of the order of records
   Sharing sharing = Sharing::yes;
+  /// Those that train this model together, each with the same options and examples; null: one alone. Must outlive the run.
+  Comm* comm = nullptr;
+  /// Gradients are added in an order that no number of ranks changes: the same bits for any, at the price of memory (see
+  /// GradientExchange) and of ranks that may get less even work.
+  bool fixed_tree = false;
 
   void validate() const {
     const auto positive = [](const char* field, Index value) {
@@ -54,7 +60,7 @@ struct StepReport {
   double learning_rate = 0;
   double seconds = 0;
   Index records = 0;
-  Index micro_batches = 0;
+  Index micro_batches = 0;          // of all ranks together, as are the tokens
   Index tokens = 0;                 // computed
   Index tokens_before_sharing = 0;  // in the records
 };

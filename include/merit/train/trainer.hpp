@@ -59,6 +59,8 @@ class Trainer : private detail::StepWork {
   BoundOptimizer<Backend>& optimizer() { return loop_.optimizer(); }
   const Model& model() const { return *model_; }
   const TrainOptions& options() const { return loop_.options(); }
+  /// Those that train together; a rank alone has one too.
+  Comm& comm() { return loop_.comm(); }
   Index example_count() const { return source_ != nullptr ? source_->size() : examples_.size(); }
   /// Calls f(example) for each, in the order in which they were given.
   template <class F>
@@ -85,9 +87,16 @@ class Trainer : private detail::StepWork {
     return costs;
   }
 
-  void begin_batches() override { normaliser_ = {}; }
+  void add_facts(RankFacts& facts) const override {
+    facts.emplace_back("the examples' hash", fingerprint());
+    if constexpr (requires { model_->config().loss.name(); }) {
+      detail::add_policy_facts("head", model_->config().head, facts);
+      detail::add_policy_facts("loss", model_->config().loss, facts);
+    }
+  }
+  void begin_batches() override { normalisers_.clear(); }
 
-  void build(Index m, std::span<const Index> examples, StepReport& report) override {
+  void build(Index m, std::span<const Index> examples, detail::BatchShare& share) override {
     if (m == batches_.size()) {
       batches_.push_back(std::make_unique<BatchBuilder<Model>>(*model_, loop_.options().sharing));
     }
@@ -101,12 +110,17 @@ class Trainer : private detail::StepWork {
       for (const Example& example : taken_) batch.add(example);
     }
     batch.finish();
-    normaliser_ += model_->normaliser(batch.targets());
-    report.tokens += batch.token_count();
-    report.tokens_before_sharing += batch.tokens_before_sharing();
+    normalisers_.push_back(model_->normaliser(batch.targets()));
+    share.tokens = batch.token_count();
+    share.tokens_before_sharing = batch.tokens_before_sharing();
   }
 
-  Weight weight() const override { return {is_finite(normaliser_), is_positive(normaliser_)}; }
+  Weight weigh(Comm& comm) override {
+    if (comm.size() > 1) normalisers_ = gather_lists(comm, normalisers_);
+    normaliser_ = {};
+    for (const auto& one : normalisers_) normaliser_ += one;
+    return {is_finite(normaliser_), is_positive(normaliser_)};
+  }
   void begin_step() override {
     model_->parameters().set_dropout_place(loop_.options().seed, loop_.steps_done());
     model_->begin_step();
@@ -125,7 +139,8 @@ class Trainer : private detail::StepWork {
   std::vector<Example> taken_;                      // from it: of a micro-batch, until it is built
   mutable std::string fingerprint_;
   detail::TrainLoop<Backend> loop_;
-  typename Model::Normaliser normaliser_{};
+  std::vector<typename Model::Normaliser> normalisers_;        // of the step's micro-batches
+  typename Model::Normaliser normaliser_{};                    // their sum
   std::vector<std::unique_ptr<BatchBuilder<Model>>> batches_;  // one a micro-batch, reused
 };
 

@@ -1,0 +1,97 @@
+// The ranks of a program that mpirun started several times: the first one speaks, and what ends one ends all.
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "merit/comm/comm.hpp"
+#include "merit/core/concat.hpp"
+#include "merit/core/visible.hpp"
+#include "program.hpp"
+#if defined(MERIT_USE_MPI)
+#include "merit/comm/mpi_comm.hpp"
+#endif
+
+namespace programs {
+
+class Ranks {
+ public:
+  /// Begins MPI where mpirun, or srun, started this program. Throws ConfigError where there are several and this program has
+  /// no MPI.
+  Ranks() {
+    if (!started_by_mpi()) return;
+#if defined(MERIT_USE_MPI)
+    comm_ = std::make_unique<merit::MpiComm>();
+    if (!leads()) fall_silent();
+#else
+    const char* const size = std::getenv("OMPI_COMM_WORLD_SIZE");
+    if (size != nullptr && std::string_view(size) == "1") return;
+    throw merit::ConfigError(
+        "mpirun has started several of this program, which was built without MPI, so that all would do the same and write "
+        "to one place: build it where MPI is (Debian: libopenmpi-dev), or start it once");
+#endif
+  }
+
+  /// Null alone.
+  merit::Comm* comm() const {
+    return count() > 1 ? comm_.get() : nullptr;
+  }
+  merit::Index count() const {
+    return comm_ == nullptr ? 1 : comm_->size();
+  }
+  bool leads() const {
+    return comm_ == nullptr || comm_->rank() == 0;
+  }
+
+  /// What the first rank has found.
+  bool from_first(bool own) const {
+    return comm() == nullptr ? own : merit::gather_values(*comm(), static_cast<char>(own ? 1 : 0))[0] != 0;
+  }
+
+  /// Runs `body`, and where it fails ends all ranks with its exit code. What all of them find is said once: the others give
+  /// the first one time to say it.
+  int run(const char* name, const std::function<int()>& body) const {
+    if (comm() == nullptr) return body();
+    bool ends = false;
+    const int status = exit_code(body, [&](std::string_view what) {
+      ends = true;
+      if (!leads()) std::this_thread::sleep_for(std::chrono::seconds(2));
+      const std::string rank = leads() ? "" : merit::concat("rank ", comm()->rank(), ": ");
+      const std::string line =
+          merit::concat(name, ": ", rank, merit::visible(one_line(std::string(what))), "\n");
+      (void)!::write(spoken_, line.data(), line.size());
+    });
+    if (ends) comm()->abandon("", status);
+    return status;
+  }
+
+ private:
+  static bool started_by_mpi() {
+    for (const char* sign : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"})
+      if (std::getenv(sign) != nullptr) return true;
+    return false;
+  }
+
+  /// The standard streams lead nowhere from here on; an error still finds its way.
+  void fall_silent() {
+    spoken_ = ::dup(STDERR_FILENO);
+    const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (spoken_ < 0 || nowhere < 0) throw merit::IoError("cannot open /dev/null");
+    for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere, stream);
+    ::close(nowhere);
+  }
+
+  std::unique_ptr<merit::Comm> comm_;
+  int spoken_ = STDERR_FILENO;
+};
+
+}  // namespace programs
