@@ -25,16 +25,13 @@ namespace programs {
 
 class Ranks {
  public:
-  /// Begins MPI where mpirun, or srun, started this program. Throws ConfigError where there are several and this program has
-  /// no MPI.
+  /// Begins MPI where mpirun, or srun, started several of this program. Throws ConfigError where it was built without MPI.
   Ranks() {
-    if (!started_by_mpi()) return;
+    if (!is_one_of_several()) return;
 #if defined(MERIT_USE_MPI)
     comm_ = std::make_unique<merit::MpiComm>();
     if (!leads()) fall_silent();
 #else
-    const char* const size = std::getenv("OMPI_COMM_WORLD_SIZE");
-    if (size != nullptr && std::string_view(size) == "1") return;
     throw merit::ConfigError(
         "mpirun has started several of this program, which was built without MPI, so that all would do the same and write "
         "to one place: build it where MPI is (Debian: libopenmpi-dev), or start it once");
@@ -75,10 +72,10 @@ class Ranks {
   }
 
  private:
-  static bool started_by_mpi() {
-    for (const char* sign : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"})
-      if (std::getenv(sign) != nullptr) return true;
-    return false;
+  static bool is_one_of_several() {
+    for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"})
+      if (const char* const size = std::getenv(name)) return std::string_view(size) != "1";
+    return std::getenv("PMIX_RANK") != nullptr;  // of how many it does not say
   }
 
   /// The standard streams lead nowhere from here on; an error still finds its way.

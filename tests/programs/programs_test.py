@@ -20,6 +20,7 @@ import hostile
 import judge
 import kinds
 import published
+import ranks
 import scale
 import search
 import serve
@@ -448,7 +449,7 @@ def main():
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
         modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(conversion), vars(judge),
-                   vars(scale), vars(search), vars(serve))
+                   vars(scale), vars(search), vars(serve), vars(ranks))
         everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None
         of_kinds = {name for name in vars(kinds) if name.startswith("test_")} | trust.AFTER_KINDS
