@@ -31,16 +31,19 @@ def pairs(path, count, words, seed=1):
 
 
 def largest_memory(process):
-    """Peak MiB of a process tree by name, read until it ends."""
+    """Peak MiB of a process, or of each that mpirun has started, read until it ends."""
     peaks = {}
     while process.poll() is None:
-        for pid in subprocess.run(["pgrep", "-x", "merit_train"], capture_output=True, text=True, check=False).stdout.split():
+        started = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False).stdout
+        for pid in started.split() or [process.pid]:
             try:
                 with open(f"/proc/{pid}/status", encoding="utf-8") as file:
                     peaks[pid] = max(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
             except (OSError, ValueError):
                 pass  # it has ended
         time.sleep(0.2)
+    if process.args[0] == "mpirun":
+        peaks.pop(process.pid, None)
     return sorted(peak / 1024 for peak in peaks.values())
 
 

@@ -7,8 +7,11 @@
 
 #include "../backend/opaque_backend.hpp"
 #include "../io/temporary.hpp"
+#include "../model/small_examples.hpp"
 #include "fixtures.hpp"
+#include "merit/backbone/bert.hpp"
 #include "merit/comm/thread_comm.hpp"
+#include "merit/model/aliases.hpp"
 #include "merit/train/gradient_exchange.hpp"
 #include "merit/train/micro_batches.hpp"
 
@@ -29,16 +32,16 @@ struct Outcome {
 };
 
 /// All steps of a run over `ranks` threads.
-template <class Backend>
-Outcome<typename Backend::Stat> train(Index ranks, const TrainOptions& numbers,
-                                      const Llama& backbone = training::small_llama()) {
-  using Model = training::Llama<Backend>;
-  Outcome<typename Backend::Stat> outcome;
+template <class Model, class Example>
+Outcome<typename Model::BackendType::Stat> train_on(const std::vector<Example>& examples, Index ranks,
+                                                    const TrainOptions& numbers,
+                                                    const typename Model::Config& config) {
+  using T = typename Model::BackendType::Stat;
+  Outcome<T> outcome;
   std::mutex mutex;
-  std::vector<std::vector<typename Backend::Stat>> values(ranks);
-  const auto examples = training::sorted_pairs(14);
+  std::vector<std::vector<T>> values(ranks);
   run_ranks(ranks, [&](Comm& comm) {
-    Model model({.backbone = backbone});
+    Model model(config);
     TrainOptions options = numbers;
     options.comm = &comm;
     Trainer trainer(model, examples, options);
@@ -60,6 +63,13 @@ Outcome<typename Backend::Stat> train(Index ranks, const TrainOptions& numbers,
   outcome.values = values[0];
   for (const auto& other : values) outcome.all_alike = outcome.all_alike && other == values[0];
   return outcome;
+}
+
+template <class Backend>
+Outcome<typename Backend::Stat> train(Index ranks, const TrainOptions& numbers,
+                                      const Llama& backbone = training::small_llama()) {
+  return train_on<training::Llama<Backend>>(training::sorted_pairs(14), ranks, numbers,
+                                            {.backbone = backbone});
 }
 
 template <class T>
@@ -94,6 +104,49 @@ TEST_CASE("any number of ranks learns what one does") {
       CHECK(several.kept == one.kept);  // each tensor's state once
       if (ranks == 2) CHECK(several.kept_most < one.kept * 3 / 4);
     }
+  }
+}
+
+TEST_CASE(
+    "every kind of weight is summed: read twice, seldom, beside a map, by sentences that see themselves") {
+  using B = ReferenceBackend<double>;
+  const auto check = [](const auto& run) {
+    const auto one = run(Index{1});
+    CHECK(one.losses.size() > 3);
+    for (const Index ranks : {Index{2}, Index{3}}) CHECK(difference(one, run(ranks)) < 1e-10);
+  };
+  SUBCASE("an embedding that is the unembedding too, two losses") {
+    check([](Index ranks) {
+      return train_on<VerifierModel<Llama, B>>(merit_test::random_outcomes(9), ranks, few_steps(),
+                                               {.backbone = merit_test::tiny_reward_llama()});
+    });
+  }
+  SUBCASE("experts, some of which no token goes through") {
+    Llama experts = training::small_llama();
+    experts.experts = 5;
+    experts.experts_per_token = 1;
+    check([&](Index ranks) {
+      return train_on<training::Llama<B>>(training::sorted_pairs(14), ranks, few_steps(),
+                                          {.backbone = experts});
+    });
+  }
+  SUBCASE("an adapter with magnitudes and dropout") {
+    const Lora lora{.rank = 3, .alpha = 6, .dropout = 0.3, .dora = true};
+    check([&](Index ranks) {
+      return train_on<training::Llama<B>>(
+          training::sorted_pairs(14), ranks, few_steps(),
+          {.backbone = training::small_llama(), .adapters = {{.lora = lora}}});
+    });
+  }
+  SUBCASE("an encoder") {
+    const Bert bert{
+        .vocabulary_size = 40, .hidden_size = 16, .intermediate_size = 24, .layers = 2, .heads = 2};
+    TrainOptions options = few_steps();
+    options.sharing = Sharing::no;
+    check([&](Index ranks) {
+      return train_on<RewardModel<Bert, ScalarHead, PairwiseLoss, B>>(training::sorted_pairs(14), ranks,
+                                                                      options, {.backbone = bert});
+    });
   }
 }
 
