@@ -86,21 +86,32 @@ fi
 command -v ninja >/dev/null && export CMAKE_GENERATOR=Ninja # for new build folders; an existing one keeps its own
 jobs=$(nproc 2>/dev/null || echo 2)
 
-for preset in $presets; do
-  folder=build/$preset
-  say "$preset: building in $folder"
+# Configures and builds a preset; what it prints goes on after an error, so that one run shows as much as it can.
+build() {
+  local folder=build/$1 keep_going=(-- -k)
   mkdir -p "$folder"
-  if ! cmake --preset "$preset" -DMERIT_TEST_UNITY=ON >"$folder/configure.log" 2>&1; then
+  if ! cmake --preset "$1" -DMERIT_TEST_UNITY=ON >"$folder/configure.log" 2>&1; then
     cat "$folder/configure.log"
-    failed=$((failed + 1))
-    continue
+    return 1
   fi
-  # Goes on after an error, so that one run shows as much as it can.
-  keep_going=(-- -k)
   grep -q '^CMAKE_GENERATOR:INTERNAL=Ninja' "$folder/CMakeCache.txt" && keep_going=(-- -k 0)
-  if ! cmake --build --preset "$preset" --parallel "$jobs" "${keep_going[@]}"; then
-    echo "FAILED: the build of $preset"
-    failed=$((failed + 1))
+  cmake --build --preset "$1" --parallel "$jobs" "${keep_going[@]}" && return
+  echo "FAILED: the build of $1"
+  return 1
+}
+
+# The next preset is built while this one is tested: either leaves a core idle for some of its time.
+read -r -a in_order <<<"$presets"
+mkdir -p build
+say "${in_order[0]}: building in build/${in_order[0]}"
+build "${in_order[0]}" || failed=$((failed + 1))
+for number in "${!in_order[@]}"; do
+  preset=${in_order[number]}
+  folder=build/$preset
+  next=${in_order[number + 1]:-}
+  if [ -n "$next" ]; then
+    (renice -n 10 "$BASHPID" >/dev/null 2>&1; build "$next") >"build/$next.log" 2>&1 &
+    building=$!
   fi
 
   say "$preset: testing"
@@ -116,6 +127,11 @@ for preset in $presets; do
   else
     echo "FAILED: the tests of $preset left no results"
     failed=$((failed + 1))
+  fi
+  if [ -n "$next" ]; then
+    say "$next: building in build/$next, begun beside the tests"
+    wait "$building" || failed=$((failed + 1))
+    cat "build/$next.log"
   fi
 done
 
