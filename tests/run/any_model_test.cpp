@@ -12,6 +12,7 @@
 #include "io/temporary.hpp"
 #include "letter_model.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/comm/thread_comm.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/io/file.hpp"
 #include "merit/jobs/training_choice.hpp"
@@ -21,6 +22,7 @@
 #include "merit/run/typed_model.hpp"
 #include "merit/train/checkpoint.hpp"
 #include "merit/train/trainer.hpp"
+#include "model/small_examples.hpp"
 
 namespace any_model_test {
 
@@ -96,6 +98,46 @@ TEST_CASE("a model of any backbone scores, trains and saves as one of that backb
     INFO(std::string(file));
     const bool same = merit::read_file(folder / "plain" / file) == merit::read_file(folder / "any" / file);
     CHECK(same);
+  }
+}
+
+TEST_CASE("ranks that measure a set together have the bits of one, on all of them") {
+  const auto random_pairs = merit_test::random_preferences(9);
+  const auto random_outcomes = merit_test::random_outcomes(9);
+  const auto check = [](merit::Examples examples) {
+    const auto measure = [&](merit::Comm* comm, Index* batches = nullptr) {
+      merit::TypedModel<Any> model({.backbone = {backbone}, .head = {.init_deviation = 0.5}, .seed = 3});
+      model.measure_over(comm);
+      merit::ScoredSet set = model.measure(examples, 20, [&](Index, Index total) {
+        if (batches != nullptr) ++*batches;
+        CHECK(total == 9);
+      });
+      std::vector<std::vector<double>> rows;
+      for (const merit::RowScores& one : set.rows) rows.push_back(one.values);
+      return std::pair(rows, set.loss);
+    };
+    Index all = 0;
+    const auto alone = measure(nullptr, &all);
+    CHECK(all > 3);
+    for (const Index ranks : {Index{2}, Index{3}, Index{12}}) {  // the last: more than there are batches
+      std::vector<decltype(measure(nullptr))> found(ranks);
+      std::vector<Index> own(ranks);
+      merit::run_ranks(ranks,
+                       [&](merit::Comm& comm) { found[comm.rank()] = measure(&comm, &own[comm.rank()]); });
+      Index together = 0;
+      for (Index r = 0; r < ranks; ++r) {
+        CHECK(found[r] == alone);
+        CHECK(own[r] <= all / ranks + 1);
+        together += own[r];
+      }
+      CHECK(together == all);
+    }
+  };
+  SUBCASE("of which the loss is told") {
+    check(random_pairs);
+  }
+  SUBCASE("from which the model does not learn") {
+    check(random_outcomes);
   }
 }
 

@@ -1,6 +1,7 @@
 // Scores of many sequences: packed under a token budget, each the sequence's own whatever it is packed with.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <ranges>
@@ -19,26 +20,38 @@ inline namespace MERIT_ABI {
 /// Called after each batch with how many examples are done.
 using OnProgress = std::function<void(Index done, Index total)>;
 
-/// Runs `visit(i, builder, number, scores)` for every example, in order, in batches of at most `token_budget`
-/// tokens after sharing. `builder.rows(number)` gives the rows, in `scores`, of the example's first sequence;
+/// Which of the batches of a list one of several computes: a run of about as many as the others.
+struct BatchRun {
+  Index number = 0;  // from 0
+  Index count = 1;
+
+  Index begin(Index batches) const { return batches * number / count; }
+  Index end(Index batches) const { return batches * (number + 1) / count; }
+};
+
+/// Runs `visit(i, builder, number, scores)` for every example, or those of a run of batches, in order, in batches of at most
+/// `token_budget` tokens after sharing. `builder.rows(number)` gives the rows, in `scores`, of the example's first sequence;
 /// others follow.
 template <class Model, std::ranges::contiguous_range Examples, class Visit>
 void for_each_scored(Model& model, const Examples& list, Index token_budget, Visit visit,
-                     const OnProgress& on_progress = {}) {
+                     const OnProgress& on_progress = {}, const BatchRun& run = {}) {
   const std::span examples(list);
   BatchBuilder<Model> builder(model);
   std::vector<Index> costs;
   for (const auto& example : examples) costs.push_back(shared_tokens(example, sharing_of(model)));
   const std::vector<Index> cuts = pack_by_budget(costs, token_budget);
   std::vector<Index> numbers;
-  for (Index g = 0; g + 1 < cuts.size(); ++g) {
+  const Index batches = cuts.size() - 1;
+  for (Index g = run.begin(batches); g < run.end(batches); ++g) {
     builder.clear();
     numbers.clear();
     for (Index i = cuts[g]; i < cuts[g + 1]; ++i) numbers.push_back(builder.add(examples[i]));
     builder.finish();
     const auto scores = model.score(builder.forest());
     for (Index i = cuts[g]; i < cuts[g + 1]; ++i) visit(i, builder, numbers[i - cuts[g]], scores);
-    if (on_progress) on_progress(cuts[g + 1], examples.size());
+    if (on_progress)  // the others are about as far
+      on_progress(std::min(examples.size(), (cuts[g + 1] - cuts[run.begin(batches)]) * run.count),
+                  examples.size());
   }
 }
 
@@ -102,7 +115,7 @@ struct PairScores {
 /// states; of a JointHead the first part.
 template <class Model, std::ranges::contiguous_range Examples>
 std::vector<RowScores> score_rows(Model& model, const Examples& examples, Index token_budget = 8192,
-                                  const OnProgress& on_progress = {}) {
+                                  const OnProgress& on_progress = {}, const BatchRun& run = {}) {
   std::vector<RowScores> result;
   for_each_scored(
       model, examples, token_budget,
@@ -116,7 +129,7 @@ std::vector<RowScores> score_rows(Model& model, const Examples& examples, Index 
           ++number;
         });
       },
-      on_progress);
+      on_progress, run);
   return result;
 }
 

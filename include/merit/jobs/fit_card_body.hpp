@@ -34,11 +34,14 @@ void measure_in_parts(AnyModel& model, const RecordSet& set, Index token_budget,
         std::vector<Index> costs;
         for (Index i = 0; i < list.size(); ++i) costs.push_back(shared_tokens(list.at(i), sharing_of(model)));
         const std::vector<Index> cuts = pack_by_budget(costs, token_budget);
-        for (Index g = 0; g + 1 < cuts.size(); ++g) {
-          std::vector<Example> batch;
-          for (Index i = cuts[g]; i < cuts[g + 1]; ++i) batch.push_back(list.at(i));
-          f(model.measure(Examples(std::move(batch)), token_budget));
-          listener.progress(cuts[g + 1], "");
+        const Index batches = cuts.size() - 1;
+        for (Index g = 0; g < batches;) {
+          const Index end = std::min(batches, g + model.measuring_ranks());  // one for each
+          std::vector<Example> some;
+          for (Index i = cuts[g]; i < cuts[end]; ++i) some.push_back(list.at(i));
+          f(model.measure(Examples(std::move(some)), token_budget));
+          listener.progress(cuts[end], "");
+          g = end;
         }
       },
       *set.stored);

@@ -79,17 +79,20 @@ class Run {
         listener_(listener),
         run_(job.train.stored ? model.train(*job.train.stored, options.training)
                               : model.train(job.train.examples, options.training)),
-        best_directory_(best_directory(options.out)) {}
+        best_directory_(best_directory(options.out)) {
+    model.measure_over(options.training.comm);
+  }
+  ~Run() { model_.measure_over(nullptr); }
 
   RunResult operator()() {
     require_same_ranks();
-    if (!leads()) return follow();
-    if (job_.eval != nullptr) overlap_ = overlap_of(job_.train, job_.eval->examples);
+    if (job_.eval != nullptr && leads()) overlap_ = overlap_of(job_.train, job_.eval->examples);
     start();
     if (!finished()) {
       const bool stopped = train();
       if (stopped) return leave();
       if (keeps_best()) restore_best();
+      meet();  // before the best is removed that others read
       saved_ = finished_card();
       saved_.other["run"] = identity();  // by which it is known when it is asked for again
       save_model(options_.out, saved_);
@@ -100,7 +103,7 @@ class Run {
   }
 
  private:
-  // ---- Ranks: the first one evaluates, writes and tells; the others make its steps with it ---
+  // ---- Ranks: all train and measure; the first one writes and tells ---
 
   bool leads() const { return options_.training.comm == nullptr || options_.training.comm->rank() == 0; }
 
@@ -116,12 +119,9 @@ class Run {
     require_same_facts(*options_.training.comm, facts);
   }
 
-  RunResult follow() {
-    if (finished()) return result();
-    if (resumes()) run_->resume(options_.out);
-    if (!resumes() && !options_.from.empty()) load();
-    if (train()) save();  // with the first one
-    return result();
+  /// All have come so far.
+  void meet() const {
+    if (options_.training.comm != nullptr) gather_values(*options_.training.comm, char{0});
   }
 
   bool finished() const { return job_.start == RunStart::finished; }
@@ -163,7 +163,7 @@ class Run {
     // Of a run that is not there any more.
     if (keeps_best() && !resumes() && !finished()) forget_best();
     for (const std::string& remark : options_.remarks) listener_.remark(remark);
-    if (finished()) return;  // its metrics say all of it
+    if (finished() || !leads()) return;  // its metrics say all of it
     metrics_.emplace(options_.metrics, resumes() ? std::optional(run_->steps_done()) : std::nullopt);
     record({{"event", resumes() ? "resume" : "start"},
             {"step", run_->steps_done()},
@@ -260,7 +260,7 @@ class Run {
       save();
       record({{"event", "checkpoint"}, {"step", step}});
     };
-    if (job_.eval != nullptr && leads()) {
+    if (job_.eval != nullptr) {
       hooks.on_evaluate = [&](Index step) {
         // The last one comes after the model is saved, unless it may be the best.
         if (run_->finished() && !keeps_best()) return true;
@@ -333,6 +333,7 @@ class Run {
   }
 
   void forget_best() const {
+    if (!leads()) return;
     std::error_code ignored;
     if (is_kept_best(best_directory_)) std::filesystem::remove_all(best_directory_, ignored);
     // What a disk that failed for a moment kept of earlier ones.
@@ -350,6 +351,7 @@ class Run {
   }
 
   void save_model(const std::filesystem::path& folder, const ModelCard& card) {
+    if (!leads()) return;
     move_foreign(folder);
     model_.save(folder, card, save_options());
   }

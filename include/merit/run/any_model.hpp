@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "merit/batch/targets.hpp"
+#include "merit/comm/comm.hpp"
 #include "merit/forest/example.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/model/adapter_shelf.hpp"
@@ -149,6 +150,11 @@ class AnyModel {
                                         const OnProgress& on_progress = {});
   /// See Session of infer/session.hpp. Throws ConfigError for a model that has none.
   virtual std::unique_ptr<AnySession> session(const SessionOptions& options = {}) = 0;
+  /// The ranks among which measure() divides its batches, all of which then call it and have all it gives; null: it is
+  /// alone. Must outlive the model or be set anew.
+  void measure_over(Comm* comm) { comm_ = comm; }
+  /// How many they are.
+  Index measuring_ranks() const { return comm_ == nullptr ? 1 : comm_->size(); }
   /// The rows of every sequence of a set, and the loss where the model learns from its kind.
   ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress = {});
   /// Throws ConfigError for examples from which the model does not learn.
@@ -184,6 +190,7 @@ class AnyModel {
   virtual std::unique_ptr<AnyRun> make_run(const StoredExampleSet& examples, const TrainOptions& options) = 0;
 
   Config config_;
+  Comm* comm_ = nullptr;
 };
 
 /// Targets of the loss's own kind, empty.

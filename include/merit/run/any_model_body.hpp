@@ -2,13 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "merit/comm/comm.hpp"
 #include "merit/core/error.hpp"
 #include "merit/infer/score.hpp"
 #include "merit/model/checkpoint.hpp"
@@ -36,10 +39,31 @@ bool learns(const AnyModel& model) {
                     model.loss());
 }
 
+/// The rows that all ranks have computed, those of the first rank first.
+inline std::vector<RowScores> gather_rows(Comm& comm, std::vector<RowScores> own, Index width) {
+  if (comm.size() == 1) return own;
+  std::vector<Index> counts;
+  std::vector<double> values;
+  for (const RowScores& rows : own) {
+    counts.push_back(rows.values.size());
+    values.insert(values.end(), rows.values.begin(), rows.values.end());
+  }
+  counts = gather_lists(comm, counts);
+  values = gather_lists(comm, values);
+  std::vector<RowScores> all;
+  auto at = values.begin();
+  for (const Index count : counts) {
+    const auto end = at + static_cast<std::ptrdiff_t>(count);
+    all.push_back({{at, end}, width});
+    at = end;
+  }
+  return all;
+}
+
 /// The rows of every sequence, and the loss, of examples from which the model learns.
 template <class Example>
 ScoredSet measure_learned(AnyModel& model, const std::vector<Example>& examples, Index token_budget,
-                          const OnProgress& on_progress) {
+                          const OnProgress& on_progress, Comm& comm) {
   // What the loss divides by is counted first, as in training.
   BatchBuilder<AnyModel> counter(model);
   AnyNormaliser normaliser;
@@ -50,20 +74,22 @@ ScoredSet measure_learned(AnyModel& model, const std::vector<Example>& examples,
     normaliser += model.normaliser(counter.targets());
   }
   ScoredSet set;
-  double loss = 0;
-  for_each_scored(
-      model, std::span<const Example>(examples), token_budget,
-      [&](Index i, const BatchBuilder<AnyModel>& builder, Index number, auto scores) {
-        const bool first_of_batch = number == 0;
-        for_each_sequence(examples[i], [&](const Sequence&) {
-          RowScores& rows = set.rows.emplace_back(RowScores{{}, model.outputs()});
-          for (const std::uint32_t row : builder.rows(number)) append_row(model, scores, row, rows.values);
-          ++number;
-        });
-        if (first_of_batch) loss += model.loss_of_scored(builder.targets(), normaliser);
-      },
-      on_progress);
-  set.loss = loss;
+  std::vector<double> losses;  // of batches
+  for_each_scored(model, std::span<const Example>(examples), token_budget,
+                  [&](Index i, const BatchBuilder<AnyModel>& builder, Index number, auto scores) {
+                    const bool first_of_batch = number == 0;
+                    for_each_sequence(examples[i], [&](const Sequence&) {
+                      RowScores& rows = set.rows.emplace_back(RowScores{{}, model.outputs()});
+                      for (const std::uint32_t row : builder.rows(number))
+                        append_row(model, scores, row, rows.values);
+                      ++number;
+                    });
+                    if (first_of_batch) losses.push_back(model.loss_of_scored(builder.targets(), normaliser));
+                  },
+                  on_progress, {comm.rank(), comm.size()});
+  losses = gather_lists(comm, losses);
+  set.loss = std::accumulate(losses.begin(), losses.end(), 0.0);
+  set.rows = gather_rows(comm, std::move(set.rows), model.outputs());
   return set;
 }
 
@@ -143,6 +169,8 @@ MERIT_INLINE std::vector<RowScores> AnyModel::score_families(std::span<const Fam
 
 MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_budget,
                                          const OnProgress& on_progress) {
+  SoloComm alone;
+  Comm& comm = comm_ == nullptr ? alone : *comm_;
   return std::visit(
       [&]<class Example>(const std::vector<Example>& list) -> ScoredSet {
         const auto unseen = [&](const Example& one) { return detail::has_no_row(one, meaning()); };
@@ -150,14 +178,16 @@ MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_b
           return detail::measure_seen(*this, list, token_budget, on_progress);
         }
         if (detail::tells_loss(*this, list)) {
-          return detail::measure_learned(*this, list, token_budget, on_progress);
+          return detail::measure_learned(*this, list, token_budget, on_progress, comm);
         }
         std::vector<Family> families;
         for (const Example& example : list) {
           Family& family = families.emplace_back();
           for_each_sequence(example, [&](const Sequence& sequence) { family.members.push_back(&sequence); });
         }
-        return {.rows = score_families(families, token_budget, on_progress), .loss = {}};
+        std::vector<RowScores> own =
+            score_rows(*this, families, token_budget, on_progress, {comm.rank(), comm.size()});
+        return {.rows = detail::gather_rows(comm, std::move(own), outputs()), .loss = {}};
       },
       examples);
 }
