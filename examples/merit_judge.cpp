@@ -1,6 +1,7 @@
 // Lets a language model judge answers: comparisons in both orders, or ratings, as records that merit_train reads; and how
 // far its verdicts agree with labels, owe to places, or cannot be read.
 #include <cerrno>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -53,7 +54,7 @@ struct Options {
   std::string write = "automatic";
   std::string replies;
   bool overwrite = false, json = false;
-  std::string base, tokenizer;
+  std::string base, adapter, tokenizer;
   programs::SourceFlags source;
   std::string on_error = "stop";
   std::uint16_t threads = 0;
@@ -104,14 +105,22 @@ void check_outputs(const Options& options) {
   for (const auto& [option, path] :
        {std::pair{"--out", options.out}, std::pair{"--replies", options.replies}}) {
     if (path.empty()) continue;
-    merit::check_output(option, path, {.files = {options.file, options.ask}, .folders = {options.model}});
+    std::string adapter;
+    if (!options.adapter.empty()) adapter = programs::adapter_from(options.adapter).folder.string();
+    merit::check_output(option, path,
+                        {.files = {options.file, options.ask, options.tokenizer},
+                         .folders = {options.model, options.base, adapter, options.tokenizer}});
     std::error_code ignored;
     if (!options.overwrite && std::filesystem::is_regular_file(path, ignored) &&
         std::filesystem::file_size(path, ignored) != 0)
       throw merit::ConfigError(std::string(option) + " is " + path +
                                ", which is there already; --overwrite replaces it");
   }
-  if (!options.out.empty() && options.out == options.replies)
+  std::error_code ignored;
+  if (!options.out.empty() && !options.replies.empty() &&
+      (merit::place_of(options.out) == merit::place_of(options.replies) ||
+       (std::filesystem::is_regular_file(options.out, ignored) &&
+        std::filesystem::equivalent(options.out, options.replies, ignored))))
     throw merit::ConfigError("--out and --replies are both " + options.out + ", expected two files");
 }
 
@@ -155,9 +164,19 @@ struct OpenedJudge {
 
 OpenedJudge open_judge(const Options& options, const merit::JudgeTemplate& with) {
   merit::OpenOptions open{.base = options.base, .tokenizer = options.tokenizer, .threads = options.threads};
+  if (!options.adapter.empty()) open.adapters = {programs::adapter_from(options.adapter)};
   OpenedJudge opened;
   if (options.reading == "logits") {
-    opened.saved = programs::read_usable(options.model, merit::open_for_words(open, with), name);
+    try {
+      opened.saved = programs::read_usable(options.model, merit::open_for_words(open, with), name);
+    } catch (const merit::ConfigError& error) {  // it names options that nobody gave
+      throw merit::ConfigError(merit::concat("--reading logits reads \"", with.words()[0], "\" and \"",
+                                             with.words()[1], "\", the words of the template ", options.ask,
+                                             ", by a head of its own: ", error.what()));
+    }
+    if (opened.saved->adapters.size() > 1)
+      throw merit::ConfigError(
+          "--adapter is given, but --model is an adapter itself, expected one of the two");
     opened.model = programs::load_usable(*opened.saved, open.backend, options.threads, name);
     opened.logits = std::make_unique<merit::LogitJudge>(*opened.model, *opened.saved);
     opened.judge = {[&with, logits = opened.logits.get()](const merit::PairToJudge& pair) {
@@ -202,11 +221,23 @@ void check_options(const Options& options, const programs::CommandLine& line) {
     }
   }
   if (options.samples == 0) throw merit::ConfigError("--samples is 0, expected at least 1");
+  constexpr Index most_samples = 65536;
+  if (options.samples > most_samples)
+    throw merit::ConfigError(
+        merit::concat("--samples is ", options.samples, ", expected at most ", most_samples));
   if (options.max_new_tokens == 0) throw merit::ConfigError("--max-new-tokens is 0, expected at least 1");
-  if (!(options.temperature >= 0))
-    throw merit::ConfigError(merit::concat("--temperature is ", options.temperature, ", expected 0 or more"));
+  if (!(options.temperature >= 0) || std::isinf(options.temperature))
+    throw merit::ConfigError(
+        merit::concat("--temperature is ", options.temperature, ", expected a number of 0 or more"));
+  if (!(options.top_p > 0 && options.top_p <= 1))
+    throw merit::ConfigError(merit::concat("--top-p is ", options.top_p, ", expected above 0 and at most 1"));
   if (options.samples > 1 && options.temperature == 0)
     throw merit::ConfigError("--samples is given without --temperature, at 0 of which all are the same");
+  for (const char* option : {"--top-p", "--seed"}) {
+    if (line.given(option) && options.temperature == 0)
+      throw merit::ConfigError(std::string(option) +
+                               " is given without --temperature, at 0 of which nothing is drawn");
+  }
   if (line.given("--write") && options.out.empty())
     throw merit::ConfigError("--write is given without --out, where records are written");
   if (options.overwrite && options.out.empty() && options.replies.empty())
@@ -249,8 +280,9 @@ int run(int argc, char** argv) {
             "where all that the judge said goes, JSON lines: also what has no verdict");
   line.flag("--overwrite", options.overwrite, "replace --out and --replies where they are there");
   line.flag("--json", options.json, "write the report as one JSON object");
+  line.text("--adapter", options.adapter, "NAME=DIR|DIR", "an adapter of --model, with which it judges");
   line.text("--base", options.base, "DIR",
-            "where the base model of an adapter is; empty: where the adapter says");
+            "where the base model of an adapter in --model is; empty: where the adapter says");
   line.text("--tokenizer", options.tokenizer, "NAME|DIR", "for a model that names none");
   line.text("--on-error", options.on_error, "NAME",
             "what a record that cannot be read does: stop, or skip, which counts it by its reason");

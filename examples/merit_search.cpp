@@ -401,7 +401,6 @@ void check(const programs::CommandLine& line, const Options& options) {
         std::string(option) + " is given, but the policy is " +
         (embedded ? "embedded, which is no language model" : "a language model, which errs by itself"));
   }
-  options.search.validate();
 }
 
 int run(int argc, char** argv) {
@@ -431,9 +430,24 @@ int run(int argc, char** argv) {
   if (!options.aggregation.empty())
     options.search.aggregation =
         merit::value_from_name<merit::Aggregation>("--aggregation", options.aggregation);
+  if (line.given("--last") && options.search.aggregation != merit::Aggregation::mean_of_last) {
+    throw merit::ConfigError(merit::concat("--last is given, but the aggregation is ",
+                                           merit::name_of(options.search.aggregation),
+                                           "; it is an option of mean_of_last"));
+  }
+  for (const char* option : {"--top-k", "--top-p"}) {
+    if (line.given(option) && options.sampling.temperature == 0)
+      throw merit::ConfigError(std::string(option) +
+                               " is given at a --temperature of 0, where nothing is drawn");
+  }
   options.search.threshold = options.prune_below.value_or(-std::numeric_limits<double>::infinity());
+  options.search.validate();
 
   const auto model = programs::load_usable(saved, open.backend, options.threads, name);
+  if (options.session_memory > std::numeric_limits<Index>::max() >> 20) {
+    throw merit::ConfigError(merit::concat("--session-memory is ", options.session_memory,
+                                           ", expected at most ", std::numeric_limits<Index>::max() >> 20));
+  }
   const auto session = model->session({.memory_limit = options.session_memory << 20});
   std::unique_ptr<Policy> policy;
   std::string split = "\n";

@@ -4,9 +4,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <string>
 #include <thread>
-#include <utility>
 
 #include "command_line/open_flags.hpp"
 #include "merit/core/visible.hpp"
@@ -20,6 +20,21 @@ namespace {
 constexpr const char* name = "merit_serve";
 
 std::atomic<bool> asked_to_end = false;
+
+void require(merit::Index value, const char* option, merit::Index least, merit::Index most) {
+  if (value < least)
+    throw merit::ConfigError(merit::concat(option, " is ", value, ", expected at least ", least));
+  if (value > most)
+    throw merit::ConfigError(merit::concat(option, " is ", value, ", expected at most ", most));
+}
+
+void check_key(const std::string& key, const std::string& where) {
+  if (key.empty()) throw merit::DataError(where + ": found no key, expected one");
+  for (const char c : key) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 127)
+      throw merit::DataError(where + ": found a key of several lines, expected one that a header can hold");
+  }
+}
 
 int run(int argc, char** argv) {
   programs::CommandLine line(
@@ -68,14 +83,17 @@ int run(int argc, char** argv) {
   line.parse(argc, argv);
   if (model.empty())
     throw merit::ConfigError("--model is missing: the folder or GGUF file of the model to serve");
-  for (const auto& [option, value] :
-       {std::pair("--batch-tokens", options.batch_tokens),
-        std::pair("--max-waiting", options.queue.max_waiting),
-        std::pair("--max-records", options.max_records), std::pair("--max-body", http.max_body),
-        std::pair("--time-limit", time_limit), std::pair("--request-time", request_time),
-        std::pair("--connections", http.connections)}) {
-    if (value == 0) throw merit::ConfigError(std::string(option) + " is 0, expected at least 1");
-  }
+  constexpr merit::Index any = std::numeric_limits<merit::Index>::max(), year = 365 * 24 * 3600;
+  require(options.batch_tokens, "--batch-tokens", 1, any);
+  require(keep_prompts, "--keep-prompts", 0, any >> 20);
+  require(max_wait, "--max-wait", 0, 1000 * year);
+  require(options.queue.max_waiting, "--max-waiting", 1, any);
+  require(options.max_records, "--max-records", 1, any);
+  require(http.max_body, "--max-body", 1, any);
+  require(time_limit, "--time-limit", 1, year);
+  require(request_time, "--request-time", 1, year);
+  require(http.connections, "--connections", 1, 65536);
+  if (http.host.empty()) throw merit::ConfigError("--host is empty, expected an address, such as 127.0.0.1");
   http.port = port;
   options.kept_bytes = keep_prompts << 20;
   http.request_time = std::chrono::seconds(request_time);
@@ -85,9 +103,10 @@ int run(int argc, char** argv) {
     http.api_key = merit::read_file(api_key_file);
     while (!http.api_key.empty() && std::string(" \r\n\t").find(http.api_key.back()) != std::string::npos)
       http.api_key.pop_back();
-    if (http.api_key.empty()) throw merit::DataError(api_key_file + ": found no key, expected one");
+    check_key(http.api_key, api_key_file);
   } else if (const char* key = std::getenv("MERIT_API_KEY")) {
     http.api_key = key;
+    check_key(http.api_key, "MERIT_API_KEY");  // set to nothing it would be no key
   }
 
   merit::OpenOptions open = programs::open_options(line, open_flags);
@@ -103,8 +122,9 @@ int run(int argc, char** argv) {
     while (!asked_to_end) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     server.stop();
   });
-  std::fprintf(stderr, "%s: %s on http://%s:%d\n", name, merit::visible(api.name()).c_str(),
-               http.host.c_str(), server.port());
+  const bool is_ipv6 = http.host.find(':') != std::string::npos;
+  std::fprintf(stderr, "%s: %s on http://%s%s%s:%d\n", name, merit::visible(api.name()).c_str(),
+               is_ipv6 ? "[" : "", http.host.c_str(), is_ipv6 ? "]" : "", server.port());
   server.serve();
   const bool was_asked = asked_to_end.exchange(true);
   watcher.join();

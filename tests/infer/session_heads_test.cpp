@@ -64,6 +64,22 @@ TEST_CASE("heads of tokens, steps and states read the same rows in a session") {
   check_rows(states);
 }
 
+TEST_CASE("a sequence in which the head reads nothing has no rows, by itself as beside others") {
+  // A state is the token before one of the completion's: of a completion of one token without a prompt there is none.
+  ValueModel<Llama, Double> states({.backbone = tiny_llama()});
+  const std::vector<Sequence> none{{.tokens = {3}}}, both{{.tokens = {3}}, {.tokens = {3, 1}}};
+  const std::vector<RowScores> alone = score_rows(states, none);
+  REQUIRE(alone.size() == 1);
+  CHECK(alone[0].rows() == 0);
+  Session session(states);
+  CHECK(session.score_rows({}, none).at(0).rows() == 0);
+  CHECK(session.score_whole_rows({}, none).at(0).rows() == 0);
+  const std::vector<RowScores> expected = score_rows(states, both);
+  CHECK(expected[0].rows() == 0);
+  CHECK(expected[1].rows() == 1);
+  CHECK(session.score_whole_rows({}, both)[1].values == expected[1].values);
+}
+
 TEST_CASE("heads of several numbers, with gates and with logits read the same rows in a session") {
   AttributeModel<Llama, Double> attributes({.backbone = tiny_llama(), .head = {.merge_weights = {1, 2, 3}}});
   check_rows(attributes);

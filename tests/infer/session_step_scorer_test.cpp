@@ -102,6 +102,30 @@ TEST_CASE("a head that reads more rows than the last is read as it is in whole t
   check_searches(gated, Aggregation::last, Tail::gate, false);
 }
 
+TEST_CASE("a branch that is read at the prompt's last token has the score of the whole") {
+  // The state of a completion of one token is the prompt's last; a completion without tokens is read there too.
+  const auto check = [](auto& model, Index tokens) {
+    const auto to_sequence = [&](std::span<const int> steps) {
+      Sequence sequence{.tokens = {1, 2, 3}, .completion_begin = 3};
+      for (const int step : steps)
+        sequence.tokens.insert(sequence.tokens.end(), tokens, static_cast<Token>(step % 7 + 5));
+      return sequence;
+    };
+    ModelStepScorer whole(model, to_sequence);
+    Session session(model);
+    SessionStepScorer kept(session, model, to_sequence);
+    const Result expected = search(whole, StepSearchStrategy::beam, Aggregation::last);
+    const Result found = search(kept, StepSearchStrategy::beam, Aggregation::last);
+    REQUIRE(found.solutions.size() == expected.solutions.size());
+    for (Index i = 0; i < found.solutions.size(); ++i)
+      CHECK(found.solutions[i].scores == expected.solutions[i].scores);
+  };
+  ValueModel<Llama, Double> states({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
+  check(states, 1);
+  SmallModel<Double, Llama> completions({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
+  check(completions, 0);
+}
+
 TEST_CASE("a search computes the prompt once and each new step once") {
   ProcessRewardModel<Llama, Double> model({.backbone = tiny_llama(), .head = {.init_deviation = 1}});
   Session session(model);

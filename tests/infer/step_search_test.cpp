@@ -183,6 +183,14 @@ TEST_CASE("options and scores that make no sense are errors that name them") {
   CHECK_THROWS_AS(search({.proposals = 0}), ConfigError);
   CHECK_THROWS_AS(search({.max_steps = 0}), ConfigError);
   CHECK_THROWS_AS(search({.threshold = std::numeric_limits<double>::quiet_NaN()}), ConfigError);
+  // What is made whatever the search finds has a limit; places in a beam that nothing fills have none.
+  CHECK_THROWS_WITH_AS(search({.proposals = ~merit::Index{0}}),
+                       "step search: proposals is 18446744073709551615, expected at most 65536", ConfigError);
+  CHECK_THROWS_AS(search({.strategy = StepSearchStrategy::diverse_beam, .beam_width = 1u << 20}),
+                  ConfigError);
+  CHECK_NOTHROW(StepSearchOptions{.beam_width = ~merit::Index{0}}.validate());
+  CHECK_THROWS_AS(search({.aggregation = merit::Aggregation::mean_of_last, .aggregate = {.last = 0}}),
+                  ConfigError);
   const auto too_few = [](std::span<const Branch>) { return NewestStepScores{{0.5}}; };
   CHECK_THROWS_AS(search_steps<int>(count_up, after(1), too_few), UsageError);
   const auto no_number = by_table({{2, std::numeric_limits<double>::quiet_NaN()}});

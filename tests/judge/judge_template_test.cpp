@@ -41,6 +41,12 @@ TEST_CASE("slots are filled once, whatever stands in what fills them") {
   CHECK(prompt.reply.empty());
 }
 
+TEST_CASE("a template that is no text is refused before anything is judged") {
+  CHECK_THROWS_WITH_AS(merit::JudgeTemplate({{"user", "{answer} \xff"}}, "", "mine"),
+                       "mine: byte 9 is no UTF-8, expected a template of text", merit::ConfigError);
+  CHECK_NOTHROW(merit::JudgeTemplate({{"user", "{answer} \xC3\xA9\xF0\x9F\x98\x80"}}, "", "mine"));
+}
+
 TEST_CASE("a template is one of pairs or of single answers") {
   CHECK(own("{question} {answer}").task() == JudgeTask::rating);
   CHECK(own("{question} {answer} {reference}").wants_reference());

@@ -20,6 +20,12 @@ def make_random(name, config, shapes):
     make_folder(name)
     with open(os.path.join(name, "config.json"), "w", encoding="utf-8") as file:
         json.dump(config, file)
+    write_drawn(os.path.join(name, "model.safetensors"), shapes)
+    return name
+
+
+def write_drawn(path, shapes):
+    """Tensors that are drawn, as safetensors."""
     rng = random.Random(5)
     header, data = {}, b""
     for tensor, shape in shapes.items():
@@ -29,9 +35,8 @@ def make_random(name, config, shapes):
         data += struct.pack(f"<{count}f", *values)
         header[tensor] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, len(data)]}
     text = json.dumps(header).encode()
-    with open(os.path.join(name, "model.safetensors"), "wb") as file:
+    with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text + data)
-    return name
 
 
 def make_writer():
@@ -156,6 +161,39 @@ def test_the_logits_are_those_of_the_words_behind_the_prompt():
     check(abs(record["probability_of_a"] - mean) < 1e-9, f"{record} {mean}")
 
 
+def test_an_adapter_of_a_language_model_judges():
+    writer = make_writer()
+    os.makedirs("judge_adapter", exist_ok=True)
+    with open("judge_adapter/adapter_config.json", "w", encoding="utf-8") as file:
+        json.dump({"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "bias": "none",
+                   "base_model_name_or_path": os.path.abspath(writer)}, file)
+    module = "base_model.model.model.layers.0.self_attn.q_proj."
+    write_drawn("judge_adapter/adapter_model.safetensors", {module + "lora_A.weight": (2, HIDDEN), module + "lora_B.weight": (16, 2)})
+    write_lines("to_judge.jsonl", pairs(4))
+    judge = ["to_judge.jsonl", "--reading", "logits", "--overwrite", "--out", "votes.jsonl", "--model"]
+    said = []
+    for arguments in ([writer], [writer, "--adapter", "judge_adapter"], [writer, "--adapter", "mine=judge_adapter"], ["judge_adapter"],
+                      ["judge_adapter", "--base", writer]):
+        report_of(*judge, *arguments)
+        said.append([json.loads(line)["probability_of_a"] for line in content("votes.jsonl").splitlines()])
+    check(said[0] != said[1] and said[1] == said[2] == said[3] == said[4], str(said))
+    words = ["to_judge.jsonl", "--max-new-tokens", 8, "--overwrite", "--replies", "said.jsonl", "--model"]
+    said = []
+    for arguments in ([writer], [writer, "--adapter", "judge_adapter"], ["judge_adapter"]):
+        report_of(*words, *arguments)
+        said.append(content("said.jsonl"))
+    check(said[0] != said[1] and said[1] == said[2], str(said))
+    fails(2, ["adapter"], "merit_judge", *judge, "judge_adapter", "--adapter", "judge_adapter")
+    fails(2, ["--out", "judge_adapter"], "merit_judge", "to_judge.jsonl", "--model", writer, "--adapter", "judge_adapter", "--out",
+          "judge_adapter/votes.jsonl")
+
+
+def test_a_reward_model_writes_nothing():
+    write_lines("to_judge.jsonl", pairs(1))
+    fails(2, ["of_judge_preference: found a reward model that merit trained, with the head scalar", "a language model"], "merit_judge",
+          "--model", "of_judge_preference", "to_judge.jsonl")
+
+
 def test_ratings_and_several_answers():
     writer = make_writer()
     with open("rate.json", "w", encoding="utf-8") as file:
@@ -190,7 +228,16 @@ def test_a_judge_refuses_what_it_cannot_judge():
     fails(2, ["--temperature", "nothing is written"], *judge, "--reading", "logits", "--temperature", 1)
     fails(2, ["--reading", "words, logits"], *judge, "--reading", "guess")
     fails(2, ["--write", "--out"], *judge, "--write", "votes")
-    fails(2, ["same.jsonl", "two files"], *judge, "--out", "same.jsonl", "--replies", "same.jsonl")
+    for other in ("same.jsonl", "./same.jsonl", os.path.abspath("same.jsonl")):
+        fails(2, ["same.jsonl", "two files"], *judge, "--out", "same.jsonl", "--replies", other)
+    fails(2, ["--samples", "at most 65536"], *judge, "--samples", 2**64 - 1, "--temperature", 1)
+    for option in ("--seed", "--top-p"):
+        fails(2, [option, "--temperature"], *judge, option, 1)
+    fails(2, ["--temperature is inf"], *judge, "--temperature", "inf")
+    fails(2, ["--top-p is nan"], *judge, "--temperature", 1, "--top-p", "nan")
+    os.makedirs("own_tokenizer", exist_ok=True)
+    fails(2, ["--out", "own_tokenizer"], *judge, "--tokenizer", "own_tokenizer", "--out", "own_tokenizer/tokenizer.json")
+    fails(2, ["--reading logits", '"yes" and "no", the words of the template rating'], *judge, "--reading", "logits", "--template", "rating")
     fails(2, ["--write", "votes, preferences, scores"], *judge, "--out", "new.jsonl", "--write", "labels")
     fails(2, ["--out", "to_judge.jsonl"], *judge, "--out", "to_judge.jsonl")
     write_lines("there.jsonl", [{"a": 1}])
@@ -212,3 +259,7 @@ def test_a_judge_refuses_what_it_cannot_judge():
     report = json.loads(result.stdout)
     check("tokens, expected at most 300" in result.stderr and report["not_judged"] == 1, result.stderr)
     check(report["pairs"] == 2 and report["without_verdict"] == 1 and report["replies"] == 2, str(report))
+    # A reply of as many tokens as no number holds beside those of the prompt is too long.
+    result = run("merit_judge", "--model", short, "--template", "given_short.txt", "--max-new-tokens", 2**64 - 1,
+                 stdin=json.dumps(pairs(1)[0]) + "\n")
+    check(f"its reply {2**64 - 1}, expected at most 300" in result.stderr, str(result))

@@ -160,6 +160,10 @@ def test_a_server_survives_bad_clients():
                                      b"Content-Length: 5\r\n\r\n--x--"), "a form")
         still_right()
 
+        # An answer is whole whatever part of it was asked for.
+        ranged = server.ask("/score", good, {"Range": "bytes=0-3"})
+        check(ranged[0] == 200 and ranged[1]["results"][0]["score"] == score, str(ranged))
+
         # Gone in the middle of a request, and before the answer.
         for text in (b"POST /score HTTP/1.1\r\nContent-Length: 50\r\n\r\n{", b"POST /sc", b"\x16\x03\x01\x02\x00",
                      b"POST /score HTTP/1.1\r\nContent-Length: 42\r\n\r\n" + json.dumps(good).encode()[:42]):
@@ -190,6 +194,28 @@ def test_a_server_survives_bad_clients():
         check(server.end() == 0, "".join(server.said))
 
 
+def test_a_server_takes_no_headers_without_end():
+    with Server("model", "--request-time", 60) as server:
+        before, began = resident(server.process), time.monotonic()
+        with socket.create_connection(("127.0.0.1", server.port)) as flood:
+            flood.settimeout(2)  # of a client that sends on, the system may say nothing for long
+            line = b"".join(b"X%d: " % i + b"a" * 8000 + b"\r\n" for i in range(20))
+            try:
+                flood.sendall(b"POST /score HTTP/1.1\r\n")
+                while time.monotonic() - began < 10:
+                    flood.sendall(line)
+                    time.sleep(0.001)
+                raise AssertionError(f"ten seconds of headers were taken, {resident(server.process) - before} KB")
+            except OSError:
+                pass
+        check(resident(server.process) - before < 200000, f"{resident(server.process) - before} KB of headers")
+        # A large body is no flood, and a connection that lives has as many as it likes.
+        connection = server.connect()
+        for _ in range(4):
+            status, answer, _ = server.ask("/score", {"completion": "a" * 2000000}, connection=connection)
+            check(status == 400 and "too long" in answer["error"]["message"], f"{status} {answer}")
+
+
 def test_a_server_asks_for_its_key():
     with open("key", "w", encoding="utf-8") as file:
         file.write("secret\n")
@@ -199,6 +225,17 @@ def test_a_server_asks_for_its_key():
         for headers in ({}, {"Authorization": "Bearer secre"}, {"Authorization": "secret"}, {"Authorization": "Bearer secret2"}):
             check(server.ask("/score", good, headers)[0] == 401, str(headers))
         check(server.ask("/score", good, {"Authorization": "Bearer secret"})[0] == 200, "the key")
+
+
+def test_a_key_that_is_none_is_refused():
+    for key in ("", "\n", "a\nb\n"):
+        with open("key", "w", encoding="utf-8") as file:
+            file.write(key)
+        fails(1, ["key: found"], "merit_serve", "--model", "model", "--port", 0, "--api-key-file", "key")
+    result = subprocess.run([program("merit_serve"), "--model", "model", "--port", "0"], capture_output=True, text=True, timeout=60,
+                            env=dict(ENVIRONMENT, MERIT_API_KEY=""))
+    check(result.returncode == 1 and "MERIT_API_KEY: found no key" in result.stderr, str(result))
+    fails(2, ["--host is empty"], "merit_serve", "--model", "model", "--port", 0, "--host", "")
 
 
 def test_a_full_server_says_when_to_come_again():
@@ -239,6 +276,9 @@ def test_a_server_that_is_told_to_end_before_it_listens_does():
 def test_a_server_that_cannot_start_says_why():
     fails(2, ["--model is missing"], "merit_serve")
     fails(2, ["--connections is 0"], "merit_serve", "--model", "model", "--connections", 0)
+    for option, most in (("--connections", 65536), ("--time-limit", 31536000), ("--request-time", 31536000), ("--max-wait", 31536000000),
+                         ("--keep-prompts", 2**44 - 1)):
+        fails(2, [f"{option} is {2**64 - 1}, expected at most {most}"], "merit_serve", "--model", "model", option, 2**64 - 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -134,6 +136,36 @@ TEST_CASE("a call whose time is over is told so, and is not computed") {
   CHECK(queue.score({text("o")}, in(20s)).at(0).completions.at(0).score == 2);
   CHECK(queue.figures().records == 1);
   CHECK(queue.figures().waiting == 0);
+}
+
+/// Bytes, but of one text it is told that there is no memory.
+struct ThrowingTokenizer : merit::ByteTokenizer {
+  void encode(std::string_view text, std::vector<merit::Token>& out) const {
+    if (text == "!") throw std::bad_alloc();
+    merit::ByteTokenizer::encode(text, out);
+  }
+};
+
+TEST_CASE("whatever a record throws, it fails alone and the queue goes on") {
+  SlowLetters letters;
+  letters.saved.tokenizer = ThrowingTokenizer{};
+  ScoreQueue queue([&] { return letters.scorer(); });
+  const auto scores = queue.score({text("n"), text("!"), text("o")}, in(20s));
+  CHECK(scores.at(0).completions.at(0).score == 1);
+  CHECK(scores.at(1).error == std::bad_alloc().what());
+  CHECK(scores.at(2).completions.at(0).score == 2);
+  CHECK(queue.score({text("p")}, in(20s)).at(0).completions.at(0).score == 3);
+}
+
+TEST_CASE("a time that no clock holds is a long one") {
+  using std::chrono::seconds;
+  CHECK(merit::end_of(seconds::max()) > ScoreQueue::Clock::now() + std::chrono::hours(24 * 365));
+  CHECK(merit::end_of(std::chrono::milliseconds::max()) >
+        ScoreQueue::Clock::now() + std::chrono::hours(24 * 365));
+  CHECK(merit::end_of(1s) <= ScoreQueue::Clock::now() + 1s);
+  SlowLetters letters;
+  ScoreQueue queue([&] { return letters.scorer(); }, {.gather = 5ms});
+  CHECK(queue.score({text("n")}, merit::end_of(seconds::max())).size() == 1);
 }
 
 TEST_CASE("what waits when a queue is closed is answered, and nothing more is taken") {

@@ -186,6 +186,18 @@ TEST_CASE("rewards, advantages and returns of rollouts") {
   CHECK(refused(api, "/rewards", {{"rollouts", rollouts}, {"timing", "now"}}).find("terminal, dense") !=
         std::string::npos);
 
+  // What says nothing is refused, as is what has no number, and a record that is no rollout.
+  CHECK(refused(api, "/rewards", {{"rollouts", rollouts}, {"whiten", true}}) ==
+        "the request: field 'whiten': found it without 'values', of which advantages are made");
+  CHECK(refused(api, "/rewards", {{"rollouts", rollouts}, {"worth", "change"}}) ==
+        "the request: field 'worth': found it without the timing dense, whose rewards it is of");
+  CHECK(
+      refused(api, "/rewards", {{"rollouts", rollouts}, {"values", {{0.0}, {1e308, -1e308, 1e308}}}}) ==
+      "the request: field 'values', entry 1: its advantages or returns are not finite, expected smaller values");
+  CHECK(refused(api, "/rewards",
+                {{"rollouts", {{{"completion", "n"}}, {{"chosen", "n"}, {"rejected", "l"}}}}}) ==
+        "the request:2: found a record of several completions, expected a rollout, which has one");
+
   merit::SavedModel steps = saved_letters(merit::StepHead<1>{});
   steps.tokenize.step_separator = "\n";
   ScoringApi of_steps = letters(std::move(steps));

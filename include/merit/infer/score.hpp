@@ -47,7 +47,9 @@ void for_each_scored(Model& model, const Examples& list, Index token_budget, Vis
     numbers.clear();
     for (Index i = cuts[g]; i < cuts[g + 1]; ++i) numbers.push_back(builder.add(examples[i]));
     builder.finish();
-    const auto scores = model.score(builder.forest());
+    // Of sequences in which the head reads nothing, as no state of an empty completion, there are no scores.
+    const bool reads = builder.forest().row_count() != 0;
+    const auto scores = reads ? model.score(builder.forest()) : decltype(model.score(builder.forest())){};
     for (Index i = cuts[g]; i < cuts[g + 1]; ++i) visit(i, builder, numbers[i - cuts[g]], scores);
     if (on_progress)  // the others are about as far
       on_progress(std::min(examples.size(), (cuts[g + 1] - cuts[run.begin(batches)]) * run.count),

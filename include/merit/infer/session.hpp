@@ -269,10 +269,14 @@ class Session {
                                       Index before, Index agreed) {
     const std::uint32_t number = tree_.number_of(node);
     for (const Sequence& sequence : sequences) check(sequence.tokens, before);
+    std::vector<std::vector<Index>> read;
+    for (const Sequence& sequence : sequences) read.push_back(positions_read(sequence, before));
     tree_.begin_call();
     tree_.use(number);
     std::vector<RowScores> result(sequences.size(), RowScores{{}, model_->outputs()});
-    if (sequences.empty()) return result;
+    // Of sequences in which the head reads nothing there is nothing to compute.
+    if (std::all_of(read.begin(), read.end(), [](const auto& positions) { return positions.empty(); }))
+      return result;
     undo_if_it_fails([&] {
       keep_missing();
       std::vector<Numbers> behind;
@@ -281,7 +285,7 @@ class Session {
         std::vector<Token> tokens;
         if (before != 0) tree_.append_tokens(number, tokens);
         tokens.insert(tokens.end(), sequence.tokens.begin(), sequence.tokens.end());
-        const std::vector<Index> positions = positions_read(sequence, before);
+        const std::vector<Index>& positions = read[behind.size()];
         for (const Index position : positions)
           reads.push_back({tree_.missing().size() + behind.size(), position});
         behind.push_back(numbers_of(number, tokens, before, agreed, positions));

@@ -48,9 +48,14 @@ class SessionStepScorer {
       }
       kept.emplace_back(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(read.kept));
     }
-    paths_.extend(prompts, [](Index, Index) {});
-    const std::vector<Index> places =
-        paths_.extend(kept, [&](Index path, Index number) { paths_[path].score = score_at(number); });
+    // Of the prompts too: a branch may be read at the last token of its own.
+    const auto takes_several = [](const Read& read) { return read.at == Read::At::several; };
+    const bool one_row = std::none_of(reads.begin(), reads.end(), takes_several);
+    const auto note = [&](Index path, Index number) {
+      if (one_row) paths_[path].score = score_at(number);
+    };
+    paths_.extend(prompts, note);
+    const std::vector<Index> places = paths_.extend(kept, note);
 
     NewestStepScores newest;
     std::vector<SessionBranch> behind;

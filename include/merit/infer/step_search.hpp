@@ -44,7 +44,7 @@ struct StepSearchOptions {
   StepSearchStrategy strategy = StepSearchStrategy::beam;
   Index beam_width =
       1;  // branches kept after each round, finished ones among them; of best_first those grown at once
-  Index proposals = 4;     // next steps drawn for each branch that is grown
+  Index proposals = 4;     // next steps drawn for each branch that is grown, at most most_at_once
   Index max_steps = 64;    // of a solution: longer ones are not finished
   Index expansions = 256;  // of best_first: branches that are grown at most
   double threshold = 0;    // a step that scores below is pruned with its branch; 0: no probability is
@@ -53,15 +53,26 @@ struct StepSearchOptions {
   Aggregation aggregation = Aggregation::product;
   AggregateOptions aggregate = {};
 
+  /// Of proposals and of subtrees, which are drawn whatever the search finds: more is a slip of the hand.
+  static constexpr Index most_at_once = 65536;
+
   /// Throws ConfigError naming the first option out of its range.
   void validate() const {
     const auto positive = [](const char* field, Index value) {
       if (value == 0) throw ConfigError(concat("step search: ", field, " is 0, expected at least 1"));
     };
+    const auto at_most = [](const char* field, Index value, Index most) {
+      if (value <= most) return;
+      throw ConfigError(concat("step search: ", field, " is ", value, ", expected at most ", most));
+    };
     positive("beam_width", beam_width);
     positive("proposals", proposals);
     positive("max_steps", max_steps);
     positive("expansions", expansions);
+    at_most("proposals", proposals, most_at_once);
+    if (strategy == StepSearchStrategy::diverse_beam) at_most("beam_width", beam_width, most_at_once);
+    if (aggregation == Aggregation::mean_of_last && aggregate.last == 0)
+      throw ConfigError("step search: aggregate.last is 0, expected at least 1");
     if (std::isnan(threshold)) throw ConfigError("step search: threshold is not a number");
     if (strategy == StepSearchStrategy::step_best_of_n && beam_width != 1) {
       throw ConfigError(

@@ -16,6 +16,7 @@
 
 #include "merit/core/enum_names.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/visible.hpp"
 #include "merit/io/file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/judge/judge_wording.hpp"
@@ -54,12 +55,14 @@ class JudgeTemplate {
                                                          "reference"};
 
   /// `words`: those whose logits are compared, of answer A and B, or of good and bad. Empty ones: A and B, or yes and no.
-  /// `where` names the template in errors. Throws ConfigError for slots of other names and for those of no task.
+  /// `where` names the template in errors. Throws ConfigError for slots of other names and for those of no task, and for what
+  /// is no UTF-8.
   JudgeTemplate(std::vector<Message> messages, std::string reply, const std::string& where,
                 std::array<std::string, 2> words = {})
       : messages_(std::move(messages)), reply_(std::move(reply)), words_(std::move(words)) {
     std::array<bool, slots.size()> found{};
     for (const Message& message : messages_) {
+      require_utf8(message.content, where);
       walk(
           message.content, [](std::string_view) {},
           [&](std::string_view name) { found[number_of(name, where)] = true; });
@@ -117,6 +120,13 @@ class JudgeTemplate {
       text(all.substr(0, is_slot ? open : end));
       if (is_slot) slot(all.substr(open + 1, end - open - 1));
       all.remove_prefix(is_slot ? end + 1 : end);
+    }
+  }
+  static void require_utf8(std::string_view text, std::string_view where) {
+    for (Index i = 0, length = 0; i < text.size(); i += length) {
+      length = utf8_sequence(text, i);
+      if (length == 0)
+        throw ConfigError(concat(where, ": byte ", i, " is no UTF-8, expected a template of text"));
     }
   }
   static Index number_of(std::string_view name, std::string_view where) {

@@ -38,7 +38,7 @@ inline std::vector<Token> judge_tokens(const SavedModel& saved, const JudgePromp
     tokens = saved.tokenizer->before();
   }
   saved.tokenizer->encode(text + prompt.reply, tokens);
-  if (tokens.size() + more > saved.tokenize.max_tokens) {
+  if (tokens.size() > saved.tokenize.max_tokens || more > saved.tokenize.max_tokens - tokens.size()) {
     throw DataError(concat("the judge's prompt has ", tokens.size(), " tokens",
                            more == 0 ? "" : concat(" and its reply ", more), ", expected at most ",
                            saved.tokenize.max_tokens));

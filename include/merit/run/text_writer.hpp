@@ -80,8 +80,8 @@ class TextWriter {
   std::unique_ptr<State> state_;
 };
 
-/// Opens a language model: a directory as transformers writes it, or a GGUF file; also one with a head of rewards, which is not
-/// read. Throws as open().
+/// Opens a language model: a directory as transformers writes it, or a GGUF file; also a published one with a head of rewards,
+/// which is not read. Throws as open(), and ConfigError for a reward model that merit trained.
 ///
 ///   merit::TextWriter writer = merit::open_writer("SmolLM2-135M-Instruct");
 ///   writer.write(conversation, {.sampling = {.temperature = 0}})[0].text

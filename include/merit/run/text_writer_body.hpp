@@ -265,7 +265,17 @@ MERIT_INLINE SessionCounts TextWriter::counts() const {
 MERIT_INLINE TextWriter open_writer(const std::filesystem::path& place, const OpenOptions& options) {
   OpenOptions described = options;
   described.makes_head = true;  // whatever its own is
-  return TextWriter(read_saved_model(place, described), options);
+  SavedModel saved = read_saved_model(place, described);
+  if (saved.card && saved.has_head) {
+    throw ConfigError(concat(saved.place.string(),
+                             ": found a reward model that merit trained, with the head ", name_of(saved.head),
+                             ", expected a language model, which writes text"));
+  }
+  if (saved.adapters.size() > 1) {
+    throw ConfigError(concat("found ", saved.adapters.size(),
+                             " adapters, expected one at most, with which text is written"));
+  }
+  return TextWriter(std::move(saved), options);
 }
 
 }  // namespace MERIT_ABI

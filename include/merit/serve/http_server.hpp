@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -46,8 +47,9 @@ struct HttpOptions {
 
 namespace detail {
 
-/// Closes connections that are too slow to say what they want. The HTTP library limits each read and not a whole request,
-/// so that a byte now and then would keep a thread for hours: this looks at the process's own sockets once a second.
+/// Closes connections that are too slow to say what they want, or say too much before it. The HTTP library limits each read
+/// and each line but not a whole request, so that a byte now and then would keep a thread for hours, and headers without end
+/// take all memory: this looks at the process's own sockets some times a second.
 class SlowConnections {
  public:
   SlowConnections(int port, std::chrono::seconds limit)
@@ -63,6 +65,11 @@ class SlowConnections {
   SlowConnections(const SlowConnections&) = delete;
   SlowConnections& operator=(const SlowConnections&) = delete;
 
+  /// All headers of this peer's request are here, and its body is read.
+  void begins_body(const std::string& host, int port) {
+    const std::lock_guard lock(mutex_);
+    since_[{host, port}].in_body = true;
+  }
   /// The request of this peer has arrived, and is being answered until done().
   void arrived(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
@@ -71,25 +78,30 @@ class SlowConnections {
   }
   void done(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
+    since_.erase({host, port});
     answered_.erase({host, port});
   }
   /// What this peer still sends is not read as another request: nothing more of its connection is.
   void drop(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
-    since_[{host, port}] = {{}, -1};  // as if for ever: the next look closes it
+    since_[{host, port}] = {.time = Clock::time_point{},
+                            .unread = -1};  // as if for ever: the next look closes it
   }
 
  private:
   using Peer = std::pair<std::string, int>;
   using Clock = std::chrono::steady_clock;
   struct Since {
-    Clock::time_point time;
-    int unread;  // bytes, when it was looked at
+    std::optional<Clock::time_point> time = {};  // nothing: it was not looked at yet
+    int unread = 0;                              // bytes, when it was looked at
+    std::uint64_t received = 0;                  // bytes of the connection, when it was first looked at
+    bool in_body = false;
   };
+  static constexpr std::uint64_t most_of_headers = 1 << 20;  // bytes
 
   void watch() {
     std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, std::chrono::seconds(1), [this] { return ended_; })) look();
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(200), [this] { return ended_; })) look();
   }
 
   /// Called with the mutex held.
@@ -104,15 +116,17 @@ class SlowConnections {
       const Peer peer = peer_of(descriptor);
       if (peer.second == 0 || answered_.contains(peer)) continue;
       const auto known = since_.find(peer);
+      const std::uint64_t received = received_by(descriptor);
+      Since one = known == since_.end() ? Since{.received = received} : known->second;
       int unread = 0;
       if (::ioctl(descriptor, FIONREAD, &unread) != 0) unread = 0;
       // Where nobody reads what has arrived, it waits for a thread, and is not to blame.
-      const bool waits = known == since_.end() || (unread > 0 && unread == known->second.unread);
-      const Clock::time_point since = waits ? now : known->second.time;
-      if (now - since > limit_) {
+      if (!one.time || (unread > 0 && unread == one.unread)) one.time = now;
+      one.unread = unread;
+      if (now - *one.time > limit_ || (!one.in_body && received > one.received + most_of_headers)) {
         slow.emplace_back(descriptor, peer);
       } else {
-        still[peer] = {since, unread};
+        still[peer] = one;
       }
     }
     ::closedir(folder);
@@ -135,6 +149,17 @@ class SlowConnections {
                       NI_NUMERICHOST) != 0)
       return {};
     return {host, port_in(other)};
+  }
+  /// Bytes that a connection has brought so far; 0 where the system does not say.
+  static std::uint64_t received_by(int descriptor) {
+    constexpr std::size_t place =
+        128;  // of tcpi_bytes_received in Linux' tcp_info, which the C library's does not have
+    unsigned char info[256] = {};
+    socklen_t size = sizeof(info);
+    std::uint64_t received = 0;
+    if (::getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, info, &size) == 0 && size >= place + sizeof(received))
+      std::memcpy(&received, info + place, sizeof(received));
+    return received;
   }
   static int port_in(const sockaddr_storage& address) {
     std::uint16_t port = 0;  // it stands at the same place for IPv4 and IPv6
@@ -205,10 +230,27 @@ class HttpServer {
   }
 
  private:
+  /// Tells the watcher that a request is being answered, however that ends.
+  class Answered {
+   public:
+    Answered(detail::SlowConnections& slow, const httplib::Request& request)
+        : slow_(slow), request_(request) {
+      slow_.arrived(request_.remote_addr, request_.remote_port);
+    }
+    ~Answered() { slow_.done(request_.remote_addr, request_.remote_port); }
+    Answered(const Answered&) = delete;
+    Answered& operator=(const Answered&) = delete;
+
+   private:
+    detail::SlowConnections& slow_;
+    const httplib::Request& request_;
+  };
+
   /// The body is counted here, as it is when it is unpacked: the library's own limit is of what a header says.
   void read_and_answer(const httplib::Request& request, const httplib::ContentReader& reader,
                        httplib::Response& response) {
-    const auto until = std::chrono::steady_clock::now() + options_.request_time;
+    slow_->begins_body(request.remote_addr, request.remote_port);
+    const auto until = end_of(options_.request_time);
     std::string body;
     bool too_large = request.is_multipart_form_data();  // no JSON: nothing of it is kept
     const auto take = [&](const char* data, std::size_t size) {
@@ -233,11 +275,18 @@ class HttpServer {
     } else {
       answer(request, body, response);
     }
-    if (!whole) slow_->drop(request.remote_addr, request.remote_port);
+    if (whole) {
+      slow_->done(request.remote_addr, request.remote_port);
+    } else {
+      slow_->drop(request.remote_addr, request.remote_port);
+    }
   }
 
   void answer(const httplib::Request& request, const std::string& body, httplib::Response& response) {
-    slow_->arrived(request.remote_addr, request.remote_port);
+    // An answer is whole: the library would cut it as a header Range says, and mark it as if nothing was. The request is
+    // no constant where it is made.
+    const_cast<httplib::Request&>(request).ranges.clear();
+    const Answered until_it_ends(*slow_, request);
     if (!may_ask(request)) {
       put(ScoringApi::failure(401,
                               "the request has no right key, expected the header Authorization: Bearer KEY"),
@@ -245,7 +294,6 @@ class HttpServer {
     } else {
       put(api_.answer(request.method == "HEAD" ? "GET" : request.method, request.path, body), response);
     }
-    slow_->done(request.remote_addr, request.remote_port);
   }
   std::string too_large_sentence() const {
     return concat("the request has more than ", options_.max_body, " bytes, which is as many as may be");

@@ -10,6 +10,7 @@
 
 #include "merit/core/concat.hpp"
 #include "merit/core/view.hpp"
+#include "merit/run/spelled_number.hpp"
 #include "merit/serve/score_queue.hpp"
 
 namespace merit {
@@ -33,9 +34,10 @@ class ServeMetrics {
     const auto family = [&](const char* name, const char* type, const char* help) {
       out += concat("# HELP ", name, ' ', help, "\n# TYPE ", name, ' ', type, '\n');
     };
+    // All digits of a number: of a sum of six the small part of a day is lost.
     const auto single = [&](const char* name, const char* type, const char* help, const auto& value) {
       family(name, type, help);
-      out += concat(name, ' ', value, '\n');
+      out += concat(name, ' ', shortest(value), '\n');
     };
     single("merit_records_scored_total", "counter", "Records that were scored.", queue.records);
     single("merit_tokens_scored_total", "counter",
@@ -60,7 +62,8 @@ class ServeMetrics {
         out += concat(name, "_bucket", label, ",le=\"", limits[i], "\"} ", one.at_most[i], '\n');
       }
       out += concat(name, "_bucket", label, ",le=\"+Inf\"} ", one.count, '\n');
-      out += concat(name, "_sum", label, "} ", one.sum, '\n', name, "_count", label, "} ", one.count, '\n');
+      out += concat(name, "_sum", label, "} ", shortest(one.sum), '\n', name, "_count", label, "} ",
+                    one.count, '\n');
     }
     return out;
   }

@@ -1,8 +1,11 @@
 // Scores of rollouts as rewards, advantages and returns, for trainers that ask for them.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -44,7 +47,14 @@ struct RewardRequest {
     gamma = share("gamma", body, gamma);
     lambda = share("lambda", body, lambda);
     const OrderedJson* lists = detail::find_field(body, "values");
-    if (lists == nullptr) return;
+    if (timing == RewardTiming::terminal && detail::find_field(body, "worth") != nullptr)
+      refuse_idle("worth", "the timing dense, whose rewards it is of");
+    if (lists == nullptr) {
+      for (const char* field : {"gamma", "lambda", "whiten"})
+        if (detail::find_field(body, field) != nullptr)
+          refuse_idle(field, "'values', of which advantages are made");
+      return;
+    }
     constexpr const char* expected = "a list of a list of numbers for each rollout";
     if (!lists->is_array()) detail::refuse_field("values", *lists, expected);
     for (const OrderedJson& list : *lists) {
@@ -58,6 +68,9 @@ struct RewardRequest {
   }
 
  private:
+  [[noreturn]] static void refuse_idle(std::string_view field, std::string_view needed) {
+    throw DataError(concat("the request: field '", field, "': found it without ", needed));
+  }
   static double share(const char* field, const OrderedJson& body, double usual) {
     const OrderedJson* found = detail::find_field(body, field);
     if (found == nullptr) return usual;
@@ -100,10 +113,17 @@ inline Json rewards_of(const RewardRequest& request, const std::vector<Completio
   }
   if (!with_values) return out;
   if (request.whiten) joined = whiten(joined);
+  // JSON has no word for what values close to the largest number come to.
+  const auto finite = [](double value) { return std::isfinite(value); };
   Index begin = 0;
   for (const Advantages& one : of_each) {
     const auto first = joined.begin() + static_cast<std::ptrdiff_t>(begin);
     begin += one.advantages.size();
+    if (!std::all_of(first, joined.begin() + static_cast<std::ptrdiff_t>(begin), finite) ||
+        !std::all_of(one.returns.begin(), one.returns.end(), finite)) {
+      throw DataError(concat("the request: field 'values', entry ", out["returns"].size(),
+                             ": its advantages or returns are not finite, expected smaller values"));
+    }
     out["advantages"].push_back(
         std::vector<double>(first, joined.begin() + static_cast<std::ptrdiff_t>(begin)));
     out["returns"].push_back(one.returns);

@@ -50,6 +50,13 @@ class QueueClosed : public Error {
   using Error::Error;
 };
 
+/// When a time that begins now is over. One that no clock holds lasts a hundred years.
+inline std::chrono::steady_clock::time_point end_of(std::chrono::duration<double> time) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::duration<double> longest = std::chrono::hours(24 * 36500);
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::min(time, longest));
+}
+
 struct QueueOptions {
   /// How long a batch that is not full waits for more, from its first record; a fiftieth of what the batch before took, where
   /// that is longer: who has just been answered asks again then.
@@ -172,7 +179,8 @@ class ScoreQueue {
         waiting_ -= call->records.size();
         continue;
       }
-      if (batch.empty()) until = now + std::max<Clock::duration>(options_.gather, last_batch_ / 50);
+      if (batch.empty())
+        until = end_of(std::max<std::chrono::duration<double>>(options_.gather, last_batch_ / 50));
       batch.push_back(call);
       lock.unlock();
       add(*call, scorer);
@@ -187,7 +195,7 @@ class ScoreQueue {
           std::visit([](const auto& one) -> const SourcePosition& { return one.source; }, record);
       try {
         std::visit([&](const auto& one) { scorer.add(one); }, record);
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {  // nothing may end the thread that all wait for
         scorer.add_error(at, error.what());
       }
     }

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -183,17 +184,21 @@ class ScoringApi {
     return RecordScorer(scorer_.model(), scorer_.about(), reading_, options_.batch_tokens, kept_.get());
   }
 
+  static Index completions_of(const RecordToScore& record) {
+    if (const auto* several = std::get_if<CompletionsRecord>(&record)) return several->size();
+    const bool two =
+        std::holds_alternative<PreferenceRecord>(record) || std::holds_alternative<JudgeRecord>(record);
+    return two ? 2 : 1;
+  }
+
   Scores scores(Records records) {
     Index completions = 0;
-    for (const RecordToScore& record : records) {
-      const auto* several = std::get_if<CompletionsRecord>(&record);
-      completions += several == nullptr ? 1 : several->size();
-    }
+    for (const RecordToScore& record : records) completions += completions_of(record);
     if (completions > options_.max_records) {
       throw DataError(concat("the request: found ", completions, " completions, expected at most ",
                              options_.max_records));
     }
-    return queue_.score(std::move(records), ScoreQueue::Clock::now() + options_.time_limit);
+    return queue_.score(std::move(records), end_of(options_.time_limit));
   }
 
   /// The same where each completion must have a score: else throws DataError that says which has none.
@@ -425,7 +430,12 @@ class ScoringApi {
     if (list == body.end() || !list->is_array() || list->empty())
       throw DataError("the request: expected field 'rollouts', a list of records with a completion each");
     Records records;
-    for (const OrderedJson& one : *list) records.push_back(detail::record_of_request(one, records.size()));
+    for (const OrderedJson& one : *list) {
+      records.push_back(detail::record_of_request(one, records.size()));
+      if (completions_of(records.back()) == 1) continue;
+      throw DataError(concat(detail::request_position(records.size() - 1).text(),
+                             ": found a record of several completions, expected a rollout, which has one"));
+    }
     const auto all = all_scores(std::move(records), "rollouts");
     std::vector<double> terminal;
     for (const CompletionScore& one : all)
