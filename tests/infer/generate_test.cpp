@@ -106,18 +106,18 @@ TEST_CASE("branches end at their tokens, by the callback, or at the limit, and m
   const Generation ended = generate(session, prompt, options)[0];
   CHECK(ended.tokens == std::vector<Token>{61, 2, 34, 34});
   CHECK(ended.end == GenerationEnd::end_token);
-  CHECK(session.tokens(ended.last) == std::vector<Token>{1, 2, 3, 4, 61, 2, 34, 34});
+  CHECK(session.tokens(ended.node) == std::vector<Token>{1, 2, 3, 4, 61, 2, 34, 34});
   // The logits at its end are those that made the end token the most likely.
-  const auto logits = session.scores_at(std::span(&ended.last, 1));
+  const auto logits = session.scores_at(std::span(&ended.node, 1));
   CHECK(std::max_element(logits.begin(), logits.end()) - logits.begin() == 12);
-  session.release(ended.first);
+  session.release(ended.node);
   CHECK(session.counts().held == 4);
 
   const Generation stopped =
       generate(session, prompt, options, [](Index, Token token) { return token != 34; })[0];
   CHECK(stopped.tokens == std::vector<Token>{61, 2, 34});
   CHECK(stopped.end == GenerationEnd::stopped);
-  CHECK(session.tokens(stopped.last) == std::vector<Token>{1, 2, 3, 4, 61, 2});
+  CHECK(session.tokens(stopped.node) == std::vector<Token>{1, 2, 3, 4, 61, 2});
 
   options.ends = {};
   options.keep = false;

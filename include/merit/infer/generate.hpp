@@ -50,9 +50,7 @@ struct Generation {
   std::vector<Token> tokens = {};
   GenerationEnd end = GenerationEnd::limit;
   double log_probability = 0;  // of its tokens, and of the one that ended it, by the model alone
-  /// Where they are kept: the node of the first token, behind which the others are, and of the last that was computed. The
-  /// root for none.
-  SessionNode first = {}, last = {};
+  SessionNode node = {};       // where they are kept, up to the last that was computed; the root for none
 };
 
 /// Called with each token of each branch as it is drawn; false: the branch ends there, with it.
@@ -87,7 +85,6 @@ std::vector<Generation> generate(AnySessionOf& session, std::span<const SessionN
   std::vector<Rng> random;
   for (Index b = 0; b < branches.size(); ++b) {
     random.emplace_back(options.seed, options.first_stream + b);
-    branches[b].last = prompts[b / options.branches];
   }
   if (branches.empty()) return branches;
 
@@ -121,18 +118,17 @@ std::vector<Generation> generate(AnySessionOf& session, std::span<const SessionN
     if (written + 1 == options.max_tokens || open.empty()) break;
     std::vector<SessionBranch> additions;
     for (const Index b : open)
-      additions.push_back({branches[b].last, std::span(&branches[b].tokens.back(), 1)});
+      additions.push_back({written == 0 ? prompts[b / options.branches] : branches[b].node,
+                           std::span(&branches[b].tokens.back(), 1)});
     const std::vector<SessionNode> nodes = session.extend(std::span<const SessionBranch>(additions));
     for (Index i = 0; i < open.size(); ++i) {
-      branches[open[i]].last = nodes[i];
-      if (written == 0) branches[open[i]].first = nodes[i];
+      session.disown(branches[open[i]].node);  // it goes with what stands behind it
+      branches[open[i]].node = nodes[i];
     }
   }
   for (Generation& branch : branches) {
-    if (branch.first == SessionNode{}) branch.last = {};
-    if (options.keep || branch.first == SessionNode{}) continue;
-    session.release(branch.first);
-    branch.first = branch.last = {};
+    if (options.keep || branch.node == SessionNode{}) continue;
+    session.release(std::exchange(branch.node, {}));
   }
   return branches;
 }

@@ -140,11 +140,11 @@ struct TextWriter::State {
       if (prompt.empty()) throw DataError(detail::text_writer::nothing);
     try {
       std::vector<SessionNode> nodes;
-      for (const Index path : paths->extend(prompts, [](Index, Index) {})) nodes.push_back(paths->node(path));
+      for (const Index path : paths->extend(prompts, [](Index, Index) {}))
+        nodes.push_back((*paths)[path].node);
       std::vector<WrittenText> written;
       for (auto& [text, generated] : write_behind(nodes, options, on_text, true)) {
-        if (generated.first != SessionNode{})
-          paths->add({session->tokens(generated.last), generated.first, generated.last, {}});
+        if (generated.node != SessionNode{}) paths->add({session->tokens(generated.node), generated.node});
         written.push_back(std::move(text));
       }
       return written;
