@@ -83,6 +83,21 @@ class Session {
     return extend(std::span(branches.begin(), branches.size()));
   }
 
+  /// The same, in which each token is a node behind that of the one before it: of the first branch's, then the second's, …
+  std::vector<SessionNode> extend_by_token(std::span<const SessionBranch> branches) {
+    Index count = 0, done = 0;
+    for (const SessionBranch& branch : branches) {
+      check(branch.tokens, length(branch.node), true);
+      count += branch.tokens.size();
+    }
+    auto branch = branches.begin();
+    return add(count, [&](Index) {
+      tree_.add(done == 0 ? tree_.number_of(branch->node) : tree_.added().back(),
+                branch->tokens.subspan(done, 1));
+      if (++done == branch->tokens.size()) ++branch, done = 0;
+    });
+  }
+
   /// The same of whole paths, from their first token on, which are computed from where they cease to agree with their
   /// node's and with each other; the last token of each always is. What they agree on is kept once.
   std::vector<SessionNode> extend_whole(std::span<const SessionBranch> paths) {
