@@ -211,9 +211,6 @@ struct AttentionArguments {
   typename BackendTypes<B>::Matrix out;
   typename BackendTypes<B>::StatMatrix lse = {};  // (Q, H): log Σ exp of each row, for the backward; optional
   typename BackendTypes<B>::StatVector scratch = {};  // attention_scratch
-  /// Keys and values of the first n tokens, (n, Hkv·dh), where they do not stand in k and v: of a backend that has
-  /// `apart_keys`, of which n is a multiple.
-  typename BackendTypes<B>::ConstMatrix first_k = {}, first_v = {};
 };
 template <class B>
 struct AttentionBackwardArguments {

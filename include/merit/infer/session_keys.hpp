@@ -101,14 +101,6 @@ class SessionKeys final : public EarlierTokens<B> {
     step_ = &step;
     next_ = 0;
     ForestView<HostSpace> view = step.paths.view();
-    apart_ = 0;
-    if constexpr (reads_apart) {
-      if (dtype_ == dtype_of_activation() && !step.runs.empty() && step.runs[0].is_kept) {
-        const auto rows = view.tokens.subview(0, step.runs[0].count);
-        while (apart_ < rows.size && rows[apart_] == rows[0] + apart_) ++apart_;
-        apart_ -= apart_ % B::apart_keys;
-      }
-    }
     read_ = B::prepare(*handle_, view);
     view.rows = step.queries;
     paths_ = B::prepare(*handle_, view);
@@ -124,10 +116,8 @@ class SessionKeys final : public EarlierTokens<B> {
     for (const SessionStep::Run& run : step_->runs) {
       const Matrix to = all.row_block(run.begin, run.count);
       if (run.is_kept) {
-        const Index apart = run.begin == 0 ? apart_ : 0;  // are read where they are
-        B::gather_rows(*handle_, stored_rows(layer),
-                       forest.tokens.subview(run.begin + apart, run.count - apart), Write::assign,
-                       to.row_block(apart, run.count - apart));
+        B::gather_rows(*handle_, stored_rows(layer), forest.tokens.subview(run.begin, run.count),
+                       Write::assign, to);
       } else {
         B::copy(*handle_, a.k.row_block(run.from, run.count), Write::assign, to.col_block(0, keys));
         B::copy(*handle_, a.v.row_block(run.from, run.count), Write::assign,
@@ -137,23 +127,14 @@ class SessionKeys final : public EarlierTokens<B> {
     for (const SessionStep::Keep& keep : step_->keeps) {
       store(all.row_block(keep.begin, keep.count), layer.data + keep.row * row_bytes(layer));
     }
-    AttentionArguments<B> behind{.forest = forest,
-                                 .shape = a.shape,
-                                 .query_tokens = forest.rows,
-                                 .q = a.q,
-                                 .k = all.col_block(0, keys),
-                                 .v = all.col_block(keys, width - keys),
-                                 .out = a.out,
-                                 .scratch = tape.scratch(B::attention_scratch(*handle_, forest, a.shape))};
-    if constexpr (reads_apart) {
-      if (apart_ != 0) {
-        const auto* const first = reinterpret_cast<const Activation*>(layer.data) + forest.tokens[0] * width;
-        const MatrixView<const Activation> apart{first, apart_, width};
-        behind.first_k = apart.col_block(0, keys);
-        behind.first_v = apart.col_block(keys, width - keys);
-      }
-    }
-    B::attention(*handle_, behind);
+    B::attention(*handle_, {.forest = forest,
+                            .shape = a.shape,
+                            .query_tokens = forest.rows,
+                            .q = a.q,
+                            .k = all.col_block(0, keys),
+                            .v = all.col_block(keys, width - keys),
+                            .out = a.out,
+                            .scratch = tape.scratch(B::attention_scratch(*handle_, forest, a.shape))});
   }
 
  private:
@@ -164,11 +145,6 @@ class SessionKeys final : public EarlierTokens<B> {
     Index width = 0;
     std::byte* data = nullptr;
     Index rows = 0;
-  };
-
-  /// Whether attention can read the keys of a long beginning, which lie together, where they are.
-  static constexpr bool reads_apart = std::same_as<typename B::Space, HostSpace> && requires {
-    B::apart_keys;
   };
 
   static constexpr Dtype dtype_of_activation() { return dtype_of<Activation>(); }
@@ -216,7 +192,6 @@ class SessionKeys final : public EarlierTokens<B> {
   // Of the step: its paths, with what is computed as their rows, and with what is read.
   const SessionStep* step_ = nullptr;
   Index next_ = 0;
-  Index apart_ = 0;  // first tokens of the paths whose keys are read where they are
   typename B::Batch paths_, read_;
 };
 

@@ -23,20 +23,19 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::eigen {
 
-/// softmax(scale · q · kᵀ) · v over what each token sees; lse may be empty, and the first rows of k and v elsewhere.
+/// softmax(scale · q · kᵀ) · v over what each token sees; lse may be empty.
 template <class T>
 void attention(Index threads, const ForestView<HostSpace>& forest, const AttentionShape& shape,
                VectorView<const std::uint32_t> query_tokens, MatrixView<const T> q, MatrixView<const T> k,
-               MatrixView<const T> v, MatrixView<T> out, MatrixView<T> lse, T* scratch,
-               MatrixView<const T> first_k = {}, MatrixView<const T> first_v = {}) {
+               MatrixView<const T> v, MatrixView<T> out, MatrixView<T> lse, T* scratch) {
   using S = Simd<T>;
   using Plan = AttentionPlan<T>;
   const Plan plan(forest, shape);
   T* const keys_transposed = scratch;
   T* const values = keys_transposed + shape.kv_heads * plan.transposed_size;
   T* const tiles = values + shape.kv_heads * plan.straight_size;
-  pack_heads_transposed(threads, plan, shape.kv_heads, k, keys_transposed, first_k);
-  pack_heads_straight(threads, plan, shape.kv_heads, v, values, first_v);
+  pack_heads_transposed(threads, plan, shape.kv_heads, k, keys_transposed);
+  pack_heads_straight(threads, plan, shape.kv_heads, v, values);
 
   const Index segments = forest.segment_count();
   parallel_items(threads, shape.kv_heads * segments, work_per_thread * threads,

@@ -49,31 +49,29 @@ struct AttentionPlan {
   Index transposed_size, straight_size;  // of one head's keys or values
 };
 
-/// The column block of one head, for each head, in panels as a right operand: (head_dim, tokens) transposed. The first rows
-/// of x, whole panels, may be elsewhere.
+/// The column block of one head, for each head, in panels as a right operand: (head_dim, tokens) transposed.
 template <class T>
 void pack_heads_transposed(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x,
-                           T* to, MatrixView<const T> first = {}) {
+                           T* to) {
   constexpr Index panel = AttentionPlan<T>::panel;
   parallel_ranges(threads, kv_heads * plan.panels, 1, x.rows * x.cols, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       const Index head = i / plan.panels, p = i % plan.panels;
-      const MatrixView<const T>& from = p * panel < first.rows ? first : x;
       pack_transposed<panel>(std::min(panel, plan.tokens - p * panel), plan.head_dim,
-                             from.row(p * panel) + head * plan.head_dim, from.stride,
+                             x.row(p * panel) + head * plan.head_dim, x.stride,
                              to + head * plan.transposed_size + p * panel * plan.head_dim);
     }
   });
 }
 
-/// The column block of one head, for each head, as (tokens, padded_dim). The first rows of x may be elsewhere.
+/// The column block of one head, for each head, as (tokens, padded_dim).
 template <class T>
 void pack_heads_straight(Index threads, const AttentionPlan<T>& plan, Index kv_heads, MatrixView<const T> x,
-                         T* to, MatrixView<const T> first = {}) {
+                         T* to) {
   parallel_ranges(threads, x.rows, 1, x.rows * x.cols, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       for (Index head = 0; head < kv_heads; ++head) {
-        const T* const from = (t < first.rows ? first : x).row(t) + head * plan.head_dim;
+        const T* const from = x.row(t) + head * plan.head_dim;
         T* const row = to + head * plan.straight_size + t * plan.padded_dim;
         sweep<T>(plan.head_dim, [&](Index j, auto lane) { Simd<T>::store(row + j, lane.load(from + j)); });
       }

@@ -130,7 +130,6 @@ struct EigenBackend {
   }
 
   // --- attention over a forest
-  static constexpr Index apart_keys = 64;  // whole panels of every instruction set
   static Index attention_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
     return kernels().attention_scratch(h, forest, shape);
   }

@@ -90,9 +90,8 @@ struct Kernels {
     return eigen::attention_scratch<T>(h.threads(), forest, shape);
   }
   static void attention(Handle& h, const AttentionArguments<Backend>& a) {
-    static_assert(Backend::apart_keys % Simd<T>::panel == 0);
     eigen::attention(h.threads(), a.forest, a.shape, a.query_tokens, a.q, a.k, a.v, a.out, a.lse,
-                     a.scratch.data, a.first_k, a.first_v);
+                     a.scratch.data);
   }
   static Index attention_backward_scratch(Handle& h, const Forest& forest, const AttentionShape& shape) {
     return eigen::attention_backward_scratch<T>(h.threads(), forest, shape);
