@@ -49,6 +49,7 @@ struct Options {
   double temperature = 0;
   double top_p = 1;
   Index max_new_tokens = 512;
+  Index lookup = 0;
   std::uint64_t seed = 0;
   std::string out;
   std::string write = "automatic";
@@ -193,7 +194,8 @@ OpenedJudge open_judge(const Options& options, const merit::JudgeTemplate& with)
   open.on_progress = std::ref(shown);
   opened.writer = std::make_unique<merit::TextWriter>(merit::open_writer(options.model, open));
   if (progress) progress->finish();
-  merit::WriteOptions write{.max_tokens = options.max_new_tokens, .seed = options.seed};
+  merit::WriteOptions write{
+      .max_tokens = options.max_new_tokens, .seed = options.seed, .lookup = options.lookup};
   write.sampling.temperature = options.temperature;
   write.sampling.top_p = options.top_p;
   opened.words = std::make_unique<merit::WritingJudge>(*opened.writer, write);
@@ -214,7 +216,8 @@ void check_options(const Options& options, const programs::CommandLine& line) {
     throw merit::ConfigError("--model is missing: the folder or GGUF file of the language model that judges");
   merit::value_from_name<JudgeReading>("--reading", options.reading);
   if (options.reading == "logits") {
-    for (const char* option : {"--samples", "--temperature", "--top-p", "--max-new-tokens", "--seed"}) {
+    for (const char* option :
+         {"--samples", "--temperature", "--top-p", "--max-new-tokens", "--seed", "--lookup"}) {
       if (line.given(option))
         throw merit::ConfigError(std::string(option) +
                                  " is given with --reading logits, for which nothing is written");
@@ -271,6 +274,10 @@ int run(int argc, char** argv) {
   line.number("--max-new-tokens", options.max_new_tokens,
               "tokens of a reply; one that is cut may have no verdict");
   line.number("--seed", options.seed, "of the samples");
+  line.number(
+      "--lookup", options.lookup,
+      "tokens that are proposed at once, as they follow in the text so far where it repeats itself: for replies "
+      "that quote; 0: none");
   line.text("--out", options.out, "FILE", "where records go, JSON lines");
   line.text(
       "--write", options.write, "NAME",
@@ -318,6 +325,11 @@ int run(int argc, char** argv) {
         {merit::concat(judging.written(), " records written to ", options.out, ", ", judging.not_written(),
                        " not: without a verdict", form == JudgedForm::preferences ? " or a tie" : "")},
         name);
+  }
+  if (options.lookup != 0) {
+    programs::say_remarks({merit::concat("of ", opened.words->written(), " tokens ", opened.words->accepted(),
+                                         " were looked up, of ", opened.words->proposed(), " proposed")},
+                          name);
   }
   const merit::JudgeReport report = judging.report();
   programs::Output output;

@@ -1,5 +1,6 @@
-// A search over steps, through a session and by rescoring the branches' prefixes as whole forests. What there is to gain is
-// the number of tokens scored again over that of new ones; the last counter says how much of it is gained.
+// A search over steps, through a session and by rescoring the branches' prefixes as whole forests: what there is to gain is
+// the number of tokens scored again over that of new ones, and the last counter says how much of it is gained. Completions
+// of several kept prompts, all at once and prompt by prompt. Tokens one by one.
 #include <benchmark/benchmark.h>
 
 #include <span>
@@ -80,6 +81,59 @@ void search_over_steps(benchmark::State& state) {
   state.counters["fraction"] = 1 / state.counters["ratio"] / possible;
 }
 
+/// Short completions of several prompts, which are kept already or new: a step for each prompt, one for those that are new
+/// too, or one for all.
+void several_prompts(benchmark::State& state) {
+  constexpr Index prompts = 8, completions = 4, completion_tokens = 8;
+  const auto known_tokens = static_cast<Index>(state.range(0));
+  const bool are_kept = state.range(1) != 0;
+  Model model(settings());
+  Rng rng(3);
+  std::vector<Tokens> texts;
+  std::vector<std::vector<Sequence>> sequences(prompts);
+  std::vector<std::vector<const Sequence*>> members(prompts);
+  for (Index i = 0; i < prompts; ++i) {
+    texts.push_back(tokens_of(rng, known_tokens));
+    for (Index k = 0; k < completions; ++k) {
+      Sequence& one =
+          sequences[i].emplace_back(Sequence{.tokens = texts[i], .completion_begin = known_tokens});
+      const Tokens completion = tokens_of(rng, completion_tokens);
+      one.tokens.insert(one.tokens.end(), completion.begin(), completion.end());
+    }
+    for (const Sequence& one : sequences[i]) members[i].push_back(&one);
+  }
+  Session session(model);
+  std::vector<SessionNode> kept(prompts), nodes;
+  for (Index i = 0; are_kept && i < prompts; ++i) kept[i] = session.extend({}, texts[i]);
+  const auto squares_of = [](const std::vector<RowScores>& all) {
+    double squares = 0;
+    for (const RowScores& rows : all) squares += rows.values[0] * rows.values[0];
+    return squares;
+  };
+  const bench::Way one_by_one{[&] {
+    double squares = 0;
+    for (Index i = 0; i < prompts; ++i) {
+      const SessionNode node = are_kept ? kept[i] : session.extend({}, texts[i]);
+      squares += squares_of(session.score_whole_rows(node, sequences[i]));
+      if (!are_kept) session.release(node);
+    }
+    return squares;
+  }};
+  const bench::Way together{[&] {
+    std::vector<SessionFamily> families;
+    for (Index i = 0; i < prompts; ++i) families.push_back({kept[i], texts[i], members[i]});
+    const double squares = squares_of(session.score_families(families, nodes));
+    for (const SessionNode& node : nodes) {
+      if (node != SessionNode{}) session.release(node);
+    }
+    return squares;
+  }};
+  bench::alternate(state, one_by_one, together, prompts * completions);
+  for (const char* const of_work : {"by_work", "off_work_%", "by_tokens", "off_tokens_%", "tokens",
+                                    "plain_tokens", "plain_GFLOP/s", "saving_GFLOP/s"})
+    state.counters.erase(of_work);
+}
+
 /// Tokens a second of one branch after another token: what a judge's words cost.
 void one_token_at_a_time(benchmark::State& state) {
   Model model(settings());
@@ -91,6 +145,12 @@ void one_token_at_a_time(benchmark::State& state) {
 }
 
 BENCHMARK(search_over_steps)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(3);
+BENCHMARK(several_prompts)
+    ->ArgsProduct({{32, 256, 1024}, {1, 0}})
+    ->ArgNames({"prompt", "kept"})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->Iterations(15);
 BENCHMARK(one_token_at_a_time)->Arg(64)->Arg(1024)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace

@@ -3,8 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <concepts>
+#include <utility>
 #include <vector>
 
+#include "merit/backbone/gpt2.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/infer/session.hpp"
@@ -106,18 +109,18 @@ TEST_CASE("branches end at their tokens, by the callback, or at the limit, and m
   const Generation ended = generate(session, prompt, options)[0];
   CHECK(ended.tokens == std::vector<Token>{61, 2, 34, 34});
   CHECK(ended.end == GenerationEnd::end_token);
-  CHECK(session.tokens(ended.last) == std::vector<Token>{1, 2, 3, 4, 61, 2, 34, 34});
+  CHECK(session.tokens(ended.node) == std::vector<Token>{1, 2, 3, 4, 61, 2, 34, 34});
   // The logits at its end are those that made the end token the most likely.
-  const auto logits = session.scores_at(std::span(&ended.last, 1));
+  const auto logits = session.scores_at(std::span(&ended.node, 1));
   CHECK(std::max_element(logits.begin(), logits.end()) - logits.begin() == 12);
-  session.release(ended.first);
+  session.release(ended.node);
   CHECK(session.counts().held == 4);
 
   const Generation stopped =
       generate(session, prompt, options, [](Index, Token token) { return token != 34; })[0];
   CHECK(stopped.tokens == std::vector<Token>{61, 2, 34});
   CHECK(stopped.end == GenerationEnd::stopped);
-  CHECK(session.tokens(stopped.last) == std::vector<Token>{1, 2, 3, 4, 61, 2});
+  CHECK(session.tokens(stopped.node) == std::vector<Token>{1, 2, 3, 4, 61, 2});
 
   options.ends = {};
   options.keep = false;
@@ -131,6 +134,125 @@ TEST_CASE("branches end at their tokens, by the callback, or at the limit, and m
   CHECK_THROWS_WITH_AS(generate(session, prompt, options), "generate: branches is 0, expected at least 1",
                        ConfigError);
   CHECK_THROWS_AS(generate(session, SessionNode{}), UsageError);
+}
+
+TEST_CASE("what is looked up is what followed the last tokens where they stood before") {
+  const std::vector<Token> text{1, 2, 3, 4, 1, 2, 5, 1, 2};
+  const auto found = [&](Index match, Index count) {
+    const auto tokens = detail::looked_up(text, match, count);
+    return std::vector<Token>(tokens.begin(), tokens.end());
+  };
+  CHECK(found(2, 3) == std::vector<Token>{5, 1, 2});
+  CHECK(found(2, 4) == std::vector<Token>{3, 4, 1, 2});  // as many do not follow at the last place
+  CHECK(found(2, 9) == std::vector<Token>{3, 4, 1, 2, 5, 1, 2});
+  CHECK(found(1, 1) == std::vector<Token>{5});
+  CHECK(found(3, 2).empty());
+  CHECK(found(2, 0).empty());
+  CHECK(found(9, 2).empty());
+  CHECK(detail::looked_up({}, 1, 2).empty());
+}
+
+/// The branches with and without lookup; gives how many proposed tokens were not accepted, and how many were.
+template <class Model>
+std::pair<Index, Index> check_lookup(Model& model, const std::vector<std::vector<Token>>& prompts,
+                                     GenerateOptions options, const OnToken& on_token = {}) {
+  Session session(model);
+  std::vector<SessionNode> nodes;
+  for (const std::vector<Token>& prompt : prompts) nodes.push_back(session.extend({}, prompt));
+  const Index held = session.counts().held;
+  options.keep = true;
+  const auto plain = generate(session, nodes, options, on_token);
+  std::vector<std::vector<Token>> kept;
+  for (const Generation& one : plain) {
+    CHECK(one.proposed == 0);
+    kept.push_back(session.tokens(one.node));
+    if (one.node != SessionNode{}) session.release(one.node);
+  }
+  CHECK(session.counts().held == held);
+
+  options.lookup = 4;
+  const Index computed = session.counts().computed;
+  std::vector<std::vector<Token>> streamed(plain.size());
+  const auto found = generate(session, nodes, options, [&](Index branch, Token token) {
+    streamed[branch].push_back(token);
+    return !on_token || on_token(branch, token);
+  });
+  Index accepted = 0, proposed = 0, written = 0;
+  for (Index b = 0; b < plain.size(); ++b) {
+    CHECK(found[b].tokens == plain[b].tokens);
+    CHECK(streamed[b] == plain[b].tokens);
+    CHECK(found[b].end == plain[b].end);
+    if constexpr (std::same_as<typename Model::BackendType, Double>)
+      CHECK(found[b].log_probability == plain[b].log_probability);
+    CHECK(session.tokens(found[b].node) == kept[b]);
+    accepted += found[b].accepted;
+    proposed += found[b].proposed;
+    written += found[b].tokens.size();
+    if (found[b].node != SessionNode{}) session.release(found[b].node);
+  }
+  CHECK(session.counts().held == held);
+  CHECK(session.counts().nodes == prompts.size());
+  if (plain.size() == 1 && written != 0 && plain[0].end == GenerationEnd::limit) {
+    // The prompt's last token, and in each step one token and what is proposed behind it.
+    CHECK(session.counts().computed - computed == 1 + (written - 1 - accepted) + proposed);
+  }
+  return {proposed - accepted, accepted};
+}
+
+TEST_CASE("with lookup each branch is what it is without, in fewer steps") {
+  const std::vector<Token> repeating{1, 2, 3, 4, 61, 2, 34, 34, 12, 44, 1, 2, 3, 4};
+  const std::vector<std::vector<Token>> one{repeating}, several{repeating, {1, 2, 3, 4}, {5, 6}};
+  auto model = stored_writer<Double>("llama_lm_untied");
+  GenerateOptions options{.sampling = {.temperature = 0}, .max_tokens = 40};
+  for (const Index match : {Index{1}, Index{2}}) {
+    CAPTURE(match);
+    options.lookup_match = match;
+    options.sampling = {.temperature = 0};
+    const auto [missed, accepted] = check_lookup(model, one, options);
+    CHECK(missed > 0);
+    CHECK(accepted > 5);
+    options.sampling = {.repetition_penalty = 1.1, .temperature = 0.7, .top_k = 8};
+    options.branches = 3;
+    options.seed = 5;
+    CHECK(check_lookup(model, several, options).first > 0);
+    options.branches = 1;
+  }
+  options.lookup_match = 1;
+  options.sampling = {.temperature = 0.3};
+  options.branches = 4;
+  CHECK(check_lookup(model, several, options).second > 10);
+  // Ends by a token, by the callback, and at once.
+  options.sampling.temperature = 0;
+  options.ends = {44};
+  check_lookup(model, several, options);
+  options.ends = {};
+  Index calls = 0;
+  check_lookup(model, one, options, [&](Index, Token) { return ++calls % 7 != 0; });
+  for (options.max_tokens = 0; options.max_tokens < 12; ++options.max_tokens) {
+    options.branches = 1;
+    check_lookup(model, one, options);
+  }
+  auto single = stored_writer<EigenBackend<float>>("llama_lm_untied");
+  options.max_tokens = 30;
+  check_lookup(single, several, options);
+
+  Session session(model);
+  options.lookup_match = 0;
+  options.lookup = 1;
+  CHECK_THROWS_WITH_AS(generate(session, session.extend({}, repeating), options),
+                       "generate: lookup_match is 0, expected at least 1", ConfigError);
+}
+
+TEST_CASE("nothing is proposed beyond the positions of a model") {
+  RewardModel<Gpt2, LanguageModelHead, LanguageModelLoss, Double> model(
+      {.backbone = {.vocabulary_size = 8, .hidden_size = 8, .layers = 1, .heads = 2, .max_positions = 24}});
+  const std::vector<Token> prompt{1, 2, 1, 2, 1, 2, 1};
+  GenerateOptions options{.sampling = {.temperature = 0}, .max_tokens = 18, .lookup_match = 1};
+  CHECK(check_lookup(model, {prompt}, options).first + check_lookup(model, {prompt}, options).second > 0);
+  // It ends before the positions do, and what is proposed does not go on.
+  Index calls = 0;
+  options.max_tokens = 99;
+  check_lookup(model, {prompt}, options, [&](Index, Token) { return ++calls % 18 != 0; });
 }
 
 }  // namespace generate_test

@@ -90,9 +90,10 @@ TEST_CASE_FIXTURE(Fixture, "a whole path goes on from where it ceases to agree w
   CHECK(static_cast<double>(session.scores()[0]) == whole(prompt));
   CHECK(session.counts().computed == 7 + 2 + 1 + 2 + 1);
   CHECK_THROWS_AS(session.extend_whole(a, Tokens{}), UsageError);
-  session.release(b);
-  CHECK(!session.holds(c));
+  session.release(b);  // `c` has the first two tokens alone in common with it
+  CHECK(!session.holds(b));
   CHECK(session.holds(a));
+  CHECK(session.tokens(c) == Tokens{1, 2, 9});
   CHECK(session.score(a, std::vector<Sequence>{{.tokens = second}})[0] == whole(prompt + first + second));
 }
 

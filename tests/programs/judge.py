@@ -96,6 +96,12 @@ def test_words_without_a_verdict_are_counted_and_never_guessed_at():
     said = [json.loads(line) for line in content("said.jsonl").splitlines()]
     check(len(said) == 6 and all(reply["vote"] is None and reply["fault"] == "absent" for one in said for reply in one["replies"]),
           str(said))
+    # The same replies where tokens are looked up.
+    result = run("merit_judge", "--model", writer, "to_judge.jsonl", "--max-new-tokens", 12, "--lookup", 3,
+                 "--replies", "looked_up.jsonl", "--json")
+    check(result.returncode == 0 and json.loads(result.stdout) == report, str(result))
+    check(content("looked_up.jsonl") == content("said.jsonl"), "other replies")
+    check("tokens" in result.stderr and "were looked up, of" in result.stderr, result.stderr)
     text = succeeds("merit_judge", "--model", writer, "to_judge.jsonl", "--max-new-tokens", 3, "--samples", 2, "--temperature", 1)
     check("100.0% of 24 replies have no verdict" in text and "24 were cut by the limit" in text, text)
     # A reply that begins with a verdict has one, of which the model wrote nothing.
@@ -226,6 +232,7 @@ def test_a_judge_refuses_what_it_cannot_judge():
     fails(2, ["\"none\"", "pairwise, rating, reference or a file"], *judge, "--template", "none")
     fails(2, ["--samples", "--temperature"], *judge, "--samples", 3)
     fails(2, ["--temperature", "nothing is written"], *judge, "--reading", "logits", "--temperature", 1)
+    fails(2, ["--lookup", "nothing is written"], *judge, "--reading", "logits", "--lookup", 1)
     fails(2, ["--reading", "words, logits"], *judge, "--reading", "guess")
     fails(2, ["--write", "--out"], *judge, "--write", "votes")
     for other in ("same.jsonl", "./same.jsonl", os.path.abspath("same.jsonl")):

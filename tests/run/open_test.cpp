@@ -336,7 +336,7 @@ TEST_CASE("kept prompts change no score and are computed once") {
   check(prompt, {"dry"});
   CHECK(keeping.kept().held == 8);
   CHECK(keeping.kept().computed == 13 + 1);
-  CHECK(keeping.kept().reused == 8 + 8);
+  CHECK(keeping.kept().reused == 8);
 
   // A conversation grows: what goes on from the prompt is kept behind it.
   std::vector<Message> conversation{{"user", prompt}, {"assistant", "it is"}};
@@ -348,13 +348,43 @@ TEST_CASE("kept prompts change no score and are computed once") {
   CHECK(keeping.kept().computed - before < 14);
   CHECK(keeping.rank(prompt, answers)[0].index == plain.rank(prompt, answers)[0].index);
 
+  // Several prompts, one that is kept among them, are one step, in which what they begin with is read once.
+  std::vector<merit::CompletionsRecord> records;
+  for (const char* const of : {"is water wet", "is it dry", "is water dry"}) {
+    auto& record = records.emplace_back();
+    record.prompt = std::string(of);
+    for (const std::string& answer : answers) record.completions.emplace_back(answer);
+  }
+  const auto check_records = [&] {
+    const auto found = keeping.score(records), expected = plain.score(records);
+    for (merit::Index i = 0; i < records.size(); ++i) {
+      for (merit::Index k = 0; k < answers.size(); ++k)
+        CHECK(found[i].completions[k].score ==
+              doctest::Approx(expected[i].completions[k].score).epsilon(1e-5));
+    }
+  };
+  keeping.keep_prompts();
+  check(prompt, answers);
+  const merit::Index first = keeping.kept().computed;
+  check_records();
+  // <s> user says is | it dry assistant says | water dry assistant says, of which "water" is the first prompt's.
+  CHECK(keeping.kept().held == 8 + 4 + 3);
+  CHECK(keeping.kept().computed == first + 5 + (4 + 5) + (3 + 5));
+  CHECK(keeping.kept().reused == 8);
+  check_records();
+  CHECK(keeping.kept().reused == 8 + 15);
+  // A step for each of them under a small budget.
+  keeping.keep_prompts();
+  keeping.score(records, 13);
+  CHECK(keeping.kept().reused == 4 + 5);
+
   // With room for one prompt the other goes; what does not fit is scored whole.
   const merit::Index token_bytes = keeping.kept().bytes / keeping.kept().held;
   keeping.keep_prompts({.memory_limit = 10 * token_bytes});
   check(prompt, answers);
   check("is it dry", answers);
   check(prompt, answers);
-  CHECK(keeping.kept().evicted == 16);
+  CHECK(keeping.kept().evicted == 8);  // but for what both begin with
   check("is water wet is water wet", answers);
   CHECK(keeping.kept().held <= 10);
 }

@@ -43,6 +43,11 @@ struct GenerateOptions {
   std::uint64_t seed = 0;  // with the same one branch b is the same again, whatever else is written beside it
   std::uint64_t first_stream = 0;  // of the seed, of branch 0; those that follow have the streams that follow
   bool keep = false;               // the branches stay in the session
+  /// Prompt lookup (Saxena 2023): where the last `lookup_match` tokens of a branch stand in its text before, as many as this
+  /// that follow there are computed with its next token, and stay as far as they are the ones that are drawn. The branches
+  /// are those without it; where a text repeats what stands in its prompt they take fewer steps. 0: none.
+  Index lookup = 0;
+  Index lookup_match = 2;
 };
 
 /// A branch as it was written.
@@ -50,9 +55,9 @@ struct Generation {
   std::vector<Token> tokens = {};
   GenerationEnd end = GenerationEnd::limit;
   double log_probability = 0;  // of its tokens, and of the one that ended it, by the model alone
-  /// Where they are kept: the node of the first token, behind which the others are, and of the last that was computed. The
-  /// root for none.
-  SessionNode first = {}, last = {};
+  Index proposed = 0;          // tokens that lookup has proposed
+  Index accepted = 0;          // those of them that were drawn
+  SessionNode node = {};       // where they are kept, up to the last that was computed; the root for none
 };
 
 /// Called with each token of each branch as it is drawn; false: the branch ends there, with it.
@@ -69,76 +74,111 @@ double log_probability_of(std::span<const Score> logits, Token token) {
   return static_cast<double>(logits[token]) - largest - std::log(sum);
 }
 
+/// What followed where the last `match` tokens of a text stood before: the last place that `count` tokens follow, or the first
+/// there is; nothing where they stood nowhere.
+inline std::span<const Token> looked_up(std::span<const Token> text, Index match, Index count) {
+  std::span<const Token> best;
+  if (text.size() <= match) return best;
+  const std::span<const Token> last = text.last(match);
+  for (Index end = text.size(); --end >= match && best.size() < count;) {  // of a place before the last
+    if (std::equal(last.begin(), last.end(), text.begin() + static_cast<std::ptrdiff_t>(end - match)))
+      best = text.subspan(end, std::min(count, text.size() - end));
+  }
+  return best;
+}
+
 }  // namespace detail
 
 /// Writes behind nodes of a session (infer/session.hpp) whose model's scores are logits of all tokens: that of a
 /// LanguageModelHead. The branches that are not ended take their next tokens together, as one forest; those of the first
 /// prompt come first. Throws ConfigError on bad options, UsageError for the root, and what the session throws, as for more
 /// tokens than the model has positions.
-template <class AnySessionOf>
-std::vector<Generation> generate(AnySessionOf& session, std::span<const SessionNode> prompts,
+template <class Session>
+std::vector<Generation> generate(Session& session, std::span<const SessionNode> prompts,
                                  const GenerateOptions& options = {}, const OnToken& on_token = {}) {
   check_fields(options.sampling);
   if (options.branches == 0) throw ConfigError("generate: branches is 0, expected at least 1");
+  if (options.lookup != 0 && options.lookup_match == 0)
+    throw ConfigError("generate: lookup_match is 0, expected at least 1");
   std::vector<Generation> branches(prompts.size() * options.branches);
-  std::vector<std::vector<Token>> before;  // each prompt's tokens
-  for (const SessionNode& prompt : prompts) before.push_back(session.tokens(prompt));
-  std::vector<Token> text;
-  std::vector<Rng> random;
-  for (Index b = 0; b < branches.size(); ++b) {
-    random.emplace_back(options.seed, options.first_stream + b);
-    branches[b].last = prompts[b / options.branches];
-  }
   if (branches.empty()) return branches;
 
-  // The logits of the next token: at first the prompts'.
+  // A branch that is not ended: its last token and what is proposed behind it, and in which rows of the session's scores
+  // the logits behind each of these are: at first behind the prompt.
+  struct Open {
+    Index branch, row;
+    std::vector<Token> tokens;
+  };
+  std::vector<std::vector<Token>> texts;
+  std::vector<Rng> random;
+  std::vector<Open> open;
+  for (Index b = 0; b < branches.size(); ++b) {
+    texts.push_back(session.tokens(prompts[b / options.branches]));
+    random.emplace_back(options.seed, options.first_stream + b);
+    if (options.max_tokens != 0) open.push_back({b, b / options.branches, {}});
+  }
+  const Index positions = session.model().config().backbone.position_limit();
   const Index vocabulary = session.scores_at(prompts).size() / prompts.size();
-  std::vector<Index> open(branches.size());
-  for (Index b = 0; b < open.size(); ++b) open[b] = b;
-  for (Index written = 0; written < options.max_tokens && !open.empty(); ++written) {
+  std::vector<SessionNode> nodes;  // by row
+  while (!open.empty()) {
     const auto all = session.scores();
-    std::vector<Index> next;
-    for (Index i = 0; i < open.size(); ++i) {
-      Generation& branch = branches[open[i]];
-      const auto logits = all.subspan((written == 0 ? i / options.branches : i) * vocabulary, vocabulary);
-      text = before[open[i] / options.branches];
-      text.insert(text.end(), branch.tokens.begin(), branch.tokens.end());
-      const std::vector<double> probabilities = token_probabilities(logits, options.sampling, text);
-      const Token token = drawn_token(probabilities, random[open[i]].uniform());
-      branch.log_probability += detail::log_probability_of(logits, token);
-      if (std::find(options.ends.begin(), options.ends.end(), token) != options.ends.end()) {
-        branch.end = GenerationEnd::end_token;
-        continue;
+    std::vector<Open> next;
+    for (const auto& [b, row, tokens] : open) {
+      Generation& branch = branches[b];
+      bool is_open = false;
+      Index taken = 1;  // of the tokens
+      while (true) {
+        const auto logits = all.subspan((row + taken - 1) * vocabulary, vocabulary);
+        const std::vector<double> probabilities = token_probabilities(logits, options.sampling, texts[b]);
+        const Token token = drawn_token(probabilities, random[b].uniform());
+        branch.log_probability += detail::log_probability_of(logits, token);
+        if (std::find(options.ends.begin(), options.ends.end(), token) != options.ends.end()) {
+          branch.end = GenerationEnd::end_token;
+          break;
+        }
+        branch.tokens.push_back(token);
+        texts[b].push_back(token);
+        if (on_token && !on_token(b, token)) {
+          branch.end = GenerationEnd::stopped;
+          break;
+        }
+        if (branch.tokens.size() == options.max_tokens) break;
+        is_open = taken >= tokens.size() || token != tokens[taken];
+        if (is_open) break;
+        session.disown(std::exchange(branch.node, nodes[row + taken++]));
+        ++branch.accepted;
       }
-      branch.tokens.push_back(token);
-      if (on_token && !on_token(open[i], token)) {
-        branch.end = GenerationEnd::stopped;
-        continue;
-      }
-      next.push_back(open[i]);
+      if (taken < tokens.size()) session.release(nodes[row + taken]);
+      if (is_open) next.push_back({b, 0, {branch.tokens.back()}});
     }
     open = std::move(next);
-    if (written + 1 == options.max_tokens || open.empty()) break;
+    if (open.empty()) break;
     std::vector<SessionBranch> additions;
-    for (const Index b : open)
-      additions.push_back({branches[b].last, std::span(&branches[b].tokens.back(), 1)});
-    const std::vector<SessionNode> nodes = session.extend(std::span<const SessionBranch>(additions));
-    for (Index i = 0; i < open.size(); ++i) {
-      branches[open[i]].last = nodes[i];
-      if (written == 0) branches[open[i]].first = nodes[i];
+    Index rows = 0;
+    for (auto& [b, row, tokens] : open) {
+      Generation& branch = branches[b];
+      Index most = std::min(options.lookup, options.max_tokens - branch.tokens.size() - 1);
+      if (positions != 0) most = std::min(most, positions - std::min(positions, texts[b].size()));
+      const std::span<const Token> proposed = detail::looked_up(texts[b], options.lookup_match, most);
+      tokens.insert(tokens.end(), proposed.begin(), proposed.end());
+      branch.proposed += proposed.size();
+      row = rows;
+      rows += tokens.size();
+      additions.push_back(
+          {branch.node == SessionNode{} ? prompts[b / options.branches] : branch.node, tokens});
     }
+    nodes = session.extend_by_token(additions);
+    // Each node goes with the last that stands behind it.
+    for (const auto& [b, row, tokens] : open) session.disown(std::exchange(branches[b].node, nodes[row]));
   }
   for (Generation& branch : branches) {
-    if (branch.first == SessionNode{}) branch.last = {};
-    if (options.keep || branch.first == SessionNode{}) continue;
-    session.release(branch.first);
-    branch.first = branch.last = {};
+    if (!options.keep && branch.node != SessionNode{}) session.release(std::exchange(branch.node, {}));
   }
   return branches;
 }
 /// The same of one prompt.
-template <class AnySessionOf>
-std::vector<Generation> generate(AnySessionOf& session, const SessionNode& prompt,
+template <class Session>
+std::vector<Generation> generate(Session& session, const SessionNode& prompt,
                                  const GenerateOptions& options = {}, const OnToken& on_token = {}) {
   return generate(session, std::span(&prompt, 1), options, on_token);
 }

@@ -75,23 +75,43 @@ class Session {
   }
   /// The same of many as one forest, each a node of its own, whether or not they agree; in their order.
   std::vector<SessionNode> extend(std::span<const SessionBranch> branches) {
-    std::vector<Addition> additions;
-    for (const SessionBranch& branch : branches) {
-      const std::uint32_t parent = tree_.number_of(branch.node);
-      additions.push_back({parent, tree_.length(parent), branch.tokens});
-    }
-    return add(additions);
+    for (const SessionBranch& branch : branches) check(branch.tokens, length(branch.node), true);
+    return add(branches.size(),
+               [&](Index i) { tree_.add(tree_.number_of(branches[i].node), branches[i].tokens); });
   }
   std::vector<SessionNode> extend(std::initializer_list<SessionBranch> branches) {
     return extend(std::span(branches.begin(), branches.size()));
   }
 
-  /// The same of a whole path, from its first token on, which is computed from where it ceases to agree with the node's; its
-  /// last token always is.
+  /// The same, in which each token is a node behind that of the one before it: of the first branch's, then the second's, …
+  std::vector<SessionNode> extend_by_token(std::span<const SessionBranch> branches) {
+    Index count = 0, done = 0;
+    for (const SessionBranch& branch : branches) {
+      check(branch.tokens, length(branch.node), true);
+      count += branch.tokens.size();
+    }
+    auto branch = branches.begin();
+    return add(count, [&](Index) {
+      tree_.add(done == 0 ? tree_.number_of(branch->node) : tree_.added().back(),
+                branch->tokens.subspan(done, 1));
+      if (++done == branch->tokens.size()) ++branch, done = 0;
+    });
+  }
+
+  /// The same of whole paths, from their first token on, which are computed from where they cease to agree with their
+  /// node's and with each other; the last token of each always is. What they agree on is kept once.
+  std::vector<SessionNode> extend_whole(std::span<const SessionBranch> paths) {
+    for (const SessionBranch& path : paths) check(path.tokens, 0, true);
+    std::vector<Place> places;
+    return add(paths.size(), [&](Index i) {
+      Place place = place_of(paths[i].node, paths[i].tokens, places);
+      place.agreed = std::min(place.agreed, paths[i].tokens.size() - 1);
+      places.push_back(hang(place, paths[i].tokens));
+    });
+  }
   SessionNode extend_whole(const SessionNode& node, std::span<const Token> path) {
-    const std::uint32_t number = tree_.number_of(node);
-    const Index begin = path.empty() ? 0 : std::min(common_length(number, path), path.size() - 1);
-    return add({{number, begin, path.subspan(begin)}})[0];
+    const SessionBranch branch{node, path};
+    return extend_whole(std::span(&branch, 1))[0];
   }
 
   /// What the head says at the last token of each node of the last extend(), (nodes, outputs): of a JointHead the first part.
@@ -104,9 +124,8 @@ class Session {
       if (numbers.back() == Tree::root)
         throw UsageError("session: the root has no token, expected another node");
     }
-    tree_.begin_call();
+    begin_call();
     for (const std::uint32_t number : numbers) tree_.use(number);
-    scores_.clear();
     if (nodes.empty()) return scores_;
     undo_if_it_fails([&] {
       keep_missing();
@@ -136,6 +155,35 @@ class Session {
   std::vector<RowScores> score_whole_rows(const SessionNode& node, std::span<const Sequence> sequences) {
     return score_behind(node, sequences, 0, tree_.length(tree_.number_of(node)));
   }
+  /// The same of many families as one forest, in which their beginnings are kept, as extend_whole() keeps paths. `nodes` gets
+  /// the node of each beginning, or the root where one that is kept already begins so. Throws as extend() does.
+  std::vector<RowScores> score_families(std::span<const SessionFamily> families,
+                                        std::vector<SessionNode>& nodes) {
+    for (const SessionFamily& family : families) {
+      check(family.beginning, 0, false);
+      tree_.number_of(family.node);
+      for (const Sequence* member : family.members) check(member->tokens, 0, false);
+    }
+    std::vector<RowScores> rows;
+    nodes.clear();
+    begin_call();
+    undo_if_it_fails([&] {
+      std::vector<Place> places;
+      std::vector<Scored> scored;
+      for (const SessionFamily& family : families) {
+        const Index before = tree_.added().size();
+        const Place place = hang(place_of(family.node, family.beginning, places), family.beginning);
+        tree_.use(place.number);
+        const bool is_new = tree_.added().size() != before;
+        if (is_new) places.push_back(place);
+        nodes.push_back(is_new ? tree_.node(place.number) : SessionNode{});
+        for (const Sequence* member : family.members)
+          scored.push_back({place.number, member, 0, family.beginning.size()});
+      }
+      rows = score_all(scored);
+    });
+    return rows;
+  }
 
   /// One number for each sequence, as merit::score() gives it, of a head of completions.
   template <class Head = typename Model::HeadType>
@@ -158,6 +206,11 @@ class Session {
     if (number == Tree::root)
       throw UsageError("session: the root is to be released, expected a node of extend()");
     tree_.remove(number);
+  }
+
+  /// The caller will not ask for a node any more, although others stand behind it: it is released with the last of them.
+  void disown(const SessionNode& node) {
+    if (const std::uint32_t number = tree_.number_of(node); number != Tree::root) tree_.disown(number);
   }
 
   /// Whether a node is this session's and was not released.
@@ -191,32 +244,34 @@ class Session {
   using Tree = detail::SessionTree;
   using Keys = detail::SessionKeys<Backend>;
   using Numbers = std::vector<std::uint32_t>;  // of tokens, as a SessionStep calls them
+  using Read = detail::SessionRead;
 
-  /// A row of the last layer that is wanted: of a sequence of the step, at a position of it.
-  struct Read {
-    Index sequence, position;
+  /// A node whose path agrees with another one as far as that.
+  struct Place {
+    std::uint32_t number;
+    Index agreed;
+    std::span<const Token> path = {};
   };
 
-  /// Tokens behind the first `begin` of a node's path.
-  struct Addition {
-    std::uint32_t parent;
-    Index begin;
-    std::span<const Token> tokens;
+  /// A sequence behind `before` tokens of a node's path which it does not have, or that may agree with `agreed` of it.
+  struct Scored {
+    std::uint32_t number;
+    const Sequence* sequence;
+    Index before, agreed;
   };
 
-  std::vector<SessionNode> add(const std::vector<Addition>& additions) {
-    for (const Addition& addition : additions) {
-      if (addition.tokens.empty()) {
-        throw UsageError("session: a node is to be extended by no tokens, expected some");
-      }
-      check(addition.tokens, addition.begin);
-    }
+  void begin_call() {
     tree_.begin_call();
-    for (const Addition& addition : additions) tree_.use(addition.parent);
     scores_.clear();
-    if (additions.empty()) return {};
+  }
+
+  /// Computes `count` nodes that `add_one` adds to the tree.
+  template <class AddOne>
+  std::vector<SessionNode> add(Index count, const AddOne& add_one) {
+    begin_call();
+    if (count == 0) return {};
     undo_if_it_fails([&] {
-      for (const auto& [parent, begin, tokens] : additions) tree_.add(parent, begin, tokens);
+      for (Index i = 0; i < count; ++i) add_one(i);
       keep_missing();
       std::vector<Read> reads;
       for (const std::uint32_t number : tree_.added()) {
@@ -230,15 +285,26 @@ class Session {
     return nodes;
   }
 
-  /// How many tokens a path has in common with a node's.
-  Index common_length(std::uint32_t number, std::span<const Token> path) const {
-    std::vector<Token> own;
-    tree_.append_tokens(number, own);
-    return static_cast<Index>(std::mismatch(own.begin(), own.end(), path.begin(), path.end()).first -
-                              own.begin());
+  /// Of a node and of paths that this call has added, what a path agrees with longest.
+  Place place_of(const SessionNode& node, std::span<const Token> path, std::span<const Place> added) const {
+    std::vector<Token> own = tokens(node);
+    Place best{tree_.number_of(node), common_length(own, path)};
+    for (const Place& one : added) {
+      const Index agreed = common_length(one.path, path);
+      if (agreed > best.agreed) best = {one.number, agreed};
+    }
+    return best;
+  }
+  /// A path behind its place: of the node there, or of one that is added.
+  Place hang(const Place& place, std::span<const Token> path) {
+    std::uint32_t number = tree_.at(place.number, place.agreed);
+    if (place.agreed < path.size()) number = tree_.add(number, path.subspan(place.agreed));
+    return {number, path.size(), path};
   }
 
-  void check(std::span<const Token> tokens, Index before) const {
+  void check(std::span<const Token> tokens, Index before, bool needs_some) const {
+    if (needs_some && tokens.empty())
+      throw UsageError("session: a node is to be extended by no tokens, expected some");
     const auto& backbone = model_->config().backbone;
     detail::check_tokens(tokens, backbone.token_limit(), before + tokens.size(), backbone.position_limit());
   }
@@ -264,37 +330,43 @@ class Session {
     tree_.give_rows();
   }
 
-  /// Sequences that begin with `before` tokens of a node's path which they do not have, or that may agree with `agreed` of it.
   std::vector<RowScores> score_behind(const SessionNode& node, std::span<const Sequence> sequences,
                                       Index before, Index agreed) {
-    const std::uint32_t number = tree_.number_of(node);
-    for (const Sequence& sequence : sequences) check(sequence.tokens, before);
+    std::vector<Scored> scored;
+    for (const Sequence& sequence : sequences) {
+      check(sequence.tokens, before, false);
+      scored.push_back({tree_.number_of(node), &sequence, before, agreed});
+    }
+    begin_call();
+    tree_.use(tree_.number_of(node));
+    std::vector<RowScores> rows;
+    undo_if_it_fails([&] { rows = score_all(scored); });
+    return rows;
+  }
+  /// Of sequences behind nodes that this call uses.
+  std::vector<RowScores> score_all(std::span<const Scored> scored) {
+    std::vector<RowScores> result(scored.size(), RowScores{{}, model_->outputs()});
     std::vector<std::vector<Index>> read;
-    for (const Sequence& sequence : sequences) read.push_back(positions_read(sequence, before));
-    tree_.begin_call();
-    tree_.use(number);
-    std::vector<RowScores> result(sequences.size(), RowScores{{}, model_->outputs()});
-    // Of sequences in which the head reads nothing there is nothing to compute.
-    if (std::all_of(read.begin(), read.end(), [](const auto& positions) { return positions.empty(); }))
-      return result;
-    undo_if_it_fails([&] {
-      keep_missing();
-      std::vector<Numbers> behind;
-      std::vector<Read> reads;
-      for (const Sequence& sequence : sequences) {
-        std::vector<Token> tokens;
-        if (before != 0) tree_.append_tokens(number, tokens);
-        tokens.insert(tokens.end(), sequence.tokens.begin(), sequence.tokens.end());
-        const std::vector<Index>& positions = read[behind.size()];
-        for (const Index position : positions)
-          reads.push_back({tree_.missing().size() + behind.size(), position});
-        behind.push_back(numbers_of(number, tokens, before, agreed, positions));
-      }
-      const std::span<const Score> all = compute(behind, reads);
-      for (Index i = 0; i < reads.size(); ++i) {
-        detail::append_row(*model_, all, rows_[i], result[reads[i].sequence - tree_.missing().size()].values);
-      }
-    });
+    for (const Scored& one : scored) read.push_back(positions_read(*one.sequence, one.before));
+    const bool none =
+        std::all_of(read.begin(), read.end(), [](const auto& positions) { return positions.empty(); });
+    if (none && tree_.added().empty()) return result;  // there is nothing to compute
+    keep_missing();
+    const Index kept = tree_.missing().size();
+    std::vector<Numbers> behind;
+    std::vector<Read> reads;
+    if (none) reads.push_back({0, tree_.length(tree_.missing().front()) - 1});  // a forest has a row
+    for (Index i = 0; !none && i < scored.size(); ++i) {
+      const auto& [number, sequence, before, agreed] = scored[i];
+      std::vector<Token> tokens;
+      if (before != 0) tree_.append_tokens(number, tokens);
+      tokens.insert(tokens.end(), sequence->tokens.begin(), sequence->tokens.end());
+      for (const Index position : read[i]) reads.push_back({kept + i, position});
+      behind.push_back(numbers_of(number, tokens, before, agreed, read[i]));
+    }
+    const std::span<const Score> all = compute(behind, reads);
+    for (Index i = 0; !none && i < reads.size(); ++i)
+      detail::append_row(*model_, all, rows_[i], result[reads[i].sequence - kept].values);
     return result;
   }
 
@@ -316,15 +388,17 @@ class Session {
     return positions;
   }
 
-  /// A whole sequence as a step calls its tokens. The first ones are the node's; from the first that is read on they are
-  /// computed, as rows of the last layer are not kept.
+  /// A whole sequence as a step calls its tokens. The first ones are the node's; from the first on that is read and is not
+  /// computed in this call they are computed, as rows of the last layer are not kept.
   Numbers numbers_of(std::uint32_t number, std::span<const Token> tokens, Index before, Index agreed,
                      std::span<const Index> read) const {
     Numbers numbers;
     tree_.append_rows(number, numbers);
     Index kept = before;
     while (kept < std::min(agreed, tokens.size()) && tree_.token_in(numbers[kept]) == tokens[kept]) ++kept;
-    for (const Index position : read) kept = std::min(kept, position);
+    for (const Index position : read) {
+      if (position < kept && !tree_.is_new(numbers[position])) kept = position;
+    }
     numbers.resize(kept);
     for (const Token token : tokens.subspan(kept)) {
       numbers.push_back(static_cast<std::uint32_t>(keys_->capacity()) + token);

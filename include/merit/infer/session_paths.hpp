@@ -1,10 +1,8 @@
-// What a session keeps of texts that go on: sequences of tokens with their nodes, of which the longest that a text begins with
-// is found again.
+// What a session keeps of texts that come again or go on: sequences of tokens with their nodes, of which the one that another
+// agrees with longest is found again.
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
-#include <limits>
 #include <optional>
 #include <span>
 #include <utility>
@@ -15,16 +13,20 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// Sequences of tokens that a session has computed, each with the node that it ends in. Those that stand behind another begin
-/// with its tokens. `S` is a Session or an AnySession, which outlives it; its nodes are released with it.
+/// Sequences of tokens that a session has computed, each with the node that it ends in. `S` is a Session or an AnySession,
+/// which outlives it; its nodes are released with it.
 template <class S>
 class SessionPaths {
  public:
   struct Path {
     std::vector<Token> tokens;
-    SessionNode first,
-        last;  // of what it adds to the path before it: nodes of which the later stand behind the first
-    std::optional<double> score;  // whatever its user knows of it
+    SessionNode node;
+    std::optional<double> score = {};  // whatever its user knows of it
+  };
+  /// A node, and how many tokens of its path another sequence begins with.
+  struct Agreement {
+    SessionNode node;
+    Index length = 0;
   };
 
   explicit SessionPaths(S& session) : session_(&session) {}
@@ -32,47 +34,40 @@ class SessionPaths {
   SessionPaths& operator=(const SessionPaths&) = delete;
   ~SessionPaths() { keep({}); }
 
-  static constexpr Index none = std::numeric_limits<Index>::max();
-
-  /// The longest path that is a beginning of these tokens, or `none`.
-  Index longest(std::span<const Token> tokens) const {
-    Index best = none;
-    for (Index i = 0; i < paths_.size(); ++i) {
-      if ((best == none || paths_[i].tokens.size() > paths_[best].tokens.size()) && begins(tokens, paths_[i]))
-        best = i;
+  /// What these tokens agree with longest; the root for nothing.
+  Agreement longest(std::span<const Token> tokens) const {
+    Agreement best;
+    for (const Path& path : paths_) {
+      const Index agreed = common_length(path.tokens, tokens);
+      if (agreed > best.length) best = {path.node, agreed};
     }
     return best;
   }
   Path& operator[](Index i) { return paths_[i]; }
-  SessionNode node(Index i) const { return i == none ? SessionNode{} : paths_[i].last; }
-  Index length(Index i) const { return i == none ? 0 : paths_[i].tokens.size(); }
 
   void add(Path path) { paths_.push_back(std::move(path)); }
 
-  /// Computes sequences as one forest, each from the longest path on that it begins with, and gives the paths that they are;
+  /// Computes sequences as one forest, each from where it ceases to agree with others, and gives the paths that they are;
   /// equal ones are one. `on_node(i, k)` is called for each new path i with its number k in session.scores().
   template <class OnNode>
   std::vector<Index> extend(std::span<const std::vector<Token>> sequences, const OnNode& on_node) {
     std::vector<Index> result;
     std::vector<SessionBranch> branches;
-    std::vector<Index> from;  // the sequence of each branch
-    for (Index i = 0; i < sequences.size(); ++i) {
-      const std::vector<Token>& tokens = sequences[i];
-      const Index before = longest(tokens);
-      if (before != none && length(before) == tokens.size()) {
-        result.push_back(before);
-        continue;
-      }
-      const auto same =
-          std::find_if(from.begin(), from.end(), [&](Index j) { return sequences[j] == tokens; });
-      result.push_back(paths_.size() + static_cast<Index>(same - from.begin()));
-      if (same != from.end()) continue;
-      from.push_back(i);
-      branches.push_back({node(before), std::span(tokens).subspan(length(before))});
+    for (const std::vector<Token>& tokens : sequences) {
+      const auto is_known =
+          std::find_if(paths_.begin(), paths_.end(), [&](const Path& path) { return path.tokens == tokens; });
+      const auto is_new = std::find_if(branches.begin(), branches.end(), [&](const SessionBranch& branch) {
+        return std::equal(branch.tokens.begin(), branch.tokens.end(), tokens.begin(), tokens.end());
+      });
+      const Index place = static_cast<Index>(is_known - paths_.begin());
+      result.push_back(place +
+                       (is_known == paths_.end() ? static_cast<Index>(is_new - branches.begin()) : 0));
+      if (is_known == paths_.end() && is_new == branches.end())
+        branches.push_back({longest(tokens).node, tokens});
     }
-    const std::vector<SessionNode> nodes = session_->extend(std::span<const SessionBranch>(branches));
+    const std::vector<SessionNode> nodes = session_->extend_whole(std::span<const SessionBranch>(branches));
     for (Index k = 0; k < nodes.size(); ++k) {
-      paths_.push_back({sequences[from[k]], nodes[k], nodes[k], {}});
+      paths_.push_back({{branches[k].tokens.begin(), branches[k].tokens.end()}, nodes[k]});
       on_node(paths_.size() - 1, k);
     }
     return result;
@@ -80,20 +75,28 @@ class SessionPaths {
 
   /// Releases every path with which none of these sequences begins.
   void keep(std::span<const std::vector<Token>> sequences) {
-    std::erase_if(paths_, [&](const Path& path) {
-      const auto needs = [&](const std::vector<Token>& tokens) { return begins(tokens, path); };
-      if (std::any_of(sequences.begin(), sequences.end(), needs)) return false;
-      if (session_->holds(path.first)) session_->release(path.first);
-      return true;
+    release_if([&](const Path& path) {
+      return std::none_of(sequences.begin(), sequences.end(), [&](const std::vector<Token>& tokens) {
+        return common_length(path.tokens, tokens) == path.tokens.size();
+      });
     });
+  }
+  /// Releases every path whose memory went to others.
+  void forget_lost() {
+    release_if([&](const Path& path) { return !session_->is_kept(path.node); });
   }
 
   S& session() const { return *session_; }
 
  private:
-  static bool begins(std::span<const Token> tokens, const Path& path) {
-    return path.tokens.size() <= tokens.size() &&
-           std::equal(path.tokens.begin(), path.tokens.end(), tokens.begin());
+  template <class Goes>
+  void release_if(const Goes& goes) {
+    std::erase_if(paths_, [&](const Path& path) {
+      const bool is_held = session_->holds(path.node);  // it went with one before it
+      if (is_held && !goes(path)) return false;
+      if (is_held) session_->release(path.node);
+      return true;
+    });
   }
 
   S* session_;

@@ -64,7 +64,7 @@ class SessionStepScorer {
       if (read.at == Read::At::behind) {
         const Index end = read.position + 1;
         behind.push_back(
-            {paths_.node(places[i]), std::span(read.sequence.tokens).subspan(read.kept, end - read.kept)});
+            {paths_[places[i]].node, std::span(read.sequence.tokens).subspan(read.kept, end - read.kept)});
       }
     }
     const std::vector<SessionNode> ends = session().extend(std::span<const SessionBranch>(behind));
@@ -79,7 +79,7 @@ class SessionStepScorer {
     for (const SessionNode& end : ends) session().release(end);
     for (Index i = 0; i < reads.size(); ++i) {
       if (reads[i].at != Read::At::several) continue;
-      const auto rows = session().score_whole_rows(paths_.node(places[i]), std::span(&reads[i].sequence, 1));
+      const auto rows = session().score_whole_rows(paths_[places[i]].node, std::span(&reads[i].sequence, 1));
       newest.scores[i] = detail::step_search::branch_score(*model_, rows[0], options_);
     }
     const SessionCounts after = session().counts();

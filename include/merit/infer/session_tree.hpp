@@ -37,6 +37,12 @@ class SessionTree {
     return node.session == 0 || (node.session == id_ && nodes_[node.number].generation == node.generation);
   }
   SessionNode node(std::uint32_t number) const { return {id_, number, nodes_[number].generation}; }
+  /// Nobody asks for a node any more: it goes when nothing stands behind it.
+  void disown(std::uint32_t number) {
+    node_count_ -= nodes_[number].is_owned;
+    nodes_[number].is_owned = false;
+    remove_if_unused(number);
+  }
 
   /// Tokens of a path, from its first to the node's last.
   Index length(std::uint32_t number) const {
@@ -65,24 +71,39 @@ class SessionTree {
       if (!nodes_[number].kept()) note_missing(number);
     }
   }
-  /// A new node, without rows so far, behind the first `begin` tokens of the path to `parent`, which is used.
-  std::uint32_t add(std::uint32_t parent, Index begin, std::span<const Token> tokens) {
-    if (free_numbers_.empty()) {
-      free_numbers_.push_back(static_cast<std::uint32_t>(nodes_.size()));
-      nodes_.emplace_back();
-    }
-    const std::uint32_t number = free_numbers_.back();
-    Node& node = nodes_[number];
-    node.tokens.assign(tokens.begin(), tokens.end());
-    node.parent = parent;
-    node.begin = begin;
-    node.used = now_;
-    added_.push_back(number);
-    if (parent != root) nodes_[parent].children.push_back(number);
-    free_numbers_.pop_back();
+  /// A new node, without rows so far, behind another.
+  std::uint32_t add(std::uint32_t parent, std::span<const Token> tokens) {
+    use(parent);
+    const std::uint32_t number = new_node(parent, tokens);
+    nodes_[number].used = now_;
+    nodes_[number].is_owned = true;
     ++node_count_;
+    added_.push_back(number);
     note_missing(number);
     return number;
+  }
+  /// The node that ends behind the first `count` tokens of a node's path: one of the path, or one that is made of the
+  /// beginning of such a node and is nobody's.
+  std::uint32_t at(std::uint32_t number, Index count) {
+    while (number != root && count <= nodes_[number].begin) number = nodes_[number].parent;
+    if (count == length(number)) return number;
+    const Index own = count - nodes_[number].begin;
+    const std::uint32_t parent = nodes_[number].parent;
+    const std::uint32_t first = new_node(parent, std::span(nodes_[number].tokens).first(own));
+    Node &from = nodes_[number], &to = nodes_[first];
+    if (parent != root) std::erase(nodes_[parent].children, number);
+    to.children.push_back(number);
+    to.used = from.used;
+    if (from.kept()) {
+      to.rows.assign(from.rows.begin(), from.rows.begin() + static_cast<std::ptrdiff_t>(own));
+      from.rows.erase(from.rows.begin(), from.rows.begin() + static_cast<std::ptrdiff_t>(own));
+    } else if (from.used == now_) {
+      missing_.insert(std::find(missing_.begin(), missing_.end(), number), first);  // its tokens are counted
+    }
+    from.tokens.erase(from.tokens.begin(), from.tokens.begin() + static_cast<std::ptrdiff_t>(own));
+    from.parent = first;
+    from.begin = count;
+    return first;
   }
   /// What is used or added without rows.
   std::span<const std::uint32_t> missing() const { return missing_; }
@@ -133,12 +154,11 @@ class SessionTree {
 
   // --- forgetting
 
-  /// A node and all behind it.
+  /// A node and all behind it, and what stands before it for nothing else.
   void remove(std::uint32_t number) {
     std::vector<std::uint32_t> gone{number};
-    if (const std::uint32_t parent = nodes_[number].parent; parent != root) {
-      std::erase(nodes_[parent].children, number);
-    }
+    const std::uint32_t parent = nodes_[number].parent;
+    if (parent != root) std::erase(nodes_[parent].children, number);
     for (Index i = 0; i < gone.size(); ++i) {
       Node& node = nodes_[gone[i]];
       gone.insert(gone.end(), node.children.begin(), node.children.end());
@@ -148,8 +168,9 @@ class SessionTree {
       node.used = 0;
       ++node.generation;
       free_numbers_.push_back(gone[i]);
-      --node_count_;
+      node_count_ -= node.is_owned;
     }
+    if (parent != root) remove_if_unused(parent);
   }
 
   Index node_count() const { return node_count_; }
@@ -162,11 +183,12 @@ class SessionTree {
   struct Node {
     std::uint32_t parent = root;
     std::uint32_t generation = 0;
-    Index begin = 0;  // tokens before its own
+    Index begin = 0;  // tokens before its own, which are its parent's path
     std::vector<Token> tokens;
     std::vector<std::uint32_t> rows;  // of each token, or none
     std::vector<std::uint32_t> children;
     std::uint64_t used = 0;  // the last call that did; none is younger than its parent
+    bool is_owned = false;   // somebody may ask for it
 
     bool kept() const { return !rows.empty(); }
   };
@@ -179,15 +201,30 @@ class SessionTree {
   void append_path(std::uint32_t number, std::vector<std::uint32_t>& out,
                    std::vector<std::uint32_t> Node::*list) const {
     const Index first = out.size();
-    Index end = length(number);  // of what is still to be written
-    out.resize(first + end);
+    out.resize(first + length(number));
     for (; number != root; number = nodes_[number].parent) {
       const Node& node = nodes_[number];
-      if (node.begin >= end) continue;  // one behind it stands where this one begins
-      std::copy_n((node.*list).begin(), end - node.begin,
-                  out.begin() + static_cast<std::ptrdiff_t>(first + node.begin));
-      end = node.begin;
+      std::copy((node.*list).begin(), (node.*list).end(),
+                out.begin() + static_cast<std::ptrdiff_t>(first + node.begin));
     }
+  }
+  std::uint32_t new_node(std::uint32_t parent, std::span<const Token> tokens) {
+    if (free_numbers_.empty()) {
+      free_numbers_.push_back(static_cast<std::uint32_t>(nodes_.size()));
+      nodes_.emplace_back();
+    }
+    const std::uint32_t number = free_numbers_.back();
+    Node& node = nodes_[number];
+    node.tokens.assign(tokens.begin(), tokens.end());
+    node.parent = parent;
+    node.begin = length(parent);
+    node.is_owned = false;
+    if (parent != root) nodes_[parent].children.push_back(number);
+    free_numbers_.pop_back();
+    return number;
+  }
+  void remove_if_unused(std::uint32_t number) {
+    if (!nodes_[number].is_owned && nodes_[number].children.empty()) remove(number);
   }
   void note_missing(std::uint32_t number) {
     missing_.push_back(number);

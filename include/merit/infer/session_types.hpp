@@ -1,12 +1,14 @@
 // What is said to a session and by it, whatever its model.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
 
 #include "merit/core/dtype.hpp"
 #include "merit/core/view.hpp"
+#include "merit/forest/example.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -26,6 +28,18 @@ struct SessionBranch {
   SessionNode node;
   std::span<const Token> tokens;
 };
+
+/// Whole sequences, and a beginning that all of them have, which is kept. It goes on from a node's path as far as they agree.
+struct SessionFamily {
+  SessionNode node;
+  std::span<const Token> beginning;
+  std::span<const Sequence* const> members;
+};
+
+/// How many tokens two sequences begin with alike.
+inline Index common_length(std::span<const Token> a, std::span<const Token> b) {
+  return static_cast<Index>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+}
 
 /// How much a session keeps, and how.
 struct SessionOptions {
@@ -49,5 +63,13 @@ struct SessionCounts {
   Index evicted = 0;   // tokens that have lost their keys and values to others
 };
 
+namespace detail {
+
+/// A row of the last layer that is wanted: of a sequence of a step, at a position of it.
+struct SessionRead {
+  Index sequence, position;
+};
+
+}  // namespace detail
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -54,8 +54,8 @@ class TypedSession final : public AnySession {
   std::vector<SessionNode> extend(std::span<const SessionBranch> branches) override {
     return session_.extend(branches);
   }
-  SessionNode extend_whole(const SessionNode& node, std::span<const Token> path) override {
-    return session_.extend_whole(node, path);
+  std::vector<SessionNode> extend_whole(std::span<const SessionBranch> paths) override {
+    return session_.extend_whole(paths);
   }
   std::span<const float> scores() const override { return session_.scores(); }
   std::span<const float> scores_at(std::span<const SessionNode> nodes) override {
@@ -68,7 +68,12 @@ class TypedSession final : public AnySession {
                                           std::span<const Sequence> sequences) override {
     return session_.score_whole_rows(node, sequences);
   }
+  std::vector<RowScores> score_families(std::span<const SessionFamily> families,
+                                        std::vector<SessionNode>& nodes) override {
+    return session_.score_families(families, nodes);
+  }
   void release(const SessionNode& node) override { session_.release(node); }
+  void disown(const SessionNode& node) override { session_.disown(node); }
   bool holds(const SessionNode& node) const override { return session_.holds(node); }
   bool is_kept(const SessionNode& node) const override { return session_.is_kept(node); }
   Index length(const SessionNode& node) const override { return session_.length(node); }

@@ -22,13 +22,16 @@ class AnySession {
     const SessionBranch branch{node, tokens};
     return extend(std::span(&branch, 1))[0];
   }
-  virtual SessionNode extend_whole(const SessionNode& node, std::span<const Token> path) = 0;
+  virtual std::vector<SessionNode> extend_whole(std::span<const SessionBranch> paths) = 0;
   virtual std::span<const float> scores() const = 0;
   virtual std::span<const float> scores_at(std::span<const SessionNode> nodes) = 0;
   virtual std::vector<RowScores> score_rows(const SessionNode& node, std::span<const Sequence> sequences) = 0;
   virtual std::vector<RowScores> score_whole_rows(const SessionNode& node,
                                                   std::span<const Sequence> sequences) = 0;
+  virtual std::vector<RowScores> score_families(std::span<const SessionFamily> families,
+                                                std::vector<SessionNode>& nodes) = 0;
   virtual void release(const SessionNode& node) = 0;
+  virtual void disown(const SessionNode& node) = 0;
   virtual bool holds(const SessionNode& node) const = 0;
   virtual bool is_kept(const SessionNode& node) const = 0;
   virtual Index length(const SessionNode& node) const = 0;

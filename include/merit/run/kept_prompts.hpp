@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "merit/infer/session_paths.hpp"
 #include "merit/infer/session_types.hpp"
 #include "merit/run/any_model.hpp"
 
@@ -13,29 +14,23 @@ inline namespace MERIT_ABI {
 
 /// Scores families as AnyModel::score_families() does, and keeps of each what its sequences begin with: of several, or of an
 /// answer to a prompt, the prompt; of a single text all but its last token, as it may go on. What comes next computes what
-/// none of those begins with. What the limit of memory takes is forgotten; what it cannot hold at once is scored and not
-/// kept.
+/// none of those begins with, of many families as one forest. What the limit of memory takes is forgotten; what it cannot
+/// hold at once is scored and not kept.
 class KeptPrompts {
  public:
   /// The model outlives it and stays as it is. Throws as AnyModel::session().
   KeptPrompts(AnyModel& model, const SessionOptions& options)
-      : model_(&model), session_(model.session(options)) {}
+      : model_(&model), session_(model.session(options)), prompts_(*session_) {}
 
   std::vector<RowScores> score_families(std::span<const Family> families, Index token_budget);
   SessionCounts counts() const { return session_->counts(); }
 
  private:
-  struct Prompt {
-    SessionNode node;
-    std::vector<Token> tokens;
-  };
-
-  std::vector<RowScores> score(const Family& family);
-  SessionNode keep(std::span<const Token> prompt);
+  void score(std::span<const SessionFamily> families, std::vector<RowScores>& all);
 
   AnyModel* model_;
   std::unique_ptr<AnySession> session_;
-  std::vector<Prompt> prompts_;
+  SessionPaths<AnySession> prompts_;
 };
 
 }  // namespace MERIT_ABI

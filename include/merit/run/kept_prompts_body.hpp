@@ -6,15 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "merit/batch/batch.hpp"
 #include "merit/run/kept_prompts.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::kept_prompts {
-
-inline Index common_length(std::span<const Token> a, std::span<const Token> b) {
-  return static_cast<Index>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
-}
 
 /// What is kept of a family.
 inline std::span<const Token> prompt_of(const Family& family) {
@@ -32,44 +29,47 @@ inline std::span<const Token> prompt_of(const Family& family) {
 
 MERIT_INLINE std::vector<RowScores> KeptPrompts::score_families(std::span<const Family> families,
                                                                 Index token_budget) {
+  const Index most = session_->counts().most;
   std::vector<RowScores> all;
+  std::vector<SessionFamily> step;
+  Index computed = 0, held = 0;  // tokens of the step, at most
+  const auto score_step = [&] {
+    if (!step.empty()) score(step, all);
+    step.clear();
+    computed = held = 0;
+  };
   for (const Family& family : families) {
     if (family.members.empty()) continue;
-    const bool fits = detail::kept_prompts::prompt_of(family).size() <= session_->counts().most;
-    for (RowScores& rows : fits ? score(family) : model_->score_families({&family, 1}, token_budget)) {
-      all.push_back(std::move(rows));
+    const std::span<const Token> prompt = detail::kept_prompts::prompt_of(family);
+    if (prompt.size() > most) {
+      score_step();
+      for (RowScores& rows : model_->score_families({&family, 1}, token_budget))
+        all.push_back(std::move(rows));
+      continue;
     }
+    const auto known = [&] { return prompts_.longest(prompt); };
+    const Index whole = shared_tokens(family);
+    Index needed = whole - known().length;
+    if (computed + needed > token_budget || held + prompt.size() > most) {
+      score_step();
+      needed = whole - known().length;
+    }
+    computed += needed;
+    held += prompt.size();
+    step.push_back({known().node, prompt, family.members});
   }
+  score_step();
   return all;
 }
 
-MERIT_INLINE std::vector<RowScores> KeptPrompts::score(const Family& family) {
-  const SessionNode node = keep(detail::kept_prompts::prompt_of(family));
-  std::vector<Sequence> sequences;
-  for (const Sequence* member : family.members) sequences.push_back(*member);
-  return session_->score_whole_rows(node, sequences);
-}
-
-MERIT_INLINE SessionNode KeptPrompts::keep(std::span<const Token> prompt) {
-  std::erase_if(prompts_, [&](const Prompt& one) {
-    const bool gone = !session_->holds(one.node) || !session_->is_kept(one.node);
-    if (gone && session_->holds(one.node)) session_->release(one.node);
-    return gone;
-  });
-  SessionNode best;
-  Index agreed = 0;
-  for (const Prompt& one : prompts_) {
-    const Index common = detail::kept_prompts::common_length(one.tokens, prompt);
-    if (common > agreed) {
-      best = one.node;
-      agreed = common;
-    }
+MERIT_INLINE void KeptPrompts::score(std::span<const SessionFamily> families, std::vector<RowScores>& all) {
+  std::vector<SessionNode> nodes;
+  for (RowScores& rows : session_->score_families(families, nodes)) all.push_back(std::move(rows));
+  for (Index i = 0; i < families.size(); ++i) {
+    const std::span<const Token> prompt = families[i].beginning;
+    if (nodes[i] != SessionNode{}) prompts_.add({{prompt.begin(), prompt.end()}, nodes[i]});
   }
-  if (agreed == prompt.size()) return best;
-  if (session_->length(best) + prompt.size() - agreed > session_->counts().most) best = {};
-  const SessionNode node = session_->extend_whole(best, prompt);
-  prompts_.push_back({node, {prompt.begin(), prompt.end()}});
-  return node;
+  prompts_.forget_lost();
 }
 
 }  // namespace MERIT_ABI

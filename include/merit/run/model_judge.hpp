@@ -88,14 +88,23 @@ class WritingJudge {
     options.branches = samples;
     options.seed ^= fnv1a({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(Token)});
     std::vector<JudgeReply> replies;
-    for (WrittenText& written : writer_.write(std::span<const Token>(tokens), options))
+    for (WrittenText& written : writer_.write(std::span<const Token>(tokens), options)) {
+      written_ += written.tokens.size();
+      proposed_ += written.proposed;
+      accepted_ += written.accepted;
       replies.push_back({prompt.reply + written.text, written.end == GenerationEnd::limit});
+    }
     return replies;
   }
+  /// Tokens so far: of all replies, those that lookup has proposed, and those of them that were written.
+  Index written() const { return written_; }
+  Index proposed() const { return proposed_; }
+  Index accepted() const { return accepted_; }
 
  private:
   TextWriter& writer_;
   WriteOptions options_;
+  Index written_ = 0, proposed_ = 0, accepted_ = 0;
 };
 
 }  // namespace MERIT_ABI

@@ -28,6 +28,7 @@ struct WriteOptions {
   std::vector<Token> stop_tokens = {};  // beside the model's own ends
   std::uint64_t seed = 0;
   std::uint64_t first_stream = 0;  // of the seed, as of GenerateOptions
+  Index lookup = 0;  // tokens that prompt lookup proposes at once, as of GenerateOptions; texts are the same
 };
 
 struct WrittenText {
@@ -35,6 +36,7 @@ struct WrittenText {
   std::vector<Token> tokens;
   GenerationEnd end = GenerationEnd::limit;
   double log_probability = 0;
+  Index proposed = 0, accepted = 0;  // tokens, by lookup
 };
 
 /// Called with each piece of each text as soon as it can no longer be the beginning of a stop.

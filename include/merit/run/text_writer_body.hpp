@@ -140,11 +140,11 @@ struct TextWriter::State {
       if (prompt.empty()) throw DataError(detail::text_writer::nothing);
     try {
       std::vector<SessionNode> nodes;
-      for (const Index path : paths->extend(prompts, [](Index, Index) {})) nodes.push_back(paths->node(path));
+      for (const Index path : paths->extend(prompts, [](Index, Index) {}))
+        nodes.push_back((*paths)[path].node);
       std::vector<WrittenText> written;
       for (auto& [text, generated] : write_behind(nodes, options, on_text, true)) {
-        if (generated.first != SessionNode{})
-          paths->add({session->tokens(generated.last), generated.first, generated.last, {}});
+        if (generated.node != SessionNode{}) paths->add({session->tokens(generated.node), generated.node});
         written.push_back(std::move(text));
       }
       return written;
@@ -179,7 +179,8 @@ struct TextWriter::State {
                                .ends = saved.ends,
                                .seed = options.seed,
                                .first_stream = options.first_stream,
-                               .keep = keep};
+                               .keep = keep,
+                               .lookup = options.lookup};
     if (generating.ends.empty()) generating.ends.push_back(saved.tokenizer->eos());
     generating.ends.insert(generating.ends.end(), options.stop_tokens.begin(), options.stop_tokens.end());
     const Index count = prompts.size() * options.branches;
@@ -197,8 +198,9 @@ struct TextWriter::State {
       const Index b = written.size();
       const std::string_view rest = texts[b].rest();
       if (on_text && !rest.empty()) on_text(b, rest);
-      written.push_back(
-          {{texts[b].text(), branch.tokens, branch.end, branch.log_probability}, std::move(branch)});
+      written.push_back({{texts[b].text(), branch.tokens, branch.end, branch.log_probability, branch.proposed,
+                          branch.accepted},
+                         std::move(branch)});
     }
     return written;
   }
