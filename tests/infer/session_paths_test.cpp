@@ -174,6 +174,24 @@ void check_families(Model&& model, bool gate = false) {
   CHECK(session.counts().held == 0);
 }
 
+TEST_CASE("a prompt is kept where the head reads nothing behind it") {
+  ValueModel<Llama, Double> states({.backbone = tiny_llama()});
+  Session session(states);
+  const std::vector<Token> prompt{3, 1, 4};
+  const Sequence nothing{.tokens = prompt, .completion_begin = 3},
+      more{.tokens = {3, 1, 4, 1}, .completion_begin = 3};
+  const std::vector<const Sequence*> none{&nothing}, some{&more};
+  std::vector<SessionNode> nodes;
+  const std::vector<SessionFamily> empty{{{}, prompt, none}};
+  CHECK(session.score_families(empty, nodes).at(0).rows() == 0);
+  CHECK(session.tokens(nodes.at(0)) == prompt);
+  CHECK(session.is_kept(nodes[0]));
+  const Index computed = session.counts().computed;
+  CHECK(session.score_whole_rows(nodes[0], std::span(&more, 1))[0].values ==
+        score_rows(states, std::span(&more, 1))[0].values);
+  CHECK(session.counts().computed <= computed + 2);
+}
+
 TEST_CASE("families of many prompts are one step, with heads of every kind, to the bit") {
   check_families(Small({.backbone = tiny_llama(), .head = {.init_deviation = 1}}));
   check_families(Small({.backbone = small_windowed(), .head = {.init_deviation = 1}}));
