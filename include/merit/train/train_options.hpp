@@ -4,11 +4,13 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "merit/core/error.hpp"
 #include "merit/forest/forest.hpp"
 #include "merit/optim/any_optimizer.hpp"
 #include "merit/optim/schedule.hpp"
+#include "merit/train/sampling.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -25,6 +27,7 @@ struct TrainOptions {
   Schedule schedule = {};
   std::uint64_t seed = 0;  // of the order of records
   Sharing sharing = Sharing::yes;
+  std::vector<SetPart> parts = {};  // how often an epoch visits which examples; empty: each once
 
   void validate() const {
     const auto positive = [](const char* field, Index value) {
