@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <bit>
+#include <numeric>
+#include <vector>
 
 #include "../io/temporary.hpp"
 #include "fixtures.hpp"
@@ -87,6 +89,40 @@ TEST_CASE("a resumed run has the bits of one that never stopped") {
       check_resume<merit::ReferenceBackend<double>>(frozen, 3, optimizer);
     }
   }
+}
+
+/// Examples that say how often each was asked for.
+struct CountedExamples final : merit::ExampleSource<merit::PreferenceExample> {
+  std::vector<merit::PreferenceExample> examples;
+  mutable std::vector<int> taken;
+
+  Index size() const override { return examples.size(); }
+  merit::PreferenceExample at(Index i) const override {
+    ++taken[i];
+    return examples[i];
+  }
+};
+
+TEST_CASE("an epoch visits the parts of a set as often as they say") {
+  training::Llama<merit::ReferenceBackend<double>> model({.backbone = training::small_llama()});
+  CountedExamples source;
+  source.examples = training::sorted_pairs(17);
+  source.taken.resize(17);
+  merit::TrainOptions in_parts = options();
+  in_parts.parts = {{8, 0.5}, {4, 1.75}, {5, 2}};
+  merit::Trainer<decltype(model), merit::PreferenceExample> trainer(model, source, in_parts);
+  std::vector<int> of_first(8);
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    source.taken.assign(17, 0);
+    for (Index i = 0; i < trainer.steps_per_epoch(); ++i) trainer.step();
+    const auto sum = [&](int begin, int end) {
+      return std::accumulate(source.taken.begin() + begin, source.taken.begin() + end, 0);
+    };
+    CHECK((sum(0, 8) == 4 && sum(8, 12) == 7 && sum(12, 17) == 10));
+    for (Index i = 12; i < 17; ++i) CHECK(source.taken[i] == 2);
+    for (Index i = 0; i < 8; ++i) of_first[i] += source.taken[i];
+  }
+  CHECK(of_first == std::vector<int>(8, 1));  // the second half in the second epoch
 }
 
 TEST_CASE("a run over parts of a set resumes, held or stored, and goes on with no other parts") {
