@@ -314,11 +314,12 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
   }
   const merit::SavedModel& saved = chosen.model;
   std::vector<std::string> remarks;
-  merit::RecordSourceOptions source = programs::source_options(options.source);
+  merit::RecordSourceOptions source = programs::training_source(options);
   source.margin_of_scores = options.margin == "scores";
   source.on_error = programs::named_by<merit::OnError>("--on-error", options.on_error);
   merit::RecordSourceOptions held_out_source = source;
-  held_out_source.margin_of_scores = false;  // what is judged needs no margin
+  held_out_source.margin_of_scores = false;                // what is judged needs no margin
+  held_out_source.trains = options.validation_split != 0;  // else its files are others
   const auto read = [&](const std::vector<std::string>& files, const char* purpose, merit::SplitSide side) {
     const bool held_out = purpose != nullptr;
     merit::TokenizeOptions tokenize = saved.tokenize;
@@ -326,6 +327,9 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
       tokenize.to_judge = true;
       tokenize.last_step_only = tokenize.stop_at_first_error = false;
     }
+    const std::string first = merit::visible(merit::weighted_file(files.front()).path);
+    merit::Progress progress("reading records of " + first + (files.size() > 1 ? ", …" : ""),
+                             merit::Progress::unknown);
     merit::RecordSet set = merit::read_record_set(
         files, *saved.tokenizer,
         {.kind = chosen.kind,
@@ -339,7 +343,9 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
          .source = held_out ? held_out_source : source,
          .side = side,
          .held_out = options.validation_split,
-         .split_seed = options.training.seed});
+         .split_seed = options.training.seed,
+         .on_record = [&](Index so_far) { progress.update(so_far); }});
+    progress.finish();
     if (side != merit::SplitSide::held_out)
       remarks.insert(remarks.end(), set.remarks.begin(), set.remarks.end());
     if (held_out && chosen.kind != RecordKind::ratings) merit::require_preferences(set, purpose);

@@ -164,7 +164,7 @@ inline merit::SavedModel choose_backbone(const TrainingOptions& o,
       if (auto* features = std::get_if<merit::Features>(&chosen.backbone);
           features != nullptr && o.width == 0) {
         merit::require_no_pipe(o.train);
-        features->width = merit::feature_width_in(o.train.front(), kind, source_options(o.source));
+        features->width = merit::feature_width_in(o.train.front(), kind, training_source(o));
       }
     } else {
       std::error_code ignored;
@@ -259,7 +259,7 @@ inline ModelChoice choose_model(const TrainingOptions& o, const merit::Json& con
   // Steps are labelled good or bad, or neutral too: that decides the usual head.
   merit::StepScale scale = merit::step_scale_from_name(o.step_scale);
   if (choice.kind == merit::RecordKind::steps && scale == merit::StepScale::automatic) {
-    scale = merit::step_scale_in(o.train, source_options(o.source));
+    scale = merit::step_scale_in(o.train, training_source(o));
   }
   std::string usual_head = scale == merit::StepScale::ternary ? "step_ternary" : "";
   std::optional<merit::SavedModel> from;
@@ -295,7 +295,7 @@ inline ModelChoice choose_model(const TrainingOptions& o, const merit::Json& con
   if (changed) {
     merit::Index attributes = 1;
     if (choice.kind == merit::RecordKind::ratings && head_name == "attributes") {
-      attributes = merit::attributes_in(o.train.front(), source_options(o.source));
+      attributes = merit::attributes_in(o.train.front(), training_source(o));
     }
     set_head(o, given, merit::compares(choice.loss), *choice.model.tokenizer, attributes, head);
   }

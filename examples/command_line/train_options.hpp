@@ -99,7 +99,8 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
   line.texts(
       "--train", o.train, "FILE",
       "records to train on: JSON lines, a JSON array, CSV or TSV, also packed by gzip; or a published set as it is. "
-      "FILE:0.3 makes every record of it weigh 0.3");
+      "FILE:weight=0.3, or FILE:0.3, makes every record of it weigh 0.3; FILE:epochs=0.5 visits one half of it in an "
+      "epoch and the other half in the next, FILE:epochs=3 each record three times; FILE:weight=0.3,epochs=2 both");
   line.texts("--eval", o.eval, "FILE", "records to evaluate on");
   line.texts(
       "--calibrate", o.calibrate, "FILE",
@@ -294,6 +295,13 @@ inline std::vector<std::string> of_one_run() {
           "--patience", "--keep-best", "--evaluate-at-start", "--checkpoint-every", "--stream"};
 }
 
+/// How the files of --train are read.
+inline merit::RecordSourceOptions training_source(const TrainingOptions& o) {
+  merit::RecordSourceOptions source = source_options(o.source);
+  source.trains = true;
+  return source;
+}
+
 /// Whether an adapter is to be trained.
 inline bool wants_adapter(const TrainingOptions& o, const Given& given) {
   for (const char* option : {"--lora-targets", "--lora-pattern", "--lora-rank-pattern",
@@ -330,8 +338,9 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
   if (o.out.empty() && o.folds == 0 && (!o.dry_run || o.resume))
     refuse("--out is missing: the directory in which the model is saved");
   if (o.resume && o.overwrite) refuse("--resume and --overwrite contradict each other: give one of them");
-  for (const auto* files : {&o.train, &o.eval, &o.calibrate})
-    for (const std::string& file : *files) merit::weighted_file(file);  // throws for an empty path
+  for (const std::string& file : o.train) merit::weighted_file(file);  // throws for an empty path
+  for (const auto* files : {&o.eval, &o.calibrate})
+    for (const std::string& file : *files) merit::require_no_epochs(file);
   if (!(o.validation_split >= 0 && o.validation_split < 1))
     refuse(
         merit::concat("--validation-split is ", o.validation_split, ", expected a share from 0 to below 1"));

@@ -192,6 +192,19 @@ TEST_CASE("steps are judged at a threshold of other prompts") {
   CHECK(result.figures[0].model.value > 0.5);
 }
 
+TEST_CASE("epochs of files mean nothing where parts are held out, or turns joined") {
+  merit::RecordSet set = pairs(9, "a", "bb");
+  set.parts = {{18, 2}};
+  CHECK(contains(
+      merit_test::error_of<merit::ConfigError>([&] { merit::cross_validate(set, {}, make, options); }),
+      "found epochs of files that are cross-validated on, expected none"));
+  set = merit_test::read_lines(merit::RecordKind::ranking,
+                               "{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"ranks\": [0, 1]}\n");
+  set.parts = {{1, 2}};
+  CHECK(contains(merit_test::error_of<merit::ConfigError>([&] { merit::join_conversations(set); }),
+                 "found epochs of files whose conversations are to be joined, expected none"));
+}
+
 TEST_CASE("too few prompts or folds are one sentence") {
   auto refused = options;
   CHECK_THROWS_WITH_AS(merit::cross_validate(pairs(3, "a", "b"), {}, make, options),

@@ -80,6 +80,24 @@ TEST_CASE("a plan counts what a run would do") {
   CHECK(contains(merit::text_of(plan), "steps         9, 3 an epoch\n"));
 }
 
+TEST_CASE("a plan counts the visits of an epoch to parts of the set") {
+  std::string lines;
+  for (int i = 0; i < 10; ++i)
+    lines +=
+        "{\"prompt\": \"p\", \"chosen\": \"" + std::string(i < 4 ? 5 : 2, 'a') + "\", \"rejected\": \"b\"}\n";
+  merit::RecordSet set = merit_test::read_lines(merit::RecordKind::preference, lines);
+  set.parts = {{4, 3}, {6, 0.5}};
+  merit::TypedModel<Model> model(
+      {.backbone = {merit::BagOfTokens{.vocabulary_size = 257, .width = 8}}, .seed = 5});
+  const merit::TrainingPlan plan =
+      merit::plan_training(model, set, bytes, {.epochs = 2, .batch_size = 4, .schedule = {.peak = 0.1}});
+  CHECK(plan.records == 10);
+  CHECK(plan.steps_per_epoch == 4);  // of 15 visits
+  CHECK(plan.steps == 8);
+  CHECK(plan.tokens_before_sharing == 12 * (6 + 2) + 3 * (3 + 2));
+  CHECK(plan.tokens == plan.tokens_before_sharing - 15);
+}
+
 TEST_CASE("a plan says what recomputed layers save before they are") {
   std::string lines;
   for (int i = 0; i < 4; ++i)

@@ -1,6 +1,7 @@
 """Scoring in many processes and over many hours: shards, --resume after kill -9, shares of errors, pipes, mpirun; memory that
 does not grow with the files, of scoring and of training."""
 import json
+import math
 import os
 import random
 import shutil
@@ -271,6 +272,7 @@ def test_streaming_makes_the_same_model():
     write_lines("outcomes.jsonl", [{"prompt": "p", "completion": "ab" * (i % 4 + 1), "label": i % 2 == 0} for i in range(40)])
     runs = {"pairs": ["--train", "streamed.jsonl:0.5", "eval.jsonl", "--on-error", "skip", "--validation-split", 0.2, *ONE_THREAD,
                       "--epochs", 2, "--evaluate-every", 7],
+            "parts": ["--train", "train.jsonl:epochs=0.5", "eval.jsonl:0.5,epochs=1.25", *ONE_THREAD, "--epochs", 2],
             "unseen": ["--train", "train.jsonl", "--eval", "eval.jsonl", "--margin", "record", *ONE_THREAD],
             "rated": ["--kind", "ratings", "--train", "rated.jsonl", *BAG, "--epochs", 2],
             "steps": ["--kind", "steps", "--train", "stepped.jsonl", *BAG],
@@ -287,13 +289,14 @@ def test_streaming_makes_the_same_model():
         for what, held, streamed in zip(("losses", "the result", "weights", "card"), *results):
             check(held == streamed, f"{name}: {what} of --stream differ: {held} {streamed}")
         check(len(results[0][0]) > 1, "steps")
+        check(name != "parts" or results[0][1]["steps"] == 2 * math.ceil((150 + 125) / 16), "visits to parts of files")
     left = [name for name in os.listdir(".") if ".examples" in name]
     check(not left, f"left behind: {left}")
     for option, *value in (["--dry-run"], ["--join-conversations"]):
         fails(2, ["--stream", option], "merit_train", "--train", "train.jsonl", "--out", "never", "--stream", option, *value)
     fails(2, ["--stream", "--cross-validate"], "merit_train", "--train", "train.jsonl", "--stream", "--cross-validate", 3)
     # Killed while it streams, it goes on without, and the other way round.
-    arguments = ["--train", "train.jsonl", "--eval", "eval.jsonl", "--epochs", 6, "--checkpoint-every", 20, *ONE_THREAD]
+    arguments = ["--train", "train.jsonl:epochs=0.75", "--eval", "eval.jsonl", "--epochs", 8, "--checkpoint-every", 20, *ONE_THREAD]
     succeeds("merit_train", *arguments, "--out", "even")
     for number, more in enumerate([["--stream"], [], ["--stream"], ["--stream"]]):
         command = [program("merit_train"), *map(str, arguments), *BACKEND, "--out", "odd", "--resume", *more]
@@ -304,6 +307,13 @@ def test_streaming_makes_the_same_model():
             process.kill()
             process.wait()
     check(content("odd", "model.safetensors") == content("even", "model.safetensors"), "a run that streams now and then is another")
+    fails(2, ["parts", "300 examples 0.75 times"], "merit_train", *arguments[:1], "train.jsonl", *arguments[2:], "--out", "odd", "--resume")
+    for files, parts in ((["--train", "train.jsonl:epochs=0"], ["the epochs 0"]), (["--train", "train.jsonl:epochs=x"], ["epochs=x"]),
+                         (["--train", "train.jsonl", "--eval", "eval.jsonl:epochs=2"], ["eval.jsonl:epochs=2", "not trained on"])):
+        fails(2, parts, "merit_train", *files, "--out", "never")
+    refused = run("merit_train", "--train", "train.jsonl:epochs=2", "--cross-validate", 3)
+    check(refused.returncode == 2 and "epochs of files that are cross-validated on" in refused.stderr, refused.stderr)
+    fails(2, ["epochs=2", "not trained on"], "merit_evaluate", "--model", "model", "eval.jsonl:epochs=2")
 
 
 def test_streaming_takes_no_memory_for_longer_files():

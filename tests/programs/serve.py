@@ -291,26 +291,100 @@ def resident(process):
         return int(next(line for line in status if line.startswith("VmRSS")).split()[1])
 
 
-def soak(server, seconds, clients):
-    """The same requests over and over: the same scores, and the memory."""
-    pairs = texts(5000, 9)
-    first, asked, start, said = load(server, pairs, clients), len(pairs), time.monotonic(), 0
-    print(f"{asked:9} requests  {resident(server.process)} KB")
-    while time.monotonic() - start < seconds:
-        check(all(abs(a - b) <= 1e-5 * max(1, abs(a)) for a, b in zip(first, load(server, pairs, clients))), "a score changed")
-        asked += len(pairs)
-        if time.monotonic() - start > said + seconds / 8:
-            said = time.monotonic() - start
-            print(f"{asked:9} requests  {resident(server.process)} KB", flush=True)
+def shapes(count, seed):
+    """Requests of every shape that a model of whole completions answers: (path, body)."""
+    pairs = texts(3 * count, seed)
+    for i in range(count):
+        (prompt, one), (_, two), (_, three) = pairs[3 * i:3 * i + 3]
+        record = {"prompt": prompt, "completion": one}
+        yield from (
+            ("/score", record), ("/score", {"prompt": prompt, "completions": [one, two, three]}),
+            ("/score", {"records": [record, {"completion": two}, {"prompt": 1}], "rows": True}),
+            ("/score", {"text_1": prompt, "text_2": [one, two]}), ("/v1/score", {"queries": prompt, "documents": [one, three]}),
+            ("/rerank", {"query": prompt, "documents": [one, two]}), ("/v2/rerank", {"query": prompt, "documents": [one, two], "top_n": 1}),
+            ("/v1/rerank", {"query": prompt, "documents": [one, two, three], "return_documents": False}),
+            ("/rerank", {"query": prompt, "texts": [one, two], "raw_scores": True}), ("/rerank", {"query": prompt, "texts": [one, three]}),
+            ("/classify", {"input": [prompt + one, two]}), ("/pooling", {"input": prompt + three}),
+            ("/get_reward", {"query": [prompt + one, two], "prompts": [prompt, ""]}),
+            ("/rewards", {"rollouts": [record, {"prompt": prompt, "completion": two}], "values": [[0.5, 0.25], [1]], "lambda": 0.9}),
+            ("/score", {"prompt": prompt}), ("/health", None), ("/v1/models", None), ("/metrics", None))
 
 
-if __name__ == "__main__":  # by hand: serve.py MODEL REQUESTS [SECONDS], a long load on any model, and the same over and over
-    import sys
-    count = int(sys.argv[2])
-    with Server(os.path.abspath(sys.argv[1])) as running:
+def same(a, b):
+    """Whether two answers are alike, their numbers up to the last digits, which depend on what is computed together."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(key == "created" or same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 1e-5 * max(1, abs(a))
+    return a == b
+
+
+def soak(server, seconds, clients, pause):
+    """Requests of every shape over and over: each answer as the first of the same request, and the memory, minute by minute.
+    Each client waits `pause` seconds after an answer."""
+    requests = list(shapes(300, 9))
+    first, wrong, asked, waits = [None] * len(requests), [], [0] * clients, [0.0] * clients
+    began = time.monotonic()
+
+    def client(number):
+        connection = server.connect()
+        rng = random.Random(number)
+        turn = list(range(number, len(requests), clients))
+        while time.monotonic() - began < seconds and not wrong:
+            for i in turn:
+                path, body = requests[i]
+                sent = time.monotonic()
+                status, answer, _ = server.ask(path, body, connection=connection)
+                waits[number] = max(waits[number], time.monotonic() - sent)
+                asked[number] += 1
+                if path == "/metrics":
+                    answer = None
+                if first[i] is None:
+                    first[i] = status, answer
+                    if status != (400 if body is not None and body.keys() == {"prompt"} else 200):
+                        wrong.append((path, body, status, answer))
+                elif status != first[i][0] or not same(answer, first[i][1]):
+                    wrong.append((path, body, status, answer, first[i]))
+                time.sleep(pause)
+            rng.shuffle(turn)  # so that others are computed together each time
+
+    def guarded(number):
+        try:
+            client(number)
+        except Exception as error:  # noqa: BLE001: whatever it is, the soak is to say it
+            wrong.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for minute in range(1, int(seconds // 60) + 1):
+        while time.monotonic() - began < 60 * minute and not wrong:
+            time.sleep(1)
+        print(f"{minute:4} min {sum(asked):9} requests  {resident(server.process)} KB", flush=True)
+    for thread in threads:
+        thread.join()
+    print(f"{sum(asked)} requests of {len(requests)} kinds, {len(wrong)} answers wrong; the longest took {max(waits):.2f} s; "
+          f"{resident(server.process)} KB; {len(os.listdir(f'/proc/{server.process.pid}/fd'))} open files")
+    check(not wrong, f"such as {wrong[:1]}")
+
+
+if __name__ == "__main__":  # by hand: a long load on any model, and the same requests over and over
+    import argparse
+    parser = argparse.ArgumentParser(description="A load of many clients on a model, and a soak of requests of every shape.")
+    parser.add_argument("model")
+    parser.add_argument("requests", type=int)
+    parser.add_argument("seconds", type=float, nargs="?", default=0)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--pause", type=float, default=0, metavar="MS", help="of each client of the soak, after an answer")
+    asked_for = parser.parse_args()
+    with Server(os.path.abspath(asked_for.model)) as running:
         start = time.monotonic()
-        compare(running, sys.argv[1], texts(count, 5), 32)
-        print(f"{count} requests of 32 clients: no score wrong or lost; {time.monotonic() - start:.1f} s with merit_score's part")
+        compare(running, asked_for.model, texts(asked_for.requests, 5), asked_for.clients)
+        print(f"{asked_for.requests} requests of {asked_for.clients} clients: no score wrong or lost; "
+              f"{time.monotonic() - start:.1f} s with merit_score's part")
         print("\n".join(line for line in running.ask("/metrics")[1].splitlines() if "total" in line and line[0] != "#"))
-        if len(sys.argv) > 3:
-            soak(running, float(sys.argv[3]), 32)
+        if asked_for.seconds:
+            soak(running, asked_for.seconds, asked_for.clients, asked_for.pause / 1000)
+            check(running.end() == 0, "".join(running.said))

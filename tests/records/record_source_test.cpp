@@ -139,6 +139,28 @@ TEST_CASE("a file may have a weight, which multiplies those of its records") {
       doctest::Contains(":1: field 'weight': found 1e+10, times 1e+10, the weight of the file, "
                         "expected a product of at most 1e15"),
       merit::DataError);
+  for (const char* text : {"none:0.5,epochs=2", "none:weight=0.5,epochs=2", "none:epochs=2,weight=0.5"}) {
+    const merit::WeightedFile both = merit::weighted_file(text);
+    CHECK((both.path == "none" && both.weight == 0.5 && both.epochs == 2));
+  }
+  CHECK((merit::weighted_file("a:b:epochs=.25").path == "a:b" &&
+         merit::weighted_file("a:epochs=.25").epochs == 0.25));
+  for (const char* text : {"none:other=2", "none:x,epochs=2", "none:", "none:1.5x"})
+    CHECK(merit::weighted_file(text).path == text);
+  for (const auto& one :
+       {std::pair("none:epochs=", "\"epochs=\""), std::pair("none:weight=x", "\"weight=x\""),
+        std::pair("none:epochs=1,epochs=2", "\"epochs=2\""), std::pair("none:0.5,weight=1", "\"weight=1\""),
+        std::pair("none:0.5,share=1", "\"share=1\""), std::pair("none:0.5,", "\"\""),
+        std::pair("none:epochs=0", "the epochs 0,"), std::pair("none:epochs=nan", "the epochs nan,"),
+        std::pair("none:epochs=2e6", "the epochs 2e+06,")}) {
+    INFO(one.first);
+    CHECK_THROWS_WITH_AS(merit::weighted_file(one.first), doctest::Contains(one.second), merit::ConfigError);
+  }
+  const std::string often = file.path.string() + ":epochs=2";
+  CHECK_THROWS_WITH_AS(RecordSource{often}, doctest::Contains("epochs=2 of a file that is not trained on"),
+                       merit::ConfigError);
+  RecordSource trained(often, {.trains = true});
+  CHECK(read(trained) == Records{R"({"prompt":"P"})", R"({"prompt":"Q","weight":2})"});
   const File named("odd:2", "{}\n");
   CHECK(merit::weighted_file(named.path.string()).weight == 1);  // the file's own name
 }

@@ -65,6 +65,34 @@ TEST_CASE("examples that are stored are those that are held") {
   CHECK_THROWS_AS(merit::read_record_set(files, merit::make_tokenizer("bytes"), options), merit::UsageError);
 }
 
+TEST_CASE("files that are visited more or less than once an epoch are parts of the set") {
+  const merit_test::TemporaryDirectory folder;
+  const std::string one = "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"b\"}\n";
+  const std::string same = "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": \"a\"}\n";
+  merit_test::put(folder / "a.jsonl", one + one + same + one + one);
+  merit_test::put(folder / "b.jsonl", one + one + one);
+  const std::string a = (folder / "a.jsonl").string(), b = (folder / "b.jsonl").string();
+  std::vector<Index> counted;
+  merit::RecordSetOptions options{.source = {.trains = true},
+                                  .on_record = [&](Index read) { counted.push_back(read); }};
+  const auto read = [&](const std::vector<std::string>& files) {
+    return merit::read_record_set(files, merit::make_tokenizer("bytes"), options);
+  };
+  CHECK(read({a, b + ":0.5"}).parts.empty());
+  CHECK(counted == std::vector<Index>{1, 2, 3, 4, 5, 6, 7, 8});
+  for (const char* store : {"", "examples"}) {
+    options.store = *store == 0 ? std::filesystem::path() : folder / store;
+    const RecordSet set = read({a + ":epochs=0.5", b});
+    CHECK(set.parts == std::vector<merit::SetPart>{{4, 0.5}, {3, 1}});  // of what is used
+    REQUIRE(!set.remarks.empty());
+    CHECK(set.remarks[0] == a + ": an epoch visits 2 records of 4, as epochs=0.5 says");
+    CHECK(merit::with_parts_of(set, {.epochs = 3}).parts == set.parts);
+  }
+  CHECK(merit::with_parts_of({}, {.parts = {{1, 2}}}).parts.size() == 1);
+  options.source.trains = false;
+  CHECK_THROWS_AS(read({a + ":epochs=0.5"}), ConfigError);
+}
+
 TEST_CASE("a note tells the records of one prompt, and copies without a prompt, from others") {
   const auto notes_of = [](RecordKind kind, const std::string& lines, merit::RecordSetOptions options = {}) {
     return read_lines(kind, lines, std::move(options)).notes;

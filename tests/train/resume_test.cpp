@@ -2,9 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <bit>
+#include <numeric>
+#include <vector>
 
 #include "../io/temporary.hpp"
 #include "fixtures.hpp"
+#include "merit/train/stored_examples.hpp"
 
 namespace resume_test {
 
@@ -88,6 +91,87 @@ TEST_CASE("a resumed run has the bits of one that never stopped") {
   }
 }
 
+/// Examples that say how often each was asked for.
+struct CountedExamples final : merit::ExampleSource<merit::PreferenceExample> {
+  std::vector<merit::PreferenceExample> examples;
+  mutable std::vector<int> taken;
+
+  Index size() const override { return examples.size(); }
+  merit::PreferenceExample at(Index i) const override {
+    ++taken[i];
+    return examples[i];
+  }
+};
+
+TEST_CASE("an epoch visits the parts of a set as often as they say") {
+  training::Llama<merit::ReferenceBackend<double>> model({.backbone = training::small_llama()});
+  CountedExamples source;
+  source.examples = training::sorted_pairs(17);
+  source.taken.resize(17);
+  merit::TrainOptions in_parts = options();
+  in_parts.parts = {{8, 0.5}, {4, 1.75}, {5, 2}};
+  merit::Trainer<decltype(model), merit::PreferenceExample> trainer(model, source, in_parts);
+  std::vector<int> of_first(8);
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    source.taken.assign(17, 0);
+    for (Index i = 0; i < trainer.steps_per_epoch(); ++i) trainer.step();
+    const auto sum = [&](int begin, int end) {
+      return std::accumulate(source.taken.begin() + begin, source.taken.begin() + end, 0);
+    };
+    CHECK((sum(0, 8) == 4 && sum(8, 12) == 7 && sum(12, 17) == 10));
+    for (Index i = 12; i < 17; ++i) CHECK(source.taken[i] == 2);
+    for (Index i = 0; i < 8; ++i) of_first[i] += source.taken[i];
+  }
+  CHECK(of_first == std::vector<int>(8, 1));  // the second half in the second epoch
+}
+
+TEST_CASE("a run over parts of a set resumes, held or stored, and goes on with no other parts") {
+  using Model = training::Llama<merit::ReferenceBackend<double>>;
+  const Model::Config config{.backbone = training::small_llama(), .seed = 3};
+  const auto examples = training::sorted_pairs(17);
+  merit::TrainOptions in_parts = options();
+  in_parts.parts = {{7, 0.5}, {4, 1.75}, {6, 1}};  // 3 + 7 + 6 = 16 visits, 4 steps an epoch
+  const TemporaryDirectory directory;
+  merit::StoredExamples<merit::PreferenceExample> stored(directory / "examples");
+  for (const auto& example : examples) stored.add(example);
+
+  Model straight(config);
+  merit::Trainer straight_trainer(straight, Examples(examples), in_parts);
+  CHECK(straight_trainer.steps_per_epoch() == 4);
+  CHECK(straight_trainer.steps() == 12);
+  std::vector<double> straight_losses, losses;
+  std::vector<Index> records;
+  while (!straight_trainer.finished()) {
+    const merit::StepReport report = straight_trainer.step();
+    straight_losses.push_back(report.loss);
+    records.push_back(report.records);
+  }
+  CHECK(records == std::vector<Index>{5, 5, 5, 1, 5, 5, 5, 1, 5, 5, 5, 1});
+  {
+    Model model(config);
+    merit::Trainer trainer(model, Examples(examples), in_parts);
+    for (int i = 0; i < 6; ++i) losses.push_back(trainer.step().loss);
+    merit::save_run(directory / "run", model, trainer, {});
+  }
+  Model model(config);
+  merit::Trainer trainer(model, stored, in_parts);
+  CHECK(merit::resume_run(directory / "run", model, trainer) == 6);
+  while (!trainer.finished()) losses.push_back(trainer.step().loss);
+  CHECK(losses == straight_losses);
+  CHECK(training::values_of(model) == training::values_of(straight));
+
+  merit::TrainOptions other_parts = in_parts;
+  other_parts.parts[1].epochs = 1.5;
+  merit::Trainer other(model, Examples(examples), other_parts);
+  CHECK(contains(
+      error_of<merit::ConfigError>([&] { merit::resume_run(directory / "run", model, other); }),
+      "run.parts is \"7 examples 0.5 times, 4 examples 1.75 times, 6 examples 1.0 times\", expected"));
+  other_parts.parts.pop_back();
+  CHECK(
+      contains(error_of<merit::ConfigError>([&] { merit::Trainer(model, Examples(examples), other_parts); }),
+               "found parts of 11 examples together, expected 17"));
+}
+
 TEST_CASE("a run that names no optimizer is AdamW's, and goes on with no other") {
   using Model = training::Llama<merit::ReferenceBackend<double>>;
   const auto examples = training::sorted_pairs(12);
@@ -149,6 +233,11 @@ TEST_CASE("a run goes on with the same options and data only, and the error name
   CHECK(contains(text, "batch_size is 5, expected 6"));
   CHECK(contains(text, "learning_rate is 0.01, expected 0.5"));
   CHECK_FALSE(contains(text, "seed"));
+
+  merit::TrainOptions parts = options();
+  parts.parts = {{4, 0.5}, {8, 1}};
+  CHECK(contains(refusal(model, examples, parts),
+                 "run.parts is null, expected \"4 examples 0.5 times, 8 examples 1.0 times\""));
 
   // How many tokens are computed at once moves no gradient.
   merit::TrainOptions smaller = options();

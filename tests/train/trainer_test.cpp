@@ -310,6 +310,14 @@ TEST_CASE("progress says how far the work is, how long it will take, and keeps o
   CHECK(contains(text, "\nstep 22: saved\n"));
   CHECK(contains(text, "training 100/100  loss 0.3  in 0 s\n"));
   CHECK(std::count(text.begin(), text.end(), '\n') == 3);
+  file = std::fopen(path.c_str(), "w");
+  REQUIRE(file != nullptr);
+  {
+    merit::Progress progress("reading", merit::Progress::unknown, 0, file);
+    progress.update(1);  // nothing is said of what does not take long
+  }
+  std::fclose(file);
+  CHECK(merit::read_file(path).empty());
   CHECK(merit::spell_seconds(59.4) == "59 s");
   CHECK(merit::spell_seconds(185) == "3 min 05 s");
   CHECK(merit::spell_seconds(7800) == "2 h 10 min");

@@ -226,6 +226,8 @@ MERIT_INLINE CrossValidation cross_validate(const RecordSet& set, const Reading&
   if (options.folds < 2)
     throw ConfigError(concat("cross-validation: folds is ", options.folds, ", expected at least 2"));
   if (options.seeds == 0) throw ConfigError("cross-validation: seeds is 0, expected at least 1");
+  if (!set.parts.empty())
+    throw ConfigError(set.files + ": found epochs of files that are cross-validated on, expected none");
   const Index records = size_of(set.examples);
   std::vector<std::string> prompts;
   for (Index i = 0; i < records; ++i)

@@ -138,14 +138,17 @@ MERIT_INLINE TrainingPlan plan_training(AnyModel& model, const RecordSet& train,
                                         const AnyTokenizer& tokenizer, const TrainOptions& options) {
   TrainingPlan plan{.parameters = model.parameter_count(), .records = size_of(train.examples)};
   plan.trained_parameters = model.trained_parameter_count();
-  std::vector<Index> lengths, costs;
+  std::vector<Index> lengths, costs, costs_before_sharing;
   Examples longest;
   std::visit(
       [&]<class Example>(const std::vector<Example>& examples) {
         for (const Example& example : examples) {
           const std::vector<const Sequence*> sequences = detail::sequences_of(example);
-          for (const Sequence* sequence : sequences)
+          costs_before_sharing.push_back(0);
+          for (const Sequence* sequence : sequences) {
             lengths.push_back(sequence->features.empty() ? sequence->tokens.size() : 1);
+            costs_before_sharing.back() += lengths.back();
+          }
           costs.push_back(detail::shared_tokens_of(sequences));
         }
         std::vector<Index> order(examples.size());
@@ -165,17 +168,21 @@ MERIT_INLINE TrainingPlan plan_training(AnyModel& model, const RecordSet& train,
       },
       train.examples);
   plan.sequences = lengths.size();
-  plan.tokens = std::accumulate(costs.begin(), costs.end(), Index{0});
-  plan.tokens_before_sharing = std::accumulate(lengths.begin(), lengths.end(), Index{0});
+  const TrainOptions whole = with_parts_of(train, options);
+  for (const Index i : epoch_order(costs.size(), whole.parts, options.seed, 0)) {
+    plan.tokens += costs[i];
+    plan.tokens_before_sharing += costs_before_sharing[i];
+  }
   std::ranges::sort(lengths);
   plan.lengths = {lengths.front(), lengths[lengths.size() / 2], lengths[lengths.size() * 9 / 10],
                   lengths.back()};
 
-  const auto run = model.train(train.examples, options);
+  const auto run = model.train(train.examples, whole);
   plan.steps = run->steps();
   plan.steps_per_epoch = run->steps_per_epoch();
   TrainOptions two = options;
   two.max_steps = 2;  // the first also takes memory
+  two.parts = {};
   double seconds_per_token = 0;
   TrainHooks hooks;
   hooks.on_step = [&](const StepReport& report) {

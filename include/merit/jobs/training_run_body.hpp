@@ -77,8 +77,8 @@ class Run {
         job_(job),
         options_(options),
         listener_(listener),
-        run_(job.train.stored ? model.train(*job.train.stored, options.training)
-                              : model.train(job.train.examples, options.training)),
+        run_(job.train.stored ? model.train(*job.train.stored, with_parts_of(job.train, options.training))
+                              : model.train(job.train.examples, with_parts_of(job.train, options.training))),
         best_directory_(best_directory(options.out)) {
     model.measure_over(options.training.comm);
   }

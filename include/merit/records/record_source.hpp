@@ -45,23 +45,32 @@ struct RecordSourceOptions {
   Index limit = 0;                   // only so many records, the first; 0: all
   bool margin_of_scores = false;     // score_chosen − score_rejected, or preference_strength, is the margin
   OnError on_error = OnError::stop;  // what whoever reads does after an error: it ends there, or goes on
+  // Whoever reads trains, and visits a file as often as it says (WeightedFile): otherwise a file that says so is refused.
+  bool trains = false;
   std::vector<std::string> ratings = {};  // which ratings of a published set count; empty: as its layout says
 };
 
-/// A file of records and what its records weigh: "a.jsonl:0.3" is a.jsonl with every weight times 0.3, unless a file
-/// has that name itself. Throws ConfigError for an empty path and a weight below 0.
+/// A file of records, what its records weigh, and how often an epoch of a training run visits them.
 struct WeightedFile {
   std::string path;
   double weight = 1;
+  double epochs = 1;  // SetPart (train/sampling.hpp)
 };
+
+/// "a.jsonl:0.3", or "a.jsonl:weight=0.3", is a.jsonl with every weight times 0.3; "a.jsonl:epochs=0.5", of which an epoch
+/// visits one half; "a.jsonl:weight=0.3,epochs=2" both. Where a file has that name itself it is that file. Throws
+/// ConfigError for an empty path and for numbers that are none.
 WeightedFile weighted_file(const std::string& text);
+
+/// Throws ConfigError where a file that is not trained on says how often an epoch visits it.
+void require_no_epochs(const std::string& file);
 
 /// Reads the records of a file one at a time, as objects in our own fields (README.md).
 ///
 /// Errors are DataError, "file:line: …"; after one, next() goes on with what follows.
 class RecordSource {
  public:
-  /// Reads a file as weighted_file() has it. Throws IoError if it cannot be opened.
+  /// Reads a file as weighted_file() has it, each record once. Throws IoError if it cannot be opened.
   explicit RecordSource(const std::string& file, RecordSourceOptions options = {},
                         JsonLinesOptions lines = {});
 

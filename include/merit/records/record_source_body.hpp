@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -27,6 +28,15 @@ namespace detail::record_source {
 
 /// As large as a field of a record may be.
 inline constexpr double largest_weight = 1e15;
+/// As many as train/sampling.hpp takes.
+inline constexpr double most_epochs = 1e6;
+
+/// A number that takes all of the text.
+inline std::optional<double> spelled_number(std::string_view text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
+}
 
 /// A field, or one of an object in it: "label.finish_reason".
 inline const OrderedJson* find_path(const OrderedJson& row, const std::string& path) {
@@ -41,9 +51,7 @@ inline const OrderedJson* find_path(const OrderedJson& row, const std::string& p
 inline bool is_spelled(const OrderedJson& value, const std::string& text) {
   if (value.is_string()) return value.get_ref<const std::string&>() == text;
   if (!value.is_number()) return value.dump() == text;
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && end == text.data() + text.size() && value.get<double>() == number;
+  return value.get<double>() == spelled_number(text);
 }
 
 }  // namespace detail::record_source
@@ -62,20 +70,55 @@ MERIT_INLINE WeightedFile weighted_file(const std::string& text) {
   if (text.empty()) throw ConfigError("found an empty path, expected a file of records");
   std::error_code ignored;
   const auto colon = text.rfind(':');
-  if (colon == text.npos || colon == 0 || std::filesystem::exists(text, ignored)) return {text, 1};
-  double weight = 0;
-  const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), weight);
-  if (error != std::errc{} || end != text.data() + text.size()) return {text, 1};
-  if (!(weight >= 0) || !(weight <= detail::record_source::largest_weight)) {
-    throw ConfigError(concat(text, ": found the weight ", weight, ", expected a number of 0 to 1e15"));
+  if (colon == text.npos || colon == 0 || std::filesystem::exists(text, ignored)) return {.path = text};
+  WeightedFile file{.path = text.substr(0, colon)};
+  bool has_weight = false, has_epochs = false;
+  for (std::string_view rest = std::string_view(text).substr(colon + 1);;) {
+    const auto comma = rest.find(',');
+    const std::string_view item = rest.substr(0, comma);
+    const auto equals = item.find('=');
+    const std::string_view name = equals == item.npos ? "" : item.substr(0, equals);
+    const bool of_epochs = name == "epochs";
+    const std::optional<double> number = detail::record_source::spelled_number(item.substr(equals + 1));
+    const bool is_first = !has_weight && !has_epochs;
+    if (is_first && (name.empty() ? !number : !of_epochs && name != "weight")) return {.path = text};
+    if (!number || (!name.empty() && !of_epochs && name != "weight") ||
+        (of_epochs ? has_epochs : has_weight)) {
+      throw ConfigError(
+          concat(text, ": found ", detail::quote(item),
+                 ", expected behind the colon weight=NUMBER and epochs=NUMBER, each once at most"));
+    }
+    if (of_epochs) {
+      if (!(*number > 0) || !(*number <= detail::record_source::most_epochs)) {
+        throw ConfigError(
+            concat(text, ": found the epochs ", *number, ", expected a number above 0, 1e6 at most"));
+      }
+      file.epochs = *number;
+      has_epochs = true;
+    } else {
+      if (!(*number >= 0) || !(*number <= detail::record_source::largest_weight)) {
+        throw ConfigError(concat(text, ": found the weight ", *number, ", expected a number of 0 to 1e15"));
+      }
+      file.weight = *number;
+      has_weight = true;
+    }
+    if (comma == rest.npos) return file;
+    rest.remove_prefix(comma + 1);
   }
-  return {text.substr(0, colon), weight};
+}
+
+MERIT_INLINE void require_no_epochs(const std::string& file) {
+  if (const WeightedFile own = weighted_file(file); own.epochs != 1) {
+    throw ConfigError(concat(file, ": found epochs=", own.epochs,
+                             " of a file that is not trained on, expected none: its records are read once"));
+  }
 }
 
 MERIT_INLINE RecordSource::RecordSource(const std::string& file, RecordSourceOptions options,
                                         JsonLinesOptions lines)
     : options_(std::move(options)), renamed_(options_.rename.size()), replaced_(options_.rename.size()) {
   const WeightedFile weighted = weighted_file(file);
+  if (!options_.trains) require_no_epochs(file);
   weight_ = weighted.weight;
   position_ = {weighted.path, 0};
   const std::filesystem::path path(weighted.path);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "merit/tokenizer/any_tokenizer.hpp"
 #include "merit/tokens/data_counts.hpp"
 #include "merit/tokens/tokenize_options.hpp"
+#include "merit/train/sampling.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -41,6 +43,8 @@ struct RecordSet {
   Examples examples = {};
   std::shared_ptr<const StoredExampleSet> stored = nullptr;  // in their place: RecordSetOptions::store
   std::vector<ExampleNote> notes = {};                       // one an example, if they were asked for
+  std::vector<SetPart> parts =
+      {};  // the files, where one says how often an epoch visits it: TrainOptions::parts
   // How many records each subset had before any was dropped, where a field names them.
   std::map<std::string, Index> subsets = {};
   DataCounts counts = {};
@@ -98,9 +102,12 @@ struct RecordSetOptions {
   SplitSide side = SplitSide::all;
   double held_out = 0;  // the share of prompts that is held out, where there is a side
   std::uint64_t split_seed = 0;
+  // Called after each record with how many were read of all files, those that are not used among them.
+  std::function<void(Index)> on_record = {};
 };
 
-// Files are as weighted_file() has them: "a.jsonl:0.3" is a.jsonl with every weight times 0.3.
+// Files are as weighted_file() has them: "a.jsonl:0.3" is a.jsonl with every weight times 0.3, and of "a.jsonl:epochs=0.5" an
+// epoch of a training run visits one half.
 
 /// Throws DataError for a pipe among files that are read more than once.
 void require_no_pipe(const std::vector<std::string>& files);
@@ -108,6 +115,9 @@ void require_no_pipe(const std::vector<std::string>& files);
 /// Reads files, one record at a time. Throws DataError also when nothing is left to use.
 RecordSet read_record_set(const std::vector<std::string>& files, const AnyTokenizer& tokenizer,
                           const RecordSetOptions& options);
+
+/// The same options with the parts of a set, where it has any.
+TrainOptions with_parts_of(const RecordSet& set, TrainOptions options);
 
 /// Throws DataError when no record of a set prefers a completion, so that there is nothing to learn or to
 /// judge. `what` says for what they were to be used.

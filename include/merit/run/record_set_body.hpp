@@ -105,6 +105,7 @@ struct FileRemarks {
   std::vector<Index> renamed;  // rows in which each field of the option was there
   Index not_selected = 0;
   Index given = 0, without_scores = 0;
+  Index read = 0;  // so far, of all files
 
   void add(const RecordSource& source) {
     const std::string& file = source.position().file;
@@ -180,6 +181,8 @@ void read_file(const std::string& file, const AnyTokenizer& tokenizer, const Rec
     try {
       const auto object = reader.next();
       if (!object) break;
+      ++remarks.read;
+      if (options.on_record) options.on_record(remarks.read);
       remarks.unread.add(*object, options.kind, options.subset_field);
       read_one<Record>(*object, reader.position(), tokenizer, options, set, store, width);
     } catch (const DataError& error) {
@@ -227,10 +230,20 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
       set.stored = stored;
     }
     for (const std::string& file : files) {
-      set.files += (set.files.empty() ? "" : ", ") + weighted_file(file).path;
+      const WeightedFile own = weighted_file(file);
+      set.files += (set.files.empty() ? "" : ", ") + own.path;
+      const Index before = set.size();
       detail::record_set::read_file<Record>(file, tokenizer, options, set, store, width, remarks);
+      const SetPart part{set.size() - before, own.epochs};
+      set.parts.push_back(part);
+      if (part.epochs != 1 && options.side != SplitSide::held_out) {
+        remarks.of_files.push_back(merit::concat(own.path, ": an epoch visits ", visits_of(part),
+                                                 " records of ", part.examples, ", as epochs=", part.epochs,
+                                                 " says"));
+      }
     }
   });
+  if (std::ranges::all_of(set.parts, [](const SetPart& part) { return part.epochs == 1; })) set.parts.clear();
   for (Index i = 0; i < remarks.renamed.size(); ++i) {
     if (remarks.renamed[i] == 0) refuse_rename(options.source.rename[i], set.files);
   }
@@ -256,6 +269,11 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
                     "', which names the subsets to report by");
   }
   return set;
+}
+
+MERIT_INLINE TrainOptions with_parts_of(const RecordSet& set, TrainOptions options) {
+  if (!set.parts.empty()) options.parts = set.parts;
+  return options;
 }
 
 MERIT_INLINE void require_preferences(const RecordSet& set, const std::string& what) {
@@ -295,6 +313,9 @@ MERIT_INLINE void remove_margins(RecordSet& set) {
 }
 
 MERIT_INLINE void join_conversations(RecordSet& set) {
+  if (!set.parts.empty())
+    throw ConfigError(set.files +
+                      ": found epochs of files whose conversations are to be joined, expected none");
   if (join_conversations(std::get<std::vector<RankingExample>>(set.examples)) != 0) set.notes.clear();
 }
 

@@ -30,6 +30,9 @@ inline std::string spell_seconds(double seconds) {
 /// What is being done, how far it is, and how long it will still take.
 class Progress {
  public:
+  /// The total of what nobody has counted. Nothing is said of it before it has taken a while.
+  static constexpr Index unknown = ~Index{0};
+
   /// `total` units of work, of which `done` were there before (a resumed run). Writes to `file`, usually
   /// stderr.
   Progress(std::string what, Index total, Index done = 0, std::FILE* file = stderr)
@@ -46,9 +49,11 @@ class Progress {
   void update(Index done, const std::string& note = {}) {
     using namespace std::chrono;
     const auto now = steady_clock::now();
-    const bool last = done >= total_;
+    const bool counts = total_ == unknown;
+    const bool last = !counts && done >= total_;
     const auto pause = terminal_ ? milliseconds(100) : milliseconds(10000);
     if (!last && drawn_ && now - last_drawn_ < pause) return;
+    if (counts && now - start_ < (terminal_ ? milliseconds(1000) : pause)) return;
     if (last && ended_) return;
     drawn_ = true;
     ended_ = last;
@@ -56,10 +61,13 @@ class Progress {
     const double elapsed = duration<double>(now - start_).count();
     const double share = total_ == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total_);
     std::string line = what_ + " ";
-    if (terminal_) line += bar(share) + " ";
-    line.append(std::to_string(done)).append("/").append(std::to_string(total_));
+    if (terminal_ && !counts) line += bar(share) + " ";
+    line.append(std::to_string(done));
+    if (!counts) line.append("/").append(std::to_string(total_));
     if (!note.empty()) line += "  " + note;
-    if (last) {
+    if (counts) {
+      line.append("  ").append(spell_seconds(elapsed));
+    } else if (last) {
       line.append("  in ").append(spell_seconds(elapsed));
     } else if (done > before_) {
       const double rest = elapsed * static_cast<double>(total_ - done) / static_cast<double>(done - before_);

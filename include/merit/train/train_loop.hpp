@@ -105,7 +105,8 @@ class TrainLoop {
         costs_(std::move(costs)) {
     options.validate();
     if (costs_.empty()) throw DataError("there are no records to train on");
-    steps_per_epoch_ = costs_.size() / options.batch_size + (costs_.size() % options.batch_size != 0 ? 1 : 0);
+    epoch_size_ = epoch_size(costs_.size(), options.parts);
+    steps_per_epoch_ = epoch_size_ / options.batch_size + (epoch_size_ % options.batch_size != 0 ? 1 : 0);
     size_product(steps_per_epoch_, options.epochs, "training: steps of an epoch and epochs");
   }
 
@@ -177,11 +178,11 @@ class TrainLoop {
   void build_batches(StepWork& work, StepReport& report) {
     const Index epoch = report.epoch - 1;
     if (order_.empty() || order_epoch_ != epoch) {
-      order_ = epoch_order(costs_.size(), options_.seed, epoch);
+      order_ = epoch_order(costs_.size(), options_.parts, options_.seed, epoch);
       order_epoch_ = epoch;
     }
     const Index begin = (steps_done() % steps_per_epoch_) * options_.batch_size;
-    report.records = std::min(options_.batch_size, costs_.size() - begin);
+    report.records = std::min(options_.batch_size, epoch_size_ - begin);
     const std::span<const Index> examples = std::span<const Index>(order_).subspan(begin, report.records);
     step_costs_.clear();
     for (const Index example : examples) step_costs_.push_back(costs_[example]);
@@ -257,6 +258,7 @@ class TrainLoop {
   std::unique_ptr<GradientExchange<Backend>> exchange_;  // null for a rank alone, which adds as it computes
   std::unique_ptr<BoundOptimizer<Backend>> optimizer_;
   std::vector<Index> costs_;
+  Index epoch_size_ = 0;  // visits to examples
   Index steps_per_epoch_ = 0;
   std::vector<Index> order_;
   Index order_epoch_ = 0;

@@ -4,12 +4,14 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "merit/comm/comm.hpp"
 #include "merit/core/error.hpp"
 #include "merit/forest/forest.hpp"
 #include "merit/optim/any_optimizer.hpp"
 #include "merit/optim/schedule.hpp"
+#include "merit/train/sampling.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -31,6 +33,7 @@ struct TrainOptions {
   /// Gradients are added in an order that no number of ranks changes: the same bits for any, at the price of memory (see
   /// GradientExchange) and of ranks that may get less even work.
   bool fixed_tree = false;
+  std::vector<SetPart> parts = {};  // how often an epoch visits which examples; empty: each once
 
   void validate() const {
     const auto positive = [](const char* field, Index value) {
