@@ -1,6 +1,7 @@
 """merit_train over ranks: mpirun with any number of processes learns the same, ends as one, and goes on as another."""
 import json
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -104,18 +105,19 @@ def test_killed_ranks_end_all_and_go_on_as_others():
 def test_interrupted_ranks_save():
     if absent():
         return SKIPPED
-    shutil.rmtree("ranks2", ignore_errors=True)
-    os.remove("ranks2.metrics.jsonl")
-    process = subprocess.Popen(command(2, "--fixed-tree", "--epochs", "200", "--out", "ranks2"), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, env=MPI)
-    while not (os.path.exists("ranks2.metrics.jsonl") and len(content("ranks2.metrics.jsonl").splitlines()) > 3):
-        check(process.poll() is None, "it ended by itself")
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    check(any("the run is saved in ranks2" in line for line in ours(stderr)), stderr)
-    check("mpirun -n 2 " in stderr and "--resume" in stderr, stderr)
-    whole("ranks2")
+    for told in (signal.SIGINT, signal.SIGUSR1):  # the second one mpirun passes on and does not kill
+        shutil.rmtree("ranks2", ignore_errors=True)
+        pathlib.Path("ranks2.metrics.jsonl").unlink(missing_ok=True)
+        process = subprocess.Popen(command(2, "--fixed-tree", "--epochs", "200", "--out", "ranks2"), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, env=MPI)
+        while not (os.path.exists("ranks2.metrics.jsonl") and len(content("ranks2.metrics.jsonl").splitlines()) > 3):
+            check(process.poll() is None, "it ended by itself")
+            time.sleep(0.05)
+        process.send_signal(told)
+        _, stderr = process.communicate(timeout=60)
+        check(any("the run is saved in ranks2" in line for line in ours(stderr)), f"{told}: {stderr}")
+        check("mpirun -n 2 " in stderr and "--resume" in stderr, stderr)
+        whole("ranks2")
     shutil.rmtree("ranks2")
 
 
@@ -130,7 +132,9 @@ def test_ranks_that_differ_end_at_the_start():
                                 ("--clip $((R + 1))", ["max_gradient_norm is 2"]),
                                 ("--train $(test $R = 0 && echo train.jsonl || echo shorter.jsonl)",
                                  ["examples is 599 and not 600", "fingerprint is "]),
-                                ("--checkpoint-every $R", ["checkpoint_every is 1 and not 0"])):
+                                ("--checkpoint-every $R", ["checkpoint_every is 1 and not 0"]),
+                                ("--eval $(test $R = 0 && echo eval.jsonl || echo shorter.jsonl)",
+                                 ["the held-out examples' hash is "])):
         result = start(2, "--out", "ranks2", differing=differing)
         said = ours(result.stderr)
         check(result.returncode == 2 and len(said) == 1, f"{differing}: {result.returncode} {result.stderr}")
@@ -145,6 +149,8 @@ def test_what_ends_one_rank_is_said_once():
         return SKIPPED
     for differing, code, expected in (("--no-such-option", 2, "merit_train: there is no option --no-such-option"),
                                       ("--train $(test $R = 1 && echo none.jsonl || echo train.jsonl)", 1, "merit_train: rank 1: none.jsonl"),
+                                      ("--train $(test $R = 0 && echo train.jsonl || echo none.jsonl)", 1,
+                                       "merit_train: rank 1: none.jsonl"),
                                       ("--train none.jsonl", 1, "merit_train: none.jsonl")):
         result = start(3, "--out", "ranks2", differing=differing)
         said = ours(result.stderr)
