@@ -263,7 +263,8 @@ TEST_CASE("gradients leave while others are still computed, in one order") {
     auto& parameters = model.parameters();
     Order order(parameters.tensor_count());
     BatchBuilder<training::Llama<ReferenceBackend<double>>> batch(model, Sharing::yes);
-    for (const PreferenceExample& example : training::sorted_pairs(2)) batch.add(example);
+    const auto examples = training::sorted_pairs(2);  // which the batch reads until it is finished
+    for (const PreferenceExample& example : examples) batch.add(example);
     batch.finish();
     model.begin_step();
     parameters.watch_gradients(&order);
