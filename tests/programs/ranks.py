@@ -1,4 +1,5 @@
 """merit_train over ranks: mpirun with any number of processes learns the same, ends as one, and goes on as another."""
+import functools
 import json
 import os
 import pathlib
@@ -26,10 +27,14 @@ def start(ranks, *arguments, differing=""):
     return subprocess.run(command(ranks, *arguments, differing=differing), capture_output=True, text=True, env=MPI, timeout=120)
 
 
+@functools.cache
 def absent():
     """Whether there is no MPI here, or none in the programs; said once."""
     if shutil.which("mpirun") is None:
         print("SKIPPED: programs: mpirun is not installed")
+        return True
+    if "was built without MPI" in start(2, "--help").stderr:
+        print("SKIPPED: programs: merit_train was built without MPI")
         return True
     return False
 

@@ -1,4 +1,4 @@
-// Ranks that are processes, on one machine or many: over MPI. Needs the target merit::mpi.
+// Ranks that are processes, on one machine or many: over MPI. Needs the target merit::mpi, or MPI::MPI_CXX.
 #pragma once
 
 #include <mpi.h>
