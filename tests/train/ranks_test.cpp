@@ -351,6 +351,12 @@ TEST_CASE("ranks that would learn something else end before their first step") {
   CHECK(contains(
       run([](Index rank, TrainOptions&, auto&, auto&, double& decay) { decay = rank == 0 ? 0.5 : 0.25; }),
       "optimizer.weight_decay is 0.25 and not 0.5;"));
+  CHECK(contains(run([](Index rank, TrainOptions& options, auto&, auto&, double& decay) {
+                   decay =
+                       rank == 0 ? 0.5 : 0.5 + 0x1p-40;  // which differ in no digit that is usually written
+                   options.schedule.peak = rank == 0 ? 0.125 : 0.125 + 0x1p-40;
+                 }),
+                 "learning_rate is 0.1250000000009095 and not 0.125, optimizer.weight_decay is "));
 }
 
 TEST_CASE("a stop that one rank hears, and an evaluation that one makes, end all after the same step") {
