@@ -44,6 +44,10 @@ def losses(path):
     return [event["loss"] for event in events if event["event"] == "step"]
 
 
+def steps_told(path):
+    return content(path).count(b'"event":"step"') if os.path.exists(path) else 0
+
+
 def ours(stderr):
     """What merit_train has said, beside mpirun's own words and the progress."""
     return [line for line in stderr.splitlines() if line.startswith("merit_train: ")]
@@ -77,6 +81,7 @@ def test_killed_ranks_end_all_and_go_on_as_others():
         return SKIPPED
     run("merit_train", *RUN, "--fixed-tree", "--epochs", "3", "--out", "ranks1", "--overwrite")
     shutil.rmtree("ranks2", ignore_errors=True)
+    pathlib.Path("ranks2.metrics.jsonl").unlink(missing_ok=True)
     rng = random.Random(7)
     kills = 0
     wanted = int(os.environ.get("MERIT_TEST_KILLS", KILLS))
@@ -89,7 +94,10 @@ def test_killed_ranks_end_all_and_go_on_as_others():
                                            *(["--resume"] if begun else [])), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    env=MPI)
         if kills < wanted:
-            time.sleep(rng.uniform(0.3, 1.2))
+            # After so many of the 75 steps, however fast they are.
+            after = rng.randrange(60 * kills // wanted, 60 * (kills + 1) // wanted)
+            while process.poll() is None and steps_told("ranks2.metrics.jsonl") < after:
+                time.sleep(0.005)
             children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True,
                                       check=False).stdout.split()
             if children:
