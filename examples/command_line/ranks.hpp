@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -54,14 +55,17 @@ class Ranks {
     return comm() == nullptr ? own : merit::gather_values(*comm(), static_cast<char>(own ? 1 : 0))[0] != 0;
   }
 
-  /// Runs `body`, and where it fails ends all ranks with its exit code. What all of them find is said once: the others give
-  /// the first one time to say it.
+  /// Runs `body`, and where it fails ends all ranks with its exit code. What several of them find is said once: each gives
+  /// those before it time to say it and to end all.
   int run(const char* name, const std::function<int()>& body) const {
     if (comm() == nullptr) return body();
     bool ends = false;
     const int status = exit_code(body, [&](std::string_view what) {
       ends = true;
-      if (!leads()) std::this_thread::sleep_for(std::chrono::seconds(2));
+      if (!leads()) {
+        const auto turn = static_cast<int>(std::min<merit::Index>(comm()->rank(), 20));
+        std::this_thread::sleep_for(std::chrono::milliseconds(1750 + 250 * turn));
+      }
       const std::string rank = leads() ? "" : merit::concat("rank ", comm()->rank(), ": ");
       const std::string line =
           merit::concat(name, ": ", rank, merit::visible(one_line(std::string(what))), "\n");

@@ -19,7 +19,8 @@ namespace programs {
 inline std::atomic<bool> stop_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-/// The run ends after its current step. A second one ends the program at once.
+/// The run ends after its current step. A second one ends the program at once. SIGUSR1 is what mpirun passes on without killing
+/// the ranks itself a moment later.
 inline void request_stop(int signal) {
   stop_requested = true;
   if (signal == SIGPIPE) return;  // whoever read our words has gone
@@ -27,7 +28,7 @@ inline void request_stop(int signal) {
   [[maybe_unused]] const auto ignored = ::write(STDERR_FILENO, text.data(), text.size());
 }
 inline void install_handlers(bool ours) {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE}) {
     struct sigaction before {};
     sigaction(signal, nullptr, &before);
     // What nohup and shells tell us to ignore stays ignored.

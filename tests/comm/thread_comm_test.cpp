@@ -90,6 +90,53 @@ TEST_CASE("a rank that ends early ends the others") {
                  "rank 1 has ended: no more"));
 }
 
+TEST_CASE("a rank that makes fewer or other calls than the others ends all") {
+  CHECK(contains(error_of<CommError>([&] {
+                   run_ranks(3, [](Comm& comm) {
+                     gather_values(comm, 1);
+                     if (comm.rank() != 2) gather_values(comm, 1);
+                   });
+                 }),
+                 "rank 2 has ended: it has returned"));
+  CHECK(contains(error_of<UsageError>([&] {
+                   run_ranks(2, [](Comm& comm) {
+                     if (comm.rank() == 0) gather_values(comm, 'x');
+                     if (comm.rank() == 1) gather_values(comm, 1.0);
+                   });
+                 }),
+                 "they have not made the same calls"));
+  // What one sends stays until all have read it, also where one of them refuses it.
+  std::atomic<int> refused = 0;
+  CHECK_THROWS_AS(run_ranks(2,
+                            [&](Comm& comm) {
+                              const std::vector<std::byte> sent(comm.rank() + 1);
+                              std::vector<std::byte> received(1);
+                              try {
+                                comm.exchange(std::vector<std::span<const std::byte>>(2, sent),
+                                              std::vector<std::span<std::byte>>(2, received));
+                              } catch (const UsageError&) {
+                                ++refused;
+                                throw;
+                              }
+                            }),
+                  UsageError);
+  CHECK(refused == 2);
+}
+
+TEST_CASE("what fails on some ranks is the first one's error on all") {
+  std::atomic<int> caught = 0;
+  run_ranks(3, [&](Comm& comm) {
+    const std::string error = error_of<DataError>([&] {
+      fail_together(comm, [&] {
+        if (comm.rank() != 0) throw DataError(concat("record ", comm.rank()));
+      });
+    });
+    if (error == "record 1") ++caught;
+    fail_together(comm, [] {});
+  });
+  CHECK(caught == 3);
+}
+
 TEST_CASE("ranks that have not the same say what differs, on all of them") {
   const auto disagree = [](const RankFacts& first, const RankFacts& second) {
     std::atomic<int> refused = 0;

@@ -5,13 +5,16 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "io/temporary.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
+#include "merit/comm/thread_comm.hpp"
 #include "merit/io/file.hpp"
 #include "merit/jobs/training_choice.hpp"
 #include "merit/model/reward_model.hpp"
@@ -102,6 +105,58 @@ struct Place {
   }
   std::string weights() const { return merit::read_file(out / "model.safetensors"); }
 };
+
+/// A run of two ranks; what `change` makes of each one's.
+template <class Change>
+std::vector<RunResult> run_two(const merit_test::TemporaryDirectory& folder, const Change& change) {
+  std::vector<RunResult> results(2);
+  merit::run_ranks(2, [&](merit::Comm& comm) {
+    Place place;
+    place.out = place.options.out = folder / "model";
+    place.options.metrics = (folder / "model.metrics.jsonl").string();
+    place.options.training.comm = &comm;
+    place.options.training.micro_batch_tokens = 6;
+    change(comm.rank(), place);
+    Listener listener;
+    results[comm.rank()] = place.run(RunStart::fresh, listener);
+  });
+  return results;
+}
+
+TEST_CASE("ranks that would measure unlike things end before anything is written, and say which") {
+  const merit_test::TemporaryDirectory folder;
+  const auto fault_of = [&](const std::function<void(Place&)>& change) {
+    const std::string fault = merit_test::error_of<merit::ConfigError>([&] {
+      run_two(folder, [&](Index rank, Place& place) {
+        if (rank == 1) change(place);
+      });
+    });
+    CHECK_FALSE(fs::exists(folder / "model.metrics.jsonl"));
+    return fault;
+  };
+  CHECK(contains(fault_of([](Place& place) { place.eval = pairs(3, "a", "c"); }),
+                 "rank 1 differs from rank 0: the held-out examples' hash is "));
+  CHECK(contains(fault_of([](Place& place) { place.options.training.micro_batch_tokens = 7; }),
+                 "micro_batch_tokens is 7 and not 6"));
+  CHECK(contains(fault_of([](Place& place) { place.options.evaluate_at_start = true; }),
+                 "evaluate_at_start is yes and not no"));
+  CHECK(contains(fault_of([](Place& place) { place.options.out += "2"; }), "out is "));
+}
+
+TEST_CASE("a calibration that fails on one rank's part is left out on all, and the run goes on") {
+  const merit_test::TemporaryDirectory folder;
+  const auto results = run_two(folder, [](Index, Place& place) {
+    place.calibrate = pairs(6, "a", "b");
+    std::get<std::vector<merit::PreferenceExample>>(place.calibrate->examples).back().chosen.tokens.back() =
+        999;
+  });
+  for (const RunResult& result : results) {
+    CHECK(result.card.calibration.empty());
+    REQUIRE(result.evaluation);
+    CHECK(result.evaluation->pairs->accuracy.value == 1);
+  }
+  CHECK(merit::read_model_card(folder / "model"));
+}
 
 TEST_CASE("a run leaves a model with its card, figures, and metrics of each event") {
   Place place;

@@ -1,6 +1,8 @@
 """merit_train over ranks: mpirun with any number of processes learns the same, ends as one, and goes on as another."""
+import functools
 import json
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -25,10 +27,14 @@ def start(ranks, *arguments, differing=""):
     return subprocess.run(command(ranks, *arguments, differing=differing), capture_output=True, text=True, env=MPI, timeout=120)
 
 
+@functools.cache
 def absent():
     """Whether there is no MPI here, or none in the programs; said once."""
     if shutil.which("mpirun") is None:
         print("SKIPPED: programs: mpirun is not installed")
+        return True
+    if "was built without MPI" in start(2, "--help").stderr:
+        print("SKIPPED: programs: merit_train was built without MPI")
         return True
     return False
 
@@ -36,6 +42,10 @@ def absent():
 def losses(path):
     events = [json.loads(line) for line in open(path, encoding="utf-8")]
     return [event["loss"] for event in events if event["event"] == "step"]
+
+
+def steps_told(path):
+    return content(path).count(b'"event":"step"') if os.path.exists(path) else 0
 
 
 def ours(stderr):
@@ -71,6 +81,7 @@ def test_killed_ranks_end_all_and_go_on_as_others():
         return SKIPPED
     run("merit_train", *RUN, "--fixed-tree", "--epochs", "3", "--out", "ranks1", "--overwrite")
     shutil.rmtree("ranks2", ignore_errors=True)
+    pathlib.Path("ranks2.metrics.jsonl").unlink(missing_ok=True)
     rng = random.Random(7)
     kills = 0
     wanted = int(os.environ.get("MERIT_TEST_KILLS", KILLS))
@@ -83,7 +94,10 @@ def test_killed_ranks_end_all_and_go_on_as_others():
                                            *(["--resume"] if begun else [])), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    env=MPI)
         if kills < wanted:
-            time.sleep(rng.uniform(0.3, 1.2))
+            # After so many of the 75 steps, however fast they are.
+            after = rng.randrange(60 * kills // wanted, 60 * (kills + 1) // wanted)
+            while process.poll() is None and steps_told("ranks2.metrics.jsonl") < after:
+                time.sleep(0.005)
             children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True,
                                       check=False).stdout.split()
             if children:
@@ -104,18 +118,19 @@ def test_killed_ranks_end_all_and_go_on_as_others():
 def test_interrupted_ranks_save():
     if absent():
         return SKIPPED
-    shutil.rmtree("ranks2", ignore_errors=True)
-    os.remove("ranks2.metrics.jsonl")
-    process = subprocess.Popen(command(2, "--fixed-tree", "--epochs", "200", "--out", "ranks2"), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, env=MPI)
-    while not (os.path.exists("ranks2.metrics.jsonl") and len(content("ranks2.metrics.jsonl").splitlines()) > 3):
-        check(process.poll() is None, "it ended by itself")
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    check(any("the run is saved in ranks2" in line for line in ours(stderr)), stderr)
-    check("mpirun -n 2 " in stderr and "--resume" in stderr, stderr)
-    whole("ranks2")
+    for told in (signal.SIGINT, signal.SIGUSR1):  # the second one mpirun passes on and does not kill
+        shutil.rmtree("ranks2", ignore_errors=True)
+        pathlib.Path("ranks2.metrics.jsonl").unlink(missing_ok=True)
+        process = subprocess.Popen(command(2, "--fixed-tree", "--epochs", "200", "--out", "ranks2"), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, env=MPI)
+        while not (os.path.exists("ranks2.metrics.jsonl") and len(content("ranks2.metrics.jsonl").splitlines()) > 3):
+            check(process.poll() is None, "it ended by itself")
+            time.sleep(0.05)
+        process.send_signal(told)
+        _, stderr = process.communicate(timeout=60)
+        check(any("the run is saved in ranks2" in line for line in ours(stderr)), f"{told}: {stderr}")
+        check("mpirun -n 2 " in stderr and "--resume" in stderr, stderr)
+        whole("ranks2")
     shutil.rmtree("ranks2")
 
 
@@ -130,7 +145,9 @@ def test_ranks_that_differ_end_at_the_start():
                                 ("--clip $((R + 1))", ["max_gradient_norm is 2"]),
                                 ("--train $(test $R = 0 && echo train.jsonl || echo shorter.jsonl)",
                                  ["examples is 599 and not 600", "fingerprint is "]),
-                                ("--checkpoint-every $R", ["checkpoint_every is 1 and not 0"])):
+                                ("--checkpoint-every $R", ["checkpoint_every is 1 and not 0"]),
+                                ("--eval $(test $R = 0 && echo eval.jsonl || echo shorter.jsonl)",
+                                 ["the held-out examples' hash is "])):
         result = start(2, "--out", "ranks2", differing=differing)
         said = ours(result.stderr)
         check(result.returncode == 2 and len(said) == 1, f"{differing}: {result.returncode} {result.stderr}")
@@ -145,6 +162,8 @@ def test_what_ends_one_rank_is_said_once():
         return SKIPPED
     for differing, code, expected in (("--no-such-option", 2, "merit_train: there is no option --no-such-option"),
                                       ("--train $(test $R = 1 && echo none.jsonl || echo train.jsonl)", 1, "merit_train: rank 1: none.jsonl"),
+                                      ("--train $(test $R = 0 && echo train.jsonl || echo none.jsonl)", 1,
+                                       "merit_train: rank 1: none.jsonl"),
                                       ("--train none.jsonl", 1, "merit_train: none.jsonl")):
         result = start(3, "--out", "ranks2", differing=differing)
         said = ours(result.stderr)

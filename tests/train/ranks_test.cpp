@@ -13,7 +13,6 @@
 #include "merit/comm/thread_comm.hpp"
 #include "merit/model/aliases.hpp"
 #include "merit/train/gradient_exchange.hpp"
-#include "merit/train/micro_batches.hpp"
 
 namespace ranks_test {
 
@@ -264,7 +263,8 @@ TEST_CASE("gradients leave while others are still computed, in one order") {
     auto& parameters = model.parameters();
     Order order(parameters.tensor_count());
     BatchBuilder<training::Llama<ReferenceBackend<double>>> batch(model, Sharing::yes);
-    for (const PreferenceExample& example : training::sorted_pairs(2)) batch.add(example);
+    const auto examples = training::sorted_pairs(2);  // which the batch reads until it is finished
+    for (const PreferenceExample& example : examples) batch.add(example);
     batch.finish();
     model.begin_step();
     parameters.watch_gradients(&order);
@@ -351,6 +351,12 @@ TEST_CASE("ranks that would learn something else end before their first step") {
   CHECK(contains(
       run([](Index rank, TrainOptions&, auto&, auto&, double& decay) { decay = rank == 0 ? 0.5 : 0.25; }),
       "optimizer.weight_decay is 0.25 and not 0.5;"));
+  CHECK(contains(run([](Index rank, TrainOptions& options, auto&, auto&, double& decay) {
+                   decay =
+                       rank == 0 ? 0.5 : 0.5 + 0x1p-40;  // which differ in no digit that is usually written
+                   options.schedule.peak = rank == 0 ? 0.125 : 0.125 + 0x1p-40;
+                 }),
+                 "learning_rate is 0.1250000000009095 and not 0.125, optimizer.weight_decay is "));
 }
 
 TEST_CASE("a stop that one rank hears, and an evaluation that one makes, end all after the same step") {
@@ -377,6 +383,43 @@ TEST_CASE("a stop that one rank hears, and an evaluation that one makes, end all
   }
 }
 
+TEST_CASE("a record that one rank cannot compute ends all, whose gradients are on their way") {
+  auto examples = training::sorted_pairs(6);
+  examples[2].chosen.tokens.back() = 9999;
+  std::atomic<int> ended = 0;
+  CHECK(contains(error_of<DataError>([&] {
+                   run_ranks(3, [&](Comm& comm) {
+                     training::Llama<ReferenceBackend<double>> model({.backbone = training::small_llama()});
+                     TrainOptions options = few_steps();
+                     options.batch_size = 6;
+                     options.comm = &comm;
+                     Trainer trainer(model, examples, options);
+                     try {
+                       trainer.step();
+                     } catch (const CommError&) {
+                       ++ended;
+                       throw;
+                     }
+                   });
+                 }),
+                 "token 9999 is outside the model's vocabulary"));
+  CHECK(ended == 2);
+}
+
+TEST_CASE("hooks that ranks would call at other steps are refused before the first one") {
+  const auto examples = training::sorted_pairs(6);
+  CHECK(contains(error_of<ConfigError>([&] {
+                   run_ranks(2, [&](Comm& comm) {
+                     training::Llama<ReferenceBackend<double>> model({.backbone = training::small_llama()});
+                     TrainOptions options = few_steps();
+                     options.comm = &comm;
+                     Trainer trainer(model, examples, options);
+                     trainer.run({.checkpoint_every = comm.rank()});
+                   });
+                 }),
+                 "rank 1 differs from rank 0: checkpoint_every is 1 and not 0"));
+}
+
 TEST_CASE("a gradient that is not finite on one rank is refused by all, by the name of its tensor") {
   auto examples = training::sorted_pairs(6);
   examples[2].weight = 1e300;  // times a slope in float
@@ -399,77 +442,6 @@ TEST_CASE("a gradient that is not finite on one rank is refused by all, by the n
   });
   CHECK(refused == 3);
   CHECK(contains(error, "step 1: the gradient of '"));
-}
-
-TEST_CASE("records are cut alike on all ranks, and each has about the same to do") {
-  Rng rng(5);
-  std::vector<Index> costs;
-  for (int i = 0; i < 40; ++i) costs.push_back(1 + rng.below(100));
-  const auto loads = [&](const MicroBatches& cut) {
-    std::vector<Index> seen(costs.size());
-    std::vector<Index> load(cut.ranks.size() - 1);
-    for (Index r = 0; r + 1 < cut.ranks.size(); ++r)
-      for (Index m = cut.ranks[r]; m < cut.ranks[r + 1]; ++m) {
-        Index cost = 0;
-        for (const Index record : cut.batch(m)) {
-          ++seen[record];
-          cost += costs[record];
-        }
-        CHECK(cost <= 150);
-        load[r] += cost;
-      }
-    CHECK(seen == std::vector<Index>(costs.size(), 1));
-    return load;
-  };
-  MicroBatches one, several;
-  cut_step(costs, 150, 1, false, one);
-  CHECK(one.cuts == pack_by_budget(costs, 150));
-  for (const Index ranks : {Index{2}, Index{3}, Index{7}}) {
-    cut_step(costs, 150, ranks, false, several);
-    const auto even = loads(several);
-    CHECK(even.size() == ranks);
-    CHECK(*std::max_element(even.begin(), even.end()) <
-          *std::min_element(even.begin(), even.end()) * 11 / 10);
-    cut_step(costs, 150, ranks, true, several);
-    CHECK(several.cuts == one.cuts);
-    CHECK(several.records == one.records);
-    const auto fixed = loads(several);
-    CHECK(*std::max_element(fixed.begin(), fixed.end()) <=
-          *std::min_element(fixed.begin(), fixed.end()) + 2 * 150);
-  }
-  cut_step(std::vector<Index>{5, 5}, 150, 4, true, several);
-  CHECK(several.ranks.size() == 5);
-  CHECK(several.ranks.back() == 1);
-}
-
-TEST_CASE("each tensor is moved by one rank, a large one counted for what it is") {
-  Llama backbone = training::small_llama();
-  backbone.vocabulary_size = 200;  // almost half of all weights
-  training::Llama<ReferenceBackend<double>> model({.backbone = backbone});
-  const auto& parameters = std::as_const(model).parameters();
-  for (const Index ranks : {Index{1}, Index{2}, Index{3}, Index{50}}) {
-    const detail::RankShards shards(parameters, ranks, 500);
-    Index size = 0, largest = 0;
-    for (Index r = 0; r < ranks; ++r) {
-      const OptimizerShard shard = shards.of_rank(r);
-      size += shard.size();
-      largest = std::max(largest, shard.size());
-    }
-    CHECK(size == parameters.size());
-    for (const Index i : parameters.trained()) {
-      Index owners = 0;
-      for (Index r = 0; r < ranks; ++r) {
-        const OptimizerShard shard = shards.of_rank(r);
-        if (!shard.holds(parameters.offset(i))) continue;
-        ++owners;
-        CHECK(shard.place(parameters.offset(i) + parameters.element_count(i) - 1) ==
-              shard.place(parameters.offset(i)) + parameters.element_count(i) - 1);
-      }
-      CHECK(owners == 1);
-      CHECK(shards.bucket_of(i) < shards.buckets().size());
-    }
-    if (ranks == 2 || ranks == 3) CHECK(largest < 2 * parameters.size() / (ranks + 1));
-  }
 }
 
 }  // namespace ranks_test

@@ -1,4 +1,4 @@
-// What all ranks must have alike before they work together.
+// What all ranks must have alike before they work together, and how what one fails in fails on all.
 #pragma once
 
 #include <string>
@@ -49,6 +49,21 @@ inline void require_same_facts(Comm& comm, const RankFacts& own) {
                              " differs from rank 0: ", list.empty() ? "the order of what they have" : list,
                              "; expected the same data and options on all"));
   }
+}
+
+/// Runs `part`, which each rank does by itself. Where it throws a DataError on some, all throw that of the first of them, so
+/// that who catches it goes on on all.
+template <class F>
+void fail_together(Comm& comm, const F& part) {
+  if (comm.size() == 1) return part();
+  std::string fault;
+  try {
+    part();
+  } catch (const DataError& error) {
+    fault = error.what();
+  }
+  for (const std::string& one : gather_texts(comm, fault))
+    if (!one.empty()) throw DataError(one);
 }
 
 }  // namespace MERIT_ABI

@@ -77,7 +77,11 @@ std::vector<T> gather_lists(Comm& comm, const std::vector<T>& own) {
   comm.exchange(out, in);
 
   Index total = 0;
-  for (const Index size : sizes) total += size / sizeof(T);
+  for (const Index size : sizes) {
+    if (size % sizeof(T) != 0)
+      throw UsageError("ranks: lists of unlike things are gathered: they have not made the same calls");
+    total += size / sizeof(T);
+  }
   std::vector<T> all(total);
   std::span<std::byte> rest = std::as_writable_bytes(std::span(all));
   for (Index r = 0; r < ranks; ++r) {

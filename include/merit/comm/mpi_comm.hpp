@@ -1,4 +1,4 @@
-// Ranks that are processes, on one machine or many: over MPI. Needs the target merit::mpi.
+// Ranks that are processes, on one machine or many: over MPI. Needs the target merit::mpi, or MPI::MPI_CXX.
 #pragma once
 
 #include <mpi.h>
@@ -19,6 +19,9 @@ inline namespace MERIT_ABI {
 
 /// The processes that mpirun started. Begins MPI and ends it, unless the program has begun it itself: then so that calls
 /// may come from one thread at a time (MPI_THREAD_SERIALIZED).
+///
+/// MPI ends when all ranks end it: an exception on one of them is to be caught while its MpiComm is there, to be told and
+/// then followed by abandon(). Otherwise that rank waits for the others, and they for it.
 class MpiComm final : public Comm {
  public:
   MpiComm() : MpiComm(start()) {}

@@ -62,15 +62,18 @@ class ThreadComm final : public Comm {
                 std::span<const std::span<std::byte>> in) override {
     meeting_->out_of(rank()) = out;
     meeting_->meet();
+    std::string fault;
     for (Index r = 0; r < size(); ++r) {
       const std::span<const std::byte> from = meeting_->out_of(r)[rank()];
       if (in[r].size() != from.size()) {
-        throw UsageError(concat("ranks: rank ", r, " sends rank ", rank(), " ", from.size(),
-                                " bytes, expected ", in[r].size(), ": they have not made the same calls"));
+        fault = concat("ranks: rank ", r, " sends rank ", rank(), " ", from.size(), " bytes, expected ",
+                       in[r].size(), ": they have not made the same calls");
+      } else if (!from.empty() && from.data() != in[r].data()) {
+        std::memmove(in[r].data(), from.data(), from.size());
       }
-      if (!from.empty() && from.data() != in[r].data()) std::memmove(in[r].data(), from.data(), from.size());
     }
-    meeting_->meet();
+    meeting_->meet();  // until here the others read what this one sends
+    if (!fault.empty()) throw UsageError(fault);
   }
   void abandon(std::string_view why, int) noexcept override {
     meeting_->end(concat("rank ", rank(), " has ended: ", why));
@@ -82,8 +85,8 @@ class ThreadComm final : public Comm {
 
 }  // namespace detail
 
-/// Calls run(comm) on `ranks` threads, each with its own Comm, and returns when all have ended. Where one throws, the others
-/// end at their next exchange, and its exception is thrown here.
+/// Calls run(comm) on `ranks` threads, each with its own Comm, and returns when all have ended. Where one throws, or returns
+/// before the others' last exchange, these end at their next one, and what was thrown first is thrown here.
 inline void run_ranks(Index ranks, const std::function<void(Comm&)>& run) {
   if (ranks == 0) throw ConfigError("ranks: found 0, expected at least 1");
   detail::ThreadMeeting meeting(ranks);
@@ -100,6 +103,8 @@ inline void run_ranks(Index ranks, const std::function<void(Comm&)>& run) {
       };
       try {
         run(comm);
+        // Who has made all of its calls does not hear it.
+        comm.abandon("it has returned, expected the same calls of all ranks", 0);
       } catch (const std::exception& error) {
         fail(error.what());
       } catch (...) {

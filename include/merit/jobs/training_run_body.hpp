@@ -92,7 +92,6 @@ class Run {
       const bool stopped = train();
       if (stopped) return leave();
       if (keeps_best()) restore_best();
-      meet();  // before the best is removed that others read
       saved_ = finished_card();
       saved_.other["run"] = identity();  // by which it is known when it is asked for again
       save_model(options_.out, saved_);
@@ -110,18 +109,19 @@ class Run {
   /// Before anything is written: ranks that were asked for something else end with what differs.
   void require_same_ranks() const {
     if (options_.training.comm == nullptr || options_.training.comm->size() == 1) return;
-    RankFacts facts;
+    RankFacts facts{
+        {"evaluate_every", options_.evaluate_every_epoch ? "epoch" : concat(options_.evaluate_every)},
+        {"evaluate_at_start", options_.evaluate_at_start ? "yes" : "no"},
+        {"the held-out examples' hash", job_.eval == nullptr ? "none" : fingerprint_of(*job_.eval)},
+        {"micro_batch_tokens", concat(options_.training.micro_batch_tokens)},  // by which they measure
+        {"checkpoint_every", concat(options_.checkpoint_every)},
+        {"out", options_.out.string()},  // from which all read the best model
+        {"the run there", finished()  ? "finished"
+                          : resumes() ? "interrupted"
+                                      : "none"}};
     const auto flat = identity().flatten();
     for (const auto& [name, value] : flat.items()) facts.emplace_back(name.substr(1), value.dump());
-    facts.emplace_back("evaluate_every",
-                       options_.evaluate_every_epoch ? "epoch" : concat(options_.evaluate_every));
-    facts.emplace_back("checkpoint_every", concat(options_.checkpoint_every));
     require_same_facts(*options_.training.comm, facts);
-  }
-
-  /// All have come so far.
-  void meet() const {
-    if (options_.training.comm != nullptr) gather_values(*options_.training.comm, char{0});
   }
 
   bool finished() const { return job_.start == RunStart::finished; }
@@ -324,6 +324,7 @@ class Run {
     if (totals_.best_step == 0 || totals_.best_step == run_->steps_done()) return;
     model_.load(best_directory_, {});
     report_.reset();
+    if (Comm* const comm = options_.training.comm) gather_values(*comm, 0);  // all have read it: it may go
   }
 
   void keep_best() {

@@ -150,8 +150,8 @@ class AnyModel {
                                         const OnProgress& on_progress = {});
   /// See Session of infer/session.hpp. Throws ConfigError for a model that has none.
   virtual std::unique_ptr<AnySession> session(const SessionOptions& options = {}) = 0;
-  /// The ranks among which measure() divides its batches, all of which then call it and have all it gives; null: it is
-  /// alone. Must outlive the model or be set anew.
+  /// The ranks among which measure() divides its batches, all of which then call it with the same examples and have all it
+  /// gives, or the DataError of one; null: it is alone. Must outlive the model or be set anew.
   void measure_over(Comm* comm) { comm_ = comm; }
   /// How many they are.
   Index measuring_ranks() const { return comm_ == nullptr ? 1 : comm_->size(); }

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "merit/comm/agree.hpp"
 #include "merit/comm/comm.hpp"
 #include "merit/core/error.hpp"
 #include "merit/infer/score.hpp"
@@ -75,18 +76,19 @@ ScoredSet measure_learned(AnyModel& model, const std::vector<Example>& examples,
   }
   ScoredSet set;
   std::vector<double> losses;  // of batches
-  for_each_scored(model, std::span<const Example>(examples), token_budget,
-                  [&](Index i, const BatchBuilder<AnyModel>& builder, Index number, auto scores) {
-                    const bool first_of_batch = number == 0;
-                    for_each_sequence(examples[i], [&](const Sequence&) {
-                      RowScores& rows = set.rows.emplace_back(RowScores{{}, model.outputs()});
-                      for (const std::uint32_t row : builder.rows(number))
-                        append_row(model, scores, row, rows.values);
-                      ++number;
-                    });
-                    if (first_of_batch) losses.push_back(model.loss_of_scored(builder.targets(), normaliser));
-                  },
-                  on_progress, {comm.rank(), comm.size()});
+  const auto visit = [&](Index i, const BatchBuilder<AnyModel>& builder, Index number, auto scores) {
+    const bool first_of_batch = number == 0;
+    for_each_sequence(examples[i], [&](const Sequence&) {
+      RowScores& rows = set.rows.emplace_back(RowScores{{}, model.outputs()});
+      for (const std::uint32_t row : builder.rows(number)) append_row(model, scores, row, rows.values);
+      ++number;
+    });
+    if (first_of_batch) losses.push_back(model.loss_of_scored(builder.targets(), normaliser));
+  };
+  fail_together(comm, [&] {
+    for_each_scored(model, std::span<const Example>(examples), token_budget, visit, on_progress,
+                    {comm.rank(), comm.size()});
+  });
   losses = gather_lists(comm, losses);
   set.loss = std::accumulate(losses.begin(), losses.end(), 0.0);
   set.rows = gather_rows(comm, std::move(set.rows), model.outputs());
@@ -185,8 +187,10 @@ MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_b
           Family& family = families.emplace_back();
           for_each_sequence(example, [&](const Sequence& sequence) { family.members.push_back(&sequence); });
         }
-        std::vector<RowScores> own =
-            score_rows(*this, families, token_budget, on_progress, {comm.rank(), comm.size()});
+        std::vector<RowScores> own;
+        fail_together(comm, [&] {
+          own = score_rows(*this, families, token_budget, on_progress, {comm.rank(), comm.size()});
+        });
         return {.rows = detail::gather_rows(comm, std::move(own), outputs()), .loss = {}};
       },
       examples);

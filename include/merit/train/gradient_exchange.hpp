@@ -134,7 +134,7 @@ class GradientExchange final : private GradientWatch {
       sender_->restart();
     }
   }
-  /// Before micro-batch number `leaf` of all; `last`: of this rank's own.
+  /// Before one of this rank's micro-batches, which are numbered over all ranks.
   void before_batch(bool first, bool last) {
     if (fixed_tree_ && !first) parameters_->begin_gradients();
     if (last && sends_behind()) {
@@ -142,11 +142,11 @@ class GradientExchange final : private GradientWatch {
       parameters_->watch_gradients(this);
     }
   }
-  void after_batch(Index leaf) {
+  void after_batch(Index number) {
     parameters_->watch_gradients(nullptr);
     if (!fixed_tree_) return;
     parameters_->end_gradients();
-    Node node{leaf, 1, numbers(parameters_->size())};
+    Node node{number, 1, numbers(parameters_->size())};
     to_host(gradients().data, node.sum.data(), node.sum.size());
     grow(nodes_, std::move(node));
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -23,6 +24,17 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
+/// A setting as text that no other value has: of a number all digits, of which concat() says six.
+template <class T>
+std::string exact_text(const T& value) {
+  if constexpr (std::is_floating_point_v<T>) {
+    char text[32];
+    return {text, std::to_chars(text, text + sizeof text, value).ptr};
+  } else {
+    return concat(value);
+  }
+}
+
 /// The settings of a policy, those of a policy in it under its name.
 template <class Policy>
 void add_policy_facts(const std::string& name, const Policy& policy, RankFacts& facts) {
@@ -35,19 +47,19 @@ void add_policy_facts(const std::string& name, const Policy& policy, RankFacts& 
         facts.emplace_back(inner, std::string(name_of(value)));
       } else if constexpr (number_list<T>) {
         std::string list;
-        for (const auto& number : value) list += concat(list.empty() ? "" : " ", number);
+        for (const auto& number : value) list += concat(list.empty() ? "" : " ", exact_text(number));
         facts.emplace_back(inner, list);
       } else if constexpr (nested_policy<T>) {
         add_policy_facts(inner, value, facts);
       } else {
-        facts.emplace_back(inner, concat(value));
+        facts.emplace_back(inner, exact_text(value));
       }
     });
   }
 }
 
 inline void add_option_facts(const TrainOptions& options, RankFacts& facts) {
-  const auto add = [&](const char* name, const auto& value) { facts.emplace_back(name, concat(value)); };
+  const auto add = [&](const char* name, const auto& value) { facts.emplace_back(name, exact_text(value)); };
   add("epochs", options.epochs);
   add("max_steps", options.max_steps);
   add("batch_size", options.batch_size);

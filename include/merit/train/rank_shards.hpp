@@ -22,10 +22,8 @@ class RankShards {
     std::vector<Index> cuts;     // rank r moves the elements [cuts[r], cuts[r + 1])
     std::vector<Index> tensors;  // the numbers of its tensors
   };
-  /// Tensors that are not taken apart.
-  struct Unit {
-    Index begin, end;  // elements of the block
-  };
+  /// Tensors that are not taken apart, as a run of the block.
+  using Unit = OptimizerShard::Run;
 
   /// Buckets of at least `bucket_elements` where there are that many, the last layers' first, as their gradients are.
   template <class B>

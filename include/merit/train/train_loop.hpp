@@ -148,6 +148,9 @@ class TrainLoop {
   }
 
   StopReason run(StepWork& work, const TrainHooks& hooks) {
+    // When ranks ask each other: without it they would answer other questions.
+    require_same_facts(comm(), {{"evaluate_every", concat(hooks.evaluate_every)},
+                                {"checkpoint_every", concat(hooks.checkpoint_every)}});
     while (!finished()) {
       if (!all_of_ranks(hooks.stop == nullptr || !hooks.stop->load())) return StopReason::requested;
       const StepReport report = step(work);

@@ -70,7 +70,8 @@ struct StepReport {
 
 enum class StopReason : std::uint8_t { finished, requested };
 
-/// What a run calls, each where it is set.
+/// What a run calls, each where it is set. Ranks have the same numbers of steps here; each may have functions of its own, but
+/// those that save or measure together are all ranks'.
 struct TrainHooks {
   std::function<void(const StepReport&)> on_step = {};
   Index evaluate_every = 0;                          // steps; also after the last one
