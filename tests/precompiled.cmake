@@ -22,7 +22,7 @@ endfunction()
 
 function(merit_add_precompiled)
   file(GLOB_RECURSE headers RELATIVE "${PROJECT_SOURCE_DIR}/include" CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/merit/*.hpp")
-  list(FILTER headers EXCLUDE REGEX "/http_server\\.hpp$") # which needs cpp-httplib, and whose tests are from outside
+  list(FILTER headers EXCLUDE REGEX "/(http_server|mpi_comm)\\.hpp$") # which need cpp-httplib and MPI, and whose tests are from outside
   list(TRANSFORM headers REPLACE "(.+)" "#include \"\\1\"\n")
   string(CONCAT text "#pragma once\n" ${headers})
   set(generated "${PROJECT_BINARY_DIR}/generated")

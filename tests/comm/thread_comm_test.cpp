@@ -138,12 +138,18 @@ TEST_CASE("what fails on some ranks is the first one's error on all") {
 }
 
 TEST_CASE("ranks that have not the same say what differs, on all of them") {
-  const auto disagree = [](const RankFacts& first, const RankFacts& second) {
+  using List = std::vector<std::pair<std::string, std::string>>;
+  const auto facts_of = [](const List& list) {
+    RankFacts facts;
+    for (const auto& [name, value] : list) facts.add(name, value);
+    return facts;
+  };
+  const auto disagree = [&](const List& first, const List& second) {
     std::atomic<int> refused = 0;
     const std::string error = error_of<ConfigError>([&] {
       run_ranks(3, [&](Comm& comm) {
         try {
-          require_same_facts(comm, comm.rank() == 2 ? second : first);
+          require_same_facts(comm, facts_of(comm.rank() == 2 ? second : first));
         } catch (const ConfigError&) {
           ++refused;
           throw;
@@ -158,7 +164,7 @@ TEST_CASE("ranks that have not the same say what differs, on all of them") {
                {{"seed", "7"}, {"epochs", "2"}, {"decay", "y"}}) ==
       "ranks: rank 2 differs from rank 0: seed is 7 and not 1, rate is nothing and not x, decay is y and not nothing; "
       "expected the same data and options on all");
-  run_ranks(3, [](Comm& comm) { require_same_facts(comm, {{"seed", "1"}}); });
+  run_ranks(3, [&](Comm& comm) { require_same_facts(comm, facts_of({{"seed", "1"}})); });
 }
 
 }  // namespace thread_comm_test

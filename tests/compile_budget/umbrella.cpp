@@ -1,3 +1,3 @@
-// budget: 6 x yardstick, 460 MB
+// budget: 6 x yardstick, 465 MB
 // The umbrella alone: what every unit of a user pays that includes it.
 #include "merit/merit.hpp"

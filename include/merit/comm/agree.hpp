@@ -2,7 +2,7 @@
 #pragma once
 
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "merit/comm/comm.hpp"
@@ -11,40 +11,51 @@
 namespace merit {
 inline namespace MERIT_ABI {
 
-/// What a rank has, by name, such as {"batch_size", "16"}.
-using RankFacts = std::vector<std::pair<std::string, std::string>>;
+/// What a rank has, by name, such as "batch_size" and "16".
+class RankFacts {
+ public:
+  void add(std::string_view name, std::string_view value) {
+    text_.append(name).append(1, '\0').append(value).append(1, '\0');
+  }
+  /// All of them, as ranks send them each other; for_each() calls f(name, value) for those of such a text.
+  const std::string& text() const { return text_; }
+  template <class F>
+  static void for_each(const std::string& text, const F& f) {
+    for (const char *at = text.data(), *end = at + text.size(); at != end;) {
+      const std::string_view name(at), value(at + name.size() + 1);
+      f(name, value);
+      at = value.data() + value.size() + 1;
+    }
+  }
+  static std::string_view value_in(const std::string& text, std::string_view name) {
+    std::string_view found = "nothing";
+    for_each(text, [&](std::string_view other, std::string_view value) {
+      if (other == name) found = value;
+    });
+    return found;
+  }
+
+ private:
+  std::string text_;
+};
 
 /// Throws ConfigError, on all ranks the same, that names what the first rank that differs from rank 0 has otherwise.
 inline void require_same_facts(Comm& comm, const RankFacts& own) {
   if (comm.size() == 1) return;
-  std::string text;
-  for (const auto& [name, value] : own) text += concat(name, '\0', value, '\0');
-  const std::vector<std::string> all = gather_texts(comm, text);
-  const auto facts_of = [](const std::string& joined) {
-    RankFacts facts;
-    for (std::size_t at = 0; at < joined.size();) {
-      const std::size_t middle = joined.find('\0', at), end = joined.find('\0', middle + 1);
-      facts.emplace_back(joined.substr(at, middle - at), joined.substr(middle + 1, end - middle - 1));
-      at = end + 1;
-    }
-    return facts;
-  };
+  const std::vector<std::string> all = gather_texts(comm, own.text());
   for (Index rank = 1; rank < all.size(); ++rank) {
     if (all[rank] == all[0]) continue;
-    const RankFacts expected = facts_of(all[0]), found = facts_of(all[rank]);
-    const auto value_in = [](const RankFacts& facts, const std::string& name) -> std::string {
-      for (const auto& [other, value] : facts)
-        if (other == name) return value;
-      return "nothing";
-    };
-    RankFacts differences;
-    for (const auto& [name, value] : expected)
-      if (value_in(found, name) != value) differences.emplace_back(name, value);
-    for (const auto& [name, value] : found)
-      if (value_in(expected, name) == "nothing") differences.emplace_back(name, "nothing");
     std::string list;
-    for (const auto& [name, value] : differences)
-      list += concat(list.empty() ? "" : ", ", name, " is ", value_in(found, name), " and not ", value);
+    const auto tell = [&](std::string_view name, std::string_view found, std::string_view expected) {
+      if (found != expected)
+        list += concat(list.empty() ? "" : ", ", name, " is ", found, " and not ", expected);
+    };
+    RankFacts::for_each(all[0], [&](std::string_view name, std::string_view expected) {
+      tell(name, RankFacts::value_in(all[rank], name), expected);
+    });
+    RankFacts::for_each(all[rank], [&](std::string_view name, std::string_view found) {
+      if (RankFacts::value_in(all[0], name) == "nothing") tell(name, found, "nothing");
+    });
     throw ConfigError(concat("ranks: rank ", rank,
                              " differs from rank 0: ", list.empty() ? "the order of what they have" : list,
                              "; expected the same data and options on all"));

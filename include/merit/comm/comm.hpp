@@ -64,12 +64,9 @@ class SoloComm final : public Comm {
   void abandon(std::string_view, int) noexcept override {}
 };
 
-/// The lists of all ranks, one after another in the order of ranks.
-template <class T>
-std::vector<T> gather_lists(Comm& comm, const std::vector<T>& own) {
-  static_assert(std::is_trivially_copyable_v<T>, "what is sent is copied as bytes");
-  const Index ranks = comm.size();
-  const Index bytes = own.size() * sizeof(T);
+/// The bytes of all ranks, one after another in the order of ranks: things of `unit` bytes.
+inline std::vector<std::byte> gather_bytes(Comm& comm, std::span<const std::byte> own, Index unit) {
+  const Index ranks = comm.size(), bytes = own.size();
   std::vector<Index> sizes(ranks);
   std::vector<std::span<const std::byte>> out(ranks, std::as_bytes(std::span<const Index>(&bytes, 1)));
   std::vector<std::span<std::byte>> in(ranks);
@@ -78,18 +75,28 @@ std::vector<T> gather_lists(Comm& comm, const std::vector<T>& own) {
 
   Index total = 0;
   for (const Index size : sizes) {
-    if (size % sizeof(T) != 0)
+    if (size % unit != 0)
       throw UsageError("ranks: lists of unlike things are gathered: they have not made the same calls");
-    total += size / sizeof(T);
+    total += size;
   }
-  std::vector<T> all(total);
-  std::span<std::byte> rest = std::as_writable_bytes(std::span(all));
+  std::vector<std::byte> all(total);
+  std::span<std::byte> rest(all);
   for (Index r = 0; r < ranks; ++r) {
-    out[r] = std::as_bytes(std::span(own));
+    out[r] = own;
     in[r] = rest.first(sizes[r]);
     rest = rest.subspan(sizes[r]);
   }
   comm.exchange(out, in);
+  return all;
+}
+
+/// The same of lists.
+template <class T>
+std::vector<T> gather_lists(Comm& comm, const std::vector<T>& own) {
+  static_assert(std::is_trivially_copyable_v<T>, "what is sent is copied as bytes");
+  const std::vector<std::byte> bytes = gather_bytes(comm, std::as_bytes(std::span(own)), sizeof(T));
+  std::vector<T> all(bytes.size() / sizeof(T));
+  if (!all.empty()) std::memcpy(static_cast<void*>(all.data()), bytes.data(), bytes.size());
   return all;
 }
 
@@ -102,12 +109,12 @@ requires std::is_trivially_copyable_v<T> std::vector<T> gather_values(Comm& comm
 /// Each rank's text.
 inline std::vector<std::string> gather_texts(Comm& comm, std::string_view own) {
   const std::vector<Index> sizes = gather_values(comm, Index{own.size()});
-  const std::vector<char> all = gather_lists(comm, std::vector<char>(own.begin(), own.end()));
+  const std::vector<std::byte> all = gather_bytes(comm, std::as_bytes(std::span(own)), 1);
   std::vector<std::string> texts;
-  auto at = all.begin();
+  const char* at = reinterpret_cast<const char*>(all.data());
   for (const Index size : sizes) {
-    texts.emplace_back(at, at + static_cast<std::ptrdiff_t>(size));
-    at += static_cast<std::ptrdiff_t>(size);
+    texts.emplace_back(at, size);
+    at += size;
   }
   return texts;
 }

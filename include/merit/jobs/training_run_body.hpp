@@ -109,18 +109,16 @@ class Run {
   /// Before anything is written: ranks that were asked for something else end with what differs.
   void require_same_ranks() const {
     if (options_.training.comm == nullptr || options_.training.comm->size() == 1) return;
-    RankFacts facts{
-        {"evaluate_every", options_.evaluate_every_epoch ? "epoch" : concat(options_.evaluate_every)},
-        {"evaluate_at_start", options_.evaluate_at_start ? "yes" : "no"},
-        {"the held-out examples' hash", job_.eval == nullptr ? "none" : fingerprint_of(*job_.eval)},
-        {"micro_batch_tokens", concat(options_.training.micro_batch_tokens)},  // by which they measure
-        {"checkpoint_every", concat(options_.checkpoint_every)},
-        {"out", options_.out.string()},  // from which all read the best model
-        {"the run there", finished()  ? "finished"
-                          : resumes() ? "interrupted"
-                                      : "none"}};
+    RankFacts facts;
+    facts.add("evaluate_every", options_.evaluate_every_epoch ? "epoch" : concat(options_.evaluate_every));
+    facts.add("evaluate_at_start", options_.evaluate_at_start ? "yes" : "no");
+    facts.add("the held-out examples' hash", job_.eval == nullptr ? "none" : fingerprint_of(*job_.eval));
+    facts.add("micro_batch_tokens", concat(options_.training.micro_batch_tokens));  // by which they measure
+    facts.add("checkpoint_every", concat(options_.checkpoint_every));
+    facts.add("out", options_.out.string());  // from which all read the best model
+    facts.add("the run there", finished() ? "finished" : resumes() ? "interrupted" : "none");
     const auto flat = identity().flatten();
-    for (const auto& [name, value] : flat.items()) facts.emplace_back(name.substr(1), value.dump());
+    for (const auto& [name, value] : flat.items()) facts.add(name.substr(1), value.dump());
     require_same_facts(*options_.training.comm, facts);
   }
 

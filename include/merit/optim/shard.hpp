@@ -19,7 +19,7 @@ class OptimizerShard {
     Index begin, end;  // elements of the parameters' block
   };
 
-  /// Runs in ascending order, apart from each other.
+  /// Runs that are apart from each other.
   explicit OptimizerShard(std::vector<Run> runs) : runs_(std::move(runs)) {
     for (const Run& run : runs_) {
       places_.push_back(size_);

@@ -164,17 +164,20 @@ class GradientExchange final : private GradientWatch {
   }
   /// Of the gradient as finish() left it, over all ranks: the same on each.
   double sum_of_squares() {
-    std::vector<UnitSum> own;
-    for (Index u = 0; u < shards_.units().size(); ++u) {
+    // Each unit's by one rank, added in their order whoever has them.
+    std::vector<double> own(shards_.units().size());
+    for (Index u = 0; u < own.size(); ++u) {
       const auto& [begin, end] = shards_.units()[u];
       if (shard_.holds(begin))
-        own.push_back(
-            {u, Numbers::sum_of_squares(parameters_->handle(), gradients().subview(begin, end - begin))});
+        own[u] = Numbers::sum_of_squares(parameters_->handle(), gradients().subview(begin, end - begin));
     }
-    std::vector<UnitSum> all = gather_lists(*comm_, own);
-    std::sort(all.begin(), all.end(), [](const UnitSum& a, const UnitSum& b) { return a.unit < b.unit; });
+    const std::vector<double> all = gather_lists(*comm_, own);
     double sum = 0;
-    for (const UnitSum& one : all) sum += one.squares;
+    for (Index u = 0; u < own.size(); ++u) {
+      double of_unit = 0;
+      for (Index at = u; at < all.size(); at += own.size()) of_unit += all[at];
+      sum += of_unit;
+    }
     return sum;
   }
   /// After each rank has moved its shard: all have all weights.
@@ -208,10 +211,6 @@ class GradientExchange final : private GradientWatch {
   struct Node {
     Index begin, size;
     std::vector<T> sum;  // of the whole block, or of a piece of it
-  };
-  struct UnitSum {
-    Index unit;
-    double squares;
   };
 
   /// A device's memory is its stream's, which only the thread that computes knows.

@@ -38,28 +38,28 @@ std::string exact_text(const T& value) {
 /// The settings of a policy, those of a policy in it under its name.
 template <class Policy>
 void add_policy_facts(const std::string& name, const Policy& policy, RankFacts& facts) {
-  facts.emplace_back(name, std::string(Policy::name()));
+  facts.add(name, Policy::name());
   if constexpr (has_fields<Policy>) {
     Policy::fields([&]<class T>(const Field<Policy, T>& field) {
       const T& value = policy.*field.member;
       const std::string inner = concat(name, ".", field.name);
       if constexpr (std::is_enum_v<T>) {
-        facts.emplace_back(inner, std::string(name_of(value)));
+        facts.add(inner, name_of(value));
       } else if constexpr (number_list<T>) {
         std::string list;
         for (const auto& number : value) list += concat(list.empty() ? "" : " ", exact_text(number));
-        facts.emplace_back(inner, list);
+        facts.add(inner, list);
       } else if constexpr (nested_policy<T>) {
         add_policy_facts(inner, value, facts);
       } else {
-        facts.emplace_back(inner, exact_text(value));
+        facts.add(inner, exact_text(value));
       }
     });
   }
 }
 
 inline void add_option_facts(const TrainOptions& options, RankFacts& facts) {
-  const auto add = [&](const char* name, const auto& value) { facts.emplace_back(name, exact_text(value)); };
+  const auto add = [&](const char* name, const auto& value) { facts.add(name, exact_text(value)); };
   add("epochs", options.epochs);
   add("max_steps", options.max_steps);
   add("batch_size", options.batch_size);

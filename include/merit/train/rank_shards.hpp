@@ -28,9 +28,9 @@ class RankShards {
   /// Buckets of at least `bucket_elements` where there are that many, the last layers' first, as their gradients are.
   template <class B>
   RankShards(const Parameters<B>& parameters, Index ranks, Index bucket_elements) {
+    // In the order of the block: what decays stands first, each of both as it was declared.
     std::vector<Index> tensors = parameters.trained();
-    std::sort(tensors.begin(), tensors.end(),
-              [&](Index a, Index b) { return parameters.offset(a) < parameters.offset(b); });
+    std::stable_partition(tensors.begin(), tensors.end(), [&](Index i) { return parameters.spec(i).decay; });
     for (const Index i : tensors) {
       const Index begin = parameters.offset(i);
       if (!units_.empty() && parameters.spec(i).adjacent) continue;
@@ -80,7 +80,6 @@ class RankShards {
     for (const Bucket& bucket : buckets_)
       if (bucket.cuts[rank] < bucket.cuts[rank + 1])
         runs.push_back({bucket.cuts[rank], bucket.cuts[rank + 1]});
-    std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
     return OptimizerShard(std::move(runs));
   }
 

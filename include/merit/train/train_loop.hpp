@@ -149,8 +149,10 @@ class TrainLoop {
 
   StopReason run(StepWork& work, const TrainHooks& hooks) {
     // When ranks ask each other: without it they would answer other questions.
-    require_same_facts(comm(), {{"evaluate_every", concat(hooks.evaluate_every)},
-                                {"checkpoint_every", concat(hooks.checkpoint_every)}});
+    RankFacts facts;
+    facts.add("evaluate_every", concat(hooks.evaluate_every));
+    facts.add("checkpoint_every", concat(hooks.checkpoint_every));
+    require_same_facts(comm(), facts);
     while (!finished()) {
       if (!all_of_ranks(hooks.stop == nullptr || !hooks.stop->load())) return StopReason::requested;
       const StepReport report = step(work);
@@ -236,10 +238,10 @@ class TrainLoop {
     if (comm().size() == 1) return;
     RankFacts facts;
     add_option_facts(options_, facts);
-    facts.emplace_back("examples", concat(costs_.size()));
+    facts.add("examples", concat(costs_.size()));
     work.add_facts(facts);
-    facts.emplace_back("steps made", concat(steps_done()));
-    facts.emplace_back("the weights' hash", concat(hash_of_weights(*parameters_)));
+    facts.add("steps made", concat(steps_done()));
+    facts.add("the weights' hash", concat(hash_of_weights(*parameters_)));
     require_same_facts(comm(), facts);
   }
 

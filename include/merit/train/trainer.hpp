@@ -88,7 +88,7 @@ class Trainer : private detail::StepWork {
   }
 
   void add_facts(RankFacts& facts) const override {
-    facts.emplace_back("the examples' hash", fingerprint());
+    facts.add("the examples' hash", fingerprint());
     if constexpr (requires { model_->config().loss.name(); }) {
       detail::add_policy_facts("head", model_->config().head, facts);
       detail::add_policy_facts("loss", model_->config().loss, facts);
