@@ -1,4 +1,4 @@
-// budget: 18 x yardstick, 840 MB
+// budget: 20 x yardstick, 840 MB
 // A unit that holds one model and trains it.
 #include <span>
 

@@ -27,7 +27,7 @@ TEST_CASE("weight decay applies to matrices alone and frozen tensors do not move
   const auto frozen = parameters.declare({"frozen", {1, 3}, Init::ones(), true, false, false});
   const auto vector = parameters.declare({"vector", {3}, Init::ones(), false});
   parameters.allocate(Rng(0));
-  AdamW::Bound<B> optimizer({.weight_decay = 0.5}, parameters);
+  AdamW::Bound<B> optimizer({.weight_decay = 0.5}, parameters, whole_shard(parameters));
   parameters.begin_gradients();
   parameters.end_gradients();  // all zero: only decay moves anything
   optimizer.update(0.1, 1.0);
@@ -45,8 +45,8 @@ TEST_CASE("the gradient's scale multiplies gradients before the moments") {
     p->declare({"w", {1, 2}, Init::ones()});
     p->allocate(Rng(0));
   }
-  AdamW::Bound<B> first({}, a);
-  AdamW::Bound<B> second({}, b);
+  AdamW::Bound<B> first({}, a, whole_shard(a));
+  AdamW::Bound<B> second({}, b, whole_shard(b));
   for (int step = 0; step < 3; ++step) {
     a.gradients()[0] = 0.25 * (step + 1);
     b.gradients()[0] = 0.5 * (step + 1);

@@ -182,7 +182,7 @@ template <class Backend>
 void check_shapes(const Backend& backend) {
   using Model = training::Llama<Backend>;
   Model model({.backbone = training::small_llama(), .backend = backend});
-  merit::AdamW::Bound<Backend> optimizer({}, model.parameters());
+  merit::AdamW::Bound<Backend> optimizer({}, model.parameters(), merit::whole_shard(model.parameters()));
   const auto examples = training::sorted_pairs(40, true);
   merit::BatchBuilder<Model> small(model);
   merit::BatchBuilder<Model> large(model);
