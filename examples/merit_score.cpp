@@ -15,6 +15,7 @@
 #include "command_line/score_lines.hpp"
 #include "command_line/scores_file.hpp"
 #include "command_line/source_flags.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/core/version.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/jobs/output_place.hpp"
@@ -26,7 +27,6 @@
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/record_to_score.hpp"
-#include "merit/run/spelled_number.hpp"
 #include "merit/train/progress.hpp"
 
 namespace {

@@ -14,6 +14,7 @@
 #include "command_line/ranks.hpp"
 #include "command_line/run_console.hpp"
 #include "command_line/train_options.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/jobs/cross_validation.hpp"
 #include "merit/jobs/metrics_file.hpp"
@@ -24,7 +25,6 @@
 #include "merit/jobs/training_run.hpp"
 #include "merit/run/make_model.hpp"
 #include "merit/run/record_set.hpp"
-#include "merit/run/spelled_number.hpp"
 #include "merit/train/checkpoint.hpp"
 #include "merit/train/progress.hpp"
 

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "merit/core/spelled_number.hpp"
 #include "merit/infer/rerank.hpp"
 #include "merit/io/json.hpp"
 #include "merit/run/reading.hpp"
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/saved_model.hpp"
-#include "merit/run/spelled_number.hpp"
 
 namespace programs {
 

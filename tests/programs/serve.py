@@ -67,6 +67,20 @@ def texts(count, seed):
              "".join(rng.choices("abcdefgh", k=rng.randrange(1, 30)))) for _ in range(count)]
 
 
+def started(client, count, errors):
+    """Threads that call client(0), client(1), …; what one throws, whatever it is, is put into `errors`."""
+    def guarded(number):
+        try:
+            client(number)
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
 def load(server, pairs, clients):
     """Each pair scored by one of several clients at once, in requests of each kind: the scores, by pair."""
     scores = [None] * len(pairs)
@@ -91,17 +105,7 @@ def load(server, pairs, clients):
         connection.close()
 
     errors = []
-
-    def guarded(first):
-        try:
-            client(first)
-        except Exception as error:  # noqa: BLE001: whatever it is, the test is to see it
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(first,)) for first in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    for thread in started(client, clients, errors):
         thread.join()
     check(not errors, f"{len(errors)} clients failed, one by {errors[:1]}")
     return scores
@@ -350,15 +354,7 @@ def soak(server, seconds, clients, pause):
                 time.sleep(pause)
             rng.shuffle(turn)  # so that others are computed together each time
 
-    def guarded(number):
-        try:
-            client(number)
-        except Exception as error:  # noqa: BLE001: whatever it is, the soak is to say it
-            wrong.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
+    threads = started(client, clients, wrong)
     for minute in range(1, int(seconds // 60) + 1):
         while time.monotonic() - began < 60 * minute and not wrong:
             time.sleep(1)

@@ -11,9 +11,9 @@
 
 #include "merit/benchmarks/benchmark_scores.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/jobs/benchmark_evaluation.hpp"
-#include "merit/run/spelled_number.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

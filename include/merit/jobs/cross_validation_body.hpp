@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/eval/resampled_difference.hpp"
 #include "merit/eval/steps_report.hpp"
 #include "merit/jobs/cross_validation.hpp"
-#include "merit/run/spelled_number.hpp"
 #include "merit/tokens/teaching_part.hpp"
 #include "merit/train/sampling.hpp"
 

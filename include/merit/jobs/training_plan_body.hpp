@@ -18,10 +18,10 @@
 #include "merit/backbone/layers.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/batch/batch.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/core/version.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/jobs/training_plan.hpp"
-#include "merit/run/spelled_number.hpp"
 #include "merit/tokenizer/word_tokenizer.hpp"
 #include "merit/train/progress.hpp"
 

@@ -14,6 +14,7 @@
 
 #include "merit/comm/agree.hpp"
 #include "merit/core/error.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/io/event_file.hpp"
 #include "merit/io/json.hpp"
 #include "merit/jobs/fit_card_body.hpp"
@@ -24,7 +25,6 @@
 #include "merit/run/kind_names.hpp"
 #include "merit/run/load_saved_model.hpp"
 #include "merit/run/reading.hpp"
-#include "merit/run/spelled_number.hpp"
 #include "merit/train/checkpoint.hpp"
 
 namespace merit {

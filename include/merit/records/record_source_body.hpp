@@ -32,7 +32,7 @@ inline constexpr double largest_weight = 1e15;
 inline constexpr double most_epochs = 1e6;
 
 /// A number that takes all of the text.
-inline std::optional<double> spelled_number(std::string_view text) {
+inline std::optional<double> number_in(std::string_view text) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   return error == std::errc{} && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
@@ -51,7 +51,7 @@ inline const OrderedJson* find_path(const OrderedJson& row, const std::string& p
 inline bool is_spelled(const OrderedJson& value, const std::string& text) {
   if (value.is_string()) return value.get_ref<const std::string&>() == text;
   if (!value.is_number()) return value.dump() == text;
-  return value.get<double>() == spelled_number(text);
+  return value.get<double>() == number_in(text);
 }
 
 }  // namespace detail::record_source
@@ -79,7 +79,7 @@ MERIT_INLINE WeightedFile weighted_file(const std::string& text) {
     const auto equals = item.find('=');
     const std::string_view name = equals == item.npos ? "" : item.substr(0, equals);
     const bool of_epochs = name == "epochs";
-    const std::optional<double> number = detail::record_source::spelled_number(item.substr(equals + 1));
+    const std::optional<double> number = detail::record_source::number_in(item.substr(equals + 1));
     const bool is_first = !has_weight && !has_epochs;
     if (is_first && (name.empty() ? !number : !of_epochs && name != "weight")) return {.path = text};
     if (!number || (!name.empty() && !of_epochs && name != "weight") ||

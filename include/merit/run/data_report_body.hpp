@@ -12,6 +12,7 @@
 
 #include "merit/core/error.hpp"
 #include "merit/core/hash.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/core/view.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/io/json.hpp"
@@ -24,7 +25,6 @@
 #include "merit/run/file_kind.hpp"
 #include "merit/run/kind_names.hpp"
 #include "merit/run/record_set.hpp"
-#include "merit/run/spelled_number.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

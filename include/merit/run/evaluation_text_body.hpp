@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "merit/core/spelled_number.hpp"
 #include "merit/io/json.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/kind_names.hpp"
-#include "merit/run/spelled_number.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {

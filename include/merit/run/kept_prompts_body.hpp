@@ -47,16 +47,15 @@ MERIT_INLINE std::vector<RowScores> KeptPrompts::score_families(std::span<const 
         all.push_back(std::move(rows));
       continue;
     }
-    const auto known = [&] { return prompts_.longest(prompt); };
     const Index whole = shared_tokens(family);
-    Index needed = whole - known().length;
-    if (computed + needed > token_budget || held + prompt.size() > most) {
+    auto known = prompts_.longest(prompt);
+    if (computed + whole - known.length > token_budget || held + prompt.size() > most) {
       score_step();
-      needed = whole - known().length;
+      known = prompts_.longest(prompt);  // of the step's prompts too
     }
-    computed += needed;
+    computed += whole - known.length;
     held += prompt.size();
-    step.push_back({known().node, prompt, family.members});
+    step.push_back({known.node, prompt, family.members});
   }
   score_step();
   return all;

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "merit/core/concat.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/core/view.hpp"
-#include "merit/run/spelled_number.hpp"
 #include "merit/serve/score_queue.hpp"
 
 namespace merit {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/core/view.hpp"
 #include "merit/io/json.hpp"
 #include "merit/records/record_fields.hpp"
@@ -24,7 +25,6 @@
 #include "merit/run/record_scorer.hpp"
 #include "merit/run/record_to_score.hpp"
 #include "merit/run/scorer.hpp"
-#include "merit/run/spelled_number.hpp"
 #include "merit/serve/metrics.hpp"
 #include "merit/serve/request_fields.hpp"
 #include "merit/serve/reward_request.hpp"

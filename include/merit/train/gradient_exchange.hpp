@@ -300,7 +300,8 @@ class GradientExchange final : private GradientWatch {
     received_.resize(ranks);
     for (Index r = 0; r < ranks; ++r) {
       out[r] = bytes_of(brought(gradients().data, pieces[r], sent_[r]), pieces[r]);
-      in[r] = received_bytes(r, own.size);
+      received_[r].resize(own.size);
+      in[r] = std::as_writable_bytes(std::span(received_[r]));
     }
     comm_->exchange(out, in);
     for (Index r = 1; r < ranks; ++r) add(received_[0].data(), received_[r].data(), own.size);
@@ -339,10 +340,6 @@ class GradientExchange final : private GradientWatch {
   }
   std::span<const std::byte> bytes_of(const T* data, const Run& run) const {
     return std::as_bytes(std::span<const T>(data, run.size));
-  }
-  std::span<std::byte> received_bytes(Index rank, Index count) {
-    received_[rank].resize(count);
-    return std::as_writable_bytes(std::span(received_[rank]));
   }
   typename Parameters<Backend>::Types::StatVector gradients() { return parameters_->gradients(); }
   void to_host(const T* from, T* to, Index count) const {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,6 +16,7 @@
 #include "merit/core/concat.hpp"
 #include "merit/core/dtype.hpp"
 #include "merit/core/field.hpp"
+#include "merit/core/spelled_number.hpp"
 #include "merit/tape/parameters.hpp"
 #include "merit/train/train_options.hpp"
 
@@ -28,8 +28,7 @@ namespace detail {
 template <class T>
 std::string exact_text(const T& value) {
   if constexpr (std::is_floating_point_v<T>) {
-    char text[32];
-    return {text, std::to_chars(text, text + sizeof text, value).ptr};
+    return shortest(value);
   } else {
     return concat(value);
   }
