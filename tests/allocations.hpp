@@ -8,21 +8,13 @@
 #include <cstddef>
 #include <cstdlib>
 
+#include "sanitized.hpp"
 #include "stored.hpp"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define MERIT_TEST_COUNTS_ALLOCATIONS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define MERIT_TEST_COUNTS_ALLOCATIONS 0
-#endif
-#endif
-#if !defined(MERIT_TEST_COUNTS_ALLOCATIONS)
-#if defined(__GLIBC__)
+#if defined(__GLIBC__) && !MERIT_TEST_SANITIZED
 #define MERIT_TEST_COUNTS_ALLOCATIONS 1
 #else
 #define MERIT_TEST_COUNTS_ALLOCATIONS 0
-#endif
 #endif
 
 namespace merit_test {

@@ -11,6 +11,7 @@
 #include "merit/eval/ranking_report.hpp"
 #include "merit/eval/ratings_report.hpp"
 #include "merit/eval/steps_report.hpp"
+#include "sanitized.hpp"
 
 namespace cut_solutions_test {
 
@@ -83,7 +84,7 @@ TEST_CASE("a threshold is fitted with what was not seen in the denominators") {
 
 TEST_CASE("a solution that is cut never makes a figure better") {
   merit::Rng rng(5);
-  for (int trial = 0; trial < 60; ++trial) {
+  for (Index trial = 0; trial < merit_test::random_cases(60); ++trial) {
     std::vector<ScoredSolution> whole;
     for (Index i = 0; i < 6; ++i) {
       ScoredSolution& one = whole.emplace_back();
@@ -126,7 +127,7 @@ TEST_CASE("a weight counts as often as it says, and 0 nowhere") {
 }
 
 TEST_CASE("thousands of completions of one problem are reported on, but for votes") {
-  std::vector<ScoredCompletion> list(5000);
+  std::vector<ScoredCompletion> list(1500);
   for (Index i = 0; i < list.size(); ++i) {
     list[i].score = static_cast<double>(i % 97);
     list[i].probability = 0.5;
@@ -137,7 +138,7 @@ TEST_CASE("thousands of completions of one problem are reported on, but for vote
   REQUIRE(report.curve.size() == 128);
   CHECK(report.curve[0].chosen.value == doctest::Approx(report.right));
   CHECK_FALSE(report.weighted_majority);
-  CHECK(report.no_majority == "a problem has 5000 completions, expected at most 1000");
+  CHECK(report.no_majority == "a problem has 1500 completions, expected at most 1000");
   list.resize(20);
   const merit::OutcomeReport few = merit::report_outcomes(list);
   CHECK(few.curve.size() == 20);
@@ -160,7 +161,7 @@ TEST_CASE("solutions that are all correct, or all not, have what is defined of t
 
 TEST_CASE("a completion of which nothing was left to read is a miss in every figure of outcomes") {
   merit::Rng rng(3);
-  for (int trial = 0; trial < 20; ++trial) {
+  for (Index trial = 0; trial < merit_test::random_cases(20); ++trial) {
     std::vector<ScoredCompletion> whole(8);
     for (Index i = 0; i < whole.size(); ++i) {
       whole[i].score = whole[i].probability = static_cast<double>(rng.below(11)) / 10;
@@ -196,7 +197,7 @@ TEST_CASE("a completion of which nothing was left to read is a miss in every fig
 TEST_CASE("a state that a cut took is judged wrong, and stays among the states") {
   // Rollouts of return 1 and 0; the value function is near, or far off.
   merit::Rng rng(4);
-  for (int trial = 0; trial < 60; ++trial) {
+  for (Index trial = 0; trial < merit_test::random_cases(60); ++trial) {
     std::vector<PredictedReturn> whole;
     for (Index i = 0; i < 12; ++i) {
       const double actual = i / 4 == 1 ? 0 : 1;

@@ -5,6 +5,7 @@
 
 #include "infer/session_models.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
+#include "sanitized.hpp"
 
 namespace session_test {
 
@@ -12,18 +13,8 @@ using namespace merit_test;
 using Double = ReferenceBackend<double>;
 using Single = ReferenceBackend<float>;
 
-// Eight times so many in all; fewer under the sanitizers, where each takes ten times as long.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr Index trees = 100;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr Index trees = 100;
-#else
-constexpr Index trees = 1250;
-#endif
-#else
-constexpr Index trees = 1250;
-#endif
+// Eight times so many in all.
+constexpr Index trees = MERIT_TEST_SANITIZED != 0 ? 100 : 1250;
 
 /// Random trees, grown in random order.
 template <class Backend, class Backbone>

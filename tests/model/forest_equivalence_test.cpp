@@ -1,5 +1,6 @@
 // The promises about forests on the reference backend, where scores must agree in every bit.
 #include "forest_equivalence.hpp"
+#include "../sanitized.hpp"
 
 #include "merit/backend/reference/reference_backend.hpp"
 
@@ -10,13 +11,13 @@ using Double = merit::ReferenceBackend<double>;
 using Single = merit::ReferenceBackend<float>;
 
 TEST_CASE("packed Llama forests give the scores, bit for bit, and the gradients of single sequences") {
-  check_packing<Double>(tiny_llama(), 200, 0, 1e-10);
-  check_packing<Double>(tiny_llama_with_bias(), 100, 0, 1e-10);
-  check_packing<Double>(tiny_llama_with_all(), 200, 0, 1e-10);
+  check_packing<Double>(tiny_llama(), merit_test::random_cases(200), 0, 1e-10);
+  check_packing<Double>(tiny_llama_with_bias(), merit_test::random_cases(100), 0, 1e-10);
+  check_packing<Double>(tiny_llama_with_all(), merit_test::random_cases(200), 0, 1e-10);
 }
 
 TEST_CASE("packed GPT-2 forests give the scores, bit for bit, and the gradients of single sequences") {
-  check_packing<Double>(tiny_gpt2(), 200, 0, 1e-10);
+  check_packing<Double>(tiny_gpt2(), merit_test::random_cases(200), 0, 1e-10);
 }
 
 TEST_CASE("in float, packed scores are those of single sequences bit for bit") {

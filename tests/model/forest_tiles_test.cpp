@@ -2,6 +2,7 @@
 #if __has_include("merit/backend/eigen/eigen_backend.hpp")
 
 #include "forest_equivalence.hpp"
+#include "merit/backend/eigen/attention_tiles.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/testing/tolerance.hpp"
 

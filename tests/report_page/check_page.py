@@ -13,6 +13,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 import zlib
+from itertools import accumulate
 from pathlib import Path
 
 failures = []
@@ -29,7 +30,7 @@ def check(good, what):
 
 
 def read_png(path):
-    """Rows of (red, green, blue) from a PNG of 8 bits a channel, without interlacing."""
+    """The rows of a PNG of 8 bits a channel, without interlacing, and how many channels it has."""
     data = path.read_bytes()
     at, packed = 8, b""
     while at < len(data):
@@ -49,23 +50,32 @@ def read_png(path):
     for y in range(height):
         how = raw[y * (stride + 1)]
         line = bytearray(raw[y * (stride + 1) + 1 : (y + 1) * (stride + 1)])
-        for i in range(stride):
-            left = line[i - channels] if i >= channels else 0
-            up = before[i]
-            corner = before[i - channels] if i >= channels else 0
-            if how == 1:
-                line[i] = (line[i] + left) & 255
-            elif how == 2:
-                line[i] = (line[i] + up) & 255
-            elif how == 3:
-                line[i] = (line[i] + (left + up) // 2) & 255
-            elif how == 4:
-                guess = left + up - corner
-                distance = [abs(guess - left), abs(guess - up), abs(guess - corner)]
-                line[i] = (line[i] + (left, up, corner)[distance.index(min(distance))]) & 255
-        rows.append([tuple(line[x : x + 3]) for x in range(0, stride, channels)])
+        if how in (2, 4) and not any(line):  # as the line above, which most of a page is
+            line = before
+        elif how == 1:
+            for channel in range(channels):
+                line[channel::channels] = bytes(value & 255 for value in accumulate(line[channel::channels]))
+        elif how == 2:
+            line = bytearray((value + up) & 255 for value, up in zip(line, before))
+        elif how == 3:
+            for i in range(stride):
+                left = line[i - channels] if i >= channels else 0
+                line[i] = (line[i] + (left + before[i]) // 2) & 255
+        elif how == 4:
+            for i in range(stride):
+                left, corner = (line[i - channels], before[i - channels]) if i >= channels else (0, 0)
+                up = before[i]
+                to_left, to_up, to_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
+                nearest = left if to_left <= to_up and to_left <= to_corner else up if to_up <= to_corner else corner
+                line[i] = (line[i] + nearest) & 255
+        rows.append(line)
         before = line
-    return rows
+    return rows, channels
+
+
+def pixels_of(row, channels, width, step=1):
+    """(red, green, blue) of each step-th of the first `width` pixels of a row."""
+    return [tuple(row[at : at + 3]) for at in range(0, width * channels, step * channels)]
 
 
 def brightness(pixel):
@@ -167,11 +177,10 @@ def main():
                 check(found["bold"] == 0, f"{where}: text of a record became an element")
                 check(all(c != "none" for c in found["lines"]), f"{where}: a line has no colour")
 
-                rows = read_png(image)
-                rows = [row[:width] for row in rows]
-                pixels = [pixel for row in rows[::3] for pixel in row[::3]]
-                edge = brightness(rows[5][5])
-                corner_text = [brightness(p) for row in rows[30:90] for p in row]
+                rows, channels = read_png(image)
+                pixels = [pixel for row in rows[::3] for pixel in pixels_of(row, channels, width, 3)]
+                edge = brightness(pixels_of(rows[5], channels, width)[5])
+                corner_text = [brightness(pixel) for row in rows[30:90] for pixel in pixels_of(row, channels, width)]
                 if scheme == "light":
                     check(edge > 240, f"{where}: the background has brightness {edge}")
                     check(min(corner_text) < 80, f"{where}: the title is not dark")

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fixtures.hpp"
+#include "merit/backend/eigen/parallel.hpp"
 
 namespace step_threads_test {
 
