@@ -289,7 +289,6 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
   options.training.optimizer = programs::choose_optimizer(options, given);
   merit::backend_named(options.backend);  // throws for one that is not here, before anything is read
   options.training.sharing = options.no_sharing ? merit::Sharing::no : merit::Sharing::yes;
-  options.training.comm = ranks.comm();
   options.training.validate();
 
   const bool cross_validates = options.folds != 0;
@@ -403,6 +402,7 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
                            .remarks = remarks,
                            .tensorboard = options.tensorboard,
                            .training = options.training,
+                           .comm = ranks.comm(),
                            .evaluate_every = programs::number_from<Index>(options.evaluate_every).value_or(0),
                            .evaluate_every_epoch = options.evaluate_every == "epoch",
                            .evaluate_at_start = options.evaluate_at_start,

@@ -1,4 +1,4 @@
-// budget: 20 x yardstick, 840 MB
+// budget: 20 x yardstick, 765 MB
 // A unit that holds one model and trains it.
 #include <span>
 

@@ -114,7 +114,7 @@ std::vector<RunResult> run_two(const merit_test::TemporaryDirectory& folder, con
     Place place;
     place.out = place.options.out = folder / "model";
     place.options.metrics = (folder / "model.metrics.jsonl").string();
-    place.options.training.comm = &comm;
+    place.options.comm = &comm;
     place.options.training.micro_batch_tokens = 6;
     change(comm.rank(), place);
     Listener listener;

@@ -107,7 +107,7 @@ TEST_CASE("ranks that measure a set together have the bits of one, on all of the
   const auto check = [](merit::Examples examples) {
     const auto measure = [&](merit::Comm* comm, Index* batches = nullptr) {
       merit::TypedModel<Any> model({.backbone = {backbone}, .head = {.init_deviation = 0.5}, .seed = 3});
-      model.measure_over(comm);
+      model.work_among(comm);
       merit::ScoredSet set = model.measure(examples, 20, [&](Index, Index total) {
         if (batches != nullptr) ++*batches;
         CHECK(total == 9);

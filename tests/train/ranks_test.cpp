@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <mutex>
 
 #include "../backend/opaque_backend.hpp"
@@ -42,8 +43,7 @@ Outcome<typename Model::BackendType::Stat> train_on(const std::vector<Example>& 
   run_ranks(ranks, [&](Comm& comm) {
     Model model(config);
     TrainOptions options = numbers;
-    options.comm = &comm;
-    Trainer trainer(model, examples, options);
+    Trainer trainer(model, examples, options, comm);
     while (!trainer.finished()) {
       const StepReport report = trainer.step();
       if (comm.rank() != 0) continue;
@@ -307,8 +307,7 @@ TEST_CASE("a run goes on with another number of ranks") {
     run_ranks(ranks_of_part[part], [&](Comm& comm) {
       Model model({.backbone = training::small_llama(), .seed = part == 0 ? 0u : 99u});
       TrainOptions options = numbers;
-      options.comm = &comm;
-      Trainer trainer(model, examples, options);
+      Trainer trainer(model, examples, options, comm);
       if (part != 0) resume_run(directory / "run", model, trainer);
       for (int i = 0; i < 2; ++i) {
         const StepReport report = trainer.step();
@@ -334,10 +333,9 @@ TEST_CASE("ranks that would learn something else end before their first step") {
         AdamW adamw;
         change(comm.rank(), options, seed, count, adamw.weight_decay);
         options.optimizer = adamw;
-        options.comm = &comm;
         training::Llama<ReferenceBackend<double>> model({.backbone = training::small_llama(), .seed = seed});
         const auto examples = training::sorted_pairs(count);
-        Trainer(model, examples, options).step();
+        Trainer(model, examples, options, comm).step();
       });
     });
   };
@@ -367,8 +365,7 @@ TEST_CASE("a stop that one rank hears, and an evaluation that one makes, end all
     run_ranks(3, [&](Comm& comm) {
       training::Llama<ReferenceBackend<double>> model({.backbone = training::small_llama()});
       TrainOptions options = few_steps();
-      options.comm = &comm;
-      Trainer trainer(model, examples, options);
+      Trainer trainer(model, examples, options, comm);
       TrainHooks hooks;
       if (!by_evaluation && comm.rank() == 1) {
         hooks.stop = &stop;
@@ -392,8 +389,7 @@ TEST_CASE("a record that one rank cannot compute ends all, whose gradients are o
                      training::Llama<ReferenceBackend<double>> model({.backbone = training::small_llama()});
                      TrainOptions options = few_steps();
                      options.batch_size = 6;
-                     options.comm = &comm;
-                     Trainer trainer(model, examples, options);
+                     Trainer trainer(model, examples, options, comm);
                      try {
                        trainer.step();
                      } catch (const CommError&) {
@@ -406,14 +402,24 @@ TEST_CASE("a record that one rank cannot compute ends all, whose gradients are o
   CHECK(ended == 2);
 }
 
+TEST_CASE("a fixed tree without ranks is refused, and one rank alone has it") {
+  const auto examples = training::sorted_pairs(6);
+  training::Llama<ReferenceBackend<double>> model({.backbone = training::small_llama()});
+  TrainOptions options = few_steps();
+  options.fixed_tree = true;
+  CHECK(contains(error_of<ConfigError>([&] { Trainer(model, examples, options); }),
+                 "fixed_tree is an order of sums over ranks"));
+  SoloComm alone;
+  CHECK(std::isfinite(Trainer(model, examples, options, alone).step().loss));
+}
+
 TEST_CASE("hooks that ranks would call at other steps are refused before the first one") {
   const auto examples = training::sorted_pairs(6);
   CHECK(contains(error_of<ConfigError>([&] {
                    run_ranks(2, [&](Comm& comm) {
                      training::Llama<ReferenceBackend<double>> model({.backbone = training::small_llama()});
                      TrainOptions options = few_steps();
-                     options.comm = &comm;
-                     Trainer trainer(model, examples, options);
+                     Trainer trainer(model, examples, options, comm);
                      trainer.run({.checkpoint_every = comm.rank()});
                    });
                  }),
@@ -430,8 +436,7 @@ TEST_CASE("a gradient that is not finite on one rank is refused by all, by the n
       // So large that products overflow.
       for (float& value : model.parameters().values()) value *= 1e12F;
       TrainOptions options = few_steps();
-      options.comm = &comm;
-      Trainer trainer(model, examples, options);
+      Trainer trainer(model, examples, options, comm);
       try {
         trainer.step();
       } catch (const DataError&) {

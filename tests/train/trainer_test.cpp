@@ -84,6 +84,8 @@ static_assert(std::is_constructible_v<Trainer, Double&, Examples, Options>);
 static_assert(!std::is_constructible_v<Trainer, Double&, Owned, Options>);
 static_assert(!std::is_constructible_v<Trainer, Double&, const Owned, Options>);
 static_assert(!std::is_constructible_v<Trainer, Double&, std::array<merit::PreferenceExample, 2>, Options>);
+static_assert(std::is_constructible_v<Trainer, Double&, Owned&, Options, merit::Comm&>);
+static_assert(!std::is_constructible_v<Trainer, Double&, Owned, Options, merit::Comm&>);
 
 TEST_CASE("sharing the prompt saves tokens and changes no gradient") {
   const auto examples = training::sorted_pairs(8);

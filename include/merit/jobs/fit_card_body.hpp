@@ -36,7 +36,7 @@ void measure_in_parts(AnyModel& model, const RecordSet& set, Index token_budget,
         const std::vector<Index> cuts = pack_by_budget(costs, token_budget);
         const Index batches = cuts.size() - 1;
         for (Index g = 0; g < batches;) {
-          const Index end = std::min(batches, g + model.measuring_ranks());  // one for each
+          const Index end = std::min(batches, g + model.comm().size());  // one for each
           std::vector<Example> some;
           for (Index i = cuts[g]; i < cuts[end]; ++i) some.push_back(list.at(i));
           f(model.measure(Examples(std::move(some)), token_budget));

@@ -73,16 +73,14 @@ inline RunTotals totals_from(const Json& json, const std::string& where) {
 class Run {
  public:
   Run(AnyModel& model, const RunJob& job, const RunOptions& options, RunListener& listener)
-      : model_(model),
+      : model_(among(model, options.comm)),
         job_(job),
         options_(options),
         listener_(listener),
         run_(job.train.stored ? model.train(*job.train.stored, with_parts_of(job.train, options.training))
                               : model.train(job.train.examples, with_parts_of(job.train, options.training))),
-        best_directory_(best_directory(options.out)) {
-    model.measure_over(options.training.comm);
-  }
-  ~Run() { model_.measure_over(nullptr); }
+        best_directory_(best_directory(options.out)) {}
+  ~Run() { model_.work_among(nullptr); }
 
   RunResult operator()() {
     require_same_ranks();
@@ -104,11 +102,15 @@ class Run {
  private:
   // ---- Ranks: all train and measure; the first one writes and tells ---
 
-  bool leads() const { return options_.training.comm == nullptr || options_.training.comm->rank() == 0; }
+  static AnyModel& among(AnyModel& model, Comm* comm) {
+    model.work_among(comm);
+    return model;
+  }
+  bool leads() const { return model_.comm().rank() == 0; }
 
   /// Before anything is written: ranks that were asked for something else end with what differs.
   void require_same_ranks() const {
-    if (options_.training.comm == nullptr || options_.training.comm->size() == 1) return;
+    if (model_.comm().size() == 1) return;
     RankFacts facts;
     facts.add("evaluate_every", options_.evaluate_every_epoch ? "epoch" : concat(options_.evaluate_every));
     facts.add("evaluate_at_start", options_.evaluate_at_start ? "yes" : "no");
@@ -119,7 +121,7 @@ class Run {
     facts.add("the run there", finished() ? "finished" : resumes() ? "interrupted" : "none");
     const auto flat = identity().flatten();
     for (const auto& [name, value] : flat.items()) facts.add(name.substr(1), value.dump());
-    require_same_facts(*options_.training.comm, facts);
+    require_same_facts(model_.comm(), facts);
   }
 
   bool finished() const { return job_.start == RunStart::finished; }
@@ -322,7 +324,7 @@ class Run {
     if (totals_.best_step == 0 || totals_.best_step == run_->steps_done()) return;
     model_.load(best_directory_, {});
     report_.reset();
-    if (Comm* const comm = options_.training.comm) gather_values(*comm, 0);  // all have read it: it may go
+    gather_values(model_.comm(), 0);  // all have read it: it may go
   }
 
   void keep_best() {

@@ -150,11 +150,10 @@ class AnyModel {
                                         const OnProgress& on_progress = {});
   /// See Session of infer/session.hpp. Throws ConfigError for a model that has none.
   virtual std::unique_ptr<AnySession> session(const SessionOptions& options = {}) = 0;
-  /// The ranks among which measure() divides its batches, all of which then call it with the same examples and have all it
-  /// gives, or the DataError of one; null: it is alone. Must outlive the model or be set anew.
-  void measure_over(Comm* comm) { comm_ = comm; }
-  /// How many they are.
-  Index measuring_ranks() const { return comm_ == nullptr ? 1 : comm_->size(); }
+  /// The ranks that train() and measure() from here on, all of which call it with the same examples; null: it is alone. Of
+  /// measure() all have what one alone has, or the DataError of one. They must outlive the model or be set anew.
+  void work_among(Comm* comm) { comm_ = comm; }
+  Comm& comm() { return comm_ == nullptr ? alone_ : *comm_; }
   /// The rows of every sequence of a set, and the loss where the model learns from its kind.
   ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress = {});
   /// Throws ConfigError for examples from which the model does not learn.
@@ -190,6 +189,7 @@ class AnyModel {
   virtual std::unique_ptr<AnyRun> make_run(const StoredExampleSet& examples, const TrainOptions& options) = 0;
 
   Config config_;
+  SoloComm alone_;
   Comm* comm_ = nullptr;
 };
 

@@ -171,8 +171,7 @@ MERIT_INLINE std::vector<RowScores> AnyModel::score_families(std::span<const Fam
 
 MERIT_INLINE ScoredSet AnyModel::measure(const Examples& examples, Index token_budget,
                                          const OnProgress& on_progress) {
-  SoloComm alone;
-  Comm& comm = comm_ == nullptr ? alone : *comm_;
+  Comm& comm = this->comm();
   return std::visit(
       [&]<class Example>(const std::vector<Example>& list) -> ScoredSet {
         const auto unseen = [&](const Example& one) { return detail::has_no_row(one, meaning()); };

@@ -24,7 +24,7 @@ class TypedRun final : public AnyRun {
   /// A list of examples, or a source of them.
   template <class Examples>
   TypedRun(Model& model, const Examples& examples, const TrainOptions& options)
-      : model_(model), trainer_(model, examples, options) {}
+      : model_(model), trainer_(model, examples, options, model.comm()) {}
   Index steps() const override { return trainer_.steps(); }
   Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }
   Index steps_done() const override { return trainer_.steps_done(); }

@@ -18,6 +18,7 @@
 #include "merit/tape/gradients.hpp"
 #include "merit/tape/parameters.hpp"
 #include "merit/train/rank_shards.hpp"
+#include "merit/train/step_exchange.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -101,7 +102,7 @@ class Sender {
 /// is a multiple of their size. Each rank adds the whole subtrees of its own leaves, and their owners the rest, so that the
 /// bits are those of one rank. It needs log₂(micro-batches) copies of the gradient in host memory.
 template <class Backend>
-class GradientExchange final : private GradientWatch {
+class GradientExchange final : public StepExchange, private GradientWatch {
  public:
   using Numbers = ScoreBackendOf<Backend>;
   using T = typename Numbers::Stat;
@@ -118,13 +119,9 @@ class GradientExchange final : private GradientWatch {
         unfinished_(shards_.buckets().size()) {}
   ~GradientExchange() override { parameters_->watch_gradients(nullptr); }
 
-  /// What this rank's optimizer moves.
-  const OptimizerShard& shard() const { return shard_; }
+  const OptimizerShard& shard() const override { return shard_; }
 
-  // --- a step, in this order
-
-  /// Before its first micro-batch.
-  void begin() {
+  void begin() override {
     nodes_.clear();
     next_ = 0;
     for (Index b = 0; b < unfinished_.size(); ++b) unfinished_[b] = shards_.buckets()[b].tensors.size();
@@ -134,15 +131,14 @@ class GradientExchange final : private GradientWatch {
       sender_->restart();
     }
   }
-  /// Before one of this rank's micro-batches, which are numbered over all ranks.
-  void before_batch(bool first, bool last) {
+  void before_batch(bool first, bool last) override {
     if (fixed_tree_ && !first) parameters_->begin_gradients();
     if (last && sends_behind()) {
       restart();
       parameters_->watch_gradients(this);
     }
   }
-  void after_batch(Index number) {
+  void after_batch(Index number) override {
     parameters_->watch_gradients(nullptr);
     if (!fixed_tree_) return;
     parameters_->end_gradients();
@@ -150,8 +146,7 @@ class GradientExchange final : private GradientWatch {
     to_host(gradients().data, node.sum.data(), node.sum.size());
     grow(nodes_, std::move(node));
   }
-  /// After its last one. From here on the gradients of the shard are sums over all ranks, and the others' are none.
-  void finish() {
+  void finish() override {
     parameters_->end_gradients();
     if (sends_behind()) {
       sender_->allow(shards_.buckets().size());
@@ -162,8 +157,7 @@ class GradientExchange final : private GradientWatch {
       drop(nodes_);
     }
   }
-  /// Of the gradient as finish() left it, over all ranks: the same on each.
-  double sum_of_squares() {
+  double sum_of_squares() override {
     // Each unit's by one rank, added in their order whoever has them.
     std::vector<double> own(shards_.units().size());
     for (Index u = 0; u < own.size(); ++u) {
@@ -180,8 +174,7 @@ class GradientExchange final : private GradientWatch {
     }
     return sum;
   }
-  /// After each rank has moved its shard: all have all weights.
-  void spread_values() {
+  void spread_values() override {
     const auto values = parameters_->values();
     for (const RankShards::Bucket& bucket : shards_.buckets()) {
       for_each_piece(bucket, [&](const std::vector<Run>& pieces) {

@@ -104,6 +104,12 @@ std::uint64_t hash_of_weights(const Parameters<Backend>& parameters) {
   return hash;
 }
 
+/// When ranks ask each other: with other hooks they would answer other questions.
+inline void add_hook_facts(const TrainHooks& hooks, RankFacts& facts) {
+  facts.add("evaluate_every", concat(hooks.evaluate_every));
+  facts.add("checkpoint_every", concat(hooks.checkpoint_every));
+}
+
 }  // namespace detail
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -12,11 +13,10 @@
 #include "merit/comm/comm.hpp"
 #include "merit/core/sizes.hpp"
 #include "merit/tape/parameters.hpp"
-#include "merit/train/gradient_exchange.hpp"
 #include "merit/train/micro_batches.hpp"
-#include "merit/train/rank_facts.hpp"
 #include "merit/train/sampling.hpp"
 #include "merit/train/step_accuracy.hpp"
+#include "merit/train/step_exchange.hpp"
 #include "merit/train/train_options.hpp"
 
 namespace merit {
@@ -75,8 +75,6 @@ class StepWork {
   };
 
   virtual ~StepWork() = default;
-  /// What ranks must have alike, beside options and weights.
-  virtual void add_facts(RankFacts& facts) const = 0;
   /// A step without micro-batches, from here on.
   virtual void begin_batches() = 0;
   /// Makes micro-batch number `batch` of these examples, and counts tokens in `share`.
@@ -89,21 +87,33 @@ class StepWork {
   virtual void end_step() = 0;
 };
 
+/// The ranks that a loop trains with; of one that is alone nothing is set.
+struct LoopRanks {
+  Comm* comm = nullptr;
+  std::unique_ptr<StepExchange> exchange = {};  // null for one rank alone, which adds as it computes
+  /// Throws ConfigError where ranks have not the same: before the first step, and, given `hooks`, before a run.
+  std::function<void(const TrainHooks* hooks)> agree = {};
+};
+
 /// Shuffled records, one optimizer step at a time, each cut into micro-batches under a budget of tokens, which ranks share.
 template <class Backend>
 class TrainLoop {
  public:
   /// `costs`: tokens after sharing of each example. The parameters must outlive the loop.
-  TrainLoop(Parameters<Backend>& parameters, const TrainOptions& options, std::vector<Index> costs)
+  TrainLoop(Parameters<Backend>& parameters, const TrainOptions& options, std::vector<Index> costs,
+            LoopRanks ranks)
       : parameters_(&parameters),
         options_(options),
-        exchange_(options.fixed_tree || comm().size() > 1
-                      ? std::make_unique<GradientExchange<Backend>>(parameters, comm(), options.fixed_tree)
-                      : nullptr),
+        ranks_(std::move(ranks)),
+        exchange_(ranks_.exchange.get()),
         optimizer_(bind_optimizer(options.optimizer, parameters,
                                   exchange_ != nullptr ? exchange_->shard() : whole_shard(parameters))),
         costs_(std::move(costs)) {
     options.validate();
+    if (options.fixed_tree && exchange_ == nullptr)
+      throw ConfigError(
+          "training: fixed_tree is an order of sums over ranks, expected a trainer that is given them: "
+          "one alone is a SoloComm");
     if (costs_.empty()) throw DataError("there are no records to train on");
     epoch_size_ = epoch_size(costs_.size(), options.parts);
     steps_per_epoch_ = epoch_size_ / options.batch_size + (epoch_size_ % options.batch_size != 0 ? 1 : 0);
@@ -118,7 +128,7 @@ class TrainLoop {
   bool finished() const { return steps_done() >= steps(); }
   BoundOptimizer<Backend>& optimizer() { return *optimizer_; }
   const TrainOptions& options() const { return options_; }
-  Comm& comm() { return options_.comm != nullptr ? *options_.comm : alone_; }
+  Comm& comm() { return ranks_.comm != nullptr ? *ranks_.comm : alone_; }
 
   StepReport step(StepWork& work) {
     const auto start = std::chrono::steady_clock::now();
@@ -128,7 +138,7 @@ class TrainLoop {
     report.epoch = steps_done() / steps_per_epoch_ + 1;
     report.learning_rate = options_.schedule.rate(steps_done(), steps());
 
-    if (!agreed_) agree(work);
+    if (!std::exchange(agreed_, true)) agree(nullptr);
     build_batches(work, report);
     require_weight(work.weigh(comm()), report.step);
     work.begin_step();
@@ -148,11 +158,7 @@ class TrainLoop {
   }
 
   StopReason run(StepWork& work, const TrainHooks& hooks) {
-    // When ranks ask each other: without it they would answer other questions.
-    RankFacts facts;
-    facts.add("evaluate_every", concat(hooks.evaluate_every));
-    facts.add("checkpoint_every", concat(hooks.checkpoint_every));
-    require_same_facts(comm(), facts);
+    agree(&hooks);
     while (!finished()) {
       if (!all_of_ranks(hooks.stop == nullptr || !hooks.stop->load())) return StopReason::requested;
       const StepReport report = step(work);
@@ -232,17 +238,8 @@ class TrainLoop {
     return std::find(all.begin(), all.end(), char{0}) == all.end();
   }
 
-  /// Before the first step: ranks that have not the same would each learn something else.
-  void agree(const StepWork& work) {
-    agreed_ = true;
-    if (comm().size() == 1) return;
-    RankFacts facts;
-    add_option_facts(options_, facts);
-    facts.add("examples", concat(costs_.size()));
-    work.add_facts(facts);
-    facts.add("steps made", concat(steps_done()));
-    facts.add("the weights' hash", concat(hash_of_weights(*parameters_)));
-    require_same_facts(comm(), facts);
+  void agree(const TrainHooks* hooks) {
+    if (ranks_.agree) ranks_.agree(hooks);
   }
 
   /// A step without anything to learn from, such as one of ties alone, has no gradient. A whole epoch of them
@@ -260,7 +257,8 @@ class TrainLoop {
   Parameters<Backend>* parameters_;
   TrainOptions options_;
   SoloComm alone_;
-  std::unique_ptr<GradientExchange<Backend>> exchange_;  // null for a rank alone, which adds as it computes
+  LoopRanks ranks_;
+  StepExchange* exchange_;  // of ranks_
   std::unique_ptr<BoundOptimizer<Backend>> optimizer_;
   std::vector<Index> costs_;
   Index epoch_size_ = 0;  // visits to examples

@@ -6,7 +6,6 @@
 #include <functional>
 #include <vector>
 
-#include "merit/comm/comm.hpp"
 #include "merit/core/error.hpp"
 #include "merit/forest/forest.hpp"
 #include "merit/optim/any_optimizer.hpp"
@@ -28,9 +27,7 @@ struct TrainOptions {
   Schedule schedule = {};
   std::uint64_t seed = 0;  // of the order of records
   Sharing sharing = Sharing::yes;
-  /// Those that train this model together, each with the same options and examples; null: one alone. Must outlive the run.
-  Comm* comm = nullptr;
-  /// Gradients are added in an order that no number of ranks changes: the same bits for any, at the price of memory (see
+  /// Of a trainer that is given ranks: gradients are added in an order that no number of ranks changes: the same bits for any, at the price of memory (see
   /// GradientExchange) and of ranks that may get less even work.
   bool fixed_tree = false;
   std::vector<SetPart> parts = {};  // how often an epoch visits which examples; empty: each once

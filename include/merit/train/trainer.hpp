@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "merit/batch/batch.hpp"
+#include "merit/comm/comm.hpp"
 #include "merit/core/temporary.hpp"
 #include "merit/train/example_source.hpp"
 #include "merit/train/fingerprint.hpp"
+#include "merit/train/gradient_exchange.hpp"
+#include "merit/train/rank_facts.hpp"
 #include "merit/train/step_accuracy.hpp"
 #include "merit/train/train_loop.hpp"
 #include "merit/train/train_options.hpp"
@@ -35,14 +38,25 @@ class Trainer : private detail::StepWork {
 
   /// The model and the examples must outlive the trainer. Throws ConfigError, or DataError for an empty set.
   Trainer(Model& model, std::span<const Example> examples, const TrainOptions& options)
-      : model_(&model), examples_(examples), loop_(model.parameters(), options, costs_of(model)) {}
+      : model_(&model), examples_(examples), loop_(model.parameters(), options, costs_of(model), {}) {}
+  /// Among ranks that train this model together, each with the same options and examples. They must outlive the trainer.
+  Trainer(Model& model, std::span<const Example> examples, const TrainOptions& options, Comm& comm)
+      : model_(&model),
+        examples_(examples),
+        loop_(model.parameters(), options, costs_of(model), among(comm, options)) {}
   /// The same of a source: the same run to the bit, with the examples of a micro-batch in memory.
   Trainer(Model& model, const ExampleSource<Example>& source, const TrainOptions& options)
-      : model_(&model), source_(&source), loop_(model.parameters(), options, costs_of(model)) {}
-  Trainer(Model& model, const ExampleSource<Example>&& source, const TrainOptions& options) = delete;
-  /// Examples that end with the call: keep them in a variable that outlives the trainer.
-  template <ends_with_the_call Examples>
-  Trainer(Model& model, Examples&& examples, const TrainOptions& options) = delete;
+      : model_(&model), source_(&source), loop_(model.parameters(), options, costs_of(model), {}) {}
+  Trainer(Model& model, const ExampleSource<Example>& source, const TrainOptions& options, Comm& comm)
+      : model_(&model),
+        source_(&source),
+        loop_(model.parameters(), options, costs_of(model), among(comm, options)) {}
+  /// Examples, or a source of them, that end with the call: keep them in a variable that outlives the trainer.
+  template <class... Ranks>
+  Trainer(Model& model, const ExampleSource<Example>&& source, const TrainOptions& options,
+          Ranks&...) = delete;
+  template <ends_with_the_call Examples, class... Ranks>
+  Trainer(Model& model, Examples&& examples, const TrainOptions& options, Ranks&...) = delete;
 
   Index steps() const { return loop_.steps(); }
   Index steps_per_epoch() const { return loop_.steps_per_epoch(); }
@@ -59,7 +73,7 @@ class Trainer : private detail::StepWork {
   BoundOptimizer<Backend>& optimizer() { return loop_.optimizer(); }
   const Model& model() const { return *model_; }
   const TrainOptions& options() const { return loop_.options(); }
-  /// Those that train together; a rank alone has one too.
+  /// Those that train together; one alone has one too.
   Comm& comm() { return loop_.comm(); }
   Index example_count() const { return source_ != nullptr ? source_->size() : examples_.size(); }
   /// Calls f(example) for each, in the order in which they were given.
@@ -87,13 +101,35 @@ class Trainer : private detail::StepWork {
     return costs;
   }
 
-  void add_facts(RankFacts& facts) const override {
-    facts.add("the examples' hash", fingerprint());
-    if constexpr (requires { model_->config().loss.name(); }) {
-      detail::add_policy_facts("head", model_->config().head, facts);
-      detail::add_policy_facts("loss", model_->config().loss, facts);
+  /// What the loop is given where a trainer is given ranks: one that is alone compiles none of it.
+  detail::LoopRanks among(Comm& comm, const TrainOptions& options) {
+    detail::LoopRanks ranks{.comm = &comm};
+    if (comm.size() > 1 || options.fixed_tree) {
+      ranks.exchange =
+          std::make_unique<detail::GradientExchange<Backend>>(model_->parameters(), comm, options.fixed_tree);
     }
+    if (comm.size() > 1) ranks.agree = [this](const TrainHooks* hooks) { agree(hooks); };
+    return ranks;
   }
+  /// Ranks that have not the same would each learn something else.
+  void agree(const TrainHooks* hooks) {
+    RankFacts facts;
+    if (hooks != nullptr) {
+      detail::add_hook_facts(*hooks, facts);
+    } else {
+      detail::add_option_facts(options(), facts);
+      facts.add("examples", concat(example_count()));
+      facts.add("the examples' hash", fingerprint());
+      if constexpr (requires { model_->config().loss.name(); }) {
+        detail::add_policy_facts("head", model_->config().head, facts);
+        detail::add_policy_facts("loss", model_->config().loss, facts);
+      }
+      facts.add("steps made", concat(steps_done()));
+      facts.add("the weights' hash", concat(detail::hash_of_weights(model_->parameters())));
+    }
+    require_same_facts(comm(), facts);
+  }
+
   void begin_batches() override { normalisers_.clear(); }
 
   void build(Index m, std::span<const Index> examples, detail::BatchShare& share) override {
@@ -144,9 +180,10 @@ class Trainer : private detail::StepWork {
   std::vector<std::unique_ptr<BatchBuilder<Model>>> batches_;  // one a micro-batch, reused
 };
 
-/// `Trainer trainer(model, examples, options)` for a vector, a span, an array of examples.
-template <class Model, std::ranges::contiguous_range Examples>
-Trainer(Model&, const Examples&, const TrainOptions&) -> Trainer<Model, std::ranges::range_value_t<Examples>>;
+/// `Trainer trainer(model, examples, options)` for a vector, a span, an array of examples; and among ranks.
+template <class Model, std::ranges::contiguous_range Examples, class... Ranks>
+Trainer(Model&, const Examples&, const TrainOptions&, Ranks&...)
+    -> Trainer<Model, std::ranges::range_value_t<Examples>>;
 
 }  // namespace MERIT_ABI
 }  // namespace merit
