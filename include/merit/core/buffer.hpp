@@ -1,8 +1,10 @@
 // The owner: host memory aligned for vector loads and cache lines.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -37,13 +39,24 @@ T* allocate_on_host(Index count) {
   if (count * sizeof(T) > small_block) {
     if (const auto bytes = free_memory(); bytes && count * sizeof(T) > *bytes) throw std::bad_alloc();
   }
-  T* const block = static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignment}));
-  std::fill_n(block, count, T{});
-  return block;
+  // Of a large block the system gives pages when they are first written, so that what is never used takes no memory. What
+  // calloc() gave stands in front of the first element.
+  constexpr Index before = alignment + sizeof(void*);
+  const Index bytes = count * sizeof(T);
+  std::byte* const whole =
+      bytes > ~Index{0} - before ? nullptr : static_cast<std::byte*>(std::calloc(bytes + before, 1));
+  if (whole == nullptr) throw std::bad_alloc();
+  const auto past = reinterpret_cast<std::uintptr_t>(whole + before) % alignment;
+  std::byte* const block = whole + before - past;
+  std::memcpy(block - sizeof(void*), &whole, sizeof(void*));
+  return reinterpret_cast<T*>(block);
 }
 template <class T>
 void release_on_host(T* block) {
-  if (block != nullptr) ::operator delete (block, std::align_val_t{alignment});
+  if (block == nullptr) return;
+  void* whole = nullptr;
+  std::memcpy(&whole, reinterpret_cast<const std::byte*>(block) - sizeof(void*), sizeof(void*));
+  std::free(whole);
 }
 
 /// Owns `size` elements of host memory, zeroed. Moves, does not copy.

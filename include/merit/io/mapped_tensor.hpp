@@ -1,9 +1,15 @@
 // A tensor in the memory of its file, for every format that stores numbers in order.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "merit/core/dtype.hpp"
 #include "merit/core/quantized.hpp"
@@ -38,9 +44,32 @@ void require_finite(const std::byte* data, Dtype dtype, Index elements, const Re
   }
 }
 
+/// The whole pages of bytes [first, last) of a mapped file need no memory until they are looked at again.
+inline void give_back(const std::byte* mapped, Index first, Index last) {
+  const auto page = static_cast<Index>(::sysconf(_SC_PAGESIZE));
+  first = (first + page - 1) / page * page;
+  last = last / page * page;
+  if (first < last) ::madvise(const_cast<std::byte*>(mapped) + first, last - first, MADV_DONTNEED);
+}
+
 /// A file's memory, mapped when the first of its tensors is asked for. For one thread at a time.
 class MappedTensors {
  public:
+  MappedTensors() = default;
+  MappedTensors(MappedTensors&&) = default;
+  MappedTensors& operator=(MappedTensors&&) = default;
+  /// Gives back what lies between the tensors: the system has read it beside them, and nobody looks at it again.
+  ~MappedTensors() {
+    if (memory_ == nullptr || memory_.use_count() == 1) return;
+    std::sort(given_.begin(), given_.end());
+    Index end = 0;
+    for (const auto& [first, last] : given_) {
+      if (first > end) give_back(memory_.get(), end, first);
+      end = std::max(end, last);
+    }
+    give_back(memory_.get(), end, size_);
+  }
+
   /// `elements` numbers (whole blocks of a quantised type) that begin at byte `begin`; nothing where there are
   /// none or they are not aligned. Calls refuse as require_finite does.
   template <class Refuse>
@@ -48,14 +77,20 @@ class MappedTensors {
                                  const Refuse& refuse) {
     const Index alignment = is_quantized(dtype) ? 1 : size_of(dtype);
     if (elements == 0 || begin % alignment != 0) return std::nullopt;
-    if (memory_ == nullptr) memory_ = file.map();
+    if (memory_ == nullptr) {
+      memory_ = file.map();
+      size_ = file.size();
+    }
     const std::byte* const data = memory_.get() + begin;
     require_finite(data, dtype, elements, refuse);
+    given_.emplace_back(begin, begin + stored_bytes(dtype, elements));
     return StoredTensor{data, dtype, memory_};
   }
 
  private:
   std::shared_ptr<const std::byte> memory_;
+  Index size_ = 0;
+  std::vector<std::pair<Index, Index>> given_;  // bytes of tensors, [first, last)
 };
 
 }  // namespace detail
