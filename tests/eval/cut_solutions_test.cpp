@@ -126,7 +126,7 @@ TEST_CASE("a weight counts as often as it says, and 0 nowhere") {
   CHECK(report.step_accuracy.value == doctest::Approx(4.0 / 7));
 }
 
-TEST_CASE("thousands of completions of one problem are reported on, but for votes") {
+TEST_CASE("more than a thousand completions of one problem are reported on, but for votes") {
   std::vector<ScoredCompletion> list(1500);
   for (Index i = 0; i < list.size(); ++i) {
     list[i].score = static_cast<double>(i % 97);

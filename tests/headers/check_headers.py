@@ -18,11 +18,12 @@ def first_errors(output, count=8):
 
 
 def asked(description, compilers):
-    """What both checks are asked: (compilers, the folder that holds merit/, the headers under it, the include paths)."""
+    """What both checks are asked: (the arguments, the folder that holds merit/, the headers under it, the include paths)."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--compiler", action="append", required=True, help=compilers)
     parser.add_argument("--include", required=True, help="the folder that holds merit/")
     parser.add_argument("--system-include", action="append", default=[])
+    parser.add_argument("--instantiate", action="store_true", help="of check_together.py: in twice the time, what headers instantiate")
     arguments = parser.parse_args()
 
     folder = Path(arguments.include).resolve()
@@ -32,11 +33,12 @@ def asked(description, compilers):
     paths = [f"-I{folder}"]
     for system in arguments.system_include:
         paths += ["-isystem", system]
-    return arguments.compiler, folder, headers, paths
+    return arguments, folder, headers, paths
 
 
 def main():
-    compilers, _, headers, paths = asked(__doc__, "compiles each header")
+    arguments, _, headers, paths = asked(__doc__, "compiles each header")
+    compilers = arguments.compiler
 
     def compiled(job):
         header, compiler = job

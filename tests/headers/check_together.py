@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Checks the headers under include/merit in one unit, each of them twice, with clang's library and g++: no warnings, no macro left
-behind but MERIT_ ones, nothing defined that two units may not both define, and each header includes, itself or through
-others of ours, those of ours that declare what it names. That is most of what compiling each alone shows
-(check_headers.py) and what linking two units that see all would, in half a minute; a missing <string> it is not.
+"""Checks the headers under include/merit in one unit, each of them twice, with clang's library, and with each other compiler
+that is named: no warnings, no macro left behind but MERIT_ ones, nothing defined that two units may not both define, and
+each header includes, itself or through others of ours, those of ours that declare what it names. That is most of what
+compiling each alone shows (check_headers.py) and what linking two units that see all would, in half a minute; a missing
+<string> it is not. Without --instantiate nothing is instantiated, and warnings of the end of a unit, such as of a private
+member that nobody uses, are not seen: the preset release, which tests/run.sh --full builds, asks for them.
 """
 import re
 import subprocess
@@ -46,7 +48,7 @@ def names_without_include(unit, folder, closure):
 
     declared = {}  # of each name in a namespace, the headers that declare it, all of it or only that there is one
     used = {}
-    places = {}  # of what is named, by its hash: each name is used often
+    places = {}  # of what is named: each name is used often
     to_do = [(unit.cursor, None)]
     while to_do:
         parent, header = to_do.pop()
@@ -65,9 +67,10 @@ def names_without_include(unit, folder, closure):
             named = cursor.referenced
             if named is None:
                 continue
-            if named.hash not in places:
-                places[named.hash] = header_of(named.location)
-            at = places[named.hash]
+            key = named.hash, named.spelling
+            if key not in places:
+                places[key] = header_of(named.location)
+            at = places[key]
             if (at is not None and at not in closure[header] and named.kind not in SCOPES
                     and named.semantic_parent is not None and named.semantic_parent.kind in SCOPES):
                 used[header, named.get_usr()] = named.spelling, at
@@ -127,7 +130,7 @@ def macros_left_behind(log, folder):
 
 
 def main():
-    compilers, folder, headers, paths = asked(__doc__, "whose preprocessor shows the macros")
+    arguments, folder, headers, paths = asked(__doc__, "whose preprocessor shows the macros")
     direct = {header: re.findall(r'^#include "([^"]+)"', (folder / header).read_text(encoding="utf-8"), re.MULTILINE)
               for header in headers}
     closure = {header: reachable(header, direct) for header in headers}
@@ -139,10 +142,8 @@ def main():
         print(f"SKIPPED: headers: clang's library does not load: {error}")
         return 77
     cindex.conf.lib.clang_Cursor_isFunctionInlined.argtypes = [cindex.Cursor]
-    # What no unit asks for is not instantiated, which took half of the time: the tests and the programs show the warnings
-    # of what they instantiate.
-    unit = index.parse("all.cpp", STRICT + paths, unsaved_files=[("all.cpp", everything)],
-                       options=cindex.TranslationUnit.PARSE_INCOMPLETE)
+    options = 0 if arguments.instantiate else cindex.TranslationUnit.PARSE_INCOMPLETE
+    unit = index.parse("all.cpp", STRICT + paths, unsaved_files=[("all.cpp", everything)], options=options)
     failures = [f"{message.location.file}:{message.location.line}: {message.spelling}" for message in unit.diagnostics
                  if message.severity >= cindex.Diagnostic.Warning]
     failures += [f"{header} names {name} and does not include {at}, nor what would bring it"
@@ -151,7 +152,7 @@ def main():
     failures += [f"{file}:{line}: {name} is defined in every unit that includes it, expected inline"
                  for file, line, name in defined_in_every_unit(unit.cursor, str(folder))]
 
-    for compiler in compilers:
+    for compiler in arguments.compiler:
         if not Path(compiler).name.startswith("clang"):  # whose library has said all that it has to say
             strict = subprocess.run([compiler, *STRICT, *paths, "-fsyntax-only", "-x", "c++", "-"], input=everything,
                                     capture_output=True, text=True, check=False)

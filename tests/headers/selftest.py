@@ -36,12 +36,16 @@ CASES = {
     "what units may share": (["#pragma once\ninline int a = 1;\ninline constexpr int b = 2;\nconstexpr int c() { return 3; }\n"
                               "template <class T>\nstruct D {\n  static int d;\n  int e();\n};\ntemplate <class T>\n"
                               "int D<T>::d = 4;\ntemplate <class T>\nint D<T>::e() { return a + b + c(); }\n"], None, None),
+    "a private member that nobody uses": (["#pragma once\nclass A {\n  int one_ = 1;\n};\ninline A a;\n"], "a.hpp alone with", "one_"),
+    "a function without a body": (["#pragma once\ninline int one();\ninline int two() { return one(); }\n"], "a.hpp alone with", "one"),
+    "what a template makes": (["#pragma once\ntemplate <class T>\nfloat half(T x) { return x / 2; }\ninline float one() { return half(1.0); }\n"],
+                              "a.hpp alone with", "implicit conversion"),
     "a foreign macro": (["#pragma once\n#define CHECKED(x) (x)\n"], None, "leaves the macro CHECKED behind"),
 }
 
 
 def main():
-    options = [argument for argument in sys.argv[1:] if not argument.startswith("--include=")]
+    options = [argument for argument in sys.argv[1:] if not argument.startswith("--include=")] + ["--instantiate"]
     failed = passed = 0
     for name, (headers, *expectations) in CASES.items():
         for script, expected in zip(("check_headers.py", "check_together.py"), expectations):

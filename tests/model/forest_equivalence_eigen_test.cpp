@@ -1,9 +1,9 @@
 // The promises about forests on the host backend, within its stated tolerance.
 #if __has_include("merit/backend/eigen/eigen_backend.hpp")
 
-#include "../sanitized.hpp"
 #include "forest_equivalence.hpp"
 #include "merit/backend/eigen/eigen_backend.hpp"
+#include "sanitized.hpp"
 
 namespace forest_equivalence_eigen_test {
 

@@ -1,8 +1,8 @@
 // The promises about forests on the reference backend, where scores must agree in every bit.
 #include "forest_equivalence.hpp"
-#include "../sanitized.hpp"
 
 #include "merit/backend/reference/reference_backend.hpp"
+#include "sanitized.hpp"
 
 namespace forest_equivalence_test {
 

@@ -101,6 +101,25 @@ TEST_CASE("a model of any backbone scores, trains and saves as one of that backb
   }
 }
 
+TEST_CASE("a model works among ranks for as long as it is asked to, also where that ends in an error") {
+  merit::TypedModel<Any> model({.backbone = {backbone}, .seed = 3});
+  const merit::Comm* const alone = &model.comm();
+  CHECK(alone->size() == 1);
+  merit::SoloComm own, of_a_run;
+  model.work_among(&own);
+  try {
+    const merit::WorkAmong among(model, &of_a_run);
+    CHECK(&model.comm() == &of_a_run);
+    const merit::WorkAmong as_before(model, nullptr);
+    CHECK(&model.comm() == &of_a_run);
+    throw merit::DataError("a run that cannot begin");
+  } catch (const merit::DataError&) {
+    CHECK(&model.comm() == &own);
+  }
+  model.work_among(nullptr);
+  CHECK(&model.comm() == alone);
+}
+
 TEST_CASE("ranks that measure a set together have the bits of one, on all of them") {
   const auto random_pairs = merit_test::random_preferences(9);
   const auto random_outcomes = merit_test::random_outcomes(9);

@@ -29,8 +29,9 @@ constexpr Index aligned_count(Index count) {
 /// What is asked for at once without a look at how much there is.
 inline constexpr std::size_t small_block = std::size_t{256} << 20;
 
-/// A block of `count` elements of host memory, zeroed and aligned; null for none. std::bad_alloc where there
-/// is not so much.
+/// A block of `count` elements of host memory, of zero bytes and aligned; null for none. std::bad_alloc where there is not so
+/// much. Up to `small_block` what is never written takes no memory; more is taken at once, so that the next look at
+/// how much there is sees it.
 template <class T>
 T* allocate_on_host(Index count) {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -39,16 +40,19 @@ T* allocate_on_host(Index count) {
   if (count * sizeof(T) > small_block) {
     if (const auto bytes = free_memory(); bytes && count * sizeof(T) > *bytes) throw std::bad_alloc();
   }
-  // Of a large block the system gives pages when they are first written, so that what is never used takes no memory. What
-  // calloc() gave stands in front of the first element.
+  // The pointer that free() needs is kept in the bytes before the first element.
   constexpr Index before = alignment + sizeof(void*);
   const Index bytes = count * sizeof(T);
   std::byte* const whole =
       bytes > ~Index{0} - before ? nullptr : static_cast<std::byte*>(std::calloc(bytes + before, 1));
   if (whole == nullptr) throw std::bad_alloc();
-  const auto past = reinterpret_cast<std::uintptr_t>(whole + before) % alignment;
-  std::byte* const block = whole + before - past;
+  const auto beyond_alignment = reinterpret_cast<std::uintptr_t>(whole + before) % alignment;
+  std::byte* const block = whole + before - beyond_alignment;
   std::memcpy(block - sizeof(void*), &whole, sizeof(void*));
+  if (bytes > small_block) {
+    constexpr Index page = 4096;
+    for (Index at = 0; at < bytes; at += page) static_cast<volatile std::byte*>(block)[at] = std::byte{0};
+  }
   return reinterpret_cast<T*>(block);
 }
 template <class T>

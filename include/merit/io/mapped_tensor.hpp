@@ -44,8 +44,9 @@ void require_finite(const std::byte* data, Dtype dtype, Index elements, const Re
   }
 }
 
-/// The whole pages of bytes [first, last) of a mapped file need no memory until they are looked at again.
-inline void give_back(const std::byte* mapped, Index first, Index last) {
+/// The whole pages of bytes [first, last) of a mapped file need no memory until they are looked at again: then they are read
+/// from the file once more.
+inline void give_back_pages(const std::byte* mapped, Index first, Index last) {
   const auto page = static_cast<Index>(::sysconf(_SC_PAGESIZE));
   first = (first + page - 1) / page * page;
   last = last / page * page;
@@ -58,16 +59,16 @@ class MappedTensors {
   MappedTensors() = default;
   MappedTensors(MappedTensors&&) = default;
   MappedTensors& operator=(MappedTensors&&) = default;
-  /// Gives back what lies between the tensors: the system has read it beside them, and nobody looks at it again.
+  /// Gives back what lies between the tensors, which the system has read beside them.
   ~MappedTensors() {
     if (memory_ == nullptr || memory_.use_count() == 1) return;
     std::sort(given_.begin(), given_.end());
     Index end = 0;
     for (const auto& [first, last] : given_) {
-      if (first > end) give_back(memory_.get(), end, first);
+      if (first > end) give_back_pages(memory_.get(), end, first);
       end = std::max(end, last);
     }
-    give_back(memory_.get(), end, size_);
+    give_back_pages(memory_.get(), end, size_);
   }
 
   /// `elements` numbers (whole blocks of a quantised type) that begin at byte `begin`; nothing where there are

@@ -32,7 +32,8 @@ struct RunOptions {
   std::vector<std::string> remarks = {};  // on the data, told once it is known that the run begins
   std::filesystem::path tensorboard = {};  // folder for events that TensorBoard reads; empty: none
   TrainOptions training = {};
-  Comm* comm = nullptr;  // those that run this together, each with the same options and data; null: one alone
+  Comm* comm =
+      nullptr;  // those that run this together, each with the same options and data; null: the model's
   Index evaluate_every = 0;           // steps; 0: only at the end
   bool evaluate_every_epoch = false;  // in place of so many steps
   bool evaluate_at_start = false;     // also before the first step, which is no candidate for the best

@@ -73,14 +73,14 @@ inline RunTotals totals_from(const Json& json, const std::string& where) {
 class Run {
  public:
   Run(AnyModel& model, const RunJob& job, const RunOptions& options, RunListener& listener)
-      : model_(among(model, options.comm)),
+      : model_(model),
         job_(job),
         options_(options),
         listener_(listener),
+        among_(model, options.comm),
         run_(job.train.stored ? model.train(*job.train.stored, with_parts_of(job.train, options.training))
                               : model.train(job.train.examples, with_parts_of(job.train, options.training))),
         best_directory_(best_directory(options.out)) {}
-  ~Run() { model_.work_among(nullptr); }
 
   RunResult operator()() {
     require_same_ranks();
@@ -102,10 +102,6 @@ class Run {
  private:
   // ---- Ranks: all train and measure; the first one writes and tells ---
 
-  static AnyModel& among(AnyModel& model, Comm* comm) {
-    model.work_among(comm);
-    return model;
-  }
   bool leads() const { return model_.comm().rank() == 0; }
 
   /// Before anything is written: ranks that were asked for something else end with what differs.
@@ -462,6 +458,7 @@ class Run {
   const RunJob& job_;
   const RunOptions& options_;
   RunListener& listener_;
+  WorkAmong among_;
   std::unique_ptr<AnyRun> run_;
   std::optional<MetricsFile> metrics_;  // opened when the run really starts
   std::optional<EventFile> events_;     // for TensorBoard, where it is asked for

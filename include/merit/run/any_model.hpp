@@ -150,9 +150,11 @@ class AnyModel {
                                         const OnProgress& on_progress = {});
   /// See Session of infer/session.hpp. Throws ConfigError for a model that has none.
   virtual std::unique_ptr<AnySession> session(const SessionOptions& options = {}) = 0;
-  /// The ranks that train() and measure() from here on, all of which call it with the same examples; null: it is alone. Of
-  /// measure() all have what one alone has, or the DataError of one. They must outlive the model or be set anew.
+  /// Runs of train() and calls of measure() from here on are shared by these ranks, each of which makes the same calls with
+  /// the same examples; null: the model is alone. Of measure() each has what one alone has, or the DataError of one. They
+  /// must outlive the model, or be set anew before it is used again.
   void work_among(Comm* comm) { comm_ = comm; }
+  /// Of a model that is alone a SoloComm.
   Comm& comm() { return comm_ == nullptr ? alone_ : *comm_; }
   /// The rows of every sequence of a set, and the loss where the model learns from its kind.
   ScoredSet measure(const Examples& examples, Index token_budget, const OnProgress& on_progress = {});
@@ -191,6 +193,21 @@ class AnyModel {
   Config config_;
   SoloComm alone_;
   Comm* comm_ = nullptr;
+};
+
+/// Has a model work among ranks for a while; null: among those that it has.
+class WorkAmong {
+ public:
+  WorkAmong(AnyModel& model, Comm* comm) : model_(&model), before_(&model.comm()) {
+    if (comm != nullptr) model.work_among(comm);
+  }
+  WorkAmong(const WorkAmong&) = delete;
+  WorkAmong& operator=(const WorkAmong&) = delete;
+  ~WorkAmong() { model_->work_among(before_); }
+
+ private:
+  AnyModel* model_;
+  Comm* before_;
 };
 
 /// Targets of the loss's own kind, empty.

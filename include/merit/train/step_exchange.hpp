@@ -7,7 +7,8 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
-/// A step's gradient over ranks, in this order of calls. A trainer that is alone has none, and its unit compiles none.
+/// A step's gradient over ranks, in this order of calls. A trainer that is given no ranks has none, and its unit
+/// compiles none.
 class StepExchange {
  public:
   virtual ~StepExchange() = default;

@@ -87,12 +87,14 @@ class StepWork {
   virtual void end_step() = 0;
 };
 
-/// The ranks that a loop trains with; of one that is alone nothing is set.
+/// The ranks that a loop is given; without any nothing is set.
 struct LoopRanks {
   Comm* comm = nullptr;
-  std::unique_ptr<StepExchange> exchange = {};  // null for one rank alone, which adds as it computes
-  /// Throws ConfigError where ranks have not the same: before the first step, and, given `hooks`, before a run.
-  std::function<void(const TrainHooks* hooks)> agree = {};
+  std::unique_ptr<StepExchange> exchange =
+      {};  // null for one rank without fixed_tree, which adds as it computes
+  /// Throw ConfigError where ranks have not the same: before the first step, and before each run. Of one rank not set.
+  std::function<void()> agree_on_start = {};
+  std::function<void(const TrainHooks& hooks)> agree_on_hooks = {};
 };
 
 /// Shuffled records, one optimizer step at a time, each cut into micro-batches under a budget of tokens, which ranks share.
@@ -103,17 +105,12 @@ class TrainLoop {
   TrainLoop(Parameters<Backend>& parameters, const TrainOptions& options, std::vector<Index> costs,
             LoopRanks ranks)
       : parameters_(&parameters),
-        options_(options),
+        options_(validated(options, ranks)),
         ranks_(std::move(ranks)),
         exchange_(ranks_.exchange.get()),
         optimizer_(bind_optimizer(options.optimizer, parameters,
                                   exchange_ != nullptr ? exchange_->shard() : whole_shard(parameters))),
         costs_(std::move(costs)) {
-    options.validate();
-    if (options.fixed_tree && exchange_ == nullptr)
-      throw ConfigError(
-          "training: fixed_tree is an order of sums over ranks, expected a trainer that is given them: "
-          "one alone is a SoloComm");
     if (costs_.empty()) throw DataError("there are no records to train on");
     epoch_size_ = epoch_size(costs_.size(), options.parts);
     steps_per_epoch_ = epoch_size_ / options.batch_size + (epoch_size_ % options.batch_size != 0 ? 1 : 0);
@@ -138,7 +135,7 @@ class TrainLoop {
     report.epoch = steps_done() / steps_per_epoch_ + 1;
     report.learning_rate = options_.schedule.rate(steps_done(), steps());
 
-    if (!std::exchange(agreed_, true)) agree(nullptr);
+    if (!std::exchange(agreed_, true) && ranks_.agree_on_start) ranks_.agree_on_start();
     build_batches(work, report);
     require_weight(work.weigh(comm()), report.step);
     work.begin_step();
@@ -158,7 +155,7 @@ class TrainLoop {
   }
 
   StopReason run(StepWork& work, const TrainHooks& hooks) {
-    agree(&hooks);
+    if (ranks_.agree_on_hooks) ranks_.agree_on_hooks(hooks);
     while (!finished()) {
       if (!all_of_ranks(hooks.stop == nullptr || !hooks.stop->load())) return StopReason::requested;
       const StepReport report = step(work);
@@ -176,6 +173,15 @@ class TrainLoop {
   }
 
  private:
+  static const TrainOptions& validated(const TrainOptions& options, const LoopRanks& ranks) {
+    options.validate();
+    if (options.fixed_tree && ranks.exchange == nullptr)
+      throw ConfigError(
+          "training: fixed_tree is an order of sums over ranks, expected a trainer that is given them: one "
+          "alone is a SoloComm");
+    return options;
+  }
+
   /// Before weights are judged or saved: a step too far leaves what the next one would find.
   void require_finite(const StepReport& report) const {
     if (std::isfinite(Backend::sum_of_squares(parameters_->handle(), std::as_const(*parameters_).values())))
@@ -236,10 +242,6 @@ class TrainLoop {
     if (comm().size() == 1) return own;
     const std::vector<char> all = gather_values(comm(), static_cast<char>(own ? 1 : 0));
     return std::find(all.begin(), all.end(), char{0}) == all.end();
-  }
-
-  void agree(const TrainHooks* hooks) {
-    if (ranks_.agree) ranks_.agree(hooks);
   }
 
   /// A step without anything to learn from, such as one of ties alone, has no gradient. A whole epoch of them

@@ -27,8 +27,9 @@ struct TrainOptions {
   Schedule schedule = {};
   std::uint64_t seed = 0;  // of the order of records
   Sharing sharing = Sharing::yes;
-  /// Of a trainer that is given ranks: gradients are added in an order that no number of ranks changes: the same bits for any, at the price of memory (see
-  /// GradientExchange) and of ranks that may get less even work.
+  /// Adds gradients in an order that does not depend on how many ranks there are, for the same bits with any number, at the
+  /// price of memory (see gradient_exchange.hpp) and of less even work. Needs a trainer that is given ranks; one alone is a
+  /// SoloComm.
   bool fixed_tree = false;
   std::vector<SetPart> parts = {};  // how often an epoch visits which examples; empty: each once
 

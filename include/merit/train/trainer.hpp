@@ -58,6 +58,10 @@ class Trainer : private detail::StepWork {
   template <ends_with_the_call Examples, class... Ranks>
   Trainer(Model& model, Examples&& examples, const TrainOptions& options, Ranks&...) = delete;
 
+  // What ranks compare is asked of this object.
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
   Index steps() const { return loop_.steps(); }
   Index steps_per_epoch() const { return loop_.steps_per_epoch(); }
   Index steps_done() const { return loop_.steps_done(); }
@@ -101,32 +105,35 @@ class Trainer : private detail::StepWork {
     return costs;
   }
 
-  /// What the loop is given where a trainer is given ranks: one that is alone compiles none of it.
+  /// What the loop is given: a trainer that is given no ranks compiles none of it.
   detail::LoopRanks among(Comm& comm, const TrainOptions& options) {
     detail::LoopRanks ranks{.comm = &comm};
     if (comm.size() > 1 || options.fixed_tree) {
       ranks.exchange =
           std::make_unique<detail::GradientExchange<Backend>>(model_->parameters(), comm, options.fixed_tree);
     }
-    if (comm.size() > 1) ranks.agree = [this](const TrainHooks* hooks) { agree(hooks); };
+    if (comm.size() > 1) {
+      ranks.agree_on_start = [this] { agree_on_start(); };
+      ranks.agree_on_hooks = [&comm](const TrainHooks& hooks) {
+        RankFacts facts;
+        detail::add_hook_facts(hooks, facts);
+        require_same_facts(comm, facts);
+      };
+    }
     return ranks;
   }
   /// Ranks that have not the same would each learn something else.
-  void agree(const TrainHooks* hooks) {
+  void agree_on_start() {
     RankFacts facts;
-    if (hooks != nullptr) {
-      detail::add_hook_facts(*hooks, facts);
-    } else {
-      detail::add_option_facts(options(), facts);
-      facts.add("examples", concat(example_count()));
-      facts.add("the examples' hash", fingerprint());
-      if constexpr (requires { model_->config().loss.name(); }) {
-        detail::add_policy_facts("head", model_->config().head, facts);
-        detail::add_policy_facts("loss", model_->config().loss, facts);
-      }
-      facts.add("steps made", concat(steps_done()));
-      facts.add("the weights' hash", concat(detail::hash_of_weights(model_->parameters())));
+    detail::add_option_facts(options(), facts);
+    facts.add("examples", concat(example_count()));
+    facts.add("the examples' hash", fingerprint());
+    if constexpr (requires { model_->config().loss.name(); }) {
+      detail::add_policy_facts("head", model_->config().head, facts);
+      detail::add_policy_facts("loss", model_->config().loss, facts);
     }
+    facts.add("steps made", concat(steps_done()));
+    facts.add("the weights' hash", concat(detail::hash_of_weights(model_->parameters())));
     require_same_facts(comm(), facts);
   }
 
