@@ -1,4 +1,4 @@
-// Host memory: aligned, zeroed, and of a large block only what is written is there.
+// Host memory: aligned, zeroed, and up to a size only what is written of it is there.
 #include "merit/core/buffer.hpp"
 
 #include <doctest/doctest.h>

@@ -42,8 +42,7 @@ Outcome<typename Model::BackendType::Stat> train_on(const std::vector<Example>& 
   std::vector<std::vector<T>> values(ranks);
   run_ranks(ranks, [&](Comm& comm) {
     Model model(config);
-    TrainOptions options = numbers;
-    Trainer trainer(model, examples, options, comm);
+    Trainer trainer(model, examples, numbers, comm);
     while (!trainer.finished()) {
       const StepReport report = trainer.step();
       if (comm.rank() != 0) continue;
@@ -306,8 +305,7 @@ TEST_CASE("a run goes on with another number of ranks") {
   for (Index part = 0; part < 3; ++part) {
     run_ranks(ranks_of_part[part], [&](Comm& comm) {
       Model model({.backbone = training::small_llama(), .seed = part == 0 ? 0u : 99u});
-      TrainOptions options = numbers;
-      Trainer trainer(model, examples, options, comm);
+      Trainer trainer(model, examples, numbers, comm);
       if (part != 0) resume_run(directory / "run", model, trainer);
       for (int i = 0; i < 2; ++i) {
         const StepReport report = trainer.step();

@@ -90,8 +90,8 @@ class StepWork {
 /// The ranks that a loop is given; without any nothing is set.
 struct LoopRanks {
   Comm* comm = nullptr;
-  std::unique_ptr<StepExchange> exchange =
-      {};  // null for one rank without fixed_tree, which adds as it computes
+  /// Null for one rank without fixed_tree, which adds as it computes.
+  std::unique_ptr<StepExchange> exchange = {};
   /// Throw ConfigError where ranks have not the same: before the first step, and before each run. Of one rank not set.
   std::function<void()> agree_on_start = {};
   std::function<void(const TrainHooks& hooks)> agree_on_hooks = {};
@@ -107,9 +107,9 @@ class TrainLoop {
       : parameters_(&parameters),
         options_(validated(options, ranks)),
         ranks_(std::move(ranks)),
-        exchange_(ranks_.exchange.get()),
-        optimizer_(bind_optimizer(options.optimizer, parameters,
-                                  exchange_ != nullptr ? exchange_->shard() : whole_shard(parameters))),
+        optimizer_(
+            bind_optimizer(options.optimizer, parameters,
+                           ranks_.exchange != nullptr ? ranks_.exchange->shard() : whole_shard(parameters))),
         costs_(std::move(costs)) {
     if (costs_.empty()) throw DataError("there are no records to train on");
     epoch_size_ = epoch_size(costs_.size(), options.parts);
@@ -141,15 +141,15 @@ class TrainLoop {
     work.begin_step();
     compute(work, report);
     work.end_step();
-    report.gradient_norm =
-        std::sqrt(exchange_ != nullptr ? exchange_->sum_of_squares()
-                                       : Backend::sum_of_squares(parameters_->handle(),
-                                                                 std::as_const(*parameters_).gradients()));
+    report.gradient_norm = std::sqrt(
+        ranks_.exchange != nullptr
+            ? ranks_.exchange->sum_of_squares()
+            : Backend::sum_of_squares(parameters_->handle(), std::as_const(*parameters_).gradients()));
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
       refuse_step(comm(), *parameters_, optimizer_->shard(), report);
     const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;
     optimizer_->update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
-    if (exchange_ != nullptr) exchange_->spread_values();
+    if (ranks_.exchange != nullptr) ranks_.exchange->spread_values();
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
   }
@@ -218,13 +218,13 @@ class TrainLoop {
   /// This rank's micro-batches, and what all together say.
   void compute(StepWork& work, StepReport& report) {
     const Index first = batches_.ranks[comm().rank()];
-    if (exchange_ != nullptr) exchange_->begin();
+    if (ranks_.exchange != nullptr) ranks_.exchange->begin();
     for (Index m = 0; m < shares_.size(); ++m) {
-      if (exchange_ != nullptr) exchange_->before_batch(m == 0, m + 1 == shares_.size());
+      if (ranks_.exchange != nullptr) ranks_.exchange->before_batch(m == 0, m + 1 == shares_.size());
       shares_[m].loss = work.accumulate(m, shares_[m].right);
-      if (exchange_ != nullptr) exchange_->after_batch(first + m);
+      if (ranks_.exchange != nullptr) ranks_.exchange->after_batch(first + m);
     }
-    if (exchange_ != nullptr) exchange_->finish();
+    if (ranks_.exchange != nullptr) ranks_.exchange->finish();
     if (comm().size() > 1) shares_ = gather_lists(comm(), shares_);
     RightCount right;
     for (const BatchShare& share : shares_) {  // in the order of all ranks' batches
@@ -260,7 +260,6 @@ class TrainLoop {
   TrainOptions options_;
   SoloComm alone_;
   LoopRanks ranks_;
-  StepExchange* exchange_;  // of ranks_
   std::unique_ptr<BoundOptimizer<Backend>> optimizer_;
   std::vector<Index> costs_;
   Index epoch_size_ = 0;  // visits to examples
