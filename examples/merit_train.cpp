@@ -210,6 +210,7 @@ std::unique_ptr<merit::AnyModel> make(const programs::TrainingOptions& options,
                                                    .loss = chosen.loss,
                                                    .backend = merit::backend_named(options.backend),
                                                    .threads = options.threads,
+                                                   .device = options.device,
                                                    .seed = seed,
                                                    .initial = initial,
                                                    .adapters = chosen.model.adapters});
@@ -291,6 +292,7 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
   options.training.sharing = options.no_sharing ? merit::Sharing::no : merit::Sharing::yes;
   options.training.validate();
 
+  options.device = ranks.on_machine();
   const bool cross_validates = options.folds != 0;
   if (ranks.count() > 1) {
     if (cross_validates)

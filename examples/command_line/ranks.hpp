@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "merit/comm/comm.hpp"
 #include "merit/core/concat.hpp"
@@ -30,7 +31,9 @@ class Ranks {
   Ranks() {
     if (!is_one_of_several()) return;
 #if defined(MERIT_USE_MPI)
-    comm_ = std::make_unique<merit::MpiComm>();
+    auto mpi = std::make_unique<merit::MpiComm>();
+    on_machine_ = static_cast<int>(mpi->rank_on_machine());
+    comm_ = std::move(mpi);
     if (!leads()) fall_silent();
 #else
     throw merit::ConfigError(
@@ -48,6 +51,11 @@ class Ranks {
   }
   bool leads() const {
     return comm_ == nullptr || comm_->rank() == 0;
+  }
+
+  /// This one's number among those of its machine.
+  int on_machine() const {
+    return on_machine_;
   }
 
   /// What the first rank has found.
@@ -92,6 +100,7 @@ class Ranks {
   }
 
   std::unique_ptr<merit::Comm> comm_;
+  int on_machine_ = 0;
   int spoken_ = STDERR_FILENO;
 };
 

@@ -66,6 +66,7 @@ struct TrainingOptions {
   Index folds = 0, seeds = 1;
   std::string backend = "eigen";
   std::uint16_t threads = 0;
+  int device = 0;  // of several ranks on a machine each has a GPU of its own
 };
 
 /// Where training starts from a model that knows something already.

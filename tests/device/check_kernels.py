@@ -65,6 +65,8 @@ def main():
 
     includes = ["-I", os.path.join(arguments.root, "include"), "-I", os.path.join(arguments.root, "tests"),
                 *[word for path in arguments.include for word in ("-isystem", path)]]
+    nccl = os.path.join(os.path.dirname(os.path.realpath(nvcc)), "..", "include", "nccl.h")
+    options = [*OPTIONS, *(["-DMERIT_USE_NCCL"] if os.path.exists(nccl) else [])]
     report = ""
     with tempfile.TemporaryDirectory() as folder:
         backend = os.path.join(folder, "backend.cu")
@@ -75,7 +77,7 @@ def main():
             units.append([os.path.join(arguments.root, "tests/backend/emulation/on_device.cu"), "-o",
                           arguments.output or os.path.join(folder, "on_device")])
         for unit in units:
-            result = subprocess.run([nvcc, *OPTIONS, *(PORTABLE if arguments.all else []), *includes, *unit],
+            result = subprocess.run([nvcc, *options, *(PORTABLE if arguments.all else []), *includes, *unit],
                                     capture_output=True, text=True)
             if result.returncode != 0:
                 print(f"FAILED: nvcc refuses {os.path.basename(unit[0])}:\n{result.stderr[-8000:]}{result.stdout[-2000:]}")

@@ -21,9 +21,24 @@ class CommError : public Error {
   using Error::Error;
 };
 
+/// The way from the memory of one rank's device to the others', where they have one beside the host's: NCCL's, for instance.
+/// Nobody on the host waits for what it moves.
+class DeviceExchange {
+ public:
+  virtual ~DeviceExchange() = default;
+
+  /// As Comm::exchange(), of memory of the device that the backend's handle at `handle` computes on: begins when that has
+  /// done what it was asked for before, and goes on beside what it is asked for afterwards, which until end() must leave
+  /// alone what is sent and what is received. Throws UsageError where it is not the handle that this was made for.
+  virtual void begin(const void* handle, std::span<const std::span<const std::byte>> out,
+                     std::span<const std::span<std::byte>> in) = 0;
+  /// What the handle is asked for from here on waits until all that has begun is done.
+  virtual void end() = 0;
+};
+
 /// One rank's way to the others. All ranks make the same calls in the same order; one thread of a rank at a time does.
 ///
-/// It moves bytes in host memory and computes nothing: who receives numbers adds them in the order of ranks, so that sums
+/// It moves bytes and computes nothing: who receives numbers adds them in the order of ranks, so that sums
 /// have the same bits each time, whatever the system below does.
 class Comm {
  public:
@@ -40,6 +55,9 @@ class Comm {
   /// there and `out` may be overwritten. Throws CommError where a rank has ended.
   virtual void exchange(std::span<const std::span<const std::byte>> out,
                         std::span<const std::span<std::byte>> in) = 0;
+
+  /// Null where the ranks' devices do not reach each other: what lies in their memory goes through the host's.
+  virtual DeviceExchange* devices() { return nullptr; }
 
   /// Ends all ranks, because this one cannot go on: `why` is what the others say of it, where they still can; otherwise
   /// their processes end with this status.

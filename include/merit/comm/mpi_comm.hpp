@@ -30,6 +30,16 @@ class MpiComm final : public Comm {
     if (ends_mpi_) MPI_Finalize();
   }
 
+  /// This rank's number among those of its machine: which of the machine's GPUs may be its own. All ranks ask together.
+  Index rank_on_machine() const {
+    MPI_Comm machine = MPI_COMM_NULL;
+    check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine));
+    int number = 0;
+    MPI_Comm_rank(machine, &number);
+    MPI_Comm_free(&machine);
+    return static_cast<Index>(number);
+  }
+
   void exchange(std::span<const std::span<const std::byte>> out,
                 std::span<const std::span<std::byte>> in) override {
     requests_.clear();

@@ -3,10 +3,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "merit/backend/thrust/nccl_comm.hpp"
 #include "merit/infer/session.hpp"
 #include "merit/model/checkpoint.hpp"
 #include "merit/run/any_model.hpp"
@@ -18,13 +20,24 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
+/// Ranks whose models are on GPUs reach each other over NCCL, where that is built in; null: by `host` alone.
+template <class Handle>
+std::unique_ptr<Comm> comm_of_devices(Comm& host, Handle& handle) {
+  if constexpr (std::is_same_v<Handle, ThrustHandle<CudaSystem>>) {
+    if (host.size() > 1 && NcclComm::is_available()) return std::make_unique<NcclComm>(host, handle);
+  }
+  return nullptr;
+}
+
 template <class Model, class Example>
 class TypedRun final : public AnyRun {
  public:
   /// A list of examples, or a source of them.
   template <class Examples>
   TypedRun(Model& model, const Examples& examples, const TrainOptions& options)
-      : model_(model), trainer_(model, examples, options, model.comm()) {}
+      : model_(model),
+        comm_(comm_of_devices(model.comm(), model.parameters().handle())),
+        trainer_(model, examples, options, comm_ != nullptr ? *comm_ : model.comm()) {}
   Index steps() const override { return trainer_.steps(); }
   Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }
   Index steps_done() const override { return trainer_.steps_done(); }
@@ -44,6 +57,7 @@ class TypedRun final : public AnyRun {
 
  private:
   Model& model_;
+  std::unique_ptr<Comm> comm_;
   Trainer<Model, Example> trainer_;
 };
 

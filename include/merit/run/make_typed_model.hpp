@@ -12,6 +12,13 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
+template <class Backend>
+Backend backend_of(const ModelSettings& settings) {
+  Backend backend{.threads = settings.threads};
+  if constexpr (requires { backend.device; }) backend.device = settings.device;
+  return backend;
+}
+
 /// The model of these settings; null where they are of another head, or of a loss that is not compiled with it.
 /// `Wanted<Head>` says whether a head is one of them.
 template <template <class> class Wanted, class Backend>
@@ -29,7 +36,7 @@ std::unique_ptr<AnyModel> make_typed_model(const BackboneConfig& backbone, const
               typename Model::Config{.backbone = {backbone},
                                      .head = *head,
                                      .loss = *loss,
-                                     .backend = {.threads = settings.threads},
+                                     .backend = backend_of<Backend>(settings),
                                      .seed = settings.seed,
                                      .initial = settings.initial,
                                      .scores_only = settings.scores_only,

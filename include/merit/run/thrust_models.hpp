@@ -19,7 +19,9 @@ using AnyHeadAtAll = std::true_type;
 #ifdef MERIT_RUN_THRUST_MODELS
 MERIT_INLINE std::unique_ptr<AnyModel> make_thrust_model(const BackboneConfig& backbone,
                                                          const ModelSettings& settings) {
-  return make_typed_model<AnyHeadAtAll, ThrustBackend<BFloat16, CudaSystem>>(backbone, settings);
+  ModelSettings on_gpu = settings;
+  if (const int gpus = gpu_count(); gpus != 0) on_gpu.device %= gpus;
+  return make_typed_model<AnyHeadAtAll, ThrustBackend<BFloat16, CudaSystem>>(backbone, on_gpu);
 }
 #endif
 

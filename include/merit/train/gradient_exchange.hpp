@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "merit/comm/comm.hpp"
+#include "merit/optim/optimizer.hpp"
 #include "merit/tape/gradients.hpp"
 #include "merit/tape/parameters.hpp"
 #include "merit/train/rank_shards.hpp"
@@ -114,6 +115,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
         comm_(&comm),
         fixed_tree_(fixed_tree),
         piece_(piece_elements),
+        devices_(in_host_memory || fixed_tree || comm.size() == 1 ? nullptr : comm.devices()),
         shards_(parameters, comm.size(), bucket_elements),
         shard_(shards_.of_rank(comm.rank())),
         unfinished_(shards_.buckets().size()) {}
@@ -123,9 +125,9 @@ class GradientExchange final : public StepExchange, private GradientWatch {
 
   void begin() override {
     nodes_.clear();
-    next_ = 0;
+    next_ = begun_ = 0;
     for (Index b = 0; b < unfinished_.size(); ++b) unfinished_[b] = shards_.buckets()[b].tensors.size();
-    if (sends_behind()) {
+    if (sends_by_thread()) {
       if (sender_ == nullptr)
         sender_ = std::make_unique<Sender>([this](Index b) { send(shards_.buckets()[b]); });
       sender_->restart();
@@ -149,8 +151,12 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   void finish() override {
     parameters_->end_gradients();
     if (sends_behind()) {
-      sender_->allow(shards_.buckets().size());
-      sender_->wait();
+      allow(shards_.buckets().size());
+      if (sends_by_thread()) {
+        sender_->wait();
+      } else {
+        add_received();
+      }
     } else {
       if (fixed_tree_) gather_nodes();
       for (const RankShards::Bucket& bucket : shards_.buckets()) send(bucket);
@@ -176,6 +182,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   }
   void spread_values() override {
     const auto values = parameters_->values();
+    if (devices_ != nullptr) return spread_on_devices(values.data);
     for (const RankShards::Bucket& bucket : shards_.buckets()) {
       for_each_piece(bucket, [&](const std::vector<Run>& pieces) {
         const Run own = pieces[comm_->rank()];
@@ -206,8 +213,14 @@ class GradientExchange final : public StepExchange, private GradientWatch {
     std::vector<T> sum;  // of the whole block, or of a piece of it
   };
 
+  bool sends_behind() const { return sends_by_thread() || devices_ != nullptr; }
   /// A device's memory is its stream's, which only the thread that computes knows.
-  bool sends_behind() const { return in_host_memory && !fixed_tree_ && comm_->size() > 1; }
+  bool sends_by_thread() const { return in_host_memory && !fixed_tree_ && comm_->size() > 1; }
+  /// The first `count` buckets may be sent.
+  void allow(Index count) {
+    if (sends_by_thread()) return sender_->allow(count);
+    while (begun_ < count) send_on_devices(shards_.buckets()[begun_++]);
+  }
 
   /// Adds the next node to a tree, whose subtrees are whole as far as they can be.
   void grow(std::vector<Node>& tree, Node node) {
@@ -243,7 +256,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
     --unfinished_[bucket];
     const Index before = next_;
     while (next_ < unfinished_.size() && unfinished_[next_] == 0) ++next_;
-    if (next_ != before) sender_->allow(next_);  // in one order on all ranks, whichever is first
+    if (next_ != before) allow(next_);  // in one order on all ranks, whichever is first
   }
 
   /// What the nodes of all ranks cover: they are added by the same rule everywhere.
@@ -326,6 +339,59 @@ class GradientExchange final : public StepExchange, private GradientWatch {
     drop(tree);
   }
 
+  // --- numbers in the memory of devices that reach each other
+
+  /// Begins to move a bucket's gradients to where they belong. They are added when that is waited for anyway: before the next
+  /// piece takes their room, and at the end.
+  void send_on_devices(const RankShards::Bucket& bucket) {
+    for_each_piece(bucket, [&](const std::vector<Run>& pieces) {
+      add_received();
+      arriving_ = pieces[comm_->rank()];
+      if (room_ == nullptr)
+        room_ = std::make_unique<StatBlock<Numbers>>(parameters_->handle(), comm_->size() * largest_piece());
+      std::vector<std::span<const std::byte>> out(comm_->size());
+      std::vector<std::span<std::byte>> in(comm_->size());
+      for (Index r = 0; r < comm_->size(); ++r) {
+        out[r] = bytes_of(gradients().data + pieces[r].begin, pieces[r]);
+        in[r] = writable_bytes_of(received_from(r), arriving_);
+      }
+      devices_->begin(&parameters_->handle(), out, in);
+    });
+  }
+  /// What rank r sends of the piece that arrives.
+  T* received_from(Index r) { return room_->part(r * arriving_.size, arriving_.size).data; }
+  Index largest_piece() const {
+    Index largest = 0;
+    for (const RankShards::Bucket& bucket : shards_.buckets())
+      largest = std::max(largest, bucket.cuts[comm_->rank() + 1] - bucket.cuts[comm_->rank()]);
+    return std::min(largest, piece_);
+  }
+  void add_received() {
+    devices_->end();
+    if (arriving_.size == 0) return;
+    const typename Numbers::Matrix sum{gradients().data + arriving_.begin, 1, arriving_.size};
+    for (Index r = 0; r < comm_->size(); ++r) {
+      const typename Numbers::ConstMatrix part{received_from(r), 1, arriving_.size};
+      Numbers::copy(parameters_->handle(), part, r == 0 ? Write::assign : Write::add, sum);
+    }
+    arriving_ = {};
+  }
+  void spread_on_devices(T* values) {
+    std::vector<std::span<const std::byte>> out(comm_->size());
+    std::vector<std::span<std::byte>> in(comm_->size());
+    for (const RankShards::Bucket& bucket : shards_.buckets()) {
+      const auto run_of = [&](Index r) { return Run{bucket.cuts[r], bucket.cuts[r + 1] - bucket.cuts[r]}; };
+      const Run own = run_of(comm_->rank());
+      for (Index r = 0; r < comm_->size(); ++r) {
+        if (r == comm_->rank()) continue;
+        out[r] = bytes_of(values + own.begin, own);
+        in[r] = writable_bytes_of(values + run_of(r).begin, run_of(r));
+      }
+      devices_->begin(&parameters_->handle(), out, in);
+    }
+    devices_->end();
+  }
+
   // --- numbers in host memory
 
   static void add(T* to, const T* from, Index count) {
@@ -333,6 +399,9 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   }
   std::span<const std::byte> bytes_of(const T* data, const Run& run) const {
     return std::as_bytes(std::span<const T>(data, run.size));
+  }
+  std::span<std::byte> writable_bytes_of(T* data, const Run& run) const {
+    return std::as_writable_bytes(std::span<T>(data, run.size));
   }
   typename Parameters<Backend>::Types::StatVector gradients() { return parameters_->gradients(); }
   void to_host(const T* from, T* to, Index count) const {
@@ -351,7 +420,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   }
   /// Where a run of a block is received, which take() then brings there.
   std::span<std::byte> room_for(T* block, const Run& run, std::vector<T>& copy) const {
-    if constexpr (in_host_memory) return std::as_writable_bytes(std::span(block + run.begin, run.size));
+    if constexpr (in_host_memory) return writable_bytes_of(block + run.begin, run);
     copy.resize(run.size);
     return std::as_writable_bytes(std::span(copy));
   }
@@ -370,14 +439,18 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   Comm* comm_;
   bool fixed_tree_;
   Index piece_;
+  DeviceExchange* devices_;  // null where nothing goes from device to device
   RankShards shards_;
   OptimizerShard shard_;
   std::vector<Index> unfinished_;  // by bucket: tensors whose gradients are not final
   Index next_ = 0;                 // the first bucket that has any
+  Index begun_ = 0;                // buckets that devices send
+  Run arriving_{};                 // the piece that they send this rank
   std::vector<Node> nodes_;        // of this rank, as they follow each other
   std::vector<std::vector<T>> free_;
   std::vector<std::vector<Run>> covers_;  // by rank: what its nodes cover
   std::vector<T> own_;
+  std::unique_ptr<StatBlock<Numbers>> room_;     // (ranks, size of a piece): what devices receive
   std::vector<std::vector<T>> sent_, received_;  // by rank
   std::unique_ptr<Sender> sender_;               // the last, as it uses the others
 };

@@ -1,35 +1,36 @@
-// What CUDA and cuBLASLt answer, as errors with the place that asked, and what they hand out, owned.
+// What CUDA answers, as errors with the place that asked, and what it hands out, owned.
 #pragma once
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
-#include <source_location>
 #include <string_view>
 #include <utility>
 
+#include "merit/core/concat.hpp"
 #include "merit/core/error.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::device {
 
+/// Where a call stands: std::source_location, which clang++ 14 does not have.
+struct CallSite {
+  const char* file;
+  int line;
+
+  static constexpr CallSite current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 /// Throws Error with what CUDA says where it did not succeed. `what` is what was tried.
-inline void check(cudaError_t answer, std::string_view what,
-                  const std::source_location& at = std::source_location::current()) {
+inline void check(cudaError_t answer, std::string_view what, const CallSite& at = CallSite::current()) {
   if (answer == cudaSuccess) return;
   cudaGetLastError();  // it was said once; the next operation is not to blame
-  throw Error(
-      concat("thrust: ", what, ": ", cudaGetErrorString(answer), " (", at.file_name(), ":", at.line(), ")"));
-}
-inline void check(cublasStatus_t answer, std::string_view what,
-                  const std::source_location& at = std::source_location::current()) {
-  if (answer == CUBLAS_STATUS_SUCCESS) return;
-  throw Error(concat("thrust: ", what, ": ", cublasLtGetStatusString(answer), " (", at.file_name(), ":",
-                     at.line(), ")"));
+  throw Error(concat("thrust: ", what, ": ", cudaGetErrorString(answer), " (", at.file, ":", at.line, ")"));
 }
 
-/// A handle of theirs, destroyed by `destroy`, whose answer nobody can use any more.
+/// A handle of a library, destroyed by `destroy`, whose answer nobody can use any more.
 template <class T, auto destroy>
 class Owned {
  public:

@@ -119,6 +119,7 @@ class Machine<CudaSystem> {
     if (stream_.get() != nullptr) cudaStreamSynchronize(stream_.get());
   }
 
+  int device() const { return device_; }
   cudaStream_t stream() const { return stream_.get(); }
 
   std::byte* allocate(Index bytes) {

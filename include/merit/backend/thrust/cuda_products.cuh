@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <vector>
@@ -17,6 +18,13 @@
 namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::device {
+
+/// Throws Error with what cuBLASLt says where it did not succeed. `what` is what was tried.
+inline void check(cublasStatus_t answer, std::string_view what, const CallSite& at = CallSite::current()) {
+  if (answer == CUBLAS_STATUS_SUCCESS) return;
+  throw Error(
+      concat("thrust: ", what, ": ", cublasLtGetStatusString(answer), " (", at.file, ":", at.line, ")"));
+}
 
 constexpr cudaDataType_t cuda_type(Dtype dtype) {
   switch (dtype) {

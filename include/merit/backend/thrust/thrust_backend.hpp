@@ -27,6 +27,9 @@ class Machine;
 
 }  // namespace detail::device
 
+/// How many GPUs CUDA finds on this machine; 0 also without a driver. In merit::device.
+int gpu_count();
+
 /// What a program holds of a system. One thread of control uses a handle at a time. CudaSystem: a stream and
 /// what its products need; throws Error where the device cannot be used, in one sentence.
 template <class System>
