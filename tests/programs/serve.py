@@ -198,6 +198,29 @@ def test_a_server_survives_bad_clients():
         check(server.end() == 0, "".join(server.said))
 
 
+def test_idle_connections_keep_nobody_waiting():
+    with Server("model", "--connections", 4) as server:
+        idle = [server.connect() for _ in range(4)]
+        for one in idle:
+            check(server.ask("/health", connection=one)[0] == 200, "no answer to one of four")
+            one.auto_open = False  # it would connect again
+        time.sleep(1)
+        for one in idle:
+            check(server.ask("/health", connection=one)[0] == 200, "a connection was closed while nobody waited")
+        began = time.monotonic()
+        check(server.ask("/health")[0] == 200, "no answer beside four idle ones")
+        check(time.monotonic() - began < 3, f"idle connections kept another waiting for {time.monotonic() - began:.1f} s")
+        left = 0
+        for one in idle:
+            try:
+                left += server.ask("/health", connection=one)[0] == 200
+            except (OSError, http.client.HTTPException):
+                pass
+            one.close()
+        check(left == 3, f"{left} of four idle connections are left, expected to lose one")
+        check(server.end() == 0, "".join(server.said))
+
+
 def test_a_server_takes_no_headers_without_end():
     with Server("model", "--request-time", 60) as server:
         before, began = resident(server.process), time.monotonic()

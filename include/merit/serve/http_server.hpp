@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <httplib.h>
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -19,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -47,13 +49,33 @@ struct HttpOptions {
 
 namespace detail {
 
-/// Closes connections that are too slow to say what they want, or say too much before it. The HTTP library limits each read
+/// The HTTP library's threads, which count the connections that wait for one of them.
+class ConnectionThreads final : public httplib::ThreadPool {
+ public:
+  ConnectionThreads(Index count, std::atomic<Index>& waiting)
+      : httplib::ThreadPool(count), waiting_(&waiting) {}
+
+  void enqueue(std::function<void()> connection) override {
+    ++*waiting_;
+    httplib::ThreadPool::enqueue([waiting = waiting_, connection = std::move(connection)] {
+      --*waiting;
+      connection();
+    });
+  }
+
+ private:
+  std::atomic<Index>* waiting_;
+};
+
+/// Closes connections that are too slow to say what they want, or say too much before it; and those that say nothing, the
+/// longest silent first, while others wait for their threads. The HTTP library limits each read
 /// and each line but not a whole request, so that a byte now and then would keep a thread for hours, and headers without end
 /// take all memory: this looks at the process's own sockets some times a second.
 class SlowConnections {
  public:
-  SlowConnections(int port, std::chrono::seconds limit)
-      : port_(port), limit_(limit), watcher_([this] { watch(); }) {}
+  /// `waiting`: connections that no thread has taken up.
+  SlowConnections(int port, std::chrono::seconds limit, const std::atomic<Index>& waiting)
+      : port_(port), limit_(limit), waiting_(&waiting), watcher_([this] { watch(); }) {}
   ~SlowConnections() {
     {
       const std::lock_guard lock(mutex_);
@@ -98,6 +120,8 @@ class SlowConnections {
     bool in_body = false;
   };
   static constexpr std::uint64_t most_of_headers = 1 << 20;  // bytes
+  /// A client that has begun to say something goes on sooner.
+  static constexpr std::chrono::milliseconds silence{400};
 
   void watch() {
     std::unique_lock lock(mutex_);
@@ -109,6 +133,7 @@ class SlowConnections {
     const Clock::time_point now = Clock::now();
     std::map<Peer, Since> still;
     std::vector<std::pair<int, Peer>> slow;
+    std::vector<std::pair<Clock::time_point, std::pair<int, Peer>>> silent;
     DIR* folder = ::opendir("/proc/self/fd");
     if (folder == nullptr) return;
     while (const dirent* entry = ::readdir(folder)) {
@@ -127,9 +152,17 @@ class SlowConnections {
         slow.emplace_back(descriptor, peer);
       } else {
         still[peer] = one;
+        int unsent = 0;  // of an answer
+        if (::ioctl(descriptor, TIOCOUTQ, &unsent) != 0) unsent = 0;
+        if (!one.in_body && unread == 0 && unsent == 0 && received == one.received &&
+            now - *one.time >= silence)
+          silent.push_back({*one.time, {descriptor, peer}});
       }
     }
     ::closedir(folder);
+    std::sort(silent.begin(), silent.end());
+    silent.resize(std::min(silent.size(), waiting_->load()));
+    for (const auto& [since, connection] : silent) slow.push_back(connection);
     // After all were looked at: a thread that becomes free takes the next connection at once.
     for (const auto& [descriptor, peer] : slow) {
       if (peer_of(descriptor) == peer) ::shutdown(descriptor, SHUT_RDWR);
@@ -171,6 +204,7 @@ class SlowConnections {
 
   const int port_;
   const std::chrono::seconds limit_;
+  const std::atomic<Index>* const waiting_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Peer, Since> since_;  // of connections that have said nothing whole
@@ -186,7 +220,7 @@ class HttpServer {
  public:
   /// Takes the port, so that port() is known and clients may connect. Throws IoError.
   HttpServer(ScoringApi& api, HttpOptions options) : api_(api), options_(std::move(options)) {
-    server_.new_task_queue = [this] { return new httplib::ThreadPool(options_.connections); };
+    server_.new_task_queue = [this] { return new detail::ConnectionThreads(options_.connections, waiting_); };
     server_.set_payload_max_length(options_.max_body);
     server_.set_read_timeout(options_.request_time);
     server_.set_tcp_nodelay(true);
@@ -213,7 +247,7 @@ class HttpServer {
       throw IoError(concat("cannot listen on ", options_.host, ":", options_.port, ": ",
                            errno == 0 ? "the name or the port is not this machine's" : std::strerror(errno)));
     }
-    slow_.emplace(options_.port, options_.request_time);
+    slow_.emplace(options_.port, options_.request_time, waiting_);
   }
 
   int port() const { return options_.port; }
@@ -332,6 +366,7 @@ class HttpServer {
 
   ScoringApi& api_;
   HttpOptions options_;
+  std::atomic<Index> waiting_ = 0;  // connections that no thread has taken up
   httplib::Server server_;
   std::atomic<bool> served_ = false;
   std::optional<detail::SlowConnections> slow_;  // once the port is known
