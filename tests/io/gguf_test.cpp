@@ -131,6 +131,11 @@ TEST_CASE("a number of no dimensions and a tensor of no elements are tensors") {
   CHECK(read_all<float>(file, "one") == std::vector<float>{5});
   CHECK(file.tensor("none").shape == std::vector<Index>{3, 0});
   CHECK(read_all<float>(file, "none").empty());
+
+  put(directory / "short", GgufBytes().floats("none", {0, 3}, {}).bytes());  // ends before the data would begin
+  const GgufFile ends(directory / "short");
+  CHECK(ends.tensor("none").end == std::filesystem::file_size(directory / "short"));
+  CHECK(read_all<float>(ends, "none").empty());
 }
 
 TEST_CASE("a value that is not what was asked for is named with what was found") {

@@ -340,8 +340,10 @@ MERIT_INLINE GgufTensor GgufFile::parse_tensor(detail::GgufCursor& cursor) const
 }
 
 MERIT_INLINE void GgufFile::place_tensors(Index header_end) {
-  const Index data = header_end + (alignment_ - header_end % alignment_) % alignment_;
-  const Index available = file_.size() > data ? file_.size() - data : 0;
+  // A file without numbers may end before them: tensors of no elements lie at its end.
+  const Index padding = (alignment_ - header_end % alignment_) % alignment_;
+  const Index data = std::min(file_.size(), header_end + padding);
+  const Index available = file_.size() - data;
   std::vector<const GgufTensor*> order;
   order.reserve(tensors_.size());
   for (const GgufTensor& tensor : tensors_) {
