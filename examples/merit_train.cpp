@@ -292,7 +292,7 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
   options.training.sharing = options.no_sharing ? merit::Sharing::no : merit::Sharing::yes;
   options.training.validate();
 
-  options.device = ranks.on_machine();
+  options.device = ranks.local_rank();
   const bool cross_validates = options.folds != 0;
   if (ranks.count() > 1) {
     if (cross_validates)

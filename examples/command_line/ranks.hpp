@@ -32,7 +32,7 @@ class Ranks {
     if (!is_one_of_several()) return;
 #if defined(MERIT_USE_MPI)
     auto mpi = std::make_unique<merit::MpiComm>();
-    on_machine_ = static_cast<int>(mpi->rank_on_machine());
+    local_ = static_cast<int>(mpi->local_rank());
     comm_ = std::move(mpi);
     if (!leads()) fall_silent();
 #else
@@ -54,8 +54,8 @@ class Ranks {
   }
 
   /// This one's number among those of its machine.
-  int on_machine() const {
-    return on_machine_;
+  int local_rank() const {
+    return local_;
   }
 
   /// What the first rank has found.
@@ -100,7 +100,7 @@ class Ranks {
   }
 
   std::unique_ptr<merit::Comm> comm_;
-  int on_machine_ = 0;
+  int local_ = 0;
   int spoken_ = STDERR_FILENO;
 };
 

@@ -132,7 +132,8 @@ TEST_CASE("a number of no dimensions and a tensor of no elements are tensors") {
   CHECK(file.tensor("none").shape == std::vector<Index>{3, 0});
   CHECK(read_all<float>(file, "none").empty());
 
-  put(directory / "short", GgufBytes().floats("none", {0, 3}, {}).bytes());  // ends before the data would begin
+  put(directory / "short",
+      GgufBytes().floats("none", {0, 3}, {}).bytes());  // ends before the data would begin
   const GgufFile ends(directory / "short");
   CHECK(ends.tensor("none").end == std::filesystem::file_size(directory / "short"));
   CHECK(read_all<float>(ends, "none").empty());

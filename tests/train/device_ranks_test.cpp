@@ -17,9 +17,10 @@ using merit_test::Moved;
 using Backend = merit_test::OpaqueBackend<double>;
 using Model = training::Llama<Backend>;
 
-/// Calls run(model, comm, how much its device has sent) on each rank; `moved`: none where devices do not reach each other.
+/// Calls run(model, comm) on each rank; `moved`: none where devices do not reach each other.
 template <class Run>
-void on_ranks(Index ranks, const Llama& backbone, std::optional<Moved> moved, const Run& run) {
+void on_ranks(Index ranks, const Llama& backbone, std::optional<Moved> moved, const Run& run,
+              bool fixed_tree = false) {
   detail::ThreadMeeting meeting(ranks);
   run_ranks(ranks, [&](Comm& host) {
     Model model({.backbone = backbone});
@@ -27,7 +28,7 @@ void on_ranks(Index ranks, const Llama& backbone, std::optional<Moved> moved, co
     merit_test::OpaqueDevices devices(way, model.handle(), moved.value_or(Moved::at_once));
     merit_test::CommWithDevices comm(host, moved ? &devices : nullptr, model.handle());
     run(model, comm);
-    CHECK((devices.begun() != 0) == moved.has_value());
+    CHECK((devices.begun() != 0) == (moved && !fixed_tree));
   });
 }
 
@@ -36,16 +37,22 @@ TEST_CASE("devices that reach each other train as those that go through the host
   TrainOptions options = training::few_steps(AdamW{});
   options.batch_size = 5;
   options.micro_batch_tokens = 24;
-  for (const Index recomputed : {Index{0}, Index{1}}) {
+  for (const Index number : {Index{0}, Index{1}, Index{2}}) {
+    const bool fixed_tree = number == 2;  // goes through the host's memory in any case
+    CAPTURE(number);
+    options.fixed_tree = fixed_tree;
     Llama backbone = training::small_llama();
-    backbone.recompute = recomputed;
+    backbone.recompute = number == 1 ? 1 : 0;
     const auto trained = [&](Index ranks, std::optional<Moved> moved) {
       std::vector<std::vector<double>> values(ranks);
-      on_ranks(ranks, backbone, moved, [&](Model& model, Comm& comm) {
-        Trainer trainer(model, examples, options, comm);
-        while (!trainer.finished()) trainer.step();
-        values[comm.rank()] = training::values_of(model);
-      });
+      on_ranks(
+          ranks, backbone, moved,
+          [&](Model& model, Comm& comm) {
+            Trainer trainer(model, examples, options, comm);
+            while (!trainer.finished()) trainer.step();
+            values[comm.rank()] = training::values_of(model);
+          },
+          fixed_tree);
       for (const auto& of_rank : values) CHECK(of_rank == values[0]);
       return values[0];
     };

@@ -22,14 +22,15 @@ class CommError : public Error {
 };
 
 /// The way from the memory of one rank's device to the others', where they have one beside the host's: NCCL's, for instance.
-/// Nobody on the host waits for what it moves.
+/// The host does not wait for what it moves.
 class DeviceExchange {
  public:
   virtual ~DeviceExchange() = default;
 
-  /// As Comm::exchange(), of memory of the device that the backend's handle at `handle` computes on: begins when that has
-  /// done what it was asked for before, and goes on beside what it is asked for afterwards, which until end() must leave
-  /// alone what is sent and what is received. Throws UsageError where it is not the handle that this was made for.
+  /// As Comm::exchange(), of memory of the device that the backend's handle at `handle` computes on. Returns when all ranks
+  /// have called it. Moves when the handle has done what it was asked for before, beside what it is asked for afterwards,
+  /// which until end() must leave alone what is sent and what is received. Throws UsageError where it is not the handle that
+  /// this was made for.
   virtual void begin(const void* handle, std::span<const std::span<const std::byte>> out,
                      std::span<const std::span<std::byte>> in) = 0;
   /// What the handle is asked for from here on waits until all that has begun is done.

@@ -31,7 +31,7 @@ class MpiComm final : public Comm {
   }
 
   /// This rank's number among those of its machine: which of the machine's GPUs may be its own. All ranks ask together.
-  Index rank_on_machine() const {
+  Index local_rank() const {
     MPI_Comm machine = MPI_COMM_NULL;
     check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine));
     int number = 0;

@@ -66,7 +66,7 @@ struct ModelSettings {
   AnyLoss loss;
   BackendChoice backend = BackendChoice::eigen;
   int threads = 0;  // 0: all
-  int device = 0;   // for a backend on GPUs: which of them, counted round where there are fewer
+  int device = 0;   // for a backend on GPUs: which of them, modulo their number
   std::uint64_t seed = 0;
   Initial initial = Initial::drawn;
   bool scores_only = false;

@@ -20,11 +20,13 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail {
 
-/// Ranks whose models are on GPUs reach each other over NCCL, where that is built in; null: by `host` alone.
+/// Ranks whose models are on GPUs reach each other over NCCL, where that is built in; null: by `host` alone, as always with
+/// a fixed tree.
 template <class Handle>
-std::unique_ptr<Comm> comm_of_devices(Comm& host, Handle& handle) {
+std::unique_ptr<Comm> comm_of_devices(Comm& host, Handle& handle, bool fixed_tree) {
   if constexpr (std::is_same_v<Handle, ThrustHandle<CudaSystem>>) {
-    if (host.size() > 1 && NcclComm::is_available()) return std::make_unique<NcclComm>(host, handle);
+    if (host.size() > 1 && !fixed_tree && NcclComm::is_available())
+      return std::make_unique<NcclComm>(host, handle);
   }
   return nullptr;
 }
@@ -36,7 +38,7 @@ class TypedRun final : public AnyRun {
   template <class Examples>
   TypedRun(Model& model, const Examples& examples, const TrainOptions& options)
       : model_(model),
-        comm_(comm_of_devices(model.comm(), model.parameters().handle())),
+        comm_(comm_of_devices(model.comm(), model.parameters().handle(), options.fixed_tree)),
         trainer_(model, examples, options, comm_ != nullptr ? *comm_ : model.comm()) {}
   Index steps() const override { return trainer_.steps(); }
   Index steps_per_epoch() const override { return trainer_.steps_per_epoch(); }

@@ -119,13 +119,23 @@ class GradientExchange final : public StepExchange, private GradientWatch {
         shards_(parameters, comm.size(), bucket_elements),
         shard_(shards_.of_rank(comm.rank())),
         unfinished_(shards_.buckets().size()) {}
-  ~GradientExchange() override { parameters_->watch_gradients(nullptr); }
+  ~GradientExchange() override {
+    parameters_->watch_gradients(nullptr);
+    if (moving_) static_cast<void>(room_.release());  // after an error: devices still write there
+  }
 
   const OptimizerShard& shard() const override { return shard_; }
 
   void begin() override {
     nodes_.clear();
-    next_ = begun_ = 0;
+    next_ = 0;
+    if (devices_ != nullptr) {
+      pieces_.clear();
+      allowed_ = next_piece_ = 0;
+      arriving_ = {};
+      if (room_ == nullptr)
+        room_ = std::make_unique<StatBlock<Numbers>>(parameters_->handle(), comm_->size() * largest_piece());
+    }
     for (Index b = 0; b < unfinished_.size(); ++b) unfinished_[b] = shards_.buckets()[b].tensors.size();
     if (sends_by_thread()) {
       if (sender_ == nullptr)
@@ -155,6 +165,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
       if (sends_by_thread()) {
         sender_->wait();
       } else {
+        while (next_piece_ < pieces_.size()) begin_piece();
         add_received();
       }
     } else {
@@ -219,7 +230,10 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   /// The first `count` buckets may be sent.
   void allow(Index count) {
     if (sends_by_thread()) return sender_->allow(count);
-    while (begun_ < count) send_on_devices(shards_.buckets()[begun_++]);
+    for (; allowed_ < count; ++allowed_) {
+      for_each_piece(shards_.buckets()[allowed_],
+                     [&](const std::vector<Run>& piece) { pieces_.push_back(piece); });
+    }
   }
 
   /// Adds the next node to a tree, whose subtrees are whole as far as they can be.
@@ -257,6 +271,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
     const Index before = next_;
     while (next_ < unfinished_.size() && unfinished_[next_] == 0) ++next_;
     if (next_ != before) allow(next_);  // in one order on all ranks, whichever is first
+    if (devices_ != nullptr) begin_piece();
   }
 
   /// What the nodes of all ranks cover: they are added by the same rule everywhere.
@@ -341,22 +356,21 @@ class GradientExchange final : public StepExchange, private GradientWatch {
 
   // --- numbers in the memory of devices that reach each other
 
-  /// Begins to move a bucket's gradients to where they belong. They are added when that is waited for anyway: before the next
-  /// piece takes their room, and at the end.
-  void send_on_devices(const RankShards::Bucket& bucket) {
-    for_each_piece(bucket, [&](const std::vector<Run>& pieces) {
-      add_received();
-      arriving_ = pieces[comm_->rank()];
-      if (room_ == nullptr)
-        room_ = std::make_unique<StatBlock<Numbers>>(parameters_->handle(), comm_->size() * largest_piece());
-      std::vector<std::span<const std::byte>> out(comm_->size());
-      std::vector<std::span<std::byte>> in(comm_->size());
-      for (Index r = 0; r < comm_->size(); ++r) {
-        out[r] = bytes_of(gradients().data + pieces[r].begin, pieces[r]);
-        in[r] = writable_bytes_of(received_from(r), arriving_);
-      }
-      devices_->begin(&parameters_->handle(), out, in);
-    });
+  /// Begins to move the next piece of what is final to where it belongs. A piece takes the room of the one before, which is
+  /// added first; that one has had the time since the last tensor was final.
+  void begin_piece() {
+    if (next_piece_ == pieces_.size()) return;
+    if (next_piece_ != 0) add_received();
+    const std::vector<Run>& piece = pieces_[next_piece_++];
+    arriving_ = piece[comm_->rank()];
+    std::vector<std::span<const std::byte>> out(comm_->size());
+    std::vector<std::span<std::byte>> in(comm_->size());
+    for (Index r = 0; r < comm_->size(); ++r) {
+      out[r] = bytes_of(gradients().data + piece[r].begin, piece[r]);
+      in[r] = writable_bytes_of(received_from(r), arriving_);
+    }
+    moving_ = true;
+    devices_->begin(&parameters_->handle(), out, in);
   }
   /// What rank r sends of the piece that arrives.
   T* received_from(Index r) { return room_->part(r * arriving_.size, arriving_.size).data; }
@@ -368,6 +382,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   }
   void add_received() {
     devices_->end();
+    moving_ = false;
     if (arriving_.size == 0) return;
     const typename Numbers::Matrix sum{gradients().data + arriving_.begin, 1, arriving_.size};
     for (Index r = 0; r < comm_->size(); ++r) {
@@ -379,6 +394,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   void spread_on_devices(T* values) {
     std::vector<std::span<const std::byte>> out(comm_->size());
     std::vector<std::span<std::byte>> in(comm_->size());
+    moving_ = true;
     for (const RankShards::Bucket& bucket : shards_.buckets()) {
       const auto run_of = [&](Index r) { return Run{bucket.cuts[r], bucket.cuts[r + 1] - bucket.cuts[r]}; };
       const Run own = run_of(comm_->rank());
@@ -390,6 +406,7 @@ class GradientExchange final : public StepExchange, private GradientWatch {
       devices_->begin(&parameters_->handle(), out, in);
     }
     devices_->end();
+    moving_ = false;
   }
 
   // --- numbers in host memory
@@ -444,9 +461,12 @@ class GradientExchange final : public StepExchange, private GradientWatch {
   OptimizerShard shard_;
   std::vector<Index> unfinished_;  // by bucket: tensors whose gradients are not final
   Index next_ = 0;                 // the first bucket that has any
-  Index begun_ = 0;                // buckets that devices send
-  Run arriving_{};                 // the piece that they send this rank
-  std::vector<Node> nodes_;        // of this rank, as they follow each other
+  // What devices send: the pieces of the first allowed_ buckets.
+  std::vector<std::vector<Run>> pieces_;
+  Index allowed_ = 0, next_piece_ = 0;
+  Run arriving_{};           // this rank's part of the last one that was begun
+  bool moving_ = false;      // something was begun and is not waited for
+  std::vector<Node> nodes_;  // of this rank, as they follow each other
   std::vector<std::vector<T>> free_;
   std::vector<std::vector<Run>> covers_;  // by rank: what its nodes cover
   std::vector<T> own_;

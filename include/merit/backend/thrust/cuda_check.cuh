@@ -41,30 +41,24 @@ class Owned {
     if (value_ != T{}) static_cast<void>(destroy(value_));
   }
   T* out() { return &value_; }
+  /// Gives it up, without an end.
+  void leave() { value_ = {}; }
   T get() const { return value_; }
 
  private:
   T value_{};
 };
 
-/// Makes a device the current one while it lives.
-class OnDevice {
- public:
-  explicit OnDevice(int device) {
-    cudaGetDevice(&before_);
-    if (before_ != device) cudaSetDevice(device);
-    device_ = device;
-  }
-  OnDevice(const OnDevice&) = delete;
-  OnDevice& operator=(const OnDevice&) = delete;
-  ~OnDevice() {
-    if (before_ != device_) cudaSetDevice(before_);
-  }
-
- private:
-  int before_ = 0;
-  int device_ = 0;
-};
+/// Makes a device the current one of the calling thread, and leaves it so: to set back another, one that nobody has used,
+/// would begin a context on it, which takes hundreds of megabytes.
+inline cudaError_t set_device(int device) noexcept {
+  int current = -1;
+  if (cudaGetDevice(&current) == cudaSuccess && current == device) return cudaSuccess;
+  return cudaSetDevice(device);
+}
+inline void use_device(int device) {
+  check(set_device(device), "choosing a GPU");
+}
 
 }  // namespace detail::device
 }  // namespace MERIT_ABI

@@ -55,7 +55,7 @@ inline DeviceFacts device_facts(int device) {
   check(cudaGetDeviceProperties(&properties, device), "asking for a GPU's properties");
   facts.name = properties.name;
   facts.capability = 10 * properties.major + properties.minor;
-  const OnDevice current(device);
+  use_device(device);
   cudaFuncAttributes attributes{};
   facts.has_code = cudaFuncGetAttributes(&attributes, for_each_kernel<Nothing>) == cudaSuccess;
   cudaGetLastError();
@@ -85,7 +85,7 @@ class Machine<CudaSystem> {
     int device;
 
     std::byte* allocate(Index bytes) const {
-      const OnDevice current(device);
+      use_device(device);
       void* block = nullptr;
       const cudaError_t answer = cudaMalloc(&block, bytes);
       if (answer == cudaErrorMemoryAllocation) {
@@ -98,14 +98,14 @@ class Machine<CudaSystem> {
       return static_cast<std::byte*>(block);
     }
     void release(std::byte* data) const noexcept {
-      const OnDevice current(device);
+      set_device(device);
       cudaFree(data);
     }
   };
   using Pool = BlockPool<Memory>;
 
   explicit Machine(int device, int /*threads*/) : device_(usable(device)), memory_{device}, pool_(memory_) {
-    const OnDevice current(device_);
+    use_device(device_);
     check(cudaStreamCreateWithFlags(stream_.out(), cudaStreamNonBlocking), "making a stream");
     check(cudaEventCreateWithFlags(staged_.out(), cudaEventDisableTiming), "making an event");
     check(cudaDeviceGetAttribute(&most_shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, device_),
@@ -115,7 +115,7 @@ class Machine<CudaSystem> {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
   ~Machine() {
-    const OnDevice current(device_);
+    set_device(device_);
     if (stream_.get() != nullptr) cudaStreamSynchronize(stream_.get());
   }
 
@@ -125,29 +125,29 @@ class Machine<CudaSystem> {
   std::byte* allocate(Index bytes) {
     if (bytes == 0) return nullptr;
     std::byte* const block = memory_.allocate(bytes);
-    const OnDevice current(device_);
+    use_device(device_);
     check(cudaMemsetAsync(block, 0, bytes, stream()), "clearing memory");
     return block;
   }
   void release(std::byte* block) noexcept {
     if (block == nullptr) return;
-    const OnDevice current(device_);
+    set_device(device_);
     cudaStreamSynchronize(stream());  // what uses it ends first
     memory_.release(block);
   }
   void to_host(const std::byte* from, std::byte* to, Index bytes) {
     if (bytes == 0) return;
-    const OnDevice current(device_);
+    use_device(device_);
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()), "copying to the host");
   }
   void from_host(const std::byte* from, std::byte* to, Index bytes) {
     if (bytes == 0) return;
-    const OnDevice current(device_);
+    use_device(device_);
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream()), "copying from the host");
     if (from == staging_.get()) check(cudaEventRecord(staged_.get(), stream()), "recording an event");
   }
   void wait() {
-    const OnDevice current(device_);
+    use_device(device_);
     check(cudaStreamSynchronize(stream()), "waiting");
   }
   Pool& pool() { return pool_; }
@@ -161,13 +161,13 @@ class Machine<CudaSystem> {
   }
   template <class Kernel>
   void run(const Kernel& kernel) {
-    const OnDevice current(device_);
+    use_device(device_);
     check(kernels::launch(kernel, stream()), "starting a kernel");
   }
 
   /// Pinned host memory, until the next call, which waits for the copy that was made from it.
   std::byte* staging(Index bytes) {
-    const OnDevice current(device_);
+    use_device(device_);
     check(cudaEventSynchronize(staged_.get()), "waiting for a copy");
     if (staging_bytes_ < bytes) {
       if (staging_.get() != nullptr) cudaFreeHost(*staging_.out());
@@ -187,14 +187,14 @@ class Machine<CudaSystem> {
     if (n == 0) return;
     constexpr unsigned threads = 256;
     const Index blocks = std::min<Index>((n + threads - 1) / threads, std::numeric_limits<int>::max());
-    const OnDevice current(device_);
+    use_device(device_);
     for_each_kernel<<<static_cast<unsigned>(blocks), threads, 0, stream()>>>(n, f);
     check(cudaGetLastError(), "starting a kernel");
   }
 
   /// Ascending.
   void sort(std::uint64_t* numbers, Index n) {
-    const OnDevice current(device_);
+    use_device(device_);
     PoolAllocator<Pool> allocator{&pool_};
     try {
       ::thrust::sort(::thrust::cuda::par_nosync(allocator).on(stream()), numbers, numbers + n);
@@ -228,7 +228,7 @@ class Machine<CudaSystem> {
       for_each(size, AddScaled<T>{p.addend, p.addend_scale, p.out});
       p.addend = {};
     }
-    const OnDevice current(device_);
+    use_device(device_);
     if (!products_.multiply(p, bias_data, workspace_, stream())) for_each(size, ProductElement<T>{p});
   }
 

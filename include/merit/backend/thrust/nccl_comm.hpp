@@ -13,11 +13,12 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 /// A rank's way to the others for a model on a GPU. What lies on the host goes the way of another Comm, by which the ranks
-/// have found each other: MpiComm, or that of run_ranks() with a thread for each GPU. Gradients and moved weights go from GPU
-/// to GPU, on a stream beside the one that computes; who receives adds, so that the bits are those of going through the host.
+/// have found each other: MpiComm, or that of run_ranks() with a thread for each GPU. From GPU to GPU, on a stream beside the
+/// one that computes, go gradients (a reduce-scatter: who receives adds, so that the bits are those of going through the host)
+/// and moved weights (an all-gather).
 ///
 ///   merit::MpiComm host;
-///   Model model({.backend = {.device = static_cast<int>(host.rank_on_machine())}});
+///   Model model({.backend = {.device = static_cast<int>(host.local_rank())}});
 ///   merit::NcclComm comm(host, model.handle());
 ///   merit::Trainer trainer(model, examples, options, comm);
 class NcclComm final : public Comm {

@@ -12,7 +12,13 @@
 
 #include "cuda_runtime_api.h"
 
-enum ncclResult_t { ncclSuccess = 0, ncclSystemError = 2, ncclRemoteError = 6 };
+enum ncclResult_t {
+  ncclSuccess = 0,
+  ncclSystemError = 2,
+  ncclInternalError = 3,
+  ncclInvalidUsage = 5,
+  ncclRemoteError = 6
+};
 enum ncclDataType_t { ncclUint8 = 1 };
 struct ncclUniqueId {
   char internal[128];
@@ -30,12 +36,11 @@ struct Message {
 /// What the ranks of one communicator share.
 class Meeting {
  public:
-  void join(int ranks) {
-    std::unique_lock lock(mutex_);
-    ++joined_;
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return joined_ >= ranks; });
-  }
+  explicit Meeting(int ranks) : ranks_(ranks) {}
+
+  void join() { meet(joined_); }
+  /// NCCL's communicators end together, too.
+  void leave() { meet(left_); }
   std::shared_ptr<Message> send(int from, int to, const void* data, std::size_t bytes) {
     const std::scoped_lock lock(mutex_);
     auto message = std::make_shared<Message>(Message{data, bytes});
@@ -58,9 +63,17 @@ class Meeting {
   }
 
  private:
+  void meet(int& here) {
+    std::unique_lock lock(mutex_);
+    ++here;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return here == ranks_; });
+  }
+
   std::mutex mutex_;
   std::condition_variable changed_;
-  int joined_ = 0;
+  const int ranks_;
+  int joined_ = 0, left_ = 0;
   std::map<std::pair<int, int>, std::deque<std::shared_ptr<Message>>> mail_;
 };
 
@@ -79,7 +92,9 @@ struct Call {
 
 inline std::mutex meetings_mutex;
 inline std::map<int, std::shared_ptr<Meeting>> meetings;  // by the number in an id
+inline int last_id = 0;
 inline thread_local std::vector<Call> group;
+inline thread_local bool in_group = false;
 /// What the next calls of this thread's rank answer.
 inline thread_local ncclResult_t send_answer = ncclSuccess, async_answer = ncclSuccess;
 
@@ -96,8 +111,7 @@ inline const char* ncclGetLastError(ncclComm_t comm) {
 }
 inline ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   const std::scoped_lock lock(emulated_nccl::meetings_mutex);
-  const int number = static_cast<int>(emulated_nccl::meetings.size());
-  emulated_nccl::meetings[number] = std::make_shared<emulated_nccl::Meeting>();
+  const int number = ++emulated_nccl::last_id;
   *id = {};
   std::memcpy(id->internal, &number, sizeof number);
   return ncclSuccess;
@@ -108,13 +122,16 @@ inline ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId i
   std::shared_ptr<emulated_nccl::Meeting> meeting;
   {
     const std::scoped_lock lock(emulated_nccl::meetings_mutex);
-    meeting = emulated_nccl::meetings.at(number);
+    auto& shared = emulated_nccl::meetings[number];
+    if (shared == nullptr) shared = std::make_shared<emulated_nccl::Meeting>(ranks);
+    meeting = shared;
   }
-  meeting->join(ranks);
+  meeting->join();
   *comm = new emulated_nccl::Communicator{meeting, rank};
   return ncclSuccess;
 }
 inline ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  comm->meeting->leave();
   delete comm;
   return ncclSuccess;
 }
@@ -124,12 +141,14 @@ inline ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t* answer) {
 }
 inline ncclResult_t ncclGroupStart() {
   emulated_nccl::group.clear();
+  emulated_nccl::in_group = true;
   return ncclSuccess;
 }
 inline ncclResult_t ncclSend(const void* data, std::size_t bytes, ncclDataType_t, int other, ncclComm_t comm,
                              cudaStream_t stream) {
   emulated_nccl::group.push_back({comm, stream, true, const_cast<void*>(data), bytes, other});
-  return emulated_nccl::send_answer;
+  // Alone, each would wait for the other end before the next is begun.
+  return emulated_nccl::in_group ? emulated_nccl::send_answer : ncclInvalidUsage;
 }
 inline ncclResult_t ncclRecv(void* data, std::size_t bytes, ncclDataType_t, int other, ncclComm_t comm,
                              cudaStream_t stream) {
@@ -139,6 +158,7 @@ inline ncclResult_t ncclRecv(void* data, std::size_t bytes, ncclDataType_t, int 
 /// One piece of work of the stream, as one kernel does it.
 inline ncclResult_t ncclGroupEnd() {
   const std::vector<emulated_nccl::Call> calls = std::exchange(emulated_nccl::group, {});
+  emulated_nccl::in_group = false;
   if (calls.empty() || emulated_nccl::send_answer != ncclSuccess) return ncclSuccess;
   calls[0].stream->ask([calls, meeting = calls[0].comm->meeting, rank = calls[0].comm->rank] {
     std::vector<std::shared_ptr<emulated_nccl::Message>> sent;
