@@ -199,25 +199,38 @@ def test_a_server_survives_bad_clients():
 
 
 def test_idle_connections_keep_nobody_waiting():
-    with Server("model", "--connections", 4) as server:
-        idle = [server.connect() for _ in range(4)]
-        for one in idle:
-            check(server.ask("/health", connection=one)[0] == 200, "no answer to one of four")
+    def lost(connections):
+        """How many of them the server has closed."""
+        count = 0
+        for one in connections:
             one.auto_open = False  # it would connect again
-        time.sleep(1)
-        for one in idle:
-            check(server.ask("/health", connection=one)[0] == 200, "a connection was closed while nobody waited")
-        began = time.monotonic()
-        check(server.ask("/health")[0] == 200, "no answer beside four idle ones")
-        check(time.monotonic() - began < 3, f"idle connections kept another waiting for {time.monotonic() - began:.1f} s")
-        left = 0
-        for one in idle:
             try:
-                left += server.ask("/health", connection=one)[0] == 200
+                check(server.ask("/health", connection=one)[0] == 200, "no answer on a kept connection")
             except (OSError, http.client.HTTPException):
-                pass
+                count += 1
+        return count
+
+    with Server("model", "--connections", 4) as server:
+        idle = [server.connect() for _ in range(3)]
+        for one in idle:
+            check(server.ask("/health", connection=one)[0] == 200, "no answer to one of three")
+        until = time.monotonic() + 2
+        while time.monotonic() < until:  # each finds the fourth thread free
+            check(server.ask("/health", headers={"Connection": "close"})[0] == 200, "no answer beside three idle ones")
+        check(lost(idle) == 0, "connections were closed while a thread was free")
+
+        # The fourth thread has half a request, and stays with it.
+        half = socket.create_connection(("127.0.0.1", server.port))
+        half.sendall(b"GET /health HTTP/1.1\r\nConnection: close\r\n")
+        time.sleep(0.3)
+        began = time.monotonic()
+        check(server.ask("/health", headers={"Connection": "close"})[0] == 200, "no answer beside four others")
+        check(time.monotonic() - began < 4, f"idle connections kept another waiting for {time.monotonic() - began:.1f} s")
+        check(lost(idle) == 1, "expected to lose one of three idle connections")
+        half.sendall(b"\r\n")
+        check(b" 200 " in half.recv(100), "half a request was not waited for")
+        for one in (*idle, half):
             one.close()
-        check(left == 3, f"{left} of four idle connections are left, expected to lose one")
         check(server.end() == 0, "".join(server.said))
 
 

@@ -49,33 +49,33 @@ struct HttpOptions {
 
 namespace detail {
 
-/// The HTTP library's threads, which count the connections that wait for one of them.
+/// The HTTP library's threads, which count the connections that are open.
 class ConnectionThreads final : public httplib::ThreadPool {
  public:
-  ConnectionThreads(Index count, std::atomic<Index>& waiting)
-      : httplib::ThreadPool(count), waiting_(&waiting) {}
+  ConnectionThreads(Index count, std::atomic<Index>& open) : httplib::ThreadPool(count), open_(&open) {}
 
   void enqueue(std::function<void()> connection) override {
-    ++*waiting_;
-    httplib::ThreadPool::enqueue([waiting = waiting_, connection = std::move(connection)] {
-      --*waiting;
+    ++*open_;
+    httplib::ThreadPool::enqueue([open = open_, connection = std::move(connection)] {
       connection();
+      --*open;
     });
   }
 
  private:
-  std::atomic<Index>* waiting_;
+  std::atomic<Index>* open_;
 };
 
-/// Closes connections that are too slow to say what they want, or say too much before it; and those that say nothing, the
-/// longest silent first, while others wait for their threads. The HTTP library limits each read
-/// and each line but not a whole request, so that a byte now and then would keep a thread for hours, and headers without end
-/// take all memory: this looks at the process's own sockets some times a second.
+/// Closes connections that are too slow to say what they want, or say too much before it; and where there are more than
+/// threads, those that were answered and have been idle since, the longest idle first, as many as wait for a thread.
+///
+/// The HTTP library limits each read and each line but not a whole request, so that a byte now and then would keep a thread
+/// for hours, and headers without end take all memory: this looks at the process's own sockets some times a second.
 class SlowConnections {
  public:
-  /// `waiting`: connections that no thread has taken up.
-  SlowConnections(int port, std::chrono::seconds limit, const std::atomic<Index>& waiting)
-      : port_(port), limit_(limit), waiting_(&waiting), watcher_([this] { watch(); }) {}
+  /// `open`: how many connections there are, for `threads`.
+  SlowConnections(int port, std::chrono::seconds limit, const std::atomic<Index>& open, Index threads)
+      : port_(port), limit_(limit), open_(&open), threads_(threads), watcher_([this] { watch(); }) {}
   ~SlowConnections() {
     {
       const std::lock_guard lock(mutex_);
@@ -92,22 +92,28 @@ class SlowConnections {
     const std::lock_guard lock(mutex_);
     since_[{host, port}].in_body = true;
   }
-  /// The request of this peer has arrived, and is being answered until done().
+  /// The request of this peer has arrived, and its answer is made until made().
   void arrived(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
     since_.erase({host, port});
     answered_.insert({host, port});
   }
-  void done(const std::string& host, int port) {
+  /// The answer is written from here on, until written().
+  void made(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
-    since_.erase({host, port});
+    since_[{host, port}] = {};
     answered_.erase({host, port});
+  }
+  /// This peer has its answer, and may say more.
+  void written(const std::string& host, int port) {
+    const std::lock_guard lock(mutex_);
+    Since& one = since_[{host, port}];
+    if (!one.dropped) one = {.has_answer = true};
   }
   /// What this peer still sends is not read as another request: nothing more of its connection is.
   void drop(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
-    since_[{host, port}] = {.time = Clock::time_point{},
-                            .unread = -1};  // as if for ever: the next look closes it
+    since_[{host, port}] = {.dropped = true};  // the next look closes it
   }
 
  private:
@@ -118,10 +124,12 @@ class SlowConnections {
     int unread = 0;                              // bytes, when it was looked at
     std::uint64_t received = 0;                  // bytes of the connection, when it was first looked at
     bool in_body = false;
+    bool has_answer = false;  // to all that it has said, as far as that was looked at
+    bool dropped = false;
   };
   static constexpr std::uint64_t most_of_headers = 1 << 20;  // bytes
-  /// A client that has begun to say something goes on sooner.
-  static constexpr std::chrono::milliseconds silence{400};
+  /// Longer than a packet that was lost takes to be sent again.
+  static constexpr std::chrono::milliseconds idle{1500};
 
   void watch() {
     std::unique_lock lock(mutex_);
@@ -133,7 +141,7 @@ class SlowConnections {
     const Clock::time_point now = Clock::now();
     std::map<Peer, Since> still;
     std::vector<std::pair<int, Peer>> slow;
-    std::vector<std::pair<Clock::time_point, std::pair<int, Peer>>> silent;
+    std::vector<std::pair<Clock::time_point, std::pair<int, Peer>>> idle_ones;
     DIR* folder = ::opendir("/proc/self/fd");
     if (folder == nullptr) return;
     while (const dirent* entry = ::readdir(folder)) {
@@ -142,27 +150,27 @@ class SlowConnections {
       if (peer.second == 0 || answered_.contains(peer)) continue;
       const auto known = since_.find(peer);
       const std::uint64_t received = received_by(descriptor);
-      Since one = known == since_.end() ? Since{.received = received} : known->second;
+      Since one = known == since_.end() ? Since{} : known->second;
+      if (!one.time) one.received = received;
       int unread = 0;
       if (::ioctl(descriptor, FIONREAD, &unread) != 0) unread = 0;
       // Where nobody reads what has arrived, it waits for a thread, and is not to blame.
       if (!one.time || (unread > 0 && unread == one.unread)) one.time = now;
       one.unread = unread;
-      if (now - *one.time > limit_ || (!one.in_body && received > one.received + most_of_headers)) {
+      if (one.dropped || now - *one.time > limit_ ||
+          (!one.in_body && received > one.received + most_of_headers)) {
         slow.emplace_back(descriptor, peer);
       } else {
         still[peer] = one;
-        int unsent = 0;  // of an answer
-        if (::ioctl(descriptor, TIOCOUTQ, &unsent) != 0) unsent = 0;
-        if (!one.in_body && unread == 0 && unsent == 0 && received == one.received &&
-            now - *one.time >= silence)
-          silent.push_back({*one.time, {descriptor, peer}});
+        if (one.has_answer && received == one.received && now - *one.time >= idle)
+          idle_ones.push_back({*one.time, {descriptor, peer}});
       }
     }
     ::closedir(folder);
-    std::sort(silent.begin(), silent.end());
-    silent.resize(std::min(silent.size(), waiting_->load()));
-    for (const auto& [since, connection] : silent) slow.push_back(connection);
+    const Index open = open_->load(), waiting = open > threads_ ? open - threads_ : 0;
+    std::sort(idle_ones.begin(), idle_ones.end());
+    idle_ones.resize(std::min(idle_ones.size(), waiting));
+    for (const auto& [since, connection] : idle_ones) slow.push_back(connection);
     // After all were looked at: a thread that becomes free takes the next connection at once.
     for (const auto& [descriptor, peer] : slow) {
       if (peer_of(descriptor) == peer) ::shutdown(descriptor, SHUT_RDWR);
@@ -204,7 +212,8 @@ class SlowConnections {
 
   const int port_;
   const std::chrono::seconds limit_;
-  const std::atomic<Index>* const waiting_;
+  const std::atomic<Index>* const open_;
+  const Index threads_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Peer, Since> since_;  // of connections that have said nothing whole
@@ -220,7 +229,7 @@ class HttpServer {
  public:
   /// Takes the port, so that port() is known and clients may connect. Throws IoError.
   HttpServer(ScoringApi& api, HttpOptions options) : api_(api), options_(std::move(options)) {
-    server_.new_task_queue = [this] { return new detail::ConnectionThreads(options_.connections, waiting_); };
+    server_.new_task_queue = [this] { return new detail::ConnectionThreads(options_.connections, open_); };
     server_.set_payload_max_length(options_.max_body);
     server_.set_read_timeout(options_.request_time);
     server_.set_tcp_nodelay(true);
@@ -232,6 +241,10 @@ class HttpServer {
                      const httplib::ContentReader& reader) { read_and_answer(request, reader, response); });
     server_.set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
       if (response.body.empty()) refuse(request, response);
+    });
+    // Called when an answer has been written.
+    server_.set_logger([this](const httplib::Request& request, const httplib::Response&) {
+      slow_->written(request.remote_addr, request.remote_port);
     });
     server_.set_exception_handler(
         [](const httplib::Request&, httplib::Response& response, std::exception_ptr error) {
@@ -247,7 +260,7 @@ class HttpServer {
       throw IoError(concat("cannot listen on ", options_.host, ":", options_.port, ": ",
                            errno == 0 ? "the name or the port is not this machine's" : std::strerror(errno)));
     }
-    slow_.emplace(options_.port, options_.request_time, waiting_);
+    slow_.emplace(options_.port, options_.request_time, open_, options_.connections);
   }
 
   int port() const { return options_.port; }
@@ -271,7 +284,7 @@ class HttpServer {
         : slow_(slow), request_(request) {
       slow_.arrived(request_.remote_addr, request_.remote_port);
     }
-    ~Answered() { slow_.done(request_.remote_addr, request_.remote_port); }
+    ~Answered() { slow_.made(request_.remote_addr, request_.remote_port); }
     Answered(const Answered&) = delete;
     Answered& operator=(const Answered&) = delete;
 
@@ -309,11 +322,7 @@ class HttpServer {
     } else {
       answer(request, body, response);
     }
-    if (whole) {
-      slow_->done(request.remote_addr, request.remote_port);
-    } else {
-      slow_->drop(request.remote_addr, request.remote_port);
-    }
+    if (!whole) slow_->drop(request.remote_addr, request.remote_port);
   }
 
   void answer(const httplib::Request& request, const std::string& body, httplib::Response& response) {
@@ -366,7 +375,7 @@ class HttpServer {
 
   ScoringApi& api_;
   HttpOptions options_;
-  std::atomic<Index> waiting_ = 0;  // connections that no thread has taken up
+  std::atomic<Index> open_ = 0;  // connections, also those that no thread has taken up
   httplib::Server server_;
   std::atomic<bool> served_ = false;
   std::optional<detail::SlowConnections> slow_;  // once the port is known
