@@ -5,7 +5,9 @@
 #include "merit/backbone/bag_of_tokens.hpp"
 #include "merit/backbone/bert.hpp"
 #include "merit/backbone/features.hpp"
+#include "merit/backend/eigen/eigen_backend.hpp"
 #include "merit/backend/reference/reference_backend.hpp"
+#include "sanitized.hpp"
 
 namespace session_use_test {
 
@@ -149,7 +151,7 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK_THROWS_WITH_AS(
       session.extend({{a1, second}, {b, prompt}}),
       "session: one call needs the keys and values of 18 tokens at once, expected at most 12, its limit of memory",
-      UsageError);
+      DataError);
   CHECK(session.counts().nodes == 5);
   session.extend(c, first);
   CHECK(static_cast<double>(session.scores()[0]) == whole(Tokens{9, 8, 7} + second + first));
@@ -239,6 +241,34 @@ TEST_CASE_FIXTURE(Fixture, "keys and values in 16 bits take less and change scor
   const double found = session.score(p, std::vector<Sequence>{{.tokens = second}})[0];
   CHECK(found == doctest::Approx(whole_scores(of_blocks, {prompt + second})[0]).epsilon(0.05));
   CHECK(session.counts().bytes == 5 * 3 * 2 * 34);
+}
+
+TEST_CASE(
+    "stored keys and values keep random trees close to whole sequences: on the host, windows, short memory") {
+  Llama backbone = small_gemma();
+  backbone.head_dim = 32;  // a block of Q8_0
+  SmallModel<EigenBackend<float>, Llama> model({.backbone = backbone});
+  shake(model);
+  for (const auto& [stored, most] :
+       {std::pair(std::optional<Dtype>(), 1e-5), std::pair(std::optional(Dtype::f16), 2e-3),
+        std::pair(std::optional(Dtype::bf16), 0.02), std::pair(std::optional(Dtype::q8_0), 0.05)}) {
+    double largest = 0;
+    Index compared = 0;
+    for (std::uint64_t n = 0; n < (MERIT_TEST_SANITIZED != 0 ? 10 : 100); ++n) {
+      Rng rng(n, 31);
+      Session measured(model, {.stored = stored});
+      measured.extend({}, std::vector<Token>{1});
+      Session session(model, {.memory_limit = 40 * measured.counts().bytes, .stored = stored});
+      grow_and_check(session, rng, 1 + rng.below(6), [&](double score, double whole) {
+        largest = std::max(largest, std::abs(score - whole) / (1 + std::abs(whole)));
+        ++compared;
+      });
+      CHECK(session.counts().held <= 40);
+    }
+    CHECK(largest < most);
+    if (stored) CHECK(largest > most / 100);  // it was stored so
+    CHECK(compared > 20);
+  }
 }
 
 }  // namespace session_use_test

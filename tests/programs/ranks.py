@@ -146,6 +146,7 @@ def test_ranks_that_differ_end_at_the_start():
                                 ("--train $(test $R = 0 && echo train.jsonl || echo shorter.jsonl)",
                                  ["examples is 599 and not 600", "fingerprint is "]),
                                 ("--checkpoint-every $R", ["checkpoint_every is 1 and not 0"]),
+                                ("--max-tokens $((R + 500))", ["the card's max_tokens is 501 and not 500"]),
                                 ("--eval $(test $R = 0 && echo eval.jsonl || echo shorter.jsonl)",
                                  ["the held-out examples' hash is "])):
         result = start(2, "--out", "ranks2", differing=differing)

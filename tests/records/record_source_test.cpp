@@ -156,6 +156,9 @@ TEST_CASE("a file may have a weight, which multiplies those of its records") {
     INFO(one.first);
     CHECK_THROWS_WITH_AS(merit::weighted_file(one.first), doctest::Contains(one.second), merit::ConfigError);
   }
+  const std::string misspelled = file.path.string() + ":wieght=1";  // of a file that is there
+  CHECK_THROWS_WITH_AS(merit::weighted_file(misspelled),
+                       doctest::Contains("found \"wieght=1\", expected behind"), merit::ConfigError);
   const std::string often = file.path.string() + ":epochs=2";
   CHECK_THROWS_WITH_AS(RecordSource{often}, doctest::Contains("epochs=2 of a file that is not trained on"),
                        merit::ConfigError);

@@ -91,6 +91,10 @@ TEST_CASE("files that are visited more or less than once an epoch are parts of t
   CHECK(merit::with_parts_of({}, {.parts = {{1, 2}}}).parts.size() == 1);
   options.source.trains = false;
   CHECK_THROWS_AS(read({a + ":epochs=0.5"}), ConfigError);
+
+  CHECK(read({a + ":0", b}).size() == 7);
+  CHECK_THROWS_WITH_AS(read({a + ":0", b + ":weight=0"}), doctest::Contains("every weight is 0"),
+                       ConfigError);
 }
 
 TEST_CASE("a note tells the records of one prompt, and copies without a prompt, from others") {

@@ -67,8 +67,8 @@ class Session {
     if (options.memory_limit != 0) most_ = options.memory_limit / keys_->bytes_per_token();
   }
 
-  /// Computes tokens behind a node, or behind nothing, and keeps them. Throws UsageError for none or for a node that is not
-  /// this session's, DataError for a token or a position that the model does not have; nothing is added then.
+  /// Computes tokens behind a node, or behind nothing, and keeps them; or adds nothing and throws: UsageError for none or for a
+  /// node of another session, DataError for a token or position that the model has not, or for more than memory_limit holds.
   SessionNode extend(const SessionNode& node, std::span<const Token> tokens) {
     const SessionBranch branch{node, tokens};
     return extend(std::span(&branch, 1))[0];

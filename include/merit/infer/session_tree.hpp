@@ -110,13 +110,13 @@ class SessionTree {
   std::span<const std::uint32_t> added() const { return added_; }
 
   /// Takes rows from what was not used for longest until there are `most` with those of the missing tokens; gives the
-  /// number of rows that are then needed in all. Throws UsageError where what this call uses is more.
+  /// number of rows that are then needed in all. Throws DataError where what this call uses is more.
   Index make_room(Index most) {
     Index needed = missing_tokens_;
     for (const Node& node : nodes_) needed += node.used == now_ ? node.rows.size() : 0;
     if (needed > most) {
-      throw UsageError(concat("session: one call needs the keys and values of ", needed,
-                              " tokens at once, expected at most ", most, ", its limit of memory"));
+      throw DataError(concat("session: one call needs the keys and values of ", needed,
+                             " tokens at once, expected at most ", most, ", its limit of memory"));
     }
     while (held_ + missing_tokens_ > most) evict_oldest();
     return held_ + missing_tokens_;

@@ -117,6 +117,8 @@ class Run {
     facts.add("the run there", finished() ? "finished" : resumes() ? "interrupted" : "none");
     const auto flat = identity().flatten();
     for (const auto& [name, value] : flat.items()) facts.add(name.substr(1), value.dump());
+    const auto card = to_json(model_.described(job_.card)).flatten();  // how text becomes tokens, for one
+    for (const auto& [name, value] : card.items()) facts.add("the card's " + name.substr(1), value.dump());
     require_same_facts(model_.comm(), facts);
   }
 

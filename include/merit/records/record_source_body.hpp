@@ -81,9 +81,10 @@ MERIT_INLINE WeightedFile weighted_file(const std::string& text) {
     const bool of_epochs = name == "epochs";
     const std::optional<double> number = detail::record_source::number_in(item.substr(equals + 1));
     const bool is_first = !has_weight && !has_epochs;
-    if (is_first && (name.empty() ? !number : !of_epochs && name != "weight")) return {.path = text};
-    if (!number || (!name.empty() && !of_epochs && name != "weight") ||
-        (of_epochs ? has_epochs : has_weight)) {
+    const bool is_known = name.empty() ? number.has_value() : of_epochs || name == "weight";
+    if (is_first && !is_known && (equals == item.npos || !std::filesystem::exists(file.path, ignored)))
+      return {.path = text};  // of which it is said that it cannot be opened
+    if (!number || !is_known || (of_epochs ? has_epochs : has_weight)) {
       throw ConfigError(
           concat(text, ": found ", detail::quote(item),
                  ", expected behind the colon weight=NUMBER and epochs=NUMBER, each once at most"));

@@ -244,6 +244,8 @@ MERIT_INLINE RecordSet read_record_set(const std::vector<std::string>& files, co
     }
   });
   if (std::ranges::all_of(set.parts, [](const SetPart& part) { return part.epochs == 1; })) set.parts.clear();
+  if (std::ranges::all_of(files, [](const std::string& file) { return weighted_file(file).weight == 0; }))
+    throw ConfigError(concat(set.files, ": every weight is 0, expected one above 0"));
   for (Index i = 0; i < remarks.renamed.size(); ++i) {
     if (remarks.renamed[i] == 0) refuse_rename(options.source.rename[i], set.files);
   }
