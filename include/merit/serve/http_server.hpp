@@ -68,7 +68,7 @@ class ConnectionThreads final : public httplib::ThreadPool {
 };
 
 /// Closes connections that are too slow to say what they want, or say too much before it; and those that say nothing, the
-/// longest silent first, while others wait for their threads. The HTTP library limits each read
+/// longest silent first, while others wait for their threads, and all of them at the end. The HTTP library limits each read
 /// and each line but not a whole request, so that a byte now and then would keep a thread for hours, and headers without end
 /// take all memory: this looks at the process's own sockets some times a second.
 class SlowConnections {
@@ -92,16 +92,21 @@ class SlowConnections {
     const std::lock_guard lock(mutex_);
     since_[{host, port}].in_body = true;
   }
-  /// The request of this peer has arrived, and is being answered until done().
+  /// The request of this peer has arrived, and is being answered until written().
   void arrived(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
     since_.erase({host, port});
     answered_.insert({host, port});
   }
-  void done(const std::string& host, int port) {
+  void written(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
-    since_.erase({host, port});
     answered_.erase({host, port});
+  }
+  /// The server takes no more: who is silent loses the connection at once, and who has begun to say something soon. The HTTP
+  /// library would wait for both as long as ever.
+  void end() {
+    const std::lock_guard lock(mutex_);
+    ends_since_ = Clock::now();
   }
   /// What this peer still sends is not read as another request: nothing more of its connection is.
   void drop(const std::string& host, int port) {
@@ -121,11 +126,15 @@ class SlowConnections {
   };
   static constexpr std::uint64_t most_of_headers = 1 << 20;  // bytes
   /// A client that has begun to say something goes on sooner.
-  static constexpr std::chrono::milliseconds silence{400};
+  static constexpr std::chrono::milliseconds silence{400}, silence_at_end{200};
+  /// For a request that has begun to arrive when the server ends.
+  static constexpr std::chrono::milliseconds rest_of_request{1500};
 
   void watch() {
     std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, std::chrono::milliseconds(200), [this] { return ended_; })) look();
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(ends_since_ ? 50 : 200),
+                              [this] { return ended_; }))
+      look();
   }
 
   /// Called with the mutex held.
@@ -148,20 +157,22 @@ class SlowConnections {
       // Where nobody reads what has arrived, it waits for a thread, and is not to blame.
       if (!one.time || (unread > 0 && unread == one.unread)) one.time = now;
       one.unread = unread;
-      if (now - *one.time > limit_ || (!one.in_body && received > one.received + most_of_headers)) {
+      const bool is_over = ends_since_ && now - *ends_since_ > rest_of_request;
+      if (is_over || now - *one.time > limit_ ||
+          (!one.in_body && received > one.received + most_of_headers)) {
         slow.emplace_back(descriptor, peer);
       } else {
         still[peer] = one;
         int unsent = 0;  // of an answer
         if (::ioctl(descriptor, TIOCOUTQ, &unsent) != 0) unsent = 0;
         if (!one.in_body && unread == 0 && unsent == 0 && received == one.received &&
-            now - *one.time >= silence)
+            now - *one.time >= (ends_since_ ? silence_at_end : silence))
           silent.push_back({*one.time, {descriptor, peer}});
       }
     }
     ::closedir(folder);
     std::sort(silent.begin(), silent.end());
-    silent.resize(std::min(silent.size(), waiting_->load()));
+    if (!ends_since_) silent.resize(std::min(silent.size(), waiting_->load()));
     for (const auto& [since, connection] : silent) slow.push_back(connection);
     // After all were looked at: a thread that becomes free takes the next connection at once.
     for (const auto& [descriptor, peer] : slow) {
@@ -209,6 +220,7 @@ class SlowConnections {
   std::condition_variable changed_;
   std::map<Peer, Since> since_;  // of connections that have said nothing whole
   std::set<Peer> answered_;
+  std::optional<Clock::time_point> ends_since_ = {};
   bool ended_ = false;
   std::thread watcher_;  // last: it uses the above
 };
@@ -241,6 +253,10 @@ class HttpServer {
             put(ScoringApi::failure(500, what.what()), response);
           }
         });
+    server_.set_logger([this](const httplib::Request& request, const httplib::Response&) {
+      slow_->written(request.remote_addr,
+                     request.remote_port);  // called when an answer has been sent, or could not be
+    });
     const bool bound = options_.port == 0 ? (options_.port = server_.bind_to_any_port(options_.host)) > 0
                                           : server_.bind_to_port(options_.host, options_.port);
     if (!bound) {
@@ -252,7 +268,8 @@ class HttpServer {
 
   int port() const { return options_.port; }
 
-  /// Answers until stop(); what is being answered then is finished.
+  /// Answers until stop(); what is being answered then is finished, connections that say nothing are closed at once, and
+  /// those that are in the middle of a request a second and a half later.
   void serve() {
     server_.listen_after_bind();
     served_ = true;
@@ -261,25 +278,10 @@ class HttpServer {
   void stop() {
     while (!server_.is_running() && !served_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     server_.stop();
+    slow_->end();
   }
 
  private:
-  /// Tells the watcher that a request is being answered, however that ends.
-  class Answered {
-   public:
-    Answered(detail::SlowConnections& slow, const httplib::Request& request)
-        : slow_(slow), request_(request) {
-      slow_.arrived(request_.remote_addr, request_.remote_port);
-    }
-    ~Answered() { slow_.done(request_.remote_addr, request_.remote_port); }
-    Answered(const Answered&) = delete;
-    Answered& operator=(const Answered&) = delete;
-
-   private:
-    detail::SlowConnections& slow_;
-    const httplib::Request& request_;
-  };
-
   /// The body is counted here, as it is when it is unpacked: the library's own limit is of what a header says.
   void read_and_answer(const httplib::Request& request, const httplib::ContentReader& reader,
                        httplib::Response& response) {
@@ -299,6 +301,7 @@ class HttpServer {
     const bool whole = request.is_multipart_form_data()
                            ? reader([](const httplib::MultipartFormData&) { return true; }, take)
                            : reader(take);
+    if (whole) slow_->arrived(request.remote_addr, request.remote_port);
     if (request.is_multipart_form_data()) {
       put(ScoringApi::failure(400, "the request: found a form of several parts, expected JSON"), response);
     } else if (too_large) {
@@ -309,18 +312,14 @@ class HttpServer {
     } else {
       answer(request, body, response);
     }
-    if (whole) {
-      slow_->done(request.remote_addr, request.remote_port);
-    } else {
-      slow_->drop(request.remote_addr, request.remote_port);
-    }
+    if (!whole) slow_->drop(request.remote_addr, request.remote_port);
   }
 
   void answer(const httplib::Request& request, const std::string& body, httplib::Response& response) {
     // An answer is whole: the library would cut it as a header Range says, and mark it as if nothing was. The request is
     // no constant where it is made.
     const_cast<httplib::Request&>(request).ranges.clear();
-    const Answered until_it_ends(*slow_, request);
+    slow_->arrived(request.remote_addr, request.remote_port);
     if (!may_ask(request)) {
       put(ScoringApi::failure(401,
                               "the request has no right key, expected the header Authorization: Bearer KEY"),
