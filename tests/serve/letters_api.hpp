@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "merit/serve/scoring_api.hpp"
+#include "merit/templates/chat_template.hpp"
 #include "run/letter_model.hpp"
 
 namespace merit_test {

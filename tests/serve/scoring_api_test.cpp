@@ -118,14 +118,23 @@ TEST_CASE("documents of which a limit on length took a part stand last, and are 
     CHECK(!results[1].contains("cut"));
     CHECK(results[2]["index"] == 1);
     CHECK(results[2]["score"] == 13);
-    CHECK(results[2]["cut"] == true);
+    CHECK(results[2].value("cut", false));
   }
   const Json of_tei =
       posted(api, "/rerank", {{"query", "Q"}, {"texts", {long_text, "n"}}, {"raw_scores", true}});
   CHECK(of_tei == Json{{{"index", 1}, {"score", 1.0}}, {{"index", 0}, {"score", 13.0}, {"cut", true}}});
   const Json scored = posted(api, "/score", {{"prompt", "Q"}, {"completions", texts}})["results"][0];
   CHECK(scored["order"] == Json{2, 0, 1});
-  CHECK(scored["completions"][1]["cut"] == true);
+  CHECK(scored["completions"][1].value("cut", false));
+
+  merit::SavedModel steps = saved_steps();
+  steps.tokenize.truncation = merit::Truncation::cut_right;
+  steps.tokenize.max_tokens = 3;
+  ScoringApi of_steps = letters(std::move(steps));
+  const Json judged = posted(of_steps, "/pooling", {{"input", "n\nl\n"}})["data"][0];
+  CHECK(judged.value("cut", false));
+  CHECK(judged.value("rows_judged", 0) == 1);
+  CHECK(judged.value("rows_of", 0) == 2);
 }
 
 TEST_CASE("a field that is not read is refused, or left where a client of another server may send it") {
@@ -156,7 +165,8 @@ TEST_CASE("a field that is not read is refused, or left where a client of anothe
           {"max_tokens_per_doc", 9},
           {"truncate_prompt_tokens", -1},
           {"priority", 0},
-          {"some_new_option", 1}});
+          {"some_new_option", 1},
+          {"query_id", 7}});
   posted(api, "/rerank",
          {{"query", "Q"}, {"texts", {"n"}}, {"truncate", true}, {"truncation_direction", "right"}});
   posted(api, "/get_reward", {{"query", {"n"}}, {"labels", {"l"}}});
@@ -286,6 +296,14 @@ TEST_CASE("the calibrated score stands beside the head's own") {
   const Json scored = posted(api, "/score", {{"completion", "p"}});
   CHECK(scored["results"][0]["score"] == 3);
   CHECK(scored["results"][0]["calibrated"] == 1);
+
+  // A calibration of pairs is none of one side.
+  merit::SavedModel pairs = saved_letters(merit::ScalarHead{});
+  pairs.about.loss = {{"name", "pairwise"}};
+  pairs.about.calibration = "temperature";
+  pairs.about.calibration_scale = 2;
+  ScoringApi of_pairs = letters(std::move(pairs));
+  CHECK(posted(of_pairs, "/score", {{"completion", "p"}})["results"][0]["calibrated"].is_null());
 
   // Of steps each is calibrated, and they come together as they do without.
   merit::SavedModel steps = saved_steps();

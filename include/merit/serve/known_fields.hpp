@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -92,13 +91,17 @@ inline const FieldNames& sent_by_clients() {
   return names;
 }
 
-/// Of a request in the form of another server: refuses a field that is none of these, nor known to be sent, but so like one of
-/// these that it is probably meant; any other is left, as those servers leave it, whose clients send new ones each month.
+/// Of a request in the form of another server: refuses a field that is none of these, nor known to be sent, but a letter or two
+/// from one of these; any other is left, as those servers leave it, whose clients send new ones with each version.
 inline void refuse_misspelt(const OrderedJson& body, const FieldNames& known) {
   const FieldNames& sent = sent_by_clients();
-  for (const auto& [name, value] : body.items()) {
-    if (value.is_null() || std::ranges::find(known, name) != known.end() ||
-        std::ranges::find(sent, name) != sent.end() || nearest_name(name, known).empty())
+  for (const auto& item : body.items()) {
+    const std::string& name = item.key();
+    const auto is_nearly = [&](std::string_view one) {
+      return edit_distance(name, one) <= (name.size() < 8 ? 1u : 2u);
+    };
+    if (item.value().is_null() || std::ranges::find(known, name) != known.end() ||
+        std::ranges::find(sent, name) != sent.end() || std::ranges::none_of(known, is_nearly))
       continue;
     refuse_name("the request", name, known);
   }

@@ -56,6 +56,8 @@ class ServedModel {
     const ModelCard& card = scorer_.about().about;
     try {
       calibrated_ = merit::reading_of(card, scorer_.model().meaning(), true);
+      // What was fitted to pairs says nothing of one side.
+      if (calibrated_->compares && !calibrated_->standardised) calibrated_.reset();
     } catch (const ConfigError&) {  // it has neither
     }
     if (options_.name.empty()) options_.name = scorer_.about().place.lexically_normal().filename().string();
