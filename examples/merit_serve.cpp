@@ -19,7 +19,7 @@ namespace {
 
 constexpr const char* name = "merit_serve";
 
-std::atomic<bool> asked_to_end = false;
+std::atomic<int> asked_to_end = 0;  // times
 
 void require(merit::Index value, const char* option, merit::Index least, merit::Index most) {
   if (value < least)
@@ -49,15 +49,16 @@ int run(int argc, char** argv) {
       "  POST /rewards      \"rollouts\": terminal or dense rewards; with \"values\" advantages and returns\n"
       "  GET  /health, /metrics (Prometheus), /v1/models\n\n"
       "Each score comes as the head gives it (score) and by the model's card (calibrated). What cannot be scored is an\n"
-      "error that says why. Requests that come together are computed together. Ctrl-C (or SIGTERM) takes no more\n"
-      "requests, answers those that came, and ends.\n"
+      "error that says why; what a limit on length cut is marked. Requests that come together are computed together.\n"
+      "Ctrl-C (or SIGTERM) takes no more requests, after --drain seconds in which /health says so, answers those that\n"
+      "came, and ends.\n"
       "Exit codes: 0 done, 1 data, files or the network, 2 options.\n");
   std::string model, api_key_file;
   programs::OpenFlags open_flags;
   merit::ServeOptions options;
   merit::HttpOptions http;
   std::uint16_t threads = 0, port = 8000;
-  merit::Index keep_prompts = 0, max_wait = 2, time_limit = 60, request_time = 30;
+  merit::Index keep_prompts = 0, max_wait = 2, time_limit = 60, request_time = 30, drain = 0;
   line.text("--model", model, "DIR|FILE", "folder of a model, or a GGUF file");
   line.text("--host", http.host, "ADDRESS", "the address to listen on; 0.0.0.0: all of this machine");
   line.number("--port", port, "0: any that is free, which is said");
@@ -77,6 +78,10 @@ int run(int argc, char** argv) {
   line.number("--max-body", http.max_body, "bytes of one request");
   line.number("--time-limit", time_limit, "seconds that a request may wait for its scores (then 504)");
   line.number("--request-time", request_time, "seconds in which a request must have arrived whole");
+  line.number(
+      "--drain", drain,
+      "seconds after SIGTERM in which requests are still taken, while /health is 503 so that a load balancer sends "
+      "no more; a second signal ends them");
   line.number("--connections", http.connections, "connections that are answered side by side");
   programs::declare(line, open_flags);
   line.number("--threads", threads, "0: all; the scores do not depend on it");
@@ -92,6 +97,7 @@ int run(int argc, char** argv) {
   require(http.max_body, "--max-body", 1, any);
   require(time_limit, "--time-limit", 1, year);
   require(request_time, "--request-time", 1, year);
+  require(drain, "--drain", 0, year);
   require(http.connections, "--connections", 1, 65536);
   if (http.host.empty()) throw merit::ConfigError("--host is empty, expected an address, such as 127.0.0.1");
   http.port = port;
@@ -117,16 +123,20 @@ int run(int argc, char** argv) {
   merit::ScoringApi api(merit::Scorer(std::move(saved), std::move(loaded)), options);
   merit::HttpServer server(api, http);
 
-  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { asked_to_end = true; });
+  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { ++asked_to_end; });
   std::thread watcher([&] {
-    while (!asked_to_end) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
+    while (asked_to_end == 0) wait();
+    api.announce_end();
+    const auto until = merit::end_of(std::chrono::seconds(drain));
+    while (asked_to_end == 1 && std::chrono::steady_clock::now() < until) wait();
     server.stop();
   });
   const bool is_ipv6 = http.host.find(':') != std::string::npos;
   std::fprintf(stderr, "%s: %s on http://%s%s%s:%d\n", name, merit::visible(api.name()).c_str(),
                is_ipv6 ? "[" : "", http.host.c_str(), is_ipv6 ? "]" : "", server.port());
   server.serve();
-  const bool was_asked = asked_to_end.exchange(true);
+  const bool was_asked = asked_to_end.fetch_add(2) != 0;
   watcher.join();
   if (!was_asked) throw merit::IoError("the network ended the program");
   std::fprintf(stderr, "%s: done\n", name);

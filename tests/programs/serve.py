@@ -234,6 +234,67 @@ def test_idle_connections_keep_nobody_waiting():
         check(server.end() == 0, "".join(server.said))
 
 
+def test_a_server_that_ends_waits_for_nobody_who_is_silent():
+    with Server("model", "--max-wait", 1500, "--max-waiting", 64) as server:
+        idle = [server.connect() for _ in range(3)]
+        for one in idle:
+            check(server.ask("/health", connection=one)[0] == 200, "no answer")
+        said_nothing = socket.create_connection(("127.0.0.1", server.port))
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(server.ask("/score", {"completion": "ab"})))
+        asking.start()  # and is answered a second and a half later
+        time.sleep(0.7)
+        began = time.monotonic()
+        code = server.end()
+        took = time.monotonic() - began
+        asking.join()
+        check(code == 0 and took < 3, f"{took:.1f} s to the end with three idle connections: {code}")
+        check([status for status, _, _ in answers] == [200], f"what was being answered was not: {answers}")
+        for one in idle:
+            one.close()
+        said_nothing.close()
+
+
+def test_a_server_that_ends_waits_a_moment_for_half_a_request():
+    body = json.dumps({"completion": "ab"}).encode()
+    head = b"POST /score HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with Server("model") as server:
+        stalled = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+        stalled[0].sendall(b"POST /score HTT")
+        stalled[1].sendall(head + body[:5])
+        ends_in_time = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        ends_in_time.sendall(head + body[:5])
+        time.sleep(0.7)
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        ends_in_time.sendall(body[5:])
+        answer = ends_in_time.recv(100)
+        check(b" 200 " in answer, f"a request that was whole in time got {answer}")
+        code = server.process.wait(30)
+        took = time.monotonic() - began
+        check(code == 0 and took < 5, f"{took:.1f} s to the end with two halves of requests: {code}")
+        for one in (*stalled, ends_in_time):
+            one.close()
+
+
+def test_a_server_that_is_about_to_end_says_so_and_still_answers():
+    with Server("model", "--drain", 60) as server:
+        good = {"completion": "ab"}
+        check(server.ask("/health")[0] == 200, "health")
+        server.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while server.ask("/health")[0] != 503:
+            check(time.monotonic() < deadline, "health never said that the end is near")
+            time.sleep(0.05)
+        check("about to end" in server.ask("/health")[1]["error"]["message"], "the sentence of health")
+        check(server.ask("/score", good)[0] == 200, "a request before the end was not answered")
+        check(server.end() == 0, "".join(server.said))  # a second signal ends the wait
+    with Server("model", "--drain", 1) as server:
+        began = time.monotonic()
+        check(server.end() == 0 and 1 <= time.monotonic() - began < 10, "the wait has no end of its own")
+
+
 def test_a_server_takes_no_headers_without_end():
     with Server("model", "--request-time", 60) as server:
         before, began = resident(server.process), time.monotonic()
@@ -317,7 +378,7 @@ def test_a_server_that_cannot_start_says_why():
     fails(2, ["--model is missing"], "merit_serve")
     fails(2, ["--connections is 0"], "merit_serve", "--model", "model", "--connections", 0)
     for option, most in (("--connections", 65536), ("--time-limit", 31536000), ("--request-time", 31536000), ("--max-wait", 31536000000),
-                         ("--keep-prompts", 2**44 - 1)):
+                         ("--drain", 31536000), ("--keep-prompts", 2**44 - 1)):
         fails(2, [f"{option} is {2**64 - 1}, expected at most {most}"], "merit_serve", "--model", "model", option, 2**64 - 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -132,6 +132,7 @@ TEST_CASE("of steps a cut took is said how many were judged") {
   CHECK(judged.completions.at(0).cut);
   CHECK(judged.completions[0].rows.size() == 2);
   CHECK(judged.completions[0].rows_of == 3);
+  CHECK(judged.completions[0].head.values == std::vector<double>{13, 13});  // as the head says them
   const RecordScores several_texts = scored(saved, several("Q", {"z\nz\na", "y", ""}), reading);
   CHECK(several_texts.completions[0].rows_of == 3);
   CHECK(several_texts.completions[2].dropped == "empty: no tokens in the completion");

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "merit/tokenizer/any_tokenizer.hpp"
@@ -111,6 +112,38 @@ TEST_CASE("a step that has its separator already is read as in a text that is cu
   DataCounts counts;
   const auto cut = merit::tokenize(merit::as_steps(text, {}), bytes, {}, counts).value();
   CHECK(show(cut.sequence) == bare);
+}
+
+TEST_CASE("the steps of a conversation are those of its last answer, to what stands before it") {
+  merit::CompletionRecord record;
+  record.source = {"here.jsonl", 3};
+  record.prompt = std::vector<merit::Message>{{"system", "S"}};
+  record.completion = std::vector<merit::Message>{{"user", "Q"}, {"assistant", "one\ntwo"}};
+  const merit::StepsRecord steps = merit::as_steps(record, {});
+  CHECK(steps.completions == std::vector<std::string>{"one", "two"});
+  CHECK(std::get<std::vector<merit::Message>>(*steps.prompt) ==
+        std::vector<merit::Message>{{"system", "S"}, {"user", "Q"}});
+  const auto refused = [&](const char* sentence) {
+    CHECK_THROWS_WITH_AS(merit::as_steps(record, {}), sentence, merit::DataError);
+  };
+  record.completion = std::vector<merit::Message>{{"user", "Q"}};
+  refused(
+      "here.jsonl:3: found a conversation that ends with the role \"user\", expected the assistant's answer, in which a "
+      "model of steps scores each step");
+  record.completion = std::vector<merit::Message>{};
+  refused("here.jsonl:3: found a conversation without messages, expected one that ends in an answer");
+  record.prompt = "Q";
+  refused(
+      "here.jsonl:3: found a conversation under a prompt that is a string, expected a prompt that is a list of messages");
+}
+
+TEST_CASE("a text that has the separator is cut there, and else where paragraphs are divided") {
+  merit::CompletionRecord record;
+  const merit::TokenizeOptions options{.step_separator = "#", .step_split = "\n\n"};
+  for (const char* text : {"a\n\nb", "a#b#"}) {
+    record.completion = text;
+    CHECK(merit::as_steps(record, options).completions == std::vector<std::string>{"a", "b"});
+  }
 }
 
 }  // namespace borders_test

@@ -143,6 +143,14 @@ enum class Centre {
   kept,  // added back: only the scale changes, as is done to rewards
 };
 
+template <>
+inline constexpr std::array<std::string_view, 2> enum_names<Centre>{"removed", "kept"};
+
+/// "removed" or "kept". Throws ConfigError for another name.
+inline Centre centre_from_name(std::string_view name) {
+  return value_from_name<Centre>("centre", name);
+}
+
 /// (x − μ) / √(var + 1e-8), var Bessel-corrected, over all entries whose mask is 1 (all when it is empty).
 /// Whiten a whole batch at once: join its sequences first. Entries under a mask of 0 become 0. Throws
 /// DataError when fewer than two entries count or one of them is not finite.

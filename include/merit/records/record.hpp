@@ -21,12 +21,13 @@ inline namespace MERIT_ABI {
 /// Where a record came from. Every error about it begins with text().
 struct SourcePosition {
   std::string file = {};
-  Index line = 0;    // from 1
+  Index line = 0;    // from 1; 0: `file` says all, of what has no lines
   Index record = 0;  // of several elements of a JSON array in one line: its number in the array, from 1
 
   /// "file:line", or "file:line: record 2".
   std::string text() const {
-    return concat(file, ':', line, record == 0 ? std::string() : concat(": record ", record));
+    return concat(file, line == 0 ? std::string() : concat(':', line),
+                  record == 0 ? std::string() : concat(": record ", record));
   }
 };
 

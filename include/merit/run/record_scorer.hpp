@@ -11,6 +11,7 @@
 #include "merit/core/error.hpp"
 #include "merit/core/view.hpp"
 #include "merit/infer/rerank.hpp"
+#include "merit/infer/score.hpp"
 #include "merit/records/record.hpp"
 #include "merit/run/any_model.hpp"
 #include "merit/run/kept_prompts.hpp"
@@ -26,10 +27,11 @@ inline namespace MERIT_ABI {
 struct CompletionScore {
   double score = 0;
   std::vector<double> rows = {};  // each token's or step's probability, or each state's value
-  bool cut = false;               // a limit on length took tokens of it or of its prompt
-  Index rows_of = 0;              // steps that it has; more than `rows` where a cut took some
-  Index tokens = 0;               // that were read of it and of its prompt; 0 for vectors
-  std::string dropped = {};       // why it has no score; empty: it has
+  RowScores head = {};       // what the head itself says of each of these: a logit, one a class, or a value
+  bool cut = false;          // a limit on length took tokens of it or of its prompt
+  Index rows_of = 0;         // steps that it has; more than `rows` where a cut took some
+  Index tokens = 0;          // that were read of it and of its prompt; 0 for vectors
+  std::string dropped = {};  // why it has no score; empty: it has
 };
 
 /// What a model says of one record.

@@ -147,15 +147,15 @@ MERIT_INLINE std::vector<RecordScores> RecordScorer::flush() {
     Family& family = families.emplace_back();
     for (const Sequence& sequence : sequences) family.members.push_back(&sequence);
   }
-  const auto rows = kept_ != nullptr ? kept_->score_families(families, batch_tokens_)
-                                     : model_.score_families(families, batch_tokens_);
+  auto rows = kept_ != nullptr ? kept_->score_families(families, batch_tokens_)
+                               : model_.score_families(families, batch_tokens_);
   Index next = 0;
   for (RecordScores& entry : entries_) {
     if (!entry.dropped.empty() || !entry.error.empty()) continue;
     std::vector<double> raw;
     for (CompletionScore& one : entry.completions) {
       if (!one.dropped.empty()) continue;
-      const RowScores& own = rows[next++];
+      RowScores& own = rows[next++];
       for (const double value : own.values) {
         if (!std::isfinite(value)) one.dropped = "the score is not finite";
       }
@@ -164,6 +164,7 @@ MERIT_INLINE std::vector<RecordScores> RecordScorer::flush() {
       raw.push_back(completion_score(own, model_, reading_));
       one.score = shown_score(raw.back(), reading_);
       one.rows = row_values(own, reading_);
+      if (reading_.has_rows()) one.head = std::move(own);
       if (std::isfinite(one.score)) continue;
       one.dropped = "the score is not finite";
       raw.pop_back();

@@ -67,7 +67,8 @@ class ConnectionThreads final : public httplib::ThreadPool {
 };
 
 /// Closes connections that are too slow to say what they want, or say too much before it; and where there are more than
-/// threads, those that were answered and have been idle since, the longest idle first, as many as wait for a thread.
+/// threads, those that were answered and have been idle since, the longest idle first, as many as wait for a thread. When the
+/// server ends, all that are idle, and soon those that have said a part of a request.
 ///
 /// The HTTP library limits each read and each line but not a whole request, so that a byte now and then would keep a thread
 /// for hours, and headers without end take all memory: this looks at the process's own sockets some times a second.
@@ -101,7 +102,8 @@ class SlowConnections {
   /// The answer is written from here on, until written().
   void made(const std::string& host, int port) {
     const std::lock_guard lock(mutex_);
-    since_[{host, port}] = {};
+    Since& one = since_[{host, port}];
+    if (!one.dropped) one = {.is_written = true};
     answered_.erase({host, port});
   }
   /// This peer has its answer, and may say more.
@@ -109,6 +111,11 @@ class SlowConnections {
     const std::lock_guard lock(mutex_);
     Since& one = since_[{host, port}];
     if (!one.dropped) one = {.has_answer = true};
+  }
+  /// The server takes no more. The HTTP library would wait for who is silent as long as ever.
+  void end() {
+    const std::lock_guard lock(mutex_);
+    ends_since_ = Clock::now();
   }
   /// What this peer still sends is not read as another request: nothing more of its connection is.
   void drop(const std::string& host, int port) {
@@ -124,16 +131,21 @@ class SlowConnections {
     int unread = 0;                              // bytes, when it was looked at
     std::uint64_t received = 0;                  // bytes of the connection, when it was first looked at
     bool in_body = false;
+    bool is_written = false;  // its answer is
     bool has_answer = false;  // to all that it has said, as far as that was looked at
     bool dropped = false;
   };
   static constexpr std::uint64_t most_of_headers = 1 << 20;  // bytes
   /// Longer than a packet that was lost takes to be sent again.
   static constexpr std::chrono::milliseconds idle{1500};
+  /// The same when the server ends: for who is silent, and for who has begun to say something.
+  static constexpr std::chrono::milliseconds idle_at_end{200}, rest_of_request{1500};
 
   void watch() {
     std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, std::chrono::milliseconds(200), [this] { return ended_; })) look();
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(ends_since_ ? 50 : 200),
+                              [this] { return ended_; }))
+      look();
   }
 
   /// Called with the mutex held.
@@ -157,19 +169,21 @@ class SlowConnections {
       // Where nobody reads what has arrived, it waits for a thread, and is not to blame.
       if (!one.time || (unread > 0 && unread == one.unread)) one.time = now;
       one.unread = unread;
-      if (one.dropped || now - *one.time > limit_ ||
+      const bool is_over = ends_since_ && !one.is_written && now - *ends_since_ > rest_of_request;
+      if (is_over || one.dropped || now - *one.time > limit_ ||
           (!one.in_body && received > one.received + most_of_headers)) {
         slow.emplace_back(descriptor, peer);
       } else {
         still[peer] = one;
-        if (one.has_answer && received == one.received && now - *one.time >= idle)
+        const bool is_idle = ends_since_ ? !one.in_body && !one.is_written && unread == 0 : one.has_answer;
+        if (is_idle && received == one.received && now - *one.time >= (ends_since_ ? idle_at_end : idle))
           idle_ones.push_back({*one.time, {descriptor, peer}});
       }
     }
     ::closedir(folder);
     const Index open = open_->load(), waiting = open > threads_ ? open - threads_ : 0;
     std::sort(idle_ones.begin(), idle_ones.end());
-    idle_ones.resize(std::min(idle_ones.size(), waiting));
+    if (!ends_since_) idle_ones.resize(std::min(idle_ones.size(), waiting));
     for (const auto& [since, connection] : idle_ones) slow.push_back(connection);
     // After all were looked at: a thread that becomes free takes the next connection at once.
     for (const auto& [descriptor, peer] : slow) {
@@ -218,6 +232,7 @@ class SlowConnections {
   std::condition_variable changed_;
   std::map<Peer, Since> since_;  // of connections that have said nothing whole
   std::set<Peer> answered_;
+  std::optional<Clock::time_point> ends_since_ = {};
   bool ended_ = false;
   std::thread watcher_;  // last: it uses the above
 };
@@ -234,6 +249,7 @@ class HttpServer {
     server_.set_read_timeout(options_.request_time);
     server_.set_tcp_nodelay(true);
     server_.Get(".*", [this](const httplib::Request& request, httplib::Response& response) {
+      const Answered until_it_ends(*slow_, request);
       answer(request, request.body, response);
     });
     server_.Post(
@@ -265,7 +281,8 @@ class HttpServer {
 
   int port() const { return options_.port; }
 
-  /// Answers until stop(); what is being answered then is finished.
+  /// Answers until stop(); what is being answered then is finished, connections that say nothing are closed at once, and
+  /// those that are in the middle of a request a second and a half later.
   void serve() {
     server_.listen_after_bind();
     served_ = true;
@@ -274,6 +291,7 @@ class HttpServer {
   void stop() {
     while (!server_.is_running() && !served_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     server_.stop();
+    slow_->end();
   }
 
  private:
@@ -312,6 +330,7 @@ class HttpServer {
     const bool whole = request.is_multipart_form_data()
                            ? reader([](const httplib::MultipartFormData&) { return true; }, take)
                            : reader(take);
+    const Answered until_it_ends(*slow_, request);
     if (request.is_multipart_form_data()) {
       put(ScoringApi::failure(400, "the request: found a form of several parts, expected JSON"), response);
     } else if (too_large) {
@@ -329,7 +348,6 @@ class HttpServer {
     // An answer is whole: the library would cut it as a header Range says, and mark it as if nothing was. The request is
     // no constant where it is made.
     const_cast<httplib::Request&>(request).ranges.clear();
-    const Answered until_it_ends(*slow_, request);
     if (!may_ask(request)) {
       put(ScoringApi::failure(401,
                               "the request has no right key, expected the header Authorization: Bearer KEY"),

@@ -14,6 +14,7 @@
 #include "merit/records/record.hpp"
 #include "merit/records/record_fields.hpp"
 #include "merit/run/record_to_score.hpp"
+#include "merit/serve/known_fields.hpp"
 #include "merit/templates/message.hpp"
 
 namespace merit {
@@ -61,42 +62,90 @@ inline std::vector<std::string> texts_field(const OrderedJson& body,
   throw DataError(concat("the request: field '", *names.begin(), "' is missing, expected ", expected));
 }
 
-inline SourcePosition request_position(Index entry) {
-  return {.file = "the request", .line = entry + 1};
+/// Where a record stands: in an entry of a field's list, or in a field or the request as a whole.
+inline SourcePosition request_position(std::string_view field, Index entry) {
+  return {.file = concat("the request: field '", field, "', entry ", entry)};
+}
+inline SourcePosition request_position(std::string_view field = {}) {
+  return {.file = field.empty() ? "the request" : concat("the request: field '", field, "'")};
 }
 
-inline RecordToScore completion_of(std::optional<std::string> prompt, std::string completion) {
+inline RecordToScore completion_of(SourcePosition at, std::optional<std::string> prompt,
+                                   std::string completion) {
   CompletionRecord record;
-  record.source = request_position(0);
+  record.source = std::move(at);
   if (prompt) record.prompt = std::move(*prompt);
   record.completion = std::move(completion);
   return record;
 }
 
-inline RecordToScore completions_of(std::string prompt, const std::vector<std::string>& completions) {
+inline RecordToScore completions_of(SourcePosition at, std::string prompt,
+                                    const std::vector<std::string>& completions) {
   CompletionsRecord record;
-  record.source = request_position(0);
+  record.source = std::move(at);
   record.prompt = std::move(prompt);
   record.completions.assign(completions.begin(), completions.end());
   return record;
 }
 
-/// A record as merit_score reads it.
-inline RecordToScore record_of_request(const OrderedJson& object, Index entry) {
-  const SourcePosition at = request_position(entry);
-  if (object.is_object()) return parse_record_to_score(object, at);
-  throw DataError(concat(at.text(), ": found ", describe(object), ", expected a record, which is an object"));
+/// A record as merit_score reads it, without a field that is not read; `also` are fields of the request that it stands in.
+inline RecordToScore record_of_request(const OrderedJson& object, const SourcePosition& at,
+                                       const FieldNames& also = {}) {
+  if (!object.is_object()) {
+    throw DataError(
+        concat(at.text(), ": found ", describe(object), ", expected a record, which is an object"));
+  }
+  refuse_unknown_in_record(object, at.text(), also);
+  if (has_any_field(object, {"messages"}) &&
+      has_any_field(
+          object, {"completion", "completion_ids", "completions", "completions_ids", "chosen", "response_a"}))
+    throw DataError(at.text() + ": field 'messages': found it beside completions, expected one of the two");
+  return parse_record_to_score(object, at);
+}
+
+/// Refuses what asks for another text than the model's chat template writes, or for another encoding than JSON's.
+inline void refuse_other_forms(const OrderedJson& body) {
+  for (const char* name : {"add_generation_prompt", "continue_final_message"}) {
+    if (flag_field(body, name)) {
+      throw DataError(
+          concat("the request: field '", name,
+                 "': found true, expected false: a conversation is scored as its template ends it"));
+    }
+  }
+  if (const OrderedJson* found = find_field(body, "chat_template"))
+    refuse_field("chat_template", *found, "none: a conversation is written by the model's own");
+  const OrderedJson* format = find_field(body, "encoding_format");
+  if (format != nullptr && *format != "float") refuse_field("encoding_format", *format, "\"float\"");
+}
+
+/// Whether scores are asked for as the head gives them: by vLLM's names for what makes probabilities of them.
+inline bool without_activation(const OrderedJson& body) {
+  bool without = false;
+  for (const char* name : {"use_activation", "activation", "softmax"})
+    without = !flag_field(body, name, true) || without;
+  return without;
 }
 
 /// The texts in "input", each by itself, or the conversation in "messages".
 inline std::vector<RecordToScore> records_of_input(const OrderedJson& body) {
+  refuse_misspelt(
+      body, {"input", "messages", "tools", "chat_template_kwargs", "use_activation", "activation", "softmax",
+             "encoding_format", "add_generation_prompt", "continue_final_message", "chat_template"});
+  refuse_other_forms(body);
   std::vector<RecordToScore> records;
   if (find_field(body, "messages") != nullptr) {
-    records.push_back(record_of_request(body, 0));
+    if (const OrderedJson* input = find_field(body, "input"))
+      refuse_field("input", *input, "none beside 'messages'");
+    OrderedJson record;
+    for (const char* name : {"messages", "tools", "chat_template_kwargs"}) {
+      if (const OrderedJson* found = find_field(body, name)) record[name] = *found;
+    }
+    records.push_back(parse_record_to_score(record, request_position()));
     return records;
   }
   for (std::string& text : texts_field(body, {"input"}))
-    records.push_back(completion_of(std::nullopt, std::move(text)));
+    records.push_back(
+        completion_of(request_position("input", records.size()), std::nullopt, std::move(text)));
   return records;
 }
 

@@ -116,7 +116,7 @@ struct TokenizeOptions {
   // Steps. The policies are applied in this order, before anything is cut.
   std::string step_separator = "\n";  // its tokens end each step, the last of them is the step's place
   StepLayout step_layout = StepLayout::separated;
-  std::string step_split = {};  // what divides a text into steps where that is something else
+  std::string step_split = {};  // what divides a text into steps where that is something else, and not in it
   StepScale step_scale = StepScale::automatic;
   NeutralSteps neutral = NeutralSteps::keep;
   bool stop_at_first_error = false;  // no labels after the first step that is bad with more than one half
