@@ -17,10 +17,9 @@
 #include "command_line/source_flags.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/jobs/benchmark_evaluation.hpp"
+#include "merit/jobs/evaluation_account.hpp"
 #include "merit/jobs/evaluation_page.hpp"
-#include "merit/jobs/output_place.hpp"
 #include "merit/model/adapter_files.hpp"
-#include "merit/page/report_page.hpp"
 #include "merit/run/evaluation.hpp"
 #include "merit/run/evaluation_choice.hpp"
 #include "merit/run/file_kind.hpp"
@@ -56,16 +55,6 @@ struct Options {
 };
 
 // ---- The run ---
-
-/// Throws before anything is computed when the report cannot be written, or would replace what is no report.
-void check_report(const Options& options) {
-  merit::check_output("--report", options.report,
-                      {.files = options.files, .folders = {options.model, options.adapter}});
-  merit::check_own(options.report, "a report of merit_evaluate", [](const std::string& page) {
-    return page.substr(0, page.find("<title>")).find(merit::ReportPage::mark) != page.npos;
-  });
-  merit::AtomicFile writable(options.report);
-}
 
 /// Becomes the merit_train that lies beside this program.
 int cross_validate(const Options& options, const programs::CommandLine& line, const char* self) {
@@ -154,7 +143,10 @@ int run(int argc, char** argv) {
   if (options.files.empty()) throw merit::ConfigError("FILE is missing: the records to evaluate on");
   if (options.batch_tokens == 0) throw merit::ConfigError("--batch-tokens is 0, expected at least 1");
   for (const std::string& file : options.files) merit::weighted_file(file);  // throws for an empty path
-  if (!options.report.empty()) check_report(options);
+  if (!options.report.empty()) {
+    merit::check_evaluation_page("--report", options.report,
+                                 {.files = options.files, .folders = {options.model, options.adapter}});
+  }
 
   merit::OpenOptions open = programs::open_options(line, options.open);
   if (!options.adapter.empty()) {
@@ -179,13 +171,9 @@ int run(int argc, char** argv) {
   std::optional<merit::BenchmarkSet> benchmark;
   merit::RecordSet records;
   if (what.layout) {
-    for (const char* option :
-         {"--subset-field", "--rename", "--select", "--limit", "--rating", "--on-error"}) {
-      if (!line.given(option)) continue;
-      throw merit::ConfigError(merit::concat(option, " is given, but ", options.files[0],
-                                             " is the benchmark ", merit::name_of(*what.layout),
-                                             ", which is read whole and as published"));
-    }
+    programs::refuse_beside_layout(
+        line, options.files[0], *what.layout,
+        {"--subset-field", "--rename", "--select", "--limit", "--rating", "--on-error"});
     benchmark = merit::read_benchmark_set(options.files, *what.layout, saved);
   } else {
     merit::check_meaning(what.kind, saved);
@@ -211,35 +199,8 @@ int run(int argc, char** argv) {
   progress.finish();
   if (!saved.loss) evaluation.loss.reset();  // of some loss that fits, and not of the model's
 
-  Json json = merit::to_json(evaluation);
-  json["records"] = merit::to_json(set);
-  std::string said = set.account() + '\n' + merit::text_of(evaluation);
-  if (benchmark) {
-    const merit::BenchmarkScores scores = merit::benchmark_scores(*benchmark, evaluation, reading, threshold);
-    json["benchmark"] = scores.json;
-    said += "\n\n" + scores.text;
-  } else if (!options.subset_field.empty()) {
-    std::map<std::string, std::vector<Index>> subsets;
-    for (Index i = 0; i < set.notes.size(); ++i) subsets[set.notes[i].subset].push_back(i);
-    for (const auto& [subset, read] : set.subsets) {
-      const std::vector<Index>& numbers = subsets[subset];
-      std::string report;
-      try {
-        if (numbers.empty())
-          throw merit::DataError(
-              merit::concat("none of its ", read, " records has a score: all were dropped"));
-        merit::Evaluation part = merit::evaluate_some(*model, set, evaluation, numbers, reading, threshold);
-        part.read = read;
-        part.left_out = read - numbers.size();
-        json["subsets"][subset] = merit::to_json(part);
-        report = merit::text_of(part);
-      } catch (const merit::DataError& error) {  // a part may have nothing to compare where the whole has
-        json["subsets"][subset] = {{"not_reported", error.what()}, {"read", read}};
-        report = std::string("not reported: ") + error.what();
-      }
-      said += "\n\n" + merit::visible(options.subset_field + " " + subset) + '\n' + report;
-    }
-  }
+  auto [json, said] = merit::account_of(model.get(), set, benchmark ? &*benchmark : nullptr, evaluation,
+                                        reading, threshold, options.subset_field);
   // The figures are not lost with a report that cannot be written after all.
   std::optional<merit::IoError> unwritten;
   if (!options.report.empty()) {

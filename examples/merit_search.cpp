@@ -14,6 +14,7 @@
 
 #include "command_line/line_input.hpp"
 #include "command_line/open_flags.hpp"
+#include "command_line/sampling_flags.hpp"
 #include "command_line/source_flags.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/infer/session_step_scorer.hpp"
@@ -356,12 +357,7 @@ void declare(programs::CommandLine& line, Options& options) {
       "what ends a step that the policy writes; \\n is a line feed; empty: what ends one for the model");
   line.number("--error-rate", options.error_rate, "of the policy embedded: the share of lines that err",
               programs::is_probability);
-  line.number("--temperature", options.sampling.temperature,
-              "of a language model; 0: the most likely token, and all proposals are one");
-  line.number("--top-k", options.sampling.top_k,
-              "of a language model: the K most likely tokens are left; 0: all");
-  line.number("--top-p", options.sampling.top_p,
-              "of a language model: the most likely tokens are left that have this probability together");
+  programs::declare(line, options.sampling, "of a language model: ");
   line.number("--max-step-tokens", options.max_step_tokens,
               "of a language model: a step ends there at the latest");
   line.number("--seed", options.seed, "the same searches again");
@@ -393,8 +389,8 @@ void check(const programs::CommandLine& line, const Options& options) {
     throw merit::ConfigError("--neutral is \"" + options.neutral + "\", expected good or bad");
   if (options.max_step_tokens == 0) throw merit::ConfigError("--max-step-tokens is 0, expected at least 1");
   const bool embedded = options.policy == "embedded";
-  for (const char* option : {"--temperature", "--top-k", "--top-p", "--max-step-tokens", "--split",
-                             "--policy-tokenizer", "--error-rate"}) {
+  for (const char* option : {"--repetition-penalty", "--temperature", "--top-k", "--top-p", "--min-p",
+                             "--max-step-tokens", "--split", "--policy-tokenizer", "--error-rate"}) {
     const bool of_embedded = std::string_view(option) == "--error-rate";
     if (!line.given(option) || of_embedded == embedded) continue;
     throw merit::ConfigError(
@@ -435,11 +431,7 @@ int run(int argc, char** argv) {
                                            merit::name_of(options.search.aggregation),
                                            "; it is an option of mean_of_last"));
   }
-  for (const char* option : {"--top-k", "--top-p"}) {
-    if (line.given(option) && options.sampling.temperature == 0)
-      throw merit::ConfigError(std::string(option) +
-                               " is given at a --temperature of 0, where nothing is drawn");
-  }
+  programs::check(line, options.sampling);
   options.search.threshold = options.prune_below.value_or(-std::numeric_limits<double>::infinity());
   options.search.validate();
 

@@ -356,8 +356,7 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
   const bool split = options.validation_split != 0;
   if (split) merit::require_no_pipe(options.train);
   merit::RecordSet train = read(options.train, nullptr, split ? SplitSide::kept : SplitSide::all);
-  if (merit::reads_pairs(chosen.loss) &&
-      (chosen.kind == RecordKind::ranking || chosen.kind == RecordKind::ratings))  // soft labels are no pairs
+  if (merit::compares(chosen.loss))
     merit::require_preferences(train,
                                "which is what the " + merit::name_of(chosen.loss) + " loss learns from");
   if (options.join_conversations) merit::join_conversations(train);

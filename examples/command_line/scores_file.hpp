@@ -1,4 +1,4 @@
-// A file of scores that goes on where a kill left it.
+// A file of scores, or of what a judge said, that goes on where a kill left it.
 //
 // Beside FILE lies FILE.state: what the scores are made of (input, model, options), and how far the file is whole: so many
 // records, so many bytes of FILE, with the hash of them and of the input that was read. It is replaced in one step, after
@@ -43,12 +43,14 @@ class ScoresFile {
   /// Begins `path`, or goes on with it. `made_of` is all that decides what is written, an object of objects: what it has
   /// must be what it was. Throws ConfigError that names what is not, or where a file is there and neither `resume` nor
   /// `overwrite` is asked for; IoError for a file that is not ours, or where another process writes it.
-  ScoresFile(std::string path, merit::Json made_of, bool resume, bool overwrite)
+  /// `option`: which names it.
+  ScoresFile(std::string path, merit::Json made_of, bool resume, bool overwrite,
+             const std::string& option = "--out")
       : path_(std::move(path)), state_path_(path_ + ".state"), made_of_(std::move(made_of)) {
     const bool has_file = merit::file_exists(path_), has_state = merit::file_exists(state_path_);
     if (has_file && !resume && !overwrite) {
       throw merit::ConfigError(path_ + " is there already: give " +
-                               (has_state ? "--resume to go on with it, or " : "") + "another --out" +
+                               (has_state ? "--resume to go on with it, or " : "") + "another " + option +
                                (has_state ? ", or --overwrite to replace it" : ""));
     }
     lock_.emplace(path_);

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "merit/benchmarks/benchmark_files.hpp"
+#include "merit/core/error.hpp"
 #include "merit/core/visible.hpp"
 #include "merit/records/record_source.hpp"
 #include "options.hpp"
@@ -37,6 +39,16 @@ inline merit::RecordSourceOptions source_options(const SourceFlags& flags) {
   for (const std::string& text : flags.rename) options.rename.push_back(merit::name_pair(text, "--rename"));
   for (const std::string& text : flags.select) options.select.push_back(merit::name_pair(text, "--select"));
   return options;
+}
+
+/// Throws ConfigError for the first of these options that was given beside a benchmark.
+inline void refuse_beside_layout(const CommandLine& line, const std::string& file,
+                                 merit::BenchmarkLayout layout, const std::vector<std::string>& options) {
+  for (const std::string& option : options) {
+    if (!line.given(option)) continue;
+    throw merit::ConfigError(merit::concat(option, " is given, but ", file, " is the benchmark ",
+                                           merit::name_of(layout), ", which is read whole and as published"));
+  }
 }
 
 /// Says what a user should know of files.

@@ -97,6 +97,16 @@ TEST_CASE("behind several prompts each branch is what it is behind its own, by i
   }
   CHECK(all[3].tokens != all[0].tokens);
   CHECK(session.counts().held == 6);
+  // With a seed of its own a prompt has its branches wherever it stands.
+  options.first_stream = 0;
+  options.seeds = {8, 9};
+  const auto seeded = generate(session, prompts, options);
+  options.seeds = {9};
+  const auto own = generate(session, std::span(prompts).subspan(1), options);
+  for (Index b = 0; b < 3; ++b) CHECK(seeded[3 + b].tokens == own[b].tokens);
+  CHECK_THROWS_WITH_AS(generate(session, prompts, options), "generate: found 1 seeds, expected 2",
+                       merit::UsageError);
+  options.seeds.clear();
   CHECK(generate(session, std::span<const SessionNode>(), options).empty());
 }
 

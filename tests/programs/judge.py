@@ -1,5 +1,5 @@
 """merit_judge with a language model of random weights: it writes no verdicts, which is counted and never guessed at, and its
-logits always give one; what is written trains.
+logits always give one; what is written trains; a run that was ended goes on.
 
 Run by programs_test.py, in the folder that its own tests left.
 """
@@ -7,9 +7,12 @@ import json
 import math
 import os
 import random
+import shutil
 import struct
+import subprocess
+import time
 
-from helpers import SMALL, check, content, fails, run, succeeds, write_lines
+from helpers import ENVIRONMENT, SMALL, check, content, fails, program, run, succeeds, write_lines
 from published import make_folder
 
 HIDDEN, INNER, VOCABULARY = 16, 24, 420
@@ -133,9 +136,9 @@ def test_logits_always_give_a_verdict_and_what_is_written_trains():
     again = report_of(*judge, "--out", "votes.jsonl", "--threads", 1)
     check(again == report, "the same records have other verdicts")
 
-    # Agreement with its own votes is whole where they name a winner.
+    # Agreement with its own votes is whole: their label is the probability that it gave.
     own = report_of("--model", writer, "votes.jsonl", "--reading", "logits")
-    check(own["same_verdict"]["value"] == 1, str(own))
+    check(own["agreement_of_logits"]["value"] == 1 and own["even_labels"] == 0, str(own))
 
     report_of(*judge, "--out", "preferences.jsonl", "--write", "preferences")
     preferences = [json.loads(line) for line in content("preferences.jsonl").splitlines()]
@@ -145,7 +148,31 @@ def test_logits_always_give_a_verdict_and_what_is_written_trains():
     for kind, file in (("judge", "votes.jsonl"), ("preference", "preferences.jsonl")):
         result = json.loads(succeeds("merit_train", "--kind", kind, "--train", file, "--out", "of_judge_" + kind, *SMALL,
                                      "--epochs", 1, "--json"))
-        check(result["train"]["records"] == len(votes), str(result))
+        check(result["train"]["records"] == len(votes) and result["train"]["all_tied"] == 0, str(result))
+
+
+def test_verdicts_that_all_are_ties_train_by_their_probability_or_not_at_all():
+    """What the place alone decides is a tie of votes; the logits' mean over both orders still tells the two apart."""
+    record = {"prompt": "p", "response_a": "a", "response_b": "bb", "votes": ["tie"]}
+    write_lines("tied_votes.jsonl", [dict(record, prompt=f"p{i}") for i in range(6)])
+    train = ["merit_train", "--kind", "judge", *SMALL, "--epochs", 1, "--train"]
+    fails(1, ["tied_votes.jsonl", "6 records that tie all completions", "expected at least one in which one is better"],
+          *train, "tied_votes.jsonl", "--out", "of_ties")
+    check(not os.path.exists("of_ties"), "a refused run left something behind")
+    even = {"prompt": "p", "chosen": "a", "rejected": "bb", "soft_label": 0.5}
+    write_lines("even_pairs.jsonl", [even, even])
+    fails(1, ["even_pairs.jsonl", "2 records that tie"], "merit_train", "--train", "even_pairs.jsonl", "--out", "of_ties", *SMALL)
+    soft = [dict(record, prompt=f"p{i}", probability_of_a=0.2 if i % 2 else 0.9) for i in range(6)]
+    write_lines("soft_votes.jsonl", soft)
+    result = json.loads(succeeds(*train, "soft_votes.jsonl", "--out", "of_soft_votes", "--json"))
+    check(result["train"]["kept"] == 6 and result["train"]["all_tied"] == 0, str(result))
+    # The same as preferences with these soft labels, to the byte.
+    write_lines("soft_pairs.jsonl", [{"prompt": one["prompt"], "chosen": "bb" if i % 2 else "a", "rejected": "a" if i % 2 else "bb",
+                                      "soft_label": 0.8 if i % 2 else 0.9} for i, one in enumerate(soft)])
+    succeeds("merit_train", *SMALL, "--epochs", 1, "--train", "soft_pairs.jsonl", "--out", "of_soft_pairs")
+    check(content("of_soft_votes/model.safetensors") == content("of_soft_pairs/model.safetensors"), "another soft label")
+    write_lines("soft_votes.jsonl", [dict(record, probability_of_a=1.5)])
+    fails(1, ["soft_votes.jsonl:1", "probability_of_a", "a probability of 0 to 1"], *train, "soft_votes.jsonl", "--out", "never")
 
 
 def test_the_logits_are_those_of_the_words_behind_the_prompt():
@@ -222,6 +249,121 @@ def test_ratings_and_several_answers():
     line = json.dumps({"prompt": "q", "completion": "x"}) + "\n"
     report_of("--model", writer, "--template", "rate.json", "--reading", "logits", "--out", "outcome.jsonl", stdin=line)
     check(0 < json.loads(content("outcome.jsonl"))["label"] < 1, "a probability")
+
+
+# ---- Going on, and how words are chosen ---
+
+
+def write_given(reply, name="given.json"):
+    """A template whose reply begins so: a model of random weights adds no verdict to it."""
+    with open(name, "w", encoding="utf-8") as file:
+        json.dump({"messages": [{"role": "user", "content": "{question} {answer_a} {answer_b}"}], "reply": reply}, file)
+    return name
+
+
+def test_a_run_that_was_ended_goes_on_and_no_record_is_judged_twice_or_lost():
+    short = make_short_writer()
+    records = pairs(12)
+    records[4] = dict(records[4], chosen="".join(chr(97 + i * i % 26) + str(i) for i in range(600)))  # too long to be judged
+    write_lines("to_resume.jsonl", records)
+    for kind, options in (("words", ["--max-new-tokens", 6, "--batch-tokens", 200]), ("logits", ["--reading", "logits"])):
+        judge = ["--model", short, "--template", write_given("[[A]]" if kind == "words" else "[["), "to_resume.jsonl", *options]
+        whole = report_of(*judge, "--out", "whole.jsonl", "--replies", "whole_replies.jsonl", "--overwrite")
+        check(whole["not_judged"] == 1, str(whole))
+        said, votes = content("whole_replies.jsonl"), content("whole.jsonl")
+        state = json.loads(content("whole_replies.jsonl.state"))
+        check(state["records"] == 12 and state["output_bytes"] == len(said), str(state))
+        for done, torn in ((0, 0), (1, 9), (5, 0), (11, 30), (12, 0)):
+            # As a kill leaves it: the state of some records, the bytes of a few more, and none or half of the records.
+            some = b"".join(line + b"\n" for line in said.splitlines()[:done])
+            left = dict(state, records=done, output_bytes=len(some), output_hash=fnv1a(some))
+            with open("whole_replies.jsonl.state", "w", encoding="utf-8") as file:
+                json.dump(left, file)
+            with open("whole_replies.jsonl", "wb") as file:
+                file.write(said[:len(some) + torn])
+            with open("whole.jsonl", "wb") as file:
+                file.write(votes[:40 * done])
+            again = run("merit_judge", *judge, "--out", "whole.jsonl", "--replies", "whole_replies.jsonl", "--resume", "--json")
+            check(again.returncode == 0 and json.loads(again.stdout) == whole, f"{kind} {done}: {again}")
+            check(f"going on behind record {done}" in again.stderr and ("cut off" in again.stderr) == (torn > 0), again.stderr)
+            check(content("whole_replies.jsonl") == said and content("whole.jsonl") == votes, f"{kind} {done}")
+    # A killed one: what it has is a beginning of the whole.
+    judge = [program("merit_judge"), "--model", make_writer(), "to_resume.jsonl", "--max-new-tokens", "400", "--batch-tokens", "500"]
+    files = ["--out", "killed.jsonl", "--replies", "killed_replies.jsonl"]
+    process = subprocess.Popen([*judge, *files], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (os.path.exists("killed_replies.jsonl") and os.path.getsize("killed_replies.jsonl")):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    succeeds("merit_judge", *judge[1:], *files, "--resume")
+    succeeds("merit_judge", *judge[1:], "--replies", "never_killed.jsonl")
+    check(content("killed_replies.jsonl") == content("never_killed.jsonl"), "records lost or twice")
+
+
+def fnv1a(data):
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value
+
+
+def test_going_on_is_refused_with_other_records_model_or_options():
+    writer = make_writer()
+    write_lines("to_resume.jsonl", pairs(3))
+    judge = ["merit_judge", "--model", writer, "to_resume.jsonl", "--reading", "logits"]
+    go_on = ["--replies", "refused.jsonl", "--resume"]
+    succeeds(*judge, *go_on)  # begins it
+    before = content("refused.jsonl")
+    fails(2, ["--resume", "without --replies"], *judge, "--resume", "--out", "x.jsonl")
+    fails(2, ["--resume", "without FILE"], *judge[:3], *go_on, stdin="{}")
+    fails(2, ["--resume and --overwrite"], *judge, *go_on, "--overwrite")
+    fails(2, ["refused.jsonl, which is there already", "--resume goes on"], *judge, "--replies", "refused.jsonl")
+    fails(2, ["refused.jsonl was made otherwise: file --template was not there"], *judge, *go_on, "--template", write_given("[["))
+    fails(2, ["option --limit was 0, now it is 2"], *judge, *go_on, "--limit", 2)
+    fails(2, ["option --out was not there, now it is mine.jsonl"], *judge, *go_on, "--out", "mine.jsonl")
+    write_lines("mine.jsonl", [{"a": 1}])
+    fails(2, ["--out is mine.jsonl, which is there already"], *judge, "--replies", "new.jsonl", "--resume", "--out", "mine.jsonl")
+    fails(2, ["file model/model.safetensors"], *judge[:1], "--model", make_other_writer(), *judge[3:], *go_on)
+    write_lines("to_resume.jsonl", pairs(4))
+    fails(2, ["refused.jsonl was made otherwise: file FILE was"], *judge, *go_on)
+    check(content("refused.jsonl") == before, "a refused run wrote")
+
+
+def make_other_writer():
+    make_writer()
+    shutil.copytree("random_writer", "other_writer", dirs_exist_ok=True)
+    with open("other_writer/model.safetensors", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x3e")
+    return "other_writer"
+
+
+def test_words_are_chosen_as_the_options_say():
+    writer = make_writer()
+    write_lines("to_judge.jsonl", pairs(2))
+    judge = ["--model", writer, "to_judge.jsonl", "--max-new-tokens", 10, "--overwrite", "--replies", "chosen.jsonl"]
+
+    def texts(*options):
+        report_of(*judge, *options)
+        return [reply["text"] for line in content("chosen.jsonl").splitlines() for reply in json.loads(line)["replies"]]
+
+    greedy = texts()
+    for narrow in (["--top-k", 1], ["--min-p", 1], ["--top-p", 1e-9]):
+        check(texts("--temperature", 1, *narrow) == greedy, f"{narrow}: the likeliest alone is left")
+    check(texts("--temperature", 1) != greedy and texts("--repetition-penalty", 5) != greedy, "the options do nothing")
+    stop = greedy[0][1:3]
+    check(texts("--stop", stop)[0] == greedy[0][:greedy[0].index(stop)], "it goes on behind a stop")
+    # Any number of prompts at once: the same replies.
+    for tokens in (1, 700, 100000):
+        check(texts("--batch-tokens", tokens) == greedy, f"--batch-tokens {tokens}")
+    drawn = texts("--temperature", 1, "--samples", 3, "--seed", 5)
+    check(texts("--temperature", 1, "--samples", 3, "--seed", 5, "--batch-tokens", 1) == drawn, "replies depend on what else is judged")
+    fails(2, ["--min-p is 2, expected 0 to 1"], "merit_judge", *judge, "--temperature", 1, "--min-p", 2)
+    fails(2, ["--repetition-penalty is 0, expected a number above 0"], "merit_judge", *judge, "--repetition-penalty", 0)
+    fails(2, ["--top-k", "--temperature of 0"], "merit_judge", *judge, "--top-k", 3)
+    fails(2, ["--stop is empty"], "merit_judge", *judge, "--stop", "")
+    fails(2, ["--batch-tokens is 0"], "merit_judge", *judge, "--batch-tokens", 0)
+    fails(2, ["--min-p", "nothing is written"], "merit_judge", *judge[:3], "--reading", "logits", "--min-p", 0.1)
 
 
 def test_a_judge_refuses_what_it_cannot_judge():

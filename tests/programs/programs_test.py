@@ -18,6 +18,7 @@ import adapters
 import conversion
 import hostile
 import judge
+import judge_figures
 import kinds
 import published
 import ranks
@@ -448,7 +449,7 @@ def main():
         os.chdir(directory)
         write_pairs("train.jsonl", 300, 1)
         write_pairs("eval.jsonl", 100, 2)
-        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(conversion), vars(judge),
+        modules = (globals(), vars(kinds), vars(trust), vars(hostile), vars(published), vars(adapters), vars(conversion), vars(judge), vars(judge_figures),
                    vars(scale), vars(search), vars(serve), vars(ranks))
         everything = {name: test for module in modules for name, test in module.items() if name.startswith("test_")}
         part = sys.argv[1] if len(sys.argv) > 1 else None

@@ -125,6 +125,8 @@ def test_a_language_model_writes_and_models_of_completions_judge():
     check(search(*policy, "--temperature", 1.5) == babbled, "the same search is another")
     greedy = search(*policy, "--temperature", 0)
     check(all(one["repeated"] == 2 * one["expanded"] for one in greedy), "the most likely step is one")
+    likeliest = search(*policy, "--temperature", 1.5, "--min-p", 1)
+    check(all(one["repeated"] == 2 * one["expanded"] for one in likeliest), "--min-p leaves the most likely token alone")
     chat = json.dumps({"prompt": [{"role": "user", "content": "Hi"}]}) + "\n"
     refused = run("merit_search", "--model", "search_model", *policy, stdin=chat)
     check(refused.returncode == 1 and "template" in refused.stdout, refused.stdout + refused.stderr)

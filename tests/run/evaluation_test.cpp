@@ -48,7 +48,10 @@ TEST_CASE("pairs: accuracy, margins and the model's own loss") {
   CHECK(merit::to_json(evaluation).at("kind") == "preference");
   CHECK(merit::to_json(evaluation).at("pairs") == 2);
 
-  const Evaluation second = merit::evaluate_some(model, set, evaluation, {1}, {}, 0.5);
+  const Evaluation given = merit::evaluate_scores(set, evaluation.scores, {}, 0.5);  // which came otherwise
+  CHECK(merit::to_json(given) == merit::to_json(evaluation));
+  CHECK(!given.loss);
+  const Evaluation second = merit::evaluate_some(&model, set, evaluation, {1}, {}, 0.5);
   CHECK(second.pairs->accuracy.value == 0);
   const merit::LabelledLogits logits = merit::labelled_logits(set, evaluation, {});
   CHECK(logits.logits == std::vector<double>{25, -23});
@@ -299,7 +302,7 @@ TEST_CASE("records that repeat another are said beside the figure, which they st
   CHECK(found.pairs->accuracy.value == doctest::Approx(5.0 / 6));
   CHECK(contains(merit::text_of(found), "in 5 pairs; 2 records repeat another, and each counts\n"));
   CHECK(merit::to_json(found).at("repeats") == 2);
-  CHECK(merit::evaluate_some(model, set, found, {1, 2}, {}, 0.5).repeats == 0);
+  CHECK(merit::evaluate_some(&model, set, found, {1, 2}, {}, 0.5).repeats == 0);
 }
 
 }  // namespace evaluation_test

@@ -103,4 +103,39 @@ TEST_CASE("a reply begins as the template says, and depends on its prompt and th
   CHECK(judged.samples[0].given.fault == merit::VerdictFault::absent);
 }
 
+TEST_CASE("what is expected is written together, and says what it says alone") {
+  Published published;
+  merit::TextWriter writer = merit::open_writer(published.temporary.path(), {.tokenizer = "bytes"});
+  for (const double temperature : {0.0, 1.0}) {
+    const merit::WriteOptions options{.sampling = {.temperature = temperature}, .max_tokens = 6, .seed = 3};
+    std::vector<JudgePrompt> prompts;
+    for (const char* answer :
+         {"no!", "yes", "perhaps", "no!"}) {  // the same again, and the same in both orders
+      const merit::PairToJudge pair{.question = "q", .answer_a = "yes", .answer_b = answer, .reference = {}};
+      for (const bool swapped : {false, true})
+        prompts.push_back(merit::detail::prompt_of(compares, pair, swapped));
+    }
+    const merit::Index samples = temperature == 0 ? 1 : 3;
+    merit::WritingJudge alone(writer, options);
+    std::vector<std::vector<merit::JudgeReply>> expected;
+    for (const JudgePrompt& prompt : prompts) expected.push_back(alone(prompt, samples));
+    for (const merit::Index batch : {merit::Index{1}, merit::Index{200}, merit::Index{8192}}) {
+      merit::WritingJudge together(writer, options, batch);
+      for (const JudgePrompt& prompt : prompts) together.expect(prompt, samples);
+      CHECK(together.is_full() == (batch < 8192));
+      for (merit::Index i = 0; i < prompts.size(); ++i) {
+        const auto replies = together(prompts[i], samples);
+        REQUIRE(replies.size() == samples);
+        for (merit::Index s = 0; s < samples; ++s) CHECK(replies[s].text == expected[i][s].text);
+      }
+      CHECK(!together.is_full());
+    }
+  }
+  merit::WritingJudge small(writer, {.max_tokens = ~merit::Index{0}});
+  small.expect(merit::detail::prompt_of(compares, two, false),
+               1);  // too long, which is told where it is asked
+  CHECK(!small.is_full());
+  CHECK_THROWS_AS(small(merit::detail::prompt_of(compares, two, false), 1), merit::DataError);
+}
+
 }  // namespace model_judge_test

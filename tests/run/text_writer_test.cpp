@@ -10,7 +10,10 @@
 
 #include "io/temporary.hpp"
 #include "merit/backbone/llama.hpp"
+#include "merit/core/rng.hpp"
 #include "merit/model/checkpoint.hpp"
+#include "merit/tokenizer/pretrained_tokenizer.hpp"
+#include "stored.hpp"
 
 namespace text_writer_test {
 
@@ -38,6 +41,31 @@ TEST_CASE("a text is told as soon as it cannot become a stop, and ends before th
   GrowingText open(stops);
   CHECK(open.grow("an EN") == "an ");
   CHECK(open.rest() == "EN");
+}
+
+TEST_CASE("tokens that come one by one have the text that they have together") {
+  const std::filesystem::path folder = merit_test::stored("tokenizers");
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const merit::Json golden = merit::read_json(entry.path());
+    if (!golden.contains("base")) continue;
+    CAPTURE(entry.path().filename().string());
+    const merit::AnyTokenizer tokenizer(merit::PretrainedTokenizer(golden.at("base"), entry.path().string()));
+    std::vector<std::vector<Token>> lists(2);
+    tokenizer.encode(
+        "Is  water wet? Yes, it's so:\n\tna\xC3\xAFve \xF0\x9F\x90\xB3\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x94\xAC don't.",
+        lists[0]);
+    merit::Rng random(3);  // and tokens that no text has, halves of characters among them
+    for (Index i = 0; i < 60; ++i)
+      lists[1].push_back(static_cast<Token>(random.below(tokenizer.vocabulary_size())));
+    for (const std::vector<Token>& tokens : lists) {
+      merit::detail::text_writer::GrowingTokens growing;
+      for (Index i = 0; i < tokens.size(); ++i) {
+        const std::string text = growing.grow(tokenizer, tokens[i]);
+        CHECK(text == merit::detail::text_writer::text_of(
+                          tokenizer, {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(i) + 1}));
+      }
+    }
+  }
 }
 
 /// A language model of bytes, as transformers publishes one, whose tokenizer is named by its user.

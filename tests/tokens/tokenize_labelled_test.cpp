@@ -143,6 +143,12 @@ TEST_CASE("records that prefer no completion are kept and counted") {
   judged.votes = {merit::JudgeVote::a, merit::JudgeVote::tie};
   CHECK(merit::tokenize(judged, bytes, {}, counts));
   CHECK(counts.all_tied == 3);
+  judged.probability_of_a = 0.25;  // says more than the votes
+  DataCounts own;
+  const auto likelier = merit::tokenize(judged, bytes, {}, own);
+  CHECK(likelier->soft_label == 0.75);
+  CHECK(likelier->chosen.tokens[1] == 'b');
+  judged.probability_of_a.reset();
   judged.response_b = judged.response_a;
   judged.votes = {merit::JudgeVote::tie};
   CHECK_FALSE(merit::tokenize(judged, bytes, {}, counts));  // dropped: not counted among the kept

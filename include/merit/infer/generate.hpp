@@ -42,7 +42,9 @@ struct GenerateOptions {
   std::vector<Token> ends = {};  // tokens that end a branch; they are not among its tokens
   std::uint64_t seed = 0;  // with the same one branch b is the same again, whatever else is written beside it
   std::uint64_t first_stream = 0;  // of the seed, of branch 0; those that follow have the streams that follow
-  bool keep = false;               // the branches stay in the session
+  std::vector<std::uint64_t> seeds =
+      {};             // one a prompt, in place of `seed`: each has its streams from first_stream on
+  bool keep = false;  // the branches stay in the session
   /// Prompt lookup (Saxena 2023): where the last `lookup_match` tokens of a branch stand in its text before, as many as this
   /// that follow there are computed with its next token, and stay as far as they are the ones that are drawn. The branches
   /// are those without it; where a text repeats what stands in its prompt they take fewer steps. 0: none.
@@ -100,6 +102,8 @@ std::vector<Generation> generate(Session& session, std::span<const SessionNode> 
   if (options.branches == 0) throw ConfigError("generate: branches is 0, expected at least 1");
   if (options.lookup != 0 && options.lookup_match == 0)
     throw ConfigError("generate: lookup_match is 0, expected at least 1");
+  if (!options.seeds.empty() && options.seeds.size() != prompts.size())
+    throw UsageError(concat("generate: found ", options.seeds.size(), " seeds, expected ", prompts.size()));
   std::vector<Generation> branches(prompts.size() * options.branches);
   if (branches.empty()) return branches;
 
@@ -114,7 +118,9 @@ std::vector<Generation> generate(Session& session, std::span<const SessionNode> 
   std::vector<Open> open;
   for (Index b = 0; b < branches.size(); ++b) {
     texts.push_back(session.tokens(prompts[b / options.branches]));
-    random.emplace_back(options.seed, options.first_stream + b);
+    const bool own = !options.seeds.empty();
+    random.emplace_back(own ? options.seeds[b / options.branches] : options.seed,
+                        options.first_stream + (own ? b % options.branches : b));
     if (options.max_tokens != 0) open.push_back({b, b / options.branches, {}});
   }
   const Index positions = session.model().config().backbone.position_limit();

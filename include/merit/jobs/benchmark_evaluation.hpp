@@ -33,7 +33,12 @@ struct BenchmarkSet {
   Index repeats = 0;  // rows that say what one before them says (content_of), which are not among `rows`
 };
 
-/// Reads the files of one layout. Throws ConfigError where the model does not score what the layout asks for.
+/// The rows of the files of one layout, of which no example is made yet.
+BenchmarkSet read_benchmark_files(const std::vector<std::string>& files, BenchmarkLayout layout);
+/// Makes the examples, as the model reads text.
+void make_examples(BenchmarkSet& benchmark, const SavedModel& saved);
+
+/// Both. Throws ConfigError where the model does not score what the layout asks for.
 BenchmarkSet read_benchmark_set(const std::vector<std::string>& files, BenchmarkLayout layout,
                                 const SavedModel& saved);
 

@@ -151,25 +151,11 @@ inline RecordKind kind_of_layout(BenchmarkLayout layout) {
 
 }  // namespace detail::benchmark_evaluation
 
-MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& files, BenchmarkLayout layout,
-                                             const SavedModel& saved) {
+MERIT_INLINE BenchmarkSet read_benchmark_files(const std::vector<std::string>& files,
+                                               BenchmarkLayout layout) {
   BenchmarkSet benchmark;
   benchmark.layout = layout;
   benchmark.set.kind = detail::benchmark_evaluation::kind_of_layout(layout);
-  if (is_features(saved.backbone)) {
-    throw ConfigError("the layout " + std::string(name_of(layout)) +
-                      " is text, which the backbone features does not read");
-  }
-  const ScoreMeaning meaning = meaning_of(saved.head);
-  const bool steps = benchmark.set.kind == RecordKind::steps;
-  const bool completions = benchmark.set.kind == RecordKind::outcome;
-  if (meaning == ScoreMeaning::per_state || (steps != (meaning == ScoreMeaning::per_step) && !completions)) {
-    throw ConfigError("the layout " + std::string(name_of(layout)) + " asks for a model that scores " +
-                      (steps         ? "steps"
-                       : completions ? "steps, tokens or completions"
-                                     : "tokens or completions") +
-                      ", but the head of this one is " + name_of(saved.head));
-  }
   std::vector<BenchmarkRow> rows;
   for (const std::string& file : files) {
     benchmark.set.files += (benchmark.set.files.empty() ? "" : ", ") + file;
@@ -185,6 +171,10 @@ MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& fil
   // A prompt of Ties without its other one is told now, and not once all is scored.
   if (const auto* rows_of_2 = std::get_if<std::vector<RewardBench2Row>>(&benchmark.rows))
     static_cast<void>(ties_pairs(*rows_of_2));
+  return benchmark;
+}
+
+MERIT_INLINE void make_examples(BenchmarkSet& benchmark, const SavedModel& saved) {
   detail::benchmark_evaluation::Collector collect{benchmark, saved};
   collect.tokenize_options.to_judge = true;
   std::visit(
@@ -195,6 +185,27 @@ MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& fil
   if (size_of(benchmark.set.examples) == 0) {
     throw DataError(benchmark.set.files + ": no row to use. " + benchmark.set.account());
   }
+}
+
+MERIT_INLINE BenchmarkSet read_benchmark_set(const std::vector<std::string>& files, BenchmarkLayout layout,
+                                             const SavedModel& saved) {
+  const RecordKind kind = detail::benchmark_evaluation::kind_of_layout(layout);
+  if (is_features(saved.backbone)) {
+    throw ConfigError("the layout " + std::string(name_of(layout)) +
+                      " is text, which the backbone features does not read");
+  }
+  const ScoreMeaning meaning = meaning_of(saved.head);
+  const bool steps = kind == RecordKind::steps;
+  const bool completions = kind == RecordKind::outcome;
+  if (meaning == ScoreMeaning::per_state || (steps != (meaning == ScoreMeaning::per_step) && !completions)) {
+    throw ConfigError("the layout " + std::string(name_of(layout)) + " asks for a model that scores " +
+                      (steps         ? "steps"
+                       : completions ? "steps, tokens or completions"
+                                     : "tokens or completions") +
+                      ", but the head of this one is " + name_of(saved.head));
+  }
+  BenchmarkSet benchmark = read_benchmark_files(files, layout);
+  make_examples(benchmark, saved);
   return benchmark;
 }
 

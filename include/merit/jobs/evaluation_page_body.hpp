@@ -486,13 +486,13 @@ inline void show(ReportPage& page, const EvaluationPage& input, const std::vecto
 MERIT_INLINE void write_evaluation_page(const std::string& path, const EvaluationPage& input) {
   ReportPage page("Evaluation of " + input.model, name_of_kind(input.set.kind) + " records of " +
                                                       input.set.files + ". " + input.set.account());
-  detail::evaluation_page::figures(
-      page, "Figures", "With 95% bootstrap intervals over prompts, and beside the model's what needs none.",
-      to_json(input.evaluation));
-  detail::evaluation_page::figures(page, "Benchmark", "As its own code counts.", input.benchmark);
-  std::visit([&](const auto& examples) { detail::evaluation_page::show(page, input, examples); },
-             input.set.examples);
-  detail::evaluation_page::training(page, input.model);
+  using namespace detail::evaluation_page;
+  figures(page, "Figures", "With 95% intervals over prompts, and beside the model's what needs none.",
+          to_json(input.evaluation));
+  figures(page, "Benchmark", "As its own code counts.", input.benchmark);
+  figures(page, "Judge", "What verdicts owe to the place of an answer, and what was not read.", input.judge);
+  std::visit([&](const auto& examples) { show(page, input, examples); }, input.set.examples);
+  training(page, input.model);
   page.write_to(path);
 }
 

@@ -95,16 +95,31 @@ struct PairJudgement {
     const double share = share_for_a(list);
     return share > 0.5 ? JudgeVote::a : share < 0.5 ? JudgeVote::b : JudgeVote::tie;
   }
-  /// That a is better, by the mean log-odds of both orders: what a place adds to either goes out. Nothing where no logits
-  /// were read.
-  std::optional<double> probability_of_a() const {
+  /// Of a over b, the mean of both orders and all samples: what a place adds to either goes out. Nothing where no logits were
+  /// read.
+  std::optional<double> mean_log_odds() const {
     double sum = 0;
     for (const JudgeSample& sample : samples) {
       if (!sample.given.log_odds || !sample.swapped.log_odds) return std::nullopt;
       sum += *sample.given.log_odds + *sample.swapped.log_odds;
     }
     if (samples.empty()) return std::nullopt;
-    return 1 / (1 + std::exp(-sum / (2 * static_cast<double>(samples.size()))));
+    return sum / (2 * static_cast<double>(samples.size()));
+  }
+  /// That a is better, by these log-odds.
+  std::optional<double> probability_of_a() const {
+    const auto log_odds = mean_log_odds();
+    return log_odds ? std::optional(1 / (1 + std::exp(-*log_odds))) : std::nullopt;
+  }
+  /// The log-odds for a as a number to score by: those of the logits, else of the votes by Laplace's rule of succession, by
+  /// which one vote is two to one and a tie is even. Nothing without a verdict.
+  std::optional<double> score_of_a() const {
+    if (const auto log_odds = mean_log_odds()) return log_odds;
+    const std::vector<JudgeVote> list = votes();
+    if (list.empty()) return std::nullopt;
+    const auto count = static_cast<double>(list.size());
+    const double for_a = count * share_for_a(list);
+    return std::log((for_a + 1) / (count - for_a + 1));
   }
 };
 

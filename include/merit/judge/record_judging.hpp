@@ -1,7 +1,9 @@
 // Record after record to a judge: the record that comes of each, what was said, and in the end the report.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -29,7 +31,7 @@ inline namespace MERIT_ABI {
 enum class JudgedForm : std::uint8_t {
   automatic,    // votes of two answers that were compared, else scores
   votes,        // kind judge
-  preferences,  // kind preference; ties become none
+  preferences,  // kind preference, the likelier is chosen; none of those that are as likely
   scores,       // kind ratings: the mean rating, or the share of comparisons won; of one answer kind outcome
 };
 template <>
@@ -47,6 +49,10 @@ struct JudgedRecord {
   std::optional<OrderedJson> record = {};      // in the form that was asked for; nothing without a verdict
   OrderedJson replies = OrderedJson::array();  // all that the judge said
   std::string error = {};                      // why it could not be judged; empty: it was
+  /// One an answer, as a reward model gives them: their differences are log-odds, of logits, or of votes by Laplace's rule
+  /// (PairJudgement::score_of_a); ratings stand as they are, P(good) as its log-odds. What has no verdict is put in the wrong
+  /// order, as far as the record's labels say which that is: it counts as lost, and improves no figure.
+  std::vector<double> scores = {};
 };
 
 /// Throws DataError, with the record's place, where the template or the form wants other answers than the record has.
@@ -63,6 +69,37 @@ inline void check_record_to_judge(const RecordToJudge& record, const SourcePosit
                   name_of(form), " are"));
 }
 
+namespace detail {
+
+inline PairToJudge pair_of(const RecordToJudge& record, Index i, Index j) {
+  return {.question = record.question,
+          .answer_a = record.answers[i],
+          .answer_b = record.answers[j],
+          .reference = record.reference};
+}
+inline AnswerToJudge answer_of(const RecordToJudge& record, Index i) {
+  return {.question = record.question, .answer = record.answers[i], .reference = record.reference};
+}
+
+}  // namespace detail
+
+/// The prompts that judging a record asks, in their order.
+inline std::vector<JudgePrompt> prompts_of(const JudgeTemplate& with, const RecordToJudge& record) {
+  std::vector<JudgePrompt> prompts;
+  const Index answers = record.answers.size();
+  for (Index i = 0; i < answers; ++i) {
+    if (with.task() == JudgeTask::rating) {
+      prompts.push_back(detail::prompt_of(with, detail::answer_of(record, i)));
+      continue;
+    }
+    for (Index j = i + 1; j < answers; ++j) {
+      for (const bool swapped : {false, true})
+        prompts.push_back(detail::prompt_of(with, detail::pair_of(record, i, j), swapped));
+    }
+  }
+  return prompts;
+}
+
 /// Judges records and counts for the report. Template and judge must outlive it.
 class RecordJudging {
  public:
@@ -72,18 +109,27 @@ class RecordJudging {
   /// A record that cannot be judged, such as one whose prompt is too long, counts as one without a verdict. Throws as
   /// check_record_to_judge().
   JudgedRecord add(const RecordToJudge& record, const SourcePosition& at) {
+    return add_again(record, at, judge_);
+  }
+  /// The same of a record that another judge says something of, such as one that was judged before (recorded_judge.hpp).
+  JudgedRecord add_again(const RecordToJudge& record, const SourcePosition& at, const RecordJudge& judge) {
     check_record_to_judge(record, at, with_, form_);
     JudgedRecord judged;
     const Index prompt = prompts_.try_emplace(record.question, prompts_.size()).first->second;
     const Index pairs = pairs_.size(), replies = replies_.size();
     try {
-      with_.task() == JudgeTask::pairwise ? compare(record, prompt, judged) : rate(record, prompt, judged);
+      with_.task() == JudgeTask::pairwise ? compare(judge, record, prompt, judged)
+                                          : rate(judge, record, prompt, judged);
     } catch (const DataError& error) {
       judged.error = error.what();
       unjudged_.add(at, at.text() + ": " + error.what());
       pairs_.resize(pairs);
       replies_.resize(replies);
-      for_each_pair(record, prompt, [](Index, Index) { return JudgedPair{}; });
+      judged.scores.assign(record.answers.size(), 0);
+      for_each_pair(record, prompt, [&](Index i, Index j) {
+        add_odds(lost(record, i, j), i, j, judged.scores);
+        return JudgedPair{};
+      });
     }
     ++(judged.record ? written_ : not_written_);
     return judged;
@@ -113,14 +159,24 @@ class RecordJudging {
     }
   }
 
-  void compare(const RecordToJudge& record, Index prompt, JudgedRecord& result) {
+  /// The score of a pair without a verdict: one vote for the worse answer, as the record has it.
+  static double lost(const RecordToJudge& record, Index i, Index j) {
+    const double label = record.label(i, j).value_or(0.5), one_vote = std::log(2.0);
+    return label > 0.5 ? -one_vote : label < 0.5 ? one_vote : 0;
+  }
+  /// Log-odds of i over j to both: halves of two answers, shares of several, whose differences fit all pairs best.
+  static void add_odds(double odds, Index i, Index j, std::vector<double>& scores) {
+    const double share = odds / static_cast<double>(scores.size());
+    scores[i] += share;
+    scores[j] -= share;
+  }
+
+  void compare(const RecordJudge& judge, const RecordToJudge& record, Index prompt, JudgedRecord& result) {
     std::vector<double> won(record.answers.size()), compared(record.answers.size());
+    result.scores.assign(record.answers.size(), 0);
     PairJudgement last;
     for_each_pair(record, prompt, [&](Index i, Index j) {
-      last = judge_.pair({.question = record.question,
-                          .answer_a = record.answers[i],
-                          .answer_b = record.answers[j],
-                          .reference = record.reference});
+      last = judge.pair(detail::pair_of(record, i, j));
       for (const JudgeSample& sample : last.samples) {
         note_vote(i, j, sample.given, "a", result);
         note_vote(i, j, sample.swapped, "b", result);
@@ -132,6 +188,8 @@ class RecordJudging {
         ++compared[i];
         ++compared[j];
       }
+      const auto odds = last.score_of_a();
+      add_odds(odds ? *odds : lost(record, i, j), i, j, result.scores);
       return judged_pair(last);
     });
     std::vector<std::optional<double>> scores;
@@ -144,12 +202,11 @@ class RecordJudging {
     }
   }
 
-  void rate(const RecordToJudge& record, Index prompt, JudgedRecord& result) {
+  void rate(const RecordJudge& judge, const RecordToJudge& record, Index prompt, JudgedRecord& result) {
     std::vector<RatingJudgement> ratings;
     std::vector<std::optional<double>> scores;
     for (Index i = 0; i < record.answers.size(); ++i) {
-      ratings.push_back(judge_.answer(
-          {.question = record.question, .answer = record.answers[i], .reference = record.reference}));
+      ratings.push_back(judge.answer(detail::answer_of(record, i)));
       scores.push_back(ratings.back().mean());
       for (const RatingReading& reading : ratings.back().samples) {
         replies_.push_back(judged_reply(reading, prompt, record.weight));
@@ -164,9 +221,30 @@ class RecordJudging {
       if (pair.verdict) votes.push_back(*pair.verdict);
       return pair;
     });
+    rate_scores(record, scores, result.scores);
     make_record(record, votes, std::nullopt, scores, result);
   }
 
+  /// Ratings as scores. An answer without one stands below those that have one where it is better than another, else above.
+  void rate_scores(const RecordToJudge& record, const std::vector<std::optional<double>>& ratings,
+                   std::vector<double>& scores) const {
+    std::vector<double> known;
+    for (const auto& rating : ratings) {
+      scores.push_back(0);
+      if (!rating) continue;
+      const double p = std::clamp(*rating, 1e-15, 1 - 1e-15);
+      scores.back() = reading_ == JudgeReading::logits ? std::log(p / (1 - p)) : *rating;
+      known.push_back(scores.back());
+    }
+    if (known.empty()) known.push_back(0);
+    const auto [low, high] = std::minmax_element(known.begin(), known.end());
+    for (Index i = 0; i < ratings.size(); ++i) {
+      if (ratings[i]) continue;
+      bool better = false;
+      for (Index j = 0; j < ratings.size(); ++j) better |= j != i && record.label(i, j).value_or(0.5) > 0.5;
+      scores[i] = better ? *low - 1 : *high + 1;
+    }
+  }
   static void note(OrderedJson said, VerdictFault fault, bool cut, JudgedRecord& result) {
     if (fault != VerdictFault::none) said["fault"] = name_of(fault);
     if (cut) said["cut"] = true;

@@ -51,10 +51,11 @@ struct RecordToJudge {
 namespace detail::to_judge {
 
 /// Fields that a written record has anew, or of which a verdict takes the place.
-inline constexpr std::array<std::string_view, 15> rewritten{
-    "prompt",     "messages", "chosen",      "rejected",   "response_a",
-    "response_b", "votes",    "completions", "ranks",      "scores",
-    "label",      "margin",   "soft_label",  "completion", "chat_template_kwargs"};
+inline constexpr std::array<std::string_view, 16> rewritten{
+    "prompt",     "messages",   "chosen",     "rejected",
+    "response_a", "response_b", "votes",      "completions",
+    "ranks",      "scores",     "label",      "probability_of_a",
+    "margin",     "soft_label", "completion", "chat_template_kwargs"};
 
 [[noreturn]] inline void refuse(const SourcePosition& at, std::string_view what) {
   throw DataError(concat(at.text(), ": found ", what));
@@ -155,7 +156,7 @@ inline void take_answers(const OrderedJson& object, const SourcePosition& at, Re
     auto record = parsed_record<JudgeRecord>(judged, at);
     take_texts(object, record, {&record.response_a, &record.response_b},
                {original("response_a"), original("response_b")}, to_judge);
-    if (has("votes")) to_judge.share_for_first = share_for_a(record.votes);
+    if (has("votes")) to_judge.share_for_first = share_for_a(record);
   } else if (has_any_field(object, {"completions", "completions_ids", "completions_features"})) {
     if (has("labels"))
       refuse(at, "steps with labels, expected whole answers, which a judge compares or rates");

@@ -131,6 +131,7 @@ MERIT_INLINE void parse_record(const OrderedJson& object, JudgeRecord& record) {
     }
     record.votes.push_back(vote == "a" ? JudgeVote::a : vote == "b" ? JudgeVote::b : JudgeVote::tie);
   }
+  record.probability_of_a = fields.number("probability_of_a", 0, 1, "a probability of 0 to 1");
   record.weight = fields.weight();
 }
 

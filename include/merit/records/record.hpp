@@ -104,11 +104,17 @@ struct JudgeRecord {
   std::vector<float> response_a_features = {};
   std::vector<float> response_b_features = {};
 
-  std::vector<JudgeVote> votes = {};  // at least one
-  std::optional<double> weight = {};  // finite, 0 or more
+  std::vector<JudgeVote> votes = {};            // at least one
+  std::optional<double> probability_of_a = {};  // in [0, 1]: that `response_a` is the better one
+  std::optional<double> weight = {};            // finite, 0 or more
 
   SourcePosition source = {};
 };
+
+/// The share for a: its probability where there is one, which says more than the votes, else its share of these.
+inline double share_for_a(const JudgeRecord& record) {
+  return record.probability_of_a ? *record.probability_of_a : share_for_a(record.votes);
+}
 
 /// Several completions of one prompt. The forms are those of PreferenceRecord, but the prompt is given; all
 /// completions are strings or all are conversations.

@@ -27,7 +27,9 @@ MERIT_INLINE bool is_field_of(RecordKind kind, std::string_view name) {
   switch (kind) {
     case RecordKind::preference:
       return in_any_form("chosen") || in_any_form("rejected") || one_of({"margin", "soft_label"});
-    case RecordKind::judge: return in_any_form("response_a") || in_any_form("response_b") || name == "votes";
+    case RecordKind::judge:
+      return in_any_form("response_a") || in_any_form("response_b") || name == "votes" ||
+             name == "probability_of_a";
     case RecordKind::ranking: return in_any_form("completions") || name == "ranks";
     case RecordKind::ratings: return in_any_form("completions") || name == "scores";
     case RecordKind::outcome: return in_any_form("completion") || name == "label";

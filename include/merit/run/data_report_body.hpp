@@ -62,7 +62,7 @@ inline void add(const PreferenceRecord& record, FileReport& report) {
 inline void add(const JudgeRecord& record, FileReport& report) {
   add_text(record.response_a, report.completion);
   add_text(record.response_b, report.completion);
-  const double share = share_for_a(record.votes);
+  const double share = share_for_a(record);
   ++report.balance[share == 0.5 ? "tie" : share > 0.5 ? "a is better" : "b is better"];
 }
 inline void add(const CompletionsRecord& record, FileReport& report) {

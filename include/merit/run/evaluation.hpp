@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,12 @@ struct Evaluation {
 Evaluation evaluate(AnyModel& model, const RecordSet& set, const Reading& reading, double threshold,
                     Index token_budget, const OnProgress& on_progress = {});
 
-/// The report of some of the examples alone, of scores that are there already.
-Evaluation evaluate_some(const AnyModel& model, const RecordSet& set, const Evaluation& all,
+/// Reports on scores that are there already, one a sequence in their order, as of a judge; the loss of a model is none's.
+Evaluation evaluate_scores(const RecordSet& set, std::span<const double> scores, const Reading& reading,
+                           double threshold);
+
+/// The report of some of the examples alone, of scores that are there already; `model`: whose they are, or nullptr.
+Evaluation evaluate_some(const AnyModel* model, const RecordSet& set, const Evaluation& all,
                          const std::vector<Index>& numbers, const Reading& reading, double threshold);
 
 Json to_json(const DataCounts& counts);

@@ -81,7 +81,7 @@ inline std::vector<Index> prompt_numbers(const RecordSet& set, std::span<const I
 /// What the report of one kind is made of: the examples in question, and where their sequences begin in
 /// rows and scores.
 struct Part {
-  const AnyModel& model;
+  const AnyModel* model;  // or nullptr
   const RecordSet& set;
   const Evaluation& all;
   const Reading& reading;
@@ -205,9 +205,10 @@ inline void report_numbers(const Part& part, const std::vector<RankingExample>& 
       for (Index k = 0; k < group.completions.size(); ++k, ++next) {
         const std::span<const double> ratings = std::span(group.ratings).subspan(k * attributes, attributes);
         // Merged as the model merges its own attributes, where it has as many.
-        const bool alike = part.all.rows[next].width == attributes && part.all.rows[next].rows() == 1;
+        const bool alike = part.model != nullptr && part.all.rows[next].width == attributes &&
+                           part.all.rows[next].rows() == 1;
         const double rating =
-            alike ? part.model.merged(ratings) : std::accumulate(ratings.begin(), ratings.end(), 0.0);
+            alike ? part.model->merged(ratings) : std::accumulate(ratings.begin(), ratings.end(), 0.0);
         const Index length = completion_length(group.completions[k]);
         const Index lines = lines_of(part.set, i, next - part.first[i]).value_or(0);
         merged.push_back({shown_score(part.all.scores[next], part.reading), rating, prompts[p], length, lines,
@@ -283,7 +284,7 @@ inline void report(const Part& part, const std::vector<RolloutExample>& examples
 }
 
 /// Fills the report of `out` for the examples of these numbers.
-inline void report_on(const AnyModel& model, const RecordSet& set, const Evaluation& all,
+inline void report_on(const AnyModel* model, const RecordSet& set, const Evaluation& all,
                       std::vector<Index> numbers, const Reading& reading, double threshold, Evaluation& out) {
   Part part{model, set, all, reading, threshold, std::move(numbers), {}};
   std::visit(
@@ -324,6 +325,21 @@ inline void require_finite(const RecordSet& set, const std::vector<RowScores>& r
 inline std::optional<bool> is_good(const std::optional<StepLabel>& label, const Reading& reading) {
   if (!label) return std::nullopt;
   return label->good + (reading.neutral_is_good ? label->neutral : 0.0) >= 0.5;
+}
+
+/// The counts of a set, and the report of all of it.
+inline void report_all(const AnyModel* model, const RecordSet& set, const Reading& reading, double threshold,
+                       Evaluation& out) {
+  out.read = set.counts.records + set.unread.count();
+  out.left_out = out.read - set.counts.kept;
+  std::vector<Index> numbers(size_of(set.examples));
+  std::iota(numbers.begin(), numbers.end(), Index{0});
+  out.repeats = repeats_in(set, numbers);
+  try {
+    report_on(model, set, out, std::move(numbers), reading, threshold, out);
+  } catch (const DataError& error) {
+    throw set.files.empty() ? error : DataError(concat(set.files, ": ", error.what()));
+  }
 }
 
 }  // namespace detail::evaluation
@@ -371,20 +387,21 @@ MERIT_INLINE Evaluation evaluate(AnyModel& model, const RecordSet& set, const Re
     if (result.kind == RecordKind::outcome || result.kind == RecordKind::steps)
       result.loss = detail::evaluation::loss_of_probabilities(set, result, reading);
   }
-  result.read = set.counts.records + set.unread.count();
-  result.left_out = result.read - set.counts.kept;
-  std::vector<Index> numbers(size_of(set.examples));
-  std::iota(numbers.begin(), numbers.end(), Index{0});
-  result.repeats = detail::evaluation::repeats_in(set, numbers);
-  try {
-    detail::evaluation::report_on(model, set, result, std::move(numbers), reading, threshold, result);
-  } catch (const DataError& error) {
-    throw set.files.empty() ? error : DataError(concat(set.files, ": ", error.what()));
-  }
+  detail::evaluation::report_all(&model, set, reading, threshold, result);
   return result;
 }
 
-MERIT_INLINE Evaluation evaluate_some(const AnyModel& model, const RecordSet& set, const Evaluation& all,
+MERIT_INLINE Evaluation evaluate_scores(const RecordSet& set, std::span<const double> scores,
+                                        const Reading& reading, double threshold) {
+  Evaluation result;
+  result.kind = set.kind;
+  result.scores.assign(scores.begin(), scores.end());
+  for (const double score : scores) result.rows.push_back({.values = {score}});
+  detail::evaluation::report_all(nullptr, set, reading, threshold, result);
+  return result;
+}
+
+MERIT_INLINE Evaluation evaluate_some(const AnyModel* model, const RecordSet& set, const Evaluation& all,
                                       const std::vector<Index>& numbers, const Reading& reading,
                                       double threshold) {
   Evaluation result;

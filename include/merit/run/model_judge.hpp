@@ -1,10 +1,13 @@
 // Language models of ours as judges: what they write, or the logits of two words.
 #pragma once
 
-#include <array>
+#include <algorithm>
+#include <compare>
+#include <deque>
+#include <map>
 #include <span>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
@@ -78,23 +81,34 @@ class LogitJudge {
 /// For judge_pair() and judge_answer().
 class WritingJudge {
  public:
-  /// `options.branches` is the number of samples, and not looked at. The writer must outlive it.
-  WritingJudge(TextWriter& writer, WriteOptions options) : writer_(writer), options_(std::move(options)) {}
+  /// `options.branches` is the number of samples, and not looked at. `batch_tokens`: how many tokens of expected prompts and
+  /// their replies are written as one forest, or those of one prompt. The writer must outlive it.
+  WritingJudge(TextWriter& writer, WriteOptions options, Index batch_tokens = 8192)
+      : writer_(writer), options_(std::move(options)), batch_tokens_(batch_tokens) {}
 
-  /// Replies to one prompt are the same whatever was judged before: the seed is of the prompt too.
-  std::vector<JudgeReply> operator()(const JudgePrompt& prompt, Index samples) {
-    const std::vector<Token> tokens = judge_tokens(writer_.about(), prompt, options_.max_tokens);
-    WriteOptions options = options_;
-    options.branches = samples;
-    options.seed ^= fnv1a({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(Token)});
-    std::vector<JudgeReply> replies;
-    for (WrittenText& written : writer_.write(std::span<const Token>(tokens), options)) {
-      written_ += written.tokens.size();
-      proposed_ += written.proposed;
-      accepted_ += written.accepted;
-      replies.push_back({prompt.reply + written.text, written.end == GenerationEnd::limit});
+  /// Says that the prompt will be asked, in the order of the calls, so that it is written with others. Of one that is too long
+  /// nothing is written: that is told where it is asked.
+  void expect(const JudgePrompt& prompt, Index samples) {
+    Asked asked{.samples = samples};
+    try {
+      asked.tokens = judge_tokens(writer_.about(), prompt, options_.max_tokens);
+    } catch (const DataError&) {
+      return;
     }
-    return replies;
+    asked.reply = prompt.reply;
+    if (std::find(expected_.begin(), expected_.end(), asked) != expected_.end()) return;
+    waiting_ += size_of(asked);
+    expected_.push_back(std::move(asked));
+  }
+  /// Whether what is expected and not yet written fills a batch.
+  bool is_full() const { return waiting_ >= batch_tokens_; }
+
+  /// Replies to one prompt are the same whatever is judged beside it: the seed is of the prompt too.
+  std::vector<JudgeReply> operator()(const JudgePrompt& prompt, Index samples) {
+    const Asked asked{judge_tokens(writer_.about(), prompt, options_.max_tokens), samples, prompt.reply};
+    while (std::find(expected_.begin(), expected_.end(), asked) != expected_.end()) write_next();
+    const auto found = written_ahead_.extract(asked);
+    return found ? std::move(found.mapped()) : write({asked}).front();
   }
   /// Tokens so far: of all replies, those that lookup has proposed, and those of them that were written.
   Index written() const { return written_; }
@@ -102,8 +116,60 @@ class WritingJudge {
   Index accepted() const { return accepted_; }
 
  private:
+  struct Asked {
+    std::vector<Token> tokens = {};
+    Index samples = 1;
+    std::string reply = {};  // how it begins
+
+    friend auto operator<=>(const Asked&, const Asked&) = default;
+  };
+  Index size_of(const Asked& asked) const {
+    return asked.tokens.size() + asked.samples * options_.max_tokens;
+  }
+
+  /// Writes the next of what is expected, as much as a batch takes.
+  void write_next() {
+    std::vector<Asked> batch;
+    for (Index size = 0; !expected_.empty();) {
+      const Index more = size_of(expected_.front());
+      const bool alike = batch.empty() || expected_.front().samples == batch.front().samples;
+      if (!batch.empty() && (size + more > batch_tokens_ || !alike)) break;
+      size += more;
+      waiting_ -= more;
+      batch.push_back(std::move(expected_.front()));
+      expected_.pop_front();
+    }
+    std::vector<std::vector<JudgeReply>> replies = write(batch);
+    for (Index i = 0; i < batch.size(); ++i) written_ahead_[std::move(batch[i])] = std::move(replies[i]);
+  }
+
+  std::vector<std::vector<JudgeReply>> write(const std::vector<Asked>& batch) {
+    WriteOptions options = options_;
+    options.branches = batch.front().samples;
+    std::vector<std::vector<Token>> prompts;
+    for (const Asked& asked : batch) {
+      prompts.push_back(asked.tokens);
+      options.seeds.push_back(options.seed ^ fnv1a({reinterpret_cast<const char*>(asked.tokens.data()),
+                                                    asked.tokens.size() * sizeof(Token)}));
+    }
+    std::vector<std::vector<JudgeReply>> replies(batch.size());
+    Index number = 0;
+    for (const WrittenText& text : writer_.write_each(prompts, options)) {
+      written_ += text.tokens.size();
+      proposed_ += text.proposed;
+      accepted_ += text.accepted;
+      const Index prompt = number++ / options.branches;
+      replies[prompt].push_back({batch[prompt].reply + text.text, text.end == GenerationEnd::limit});
+    }
+    return replies;
+  }
+
   TextWriter& writer_;
   WriteOptions options_;
+  Index batch_tokens_;
+  std::deque<Asked> expected_;
+  Index waiting_ = 0;  // tokens of these
+  std::map<Asked, std::vector<JudgeReply>> written_ahead_;
   Index written_ = 0, proposed_ = 0, accepted_ = 0;
 };
 

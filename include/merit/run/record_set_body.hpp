@@ -35,7 +35,7 @@ inline void fill(const PreferenceRecord& record, ExampleNote& note) {
 }
 inline void fill(const JudgeRecord& record, ExampleNote& note) {
   note.texts = {plain_text(record.response_a), plain_text(record.response_b)};
-  if (share_for_a(record.votes) < 0.5) std::swap(note.texts[0], note.texts[1]);  // as tokenize() does
+  if (share_for_a(record) < 0.5) std::swap(note.texts[0], note.texts[1]);  // as tokenize() does
 }
 inline void fill(const CompletionsRecord& record, ExampleNote& note) {
   for (const auto& completion : record.completions) note.texts.push_back(plain_text(completion));

@@ -27,7 +27,8 @@ struct WriteOptions {
   std::vector<std::string> stops = {};  // a text ends before the first of them
   std::vector<Token> stop_tokens = {};  // beside the model's own ends
   std::uint64_t seed = 0;
-  std::uint64_t first_stream = 0;  // of the seed, as of GenerateOptions
+  std::uint64_t first_stream = 0;         // of the seed, as of GenerateOptions
+  std::vector<std::uint64_t> seeds = {};  // one a prompt, as of GenerateOptions
   Index lookup = 0;  // tokens that prompt lookup proposes at once, as of GenerateOptions; texts are the same
 };
 

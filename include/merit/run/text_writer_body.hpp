@@ -30,6 +30,9 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::text_writer {
 
+inline constexpr std::string_view incomplete =
+    "\xEF\xBF\xBD";  // what a decoder writes for a part of a character
+
 /// A text as it becomes known: where it stops, and how much of it is certain.
 class GrowingText {
  public:
@@ -55,7 +58,6 @@ class GrowingText {
  private:
   Index certain() const {
     std::string_view known = text_;
-    constexpr std::string_view incomplete = "\xEF\xBF\xBD";  // as what a decoder writes for it
     while (known.ends_with(incomplete)) known.remove_suffix(incomplete.size());
     Index held_back = 0;
     for (const std::string_view stop : stops_) {
@@ -87,6 +89,36 @@ inline std::string text_of(const AnyTokenizer& tokenizer, const std::vector<Toke
   throw ConfigError(
       concat("the tokenizer ", tokenizer.name(), " makes no text of tokens, expected one that does"));
 }
+
+/// The text of tokens that come one by one, of which only the last are decoded again: from before the last whole character
+/// on, so that a decoder finds the neighbours that it looks at.
+class GrowingTokens {
+ public:
+  /// The text of all tokens up to this one.
+  std::string grow(const AnyTokenizer& tokenizer, Token token) {
+    tokens_.push_back(token);
+    const std::string before = text_of(tokenizer, part(begin_, known_));
+    std::string text = text_of(tokenizer, part(begin_, tokens_.size()));
+    if (!text.starts_with(before)) {  // the token changes what stood before it
+      text_ = text_of(tokenizer, tokens_);
+      begin_ = known_ = 0;
+      return std::exchange(text_, {});
+    }
+    text.erase(0, before.size());
+    if (text.empty() || text.ends_with(incomplete)) return text_ + text;
+    begin_ = std::exchange(known_, tokens_.size());
+    return text_ += text;
+  }
+
+ private:
+  std::vector<Token> part(Index begin, Index end) const {
+    return {tokens_.begin() + static_cast<std::ptrdiff_t>(begin),
+            tokens_.begin() + static_cast<std::ptrdiff_t>(end)};
+  }
+  std::vector<Token> tokens_;
+  std::string text_;             // of those that are known
+  Index begin_ = 0, known_ = 0;  // tokens: those before `known_` end in whole characters
+};
 
 /// The backbone as a language model's.
 inline AnyBackbone with_unembedding(BackboneConfig config) {
@@ -179,6 +211,7 @@ struct TextWriter::State {
                                .ends = saved.ends,
                                .seed = options.seed,
                                .first_stream = options.first_stream,
+                               .seeds = options.seeds,
                                .keep = keep,
                                .lookup = options.lookup};
     if (generating.ends.empty()) generating.ends.push_back(saved.tokenizer->eos());
@@ -186,12 +219,10 @@ struct TextWriter::State {
     const Index count = prompts.size() * options.branches;
     std::vector<detail::text_writer::GrowingText> texts(count,
                                                         detail::text_writer::GrowingText(options.stops));
-    std::vector<std::vector<Token>> tokens(count);
+    std::vector<detail::text_writer::GrowingTokens> tokens(count);
     std::vector<Written> written;
     for (Generation& branch : generate(*session, prompts, generating, [&](Index b, Token token) {
-           tokens[b].push_back(token);
-           const std::string_view piece =
-               texts[b].grow(detail::text_writer::text_of(*saved.tokenizer, tokens[b]));
+           const std::string_view piece = texts[b].grow(tokens[b].grow(*saved.tokenizer, token));
            if (on_text && !piece.empty()) on_text(b, piece);
            return !texts[b].stopped();
          })) {

@@ -111,15 +111,15 @@ std::optional<PreferenceExample> tokenize(const PreferenceRecord& record, const 
   return example;
 }
 
-/// Tokenizes one comparison by a judge as a pair. The answer with more of the votes is chosen (response_a
-/// when both have as many) and its share of them, ties as half a vote for each, is the soft label.
+/// Tokenizes one comparison by a judge as a pair. The likelier answer is chosen (response_a when both are as likely) and its
+/// probability is the soft label: the record's own, else its share of the votes, ties as half a vote for each.
 template <tokenizer Tokenizer>
 std::optional<PreferenceExample> tokenize(const JudgeRecord& record, const Tokenizer& tokenizer,
                                           const TokenizeOptions& options, DataCounts& counts) {
   if (record.votes.empty()) {
     throw DataError(record.source.text() + ": field 'votes': found an empty list, expected at least one");
   }
-  const double share = share_for_a(record.votes);
+  const double share = share_for_a(record);
   PreferenceExample example;
   example.soft_label = std::max(share, 1 - share);
   example.weight = record.weight.value_or(1);
