@@ -159,8 +159,12 @@ class SlowConnections {
     while (const dirent* entry = ::readdir(folder)) {
       const int descriptor = std::atoi(entry->d_name);
       const Peer peer = peer_of(descriptor);
-      if (peer.second == 0 || answered_.contains(peer)) continue;
+      if (peer.second == 0) continue;
       const auto known = since_.find(peer);
+      if (answered_.contains(peer)) {
+        if (known != since_.end()) still.insert(*known);
+        continue;
+      }
       const std::uint64_t received = received_by(descriptor);
       Since one = known == since_.end() ? Since{} : known->second;
       if (!one.time) one.received = received;
