@@ -30,9 +30,7 @@ using Omp = OmpSystem;
 using Cpp = CppSystem;
 #endif
 using OmpSingle = ThrustBackend<Single, Omp>;
-using CppSingle = ThrustBackend<Single, Cpp>;
 using OmpNarrow = ThrustBackend<BFloat16, Omp>;
-using CppNarrow = ThrustBackend<BFloat16, Cpp>;
 
 /// All that a few steps leave behind.
 struct Outcome {
@@ -160,7 +158,7 @@ TEST_CASE_TEMPLATE("training has the same bits on any system and any number of t
 }
 
 TEST_CASE("heads compute in float where activations are narrow") {
-  using Model = BradleyTerryModel<Llama, CppNarrow>;
+  using Model = BradleyTerryModel<Llama, OmpNarrow>;
   Model model({.backbone = tiny_reward_llama(), .seed = 5});
   const std::vector<double> scores = scores_of(model, random_preferences(6));
   Index rounded = 0;
@@ -216,7 +214,7 @@ TEST_CASE("a run that stops and goes on has the bits of one that does not stop")
   CHECK(all_values(model) == all_values(whole));
 }
 
-TEST_CASE_TEMPLATE("steps of a shape that was seen ask for no memory", B, CppSingle, OmpNarrow) {
+TEST_CASE_TEMPLATE("steps of a shape that was seen ask for no memory", B, OmpSingle, OmpNarrow) {
   if (!can_count()) return;
   using Model = VerifierModel<Llama, B>;
   Model model({.backbone = tiny_reward_llama(), .backend = {.threads = 2}});
