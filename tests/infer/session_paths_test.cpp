@@ -114,7 +114,7 @@ TEST_CASE_FIXTURE(Fixture, "what lost its memory is forgotten, and what failed l
   CHECK(small.counts().nodes == 2);
   CHECK(paths.longest(Tokens{4, 5, 6}).length == 0);
   CHECK_THROWS_AS(paths.extend(std::vector<Tokens>{{1, 2, 8}, {1, 2, 9, 9, 9, 9, 9, 9}}, [](Index, Index) {}),
-                  UsageError);
+                  DataError);
   CHECK(small.counts().nodes == 2);
   CHECK(paths.longest(Tokens{1, 2, 9}).length == 2);
   paths.extend(std::vector<Tokens>{{1, 2, 3, 7, 7, 8}}, [&](Index, Index) {
