@@ -187,7 +187,9 @@ class SlowConnections {
     ::closedir(folder);
     const Index open = open_->load(), waiting = open > threads_ ? open - threads_ : 0;
     std::sort(idle_ones.begin(), idle_ones.end());
-    if (!ends_since_) idle_ones.resize(std::min(idle_ones.size(), waiting));
+    // One that waited at the last look, too, does not just wait for a thread to wake up.
+    if (!ends_since_) idle_ones.resize(std::min({idle_ones.size(), waiting, waited_}));
+    waited_ = waiting;
     for (const auto& [since, connection] : idle_ones) slow.push_back(connection);
     // After all were looked at: a thread that becomes free takes the next connection at once.
     for (const auto& [descriptor, peer] : slow) {
@@ -232,6 +234,7 @@ class SlowConnections {
   const std::chrono::seconds limit_;
   const std::atomic<Index>* const open_;
   const Index threads_;
+  Index waited_ = 0;  // connections, at the last look
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Peer, Since> since_;  // of connections that have said nothing whole
