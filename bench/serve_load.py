@@ -2,10 +2,10 @@
 """Requests of many clients to merit_serve beside merit_score on the same records: throughput as a ratio, times of answers.
 
 Usage: serve_load.py PROGRAMS MODEL [--requests N] [--clients N] [--words N] [--answer-words N] [--prompts N]
-                     [--keep-prompts MB] [--rounds N] [--peer COMMAND]
+                     [--keep-prompts MB] [--time-limit S] [--rounds N] [--peer COMMAND]
 PROGRAMS is the folder of the built programs. Each round runs both, the order swapped from round to round; the ratio is of
 the medians. Prompts of `words` words, as many of them as said (0: one for each request), answers of `answer-words`, one record
-a request; --keep-prompts MB goes to merit_serve. What merit_score takes to load the model
+a request; --keep-prompts MB goes to merit_serve, and --time-limit S, after which it gives no score: that counts as one that differs. What merit_score takes to load the model
 is taken off (a run on one record). COMMAND starts another server of the same model, such as
 "python3 bench/peer/http_scores.py MODEL", that says its address as ours does; it is asked in turns with ours.
 """
@@ -67,12 +67,14 @@ def main():
     parser.add_argument("--answer-words", type=int, default=32)
     parser.add_argument("--prompts", type=int, default=0)
     parser.add_argument("--keep-prompts", type=int, default=0)
+    parser.add_argument("--time-limit", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer", default="")
     arguments = parser.parse_args()
     lines = [json.dumps(one) + "\n" for one in records(arguments.requests, arguments.words, arguments.answer_words, arguments.prompts or arguments.requests, 1)]
     commands = {"merit_serve": [f"{arguments.programs}/merit_serve", "--model", arguments.model, "--port", "0", "--connections",
-                                str(arguments.clients), "--keep-prompts", str(arguments.keep_prompts)]}
+                                str(arguments.clients), "--keep-prompts", str(arguments.keep_prompts), "--time-limit",
+                                str(arguments.time_limit)]}
     if arguments.peer:
         commands["the peer"] = shlex.split(arguments.peer)
     servers, ports = [], {}
@@ -97,7 +99,7 @@ def main():
                     times[side] += of_each
                 seconds[side].append(taken)
         wrong = sum(a is None or abs(a - b) > 1e-4 * max(1, abs(b)) for a, b in zip(scores["merit_serve"], scores["merit_score"]))
-        print(f"{arguments.requests} requests, {arguments.clients} clients, {arguments.rounds} rounds; {wrong} scores differ")
+        print(f"{arguments.requests} requests, {arguments.clients} clients, {arguments.rounds} rounds, a deadline of {arguments.time_limit} s; {wrong} scores differ")
         median = {side: statistics.median(seconds[side]) for side in sides}
         for side in sides:
             text = f"{side:12}{arguments.requests / median[side]:8.1f} records/s, {median['merit_score'] / median[side]:.2f} of merit_score"
