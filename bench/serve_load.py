@@ -67,7 +67,7 @@ def main():
     parser.add_argument("--answer-words", type=int, default=32)
     parser.add_argument("--prompts", type=int, default=0)
     parser.add_argument("--keep-prompts", type=int, default=0)
-    parser.add_argument("--time-limit", type=int, default=30)
+    parser.add_argument("--time-limit", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer", default="")
     arguments = parser.parse_args()
