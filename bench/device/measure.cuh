@@ -12,7 +12,6 @@
 
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/backend/thrust/kernels/launch.cuh"
-#include "merit/backend/thrust/kernels/stochastic_rounding.hpp"
 #include "merit/core/dtype.hpp"
 
 namespace merit_bench {

@@ -267,6 +267,8 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
       "third of an epoch for; without them merit_score has no --normalised scores");
   line.flag("--fixed-tree", o.training.fixed_tree,
             "add gradients in an order that no number of ranks (mpirun -n N) changes: the same bits for any");
+  line.flag("--stochastic-rounding", o.training.stochastic_rounding,
+            "with --backend thrust: round weights to bfloat16 by chance, with their mean, not to nearest");
   line.flag("--no-sharing", o.no_sharing,
             "compute the common prefix of a pair twice, to measure what sharing saves");
   line.text("--evaluate-every", o.evaluate_every, "N|epoch",

@@ -214,6 +214,101 @@ TEST_CASE("a run that stops and goes on has the bits of one that does not stop")
   CHECK(all_values(model) == all_values(whole));
 }
 
+/// The weights that products read of every matrix in one piece, in their numbers.
+template <class Model>
+std::vector<double> weights_as_read(Model& model) {
+  std::vector<double> all;
+  auto& parameters = model.parameters();
+  for (Index i = 0; i < parameters.tensor_count(); ++i) {
+    if (parameters.spec(i).shape.size() != 2) continue;
+    const auto weight = parameters.value(parameters.slice(static_cast<std::uint32_t>(i)));
+    REQUIRE(weight.dtype == Dtype::bf16);
+    std::vector<Bf16> host(parameters.element_count(i));
+    OmpNarrow::to_host(model.handle(), static_cast<const Bf16*>(weight.data), host.data(), host.size());
+    OmpNarrow::wait(model.handle());
+    for (const Bf16 number : host) all.push_back(from_bf16(number.bits));
+  }
+  return all;
+}
+
+/// Those that are trained, rounded to nearest.
+template <class Model>
+std::vector<double> rounded_weights(const Model& model) {
+  std::vector<double> all;
+  for (Index i = 0; i < model.parameters().tensor_count(); ++i) {
+    if (model.parameters().spec(i).shape.size() != 2) continue;
+    for (const double value : merit::values_of(model.parameters(), i))
+      all.push_back(from_bf16(to_bf16(static_cast<float>(value))));
+  }
+  return all;
+}
+
+TEST_CASE("products read the trained weights rounded, as they are after each change") {
+  using Model = BradleyTerryModel<Gpt2, OmpNarrow>;
+  const auto examples = random_preferences(6);
+  Model model({.backbone = tiny_reward_gpt2(), .seed = 5});
+  CHECK(weights_as_read(model) == rounded_weights(model));
+  Trainer trainer(model, examples, training::few_steps(AdamW{}));
+  while (!trainer.finished()) {
+    trainer.step();
+    CHECK(weights_as_read(model) == rounded_weights(model));
+  }
+  const std::vector<float> ones(model.parameters().element_count(0), 1.0f);
+  model.parameters().set(0, ones.data());
+  CHECK(weights_as_read(model) == rounded_weights(model));
+}
+
+TEST_CASE("by chance they are rounded to either side, each step anew, and to the same bits again") {
+  using Model = BradleyTerryModel<Gpt2, OmpNarrow>;
+  const TemporaryDirectory directory;
+  const auto examples = random_preferences(6);
+  const Model::Config config{.backbone = tiny_reward_gpt2()};
+  TrainOptions options = training::few_steps(AdamW{});
+  options.stochastic_rounding = true;
+  Model whole(config);
+  Trainer trainer(whole, examples, options);
+  std::vector<double> before;
+  for (Index step = 0; !trainer.finished(); ++step) {
+    trainer.step();
+    const std::vector<double> read = weights_as_read(whole), nearest = rounded_weights(whole);
+    REQUIRE(read.size() == nearest.size());
+    Index moved = 0;
+    for (Index i = 0; i < read.size(); ++i) {
+      moved += read[i] != nearest[i];
+      // The neighbour on the other side is one of bf16's last digits away, 2^-7 of the number at most.
+      REQUIRE(std::abs(read[i] - nearest[i]) <= std::abs(nearest[i]) * 0x1p-7);
+    }
+    // Half as far away as the nearest at most, so less often than every second time; in the mean a quarter.
+    CHECK(moved > read.size() / 8);
+    CHECK(moved < read.size() * 3 / 8);
+    CHECK(read != before);
+    before = read;
+  }
+  Model again(config);
+  {
+    Model model(config);
+    Trainer half(model, examples, options);
+    half.step();
+    save_run(directory / "run", model, half, {});
+  }
+  Trainer rest(again, examples, options);
+  resume_run(directory / "run", again, rest);
+  while (!rest.finished()) rest.step();
+  CHECK(all_values(again) == all_values(whole));
+  CHECK(weights_as_read(again) == before);
+}
+
+TEST_CASE("what has no narrow weights is not rounded by chance") {
+  using Model = BradleyTerryModel<Gpt2, OmpSingle>;
+  const auto examples = random_preferences(2);
+  Model model({.backbone = tiny_reward_gpt2()});
+  TrainOptions options;
+  options.stochastic_rounding = true;
+  CHECK_THROWS_WITH_AS(Trainer(model, examples, options),
+                       doctest::Contains("stochastic_rounding is for weights that products read rounded"),
+                       ConfigError);
+}
+
 TEST_CASE_TEMPLATE("steps of a shape that was seen ask for no memory", B, OmpSingle, OmpNarrow) {
   if (!can_count()) return;
   using Model = VerifierModel<Llama, B>;

@@ -83,6 +83,17 @@ struct AdafactorStep {
   double epsilon = 0;
 };
 
+/// How trained weights are rounded to the type that products read where activations are narrow: to nearest, ties to even;
+/// or up or down by chance, with the mean that the weight has, so that steps below the last digit are not lost (Gupta et
+/// al. 2015). A draw is a function of the seed, the step and the place.
+struct WeightRounding {
+  bool by_chance = false;
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+
+  friend bool operator==(const WeightRounding&, const WeightRounding&) = default;
+};
+
 /// The shorthand types of the list below.
 template <class B>
 struct BackendTypes {

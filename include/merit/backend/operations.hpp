@@ -84,6 +84,8 @@ concept backend =
       requires !narrow_activations<B> || requires(typename BackendTypes<B>::ConstStatMatrix cs) {
         B::widen(h, c, sm);
         B::narrow(h, cs, w, m);
+        // to (n) = from (n), rounded; n is a multiple of 8, the arrays are aligned to 16 bytes.
+        B::round_weights(h, csv, std::declval<const WeightRounding&>(), m.flat());
         requires std::same_as<typename ScoreBackendOf<B>::Handle, typename B::Handle>;
         requires std::same_as<typename ScoreBackendOf<B>::Activation, typename B::Stat>;
       };

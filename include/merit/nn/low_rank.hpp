@@ -92,7 +92,7 @@ template <class B>
 const std::vector<double>& row_norms(Tape<B>& tape, const MapColumns& map, Layout layout) {
   using S = ScoreBackendOf<B>;
   using T = typename S::Stat;
-  const Parameters<B>& parameters = tape.parameters();
+  const Parameters<S>& parameters = tape.parameters();
   RowNorms& norms = map.path->norms;
   if (!norms.norms.empty() && norms.sets == parameters.sets() && norms.updates == parameters.updates())
     return norms.norms;

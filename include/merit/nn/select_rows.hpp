@@ -45,7 +45,8 @@ struct GatherNode {
 template <class B>
 Var embedding(Tape<B>& tape, typename Tape<B>::Types::Indices ids, const ParameterSlice& table,
               typename Tape<B>::Types::Indices more_ids = {}, const ParameterSlice& more = {}) {
-  Parameters<B>& parameters = tape.parameters();
+  // As they are trained, also where products read them rounded: the sum of two rows is rounded once.
+  const Parameters<ScoreBackendOf<B>>& parameters = tape.parameters();
   const Var out = tape.make(ids.size, table.cols, parameters.trainable(table) || parameters.trainable(more));
   B::gather_rows(tape.handle(), parameters.value(table), ids, Write::assign, tape.value(out));
   if (more.present()) {

@@ -29,6 +29,7 @@
 #include "merit/tape/gradients.hpp"
 #include "merit/tape/low_rank.hpp"
 #include "merit/tape/parameter_spec.hpp"
+#include "merit/tape/rounded_weights.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -485,15 +486,6 @@ class Parameters : public LowRankMaps {
   T* gradients_ = nullptr;
   Index size_ = 0;
   Index decayed_ = 0;
-};
-
-/// Parameters are numbers of type Stat whatever the activations are: those of the backend on which the heads
-/// of B compute, so that both may be given them.
-template <class B>
-requires narrow_activations<B>
-class Parameters<B> : public Parameters<ScoreBackendOf<B>> {
- public:
-  using Parameters<ScoreBackendOf<B>>::Parameters;
 };
 
 }  // namespace MERIT_ABI

@@ -42,6 +42,7 @@ MERIT_INLINE Json identity_of(const RunParts& parts, const TrainOptions& options
                {"backend", std::string(parts.backend)}};
   if (!parts.adapter.is_null()) json["adapter"] = parts.adapter;
   if (options.max_steps != 0) json["max_steps"] = options.max_steps;
+  if (options.stochastic_rounding) json["stochastic_rounding"] = true;
   if (!options.parts.empty()) {
     std::string each;  // as a sentence has them where a run does not go on
     for (const SetPart& part : options.parts)

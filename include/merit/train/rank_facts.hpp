@@ -71,6 +71,7 @@ inline void add_option_facts(const TrainOptions& options, RankFacts& facts) {
   add("seed", options.seed);
   add("sharing", options.sharing == Sharing::yes ? "yes" : "no");
   add("fixed_tree", options.fixed_tree ? "yes" : "no");
+  add("stochastic_rounding", options.stochastic_rounding ? "yes" : "no");
   for (Index p = 0; p < options.parts.size(); ++p)
     add(concat("epochs of part ", p + 1).c_str(), options.parts[p].epochs);
   std::visit([&](const auto& optimizer) { add_policy_facts("optimizer", optimizer, facts); },

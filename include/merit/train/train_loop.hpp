@@ -4,13 +4,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "merit/comm/comm.hpp"
+#include "merit/core/hash.hpp"
+#include "merit/core/rng.hpp"
 #include "merit/core/sizes.hpp"
 #include "merit/tape/parameters.hpp"
 #include "merit/train/micro_batches.hpp"
@@ -136,11 +140,15 @@ class TrainLoop {
     report.learning_rate = options_.schedule.rate(steps_done(), steps());
 
     if (!std::exchange(agreed_, true) && ranks_.agree_on_start) ranks_.agree_on_start();
-    build_batches(work, report);
+    round_weights();
+    if (planned_step_ != report.step) plan(work, report.step);
+    report.records = planned_records_;
+    report.micro_batches = batches_.cuts.size() - 1;
     require_weight(work.weigh(comm()), report.step);
     work.begin_step();
     compute(work, report);
     work.end_step();
+    plan_ahead(work, report.step + 1);
     report.gradient_norm = std::sqrt(
         ranks_.exchange != nullptr
             ? ranks_.exchange->sum_of_squares()
@@ -150,6 +158,7 @@ class TrainLoop {
     const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;
     optimizer_->update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
     if (ranks_.exchange != nullptr) ranks_.exchange->spread_values();
+    round_weights();
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
   }
@@ -175,6 +184,11 @@ class TrainLoop {
  private:
   static const TrainOptions& validated(const TrainOptions& options, const LoopRanks& ranks) {
     options.validate();
+    if (options.stochastic_rounding && !narrow_activations<Backend>)
+      throw ConfigError(concat(
+          "training: stochastic_rounding is for weights that products read rounded, expected a backend "
+          "with narrow activations, such as ThrustBackend<BFloat16, CudaSystem>, found ",
+          Backend::name()));
     if (options.fixed_tree && ranks.exchange == nullptr)
       throw ConfigError(
           "training: fixed_tree is an order of sums over ranks, expected a trainer that is given them: one "
@@ -192,19 +206,20 @@ class TrainLoop {
                report.learning_rate, ", expected a lower one"));
   }
 
-  void build_batches(StepWork& work, StepReport& report) {
-    const Index epoch = report.epoch - 1;
+  /// Makes the micro-batches of a step, from 1.
+  void plan(StepWork& work, Index step) {
+    planned_step_ = 0;
+    const Index epoch = (step - 1) / steps_per_epoch_;
     if (order_.empty() || order_epoch_ != epoch) {
       order_ = epoch_order(costs_.size(), options_.parts, options_.seed, epoch);
       order_epoch_ = epoch;
     }
-    const Index begin = (steps_done() % steps_per_epoch_) * options_.batch_size;
-    report.records = std::min(options_.batch_size, epoch_size_ - begin);
-    const std::span<const Index> examples = std::span<const Index>(order_).subspan(begin, report.records);
+    const Index begin = ((step - 1) % steps_per_epoch_) * options_.batch_size;
+    planned_records_ = std::min(options_.batch_size, epoch_size_ - begin);
+    const std::span<const Index> examples = std::span<const Index>(order_).subspan(begin, planned_records_);
     step_costs_.clear();
     for (const Index example : examples) step_costs_.push_back(costs_[example]);
     cut_step(step_costs_, options_.micro_batch_tokens, comm().size(), options_.fixed_tree, batches_);
-    report.micro_batches = batches_.cuts.size() - 1;
     work.begin_batches();
     shares_.clear();
     for (Index m = batches_.ranks[comm().rank()]; m < batches_.ranks[comm().rank() + 1]; ++m) {
@@ -212,6 +227,27 @@ class TrainLoop {
       for (const Index record : batches_.batch(m)) batch_.push_back(examples[record]);
       shares_.emplace_back();
       work.build(shares_.size() - 1, batch_, shares_.back());
+    }
+    planned_step_ = step;
+  }
+
+  /// On a device, whose work on this step goes on meanwhile. What cannot be made is said when its turn comes.
+  void plan_ahead(StepWork& work, Index step) {
+    if constexpr (!std::is_same_v<typename Backend::Space, HostSpace>) {
+      if (step > steps()) return;
+      try {
+        plan(work, step);
+      } catch (...) {
+      }
+    }
+  }
+
+  /// How what is trained is rounded for products from here on: a function of the steps made, so that a run that
+  /// stops and goes on draws alike.
+  void round_weights() {
+    if constexpr (narrow_activations<Backend>) {
+      if (options_.stochastic_rounding)
+        parameters_->set_rounding({.by_chance = true, .seed = rounding_seed_, .step = steps_done()});
     }
   }
 
@@ -268,6 +304,9 @@ class TrainLoop {
   Index order_epoch_ = 0;
   Index empty_steps_ = 0;
   std::vector<Index> step_costs_;
+  std::uint64_t rounding_seed_ = Rng(options_.seed).split(fnv1a("rounding")).next();
+  Index planned_step_ = 0;  // whose micro-batches these are, from 1; 0: nobody's
+  Index planned_records_ = 0;
   MicroBatches batches_;
   std::vector<Index> batch_;        // the examples of one
   std::vector<BatchShare> shares_;  // of this rank's, then of all

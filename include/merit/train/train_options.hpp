@@ -31,6 +31,8 @@ struct TrainOptions {
   /// price of memory (see gradient_exchange.hpp) and of less even work. Needs a trainer that is given ranks; one alone is a
   /// SoloComm.
   bool fixed_tree = false;
+  /// Rounds trained weights by chance where products read them in fewer bits (WeightRounding), in place of to nearest.
+  bool stochastic_rounding = false;
   std::vector<SetPart> parts = {};  // how often an epoch visits which examples; empty: each once
 
   void validate() const {

@@ -122,7 +122,7 @@ CHANGES = [
     ("next_token_loss", "(other.rest + 1.0f)", "other.rest", "loss of next tokens"),
     ("next_token_loss", "asked = asked && other >= t;", "", "loss of next tokens"),
     ("next_token_loss", "token == top.place ? top.rest / sum : 1.0f - p", "1.0f - p", "nearly sure"),
-    # --- optimizer_kernels.hpp, stochastic_rounding.hpp, adafactor_kernels.hpp
+    # --- optimizer_kernels.hpp, stochastic rounding, adafactor_kernels.hpp
     ("optimizer", "if (i < count) f(i,", "if (i < count + 4) f(i,", "AdamW"),
     ("arithmetic", "- rate * first / (std::sqrt(second)", "- rate * gradient / (std::sqrt(second)", "AdamW"),
     ("optimizer", "if (update.reads_out)", "if (update.rate != 0)", "Muon's momentum"),
@@ -130,9 +130,9 @@ CHANGES = [
     ("optimizer", "block.columns() * most_threads * 4;", "block.columns() * most_threads * 4 + 4;", "squares are summed"),
     ("optimizer", "sum = sum_over_block(block, sum, block.template shared<double>(0, 32));#2", "", "squares are summed"),
     ("stochastic_rounding", "bits += random & 0xFFFFu;", "bits += random & 0x7FFFu;", "rounded by chance"),
-    ("stochastic_rounding", "block.load(draw + 1), block.load(draw))", "0, block.load(draw))", "rounded by chance"),
+    ("optimizer", "RandomWords::of(i / 4 + static_cast<Index>(group),", "RandomWords::of(i / 4,", "rounds weights does"),
+    ("optimizer", "if (i >= count) return;", "if (i >= count + 8) return;", "rounds weights does"),
     ("stochastic_rounding", "bits |= 0x00400000u;", "", "not moved by chance"),
-    ("stochastic_rounding", "if (k >= count) break;", "", "AdamW"),
     ("adafactor", "sum / static_cast<double>(cols)", "sum", "Adafactor"),
     ("adafactor", "end = smaller(begin + share, rows_count)", "end = begin + share", "Adafactor"),
     ("adafactor", "for (Index p = 0; p < parts; ++p)", "for (Index p = 1; p < parts; ++p)", "Adafactor"),

@@ -13,12 +13,14 @@
 #include "merit/backend/reference/reference_backend.hpp"
 #include "merit/backend/thrust/kernels/adafactor_kernels.hpp"
 #include "merit/backend/thrust/kernels/optimizer_kernels.hpp"
-#include "merit/backend/thrust/kernels/stochastic_rounding.hpp"
 
 namespace optimizer_kernels_test {
 
 using namespace merit_test;
 
+using detail::device::RandomWords;
+using detail::device::rounded_by_chance;
+using detail::device::RoundWeights;
 using Arbiter = ReferenceBackend<double>;
 
 const Index counts[] = {1, 3, 17, 130, 2000};
@@ -48,19 +50,11 @@ TEST_CASE("AdamW is the reference's, with the step's numbers on the device") {
     const List g = random_list<float>(rng, count);
     Array<float> parameters = row_of<float>(w), first = row_of<float>(m), second = row_of<float>(v);
     const Array<float> gradients = row_of<float>(g);
-    Array<Bf16> halves(1, count);
-    run(AdamWKernel{count,
-                    parameters.data(),
-                    gradients.data(),
-                    first.data(),
-                    second.data(),
-                    numbers.data(),
-                    {halves.data()}});
+    run(AdamWKernel{count, parameters.data(), gradients.data(), first.data(), second.data(), numbers.data()});
     Arbiter::adamw(handle, {w, g, m, v, step});
     CHECK(relative_error(parameters.values(), w) <= Tolerance<float>::value);
     CHECK(relative_error(first.values(), m) <= Tolerance<float>::value);
     CHECK(relative_error(second.values(), v) <= Tolerance<float>::value);
-    CHECK(halves.values() == kept<Bf16>(parameters.values()));
   }
 }
 
@@ -145,51 +139,32 @@ TEST_CASE("Adafactor is the reference's") {
   }
 }
 
-/// Four words for each element, or the rounded weights.
-struct DrawKernel {
-  const float* values;
-  Index count;
-  const std::uint64_t* draw;
-  std::uint32_t* words;  // (count, 4)
-  Bf16* weights;         // (count)
+/// What the kernel makes of the weights.
+List rounded_by_kernel(const std::vector<float>& values, const WeightRounding& rounding) {
+  const Array<float> from = row_of<float>(values);
+  Array<Bf16> to(1, values.size());
+  run(RoundWeightsKernel{values.size(), from.data(), rounding, to.data()});
+  return to.values();
+}
 
-  static constexpr int most_threads = 128;
-  static constexpr int least_blocks = 1;
-  Grid grid() const { return {.columns = divide_up(count, 512), .threads = 128}; }
-
-  template <class Block>
-  MERIT_KERNEL void operator()(Block& block) const {
-    const Index i = (block.column() * 128 + static_cast<Index>(block.thread())) * 4;
-    if (i >= count) return;
-    const RandomWords random = RandomWords::of(i / 4, block.load(draw + 1), block.load(draw));
-    for (int k = 0; k < 4; ++k) block.store(words + i + k, random.word[k]);
-    RoundedWeights{weights, draw}.store(block, i, 4, load_numbers<4>(block, values + i, 4));
+TEST_CASE("words are drawn as on the host") {
+  const std::uint64_t seed = 0x123456789ABCDEFu, step = 0x100000007u;
+  for (const std::uint64_t i : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x500000003u}}) {
+    const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+    const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
+    const auto expected = philox4x32({low(i), high(i), low(step), high(step)}, {low(seed), high(seed)});
+    const RandomWords words = RandomWords::of(i, step, seed);
+    for (Index k = 0; k < 4; ++k) CHECK(words.word[k] == expected[k]);
   }
-};
+}
 
-TEST_CASE(
-    "weights rounded by chance have their mean, draw by seed, step and place, and stay beside what they are") {
+TEST_CASE("weights rounded by chance have their mean, and draw by seed, step and place") {
   constexpr Index count = 8192;
   std::vector<float> values;
   for (Index i = 0; i < count; ++i)
     values.push_back(i % 2 == 0 ? 1.0f + 0x1p-9f : -3.0f - 0x1.8p-8f);  // 1/4, 3/8 of the way
-  const Array<float> array = row_of<float>(values);
-  const auto draw = [&](std::uint64_t seed, std::uint64_t step) {
-    const Array<std::uint64_t> numbers = row_of<std::uint64_t>(std::vector<std::uint64_t>{seed, step});
-    Array<std::uint32_t> words(1, 4 * (count / 4));
-    Array<Bf16> weights(1, count);
-    run(DrawKernel{array.data(), count, numbers.data(), words.data(), weights.data()});
-    for (const Index i : {Index{0}, Index{1}, count / 4 - 1}) {
-      const auto expected =
-          philox4x32({static_cast<std::uint32_t>(i), 0, static_cast<std::uint32_t>(step),
-                      static_cast<std::uint32_t>(step >> 32)},
-                     {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
-      for (Index k = 0; k < 4; ++k) CHECK(words.elements()[4 * i + k] == expected[k]);
-    }
-    return weights.values();
-  };
-  const std::uint64_t seed = 0x123456789ABCDEFu, step = 0x100000007u;
-  const List weights = draw(seed, step);
+  const WeightRounding rounding{true, 0x123456789ABCDEFu, 0x100000007u};
+  const List weights = rounded_by_kernel(values, rounding);
   double up = 0, down = 0;
   for (Index i = 0; i < count; i += 2) {
     REQUIRE((weights[i] == 1.0 || weights[i] == 1.0 + 0x1p-7));
@@ -200,9 +175,25 @@ TEST_CASE(
   // Of 4096 draws, within five deviations.
   CHECK(std::abs(up - 4096 * 0.25) <= 5 * std::sqrt(4096 * 0.25 * 0.75));
   CHECK(std::abs(down - 4096 * 0.375) <= 5 * std::sqrt(4096 * 0.375 * 0.625));
-  CHECK(draw(seed, step) == weights);
-  CHECK(draw(seed + 1, step) != weights);
-  CHECK(draw(seed, step + 1) != weights);
+  CHECK(rounded_by_kernel(values, rounding) == weights);
+  CHECK(rounded_by_kernel(values, {true, rounding.seed + 1, rounding.step}) != weights);
+  CHECK(rounded_by_kernel(values, {true, rounding.seed, rounding.step + 1}) != weights);
+}
+
+TEST_CASE("the kernel that rounds weights does what the functor's loop does") {
+  Rng rng(9);
+  for (const Index count : std::initializer_list<Index>{8, 16, 2040, 2048, 4104}) {
+    std::vector<float> values(count);
+    for (float& value : values) value = static_cast<float>(rng.normal());
+    for (const bool by_chance : {false, true}) {
+      const WeightRounding rounding{by_chance, 5, 3};
+      std::vector<Bf16> expected(count);
+      for (Index group = 0; group < count / 4; ++group)
+        RoundWeights{count, values.data(), rounding, expected.data()}(group);
+      const List found = rounded_by_kernel(values, rounding);
+      for (Index i = 0; i < count; ++i) REQUIRE(found[i] == static_cast<double>(from_bf16(expected[i].bits)));
+    }
+  }
 }
 
 TEST_CASE("what bf16 holds, infinity and NaN are not moved by chance") {

@@ -353,6 +353,12 @@ inline bool by_kernel(Cuda& machine, const SumOfSquares& f) {
   return true;
 }
 
+inline bool by_kernel(Cuda& machine, const RoundWeights& f) {
+  machine.run(
+      kernels::RoundWeightsKernel{.count = f.count, .from = f.from, .rounding = f.rounding, .to = f.to});
+  return true;
+}
+
 template <class P>
 bool by_kernel(Cuda& machine, const AdamWArguments<OnCuda<P>>& a) {
   const StepOnDevice step(machine, a.step);

@@ -13,7 +13,7 @@ struct Single {
 };
 
 /// Activations, their gradients, and weights where a product reads them are rounded to bfloat16, to nearest,
-/// ties to even; what is trained stays in float.
+/// ties to even (trained weights by chance where TrainOptions asks for it); what is trained stays in float.
 struct BFloat16 {
   using Activation = Bf16;
 };

@@ -136,6 +136,8 @@ struct ThrustBackend {
   static void copy(Handle& h, ConstMatrix from, Write write, Matrix to);
   static void widen(Handle& h, ConstMatrix from, StatMatrix to);
   static void narrow(Handle& h, ConstStatMatrix from, Write write, Matrix to);
+  static void round_weights(Handle& h, ConstVector from, const WeightRounding& rounding,
+                            VectorView<Activation, Space> to) requires(!std::is_same_v<Activation, Stat>);
 
   // --- products
   static void linear(Handle& h, const LinearArguments<ThrustBackend>& a);

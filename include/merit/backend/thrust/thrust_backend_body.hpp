@@ -17,6 +17,7 @@
 #include "merit/backend/thrust/functors/optimizers.hpp"
 #include "merit/backend/thrust/functors/products.hpp"
 #include "merit/backend/thrust/functors/rows.hpp"
+#include "merit/backend/thrust/functors/stochastic_rounding.hpp"
 #include "merit/backend/thrust/thrust_backend.hpp"
 #include "merit/core/buffer.hpp"
 
@@ -202,6 +203,14 @@ void ThrustBackend<P, S>::widen(Handle& h, ConstMatrix from, StatMatrix to) {
 template <class P, class S>
 void ThrustBackend<P, S>::narrow(Handle& h, ConstStatMatrix from, Write write, Matrix to) {
   h.machine().for_each(to.rows * to.cols, detail::device::Copy<Stat, Activation>{from, write, to});
+}
+
+template <class P, class S>
+void ThrustBackend<P, S>::round_weights(
+    Handle& h, ConstVector from, const WeightRounding& rounding,
+    VectorView<Activation, Space> to) requires(!std::is_same_v<Activation, Stat>) {
+  detail::device::for_each(h.machine(), to.size / 4,
+                           detail::device::RoundWeights{to.size, from.data, rounding, to.data});
 }
 
 // --- products

@@ -6,8 +6,8 @@
 
 #include "merit/backend/operations.hpp"
 #include "merit/backend/thrust/functors/arithmetic.hpp"
+#include "merit/backend/thrust/functors/stochastic_rounding.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
-#include "merit/backend/thrust/kernels/stochastic_rounding.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
@@ -36,7 +36,6 @@ struct AdamWKernel {
   float* first = nullptr;            // moments
   float* second = nullptr;
   const AdamWStep* step = nullptr;  // on the device
-  RoundedWeights rounded_weights = {};
 
   static constexpr int most_threads = optimizer_threads;
   static constexpr int least_blocks = 4;
@@ -55,7 +54,6 @@ struct AdamWKernel {
       store_numbers(block, parameters + i, n, w);
       store_numbers(block, first + i, n, m);
       store_numbers(block, second + i, n, v);
-      rounded_weights.store(block, i, n, w);
     });
   }
 };
@@ -67,7 +65,6 @@ struct MomentumKernel {
   float* momentum = nullptr;           // optional: then it is 0 and not kept
   float* out = nullptr;                //
   const MomentumStep* step = nullptr;  // on the device
-  RoundedWeights rounded_weights = {};
 
   static constexpr int most_threads = optimizer_threads;
   static constexpr int least_blocks = 4;
@@ -85,8 +82,44 @@ struct MomentumKernel {
       for (int k = 0; k < 4; ++k) update(g.value[k], m.value[k], w.value[k]);
       if (momentum != nullptr) store_numbers(block, momentum + i, n, m);
       store_numbers(block, out + i, n, w);
-      rounded_weights.store(block, i, n, w);
     });
+  }
+};
+
+/// to = from, rounded to bf16: to nearest, or by a draw that four weights share.
+struct RoundWeightsKernel {
+  Index count = 0;  // a multiple of 8, at arrays that are aligned to 16 bytes
+  const float* from = nullptr;
+  WeightRounding rounding = {};
+  Bf16* to = nullptr;
+
+  static constexpr int most_threads = optimizer_threads;
+  static constexpr int least_blocks = 4;
+  Grid grid() const {
+    return {.columns = divide_up(count, Index{optimizer_threads} * 8), .threads = optimizer_threads};
+  }
+
+  template <class Block>
+  MERIT_KERNEL void operator()(Block& block) const {
+    const Index i = (block.column() * optimizer_threads + static_cast<Index>(block.thread())) * 8;
+    if (i >= count) return;
+    const Numbers<8> weights = load_numbers<8>(block, from + i, 8);
+    Pack<Bf16> pack;
+    MERIT_UNROLL
+    for (int k = 0; k < 8; ++k) pack.value[k] = rounded<Bf16>(block, weights.value[k]);
+    if (rounding.by_chance) {
+      MERIT_UNROLL
+      for (int group = 0; group < 2; ++group) {
+        const auto random =
+            detail::device::RandomWords::of(i / 4 + static_cast<Index>(group), rounding.step, rounding.seed);
+        MERIT_UNROLL
+        for (int k = 0; k < 4; ++k) {
+          pack.value[4 * group + k] =
+              detail::device::rounded_by_chance(weights.value[4 * group + k], random.word[k]);
+        }
+      }
+    }
+    block.store_pack(to + i, pack);
   }
 };
 

@@ -1,24 +1,22 @@
-// Weights in bf16 beside those in float that the optimizer moves. Rounded up or down by chance, with the mean that the
-// weight has, steps smaller than bf16's digits are not lost; the draw is a function of the seed, the step and the place.
+// Weights in bf16 beside those in float that the optimizer moves: rounded to nearest, or up or down by chance.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
-#include "merit/backend/thrust/kernels/block.hpp"
+#include "merit/backend/operations.hpp"
 #include "merit/core/dtype.hpp"
 #include "merit/core/version.hpp"
-#include "merit/core/view.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
-namespace kernels {
+namespace detail::device {
 
 /// Four random words from a counter and a key: Philox4x32-10, as merit/core/rng.hpp has it for the host.
 struct RandomWords {
   std::uint32_t word[4];
 
-  MERIT_KERNEL static RandomWords of(std::uint64_t low, std::uint64_t high, std::uint64_t key) {
+  static MERIT_CALLABLE RandomWords of(std::uint64_t low, std::uint64_t high, std::uint64_t key) {
     auto c0 = static_cast<std::uint32_t>(low), c1 = static_cast<std::uint32_t>(low >> 32);
     auto c2 = static_cast<std::uint32_t>(high), c3 = static_cast<std::uint32_t>(high >> 32);
     auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
@@ -36,7 +34,7 @@ struct RandomWords {
 };
 
 /// x with 16 random bits added below bf16's last and cut off there: up with the probability that the rest has.
-MERIT_CALLABLE inline Bf16 rounded_by_chance(float x, std::uint32_t random) {
+inline MERIT_CALLABLE Bf16 rounded_by_chance(float x, std::uint32_t random) {
   std::uint32_t bits;
   std::memcpy(&bits, &x, sizeof(bits));
   if ((bits & 0x7F800000u) != 0x7F800000u) {
@@ -47,26 +45,24 @@ MERIT_CALLABLE inline Bf16 rounded_by_chance(float x, std::uint32_t random) {
   return Bf16{static_cast<std::uint16_t>(bits >> 16)};
 }
 
-/// The weights in bf16; none where `weights` is null. With a draw {seed, step}, rounded by chance, else to nearest.
-struct RoundedWeights {
-  Bf16* weights = nullptr;
-  const std::uint64_t* draw = nullptr;  // (2) on the device; optional
-  Index first = 0;                      // of all weights, where these begin: a multiple of 4
+/// to (count) = from, rounded, four at a time: they share a draw.
+struct RoundWeights {
+  Index count;
+  const float* from;
+  WeightRounding rounding;
+  Bf16* to;
 
-  template <class Block>
-  MERIT_KERNEL void store(Block& block, Index i, int count, const Numbers<4>& values) const {
-    if (weights == nullptr) return;
+  MERIT_CALLABLE void operator()(Index group) const {
     RandomWords random{};
-    if (draw != nullptr) random = RandomWords::of((first + i) / 4, block.load(draw + 1), block.load(draw));
-    MERIT_UNROLL
+    if (rounding.by_chance) random = RandomWords::of(group, rounding.step, rounding.seed);
     for (int k = 0; k < 4; ++k) {
-      if (k >= count) break;
-      block.store(weights + i + k, draw != nullptr ? rounded_by_chance(values.value[k], random.word[k])
-                                                   : rounded<Bf16>(block, values.value[k]));
+      const float weight = from[4 * group + static_cast<Index>(k)];
+      to[4 * group + static_cast<Index>(k)] =
+          rounding.by_chance ? rounded_by_chance(weight, random.word[k]) : Bf16{to_bf16(weight)};
     }
   }
 };
 
-}  // namespace kernels
+}  // namespace detail::device
 }  // namespace MERIT_ABI
 }  // namespace merit
