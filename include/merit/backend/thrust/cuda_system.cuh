@@ -1,8 +1,8 @@
 // The whole of merit::device: what a unit compiles, by nvcc, for ThrustBackend on CudaSystem.
 #pragma once
 
-#include "merit/backend/thrust/cuda_kernels.cuh"
 #include "merit/backend/thrust/cuda_machine.cuh"
+#include "merit/backend/thrust/kernel_operations.hpp"
 #include "merit/backend/thrust/nccl_comm.hpp"
 #if defined(MERIT_USE_NCCL)
 #include "merit/backend/thrust/nccl_exchange.cuh"

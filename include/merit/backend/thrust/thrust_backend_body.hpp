@@ -287,8 +287,8 @@ template <class P, class S>
 void ThrustBackend<P, S>::scatter_add_numbers(Handle& h, ConstMatrix rows, Indices ids, const Weight& to) {
   const detail::device::Places<Machine> places(h.machine(), ids);
   detail::device::with_elements<Activation>(to, [&](const auto& elements) {
-    h.machine().for_each(rows.rows * rows.cols,
-                         detail::device::ScatterAddRows{rows, places.data(), elements});
+    detail::device::for_each(h.machine(), rows.rows * rows.cols,
+                             detail::device::ScatterAddRows{rows, places.data(), elements});
   });
 }
 

@@ -1,5 +1,5 @@
-// The operations that CudaSystem does by kernels of its own. by_kernel() does one and says so, or says that it is left to
-// the functor's loop: a head too wide, a stored type that nobody trains in, a device with too little shared memory.
+// The operations that a machine with kernels does by those of kernels/. by_kernel() does one and says so, or says that it is
+// left to the functor's loop: a head too wide, a stored type that nobody trains in, a device with too little shared memory.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,6 @@
 #include "merit/backend/operations.hpp"
 #include "merit/backend/thrust/attention_lists.hpp"
 #include "merit/backend/thrust/block_pool.hpp"
-#include "merit/backend/thrust/cuda_machine.cuh"
 #include "merit/backend/thrust/functors/elementwise.hpp"
 #include "merit/backend/thrust/functors/optimizers.hpp"
 #include "merit/backend/thrust/functors/rows.hpp"
@@ -29,11 +28,15 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::device {
 
-using Cuda = Machine<CudaSystem>;
-template <class Precision>
-using OnCuda = ThrustBackend<Precision, CudaSystem>;
-template <class Element>
-using Room = Taken<Cuda::Pool, Element>;
+/// A system whose machine runs kernels: run(kernel) and fits(kernel), and batches that bring what those need.
+template <class System>
+concept kernel_system = Machine<System>::has_kernels;
+
+/// Working space of a machine.
+template <class Element, class Machine>
+Taken<typename Machine::Pool, Element> room(Machine& machine, Index count) {
+  return {machine.pool(), count};
+}
 
 /// Where an optional argument begins; null where it is left out.
 template <class View>
@@ -49,13 +52,14 @@ kernels::Rows<T> rows_of(const MatrixView<T, DeviceSpace>& m) {
 // --- norms
 
 /// The sums of each part's rows, (parts, d), onto `out`.
-inline void add_totals(Cuda& machine, Index parts, const float* sums, VectorView<float, DeviceSpace> out) {
+template <class Machine>
+void add_totals(Machine& machine, Index parts, const float* sums, VectorView<float, DeviceSpace> out) {
   machine.run(kernels::ColumnTotalsKernel{
       .parts = parts, .cols = out.size, .sums = sums, .add = true, .out = out.data});
 }
 
-template <class P>
-bool by_kernel(Cuda& machine, const RmsNormArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const RmsNormArguments<ThrustBackend<P, S>>& a) {
   machine.run(
       kernels::RmsNormKernel<typename P::Activation>{.rows = a.x.rows,
                                                      .cols = a.x.cols,
@@ -67,8 +71,8 @@ bool by_kernel(Cuda& machine, const RmsNormArguments<OnCuda<P>>& a) {
                                                      .rstd = data_of(a.rstd)});
   return true;
 }
-template <class P>
-bool by_kernel(Cuda& machine, const LayerNormArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const LayerNormArguments<ThrustBackend<P, S>>& a) {
   const bool keeps = !a.stats.empty();
   machine.run(
       kernels::LayerNormKernel<typename P::Activation>{.rows = a.x.rows,
@@ -83,12 +87,12 @@ bool by_kernel(Cuda& machine, const LayerNormArguments<OnCuda<P>>& a) {
   return true;
 }
 /// Of either norm's arguments; `weight_offset` is that of an RMS norm. mean: null where nothing is centred; dbias: empty where there is none.
-template <class Kernel, class Arguments>
-bool norm_backward(Cuda& machine, const Arguments& a, const float* mean, const float* rstd,
+template <class Kernel, class Machine, class Arguments>
+bool norm_backward(Machine& machine, const Arguments& a, const float* mean, const float* rstd,
                    VectorView<float, DeviceSpace> dbias, double weight_offset) {
   const Index parts = Kernel::parts(a.x.rows);
-  const Room<float> sums(machine.pool(), parts * a.dweight.size);
-  const Room<float> bias_sums(machine.pool(), parts * dbias.size);
+  const auto sums = room<float>(machine, parts * a.dweight.size);
+  const auto bias_sums = room<float>(machine, parts * dbias.size);
   const Kernel kernel{.rows = a.x.rows,
                       .cols = a.x.cols,
                       .dy = rows_of(a.dy),
@@ -107,32 +111,32 @@ bool norm_backward(Cuda& machine, const Arguments& a, const float* mean, const f
   if (!dbias.empty()) add_totals(machine, parts, bias_sums.data(), dbias);
   return true;
 }
-template <class P>
-bool by_kernel(Cuda& machine, const RmsNormBackwardArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const RmsNormBackwardArguments<ThrustBackend<P, S>>& a) {
   return norm_backward<kernels::RmsNormBackwardKernel<typename P::Activation>>(
       machine, a, nullptr, a.rstd.data, {}, a.weight_offset);
 }
-template <class P>
-bool by_kernel(Cuda& machine, const LayerNormBackwardArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const LayerNormBackwardArguments<ThrustBackend<P, S>>& a) {
   return norm_backward<kernels::LayerNormBackwardKernel<typename P::Activation>>(
       machine, a, a.stats.data, a.stats.data + a.x.rows, a.dbias, 0);
 }
 
 // --- sums over rows, rows by number
 
-template <class T>
-bool by_kernel(Cuda& machine, const ColumnSum<T>& f) {
+template <class T, kernel_system S>
+bool by_kernel(Machine<S>& machine, const ColumnSum<T>& f) {
   using Kernel = kernels::ColumnSumKernel<T>;
   const Index parts = Kernel::parts(f.x.rows);
-  const Room<float> sums(machine.pool(), parts * f.x.cols);
+  const auto sums = room<float>(machine, parts * f.x.cols);
   machine.run(Kernel{.rows = f.x.rows, .cols = f.x.cols, .x = rows_of(f.x), .sums = sums.data()});
   machine.run(kernels::ColumnTotalsKernel{
       .parts = parts, .cols = f.x.cols, .sums = sums.data(), .add = f.write == Write::add, .out = f.out});
   return true;
 }
 
-template <class T>
-bool by_kernel(Cuda& machine, const GatherRows<T>& f) {
+template <class T, kernel_system S>
+bool by_kernel(Machine<S>& machine, const GatherRows<T>& f) {
   const auto gather = [&]<class Stored>(const Stored* table) {
     machine.run(kernels::GatherRowsKernel<Stored, T>{.rows = f.out.rows,
                                                      .cols = f.out.cols,
@@ -151,10 +155,20 @@ bool by_kernel(Cuda& machine, const GatherRows<T>& f) {
   return false;
 }
 
+template <class T, class Out, kernel_system S>
+bool by_kernel(Machine<S>& machine, const ScatterAddRows<T, Out>& f) {
+  machine.run(kernels::ScatterAddRowsKernel<T, Out>{.count = f.rows.rows,
+                                                    .cols = f.rows.cols,
+                                                    .places = f.places,
+                                                    .rows = rows_of(f.rows),
+                                                    .out = rows_of(f.out)});
+  return true;
+}
+
 // --- elementwise
 
-template <class P>
-bool by_kernel(Cuda& machine, const RotaryArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const RotaryArguments<ThrustBackend<P, S>>& a) {
   machine.run(kernels::RotaryKernel<typename P::Activation>{.rows = a.x.rows,
                                                             .heads = a.heads,
                                                             .head_dim = a.x.cols / a.heads,
@@ -165,8 +179,8 @@ bool by_kernel(Cuda& machine, const RotaryArguments<OnCuda<P>>& a) {
                                                             .inverse = a.inverse});
   return true;
 }
-template <class T>
-bool by_kernel(Cuda& machine, const Glu<T>& f) {
+template <class T, kernel_system S>
+bool by_kernel(Machine<S>& machine, const Glu<T>& f) {
   machine.run(kernels::GluKernel<T>{.rows = f.out.rows,
                                     .cols = f.out.cols,
                                     .function = f.function,
@@ -174,8 +188,8 @@ bool by_kernel(Cuda& machine, const Glu<T>& f) {
                                     .out = rows_of(f.out)});
   return true;
 }
-template <class P>
-bool by_kernel(Cuda& machine, const GluBackward<OnCuda<P>>& f) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const GluBackward<ThrustBackend<P, S>>& f) {
   machine.run(kernels::GluBackwardKernel<typename P::Activation>{.rows = f.a.dout.rows,
                                                                  .cols = f.a.dout.cols,
                                                                  .function = f.a.function,
@@ -185,14 +199,14 @@ bool by_kernel(Cuda& machine, const GluBackward<OnCuda<P>>& f) {
                                                                  .dgate_up = rows_of(f.a.dgate_up)});
   return true;
 }
-template <class T>
-bool by_kernel(Cuda& machine, const Activate<T>& f) {
+template <class T, kernel_system S>
+bool by_kernel(Machine<S>& machine, const Activate<T>& f) {
   machine.run(kernels::ActivateKernel<T>{
       .rows = f.x.rows, .cols = f.x.cols, .kind = f.kind, .x = rows_of(f.x), .y = rows_of(f.y)});
   return true;
 }
-template <class P>
-bool by_kernel(Cuda& machine, const ActivateBackwardArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const ActivateBackwardArguments<ThrustBackend<P, S>>& a) {
   machine.run(kernels::ActivateBackwardKernel<typename P::Activation>{.rows = a.x.rows,
                                                                       .cols = a.x.cols,
                                                                       .kind = a.kind,
@@ -230,8 +244,8 @@ kernels::AttentionProblem<T> attention_problem(const Arguments& a) {
           .v = rows_of(a.v)};
 }
 
-template <class P>
-bool by_kernel(Cuda& machine, const AttentionArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const AttentionArguments<ThrustBackend<P, S>>& a) {
   using T = typename P::Activation;
   const AttentionSides* const sides =
       machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
@@ -247,8 +261,8 @@ bool by_kernel(Cuda& machine, const AttentionArguments<OnCuda<P>>& a) {
   });
 }
 
-template <class P>
-bool by_kernel(Cuda& machine, const AttentionBackwardArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const AttentionBackwardArguments<ThrustBackend<P, S>>& a) {
   using T = typename P::Activation;
   const AttentionSides* const sides =
       machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
@@ -284,8 +298,8 @@ bool by_kernel(Cuda& machine, const AttentionBackwardArguments<OnCuda<P>>& a) {
 
 // --- means over paths
 
-template <class T>
-bool by_kernel(Cuda& machine, const PathMean<T>& f) {
+template <class T, kernel_system S>
+bool by_kernel(Machine<S>& machine, const PathMean<T>& f) {
   const ForestView<DeviceSpace>& forest = f.forest;
   machine.run(kernels::PathMeanKernel<T>{.rows_count = f.out.rows,
                                          .cols = f.out.cols,
@@ -300,8 +314,8 @@ bool by_kernel(Cuda& machine, const PathMean<T>& f) {
                                          .out = rows_of(f.out)});
   return true;
 }
-template <class T>
-bool by_kernel(Cuda& machine, const PathMeanBackward<T>& f) {
+template <class T, kernel_system S>
+bool by_kernel(Machine<S>& machine, const PathMeanBackward<T>& f) {
   machine.run(kernels::PathMeanBackwardKernel<T>{.rows_count = f.dout.rows,
                                                  .cols = f.dout.cols,
                                                  .tokens = f.dx.rows,
@@ -316,8 +330,8 @@ bool by_kernel(Cuda& machine, const PathMeanBackward<T>& f) {
 
 // --- losses
 
-template <class P>
-bool by_kernel(Cuda& machine, const NextTokenLossArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const NextTokenLossArguments<ThrustBackend<P, S>>& a) {
   machine.run(kernels::NextTokenLossKernel<typename P::Activation>{.rows = a.logits.rows,
                                                                    .cols = a.logits.cols,
                                                                    .logits = rows_of(a.logits),
@@ -331,10 +345,10 @@ bool by_kernel(Cuda& machine, const NextTokenLossArguments<OnCuda<P>>& a) {
 // --- the trained weights
 
 /// A step's numbers where a kernel reads them, for as long as this lives.
-template <class Step>
+template <class Machine, class Step>
 class StepOnDevice {
  public:
-  StepOnDevice(Cuda& machine, const Step& step) : room_(machine.pool(), 1) {
+  StepOnDevice(Machine& machine, const Step& step) : room_(machine.pool(), 1) {
     // From memory that is not pinned: CUDA takes it before it returns.
     machine.from_host(reinterpret_cast<const std::byte*>(&step), reinterpret_cast<std::byte*>(room_.data()),
                       sizeof(Step));
@@ -342,25 +356,27 @@ class StepOnDevice {
   const Step* data() const { return room_.data(); }
 
  private:
-  Room<Step> room_;
+  Taken<typename Machine::Pool, Step> room_;
 };
 
-inline bool by_kernel(Cuda& machine, const SumOfSquares& f) {
+template <kernel_system S>
+bool by_kernel(Machine<S>& machine, const SumOfSquares& f) {
   const Index parts = kernels::SumOfSquaresKernel::parts(f.numbers.size);
-  const Room<double> sums(machine.pool(), parts);
+  const auto sums = room<double>(machine, parts);
   machine.run(kernels::SumOfSquaresKernel{.count = f.numbers.size, .x = f.numbers.data, .sums = sums.data()});
   machine.run(kernels::TotalKernel<double>{.count = parts, .x = sums.data(), .out = f.total});
   return true;
 }
 
-inline bool by_kernel(Cuda& machine, const RoundWeights& f) {
+template <kernel_system S>
+bool by_kernel(Machine<S>& machine, const RoundWeights& f) {
   machine.run(
       kernels::RoundWeightsKernel{.count = f.count, .from = f.from, .rounding = f.rounding, .to = f.to});
   return true;
 }
 
-template <class P>
-bool by_kernel(Cuda& machine, const AdamWArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const AdamWArguments<ThrustBackend<P, S>>& a) {
   const StepOnDevice step(machine, a.step);
   machine.run(kernels::AdamWKernel{.count = a.parameters.size,
                                    .parameters = a.parameters.data,
@@ -370,8 +386,8 @@ bool by_kernel(Cuda& machine, const AdamWArguments<OnCuda<P>>& a) {
                                    .step = step.data()});
   return true;
 }
-template <class P>
-bool by_kernel(Cuda& machine, const MomentumArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const MomentumArguments<ThrustBackend<P, S>>& a) {
   const StepOnDevice step(machine, a.step);
   machine.run(kernels::MomentumKernel{.count = a.out.size,
                                       .gradients = a.gradients.data,
@@ -380,12 +396,13 @@ bool by_kernel(Cuda& machine, const MomentumArguments<OnCuda<P>>& a) {
                                       .step = step.data()});
   return true;
 }
-template <class P>
-bool by_kernel(Cuda& machine, const AdafactorArguments<OnCuda<P>>& a) {
+template <class P, kernel_system S>
+bool by_kernel(Machine<S>& machine, const AdafactorArguments<ThrustBackend<P, S>>& a) {
   const Index rows = a.gradients.rows, cols = a.gradients.cols;
   const Index parts = kernels::AdafactorSquaresKernel::parts(rows);
   const StepOnDevice step(machine, a.step);
-  const Room<double> sums(machine.pool(), parts * cols), rows_mean(machine.pool(), 1);
+  const auto sums = room<double>(machine, parts * cols);
+  const auto rows_mean = room<double>(machine, 1);
   const kernels::Rows<const float> gradients{a.gradients.data, a.gradients.stride};
   const bool has_rows = !a.rows.empty();
   if (has_rows) {
