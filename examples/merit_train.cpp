@@ -211,6 +211,7 @@ std::unique_ptr<merit::AnyModel> make(const programs::TrainingOptions& options,
                                                    .backend = merit::backend_named(options.backend),
                                                    .threads = options.threads,
                                                    .device = options.device,
+                                                   .product_plans = options.product_plans,
                                                    .seed = seed,
                                                    .initial = initial,
                                                    .adapters = chosen.model.adapters});

@@ -65,6 +65,7 @@ struct TrainingOptions {
   Index patience = 0, checkpoint_every = 1000;
   Index folds = 0, seeds = 1;
   std::string backend = "eigen";
+  std::string product_plans;
   std::uint16_t threads = 0;
   int device = 0;  // of several ranks on a machine each has a GPU of its own
 };
@@ -288,6 +289,9 @@ inline void declare(CommandLine& line, TrainingOptions& o) {
   line.number("--checkpoint-every", o.checkpoint_every,
               "steps between checkpoints; 0: only when interrupted");
   declare_backend(line, o.backend);
+  line.text(
+      "--product-plans", o.product_plans, "FILE",
+      "with --backend thrust: time the algorithms of each product, and keep the fastest in FILE for the next run");
   line.number("--threads", o.threads, "0: all; the result does not depend on it");
 }
 
@@ -356,6 +360,9 @@ inline void check_combinations(const TrainingOptions& o, const Given& given) {
   if (o.patience != 0 && !evaluates) refuse("--patience is given without --evaluate-every");
   if (o.keep_best && !evaluates) refuse("--keep-best is given without --evaluate-every");
   if (o.calibrate.empty() && given("--calibration")) refuse("--calibration is given without --calibrate");
+  if (o.backend != "thrust")
+    for (const char* option : {"--product-plans", "--stochastic-rounding"})
+      if (given(option)) refuse(merit::concat(option, " is given without --backend thrust"));
   if (o.from.empty() && wants_adapter(o, given))
     refuse(
         "an adapter is asked for (--lora-…) without --from, expected the model whose weights stay as they are");

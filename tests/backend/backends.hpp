@@ -24,8 +24,8 @@
 #elif defined(MERIT_TEST_THRUST)
 // Each system once: the code is one, and each of these takes as long to compile as the other. The last runs kernels.
 #include "backend/emulation/emulated_system.hpp"
-#define MERIT_TEST_BACKENDS                                   \
-  merit::ThrustBackend<merit::Single, merit::OmpSystem>,      \
+#define MERIT_TEST_BACKENDS                                    \
+  merit::ThrustBackend<merit::Single, merit::OmpSystem>,       \
       merit::ThrustBackend<merit::BFloat16, merit::CppSystem>, \
       merit::ThrustBackend<merit::BFloat16, merit_test::EmulatedSystem>
 #elif defined(MERIT_COMPILED)

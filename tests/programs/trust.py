@@ -349,6 +349,10 @@ def test_options_that_mean_nothing():
     # What follows a list with commas is a file.
     fails(2, ["unexpected argument \"other.jsonl\""], *score, "--head-tokens", "no,yes", "train.jsonl", "other.jsonl")
     fails(2, ["--base is given without --merge"], "merit_convert", "model", "converted", "--base", "model")
+    if os.environ.get("MERIT_TEST_BACKEND", "eigen") == "eigen":
+        for options in (["--product-plans", "plans.txt"], ["--stochastic-rounding"]):
+            fails(2, [options[0] + " is given without --backend thrust"], "merit_train", "--train", "train.jsonl", "--out", "never",
+                  *options)
     fails(2, ["--recompute", "found half", "or all"], "merit_train", "--train", "train.jsonl", "--out", "never",
           "--recompute", "half")
     # A threshold that nothing is below makes all alike, which is read by the report.

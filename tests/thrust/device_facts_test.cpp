@@ -53,6 +53,13 @@ TEST_CASE("what keeps a GPU from being used is one sentence") {
   CHECK(device_problem(facts) ==
         "no NVIDIA GPU was found (or CUDA_VISIBLE_DEVICES hides it): use another backend on this machine");
 
+  facts = good();
+  facts.device_count = 0;
+  facts.count_problem = "system not yet initialized";
+  CHECK(
+      device_problem(facts) ==
+      "CUDA cannot tell which GPUs there are: system not yet initialized: expected nvidia-smi to list them");
+
   for (const int device : {-1, 2}) {
     facts = good();
     facts.device = device;
@@ -67,6 +74,12 @@ TEST_CASE("what keeps a GPU from being used is one sentence") {
   CHECK(device_problem(facts) ==
         "GPU 1 (Tesla P100) has compute capability 6.1, for which this program was not built: add it to "
         "CMAKE_CUDA_ARCHITECTURES");
+
+  facts = good();
+  facts.problem = "out of memory";
+  CHECK(device_problem(facts) ==
+        "GPU 1 (NVIDIA H200) cannot be used: out of memory: expected one that nobody holds alone, with some "
+        "memory free");
 }
 
 TEST_CASE("too little memory is said with what there is and what was asked for") {

@@ -79,7 +79,8 @@ TEST_CASE("a machine that runs kernels does by them what they are written for") 
         }) == 3);
   CHECK(kernels_of(m, [&] { B::column_sum(h, x.constant(), Write::assign, whole(dweight)); }) == 2);
   CHECK(kernels_of(m, [&] {
-          B::rotary(h, {.x = dx.matrix(), .heads = 2, .positions = view.positions, .table = table.constant()});
+          B::rotary(h,
+                    {.x = dx.matrix(), .heads = 2, .positions = view.positions, .table = table.constant()});
         }) == 1);
 
   // Rows of tables of each type, and back into a table.
@@ -106,17 +107,17 @@ TEST_CASE("a machine that runs kernels does by them what they are written for") 
         }) == 1);
   CHECK(kernels_of(m, [&] { B::activate(h, ActivationFunction::gelu, x.constant(), dx.matrix()); }) == 1);
   CHECK(kernels_of(m, [&] {
-          B::activate_backward(h, {.kind = ActivationFunction::gelu,
-                                   .dy = x.constant(),
-                                   .x = x.constant(),
-                                   .dx = dx.matrix()});
+          B::activate_backward(
+              h,
+              {.kind = ActivationFunction::gelu, .dy = x.constant(), .x = x.constant(), .dx = dx.matrix()});
         }) == 1);
 
   const Index rows = view.rows.size;
   Array<B> of_rows(m, rows, 8, 1.0);
   CHECK(kernels_of(m, [&] { B::path_mean(h, view, x.constant(), of_rows.matrix(), {}); }) == 1);
   CHECK(kernels_of(m, [&] {
-          B::path_mean_backward(h, {.forest = view, .dout = of_rows.constant(), .dx = dx.matrix(), .scratch = {}});
+          B::path_mean_backward(
+              h, {.forest = view, .dout = of_rows.constant(), .dx = dx.matrix(), .scratch = {}});
         }) == 1);
 
   Array<B> logits(m, 2, 8, 1.0);

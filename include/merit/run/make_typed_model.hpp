@@ -15,7 +15,10 @@ namespace detail {
 template <class Backend>
 Backend backend_of(const ModelSettings& settings) {
   Backend backend{.threads = settings.threads};
-  if constexpr (requires { backend.device; }) backend.device = settings.device;
+  if constexpr (requires { backend.device; }) {
+    backend.device = settings.device;
+    backend.product_plans = settings.product_plans;
+  }
   return backend;
 }
 

@@ -67,7 +67,7 @@ class Machine<merit_test::EmulatedSystem> {
   };
   using Pool = BlockPool<Memory>;
 
-  Machine(int /*device*/, int /*threads*/) : pool_(Memory{&blocks_}) {}
+  explicit Machine(const MachineSettings&) : pool_(Memory{&blocks_}) {}
 
   std::byte* allocate(Index bytes) { return bytes == 0 ? nullptr : blocks_.allocate(bytes); }
   void release(std::byte* block) noexcept { blocks_.release(block); }

@@ -48,16 +48,21 @@ inline DeviceFacts device_facts(int device) {
   facts.device = device;
   cudaDriverGetVersion(&facts.driver_version);
   cudaRuntimeGetVersion(&facts.toolkit_version);
-  if (cudaGetDeviceCount(&facts.device_count) != cudaSuccess) facts.device_count = 0;
+  const cudaError_t counted = cudaGetDeviceCount(&facts.device_count);
+  if (counted != cudaSuccess) facts.device_count = 0;
+  if (counted != cudaSuccess && counted != cudaErrorNoDevice)
+    facts.count_problem = cudaGetErrorString(counted);
   cudaGetLastError();
   if (device < 0 || device >= facts.device_count) return facts;
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "asking for a GPU's properties");
   facts.name = properties.name;
   facts.capability = 10 * properties.major + properties.minor;
-  use_device(device);
+  cudaError_t answer = set_device(device);
   cudaFuncAttributes attributes{};
-  facts.has_code = cudaFuncGetAttributes(&attributes, for_each_kernel<Nothing>) == cudaSuccess;
+  if (answer == cudaSuccess) answer = cudaFuncGetAttributes(&attributes, for_each_kernel<Nothing>);
+  facts.has_code = answer != cudaErrorNoKernelImageForDevice && answer != cudaErrorInvalidDeviceFunction;
+  if (facts.has_code && answer != cudaSuccess) facts.problem = cudaGetErrorString(answer);
   cudaGetLastError();
   return facts;
 }
@@ -104,13 +109,16 @@ class Machine<CudaSystem> {
   };
   using Pool = BlockPool<Memory>;
 
-  explicit Machine(int device, int /*threads*/) : device_(usable(device)), memory_{device}, pool_(memory_) {
+  explicit Machine(const MachineSettings& settings)
+      : device_(usable(settings.device)), memory_{device_}, pool_(memory_) {
     use_device(device_);
     check(cudaStreamCreateWithFlags(stream_.out(), cudaStreamNonBlocking), "making a stream");
     check(cudaEventCreateWithFlags(staged_.out(), cudaEventDisableTiming), "making an event");
     check(cudaDeviceGetAttribute(&most_shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, device_),
           "asking for a GPU's shared memory");
     workspace_ = pool_.take(CudaProducts::workspace_bytes);
+    if (!settings.product_plans.empty())
+      products_.open_plans(settings.product_plans, device_facts(device_).name);
   }
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -229,7 +237,7 @@ class Machine<CudaSystem> {
       p.addend = {};
     }
     use_device(device_);
-    if (!products_.multiply(p, bias_data, workspace_, stream())) for_each(size, ProductElement<T>{p});
+    if (!products_.multiply(p, bias_data, workspace_, pool_, stream())) for_each(size, ProductElement<T>{p});
   }
 
  private:

@@ -6,14 +6,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
+#include <string>
 #include <string_view>
-#include <tuple>
-#include <type_traits>
-#include <vector>
 
+#include "merit/backend/thrust/block_pool.hpp"
 #include "merit/backend/thrust/cuda_check.cuh"
 #include "merit/backend/thrust/functors/products.hpp"
+#include "merit/backend/thrust/product_plans.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
@@ -45,101 +46,122 @@ class CudaProducts {
 
   CudaProducts() { check(cublasLtCreate(handle_.out()), "making a handle of cuBLASLt"); }
 
+  /// From here on algorithms are chosen by timing them, and kept in this file; those that it has are taken from it.
+  void open_plans(const std::string& file, const std::string& gpu) {
+    times_ = true;
+    plans_.open(file, concat("merit product plans 1, cuBLASLt ", cublasLtGetVersion(), ", ", gpu));
+  }
+
   /// Issues a product whose factors are stored as they are used and whose bias is held as T, with nothing to
   /// add but the addend or, if `write` says so, what out holds: not both. False where cuBLASLt has no algorithm.
-  template <class T>
-  bool multiply(const Product<T>& p, const void* bias, void* workspace, cudaStream_t stream) {
-    // cuBLAS counts columns first: a row-major (M, N) is its (N, M), so the factors change places.
-    const Index m = p.out.rows, n = p.out.cols, k = p.depth;
+  template <class T, class Pool>
+  bool multiply(const Product<T>& p, const void* bias, void* workspace, Pool& pool, cudaStream_t stream) {
     const T* const addend = p.write == Write::add ? p.out.data : p.addend.data;
     const bool adds = p.write == Write::add || !p.addend.empty();
-    const Shape shape{m,
-                      n,
-                      k,
-                      p.a.stride,
-                      p.b.stride,
-                      p.addend.empty() ? p.out.stride : p.addend.stride,
-                      p.out.stride,
-                      alignment_of(p.a.data),
-                      alignment_of(p.b.data),
-                      alignment_of(addend),
-                      alignment_of(p.out.data),
-                      p.a.used_as,
-                      dtype_of<T>(),
-                      p.a.transposed,
-                      p.b.transposed,
-                      bias != nullptr,
-                      adds};
-
-    cublasLtMatmulDescOpaque_t operation;
-    check(cublasLtMatmulDescInit(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
-    const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
-      check(cublasLtMatmulDescSetAttribute(&operation, attribute, &value, sizeof value),
-            "describing a product");
-    };
-    const cublasOperation_t of_b = p.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    const cublasOperation_t of_a = p.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    set(CUBLASLT_MATMUL_DESC_TRANSA, of_b);
-    set(CUBLASLT_MATMUL_DESC_TRANSB, of_a);
-    if (bias != nullptr) {
-      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    const ProductShape shape{.m = p.out.rows,
+                             .n = p.out.cols,
+                             .k = p.depth,
+                             .a_stride = p.a.stride,
+                             .b_stride = p.b.stride,
+                             .addend_stride = p.addend.empty() ? p.out.stride : p.addend.stride,
+                             .out_stride = p.out.stride,
+                             .a_alignment = alignment_of(p.a.data),
+                             .b_alignment = alignment_of(p.b.data),
+                             .addend_alignment = alignment_of(addend),
+                             .out_alignment = alignment_of(p.out.data),
+                             .factors = static_cast<std::uint64_t>(p.a.used_as),
+                             .out = static_cast<std::uint64_t>(dtype_of<T>()),
+                             .a_transposed = p.a.transposed,
+                             .b_transposed = p.b.transposed,
+                             .bias = bias != nullptr,
+                             .adds = adds};
+    Call call(shape);
+    call.set_bias(bias);
+    call.alpha = p.scale;
+    call.beta = !adds ? 0.0f : p.write == Write::add ? 1.0f : p.addend_scale;
+    call.a = p.a.data;
+    call.b = p.b.data;
+    call.c = adds ? addend : p.out.data;
+    call.d = p.out.data;
+    call.workspace = workspace;
+    // What suits the largest of a bucket may not be able to do this one.
+    for (const ProductShape& of : {bucket_of(shape), shape}) {
+      const ProductPlans::Plan* plan = plans_.find(of);
+      if (plan == nullptr) plan = plans_.add(of, choose(of, call, pool, stream));
+      if (!*plan) continue;
+      const cublasStatus_t answer = issue(call, algorithm_of(**plan), stream);
+      if (answer == CUBLAS_STATUS_SUCCESS) return true;
+      if (answer != CUBLAS_STATUS_NOT_SUPPORTED && answer != CUBLAS_STATUS_INVALID_VALUE)
+        check(answer, "a matrix product");
     }
-    auto a = layout(cuda_type(p.a.used_as), p.a.transposed ? m : k, p.a.transposed ? k : m, p.a.stride);
-    auto b = layout(cuda_type(p.b.used_as), p.b.transposed ? k : n, p.b.transposed ? n : k, p.b.stride);
-    auto c = layout(cuda_type(dtype_of<T>()), n, m, shape.addend_stride);
-    auto d = layout(cuda_type(dtype_of<T>()), n, m, p.out.stride);
-
-    const Plan* plan = find(shape);
-    if (plan == nullptr) plan = choose(shape, operation, b, a, c, d);
-    if (!plan->algorithm) return false;
-    const float alpha = p.scale, beta = !adds ? 0.0f : p.write == Write::add ? 1.0f : p.addend_scale;
-    check(cublasLtMatmul(handle_.get(), &operation, &alpha, p.b.data, &b, p.a.data, &a, &beta,
-                         adds ? addend : p.out.data, &c, p.out.data, &d, &*plan->algorithm, workspace,
-                         workspace_bytes, stream),
-          "a matrix product");
-    return true;
+    return false;
   }
 
  private:
-  /// All that the choice of an algorithm may depend on.
-  struct Shape {
-    Index m, n, k, a_stride, b_stride, addend_stride, out_stride;
-    std::uint32_t a_alignment, b_alignment, addend_alignment, out_alignment;  // bytes
-    Dtype factors, out;
-    bool a_transposed, b_transposed, bias, adds;
-    bool operator==(const Shape&) const = default;
-  };
-  struct Plan {
-    Shape shape;
-    std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: cuBLASLt cannot
+  /// A product as cuBLASLt is told of it. It counts columns first: a row-major (m, n) is its (n, m), so the factors change
+  /// places.
+  struct Call {
+    cublasLtMatmulDescOpaque_t operation;
+    cublasLtMatrixLayoutOpaque_t of_a, of_b, of_c, of_d;
+    float alpha = 1, beta = 0;
+    const void *a = nullptr, *b = nullptr, *c = nullptr;
+    void *d = nullptr, *workspace = nullptr;
+
+    explicit Call(const ProductShape& s) {
+      const bool flip_a = s.a_transposed != 0, flip_b = s.b_transposed != 0;
+      check(cublasLtMatmulDescInit(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
+      set(CUBLASLT_MATMUL_DESC_TRANSA, flip_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+      set(CUBLASLT_MATMUL_DESC_TRANSB, flip_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+      if (s.bias != 0) set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      const cudaDataType_t factors = cuda_type(static_cast<Dtype>(s.factors)),
+                           out = cuda_type(static_cast<Dtype>(s.out));
+      of_a = layout(factors, flip_a ? s.m : s.k, flip_a ? s.k : s.m, s.a_stride);
+      of_b = layout(factors, flip_b ? s.k : s.n, flip_b ? s.n : s.k, s.b_stride);
+      of_c = layout(out, s.n, s.m, s.addend_stride);
+      of_d = layout(out, s.n, s.m, s.out_stride);
+    }
+    void set_bias(const void* bias) {
+      if (bias != nullptr) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    }
+
+   private:
+    template <class Value>
+    void set(cublasLtMatmulDescAttributes_t attribute, const Value& value) {
+      check(cublasLtMatmulDescSetAttribute(&operation, attribute, &value, sizeof value),
+            "describing a product");
+    }
+    static cublasLtMatrixLayoutOpaque_t layout(cudaDataType_t type, Index rows, Index cols, Index stride) {
+      cublasLtMatrixLayoutOpaque_t result;
+      check(cublasLtMatrixLayoutInit(&result, type, rows, cols, static_cast<std::int64_t>(stride)),
+            "describing a matrix");
+      return result;
+    }
   };
 
+  cublasStatus_t issue(Call& call, const cublasLtMatmulAlgo_t& algorithm, cudaStream_t stream) {
+    return cublasLtMatmul(handle_.get(), &call.operation, &call.alpha, call.b, &call.of_b, call.a, &call.of_a,
+                          &call.beta, call.c, &call.of_c, call.d, &call.of_d, &algorithm, call.workspace,
+                          workspace_bytes, stream);
+  }
+
+  static cublasLtMatmulAlgo_t algorithm_of(const ProductPlans::Algorithm& numbers) {
+    cublasLtMatmulAlgo_t algorithm;
+    static_assert(sizeof algorithm.data == sizeof(ProductPlans::Algorithm));
+    std::memcpy(algorithm.data, numbers.data(), sizeof algorithm.data);
+    return algorithm;
+  }
+
   /// The largest power of two, up to 256, that an address is a multiple of.
-  static std::uint32_t alignment_of(const void* data) {
+  static std::uint64_t alignment_of(const void* data) {
     const auto address = reinterpret_cast<std::uintptr_t>(data);
-    std::uint32_t alignment = 256;
+    std::uint64_t alignment = 256;
     while (address % alignment != 0) alignment /= 2;
     return alignment;
   }
 
-  static cublasLtMatrixLayoutOpaque_t layout(cudaDataType_t type, Index rows, Index cols, Index stride) {
-    cublasLtMatrixLayoutOpaque_t result;
-    check(cublasLtMatrixLayoutInit(&result, type, rows, cols, static_cast<std::int64_t>(stride)),
-          "describing a matrix");
-    return result;
-  }
-
-  /// A model has a few dozen shapes a bucket of tokens: they are looked through in order.
-  const Plan* find(const Shape& shape) const {
-    for (const Plan& plan : plans_)
-      if (plan.shape == shape) return &plan;
-    return nullptr;
-  }
-
-  const Plan* choose(const Shape& shape, cublasLtMatmulDescOpaque_t& operation,
-                     cublasLtMatrixLayoutOpaque_t& first, cublasLtMatrixLayoutOpaque_t& second,
-                     cublasLtMatrixLayoutOpaque_t& c, cublasLtMatrixLayoutOpaque_t& d) {
+  /// For products of a shape: the first that cuBLASLt proposes, or the fastest of a few in doing `call`.
+  template <class Pool>
+  ProductPlans::Plan choose(const ProductShape& shape, const Call& call, Pool& pool, cudaStream_t stream) {
     cublasLtMatmulPreferenceOpaque_t preference;
     check(cublasLtMatmulPreferenceInit(&preference), "choosing an algorithm");
     const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
@@ -147,22 +169,70 @@ class CudaProducts {
             "choosing an algorithm");
     };
     set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_bytes});
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.b_alignment);
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, shape.a_alignment);
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, shape.addend_alignment);
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, shape.out_alignment);
-    cublasLtMatmulHeuristicResult_t found{};
+    // Parts of a sum are added in float, and in an order that does not depend on timing.
+    set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<std::uint32_t>(shape.b_alignment));
+    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<std::uint32_t>(shape.a_alignment));
+    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(shape.addend_alignment));
+    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(shape.out_alignment));
+    constexpr int most = 8;
+    cublasLtMatmulHeuristicResult_t found[most] = {};
     int count = 0;
-    const cublasStatus_t answer = cublasLtMatmulAlgoGetHeuristic(handle_.get(), &operation, &first, &second,
-                                                                 &c, &d, &preference, 1, &found, &count);
+    Call of_shape(shape);
+    const cublasStatus_t answer = cublasLtMatmulAlgoGetHeuristic(
+        handle_.get(), &of_shape.operation, &of_shape.of_b, &of_shape.of_a, &of_shape.of_c, &of_shape.of_d,
+        &preference, times_ ? most : 1, found, &count);
     if (answer != CUBLAS_STATUS_NOT_SUPPORTED) check(answer, "choosing an algorithm");
-    plans_.push_back({shape, std::nullopt});
-    if (answer == CUBLAS_STATUS_SUCCESS && count > 0) plans_.back().algorithm = found.algo;
-    return &plans_.back();
+    if (answer != CUBLAS_STATUS_SUCCESS || count == 0) return std::nullopt;
+    const int best = count == 1 ? 0 : fastest(found, count, call, pool, stream);
+    ProductPlans::Algorithm numbers;
+    std::memcpy(numbers.data(), found[best].algo.data, sizeof numbers);
+    return numbers;
+  }
+
+  /// Which of the algorithms does `call` in the least time, into memory beside its out.
+  template <class Pool>
+  int fastest(const cublasLtMatmulHeuristicResult_t* found, int count, Call call, Pool& pool,
+              cudaStream_t stream) {
+    std::uint64_t rows = 0;  // cuBLASLt's columns, `stride` elements apart
+    std::int64_t stride = 0;
+    std::uint32_t type = 0;
+    const auto ask = [&](cublasLtMatrixLayoutAttribute_t attribute, auto& value) {
+      check(cublasLtMatrixLayoutGetAttribute(&call.of_d, attribute, &value, sizeof value, nullptr),
+            "asking for a matrix");
+    };
+    ask(CUBLASLT_MATRIX_LAYOUT_COLS, rows);
+    ask(CUBLASLT_MATRIX_LAYOUT_LD, stride);
+    ask(CUBLASLT_MATRIX_LAYOUT_TYPE, type);
+    const Index bytes = type == CUDA_R_16BF ? 2 : 4;
+    const Taken<Pool, std::byte> out(pool, rows * static_cast<Index>(stride) * bytes);
+    call.d = out.data();
+    Owned<cudaEvent_t, cudaEventDestroy> begin, end;
+    check(cudaEventCreate(begin.out()), "making an event");
+    check(cudaEventCreate(end.out()), "making an event");
+    int best = 0;
+    float least = 0;
+    for (int i = 0; i < count; ++i) {
+      constexpr int times = 5;
+      if (issue(call, found[i].algo, stream) != CUBLAS_STATUS_SUCCESS) continue;  // the first is not timed
+      check(cudaEventRecord(begin.get(), stream), "recording an event");
+      for (int time = 0; time < times; ++time)
+        check(issue(call, found[i].algo, stream), "timing a matrix product");
+      check(cudaEventRecord(end.get(), stream), "recording an event");
+      check(cudaEventSynchronize(end.get()), "timing a matrix product");
+      float taken = 0;  // milliseconds
+      check(cudaEventElapsedTime(&taken, begin.get(), end.get()), "timing a matrix product");
+      if (least == 0 || taken < least) {
+        best = i;
+        least = taken;
+      }
+    }
+    return best;
   }
 
   Owned<cublasLtHandle_t, cublasLtDestroy> handle_;
-  std::vector<Plan> plans_;
+  ProductPlans plans_;
+  bool times_ = false;
 };
 
 }  // namespace detail::device

@@ -17,9 +17,11 @@ struct DeviceFacts {
   int driver_version = 0;   // as CUDA counts: 13000 is 13.0; 0: there is no driver
   int toolkit_version = 0;  // that of the toolkit which built this program
   int device_count = 0;
-  std::string name;      // of the device, as the next two
-  int capability = 0;    // 90 is 9.0
-  bool has_code = true;  // this program has code that the device runs
+  std::string count_problem;  // what CUDA says where it cannot count devices, but for that there are none
+  std::string name;           // of the device, as the next two
+  int capability = 0;         // 90 is 9.0
+  bool has_code = true;       // this program has code that the device runs
+  std::string problem;        // what CUDA says of the device where it cannot be used for another reason
 };
 
 /// Why the device cannot be used, in one sentence; empty: it can.
@@ -34,6 +36,10 @@ inline std::string device_problem(const DeviceFacts& facts) {
                   ", expected one for CUDA ", cuda(facts.toolkit_version),
                   " or newer, by which this program was built: install a newer driver");
   }
+  if (!facts.count_problem.empty()) {
+    return concat("CUDA cannot tell which GPUs there are: ", facts.count_problem,
+                  ": expected nvidia-smi to list them");
+  }
   if (facts.device_count == 0) {
     return "no NVIDIA GPU was found (or CUDA_VISIBLE_DEVICES hides it): use another backend on this machine";
   }
@@ -44,6 +50,10 @@ inline std::string device_problem(const DeviceFacts& facts) {
     return concat("GPU ", facts.device, " (", facts.name, ") has compute capability ", facts.capability / 10,
                   ".", facts.capability % 10,
                   ", for which this program was not built: add it to CMAKE_CUDA_ARCHITECTURES");
+  }
+  if (!facts.problem.empty()) {
+    return concat("GPU ", facts.device, " (", facts.name, ") cannot be used: ", facts.problem,
+                  ": expected one that nobody holds alone, with some memory free");
   }
   return "";
 }

@@ -118,12 +118,12 @@ class HostMachine {
 template <>
 class Machine<OmpSystem> : public HostMachine<OmpSystem> {
  public:
-  explicit Machine(int /*device*/, int threads) : HostMachine(threads) {}
+  explicit Machine(const MachineSettings& settings) : HostMachine(settings.threads) {}
 };
 template <>
 class Machine<CppSystem> : public HostMachine<CppSystem> {
  public:
-  explicit Machine(int /*device*/, int threads) : HostMachine(threads) {}
+  explicit Machine(const MachineSettings& settings) : HostMachine(settings.threads) {}
 };
 
 }  // namespace detail::device

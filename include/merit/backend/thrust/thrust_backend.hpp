@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -21,9 +22,15 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::device {
 
-/// What a system works with: its memory, its threads or its stream. Defined in the libraries.
+/// What a system works with: its memory, its threads or its stream. Defined in the libraries, each made of these
+/// settings.
 template <class System>
 class Machine;
+struct MachineSettings {
+  int device = 0;
+  int threads = 0;
+  std::string product_plans;
+};
 
 }  // namespace detail::device
 
@@ -39,7 +46,8 @@ class ThrustHandle {
 
   template <class Precision>
   explicit ThrustHandle(const ThrustBackend<Precision, System>& settings)
-      : ThrustHandle(settings.device, settings.threads) {}
+      : ThrustHandle(
+            detail::device::MachineSettings{settings.device, settings.threads, settings.product_plans}) {}
   ThrustHandle(const ThrustHandle&) = delete;
   ThrustHandle& operator=(const ThrustHandle&) = delete;
   ~ThrustHandle();
@@ -47,7 +55,7 @@ class ThrustHandle {
   Machine& machine() { return *machine_; }
 
  private:
-  ThrustHandle(int device, int threads);
+  explicit ThrustHandle(const detail::device::MachineSettings& settings);
 
   std::unique_ptr<Machine> machine_;
 };
@@ -66,6 +74,9 @@ struct ThrustBackend {
 
   int device = 0;   // CudaSystem: which of the machine's GPUs
   int threads = 0;  // OmpSystem: how many threads an operation may use; 0: all that OpenMP gives
+  /// CudaSystem: a file. The algorithms of each product's shape are then timed, and the fastest is kept in the file and taken
+  /// from it by who opens it next, who has the same bits; without it cuBLASLt's first proposal is taken, the same each time.
+  std::string product_plans = {};
 
   using Matrix = MatrixView<Activation, Space>;
   using ConstMatrix = MatrixView<const Activation, Space>;

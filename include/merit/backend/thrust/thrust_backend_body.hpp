@@ -25,8 +25,8 @@ namespace merit {
 inline namespace MERIT_ABI {
 
 template <class S>
-ThrustHandle<S>::ThrustHandle(int device, int threads)
-    : machine_(std::make_unique<Machine>(device, threads)) {}
+ThrustHandle<S>::ThrustHandle(const detail::device::MachineSettings& settings)
+    : machine_(std::make_unique<Machine>(settings)) {}
 
 template <class S>
 ThrustHandle<S>::~ThrustHandle() = default;
