@@ -65,8 +65,8 @@ struct ModelSettings {
   AnyHead head;
   AnyLoss loss;
   BackendChoice backend = BackendChoice::eigen;
-  int threads = 0;  // 0: all
-  int device = 0;   // for a backend on GPUs: which of them, modulo their number
+  int threads = 0;                 // 0: all
+  int device = 0;                  // for a backend on GPUs: which of them, modulo their number
   std::string product_plans = {};  // as of ThrustBackend; other backends choose nothing by timing
   std::uint64_t seed = 0;
   Initial initial = Initial::drawn;
