@@ -39,9 +39,10 @@ class LetterModel : public merit::AnyModel {
   merit::Index outputs() const override { return 1; }
   merit::Index second_outputs() const override { return 1; }
   void begin_step() override { refuse(); }
-  double accumulate(const Forest&, const merit::AnyTargets&, const merit::AnyNormaliser&) override {
+  void issue(const Forest&, const merit::AnyTargets&, const merit::AnyNormaliser&, merit::Index) override {
     refuse();
   }
+  double collect(merit::Index) override { refuse(); }
   void end_step() override { refuse(); }
   merit::Index parameter_count() const override { refuse(); }
   merit::Index trained_parameter_count() const override { refuse(); }

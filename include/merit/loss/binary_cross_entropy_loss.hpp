@@ -92,5 +92,8 @@ struct BinaryCrossEntropyLoss {
   }
 };
 
+template <ScoreMeaning Meaning>
+inline constexpr bool has_device_loop<BinaryCrossEntropyLoss<Meaning>> = true;
+
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -56,9 +56,22 @@ struct ClassTargets : LabelTargets<ClassLabel> {
     return std::span(probabilities).subspan(label * classes, classes);
   }
 
-  ClassUnit unit(Index i) const {
-    return {LabelTargets<ClassLabel>::unit(i), probabilities.data() + i * classes, classes};
-  }
+  struct View : LabelTargets<ClassLabel>::View {
+    const double* probabilities = nullptr;
+    Index classes = 0;
+
+    MERIT_CALLABLE ClassUnit unit(Index i) const {
+      return {LabelTargets<ClassLabel>::View::unit(i), probabilities + i * classes, classes};
+    }
+    template <class F>
+    void for_each_list(const F& f) {
+      LabelTargets<ClassLabel>::View::for_each_list(f);
+      f(probabilities, this->label_count * classes);
+    }
+  };
+  View view() const { return {LabelTargets<ClassLabel>::view(), probabilities.data(), classes}; }
+
+  ClassUnit unit(Index i) const { return view().unit(i); }
 
   void add(std::uint32_t row, Index label, double weight = 1) {
     if (label >= classes) {
@@ -124,7 +137,12 @@ struct CategoricalCrossEntropyLoss {
     Denominator denominator;
     double label_smoothing;
     const double* class_weights;  // (classes), or null: all 1
+    Index weight_count;
 
+    template <class F>
+    void for_each_list(const F& f) {
+      f(class_weights, weight_count);
+    }
     MERIT_CALLABLE UnitLoss term(const ClassUnit& unit, double normaliser, const UnitNumbers& numbers) const {
       const Index classes = unit.classes;
       const double share = unit.share(denominator, normaliser);
@@ -155,7 +173,8 @@ struct CategoricalCrossEntropyLoss {
   };
   /// Valid while the loss is.
   Plain plain() const {
-    return {denominator, label_smoothing, class_weights.empty() ? nullptr : class_weights.data()};
+    return {denominator, label_smoothing, class_weights.empty() ? nullptr : class_weights.data(),
+            class_weights.size()};
   }
 
   /// Throws UsageError where the scores of a row are not one for each class of the targets and weights.
@@ -173,6 +192,9 @@ struct CategoricalCrossEntropyLoss {
 
   friend bool operator==(const CategoricalCrossEntropyLoss&, const CategoricalCrossEntropyLoss&) = default;
 };
+
+template <ScoreMeaning Meaning>
+inline constexpr bool has_device_loop<CategoricalCrossEntropyLoss<Meaning>> = true;
 
 }  // namespace MERIT_ABI
 }  // namespace merit

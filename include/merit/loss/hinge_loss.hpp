@@ -57,5 +57,8 @@ struct HingeLoss {
   friend bool operator==(const HingeLoss&, const HingeLoss&) = default;
 };
 
+template <>
+inline constexpr bool has_device_loop<HingeLoss> = true;
+
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -62,8 +62,25 @@ struct LabelTargets {
   /// Labels added from here on belong to a new completion.
   void begin_sequence(double weight = 1) { sequences.push_back({labels.size(), labels.size(), weight, 0}); }
 
+  /// The same lists, wherever they are.
+  struct View {
+    const Label* labels = nullptr;
+    Index label_count = 0;
+    const LabelledSequence* sequences = nullptr;
+    Index sequence_count = 0;
+
+    MERIT_CALLABLE Index unit_count() const { return label_count; }
+    MERIT_CALLABLE LabelUnit<Label> unit(Index i) const { return {labels[i], sequences[labels[i].sequence]}; }
+    template <class F>
+    void for_each_list(const F& f) {
+      f(labels, label_count);
+      f(sequences, sequence_count);
+    }
+  };
+  View view() const { return {labels.data(), labels.size(), sequences.data(), sequences.size()}; }
+
   Index unit_count() const { return labels.size(); }
-  LabelUnit<Label> unit(Index i) const { return {labels[i], sequences[labels[i].sequence]}; }
+  LabelUnit<Label> unit(Index i) const { return view().unit(i); }
   /// The normaliser of a loss over all labels that count.
   double weight(Denominator denominator) const {
     double sum = 0;

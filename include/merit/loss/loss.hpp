@@ -103,6 +103,12 @@ decltype(auto) plain_loss(const Loss& loss) {
   }
 }
 
+/// Whether the libraries of device backends hold the loop over a loss's units (device_loss.hpp); of another the scores come
+/// to the host. For a loss of one's own: true beside a unit that includes the backend's body and instantiates B::for_each
+/// for DeviceTermsOf it.
+template <class Loss>
+inline constexpr bool has_device_loop = false;
+
 /// What a loss divides by: a number, or for a loss of several parts one for each.
 template <class Loss>
 using NormaliserOf =

@@ -59,5 +59,8 @@ struct PairwiseLoss {
   friend bool operator==(const PairwiseLoss&, const PairwiseLoss&) = default;
 };
 
+template <>
+inline constexpr bool has_device_loop<PairwiseLoss> = true;
+
 }  // namespace MERIT_ABI
 }  // namespace merit

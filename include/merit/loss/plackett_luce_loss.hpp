@@ -118,5 +118,8 @@ struct PlackettLuceLoss {
   friend bool operator==(const PlackettLuceLoss&, const PlackettLuceLoss&) = default;
 };
 
+template <>
+inline constexpr bool has_device_loop<PlackettLuceLoss> = true;
+
 }  // namespace MERIT_ABI
 }  // namespace merit

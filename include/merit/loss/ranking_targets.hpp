@@ -25,7 +25,7 @@ struct RankingTargets {
     Index begin = 0;  // into items
     Index end = 0;
     double weight = 1;
-    Index size() const { return end - begin; }
+    MERIT_CALLABLE Index size() const { return end - begin; }
   };
   /// A group as a term reads it. One of fewer than two says nothing and is not counted.
   struct Unit {
@@ -54,8 +54,27 @@ struct RankingTargets {
     return std::span(items).subspan(group.begin, group.size());
   }
 
+  /// The same lists, wherever they are.
+  struct View {
+    const Item* items = nullptr;
+    Index item_count = 0;
+    const Group* groups = nullptr;
+    Index group_count = 0;
+
+    MERIT_CALLABLE Index unit_count() const { return group_count; }
+    MERIT_CALLABLE Unit unit(Index i) const {
+      return {items + groups[i].begin, groups[i].size(), groups[i].weight};
+    }
+    template <class F>
+    void for_each_list(const F& f) {
+      f(items, item_count);
+      f(groups, group_count);
+    }
+  };
+  View view() const { return {items.data(), items.size(), groups.data(), groups.size()}; }
+
   Index unit_count() const { return groups.size(); }
-  Unit unit(Index i) const { return {items.data() + groups[i].begin, groups[i].size(), groups[i].weight}; }
+  Unit unit(Index i) const { return view().unit(i); }
   /// Of all groups that count.
   double weight() const {
     double sum = 0;

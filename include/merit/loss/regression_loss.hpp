@@ -28,6 +28,20 @@ struct RegressionTargets {
 
   void clear() { values.clear(); }
 
+  /// The same list, wherever it is.
+  struct View {
+    const Value* values = nullptr;
+    Index count = 0;
+
+    MERIT_CALLABLE Index unit_count() const { return count; }
+    MERIT_CALLABLE const Value& unit(Index i) const { return values[i]; }
+    template <class F>
+    void for_each_list(const F& f) {
+      f(values, count);
+    }
+  };
+  View view() const { return {values.data(), values.size()}; }
+
   Index unit_count() const { return values.size(); }
   const Value& unit(Index i) const { return values[i]; }
   /// Of all values together.
@@ -67,6 +81,9 @@ struct RegressionLoss {
 
   friend bool operator==(const RegressionLoss&, const RegressionLoss&) = default;
 };
+
+template <ScoreMeaning Meaning>
+inline constexpr bool has_device_loop<RegressionLoss<Meaning>> = true;
 
 }  // namespace MERIT_ABI
 }  // namespace merit

@@ -30,6 +30,20 @@ struct ValueTargets {
 
   void clear() { values.clear(); }
 
+  /// The same list, wherever it is.
+  struct View {
+    const Value* values = nullptr;
+    Index count = 0;
+
+    MERIT_CALLABLE Index unit_count() const { return count; }
+    MERIT_CALLABLE const Value& unit(Index i) const { return values[i]; }
+    template <class F>
+    void for_each_list(const F& f) {
+      f(values, count);
+    }
+  };
+  View view() const { return {values.data(), values.size()}; }
+
   Index unit_count() const { return values.size(); }
   const Value& unit(Index i) const { return values[i]; }
 };
@@ -85,6 +99,9 @@ struct ValueLoss {
 
   friend bool operator==(const ValueLoss&, const ValueLoss&) = default;
 };
+
+template <>
+inline constexpr bool has_device_loop<ValueLoss> = true;
 
 }  // namespace MERIT_ABI
 }  // namespace merit

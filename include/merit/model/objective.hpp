@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "merit/head/head.hpp"
 #include "merit/head/joint_head.hpp"
 #include "merit/head/language_model_head.hpp"
+#include "merit/loss/device_loss.hpp"
 #include "merit/loss/evaluate_loss.hpp"
 #include "merit/loss/joint_loss.hpp"
 #include "merit/loss/language_model_loss.hpp"
@@ -31,10 +33,14 @@ class FetchedScores {
 
   /// (R, k), until the next call.
   std::span<const Score> fetch(Tape<B>& tape, Var scores) {
-    count_ = tape.rows(scores) * tape.cols(scores);
+    const auto matrix = tape.value(scores);
+    return fetch(tape.handle(), matrix.data, matrix.rows * matrix.cols);
+  }
+  std::span<const Score> fetch(typename B::Handle& handle, const Score* scores, Index count) {
+    count_ = count;
     if (scores_.size() < count_) scores_ = Buffer<Score>(count_);
-    B::to_host(tape.handle(), static_cast<const Score*>(tape.value(scores).data), scores_.data(), count_);
-    B::wait(tape.handle());
+    B::to_host(handle, scores, scores_.data(), count_);
+    B::wait(handle);
     return all();
   }
   std::span<const Score> all() const { return {scores_.data(), count_}; }
@@ -45,17 +51,64 @@ class FetchedScores {
   Index count_ = 0;
 };
 
-/// A head and the loss of its scores. The scores come to the host, where the loss is.
+/// What a micro-batch said, kept until it is asked for: on a device there, so that nobody waits for it in between.
+template <class B>
+class IssuedScores {
+ public:
+  using Score = typename B::Score;
+  using Handle = typename B::Handle;
+
+  explicit IssuedScores(Handle& handle) : handle_(&handle) {
+    if constexpr (runs_loops<B>) total_ = B::template allocate<double>(handle, 1);
+  }
+  IssuedScores(const IssuedScores&) = delete;
+  IssuedScores& operator=(const IssuedScores&) = delete;
+  ~IssuedScores() {
+    if (total_ != nullptr) B::release(*handle_, total_, 1);
+    if (scores_ != nullptr) B::release(*handle_, scores_, size_);
+  }
+
+  void keep(MatrixView<const Score, typename B::Space> scores) {
+    count_ = scores.rows * scores.cols;
+    if (size_ < count_) {
+      if (scores_ != nullptr) B::release(*handle_, scores_, size_);
+      scores_ = nullptr;
+      size_ = count_ + count_ / 4;
+      scores_ = B::template allocate<Score>(*handle_, size_);
+    }
+    B::copy(*handle_, scores, Write::assign, {scores_, scores.rows, scores.cols});
+  }
+  /// Brings them to the host; the loss.
+  double fetch(FetchedScores<B>& scores) const {
+    double loss = on_host;
+    if (total_ != nullptr) B::to_host(*handle_, static_cast<const double*>(total_), &loss, 1);
+    scores.fetch(*handle_, scores_, count_);
+    return loss;
+  }
+  double* total() const { return total_; }
+
+  double on_host = 0;  // the loss, where a host computes it
+
+ private:
+  Handle* handle_;
+  double* total_ = nullptr;  // the loss, where a device computes it
+  Score* scores_ = nullptr;  // (size), of which `count` are there
+  Index size_ = 0, count_ = 0;
+};
+
+/// A head and the loss of its scores. The scores come to the host where the loss is one that a device has no loop of.
 template <class Head, class Loss, class B>
 class Objective {
  public:
   using Score = typename B::Score;
+  using S = ScoreBackendOf<B>;
 
   Objective(const Head& head, const Loss& loss, Index hidden_width, Parameters<B>& parameters,
             const Unembedding& unembedding)
       : loss_(&loss),
         head_(bind_head<Head, ScoreBackendOf<B>>(head, hidden_width, parameters, unembedding)),
-        head_tape_(parameters) {}
+        head_tape_(parameters),
+        on_device_(parameters.handle()) {}
 
   /// Scores of a row.
   Index outputs() const { return outputs_of<Head>(head_); }
@@ -66,20 +119,33 @@ class Objective {
   }
   std::span<const Score> scores() const { return scores_.all(); }
 
-  /// `weight` times the loss of hidden rows; seeds its gradient, which Tape::backward() then carries on.
-  double accumulate(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
-                    const NormaliserOf<Loss>& normaliser, double weight) {
+  /// Computes `weight` times the loss of hidden rows as micro-batch `number`, from 0, of a step, and seeds its gradient, which
+  /// Tape::backward() then carries on. What it is says collect().
+  void issue(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
+             const NormaliserOf<Loss>& normaliser, double weight, Index number) {
     const Var scores = forward(tape, hidden);
     auto& head_tape = head_tape_.of(tape);
-    const Index count = scores_.fetch(head_tape, scores).size();
-    const double value = evaluate(targets, normaliser, weight);
-    if (head_tape.needs_gradient(scores)) {
-      B::from_host(tape.handle(), std::as_const(gradient_).data(),
-                   head_tape.gradient_target(scores).view.data, count);
+    while (issued_.size() <= number) issued_.push_back(std::make_unique<IssuedScores<S>>(tape.handle()));
+    IssuedScores<S>& issued = *issued_[number];
+    issued.keep(std::as_const(head_tape).value(scores));
+    if constexpr (runs_on_device<Loss, S>) {
+      typename BackendTypes<S>::Matrix gradient;
+      if (head_tape.needs_gradient(scores)) gradient = head_tape.gradient_to_add(scores);
+      on_device_.begin(issued.total());
+      add_on_device(*loss_, targets, normaliser, weight, head_tape.value(scores), gradient, issued.total());
+    } else {
+      const Index count = scores_.fetch(head_tape, scores).size();
+      issued.on_host = evaluate(targets, normaliser, weight);
+      if (head_tape.needs_gradient(scores)) {
+        B::from_host(tape.handle(), std::as_const(gradient_).data(),
+                     head_tape.gradient_target(scores).view.data, count);
+      }
     }
     head_tape_.carry_back();
-    return value;
   }
+
+  /// The loss of a micro-batch that was issued in this step; scores() are its from here on.
+  double collect(Index number) { return issued_[number]->fetch(scores_); }
 
   /// The loss of hidden rows alone. The head runs again: score() may have been another's.
   double loss(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
@@ -89,12 +155,31 @@ class Objective {
   }
 
   /// Gives back working memory.
-  void trim() { head_tape_.trim(); }
+  void trim() {
+    issued_.clear();
+    head_tape_.trim();
+  }
 
  private:
   /// (R, d) → (R, outputs()), on the head's tape.
   Var forward(Tape<B>& tape, Var hidden) {
     return head_.forward(head_tape_.of(tape), head_tape_.bring(tape, hidden));
+  }
+
+  /// Adds a loss of scores on a device, or each of two that read the same.
+  template <class Part>
+  void add_on_device(const Part& loss, const typename Part::Targets& targets,
+                     const NormaliserOf<Part>& normaliser, double weight,
+                     typename BackendTypes<S>::ConstMatrix scores, typename BackendTypes<S>::Matrix gradient,
+                     double* total) {
+    if constexpr (is_joint_loss<Part>) {
+      add_on_device(loss.first, targets.first, normaliser.first, weight * loss.first_weight, scores, gradient,
+                    total);
+      add_on_device(loss.second, targets.second, normaliser.second, weight * loss.second_weight, scores,
+                    gradient, total);
+    } else if (is_positive(normaliser)) {
+      on_device_.add(loss, targets, normaliser, weight, scores, gradient, total);
+    }
   }
 
   /// The loss of the fetched scores, and in gradient_ its gradient.
@@ -132,9 +217,11 @@ class Objective {
   }
 
   const Loss* loss_;
-  typename Head::template Bound<ScoreBackendOf<B>> head_;
+  typename Head::template Bound<S> head_;
   HeadTape<B> head_tape_;
-  FetchedScores<ScoreBackendOf<B>> scores_;
+  DeviceLossOf<Loss, S> on_device_;
+  std::vector<std::unique_ptr<IssuedScores<S>>> issued_;  // of a step's micro-batches
+  FetchedScores<S> scores_;
   Buffer<Score> gradient_;
   Buffer<Score> part_;      // the gradient of one loss, before its weight
   Buffer<double> scratch_;  // of a loss
@@ -160,10 +247,14 @@ class Objective<LanguageModelHead, LanguageModelLoss, B> {
   /// None after accumulate(): they are never all there.
   std::span<const Score> scores() const { return scores_.all(); }
 
-  double accumulate(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser,
-                    double weight) {
+  void issue(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser, double weight,
+             Index number) {
+    losses_.resize(std::max(losses_.size(), number + 1));
+    losses_[number] = run(tape, hidden, targets, normaliser, weight, true);
+  }
+  double collect(Index number) {
     scores_.clear();
-    return run(tape, hidden, targets, normaliser, weight, true);
+    return losses_[number];
   }
   double loss(Tape<B>& tape, Var hidden, const NextTokenTargets& targets, double normaliser) {
     return run(tape, hidden, targets, normaliser, 1, false);
@@ -205,6 +296,7 @@ class Objective<LanguageModelHead, LanguageModelLoss, B> {
   FetchedScores<ScoreBackendOf<B>> scores_;
   NextTokens<typename B::Stat> next_;
   std::vector<std::uint32_t> order_;
+  std::vector<double> losses_;  // of a step's micro-batches
 };
 
 /// Two objectives on the same hidden rows. What the model scores is the first's.
@@ -227,12 +319,14 @@ class Objective<JointHead<HeadA, HeadB>, JointLoss<LossA, LossB>, B> {
   std::span<const Score> score(Tape<B>& tape, Var hidden) { return first_.score(tape, hidden); }
   std::span<const Score> scores() const { return first_.scores(); }
 
-  double accumulate(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
-                    const NormaliserOf<Loss>& normaliser, double weight) {
-    const double first =
-        first_.accumulate(tape, hidden, targets.first, normaliser.first, weight * loss_->first_weight);
-    return first +
-           second_.accumulate(tape, hidden, targets.second, normaliser.second, weight * loss_->second_weight);
+  void issue(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
+             const NormaliserOf<Loss>& normaliser, double weight, Index number) {
+    first_.issue(tape, hidden, targets.first, normaliser.first, weight * loss_->first_weight, number);
+    second_.issue(tape, hidden, targets.second, normaliser.second, weight * loss_->second_weight, number);
+  }
+  double collect(Index number) {
+    const double first = first_.collect(number);
+    return first + second_.collect(number);
   }
   double loss(Tape<B>& tape, Var hidden, const typename Loss::Targets& targets,
               const NormaliserOf<Loss>& normaliser) {

@@ -260,6 +260,12 @@ class RewardModel {
   /// loss and gradient do not depend on how it is cut. Call begin_step() before the first and end_step()
   /// after the last.
   double accumulate(const Forest& forest, const Targets& targets, const Normaliser& normaliser) {
+    issue(forest, targets, normaliser, 0);
+    return collect(0);
+  }
+  /// accumulate() in two: a device is given the work on micro-batch `number`, from 0, of a step, and the host goes on. After the
+  /// last of a step collect() gives the loss of each; scores() are then its.
+  void issue(const Forest& forest, const Targets& targets, const Normaliser& normaliser, Index number) {
     check(forest);
     state_->tape.reset();
     state_->tape.set_recording(true);
@@ -267,10 +273,10 @@ class RewardModel {
     if (state_->parameters.has_dropout()) state_->turn_dropout_on(forest);
     state_->batch = Backend::prepare(state_->handle, state_->placed(forest));
     state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
-    const double loss = state_->objective.accumulate(state_->tape, state_->hidden, targets, normaliser, 1);
+    state_->objective.issue(state_->tape, state_->hidden, targets, normaliser, 1, number);
     state_->tape.backward();
-    return loss;
   }
+  double collect(Index number) { return state_->objective.collect(number); }
   void end_step() {
     state_->parameters.end_gradients();
     state_->hidden = {};

@@ -177,7 +177,9 @@ class AnyModel {
   // As of RewardModel.
   virtual std::span<const float> score(const Forest& forest) = 0;
   virtual void begin_step() = 0;
-  virtual double accumulate(const Forest& forest, const Targets& targets, const Normaliser& normaliser) = 0;
+  virtual void issue(const Forest& forest, const Targets& targets, const Normaliser& normaliser,
+                     Index number) = 0;
+  virtual double collect(Index number) = 0;
   virtual void end_step() = 0;
   virtual std::span<const float> scores() const = 0;
   virtual double loss_of_scored(const Targets& targets, const Normaliser& normaliser) = 0;

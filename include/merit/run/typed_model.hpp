@@ -23,10 +23,11 @@ class TypedModel final : public AnyModelOn<typename Model::BackendType> {
     return model_.score(forest, earlier);
   }
   void begin_step() override { model_.begin_step(); }
-  double accumulate(const Forest& forest, const AnyTargets& targets,
-                    const AnyNormaliser& normaliser) override {
-    return model_.accumulate(forest, own(targets), own(normaliser));
+  void issue(const Forest& forest, const AnyTargets& targets, const AnyNormaliser& normaliser,
+             Index number) override {
+    model_.issue(forest, own(targets), own(normaliser), number);
   }
+  double collect(Index number) override { return model_.collect(number); }
   void end_step() override { model_.end_step(); }
   std::span<const float> scores() const override { return model_.scores(); }
   double loss_of_scored(const AnyTargets& targets, const AnyNormaliser& normaliser) override {

@@ -69,7 +69,8 @@ struct BatchShare {
   Index tokens_before_sharing = 0;
 };
 
-/// What a step asks of a model and its examples.
+/// What a step asks of a model and its examples. Two sets of micro-batches may be there, numbers 0 and 1: one that is
+/// computed, and the next.
 class StepWork {
  public:
   /// Whether what a step's losses are divided by is finite, and above 0.
@@ -79,15 +80,17 @@ class StepWork {
   };
 
   virtual ~StepWork() = default;
-  /// A step without micro-batches, from here on.
-  virtual void begin_batches() = 0;
+  /// A set without micro-batches, from here on.
+  virtual void begin_batches(Index set) = 0;
   /// Makes micro-batch number `batch` of these examples, and counts tokens in `share`.
-  virtual void build(Index batch, std::span<const Index> examples, BatchShare& share) = 0;
+  virtual void build(Index set, Index batch, std::span<const Index> examples, BatchShare& share) = 0;
   /// What all ranks' micro-batches together are divided by.
-  virtual Weight weigh(Comm& comm) = 0;
+  virtual Weight weigh(Index set, Comm& comm) = 0;
   virtual void begin_step() = 0;
-  /// Adds the gradient of a micro-batch; its share of the loss, and in `right` what it gets right.
-  virtual double accumulate(Index batch, RightCount& right) = 0;
+  /// Adds the gradient of a micro-batch: a device does it later.
+  virtual void issue(Index set, Index batch) = 0;
+  /// After the last: the share of the loss that a micro-batch has, and in `right` what it gets right.
+  virtual double collect(Index set, Index batch, RightCount& right) = 0;
   virtual void end_step() = 0;
 };
 
@@ -141,14 +144,13 @@ class TrainLoop {
 
     if (!std::exchange(agreed_, true) && ranks_.agree_on_start) ranks_.agree_on_start();
     round_weights();
-    if (planned_step_ != report.step) plan(work, report.step);
-    report.records = planned_records_;
-    report.micro_batches = batches_.cuts.size() - 1;
-    require_weight(work.weigh(comm()), report.step);
+    if (plan_of(report.step).step != report.step) plan(work, report.step);
+    report.records = plan_of(report.step).records;
+    report.micro_batches = plan_of(report.step).batches.cuts.size() - 1;
+    require_weight(work.weigh(set_of(report.step), comm()), report.step);
     work.begin_step();
     compute(work, report);
     work.end_step();
-    plan_ahead(work, report.step + 1);
     report.gradient_norm = std::sqrt(
         ranks_.exchange != nullptr
             ? ranks_.exchange->sum_of_squares()
@@ -206,34 +208,45 @@ class TrainLoop {
                report.learning_rate, ", expected a lower one"));
   }
 
-  /// Makes the micro-batches of a step, from 1.
+  /// The micro-batches of a step. A device's host makes those of the next while this one is computed.
+  struct Plan {
+    Index step = 0;  // from 1; 0: of none
+    Index records = 0;
+    MicroBatches batches;
+    std::vector<BatchShare> shares;  // of this rank's, then of all
+  };
+  static constexpr bool plans_ahead = !std::is_same_v<typename Backend::Space, HostSpace>;
+  static Index set_of(Index step) { return plans_ahead ? step % 2 : 0; }
+  Plan& plan_of(Index step) { return plans_[set_of(step)]; }
+
   void plan(StepWork& work, Index step) {
-    planned_step_ = 0;
+    Plan& plan = plan_of(step);
+    plan.step = 0;
     const Index epoch = (step - 1) / steps_per_epoch_;
     if (order_.empty() || order_epoch_ != epoch) {
       order_ = epoch_order(costs_.size(), options_.parts, options_.seed, epoch);
       order_epoch_ = epoch;
     }
     const Index begin = ((step - 1) % steps_per_epoch_) * options_.batch_size;
-    planned_records_ = std::min(options_.batch_size, epoch_size_ - begin);
-    const std::span<const Index> examples = std::span<const Index>(order_).subspan(begin, planned_records_);
+    plan.records = std::min(options_.batch_size, epoch_size_ - begin);
+    const std::span<const Index> examples = std::span<const Index>(order_).subspan(begin, plan.records);
     step_costs_.clear();
     for (const Index example : examples) step_costs_.push_back(costs_[example]);
-    cut_step(step_costs_, options_.micro_batch_tokens, comm().size(), options_.fixed_tree, batches_);
-    work.begin_batches();
-    shares_.clear();
-    for (Index m = batches_.ranks[comm().rank()]; m < batches_.ranks[comm().rank() + 1]; ++m) {
+    cut_step(step_costs_, options_.micro_batch_tokens, comm().size(), options_.fixed_tree, plan.batches);
+    work.begin_batches(set_of(step));
+    plan.shares.clear();
+    for (Index m = plan.batches.ranks[comm().rank()]; m < plan.batches.ranks[comm().rank() + 1]; ++m) {
       batch_.clear();
-      for (const Index record : batches_.batch(m)) batch_.push_back(examples[record]);
-      shares_.emplace_back();
-      work.build(shares_.size() - 1, batch_, shares_.back());
+      for (const Index record : plan.batches.batch(m)) batch_.push_back(examples[record]);
+      plan.shares.emplace_back();
+      work.build(set_of(step), plan.shares.size() - 1, batch_, plan.shares.back());
     }
-    planned_step_ = step;
+    plan.step = step;
   }
 
-  /// On a device, whose work on this step goes on meanwhile. What cannot be made is said when its turn comes.
+  /// What cannot be made is said when its turn comes.
   void plan_ahead(StepWork& work, Index step) {
-    if constexpr (!std::is_same_v<typename Backend::Space, HostSpace>) {
+    if constexpr (plans_ahead) {
       if (step > steps()) return;
       try {
         plan(work, step);
@@ -253,17 +266,22 @@ class TrainLoop {
 
   /// This rank's micro-batches, and what all together say.
   void compute(StepWork& work, StepReport& report) {
-    const Index first = batches_.ranks[comm().rank()];
+    const Index set = set_of(report.step);
+    Plan& plan = plan_of(report.step);
+    std::vector<BatchShare>& shares = plan.shares;
+    const Index first = plan.batches.ranks[comm().rank()];
     if (ranks_.exchange != nullptr) ranks_.exchange->begin();
-    for (Index m = 0; m < shares_.size(); ++m) {
-      if (ranks_.exchange != nullptr) ranks_.exchange->before_batch(m == 0, m + 1 == shares_.size());
-      shares_[m].loss = work.accumulate(m, shares_[m].right);
+    for (Index m = 0; m < shares.size(); ++m) {
+      if (ranks_.exchange != nullptr) ranks_.exchange->before_batch(m == 0, m + 1 == shares.size());
+      work.issue(set, m);
       if (ranks_.exchange != nullptr) ranks_.exchange->after_batch(first + m);
     }
     if (ranks_.exchange != nullptr) ranks_.exchange->finish();
-    if (comm().size() > 1) shares_ = gather_lists(comm(), shares_);
+    plan_ahead(work, report.step + 1);
+    for (Index m = 0; m < shares.size(); ++m) shares[m].loss = work.collect(set, m, shares[m].right);
+    if (comm().size() > 1) shares = gather_lists(comm(), shares);
     RightCount right;
-    for (const BatchShare& share : shares_) {  // in the order of all ranks' batches
+    for (const BatchShare& share : shares) {  // in the order of all ranks' batches
       report.loss += share.loss;
       right += share.right;
       report.tokens += share.tokens;
@@ -305,11 +323,8 @@ class TrainLoop {
   Index empty_steps_ = 0;
   std::vector<Index> step_costs_;
   std::uint64_t rounding_seed_ = Rng(options_.seed).split(fnv1a("rounding")).next();
-  Index planned_step_ = 0;  // whose micro-batches these are, from 1; 0: nobody's
-  Index planned_records_ = 0;
-  MicroBatches batches_;
-  std::vector<Index> batch_;        // the examples of one
-  std::vector<BatchShare> shares_;  // of this rank's, then of all
+  Plan plans_[2];
+  std::vector<Index> batch_;  // the examples of a micro-batch
   bool agreed_ = false;
 };
 

@@ -137,13 +137,14 @@ class Trainer : private detail::StepWork {
     require_same_facts(comm(), facts);
   }
 
-  void begin_batches() override { normalisers_.clear(); }
+  void begin_batches(Index set) override { sets_[set].normalisers.clear(); }
 
-  void build(Index m, std::span<const Index> examples, detail::BatchShare& share) override {
-    if (m == batches_.size()) {
-      batches_.push_back(std::make_unique<BatchBuilder<Model>>(*model_, loop_.options().sharing));
+  void build(Index set, Index m, std::span<const Index> examples, detail::BatchShare& share) override {
+    auto& batches = sets_[set].batches;
+    if (m == batches.size()) {
+      batches.push_back(std::make_unique<BatchBuilder<Model>>(*model_, loop_.options().sharing));
     }
-    BatchBuilder<Model>& batch = *batches_[m];
+    BatchBuilder<Model>& batch = *batches[m];
     batch.clear();
     if (source_ == nullptr) {
       for (const Index i : examples) batch.add(examples_[i]);
@@ -153,25 +154,29 @@ class Trainer : private detail::StepWork {
       for (const Example& example : taken_) batch.add(example);
     }
     batch.finish();
-    normalisers_.push_back(model_->normaliser(batch.targets()));
+    sets_[set].normalisers.push_back(model_->normaliser(batch.targets()));
     share.tokens = batch.token_count();
     share.tokens_before_sharing = batch.tokens_before_sharing();
   }
 
-  Weight weigh(Comm& comm) override {
-    if (comm.size() > 1) normalisers_ = gather_lists(comm, normalisers_);
+  Weight weigh(Index set, Comm& comm) override {
+    auto& normalisers = sets_[set].normalisers;
+    if (comm.size() > 1) normalisers = gather_lists(comm, normalisers);
     normaliser_ = {};
-    for (const auto& one : normalisers_) normaliser_ += one;
+    for (const auto& one : normalisers) normaliser_ += one;
     return {is_finite(normaliser_), is_positive(normaliser_)};
   }
   void begin_step() override {
     model_->parameters().set_dropout_place(loop_.options().seed, loop_.steps_done());
     model_->begin_step();
   }
-  double accumulate(Index m, RightCount& right) override {
-    const BatchBuilder<Model>& batch = *batches_[m];
-    const double loss = model_->accumulate(batch.forest(), batch.targets(), normaliser_);
-    right += count_right(batch.targets(), model_->scores(), model_->outputs());
+  void issue(Index set, Index m) override {
+    const BatchBuilder<Model>& batch = *sets_[set].batches[m];
+    model_->issue(batch.forest(), batch.targets(), normaliser_, m);
+  }
+  double collect(Index set, Index m, RightCount& right) override {
+    const double loss = model_->collect(m);
+    right += count_right(sets_[set].batches[m]->targets(), model_->scores(), model_->outputs());
     return loss;
   }
   void end_step() override { model_->end_step(); }
@@ -182,9 +187,13 @@ class Trainer : private detail::StepWork {
   std::vector<Example> taken_;                      // from it: of a micro-batch, until it is built
   mutable std::string fingerprint_;
   detail::TrainLoop<Backend> loop_;
-  std::vector<typename Model::Normaliser> normalisers_;        // of the step's micro-batches
-  typename Model::Normaliser normaliser_{};                    // their sum
-  std::vector<std::unique_ptr<BatchBuilder<Model>>> batches_;  // one a micro-batch, reused
+  /// The micro-batches of a step, reused.
+  struct BatchSet {
+    std::vector<std::unique_ptr<BatchBuilder<Model>>> batches;
+    std::vector<typename Model::Normaliser> normalisers;  // of each
+  };
+  BatchSet sets_[2];
+  typename Model::Normaliser normaliser_{};  // of the step
 };
 
 /// `Trainer trainer(model, examples, options)` for a vector, a span, an array of examples; and among ranks.

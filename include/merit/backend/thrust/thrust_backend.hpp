@@ -140,6 +140,17 @@ struct ThrustBackend {
                     n * sizeof(Element));
   }
   static void wait(Handle& h);
+
+  // --- loops that are given to it (loss/device_loss.hpp)
+
+  /// f(i) for each i below n, in any order. The libraries have it for the functors of our own losses.
+  template <class F>
+  static void for_each(Handle& h, Index n, const F& f);
+  /// Ascending.
+  static void sort(Handle& h, std::uint64_t* numbers, Index n);
+  /// Host memory from which a copy does not wait for what was issued before, until the next call.
+  static std::byte* staging(Handle& h, Index bytes);
+
   template <class T>
   static void fill(Handle& h, VectorView<T, Space> v, std::type_identity_t<T> value) {
     fill_numbers(h, MatrixView<T, Space>{v.data, 1, v.size}, number<float>(value));

@@ -187,6 +187,20 @@ void ThrustBackend<P, S>::wait(Handle& h) {
 }
 
 template <class P, class S>
+template <class F>
+void ThrustBackend<P, S>::for_each(Handle& h, Index n, const F& f) {
+  h.machine().for_each(n, f);
+}
+template <class P, class S>
+void ThrustBackend<P, S>::sort(Handle& h, std::uint64_t* numbers, Index n) {
+  h.machine().sort(numbers, n);
+}
+template <class P, class S>
+std::byte* ThrustBackend<P, S>::staging(Handle& h, Index bytes) {
+  return h.machine().staging(bytes);
+}
+
+template <class P, class S>
 void ThrustBackend<P, S>::fill_numbers(Handle& h, const Weight& to, float value) {
   detail::device::with_elements<Activation>(to, [&](const auto& elements) {
     h.machine().for_each(to.rows * to.cols, detail::device::Fill{elements, value});
