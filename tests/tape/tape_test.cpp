@@ -227,4 +227,27 @@ TEST_CASE("a residual that is read after its sum, or lent twice, is refused") {
                        "a residual was read again after it was added to: read the sum instead", UsageError);
 }
 
+/// Memory in blocks of `most` bytes at most.
+struct Stingy : ReferenceBackend<float> {
+  static inline Index most = 0;
+
+  template <class Element>
+  static Element* allocate(Handle& handle, Index n) {
+    if (n * sizeof(Element) > most) throw std::bad_alloc();
+    return ReferenceBackend<float>::allocate<Element>(handle, n);
+  }
+};
+
+TEST_CASE("an arena asks for no more than it needs where there is no more") {
+  Stingy::Handle handle{Stingy{}};
+  Arena<Stingy> arena(handle);
+  Stingy::most = 1 << 20;
+  arena.allocate<std::byte>(1 << 20);
+  CHECK(arena.capacity() == 1 << 20);
+  Stingy::most = 200000;  // half of what it holds would be more
+  arena.allocate<std::byte>(150016);
+  CHECK(arena.capacity() == (1 << 20) + 150016);
+  CHECK_THROWS_AS(arena.allocate<std::byte>(200064), std::bad_alloc);
+}
+
 }  // namespace tape_test

@@ -85,9 +85,17 @@ class Arena {
 
   void grow(Index bytes) {
     constexpr Index smallest = Index{1} << 16;
-    const Index size = std::max({bytes, capacity() / 2, smallest});
+    Index size = std::max({bytes, capacity() / 2, smallest});
     blocks_.reserve(blocks_.size() + 1);
-    blocks_.push_back({B::template allocate<std::byte>(*handle_, size), size});
+    std::byte* data = nullptr;
+    try {
+      data = B::template allocate<std::byte>(*handle_, size);
+    } catch (...) {  // room to spare is not worth ending for
+      if (size == bytes) throw;
+      size = bytes;
+      data = B::template allocate<std::byte>(*handle_, size);
+    }
+    blocks_.push_back({data, size});
   }
   void release() {
     for (const Block& block : blocks_) B::release(*handle_, block.data, block.size);

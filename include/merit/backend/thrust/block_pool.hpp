@@ -25,19 +25,28 @@ class BlockPool {
     for (const Block& block : blocks_) source_.release(block.data);
   }
 
-  /// At least `bytes`, of any content: the smallest free block that is large enough, else a new one, rounded
-  /// up so that a slightly larger batch fits it, too.
+  /// At least `bytes`, of any content: the smallest free block that is large enough, but not one of which most would lie
+  /// idle; else a new one, rounded up so that a slightly larger batch fits it, too. Where there is no memory for that, what
+  /// is free is given up first.
   std::byte* take(Index bytes) {
+    constexpr Index unit = 4096, small = Index{1} << 20;
+    const Index most = std::max(4 * bytes, small);
     Block* best = nullptr;
     for (Block& block : blocks_) {
-      if (block.used || block.size < bytes || (best != nullptr && best->size <= block.size)) continue;
-      best = &block;
+      if (block.used || block.size < bytes || block.size > most) continue;
+      if (best == nullptr || block.size < best->size) best = &block;
     }
     if (best == nullptr) {
-      constexpr Index unit = 4096;
       const Index size = (bytes + bytes / 4 + unit) / unit * unit;
       blocks_.reserve(blocks_.size() + 1);
-      blocks_.push_back({source_.allocate(size), size, false});
+      std::byte* data = nullptr;
+      try {
+        data = source_.allocate(size);
+      } catch (...) {
+        if (!release_free()) throw;
+        data = source_.allocate(size);
+      }
+      blocks_.push_back({data, size, false});
       best = &blocks_.back();
     }
     best->used = true;
@@ -52,6 +61,15 @@ class BlockPool {
   }
 
  private:
+  /// Whether there was any.
+  bool release_free() noexcept {
+    const auto used = std::partition(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.used; });
+    const bool any = used != blocks_.end();
+    for (auto block = used; block != blocks_.end(); ++block) source_.release(block->data);
+    blocks_.erase(used, blocks_.end());
+    return any;
+  }
+
   struct Block {
     std::byte* data;
     Index size;
