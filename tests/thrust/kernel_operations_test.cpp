@@ -4,11 +4,13 @@
 
 #include <array>
 #include <span>
+#include <string>
 #include <tuple>
 #include <vector>
 
 #include "backend/backends.hpp"
 #include "merit/forest/forest.hpp"
+#include "merit/tape/memory_estimate.hpp"
 
 namespace kernel_operations_test {
 
@@ -201,6 +203,33 @@ TEST_CASE("attention runs kernels over a batch and its rows, for heads that they
             }) == 3 * kernels);
     }
   }
+}
+
+TEST_CASE("a model that a device has no memory for is refused with what it needs, before any is asked for") {
+  Machine<B> m;
+  Parameters<B> parameters(m.handle);
+  parameters.declare({.name = "trained", .shape = {1024, 1024}});
+  parameters.declare({.name = "frozen", .shape = {512, 1024}, .trainable = false});
+  constexpr Index mib = Index{1} << 20;
+  auto& machine = m.handle.machine();
+  CHECK_NOTHROW(detail::require_memory(parameters, Initial::drawn));  // nobody knows
+  machine.set_memory({12 * mib, 16 * mib});
+  CHECK_NOTHROW(detail::require_memory(parameters, Initial::drawn));  // 6 and 4 and 2
+  CHECK_NOTHROW(detail::require_memory(parameters, Initial::from_file));
+  machine.set_memory({12 * mib - 1, 16 * mib});
+  CHECK_NOTHROW(detail::require_memory(parameters, Initial::from_file));  // 5 and 4 and 2
+  std::string sentence;
+  try {
+    detail::require_memory(parameters, Initial::drawn);
+  } catch (const ConfigError& error) {
+    sentence = error.what();
+  }
+  machine.set_memory({});
+  CHECK(
+      sentence ==
+      "a model of 1572864 parameters needs 6 MiB for weights, 4 MiB for gradients, 2 MiB for rounded weights, "
+      "before activations and an optimizer: the device has 12 MiB of 16 MiB free, expected a smaller model, or "
+      "an adapter in place of all weights");
 }
 
 }  // namespace kernel_operations_test

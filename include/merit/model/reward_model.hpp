@@ -18,6 +18,7 @@
 #include "merit/model/objective.hpp"
 #include "merit/model/policy_members.hpp"
 #include "merit/nn/dropout_keys.hpp"
+#include "merit/tape/memory_estimate.hpp"
 #include "merit/tape/tape.hpp"
 
 namespace merit {
@@ -349,6 +350,7 @@ class RewardModel {
           batch(Backend::prepare(handle, Forest{})) {
       detail::attach_adapters(parameters, config.adapters, backbone_tensors, config.scores_only);
       if (config.scores_only) parameters.freeze();
+      detail::require_memory(parameters, config.initial);
       parameters.allocate(Rng(config.seed), config.initial);
       if (config.initial == Initial::drawn) detail::start_magnitudes(parameters);
       if constexpr (reads_unembedding<Head>)

@@ -74,6 +74,8 @@ class Machine<merit_test::EmulatedSystem> {
   void to_host(const std::byte* from, std::byte* to, Index bytes) { move(from, to, bytes); }
   void from_host(const std::byte* from, std::byte* to, Index bytes) { move(from, to, bytes); }
   void wait() {}
+  DeviceMemory memory() const { return memory_; }
+  void set_memory(const DeviceMemory& memory) { memory_ = memory; }
   Pool& pool() { return pool_; }
   SortedIds& sorted_ids() { return sorted_ids_; }
   AttentionLists& attention_lists() { return attention_lists_; }
@@ -115,6 +117,7 @@ class Machine<merit_test::EmulatedSystem> {
   SortedIds sorted_ids_;
   AttentionLists attention_lists_;
   Buffer<std::byte> staging_;
+  DeviceMemory memory_;
   Index kernels_run_ = 0;
 };
 

@@ -158,6 +158,12 @@ class Machine<CudaSystem> {
     use_device(device_);
     check(cudaStreamSynchronize(stream()), "waiting");
   }
+  DeviceMemory memory() const {
+    use_device(device_);
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "asking for a GPU's memory");
+    return {free, total};
+  }
   Pool& pool() { return pool_; }
   SortedIds& sorted_ids() { return sorted_ids_; }
   AttentionLists& attention_lists() { return attention_lists_; }

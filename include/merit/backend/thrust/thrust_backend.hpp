@@ -34,6 +34,12 @@ struct MachineSettings {
 
 }  // namespace detail::device
 
+/// How much memory a device has, and how much of it is free, in bytes; a total of 0: nobody knows.
+struct DeviceMemory {
+  Index free = 0;
+  Index total = 0;
+};
+
 /// How many GPUs CUDA finds on this machine; 0 also without a driver. In merit::device.
 int gpu_count();
 
@@ -140,6 +146,7 @@ struct ThrustBackend {
                     n * sizeof(Element));
   }
   static void wait(Handle& h);
+  static DeviceMemory memory(Handle& h);
 
   // --- loops that are given to it (loss/device_loss.hpp)
 

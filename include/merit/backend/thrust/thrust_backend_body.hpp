@@ -187,6 +187,10 @@ void ThrustBackend<P, S>::wait(Handle& h) {
 }
 
 template <class P, class S>
+DeviceMemory ThrustBackend<P, S>::memory(Handle& h) {
+  return h.machine().memory();
+}
+template <class P, class S>
 template <class F>
 void ThrustBackend<P, S>::for_each(Handle& h, Index n, const F& f) {
   h.machine().for_each(n, f);
