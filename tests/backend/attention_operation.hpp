@@ -40,11 +40,10 @@ struct Attention {
   Index kv_size() const { return tokens() * kv_width(); }
   Index inputs() const { return q_size() + 2 * kv_size(); }
 
-  /// Where a batch has them: a device finds its lists of tiles by the place.
-  template <class View>
-  auto queries_of(const View& view) const {
-    REQUIRE((query_tokens.empty() || query_tokens == forest->rows));
-    return query_tokens.empty() ? decltype(view.rows){} : view.rows;
+  /// Where a batch has them, if it does: a device finds its lists of tiles by the place.
+  template <class View, class Copied>
+  auto queries_of(const View& view, const Copied& copied) const {
+    return query_tokens == forest->rows ? view.rows : copied.view();
   }
   template <class B>
   Numbers forward(const Numbers& x) const {
@@ -62,9 +61,10 @@ struct Attention {
     Array<B> out(m, queries(), q_width(), 9.0);
     StatArray<B> lse(m, queries(), shape.heads, 9.0);
     StatArray<B> scratch = working_space<B>(m, B::attention_scratch(m.handle, view, shape));
+    const Copied<B, std::uint32_t> which(m, query_tokens);
     B::attention(m.handle, {.forest = view,
                             .shape = shape,
-                            .query_tokens = queries_of(view),
+                            .query_tokens = queries_of(view, which),
                             .q = q.constant(),
                             .k = k.constant(),
                             .v = v.constant(),
@@ -88,9 +88,10 @@ struct Attention {
     Array<B> dq(m, queries(), q_width(), before);
     Array<B> dk(m, tokens(), kv_width(), before), dv(m, tokens(), kv_width(), before);
     StatArray<B> scratch = working_space<B>(m, B::attention_backward_scratch(m.handle, view, shape));
+    const Copied<B, std::uint32_t> which(m, query_tokens);
     B::attention_backward(m.handle, {.forest = view,
                                      .shape = shape,
-                                     .query_tokens = queries_of(view),
+                                     .query_tokens = queries_of(view, which),
                                      .q = q.constant(),
                                      .k = k.constant(),
                                      .v = v.constant(),
