@@ -198,9 +198,9 @@ def causal_ways():
 
 
 def packed_ways(lengths, device):
-    """The same within packed sequences: varlen_attn, flash_attn, or where neither is there flex_attention."""
+    """The same within packed sequences: varlen_attn and flash_attn, where they are installed."""
     begin = functional.pad(torch.tensor(lengths, device=device).cumsum(0, dtype=torch.int32), (1, 0))
-    longest, found = max(lengths), False
+    longest = max(lengths)
 
     def of_rows(function, grouped):
         def attend(q, k, v):
@@ -214,25 +214,23 @@ def packed_ways(lengths, device):
         from torch.nn.attention.varlen import varlen_attn
         names = inspect.signature(varlen_attn).parameters
         options = {"window_size": (-1, 0)} if "window_size" in names else {"is_causal": True}
-        grouped = "enable_gqa" in names
-        if grouped:
+        if "enable_gqa" in names:
             options["enable_gqa"] = True
-        yield "varlen_attn", of_rows(lambda q, k, v: varlen_attn(q, k, v, begin, begin, longest, longest, **options), grouped)
-        found = True
+        of_packed = lambda q, k, v: varlen_attn(q, k, v, begin, begin, longest, longest, **options)
+        yield "varlen_attn", of_rows(of_packed, True)
+        yield "varlen_attn, keys and values repeated", of_rows(of_packed, False)  # where it wants as many heads of each
     except ImportError:
         pass
     try:
         from flash_attn import flash_attn_varlen_func
         yield "flash_attn", of_rows(
             lambda q, k, v: flash_attn_varlen_func(q, k, v, begin, begin, longest, longest, causal=True), True)
-        found = True
     except ImportError:
         pass
-    if not found:
-        yield "flex_attention", flex(lengths, device)
 
 
 def flex(lengths, device):
+    """Within packed sequences by a kernel that is compiled for their mask."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
     owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(device)
     count = len(owner)

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 import torch
-from device_model import SHAPES, Part, RewardModel, Trained, causal, causal_ways, masked, packed_ways
+from device_model import SHAPES, Part, RewardModel, Trained, causal, causal_ways, flex, masked, packed_ways
 
 
 def sequence_lengths(workload, tokens, length, pairs_file):
@@ -61,10 +61,9 @@ def cut(workload, lengths, budget, groups):
     return [[i for pair in part for i in pair] for part in parts]
 
 
-def fastest(ways, part, shape, device):
-    """Of attentions the one that is fastest forward and backward on what a layer of the part gives it, and its name."""
-    if device.type != "cuda":
-        return next(iter(ways))
+def fastest(ways, otherwise, part, shape, device):
+    """Of attentions the one that is fastest forward and backward on what a layer of the part gives it, and its name; where
+    none can do it, otherwise()."""
     times = {}
     for name, attend in ways:
         try:
@@ -83,7 +82,7 @@ def fastest(ways, part, shape, device):
         except Exception as error:  # not for this shape, this GPU or this version
             print(f"attention by {name}: {str(error).splitlines()[0][:200]}", file=sys.stderr)
     if not times:
-        return "sdpa, causal", causal
+        return otherwise()
     name = min(times, key=lambda each: times[each][0])
     return name, times[name][1]
 
@@ -94,11 +93,13 @@ def make_parts(workload, lengths, shape, device, options):
     sequences = [torch.randint(shape.vocabulary, (n,), generator=generator) for n in lengths]
     parts = [Part([sequences[i] for i in part], shape, workload == "packed", causal, device)
              for part in cut(workload, lengths, options.budget, options.groups)]
-    if workload == "packed":
-        ways = packed_ways(lengths, device) if device.type == "cuda" else [("sdpa with a mask", masked(lengths, device))]
+    if device.type != "cuda":
+        name, attend = ("sdpa with a mask", masked(lengths, device)) if workload == "packed" else ("sdpa, causal", causal)
+    elif workload == "packed":
+        otherwise = lambda: ("flex_attention", flex(lengths, device))
+        name, attend = fastest(packed_ways(lengths, device), otherwise, parts[-1], shape, device)
     else:
-        ways = causal_ways() if device.type == "cuda" else [("sdpa, causal", causal)]
-    name, attend = fastest(ways, parts[-1], shape, device)
+        name, attend = fastest(causal_ways(), lambda: ("sdpa, causal", causal), parts[-1], shape, device)
     for part in parts:
         part.attend = attend
     return parts, name
@@ -129,19 +130,19 @@ def measure(trained, parts, way, steps):
     def step():
         return trained.step(parts, layer_of)[0]
 
-    first_loss = float(step())
-    run = step
     if way.endswith("graph"):
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(2):
-                step()
+            first_loss = float(step())
+            step()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             step()
         run = graph.replay
+    else:
+        first_loss, run = float(step()), step
     times = []
     for i in range(3 + steps):  # the first three warm up
         begin = time.perf_counter()
