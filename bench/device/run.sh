@@ -3,7 +3,7 @@
 # backend's operations, looks for bad accesses and races, measures each kernel and whole training steps, ours and PyTorch's,
 # and writes one file as it goes.
 #
-# Usage: bench/device/run.sh [OPTIONS]
+# Usage: bench/device/run.sh [OPTIONS]; paths are relative to the project's folder
 #   --out FILE        Markdown, default bench/results/DATE-device.md; beside it, with the ending .log, all that was printed,
 #                     of which device/table.py makes the tables again
 #   --only PARTS      some of build,test,sanitize,measure,check,peer, in the order given; default: all, in this order
@@ -251,10 +251,10 @@ have_torch() {
 }
 
 check() {
-  local small=() device=()
-  if [ $tiny = yes ]; then small=(small) device=(--device cpu); fi
-  runs_here precision_check && ours 90 "bf16 beside float: merit" "$bin/precision_check" "$work/start" bench/device/pairs.txt "${small[@]}" &&
-    have_torch && record 90 "bf16 beside float: PyTorch" "$python" bench/peer/device_precision.py "$work/start" "${device[@]}"
+  local most=90 small=() device=()
+  if [ $tiny = yes ]; then most=400 small=(small) device=(--device cpu); fi
+  runs_here precision_check && ours $most "bf16 beside float: merit" "$bin/precision_check" "$work/start" bench/device/pairs.txt "${small[@]}" &&
+    have_torch && record $most "bf16 beside float: PyTorch" "$python" bench/peer/device_precision.py "$work/start" "${device[@]}"
 }
 
 # The peer compiles for long, so what matters most comes first in it, and it gets what is left, each model its share; then

@@ -93,13 +93,14 @@ def make_parts(workload, lengths, shape, device, options):
     sequences = [torch.randint(shape.vocabulary, (n,), generator=generator) for n in lengths]
     parts = [Part([sequences[i] for i in part], shape, workload == "packed", causal, device)
              for part in cut(workload, lengths, options.budget, options.groups)]
+    largest = max(parts, key=lambda part: part.ids.numel())
     if device.type != "cuda":
         name, attend = ("sdpa with a mask", masked(lengths, device)) if workload == "packed" else ("sdpa, causal", causal)
     elif workload == "packed":
         otherwise = lambda: ("flex_attention", flex(lengths, device))
-        name, attend = fastest(packed_ways(lengths, device), otherwise, parts[-1], shape, device)
+        name, attend = fastest(packed_ways(lengths, device), otherwise, largest, shape, device)
     else:
-        name, attend = fastest(causal_ways(), lambda: ("sdpa, causal", causal), parts[-1], shape, device)
+        name, attend = fastest(causal_ways(), lambda: ("sdpa, causal", causal), largest, shape, device)
     for part in parts:
         part.attend = attend
     return parts, name
