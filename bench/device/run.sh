@@ -72,7 +72,7 @@ finish() {
   [ -z "$running$ahead" ] || kill $running $ahead 2>/dev/null
   [ $dry = yes ] || [ $done_with = yes ] || {
     done_with=yes
-    [ -n "$build_only" ] || { printf '\n## Both sides\n\n' && "$python" bench/device/table.py "$log"; } >>"$results"
+    [ -n "$build_only" ] || { printf '\n## Both sides\n\n' && "$python" bench/device/table.py "$log"; } | tee -a "$results"
     say "Done in $SECONDS s: $failed failed, $left_out left out for want of time."
   }
 }
@@ -104,7 +104,7 @@ record() {
   tail -c +$((from + 1)) "$log" >"$output"
   {
     printf '\n## %s (%d s)\n\n```\n' "$title" $((SECONDS - begin))
-    tail -n 60 "$output" | cut -c 1-400
+    tail -n 120 "$output" | cut -c 1-400
     printf '```\n'
     case $status in
       0) ;;
