@@ -72,7 +72,9 @@ finish() {
   [ -z "$running$ahead" ] || kill $running $ahead 2>/dev/null
   [ $dry = yes ] || [ $done_with = yes ] || {
     done_with=yes
-    [ -n "$build_only" ] || { printf '\n## Both sides\n\n' && "$python" bench/device/table.py "$log"; } | tee -a "$results"
+    local table=""
+    [ -n "$build_only" ] || table=$("$python" bench/device/table.py "$log")
+    [ -z "$table" ] || printf '\n## Both sides\n\n%s\n' "$table" | tee -a "$results"
     say "Done in $SECONDS s: $failed failed, $left_out left out for want of time."
   }
 }
@@ -139,9 +141,6 @@ if [ $dry = no ]; then
   } >"$results"
   : >"$log"
 fi
-[ "$architecture" = 90a ] ||
-  say "Compute capability $capability: everything is built for it but the kernels' tests, which run by PTX of 9.0 or by code of 8.0."
-
 # Where cuBLASLt lies: beside nvcc, or in a Python package of its own.
 libraries=$bin
 for folder in "$(dirname "$(readlink -f "$(command -v nvcc)" 2>/dev/null)" 2>/dev/null)/../lib64" /usr/local/cuda/lib64 \
@@ -166,7 +165,10 @@ build() {
       "-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc -Wl,--as-needed")
     programs+=(test_device)
     export NVCC_APPEND_FLAGS="-Xcompiler -static-libstdc++ -Xcompiler -static-libgcc"
-    [ "$architecture" = 90a ] || all=(--all)
+    if [ "$architecture" != 90a ]; then
+      say "For compute capability $capability all is built but the kernels' tests, which have code for 8.0 and PTX for 9.0."
+      all=(--all)
+    fi
   fi
   local compile=(cmake --build "$work/cmake" --parallel "$jobs" --target "${programs[@]}")
   record 300 "Build: configuring" cmake -S . -B "$work/cmake" "${options[@]}"
