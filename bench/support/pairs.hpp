@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fstream>
 #include <span>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "merit/merit.hpp"
@@ -39,6 +42,33 @@ inline PreferenceExample make_pair(Rng& rng, Index shared, Index chosen, Index r
   pair.rejected.tokens[shared] = 2;
   pair.chosen.completion_begin = pair.rejected.completion_begin = shared;
   return pair;
+}
+
+/// Of each line of a file such as device/pairs.txt: the tokens of a prompt, of its chosen and of its rejected answer.
+inline std::vector<std::array<Index, 3>> read_lengths(const std::string& file) {
+  std::ifstream in(file);
+  if (!in) throw IoError(concat(file, ": cannot be read"));
+  std::vector<std::array<Index, 3>> lengths;
+  Index number = 0;
+  for (std::string text; std::getline(in, text);) {
+    ++number;
+    std::array<Index, 3> one{};
+    if (text.starts_with('#')) continue;
+    if (!(std::istringstream(text) >> one[0] >> one[1] >> one[2]))
+      throw DataError(concat(file, ", line ", number, ": found \"", text, "\", expected three lengths"));
+    lengths.push_back(one);
+  }
+  if (lengths.empty()) throw DataError(concat(file, ": found no line of lengths, expected at least one"));
+  return lengths;
+}
+
+/// A pair of these lengths, cut where a side would have more tokens than `limit`.
+inline PreferenceExample make_pair(Rng& rng, const std::array<Index, 3>& lengths, Index limit,
+                                   Index vocabulary) {
+  const auto [prompt, chosen, rejected] = lengths;
+  const Index shared = std::min(prompt, limit - 1);
+  return make_pair(rng, shared, std::min(chosen, limit - shared), std::min(rejected, limit - shared),
+                   vocabulary);
 }
 
 /// A forest of pairs with the rows that a scalar head reads, or with the row of every token.
