@@ -49,7 +49,9 @@ class HostMachine {
   void to_host(const std::byte* from, std::byte* to, Index bytes) { move(from, to, bytes); }
   void from_host(const std::byte* from, std::byte* to, Index bytes) { move(from, to, bytes); }
   void wait() {}
-  DeviceMemory memory() const { return {}; }  // the host's own allocations are looked after where they are made
+  DeviceMemory memory() const {
+    return {};
+  }  // the host's own allocations are looked after where they are made
   Pool& pool() { return pool_; }
   SortedIds& sorted_ids() { return sorted_ids_; }
 
