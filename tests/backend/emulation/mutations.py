@@ -109,8 +109,9 @@ CHANGES = [
     # --- row_kernels.hpp, path_kernels.hpp
     ("row", "ids == nullptr ? i : Index{block.load(ids + i)}", "i", "gathered from tables"),
     ("row", "if (i > 0 && id_of(block.load(places + i - 1)) == id) return;", "", "added to rows"),
-    ("row", "if (++i == count) break;", "++i;", "added to rows"),
-    ("row", "while (id_of(place) == id) {", "while (true) {", "added to rows"),
+    ("row", "of_id[r] = next < count && id_of(place) == id;", "of_id[r] = next < count;", "added to rows"),
+    ("row", "next < count ? block.load(places + next) : 0", "block.load(places + next)", "added to rows"),
+    ("row", "more = of_id[ahead - 1];", "more = false;", "added to rows"),
     ("path", "segments, token + 1) - 1", "segments, token) - 1", "mean over a path"),
     ("path", "add(block.load(segment_begin + segment), token + 1)", "add(block.load(segment_begin + segment), token)", "mean over a path"),
     ("path", "block.load(subtree_end + t))", "static_cast<std::uint32_t>(t) + 1)", "mean over a path"),

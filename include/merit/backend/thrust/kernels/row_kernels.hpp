@@ -54,17 +54,29 @@ struct ScatterAddRowsKernel {
   MERIT_KERNEL void operator()(Block& block) const {
     using detail::device::id_of, detail::device::index_of;
     with_own_run<n>(block, count, cols, [&](Index i, Index j, int width) {
-      std::uint64_t place = block.load(places + i);
-      const Index id = id_of(place);
+      const Index id = id_of(block.load(places + i));
       if (i > 0 && id_of(block.load(places + i - 1)) == id) return;
       Out* const to = out.row(id) + j;
       Numbers<n> sum = load_numbers<n>(block, static_cast<const Out*>(to), width);
-      while (id_of(place) == id) {
-        const Numbers<n> row = load_numbers<n>(block, rows.row(index_of(place)) + j, width);
+      // Rows are asked for a few at a time, so that they come together, and are added in their order.
+      constexpr int ahead = 4;
+      for (bool more = true; more; i += ahead) {
+        Numbers<n> row[ahead];
+        bool of_id[ahead];
         MERIT_UNROLL
-        for (int k = 0; k < n; ++k) sum.value[k] += row.value[k];
-        if (++i == count) break;
-        place = block.load(places + i);
+        for (int r = 0; r < ahead; ++r) {
+          const Index next = i + static_cast<Index>(r);
+          const std::uint64_t place = next < count ? block.load(places + next) : 0;
+          of_id[r] = next < count && id_of(place) == id;
+          if (of_id[r]) row[r] = load_numbers<n>(block, rows.row(index_of(place)) + j, width);
+        }
+        MERIT_UNROLL
+        for (int r = 0; r < ahead; ++r) {
+          if (!of_id[r]) continue;
+          MERIT_UNROLL
+          for (int k = 0; k < n; ++k) sum.value[k] += row[r].value[k];
+        }
+        more = of_id[ahead - 1];
       }
       store_numbers(block, to, width, sum);
     });
