@@ -132,7 +132,8 @@ void rows(const Ceilings& c, Index m, Index d, Index f) {
   const DeviceArray<std::uint32_t> positions(at_positions);
   const DeviceArray<float> table(1024 * 64);
   line(c, "rotary positions" + at, 2 * one, 0,
-       issue(RotaryKernel<Bf16>{m, d / 64, 32, rows_of(x, d), positions.data(), {table.data(), 64}, false}));
+       issue(RotaryKernel<Bf16>{
+           m, d / 64, 64, 32, rows_of(x, d), positions.data(), {table.data(), 64}, false}));
 }
 
 void vocabulary(const Ceilings& c, Index m, Index d, Index v) {
@@ -173,12 +174,10 @@ void optimizers(const Ceilings& c, Index count) {
       std::vector<AdamWStep>{{.learning_rate = 1e-5, .bias_correction1 = 0.1, .bias_correction2 = 0.1}});
   const DeviceArray<MomentumStep> momentum(
       std::vector<MomentumStep>{{.momentum_weight = 0.9, .keep = 0.9, .rate = 1e-5}});
-  const DeviceArray<std::uint64_t> draw(std::vector<std::uint64_t>{1, 2});
   line(c, "AdamW" + at, of(28 * count), 0,
        issue(AdamWKernel{count, w.data(), g.data(), m.data(), v.data(), adamw.data()}));
-  line(c, "AdamW with weights in bf16, by chance" + at, of(30 * count), 0,
-       issue(AdamWKernel{
-           count, w.data(), g.data(), m.data(), v.data(), adamw.data(), {halves.data(), draw.data()}}));
+  line(c, "weights rounded by chance" + at, of(6 * count), 0,
+       issue(RoundWeightsKernel{count, w.data(), {.by_chance = true, .seed = 1, .step = 2}, halves.data()}));
   line(c, "momentum" + at, of(20 * count), 0,
        issue(MomentumKernel{count, g.data(), m.data(), w.data(), momentum.data()}));
   const Index parts = SumOfSquaresKernel::parts(count);

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "merit/backend/thrust/functors/stochastic_rounding.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/backend/thrust/kernels/launch.cuh"
 #include "merit/core/dtype.hpp"
@@ -47,7 +48,7 @@ struct FillKernel {
   template <class Block>
   MERIT_KERNEL void operator()(Block& block) const {
     const Index i = (block.column() * 256 + static_cast<Index>(block.thread())) * 4;
-    const auto random = merit::kernels::RandomWords::of(i, 0, seed);
+    const auto random = merit::detail::device::RandomWords::of(i, 0, seed);
     for (Index k = 0; k < 4; ++k)
       if (i + k < count)
         block.store(to + i + k,

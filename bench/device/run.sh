@@ -67,7 +67,7 @@ fi
 
 SECONDS=0
 say "Built by nvcc, -O3, for compute_90a"
-nvcc_options=(-std=c++20 -O3 -Werror all-warnings -gencode "arch=compute_90a,code=sm_90a" -Iinclude -Ibench)
+nvcc_options=(-std=c++20 -O3 -Werror all-warnings --expt-relaxed-constexpr -gencode "arch=compute_90a,code=sm_90a" -Iinclude -Ibench)
 nvcc "${nvcc_options[@]}" bench/device/kernels_bench.cu -lcublasLt -o "$work/kernels_bench" >"$work/bench.log" 2>&1 &
 build_bench=$!
 cmake_options=(-DCMAKE_BUILD_TYPE=Release -DMERIT_BUILD_EXAMPLES=OFF)
