@@ -1,5 +1,6 @@
 // Every kernel of ours at the sizes of a training step, in bytes and FLOPs a second beside what a copy and a large product
 // reach on the same GPU. Prints a table in Markdown. Usage: kernels_bench [tokens of a step, 8192]
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -189,10 +190,11 @@ void optimizers(const Ceilings& c, Index count) {
   });
 }
 
-/// Trees of a prompt with two answers, up to about `tokens` tokens; without a prompt, chains of two answers' length.
-template <int width>
+/// Trees of a prompt with two answers, up to about `tokens` tokens; without a prompt, chains of two answers' length. Plain,
+/// or with a window.
+template <int width, bool plain = true>
 void attention(const Ceilings& c, const std::string& name, Index tokens, Index prompt, Index answer,
-               int heads, int kv_heads) {
+               int heads, int kv_heads, std::uint32_t window = no_limit) {
   ForestBuilder builder;
   Index total = 0;
   std::vector<Token> first(prompt + answer), second(prompt + answer);
@@ -208,7 +210,7 @@ void attention(const Ceilings& c, const std::string& name, Index tokens, Index p
   AttentionTiles tiles;
   tiles.build(forest, {});
   double pairs = 0;
-  for (Index i = 0; i < t; ++i) pairs += of(forest.positions[i]) + 1;
+  for (Index i = 0; i < t; ++i) pairs += of(std::min(forest.positions[i] + 1, window));
 
   const auto d = static_cast<Index>(width), q_width = static_cast<Index>(heads) * d,
              kv_width = static_cast<Index>(kv_heads) * d;
@@ -216,12 +218,15 @@ void attention(const Ceilings& c, const std::string& name, Index tokens, Index p
       dout(t * q_width), dq(t * q_width), dk(t * kv_width), dv(t * kv_width);
   const DeviceArray<float> lse(t * static_cast<Index>(heads)), delta(t * static_cast<Index>(heads));
   const DeviceArray<std::uint32_t> ends(
-      std::vector<std::uint32_t>(forest.subtree_end.begin(), forest.subtree_end.end()));
+      std::vector<std::uint32_t>(forest.subtree_end.begin(), forest.subtree_end.end())),
+      positions(std::vector<std::uint32_t>(forest.positions.begin(), forest.positions.end()));
   const HostTileLists &hq = tiles.of_queries(), &hk = tiles.of_keys();
   const DeviceArray<std::uint32_t> q_begin(hq.begin), q_entries(hq.entries), q_order(hq.order),
-      k_begin(hk.begin), k_entries(hk.entries), k_order(hk.order);
-  const TileLists of_queries{hq.order.size(), q_begin.data(), q_entries.data(), q_order.data()};
-  const TileLists of_keys{hk.order.size(), k_begin.data(), k_entries.data(), k_order.data()};
+      q_bounds(hq.bounds), k_begin(hk.begin), k_entries(hk.entries), k_order(hk.order), k_bounds(hk.bounds);
+  const TileLists of_queries{hq.order.size(), q_begin.data(),  q_entries.data(),
+                             q_order.data(),  q_bounds.data(), k_bounds.data()};
+  const TileLists of_keys{hk.order.size(), k_begin.data(),  k_entries.data(),
+                          k_order.data(),  k_bounds.data(), q_bounds.data()};
   const AttentionProblem<Bf16> problem{t,
                                        t,
                                        heads,
@@ -232,20 +237,22 @@ void attention(const Ceilings& c, const std::string& name, Index tokens, Index p
                                        ends.data(),
                                        {q.data(), q_width},
                                        {k.data(), kv_width},
-                                       {v.data(), kv_width}};
+                                       {v.data(), kv_width},
+                                       positions.data(),
+                                       window};
   const double product = 2 * pairs * of(q_width);
   const double bytes = of(2 * t * (2 * q_width + 2 * kv_width));
   const std::string at = ", " + name + ", " + std::to_string(t) + " tokens, " + std::to_string(heads) + "/" +
                          std::to_string(kv_heads) + " heads of " + std::to_string(width);
-  const AttentionKernel<Bf16, width> forward{
+  const AttentionKernel<Bf16, width, plain> forward{
       problem, of_queries, {out.data(), q_width}, {lse.data(), static_cast<Index>(heads)}};
   line(c, "attention" + at, bytes, 2 * product, issue(forward));
   const AttentionGradients<Bf16> given{
       {dout.data(), q_width}, {lse.data(), static_cast<Index>(heads)}, delta.data(), false};
   const AttentionDeltaKernel<Bf16> delta_kernel{
       t, heads, width, {out.data(), q_width}, {dout.data(), q_width}, delta.data()};
-  const AttentionQueryPass<Bf16, width> query_pass{problem, given, of_queries, {dq.data(), q_width}};
-  const AttentionKeyPass<Bf16, width> key_pass{
+  const AttentionQueryPass<Bf16, width, plain> query_pass{problem, given, of_queries, {dq.data(), q_width}};
+  const AttentionKeyPass<Bf16, width, plain> key_pass{
       problem, given, of_keys, {dk.data(), kv_width}, {dv.data(), kv_width}};
   line(c, "attention, delta" + at, of(4 * t * q_width), 0, issue(delta_kernel));
   line(c, "attention, dQ" + at, 2 * bytes, 3 * product, issue(query_pass));
@@ -279,5 +286,8 @@ int main(int argc, char** argv) {
   attention<64>(ceilings, "two sequences", tokens, 0, tokens / 2, 14, 2);
   attention<128>(ceilings, "sequences of 1024", tokens, 0, 1024, 12, 2);
   attention<128>(ceilings, "pairs of 150 + 2 × 60", tokens, 150, 60, 12, 2);
+  attention<64, false>(ceilings, "sequences of 1024, no window", tokens, 0, 1024, 14, 2);
+  attention<64, false>(ceilings, "sequences of 1024, windows of 128", tokens, 0, 1024, 14, 2, 128);
+  attention<128, false>(ceilings, "two sequences, windows of 1024", tokens, 0, tokens / 2, 12, 2, 1024);
   return 0;
 }

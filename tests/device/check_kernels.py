@@ -21,12 +21,13 @@ PORTABLE = ["-gencode", "arch=compute_80,code=sm_80", "-gencode", "arch=compute_
 # Registers of a thread that let a multiprocessor, with 65536 of them, hold the blocks that the kernel counts on. By the
 # beginning of a kernel's name; the first that fits counts.
 LIMITS = [
-    ("AttentionKernel<Bf16, 64>", 255, "4 blocks of 64 threads"),
-    ("AttentionKernel<Bf16, 128>", 255, "4 blocks of 64 threads"),
-    ("AttentionQueryPass<Bf16, 64>", 200, "5 blocks of 64 threads"),
-    ("AttentionQueryPass<Bf16, 128>", 255, "3 blocks of 64 threads"),
-    ("AttentionKeyPass<Bf16, 64>", 255, "4 blocks of 64 threads"),
-    ("AttentionKeyPass<Bf16, 128>", 255, "2 blocks of 128 threads"),
+    ("AttentionKernel<Bf16, 64,", 255, "4 blocks of 64 threads"),
+    ("AttentionKernel<Bf16, 128,", 255, "4 blocks of 64 threads"),
+    ("AttentionQueryPass<Bf16, 64, true>", 200, "5 blocks of 64 threads"),
+    ("AttentionQueryPass<Bf16, 64,", 255, "4 blocks of 64 threads"),
+    ("AttentionQueryPass<Bf16, 128,", 255, "3 blocks of 64 threads"),
+    ("AttentionKeyPass<Bf16, 64,", 255, "4 blocks of 64 threads"),
+    ("AttentionKeyPass<Bf16, 128,", 255, "2 blocks of 128 threads"),
     ("AttentionDelta", 64, "8 blocks of 128 threads"),
     ("Attention", 255, "one block of 128 threads"),
     ("NormBackward", 128, "4 blocks of 128 threads"),

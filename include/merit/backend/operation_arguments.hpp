@@ -41,7 +41,7 @@ struct AttentionShape {
   constexpr bool reaches(Index query, Index key) const {
     return window == 0 || (query > key ? query - key : key - query) < window;
   }
-  /// Attention along the path and nothing else: what the kernels of a device are written for.
+  /// Attention along the path and nothing else: the kernels of a device are compiled for it by itself.
   constexpr bool is_plain() const { return sight == Sight::path && window == 0 && soft_cap == 0; }
 };
 

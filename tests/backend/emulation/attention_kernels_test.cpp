@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -43,111 +44,142 @@ RandomForest grown(Rng& rng, Index groups, Index branching, Index depth, Index r
 
 /// The lists in the machine's memory.
 struct DeviceLists {
-  Array<std::uint32_t> begin, entries, order;
+  Array<std::uint32_t> begin, entries, order, bounds;
 
   explicit DeviceLists(const HostTileLists& host)
       : begin(row_of<std::uint32_t>(host.begin)),
         entries(row_of<std::uint32_t>(host.entries)),
-        order(row_of<std::uint32_t>(host.order)) {}
-  TileLists view(const HostTileLists& host) const {
-    return {host.order.size(), begin.data(), entries.data(), order.data()};
+        order(row_of<std::uint32_t>(host.order)),
+        bounds(row_of<std::uint32_t>(host.bounds)) {}
+  TileLists view(const HostTileLists& host, const DeviceLists& other) const {
+    return {host.order.size(), begin.data(),  entries.data(),
+            order.data(),      bounds.data(), other.bounds.data()};
   }
 };
 
 struct Shape {
   Index heads, kv_heads, head_dim, padding;
+  Index window = 0;
+  double soft_cap = 0;
+  Sight sight = Sight::path;
 };
+
+/// The inputs and results of attention and its backward, row after row.
+struct Operands {
+  List q, k, v, dout, out, lse, dq, dk, dv;
+};
+
+constexpr double scale = 0.3;
+
+/// What the kernels make of the inputs; the backward is given these out and lse, and what it writes is added to `before`
+/// unless that is 0.
+template <class T, int width, bool plain>
+Operands run_kernels(const ForestView<HostSpace>& forest, const Shape& shape, const Ids& query_tokens,
+                     const Operands& given, double before) {
+  const Index tokens = forest.token_count();
+  const Index queries = query_tokens.empty() ? tokens : query_tokens.size();
+  const Index q_width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
+  AttentionTiles tiles;
+  tiles.build(forest, query_tokens);
+  const DeviceLists device_queries(tiles.of_queries()), device_keys(tiles.of_keys());
+  const TileLists of_queries = device_queries.view(tiles.of_queries(), device_keys),
+                  of_keys = device_keys.view(tiles.of_keys(), device_queries);
+  const auto ids = [](const auto& list) { return row_of<std::uint32_t>(Ids(list.begin(), list.end())); };
+  const Array<std::uint32_t> ends = ids(forest.subtree_end), positions = ids(forest.positions),
+                             which = ids(query_tokens);
+  const Array<T> q(queries, q_width, given.q, shape.padding), k(tokens, kv_width, given.k, shape.padding),
+      v(tokens, kv_width, given.v, shape.padding), dout(queries, q_width, given.dout, shape.padding);
+  const AttentionProblem<T> problem{
+      .queries = queries,
+      .tokens = tokens,
+      .heads = static_cast<int>(shape.heads),
+      .kv_heads = static_cast<int>(shape.kv_heads),
+      .head_dim = static_cast<int>(shape.head_dim),
+      .scale = static_cast<float>(scale),
+      .query_tokens = query_tokens.empty() ? nullptr : which.data(),
+      .subtree_end = ends.data(),
+      .q = q.constant(),
+      .k = k.constant(),
+      .v = v.constant(),
+      .positions = plain ? nullptr : positions.data(),
+      .window = shape.window == 0 ? no_limit : static_cast<std::uint32_t>(shape.window),
+      .soft_cap = static_cast<float>(shape.soft_cap),
+      .whole_trees = shape.sight == Sight::tree};
+  Array<T> out(queries, q_width, shape.padding);
+  Array<float> lse(queries, shape.heads, 1);
+  run(AttentionKernel<T, width, plain>{problem, of_queries, out.rows(), lse.rows()});
+
+  const Array<T> kept_out(queries, q_width, given.out, shape.padding);
+  const Array<float> kept_lse(queries, shape.heads, given.lse);
+  Array<float> delta(queries, shape.heads);
+  run(AttentionDeltaKernel<T>{queries, problem.heads, problem.head_dim, kept_out.constant(), dout.constant(),
+                              delta.data()});
+  const AttentionGradients<T> gradients{dout.constant(), kept_lse.constant(), delta.data(), before != 0};
+  Array<T> dq(queries, q_width, shape.padding), dk(tokens, kv_width, shape.padding),
+      dv(tokens, kv_width, shape.padding);
+  if (before != 0) {
+    dq.set(List(queries * q_width, before));
+    dk.set(List(tokens * kv_width, before));
+    dv.set(List(tokens * kv_width, before));
+  }
+  run(AttentionQueryPass<T, width, plain>{problem, gradients, of_queries, dq.rows()});
+  run(AttentionKeyPass<T, width, plain>{problem, gradients, of_keys, dk.rows(), dv.rows()});
+  return {{}, {}, {}, {}, out.values(), lse.values(), dq.values(), dk.values(), dv.values()};
+}
+
+/// Random inputs, and what the reference makes of them.
+template <class T>
+Operands run_reference(const ForestView<HostSpace>& forest, const Shape& shape, const Ids& query_tokens,
+                       double before, Rng& rng) {
+  const Index tokens = forest.token_count();
+  const Index queries = query_tokens.empty() ? tokens : query_tokens.size();
+  const Index q_width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
+  Operands x{random_list<T>(rng, queries * q_width),
+             random_list<T>(rng, tokens * kv_width),
+             random_list<T>(rng, tokens * kv_width),
+             random_list<T>(rng, queries * q_width),
+             List(queries * q_width),
+             List(queries * shape.heads),
+             List(queries * q_width, before),
+             List(tokens * kv_width, before),
+             List(tokens * kv_width, before)};
+  Arbiter::Handle handle{Arbiter{}};
+  const AttentionShape heads{shape.heads, shape.kv_heads, shape.head_dim, scale,
+                             shape.sight, shape.window,   shape.soft_cap};
+  const MatrixView<const double> q{x.q.data(), queries, q_width}, k{x.k.data(), tokens, kv_width},
+      v{x.v.data(), tokens, kv_width}, dout{x.dout.data(), queries, q_width};
+  const MatrixView<double> out{x.out.data(), queries, q_width}, lse{x.lse.data(), queries, shape.heads},
+      dq{x.dq.data(), queries, q_width}, dk{x.dk.data(), tokens, kv_width}, dv{x.dv.data(), tokens, kv_width};
+  List scratch(tokens);
+  Arbiter::attention(handle, {forest, heads, query_tokens, q, k, v, out, lse, scratch});
+  const Write write = before != 0 ? Write::add : Write::assign;
+  Arbiter::attention_backward(
+      handle, {forest, heads, query_tokens, q, k, v, out, lse, dout, write, dq, write, dk, dv, {}});
+  return x;
+}
 
 /// Runs all of it once and compares. `pruned`: of the forest's rows alone.
 template <class T, int width>
 void check(const RandomForest& random, const Shape& shape, bool pruned, bool add, Rng& rng) {
-  ForestBuilder builder;
-  const Forest& forest = random.build(builder);
-  const ForestView<HostSpace> view = forest.view();
-  const Index tokens = forest.token_count();
-  const Ids query_tokens = pruned ? Ids(view.rows.begin(), view.rows.end()) : Ids{};
-  const Index queries = pruned ? query_tokens.size() : tokens;
-  const Index q_width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
-  CAPTURE(tokens);
-  CAPTURE(queries);
+  ForestBuilder builder(shape.sight == Sight::tree ? Sharing::no : Sharing::yes);
+  const ForestView<HostSpace> forest = random.build(builder).view();
+  const Ids query_tokens = pruned ? Ids(forest.rows.begin(), forest.rows.end()) : Ids{};
+  CAPTURE(forest.token_count());
+  CAPTURE(query_tokens.size());
   CAPTURE(shape.head_dim);
-  const double scale = 0.3;
-  const List q = random_list<T>(rng, queries * q_width), k = random_list<T>(rng, tokens * kv_width),
-             v = random_list<T>(rng, tokens * kv_width), dout = random_list<T>(rng, queries * q_width);
-
-  // The reference.
-  Arbiter::Handle handle{Arbiter{}};
-  const AttentionShape heads{shape.heads, shape.kv_heads, shape.head_dim, scale};
-  List out(queries * q_width), lse(queries * shape.heads), scratch(tokens);
-  const MatrixView<const double> qm{q.data(), queries, q_width}, km{k.data(), tokens, kv_width},
-      vm{v.data(), tokens, kv_width};
-  const MatrixView<double> om{out.data(), queries, q_width}, lm{lse.data(), queries, shape.heads};
-  Arbiter::attention(handle, {view, heads, query_tokens, qm, km, vm, om, lm, scratch});
+  CAPTURE(shape.window);
   const double before = add ? 2.0 : 0.0;
-  List dq(queries * q_width, before), dk(tokens * kv_width, before), dv(tokens * kv_width, before);
-  const Write write = add ? Write::add : Write::assign;
-  Arbiter::attention_backward(handle, {view,
-                                       heads,
-                                       query_tokens,
-                                       qm,
-                                       km,
-                                       vm,
-                                       om,
-                                       lm,
-                                       {dout.data(), queries, q_width},
-                                       write,
-                                       {dq.data(), queries, q_width},
-                                       write,
-                                       {dk.data(), tokens, kv_width},
-                                       {dv.data(), tokens, kv_width},
-                                       {}});
-
-  // The kernels.
-  AttentionTiles tiles;
-  tiles.build(view, query_tokens);
-  const DeviceLists of_queries(tiles.of_queries()), of_keys(tiles.of_keys());
-  const Array<std::uint32_t> ends =
-      row_of<std::uint32_t>(Ids(view.subtree_end.begin(), view.subtree_end.end()));
-  const Array<std::uint32_t> which = row_of<std::uint32_t>(query_tokens);
-  const Array<T> qa(queries, q_width, q, shape.padding), ka(tokens, kv_width, k, shape.padding),
-      va(tokens, kv_width, v, shape.padding), da(queries, q_width, dout, shape.padding);
-  const AttentionProblem<T> problem{queries,
-                                    tokens,
-                                    static_cast<int>(shape.heads),
-                                    static_cast<int>(shape.kv_heads),
-                                    static_cast<int>(shape.head_dim),
-                                    static_cast<float>(scale),
-                                    pruned ? which.data() : nullptr,
-                                    ends.data(),
-                                    qa.constant(),
-                                    ka.constant(),
-                                    va.constant()};
-  Array<T> result(queries, q_width, shape.padding);
-  Array<float> sums(queries, shape.heads, 1);
-  run(AttentionKernel<T, width>{problem, of_queries.view(tiles.of_queries()), result.rows(), sums.rows()});
+  const Operands expected = run_reference<T>(forest, shape, query_tokens, before, rng);
+  const bool plain = shape.window == 0 && shape.soft_cap == 0 && shape.sight == Sight::path;
+  const Operands found = plain ? run_kernels<T, width, true>(forest, shape, query_tokens, expected, before)
+                               : run_kernels<T, width, false>(forest, shape, query_tokens, expected, before);
   // Rounded are the probabilities and what comes out.
-  CHECK(relative_error(result.values(), out) <= Kept<T>::after(2));
-  CHECK(relative_error(sums.values(), lse) <= Tolerance<float>::value);
-
-  const Array<T> kept_out(queries, q_width, out, shape.padding);
-  const Array<float> kept_lse(queries, shape.heads, lse);
-  Array<float> delta(queries, shape.heads);
-  run(AttentionDeltaKernel<T>{queries, problem.heads, problem.head_dim, kept_out.constant(), da.constant(),
-                              delta.data()});
-  const AttentionGradients<T> given{da.constant(), kept_lse.constant(), delta.data(), add};
-  Array<T> dqa(queries, q_width, shape.padding), dka(tokens, kv_width, shape.padding),
-      dva(tokens, kv_width, shape.padding);
-  if (add) {
-    dqa.set(List(queries * q_width, before));
-    dka.set(List(tokens * kv_width, before));
-    dva.set(List(tokens * kv_width, before));
-  }
-  run(AttentionQueryPass<T, width>{problem, given, of_queries.view(tiles.of_queries()), dqa.rows()});
-  run(AttentionKeyPass<T, width>{problem, given, of_keys.view(tiles.of_keys()), dka.rows(), dva.rows()});
+  CHECK(relative_error(found.out, expected.out) <= Kept<T>::after(2));
+  CHECK(relative_error(found.lse, expected.lse) <= Tolerance<float>::value);
   // Rounded are out, the probabilities or what follows from them, and the result.
-  CHECK(relative_error(dqa.values(), dq) <= Kept<T>::gradient_after(3));
-  CHECK(relative_error(dka.values(), dk) <= Kept<T>::gradient_after(3));
-  CHECK(relative_error(dva.values(), dv) <= Kept<T>::gradient_after(2));
+  CHECK(relative_error(found.dq, expected.dq) <= Kept<T>::gradient_after(3));
+  CHECK(relative_error(found.dk, expected.dk) <= Kept<T>::gradient_after(3));
+  CHECK(relative_error(found.dv, expected.dv) <= Kept<T>::gradient_after(2));
 }
 
 TEST_CASE_TEMPLATE("attention along chains is the reference's", T, float, Bf16) {
@@ -183,6 +215,72 @@ TEST_CASE_TEMPLATE("attention of wide heads is the reference's", T, float, Bf16)
   check<T, 256>(chain(70, 69), {1, 1, 136, 3}, true, false, rng);
 }
 
+TEST_CASE_TEMPLATE("attention within windows is the reference's", T, float, Bf16) {
+  Rng rng(6);
+  // Windows of one key, that end inside a tile and with one, and that are wider than the sequence.
+  for (const Index window : std::initializer_list<Index>{1, 40, 64, 127, 1000})
+    check<T, 64>(chain(200, 0), {2, 1, 32, 0, window}, false, window == 1, rng);  // then dq is 0
+  // Branches, whose tiles are near and far at once; several heads to a key.
+  check<T, 64>(grown(rng, 40, 2, 2, 6), {2, 2, 16, 0, 4}, false, false, rng);
+  check<T, 64>(grown(rng, 2, 3, 3, 90), {4, 1, 19, 3, 30}, false, false, rng);
+  for (int i = 0; i < 3; ++i) check<T, 64>(grown(rng, 3, 3, 4, 40), {4, 2, 24, 0, 20}, true, i == 1, rng);
+  // Few queries, which leave tiles of keys that nobody sees; one that reaches the last of more than a warp's tiles.
+  check<T, 64>(chain(300, 299), {2, 2, 8, 0, 70}, true, true, rng);
+  check<T, 64>(chain(64 * 36, 64 * 36 - 1), {1, 1, 8, 0, 10}, true, false, rng);
+  check<T, 128>(chain(200, 0), {2, 1, 80, 0, 70}, false, false, rng);
+  check<T, 256>(chain(140, 0), {1, 1, 136, 3, 50}, false, false, rng);
+}
+
+TEST_CASE_TEMPLATE("attention under a soft cap is the reference's", T, float, Bf16) {
+  Rng rng(7);
+  check<T, 64>(chain(130, 0), {2, 1, 32, 0, 0, 1.5}, false, false, rng);
+  check<T, 64>(grown(rng, 3, 3, 4, 12), {4, 2, 24, 0, 20, 0.7}, true, true, rng);
+  check<T, 128>(grown(rng, 2, 2, 4, 12), {2, 2, 80, 0, 0, 3.0}, false, false, rng);
+  check<T, 256>(grown(rng, 2, 2, 4, 12), {2, 1, 256, 0, 30, 3.0}, false, false, rng);
+}
+
+TEST_CASE_TEMPLATE("attention over whole trees is the reference's", T, float, Bf16) {
+  Rng rng(8);
+  check<T, 64>(chain(150, 60), {2, 1, 32, 0, 0, 0, Sight::tree}, false, false, rng);
+  check<T, 64>(chain(150, 60), {2, 1, 32, 0, 0, 0, Sight::tree}, true, true, rng);
+  // Many sequences in a tile; some longer than one.
+  check<T, 64>(grown(rng, 20, 2, 2, 6), {2, 2, 16, 0, 0, 0, Sight::tree}, false, false, rng);
+  check<T, 64>(grown(rng, 2, 2, 2, 150), {4, 2, 24, 0, 0, 0, Sight::tree}, false, true, rng);
+  check<T, 64>(grown(rng, 3, 2, 3, 60), {2, 1, 24, 0, 0, 0, Sight::tree}, true, false, rng);
+  // Windows on both sides, and a soft cap.
+  for (const Index window : std::initializer_list<Index>{1, 63, 64, 100, 1000})
+    check<T, 64>(chain(200, 0), {2, 1, 32, 0, window, 0, Sight::tree}, false, window == 1, rng);
+  check<T, 64>(grown(rng, 2, 2, 2, 150), {4, 2, 24, 0, 33, 2.0, Sight::tree}, false, false, rng);
+  check<T, 64>(grown(rng, 3, 2, 3, 60), {2, 1, 24, 0, 20, 0, Sight::tree}, true, false, rng);
+  check<T, 128>(chain(140, 0), {2, 1, 80, 0, 0, 0, Sight::tree}, false, false, rng);
+}
+
+TEST_CASE_TEMPLATE("tiles that a window does not reach are not looked at", T, float, Bf16) {
+  Rng rng(9);
+  constexpr Index tile = 64, tiles = 5, tokens = tile * tiles, width = 8;
+  ForestBuilder builder;
+  const ForestView<HostSpace> forest = chain(tokens, 0).build(builder).view();
+  for (const Sight sight : {Sight::path, Sight::tree}) {
+    const Shape shape{1, 1, width, 0, 40, 0, sight};
+    const Operands given = run_reference<T>(forest, shape, {}, 0, rng);
+    const Operands clean = run_kernels<T, 64, false>(forest, shape, {}, given, 0);
+    for (const Index spoiled : {Index{0}, tiles - 1}) {
+      Operands with_nan = given;
+      for (List* list : {&with_nan.q, &with_nan.k, &with_nan.v, &with_nan.dout})
+        for (Index i = 0; i < tile * width; ++i) (*list)[spoiled * tile * width + i] = std::nan("");
+      const Operands found = run_kernels<T, 64, false>(forest, shape, {}, with_nan, 0);
+      // The tile itself and its neighbour see it.
+      const Index begin = spoiled == 0 ? 2 * tile * width : 0, size = (tiles - 2) * tile * width;
+      for (List Operands::*result : {&Operands::out, &Operands::dq, &Operands::dk, &Operands::dv}) {
+        const auto part = [&](const Operands& all) {
+          return List((all.*result).data() + begin, (all.*result).data() + begin + size);
+        };
+        CHECK(part(found) == part(clean));
+      }
+    }
+  }
+}
+
 /// Whether as many blocks as a kernel counts on fit the shared memory of a multiprocessor, and one what a block may have.
 template <class Kernel>
 void check_shared_memory() {
@@ -193,15 +291,24 @@ void check_shared_memory() {
 }
 
 TEST_CASE_TEMPLATE("attention fits the shared memory of a Hopper", T, float, Bf16) {
-  check_shared_memory<AttentionKernel<T, 64>>();
-  check_shared_memory<AttentionKernel<T, 128>>();
-  check_shared_memory<AttentionKernel<T, 256>>();
-  check_shared_memory<AttentionQueryPass<T, 64>>();
-  check_shared_memory<AttentionQueryPass<T, 128>>();
-  check_shared_memory<AttentionQueryPass<T, 256>>();
-  check_shared_memory<AttentionKeyPass<T, 64>>();
-  check_shared_memory<AttentionKeyPass<T, 128>>();
-  check_shared_memory<AttentionKeyPass<T, 256>>();
+  check_shared_memory<AttentionKernel<T, 64, true>>();
+  check_shared_memory<AttentionKernel<T, 64, false>>();
+  check_shared_memory<AttentionKernel<T, 128, true>>();
+  check_shared_memory<AttentionKernel<T, 128, false>>();
+  check_shared_memory<AttentionKernel<T, 256, true>>();
+  check_shared_memory<AttentionKernel<T, 256, false>>();
+  check_shared_memory<AttentionQueryPass<T, 64, true>>();
+  check_shared_memory<AttentionQueryPass<T, 64, false>>();
+  check_shared_memory<AttentionQueryPass<T, 128, true>>();
+  check_shared_memory<AttentionQueryPass<T, 128, false>>();
+  check_shared_memory<AttentionQueryPass<T, 256, true>>();
+  check_shared_memory<AttentionQueryPass<T, 256, false>>();
+  check_shared_memory<AttentionKeyPass<T, 64, true>>();
+  check_shared_memory<AttentionKeyPass<T, 64, false>>();
+  check_shared_memory<AttentionKeyPass<T, 128, true>>();
+  check_shared_memory<AttentionKeyPass<T, 128, false>>();
+  check_shared_memory<AttentionKeyPass<T, 256, true>>();
+  check_shared_memory<AttentionKeyPass<T, 256, false>>();
 }
 
 TEST_CASE("the lists hold each pair of tiles that has something to see, and say where it is all") {
@@ -254,6 +361,18 @@ TEST_CASE("the lists hold each pair of tiles that has something to see, and say 
     };
     check_lists(of_queries, expected);
     check_lists(of_keys, transposed);
+    const auto check_bounds = [&](const Ids& bounds, Index count, auto token) {
+      REQUIRE(bounds.size() == 2 * ((count + 63) / 64));
+      for (Index first = 0; first < count; first += 64) {
+        Ids of_tile;
+        for (Index i = first; i < std::min(first + 64, count); ++i)
+          of_tile.push_back(view.positions[token(i)]);
+        CHECK(bounds[first / 32] == *std::min_element(of_tile.begin(), of_tile.end()));
+        CHECK(bounds[first / 32 + 1] == *std::max_element(of_tile.begin(), of_tile.end()));
+      }
+    };
+    check_bounds(of_queries.bounds, queries, [&](Index i) { return pruned ? Index{view.rows[i]} : i; });
+    check_bounds(of_keys.bounds, tokens, [](Index i) { return i; });
   }
   CHECK(partly > 100);
   CHECK(fully > 20);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -41,21 +42,28 @@ class AttentionLists {
   /// Writes what was built to the host's `to`, from where it is copied to the device's `there`; `tokens` and `rows` are
   /// those of the batch on the device.
   void write(std::byte* to, const std::byte* there, const std::uint32_t* tokens, const std::uint32_t* rows) {
-    std::vector<const std::uint32_t*> lists;
+    std::array<const std::uint32_t*, 2 * both_sides> lists{};
+    Index count = 0;
     for_each_list([&](const std::vector<std::uint32_t>& list) {
       std::copy(list.begin(), list.end(), reinterpret_cast<std::uint32_t*>(to));
-      lists.push_back(reinterpret_cast<const std::uint32_t*>(there));
+      lists[count++] = reinterpret_cast<const std::uint32_t*>(there);
       to += padded(list.size());
       there += padded(list.size());
     });
-    const auto side = [&](const kernels::HostTileLists& host, Index first) {
-      return kernels::TileLists{.tiles = host.order.size(),
-                                .begin = lists[first],
-                                .entries = lists[first + 1],
-                                .order = lists[first + 2]};
+    const auto sides = [&](const kernels::AttentionTiles& tiles, Index first) {
+      const auto side = [&](const kernels::HostTileLists& host, Index own, Index other) {
+        return kernels::TileLists{.tiles = host.order.size(),
+                                  .begin = lists[own],
+                                  .entries = lists[own + 1],
+                                  .order = lists[own + 2],
+                                  .bounds = lists[own + 3],
+                                  .other_bounds = lists[other + 3]};
+      };
+      const Index of_keys = first + both_sides / 2;
+      return AttentionSides{side(tiles.of_queries(), first, of_keys), side(tiles.of_keys(), of_keys, first)};
     };
-    known_.push_back({tokens, nullptr, {side(all_.of_queries(), 0), side(all_.of_keys(), 3)}});
-    if (has_rows_) known_.push_back({tokens, rows, {side(rows_.of_queries(), 6), side(rows_.of_keys(), 9)}});
+    known_.push_back({tokens, nullptr, sides(all_, 0)});
+    if (has_rows_) known_.push_back({tokens, rows, sides(rows_, both_sides)});
   }
 
   void remove(const std::uint32_t* tokens) noexcept {
@@ -78,6 +86,8 @@ class AttentionLists {
     AttentionSides sides;
   };
 
+  static constexpr Index both_sides = 8;  // lists of one attention
+
   static Index padded(Index count) { return aligned_count<std::byte>(count * sizeof(std::uint32_t)); }
 
   template <class F>
@@ -88,6 +98,7 @@ class AttentionLists {
         f(side->begin);
         f(side->entries);
         f(side->order);
+        f(side->bounds);
       }
     }
   }

@@ -219,13 +219,18 @@ bool by_kernel(Machine<S>& machine, const ActivateBackwardArguments<ThrustBacken
 
 // --- attention over a forest
 
-/// Calls f with the width that the kernels are compiled for, as a constant, and gives what it gives; false for wider heads.
+/// Calls f with the width that the kernels are compiled for and whether attention is plain, as constants, and gives what it
+/// gives; false for wider heads, and for a scale that turns scores round, which no model has.
 template <class F>
-bool with_width(Index head_dim, const F& f) {
-  if (head_dim <= 64) return f(std::integral_constant<int, 64>{});
-  if (head_dim <= 128) return f(std::integral_constant<int, 128>{});
-  if (head_dim <= 256) return f(std::integral_constant<int, 256>{});
-  return false;
+bool with_constants(const AttentionShape& shape, const F& f) {
+  if (!(shape.scale > 0) || shape.soft_cap < 0) return false;
+  const auto with_width = [&](auto plain) {
+    if (shape.head_dim <= 64) return f(std::integral_constant<int, 64>{}, plain);
+    if (shape.head_dim <= 128) return f(std::integral_constant<int, 128>{}, plain);
+    if (shape.head_dim <= 256) return f(std::integral_constant<int, 256>{}, plain);
+    return false;
+  };
+  return shape.is_plain() ? with_width(std::true_type{}) : with_width(std::false_type{});
 }
 
 /// Of the arguments of attention or its backward.
@@ -241,7 +246,13 @@ kernels::AttentionProblem<T> attention_problem(const Arguments& a) {
           .subtree_end = a.forest.subtree_end.data,
           .q = rows_of(a.q),
           .k = rows_of(a.k),
-          .v = rows_of(a.v)};
+          .v = rows_of(a.v),
+          .positions = a.forest.positions.data,
+          .window = a.shape.window == 0 || a.shape.window > kernels::no_limit
+                        ? kernels::no_limit
+                        : static_cast<std::uint32_t>(a.shape.window),
+          .soft_cap = static_cast<float>(a.shape.soft_cap),
+          .whole_trees = a.shape.sight == Sight::tree};
 }
 
 template <class P, kernel_system S>
@@ -249,12 +260,12 @@ bool by_kernel(Machine<S>& machine, const AttentionArguments<ThrustBackend<P, S>
   using T = typename P::Activation;
   const AttentionSides* const sides =
       machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
-  if (sides == nullptr || !a.shape.is_plain()) return false;
-  return with_width(a.shape.head_dim, [&](auto width) {
-    const kernels::AttentionKernel<T, width> kernel{.problem = attention_problem<T>(a),
-                                                    .lists = sides->of_queries,
-                                                    .out = rows_of(a.out),
-                                                    .lse = rows_of(a.lse)};
+  if (sides == nullptr) return false;
+  return with_constants(a.shape, [&](auto width, auto plain) {
+    const kernels::AttentionKernel<T, width, plain> kernel{.problem = attention_problem<T>(a),
+                                                           .lists = sides->of_queries,
+                                                           .out = rows_of(a.out),
+                                                           .lse = rows_of(a.lse)};
     if (!machine.fits(kernel)) return false;
     machine.run(kernel);
     return true;
@@ -266,23 +277,23 @@ bool by_kernel(Machine<S>& machine, const AttentionBackwardArguments<ThrustBacke
   using T = typename P::Activation;
   const AttentionSides* const sides =
       machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
-  if (sides == nullptr || !a.shape.is_plain()) return false;
-  return with_width(a.shape.head_dim, [&](auto width) {
+  if (sides == nullptr) return false;
+  return with_constants(a.shape, [&](auto width, auto plain) {
     const auto gradients = [&](Write write) {
       return kernels::AttentionGradients<T>{.dout = rows_of(a.dout),
                                             .lse = rows_of(a.lse),
                                             .delta = a.scratch.data,
                                             .add = write == Write::add};
     };
-    const kernels::AttentionQueryPass<T, width> by_query{.problem = attention_problem<T>(a),
-                                                         .given = gradients(a.write_dq),
-                                                         .lists = sides->of_queries,
-                                                         .dq = rows_of(a.dq)};
-    const kernels::AttentionKeyPass<T, width> by_key{.problem = attention_problem<T>(a),
-                                                     .given = gradients(a.write_dkv),
-                                                     .lists = sides->of_keys,
-                                                     .dk = rows_of(a.dk),
-                                                     .dv = rows_of(a.dv)};
+    const kernels::AttentionQueryPass<T, width, plain> by_query{.problem = attention_problem<T>(a),
+                                                                .given = gradients(a.write_dq),
+                                                                .lists = sides->of_queries,
+                                                                .dq = rows_of(a.dq)};
+    const kernels::AttentionKeyPass<T, width, plain> by_key{.problem = attention_problem<T>(a),
+                                                            .given = gradients(a.write_dkv),
+                                                            .lists = sides->of_keys,
+                                                            .dk = rows_of(a.dk),
+                                                            .dv = rows_of(a.dv)};
     if (!machine.fits(by_query) || !machine.fits(by_key)) return false;
     machine.run(kernels::AttentionDeltaKernel<T>{.queries = a.q.rows,
                                                  .heads = static_cast<int>(a.shape.heads),

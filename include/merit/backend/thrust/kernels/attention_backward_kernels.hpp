@@ -1,14 +1,14 @@
 // The backward of attention over a forest. With P = softmax(S), S = scale · q · kᵀ:
 //   dV = Pᵀ dO,   dS = P ∘ (dO Vᵀ − delta),   dQ = scale · dS K,   dK = scale · dSᵀ Q,   delta = rowsum(dO ∘ O)
-// where P is made again from lse. One kernel gives delta, one dQ by tiles of queries, one dK and dV by tiles of keys: each
-// block owns what it writes, so nothing is added by two of them, and the bits are the same each run. That costs S and
-// dO Vᵀ a second time.
+// where P is made again from lse; under a soft cap S = cap · tanh(scale · q · kᵀ / cap), and dS is 1 − (S / cap)² times that.
+// One kernel gives delta, one dQ by tiles of queries, one dK and dV by tiles of keys: each block owns what it writes, so
+// nothing is added by two of them, and the bits are the same each run. That costs S and dO Vᵀ a second time.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
-#include "merit/backend/thrust/kernels/attention_kernel.hpp"
+#include "merit/backend/thrust/kernels/attention_problem.hpp"
 #include "merit/backend/thrust/kernels/attention_tiles.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/backend/thrust/kernels/tile_product.hpp"
@@ -76,6 +76,8 @@ struct PassLayout {
   using Layout = Tile<T, width>;
   static constexpr int bytes = Layout::bytes(2 * own + 2 * stages * others);
 
+  static_assert(steps % stages == 0);  // which tiles are left out makes no difference to a step's stage
+
   /// The tile of a step on the other side, of the first matrix or the second.
   template <class Block>
   MERIT_KERNEL static auto other(Block& block, int step, int which) {
@@ -85,7 +87,7 @@ struct PassLayout {
 };
 
 /// dQ.
-template <class T, int width>
+template <class T, int width, bool plain = true>
 struct AttentionQueryPass {
   AttentionProblem<T> problem;
   AttentionGradients<T> given;
@@ -96,7 +98,7 @@ struct AttentionQueryPass {
   using Layout = Tile<T, width>;
   static constexpr int rows = Pass::halves && width <= 128 ? 2 : 1;
   static constexpr int most_threads = Pass::own / (16 * rows) * warp_size;
-  static constexpr int least_blocks = width == 64 && Pass::halves ? 5 : width == 128 && Pass::halves ? 3 : 1;
+  static constexpr int least_blocks = !Pass::halves || width > 128 ? 1 : width > 64 ? 3 : plain ? 5 : 4;
 
   Grid grid() const {
     return {.columns = lists.tiles * static_cast<Index>(problem.heads),
@@ -107,8 +109,8 @@ struct AttentionQueryPass {
   template <class Block>
   MERIT_KERNEL void operator()(Block& block) const {
     const AttentionProblem<T>& p = problem;
-    const auto tile = BlockTile<Pass::steps>::of(block, lists, p.heads);
-    const int head = tile.head, count = tile.length * Pass::steps;
+    const auto tile = BlockTile<T, Pass::steps, plain>::of_queries(block, lists, p);
+    const int head = tile.head, count = tile.count();
 
     const auto q_tile = block.template shared<T>(0, Pass::own * Layout::stride);
     const auto d_tile = block.template shared<T>(Layout::bytes(Pass::own), Pass::own * Layout::stride);
@@ -123,7 +125,7 @@ struct AttentionQueryPass {
 
     const int lane = block.thread() % warp_size, pair = 2 * (lane % 4);
     const int own_row = block.thread() / warp_size * 16 * rows;
-    std::uint32_t token[rows][2];
+    std::uint32_t token[rows][2], position[rows][2];
     float lse[rows][2], delta[rows][2];  // lse in units of ln 2
     MERIT_UNROLL
     for (int r = 0; r < rows; ++r) {
@@ -132,6 +134,7 @@ struct AttentionQueryPass {
         const Index query = tile.first + static_cast<Index>(own_row + 16 * r + lane / 4 + 8 * half);
         const bool there = query < p.queries;
         token[r][half] = p.token(block, query);
+        position[r][half] = p.template position<plain>(block, token[r][half]);
         lse[r][half] = there ? block.load(given.lse.row(query) + head) * log2_of_e : infinity;
         delta[r][half] = there ? block.load(given.delta + query * static_cast<Index>(p.heads) + head) : 0.0f;
       }
@@ -140,34 +143,39 @@ struct AttentionQueryPass {
     const Rows<const T> dout{given.dout.data + head * p.head_dim, given.dout.stride};
     load_tile<T, width>(block, q_tile, Pass::own, p.q_of(head), tile.first, p.queries, p.head_dim);
     load_tile<T, width>(block, d_tile, Pass::own, dout, tile.first, p.queries, p.head_dim);
-    load_keys(0);
+    int step = tile.next(block, 0);
+    load_keys(step);
     Fragment<rows, width / 8> sum{};
-    const float factor = p.scale * log2_of_e;
-    for (int step = 0; step < count; ++step) {
+    const float factor = p.template factor<plain>();
+    while (step < count) {
+      const int following = tile.next(block, step + 1);
       const bool full = tile.is_full(block, step);
       block.template wait_async<0>();
       block.sync();  // the keys are there; the other stage's are done with
-      if (Pass::stages == 2 && step + 1 < count) load_keys(step + 1);
+      if (Pass::stages == 2 && following < count) load_keys(following);
       const auto k_tile = Pass::other(block, step, 0), v_tile = Pass::other(block, step, 1);
       Fragment<rows, Pass::others / 8> scores{}, slopes{};
       add_product_transposed<width>(block, scores, q_tile, own_row, k_tile, 0, T{});
       add_product_transposed<width>(block, slopes, d_tile, own_row, v_tile, 0, T{});
+      const bool capped = !plain && p.soft_cap != 0;
+      if (capped) p.cap(scores);
       const std::uint32_t key = tile.other(block, step);
       MERIT_UNROLL
       for (int n = 0; n < Pass::others / 8; ++n) {
         MERIT_UNROLL
         for (int j = 0; j < 2; ++j) {
           const std::uint32_t at = key + static_cast<std::uint32_t>(8 * n + pair + j);
-          const std::uint32_t last = full ? 0xFFFFFFFFu : p.end_of(block, at);
+          const Seers seers = p.template seers<plain>(block, at, !full);
           MERIT_UNROLL
           for (int r = 0; r < rows; ++r) {
             MERIT_UNROLL
             for (int half = 0; half < 2; ++half) {
               const int i = 2 * half + j;
-              const bool seen = at <= token[r][half] && token[r][half] < last;
-              const float probability =
-                  seen ? std::exp2(scores.value[r][n][i] * factor - lse[r][half]) : 0.0f;
+              const float score = scores.value[r][n][i];
+              const bool seen = full || seers.template hold<plain>(token[r][half], position[r][half]);
+              const float probability = seen ? std::exp2(std::fma(score, factor, -lse[r][half])) : 0.0f;
               slopes.value[r][n][i] = probability * (slopes.value[r][n][i] - delta[r][half]);
+              if (capped) slopes.value[r][n][i] *= 1.0f - score * score;
             }
           }
         }
@@ -175,8 +183,9 @@ struct AttentionQueryPass {
       add_product<width>(block, sum, slopes, k_tile, 0, 0, T{});
       if (Pass::stages == 1) {
         block.sync();  // the keys are done with
-        if (step + 1 < count) load_keys(step + 1);
+        if (following < count) load_keys(following);
       }
+      step = following;
     }
     store_fragment(block, sum, Rows<T>{dq.data + head * p.head_dim, dq.stride},
                    tile.first + static_cast<Index>(own_row), p.queries, p.head_dim, given.add,
@@ -186,7 +195,7 @@ struct AttentionQueryPass {
 
 /// dK and dV. A warp's rows are keys, so the products are those of the transposed matrices. The query heads of a group are
 /// taken one after the other. Of heads wider than 128, a block gives 128 columns, for want of registers.
-template <class T, int width>
+template <class T, int width, bool plain = true>
 struct AttentionKeyPass {
   AttentionProblem<T> problem;
   AttentionGradients<T> given;
@@ -201,8 +210,8 @@ struct AttentionKeyPass {
   static constexpr int least_blocks = width == 64 && Pass::halves ? 4 : width == 128 && Pass::halves ? 2 : 1;
   static constexpr int columns = width < 128 ? width : 128;  // that a block gives
   static constexpr int parts = width / columns;
-  static constexpr int numbers_bytes =
-      3 * Pass::others * static_cast<int>(sizeof(float));  // of a step's queries
+  static constexpr int numbers_bytes =  // of a step's queries
+      (plain ? 3 : 4) * Pass::others * static_cast<int>(sizeof(float));
 
   Grid grid() const {
     return {.columns = lists.tiles * static_cast<Index>(problem.kv_heads),
@@ -216,24 +225,24 @@ struct AttentionKeyPass {
     const AttentionProblem<T>& p = problem;
     const int first_column = static_cast<int>(block.row()) * columns;
     if (first_column >= p.head_dim) return;
-    const auto tile = BlockTile<Pass::steps>::of(block, lists, p.kv_heads);
-    const int group = p.heads / p.kv_heads, first_head = tile.head * group;
-    const int of_head = tile.length * Pass::steps, count = of_head * group;
+    const auto tile = BlockTile<T, Pass::steps, plain>::of_keys(block, lists, p);
+    const int group = p.heads / p.kv_heads, first_head = tile.head * group, count = tile.count();
 
     const auto k_tile = block.template shared<T>(0, Pass::own * Layout::stride);
     const auto v_tile = block.template shared<T>(Layout::bytes(Pass::own), Pass::own * Layout::stride);
-    // lse in units of ln 2, and delta, of a step's queries; of those that are not there, so that P is 0. And their tokens.
+    // lse in units of ln 2, and delta, of a step's queries; of those that are not there, so that P is 0. And their tokens,
+    // and the positions of those.
     const auto numbers = [&](int step) {
       return block.template shared<float>(Pass::bytes + step % Pass::stages * numbers_bytes,
                                           2 * Pass::others);
     };
     const auto tokens = [&](int step) {
       return block.template shared<std::uint32_t>(
-          Pass::bytes + step % Pass::stages * numbers_bytes + 2 * Pass::others * 4, Pass::others);
+          Pass::bytes + step % Pass::stages * numbers_bytes + 2 * Pass::others * 4,
+          (plain ? 1 : 2) * Pass::others);
     };
-    const auto load_queries = [&](int step) {
-      const int head = first_head + step / of_head;
-      const Index query = tile.other(block, step % of_head);
+    const auto load_queries = [&](int head, int step) {
+      const Index query = tile.other(block, step);
       const Rows<const T> dout{given.dout.data + head * p.head_dim, given.dout.stride};
       load_tile<T, width>(block, Pass::other(block, step, 0), Pass::others, p.q_of(head), query, p.queries,
                           p.head_dim);
@@ -247,7 +256,9 @@ struct AttentionKeyPass {
                           there ? block.load(given.lse.row(at) + head) * log2_of_e : infinity);
         numbers(step).set(Pass::others + block.thread(),
                           there ? block.load(given.delta + at * static_cast<Index>(p.heads) + head) : 0.0f);
-        tokens(step).set(block.thread(), p.token(block, at));
+        const std::uint32_t token = p.token(block, at);
+        tokens(step).set(block.thread(), token);
+        if (!plain) tokens(step).set(Pass::others + block.thread(), p.template position<plain>(block, token));
       }
     };
 
@@ -258,45 +269,53 @@ struct AttentionKeyPass {
         static_cast<std::uint32_t>(tile.first) + static_cast<std::uint32_t>(own_row + lane / 4);
 
     Fragment<rows, columns / 8> k_sum{}, v_sum{};
-    const float factor = p.scale * log2_of_e;
-    if (count > 0) {
+    const float factor = p.template factor<plain>();
+    int head = first_head, step = tile.next(block, 0);
+    if (step < count) {
       load_tile<T, width>(block, k_tile, Pass::own, p.k_of(first_head), tile.first, p.tokens, p.head_dim);
       load_tile<T, width>(block, v_tile, Pass::own, p.v_of(first_head), tile.first, p.tokens, p.head_dim);
-      load_queries(0);
+      load_queries(head, step);
     }
-    for (int step = 0; step < count; ++step) {
-      const bool full = tile.is_full(block, step % of_head);
+    while (step < count) {
+      const bool full = tile.is_full(block, step);
+      int following = tile.next(block, step + 1);
+      if (following == count && ++head < first_head + group) following = tile.next(block, 0);
       block.template wait_async<0>();
       block.sync();  // the queries are there; the other stage's are done with
-      if (Pass::stages == 2 && step + 1 < count) load_queries(step + 1);
+      if (Pass::stages == 2 && following < count) load_queries(head, following);
       const auto q_tile = Pass::other(block, step, 0), d_tile = Pass::other(block, step, 1);
       Fragment<rows, Pass::others / 8> scores{}, slopes{};  // (keys, queries)
       add_product_transposed<width>(block, scores, k_tile, own_row, q_tile, 0, T{});
       add_product_transposed<width>(block, slopes, v_tile, own_row, d_tile, 0, T{});
-      std::uint32_t key_end[rows][2];
+      Seers seers[rows][2];
       MERIT_UNROLL
       for (int r = 0; r < rows; ++r) {
         MERIT_UNROLL
         for (int half = 0; half < 2; ++half)
-          key_end[r][half] = full ? 0 : p.end_of(block, key + static_cast<std::uint32_t>(16 * r + 8 * half));
+          seers[r][half] =
+              p.template seers<plain>(block, key + static_cast<std::uint32_t>(16 * r + 8 * half), !full);
       }
+      const bool capped = !plain && p.soft_cap != 0;
+      if (capped) p.cap(scores);
       MERIT_UNROLL
       for (int n = 0; n < Pass::others / 8; ++n) {
         MERIT_UNROLL
         for (int j = 0; j < 2; ++j) {
           const int column = 8 * n + pair + j;
           const float lse = numbers(step).get(column), delta = numbers(step).get(Pass::others + column);
-          const std::uint32_t token = tokens(step).get(column);
+          const std::uint32_t token = tokens(step).get(column),
+                              position = plain ? 0 : tokens(step).get(Pass::others + column);
           MERIT_UNROLL
           for (int r = 0; r < rows; ++r) {
             MERIT_UNROLL
             for (int half = 0; half < 2; ++half) {
               const int i = 2 * half + j;
-              const std::uint32_t own = key + static_cast<std::uint32_t>(16 * r + 8 * half);
-              const bool seen = full || (own <= token && token < key_end[r][half]);
-              const float probability = seen ? std::exp2(scores.value[r][n][i] * factor - lse) : 0.0f;
+              const float score = scores.value[r][n][i];
+              const bool seen = full || seers[r][half].template hold<plain>(token, position);
+              const float probability = seen ? std::exp2(std::fma(score, factor, -lse)) : 0.0f;
               scores.value[r][n][i] = probability;
               slopes.value[r][n][i] = probability * (slopes.value[r][n][i] - delta);
+              if (capped) slopes.value[r][n][i] *= 1.0f - score * score;
             }
           }
         }
@@ -305,8 +324,9 @@ struct AttentionKeyPass {
       add_product<width>(block, k_sum, slopes, q_tile, 0, first_column, T{});
       if (Pass::stages == 1) {
         block.sync();  // the queries are done with
-        if (step + 1 < count) load_queries(step + 1);
+        if (following < count) load_queries(head, following);
       }
+      step = following;
     }
     const int to = p.kv_head(first_head) * p.head_dim + first_column;
     store_fragment(block, k_sum, Rows<T>{dk.data + to, dk.stride}, tile.first + static_cast<Index>(own_row),

@@ -5,88 +5,19 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
+#include "merit/backend/thrust/kernels/attention_problem.hpp"
 #include "merit/backend/thrust/kernels/attention_tiles.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/backend/thrust/kernels/tile_product.hpp"
-#include "merit/core/dtype.hpp"
 #include "merit/core/view.hpp"
 
 namespace merit {
 inline namespace MERIT_ABI {
 namespace kernels {
 
-/// What all kernels of attention are given. Q queries, T tokens, H heads of dh = head_dim.
-template <class T>
-struct AttentionProblem {
-  Index queries = 0, tokens = 0;
-  int heads = 1, kv_heads = 1, head_dim = 1;
-  float scale = 1;
-  const std::uint32_t* query_tokens = nullptr;  // (Q) ascending; optional: then query i is token i
-  const std::uint32_t* subtree_end = nullptr;   // (T)
-  Rows<const T> q;                              // (Q, H·dh)
-  Rows<const T> k;                              // (T, Hkv·dh)
-  Rows<const T> v;                              // (T, Hkv·dh)
-
-  MERIT_KERNEL int kv_head(int head) const { return head / (heads / kv_heads); }
-  MERIT_KERNEL Rows<const T> q_of(int head) const { return {q.data + head * head_dim, q.stride}; }
-  MERIT_KERNEL Rows<const T> k_of(int head) const { return {k.data + kv_head(head) * head_dim, k.stride}; }
-  MERIT_KERNEL Rows<const T> v_of(int head) const { return {v.data + kv_head(head) * head_dim, v.stride}; }
-
-  /// The token of a query; of one that is not there, a token that sees nothing.
-  template <class Block>
-  MERIT_KERNEL std::uint32_t token(Block& block, Index query) const {
-    if (query >= queries) return 0xFFFFFFFFu;
-    return query_tokens == nullptr ? static_cast<std::uint32_t>(query) : block.load(query_tokens + query);
-  }
-  /// One past the last token that sees this one; of one that is not there, 0.
-  template <class Block>
-  MERIT_KERNEL std::uint32_t end_of(Block& block, Index token) const {
-    return token < tokens ? block.load(subtree_end + token) : 0;
-  }
-};
-
-/// What a block of a grid of tiles · heads works on: a head, the rows of its tile from `first` on, and the tile's list.
-/// Each tile on the other side is taken in `steps` steps of `rows` rows.
-template <int steps>
-struct BlockTile {
-  static constexpr int rows = static_cast<int>(attention_tile) / steps;
-
-  const std::uint32_t* list;
-  Index first;
-  int head;
-  int length;  // of the list
-
-  template <class Block>
-  MERIT_KERNEL static BlockTile of(Block& block, const TileLists& lists, int heads) {
-    const auto number = static_cast<std::uint32_t>(block.column()),
-               of_tile = static_cast<std::uint32_t>(heads);
-    const std::uint32_t tile = block.load(lists.order + number / of_tile);
-    const std::uint32_t begin = block.load(lists.begin + tile), end = block.load(lists.begin + tile + 1);
-    return {lists.entries + begin, Index{tile} * attention_tile, static_cast<int>(number % of_tile),
-            static_cast<int>(end - begin)};
-  }
-
-  /// Whether, of a step's rows and the block's, all see all.
-  template <class Block>
-  MERIT_KERNEL bool is_full(Block& block, int step) const {
-    return block.load(list + step / steps) % 2 == 1;
-  }
-  /// The first row on the other side of a step.
-  template <class Block>
-  MERIT_KERNEL std::uint32_t other(Block& block, int step) const {
-    return block.load(list + step / steps) / 2 * static_cast<std::uint32_t>(attention_tile) +
-           static_cast<std::uint32_t>(step % steps * rows);
-  }
-};
-
-inline constexpr float log2_of_e = 1.44269504f;
-inline constexpr float ln_of_2 = 0.693147181f;
-inline constexpr float infinity = std::numeric_limits<float>::infinity();
-
-/// `width` is head_dim rounded up to a size the kernel is compiled for: 64, 128 or 256.
-template <class T, int width>
+/// `width` is head_dim rounded up to a size the kernel is compiled for: 64, 128 or 256. plain: attention_problem.hpp.
+template <class T, int width, bool plain = true>
 struct AttentionKernel {
   AttentionProblem<T> problem;
   TileLists lists;       // of the tiles of queries
@@ -111,8 +42,8 @@ struct AttentionKernel {
   template <class Block>
   MERIT_KERNEL void operator()(Block& block) const {
     const AttentionProblem<T>& p = problem;
-    const auto tile = BlockTile<steps>::of(block, lists, p.heads);
-    const int head = tile.head, count = tile.length * steps;
+    const auto tile = BlockTile<T, steps, plain>::of_queries(block, lists, p);
+    const int head = tile.head, count = tile.count();
 
     const auto q_tile = block.template shared<T>(0, static_cast<int>(attention_tile) * Layout::stride);
     const auto k_tile =
@@ -124,8 +55,9 @@ struct AttentionKernel {
     const int own_row = block.thread() / warp_size * 16 * rows;  // of the tile, the warp's first
     std::uint32_t token[rows][2];
     Fragment<rows, width / 8> sum{};  // of exp · v
-    float largest[rows][2];           // of the scores, in units of ln 2
-    float total[rows][2];             // of their powers, this thread's part
+    const float factor = p.template factor<plain>();
+    float largest[rows][2];  // of the scores, in units of ln 2
+    float total[rows][2];    // of their powers, this thread's part
     MERIT_UNROLL
     for (int r = 0; r < rows; ++r) {
       MERIT_UNROLL
@@ -144,8 +76,10 @@ struct AttentionKernel {
     };
     load_tile<T, width>(block, q_tile, static_cast<int>(attention_tile), p.q_of(head), tile.first, p.queries,
                         p.head_dim);
-    load_keys(0);
-    for (int step = 0; step < count; ++step) {
+    int step = tile.next(block, 0);
+    load_keys(step);
+    while (step < count) {
+      const int following = tile.next(block, step + 1);
       block.template wait_async<0>();
       block.sync();  // the keys are there, and the values before them are done with
       load_tile<T, width>(block, v_tile, keys, p.v_of(head), Index{tile.other(block, step)}, p.tokens,
@@ -157,28 +91,21 @@ struct AttentionKernel {
 
       block.template wait_async<0>();
       block.sync();  // the values are there, and the keys are done with
-      if (step + 1 < count) load_keys(step + 1);
+      if (following < count) load_keys(following);
 
-      const float factor = p.scale * log2_of_e;
-      MERIT_UNROLL
-      for (int r = 0; r < rows; ++r) {
-        MERIT_UNROLL
-        for (int n = 0; n < keys / 8; ++n) {
-          MERIT_UNROLL
-          for (int i = 0; i < 4; ++i) scores.value[r][n][i] *= factor;
-        }
-      }
+      if (!plain && p.soft_cap != 0) p.cap(scores);
       if (!tile.is_full(block, step)) mask(block, scores, token, tile.other(block, step));
       MERIT_UNROLL
       for (int r = 0; r < rows; ++r) {
         MERIT_UNROLL
         for (int half = 0; half < 2; ++half) {
-          float most = largest[r][half];
+          float most = -infinity;
           MERIT_UNROLL
           for (int n = 0; n < keys / 8; ++n)
             most = larger(most, larger(scores.value[r][n][2 * half], scores.value[r][n][2 * half + 1]));
           most = larger(most, block.exchange(most, 1));
           most = larger(most, block.exchange(most, 2));
+          most = larger(largest[r][half], most * factor);
           const float base =
               most == -infinity ? 0.0f : most;  // nothing seen so far: powers of −∞, not of a NaN
           const float shrink = std::exp2(largest[r][half] - base);
@@ -189,7 +116,7 @@ struct AttentionKernel {
             MERIT_UNROLL
             for (int j = 0; j < 2; ++j) {
               float& x = scores.value[r][n][2 * half + j];
-              x = std::exp2(x - base);
+              x = std::exp2(std::fma(x, factor, -base));
               part += x;
             }
           }
@@ -202,6 +129,7 @@ struct AttentionKernel {
         }
       }
       add_product<width>(block, sum, scores, v_tile, 0, 0, T{});
+      step = following;
     }
 
     MERIT_UNROLL
@@ -227,17 +155,25 @@ struct AttentionKernel {
   MERIT_KERNEL void mask(Block& block, Fragment<rows, keys / 8>& scores,
                          const std::uint32_t (&token)[rows][2], std::uint32_t first_key) const {
     const int pair = 2 * (block.thread() % 4);
+    std::uint32_t position[rows][2];
+    MERIT_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      MERIT_UNROLL
+      for (int half = 0; half < 2; ++half)
+        position[r][half] = problem.template position<plain>(block, token[r][half]);
+    }
     MERIT_UNROLL
     for (int n = 0; n < keys / 8; ++n) {
       MERIT_UNROLL
       for (int j = 0; j < 2; ++j) {
         const std::uint32_t key = first_key + static_cast<std::uint32_t>(8 * n + pair + j);
-        const std::uint32_t end = problem.end_of(block, key);
+        const Seers seers = problem.template seers<plain>(block, key);
         MERIT_UNROLL
         for (int r = 0; r < rows; ++r) {
           MERIT_UNROLL
           for (int half = 0; half < 2; ++half)
-            if (token[r][half] < key || token[r][half] >= end) scores.value[r][n][2 * half + j] = -infinity;
+            if (!seers.template hold<plain>(token[r][half], position[r][half]))
+              scores.value[r][n][2 * half + j] = -infinity;
         }
       }
     }

@@ -24,20 +24,23 @@ struct TileLists {
   const std::uint32_t* begin = nullptr;    // (tiles + 1) into entries
   const std::uint32_t* entries = nullptr;  // 2 · tile of the other side, ascending; 1 more where all see all
   const std::uint32_t* order = nullptr;    // (tiles) the longest list first, so that no block is late
+  const std::uint32_t* bounds = nullptr;   // (2 · tiles) the least and the largest position in each
+  const std::uint32_t* other_bounds = nullptr;  // the same of the other side's tiles
 };
 
 /// The same on the host.
 struct HostTileLists {
-  std::vector<std::uint32_t> begin, entries, order;
+  std::vector<std::uint32_t> begin, entries, order, bounds;
 };
 
-/// Both sides: the keys that each tile of queries sees, and the queries that see each tile of keys.
+/// Both sides: the keys that each tile of queries sees along its paths, and the queries that see each tile of keys.
 class AttentionTiles {
  public:
   /// For the queries of these tokens, ascending; with none given, of all tokens. Memory is kept from call to call.
   void build(const ForestView<HostSpace>& forest, VectorView<const std::uint32_t> query_tokens) {
     const Index tokens = forest.token_count();
     const Index queries = query_tokens.empty() ? tokens : query_tokens.size;
+    const auto token = [&](Index query) { return query_tokens.empty() ? query : Index{query_tokens[query]}; };
     pairs_.assign((tokens + attention_tile - 1) / attention_tile, 0);
     of_queries_.begin.assign(1, 0);
     of_queries_.entries.clear();
@@ -46,7 +49,6 @@ class AttentionTiles {
       const Index last = std::min(first + attention_tile, queries);
       seen_.clear();
       for (Index query = first; query < last;) {
-        const auto token = [&](Index i) { return query_tokens.empty() ? i : Index{query_tokens[i]}; };
         while (forest.segment_begin[segment + 1] <= token(query)) ++segment;
         Index end = query + 1;  // the queries of this segment
         while (end < last && token(end) < forest.segment_begin[segment + 1]) ++end;
@@ -71,6 +73,8 @@ class AttentionTiles {
     transpose();
     sort_by_length(of_queries_);
     sort_by_length(of_keys_);
+    find_bounds(of_queries_.bounds, queries, [&](Index query) { return forest.positions[token(query)]; });
+    find_bounds(of_keys_.bounds, tokens, [&](Index key) { return forest.positions[key]; });
   }
 
   const HostTileLists& of_queries() const { return of_queries_; }
@@ -110,6 +114,21 @@ class AttentionTiles {
     std::sort(lists.order.begin(), lists.order.end(), [&](std::uint32_t a, std::uint32_t b) {
       return length(a) != length(b) ? length(a) > length(b) : a < b;
     });
+  }
+
+  /// A window leaves out tiles by them, whatever it is: lists are made before a layer is asked for its own.
+  template <class Position>
+  static void find_bounds(std::vector<std::uint32_t>& bounds, Index count, const Position& position) {
+    bounds.clear();
+    for (Index first = 0; first < count; first += attention_tile) {
+      std::uint32_t least = position(first), most = least;
+      for (Index i = first + 1; i < std::min(first + attention_tile, count); ++i) {
+        least = std::min(least, position(i));
+        most = std::max(most, position(i));
+      }
+      bounds.push_back(least);
+      bounds.push_back(most);
+    }
   }
 
   HostTileLists of_queries_, of_keys_;

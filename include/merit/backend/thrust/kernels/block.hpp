@@ -127,6 +127,9 @@ MERIT_KERNEL T rounded(Block& block, float x) {
 MERIT_KERNEL inline int smaller(int a, int b) {
   return a < b ? a : b;
 }
+MERIT_KERNEL inline std::uint32_t smaller(std::uint32_t a, std::uint32_t b) {
+  return a < b ? a : b;
+}
 MERIT_KERNEL inline Index smaller(Index a, Index b) {
   return a < b ? a : b;
 }
@@ -214,6 +217,22 @@ MERIT_KERNEL T sum_over_block(Block& block, T x, const Shared& shared) {
   T sum = 0;
   for (int warp = 0; warp < block.threads() / warp_size; ++warp) sum += shared.get(warp);
   return sum;
+}
+
+/// The first i in [0, count) with list[i] >= value, or count. list is ascending.
+template <class Block>
+MERIT_KERNEL Index first_not_below(Block& block, const std::uint32_t* list, Index count,
+                                   std::uint32_t value) {
+  Index begin = 0, end = count;
+  while (begin < end) {
+    const Index middle = (begin + end) / 2;
+    if (block.load(list + middle) < value) {
+      begin = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return begin;
 }
 
 /// count / by, rounded up; also asked on the host, for a grid.

@@ -11,22 +11,6 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace kernels {
 
-/// The first i in [0, count) with list[i] >= value, or count. list is ascending.
-template <class Block>
-MERIT_KERNEL Index first_not_below(Block& block, const std::uint32_t* list, Index count,
-                                   std::uint32_t value) {
-  Index begin = 0, end = count;
-  while (begin < end) {
-    const Index middle = (begin + end) / 2;
-    if (block.load(list + middle) < value) {
-      begin = middle + 1;
-    } else {
-      end = middle;
-    }
-  }
-  return begin;
-}
-
 /// out[r] = the mean of x over the path to token rows[r]: the spans of its segment, then the segment up to the token.
 template <class T>
 struct PathMeanKernel {
