@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compiles every C++ line of the pages, in one unit, as a user's code that includes merit as its own (-Wall -Wextra, every
 warning an error): the programs of README.md, and the fragments of the rooms, each in a function that is given what it
-leaves open."""
+leaves open. With --compiled as code that links merit::compiled_run, which reads declarations alone, in half the time."""
 
 import argparse
 import re
@@ -35,9 +35,12 @@ HEAD = """#include <cstdio>
 
 #include "merit/comm/thread_comm.hpp"
 #include "merit/files.hpp"
+#include "merit/infer/session.hpp"
 #include "merit/judge/judge_template.hpp"
 #include "merit/open.hpp"
+#include "merit/templates/chat_template.hpp"
 #include "merit/testing/gradcheck.hpp"
+#include "merit/tokenizer/pretrained_tokenizer.hpp"
 
 using TestModel =
     merit::RewardModel<merit::Llama, merit::ScalarHead, merit::PairwiseLoss, merit::ReferenceBackend<double>>;
@@ -89,6 +92,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compiler", action="append", required=True)
     parser.add_argument("--system-include", action="append", default=[])
+    parser.add_argument("--compiled", action="store_true")
     parser.add_argument("root", type=Path)
     arguments = parser.parse_args()
 
@@ -106,6 +110,8 @@ def main():
                        f"-I{arguments.root / 'include'}"]
             for system in arguments.system_include:
                 command += ["-isystem", system]
+            if arguments.compiled:
+                command += ["-DMERIT_COMPILED", "-DMERIT_COMPILED_RUN"]
             result = subprocess.run([*command, str(source)], capture_output=True, text=True)
             if result.returncode != 0:
                 failed += 1

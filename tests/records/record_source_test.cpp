@@ -213,10 +213,12 @@ TEST_CASE("lists as Python writes them, and conversations that are no JSON, are 
 
 TEST_CASE("a table whose row does not end is refused once") {
   const File file("endless.csv", std::string((std::size_t{64} << 20) + 2, 'x'));
-  CHECK(error_of_file(file) ==
-        ":1: row: found more than 67108864 bytes, expected a shorter one: a quote may be missing");
   RecordSource source(file.path.string());
-  CHECK_THROWS_AS(source.next(), merit::IoError);
+  CHECK_THROWS_WITH_AS(
+      source.next(),
+      doctest::Contains(
+          ":1: row: found more than 67108864 bytes, expected a shorter one: a quote may be missing"),
+      merit::IoError);
 }
 
 TEST_CASE("a table that is not one says where and why") {
