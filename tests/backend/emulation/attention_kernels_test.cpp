@@ -222,6 +222,7 @@ TEST_CASE_TEMPLATE("attention within windows is the reference's", T, float, Bf16
     check<T, 64>(chain(200, 0), {2, 1, 32, 0, window}, false, window == 1, rng);  // then dq is 0
   // Branches, whose tiles are near and far at once; several heads to a key.
   check<T, 64>(grown(rng, 40, 2, 2, 6), {2, 2, 16, 0, 4}, false, false, rng);
+  if (std::is_same_v<T, float>) return;  // who sees whom is one code
   check<T, 64>(grown(rng, 2, 3, 3, 90), {4, 1, 19, 3, 30}, false, false, rng);
   for (int i = 0; i < 3; ++i) check<T, 64>(grown(rng, 3, 3, 4, 40), {4, 2, 24, 0, 20}, true, i == 1, rng);
   // Few queries, which leave tiles of keys that nobody sees; one that reaches the last of more than a warp's tiles.
@@ -245,6 +246,7 @@ TEST_CASE_TEMPLATE("attention over whole trees is the reference's", T, float, Bf
   check<T, 64>(chain(150, 60), {2, 1, 32, 0, 0, 0, Sight::tree}, true, true, rng);
   // Many sequences in a tile; some longer than one.
   check<T, 64>(grown(rng, 20, 2, 2, 6), {2, 2, 16, 0, 0, 0, Sight::tree}, false, false, rng);
+  if (std::is_same_v<T, float>) return;  // who sees whom is one code
   check<T, 64>(grown(rng, 2, 2, 2, 150), {4, 2, 24, 0, 0, 0, Sight::tree}, false, true, rng);
   check<T, 64>(grown(rng, 3, 2, 3, 60), {2, 1, 24, 0, 0, 0, Sight::tree}, true, false, rng);
   // Windows on both sides, and a soft cap.
