@@ -300,6 +300,9 @@ int run(int argc, char** argv, const programs::Ranks& ranks) {
       throw merit::ConfigError(
           "--cross-validate trains its models one after another: expected one rank, found " +
           std::to_string(ranks.count()));
+    if (!options.product_plans.empty() && options.training.fixed_tree)
+      throw merit::ConfigError(
+          "--product-plans and --fixed-tree contradict each other: each rank would time algorithms by itself");
     for (const auto& files : {options.train, options.eval, options.calibrate}) merit::require_no_pipe(files);
   }
   std::optional<Place> place;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "backend/backends.hpp"
@@ -25,6 +26,20 @@ inline bool attends(const Forest& forest, const AttentionShape& shape, Index q, 
   const auto away = std::abs(static_cast<double>(forest.positions[q]) - forest.positions[k]);
   return shape.window == 0 || away < static_cast<double>(shape.window);
 }
+
+/// Whether attention rounds its probabilities, too: kernels do, for the products of tensor cores.
+template <class B>
+inline constexpr bool rounds_probabilities = false;
+template <class System>
+inline constexpr bool rounds_probabilities<ThrustBackend<BFloat16, System>> =
+    !std::is_same_v<System, OmpSystem> && !std::is_same_v<System, CppSystem>;
+
+template <class B>
+struct AttentionTolerance {
+  static constexpr double more = rounds_probabilities<B> ? bf16_rounding : 0;
+  static constexpr double value = Tolerance<typename B::Activation>::value + more;
+  static constexpr double gradient = Tolerance<typename B::Activation>::gradient + more;
+};
 
 /// Differentiated by q (Q, H·dh), then k and v (T, Hkv·dh).
 struct Attention {

@@ -90,14 +90,13 @@ TEST_CASE_TEMPLATE("attention over 200 random forests is the masked softmax, for
       const Numbers x = held<B>(random_numbers(rng, attention.inputs()));
       const std::vector<Numbers> result = attention.run<B>(x);
       const std::vector<Numbers> expected = attention.dense(x);
-      REQUIRE(relative_error(result[0], expected[0]) <= Tolerance<typename B::Activation>::value);
+      REQUIRE(relative_error(result[0], expected[0]) <= AttentionTolerance<B>::value);
       REQUIRE(relative_error(result[1], expected[1]) <= Tolerance<typename B::Stat>::value);
     }
   }
 }
 
 TEST_CASE_TEMPLATE("attention over long runs is the masked softmax", B, MERIT_TEST_BACKENDS) {
-  using T = typename B::Activation;
   Rng rng(31);
   RandomForestShape shape;
   shape.groups = 2;
@@ -118,10 +117,11 @@ TEST_CASE_TEMPLATE("attention over long runs is the masked softmax", B, MERIT_TE
     for (const Ids& queries : {Ids{}, forest.rows}) {
       const Attention attention{&forest, of_round, queries};
       const Numbers x = held<B>(random_numbers(rng, attention.inputs()));
-      CHECK(relative_error(attention.forward<B>(x), attention.dense(x)[0]) <= Tolerance<T>::value);
+      CHECK(relative_error(attention.forward<B>(x), attention.dense(x)[0]) <= AttentionTolerance<B>::value);
       const Numbers dy = held<B>(random_numbers(rng, attention.q_size()));
       CHECK(relative_error(attention.backward<B>(x, dy, Write::assign, 1.0),
-                           attention.backward<Arbiter>(x, dy, Write::assign, 1.0)) <= Tolerance<T>::gradient);
+                           attention.backward<Arbiter>(x, dy, Write::assign, 1.0)) <=
+            AttentionTolerance<B>::gradient);
     }
   }
 }
@@ -198,12 +198,12 @@ TEST_CASE_TEMPLATE("heads wider than what is summed at once are right in every c
     const Attention attention{&forest, {2, 1, width, 0.1}, forest.rows};
     const Numbers x = held<B>(random_numbers(rng, attention.inputs()));
     const std::vector<Numbers> result = attention.run<B>(x), expected = attention.dense(x);
-    CHECK(relative_error(result[0], expected[0]) <= Tolerance<typename B::Activation>::value);
+    CHECK(relative_error(result[0], expected[0]) <= AttentionTolerance<B>::value);
     CHECK(relative_error(result[1], expected[1]) <= Tolerance<typename B::Stat>::value);
     const Numbers dy = held<B>(random_numbers(rng, attention.q_size()));
     CHECK(relative_error(attention.backward<B>(x, dy, Write::assign, 1.0),
                          attention.backward<Arbiter>(x, dy, Write::assign, 1.0)) <=
-          Tolerance<typename B::Activation>::gradient);
+          AttentionTolerance<B>::gradient);
   }
 }
 

@@ -212,24 +212,34 @@ TEST_CASE("a model that a device has no memory for is refused with what it needs
   parameters.declare({.name = "frozen", .shape = {512, 1024}, .trainable = false});
   constexpr Index mib = Index{1} << 20;
   auto& machine = m.handle.machine();
-  CHECK_NOTHROW(detail::require_memory(parameters, Initial::drawn));  // nobody knows
-  machine.set_memory({12 * mib, 16 * mib});
-  CHECK_NOTHROW(detail::require_memory(parameters, Initial::drawn));  // 6 and 4 and 2
-  CHECK_NOTHROW(detail::require_memory(parameters, Initial::from_file));
-  machine.set_memory({12 * mib - 1, 16 * mib});
-  CHECK_NOTHROW(detail::require_memory(parameters, Initial::from_file));  // 5 and 4 and 2
-  std::string sentence;
-  try {
-    detail::require_memory(parameters, Initial::drawn);
-  } catch (const ConfigError& error) {
-    sentence = error.what();
-  }
-  machine.set_memory({});
+  const auto refusal = [](const auto& require) {
+    try {
+      require();
+    } catch (const ConfigError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const auto drawn = [&] { detail::require_memory_for_weights(parameters, Initial::drawn); };
+  const auto to_train = [&] { detail::require_memory_to_train(parameters); };
+  CHECK(refusal(drawn).empty());  // nobody knows
+  machine.set_memory({6 * mib, 16 * mib});
+  CHECK(refusal(drawn).empty());  // 4 and 2
+  machine.set_memory({5 * mib, 16 * mib});
+  CHECK_NOTHROW(detail::require_memory_for_weights(parameters, Initial::from_file));  // 4 and 1
   CHECK(
-      sentence ==
-      "a model of 1572864 parameters needs 6 MiB for weights, 4 MiB for gradients, 2 MiB for rounded weights, "
-      "before activations and an optimizer: the device has 12 MiB of 16 MiB free, expected a smaller model, or "
-      "an adapter in place of all weights");
+      refusal(drawn) ==
+      "a model of 1572864 parameters needs 6 MiB for weights: the device has 5 MiB of 16 MiB free, expected a "
+      "smaller model, or an adapter in place of all weights");
+  machine.set_memory({6 * mib, 16 * mib});
+  parameters.allocate(Rng(1));
+  CHECK(refusal(to_train).empty());  // 4 and 2
+  machine.set_memory({6 * mib - 1, 16 * mib});
+  CHECK(
+      refusal(to_train) ==
+      "a model of 1572864 parameters needs 4 MiB for gradients and 2 MiB for rounded weights: the device has 6 MiB "
+      "of 16 MiB free, expected a smaller model, or an adapter in place of all weights");
+  machine.set_memory({});
 }
 
 }  // namespace kernel_operations_test

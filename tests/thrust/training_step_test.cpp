@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -258,32 +259,48 @@ TEST_CASE("products read the trained weights rounded, as they are after each cha
   CHECK(weights_as_read(model) == rounded_weights(model));
 }
 
-TEST_CASE("by chance they are rounded to either side, each step anew, and to the same bits again") {
+TEST_CASE("by chance they are rounded to either side, by seed and step, and to the same bits again") {
+  BradleyTerryModel<Gpt2, OmpNarrow> model({.backbone = tiny_reward_gpt2(), .seed = 5});
+  const std::vector<double> nearest = rounded_weights(model);
+  const auto read = [&](const WeightRounding& rounding) {
+    model.parameters().set_rounding(rounding);
+    return weights_as_read(model);
+  };
+  const std::vector<double> by_chance = read({true, 7, 3});
+  REQUIRE(by_chance.size() == nearest.size());
+  Index moved = 0;
+  for (Index i = 0; i < nearest.size(); ++i) {
+    moved += by_chance[i] != nearest[i];
+    // The neighbour on the other side is one of bf16's last digits away, 2^-7 of the number at most.
+    REQUIRE(std::abs(by_chance[i] - nearest[i]) <= std::abs(nearest[i]) * 0x1p-7);
+  }
+  // The nearest is half as far away at most, so less often than every second time; in the mean a quarter.
+  CHECK(moved > nearest.size() / 8);
+  CHECK(moved < nearest.size() * 3 / 8);
+  CHECK(read({true, 7, 4}) != by_chance);
+  CHECK(read({true, 8, 3}) != by_chance);
+  CHECK(read({true, 7, 3}) == by_chance);
+  CHECK(read({}) == nearest);
+}
+
+TEST_CASE(
+    "steps whose weights are rounded by chance have the same bits with a stop, and between them nobody sees it") {
   using Model = BradleyTerryModel<Gpt2, OmpNarrow>;
   const TemporaryDirectory directory;
   const auto examples = random_preferences(6);
   const Model::Config config{.backbone = tiny_reward_gpt2()};
   TrainOptions options = training::few_steps(AdamW{});
+  Model to_nearest(config);
+  Trainer usual(to_nearest, examples, options);
+  while (!usual.finished()) usual.step();
   options.stochastic_rounding = true;
   Model whole(config);
   Trainer trainer(whole, examples, options);
-  std::vector<double> before;
-  for (Index step = 0; !trainer.finished(); ++step) {
+  while (!trainer.finished()) {
     trainer.step();
-    const std::vector<double> read = weights_as_read(whole), nearest = rounded_weights(whole);
-    REQUIRE(read.size() == nearest.size());
-    Index moved = 0;
-    for (Index i = 0; i < read.size(); ++i) {
-      moved += read[i] != nearest[i];
-      // The neighbour on the other side is one of bf16's last digits away, 2^-7 of the number at most.
-      REQUIRE(std::abs(read[i] - nearest[i]) <= std::abs(nearest[i]) * 0x1p-7);
-    }
-    // Half as far away as the nearest at most, so less often than every second time; in the mean a quarter.
-    CHECK(moved > read.size() / 8);
-    CHECK(moved < read.size() * 3 / 8);
-    CHECK(read != before);
-    before = read;
+    CHECK(weights_as_read(whole) == rounded_weights(whole));
   }
+  CHECK(all_values(whole) != all_values(to_nearest));
   Model again(config);
   {
     Model model(config);
@@ -295,7 +312,26 @@ TEST_CASE("by chance they are rounded to either side, each step anew, and to the
   resume_run(directory / "run", again, rest);
   while (!rest.finished()) rest.step();
   CHECK(all_values(again) == all_values(whole));
-  CHECK(weights_as_read(again) == before);
+}
+
+/// A loss of one's own, of which no library has a loop.
+struct Exponential : PairLoss<Exponential> {
+  static constexpr std::string_view name() { return "exponential"; }
+  auto operator()(auto chosen, auto rejected) const { return exp(rejected - chosen); }
+};
+
+TEST_CASE("a loss of one's own is computed on the host, and said") {
+  const auto examples = random_preferences(6);
+  const auto losses_of = [&]<class B>(std::type_identity<B>) {
+    RewardModel<Gpt2, ScalarHead, Exponential, B> model({.backbone = tiny_reward_gpt2(), .seed = 5});
+    Trainer trainer(model, examples, training::few_steps(AdamW{}));
+    std::vector<double> losses;
+    while (!trainer.finished()) losses.push_back(trainer.step().loss);
+    return losses;
+  };
+  const std::vector<double> expected = losses_of(std::type_identity<Plain>{});
+  CHECK(expected[0] > 0);
+  CHECK(relative_error(losses_of(std::type_identity<OmpSingle>{}), expected) <= Tolerance<float>::gradient);
 }
 
 TEST_CASE("what has no narrow weights is not rounded by chance") {

@@ -7,6 +7,7 @@
 
 #include "../io/temporary.hpp"
 #include "fixtures.hpp"
+#include "merit/comm/thread_comm.hpp"
 #include "merit/train/stored_examples.hpp"
 
 namespace resume_test {
@@ -345,6 +346,32 @@ TEST_CASE("a saved model without a run is no run") {
   training::Llama<merit::ReferenceBackend<double>> model({.backbone = training::small_llama()});
   merit::save_model(directory / "model", model);
   CHECK_FALSE(merit::has_run(directory / "model"));
+}
+
+TEST_CASE("a trainer that is put back makes its step again, alone and among ranks") {
+  using Backend = merit::ReferenceBackend<double>;
+  const auto examples = training::sorted_pairs(17);
+  for (const Index ranks : {Index{1}, Index{2}}) {
+    const TemporaryDirectory directory;
+    std::vector<double> first(ranks), again(ranks);
+    std::vector<Index> judged(ranks), judged_again(ranks);
+    merit::run_ranks(ranks, [&](merit::Comm& comm) {
+      training::Llama<Backend> model({.backbone = training::small_llama()});
+      merit::Trainer trainer(model, Examples(examples), options(), comm);
+      trainer.step();
+      merit::save_run(directory / "run", model, trainer, {});
+      const merit::StepReport once = trainer.step();
+      merit::resume_run(directory / "run", model, trainer);
+      const merit::StepReport twice = trainer.step();
+      first[comm.rank()] = once.loss;
+      again[comm.rank()] = twice.loss;
+      judged[comm.rank()] = once.judged;
+      judged_again[comm.rank()] = twice.judged;
+    });
+    CHECK(first == again);
+    CHECK(judged == judged_again);
+    CHECK(judged[0] == 5);
+  }
 }
 
 }  // namespace resume_test

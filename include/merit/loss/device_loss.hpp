@@ -134,8 +134,13 @@ class DeviceLoss {
   explicit DeviceLoss(Handle& handle) : handle_(&handle) {}
   DeviceLoss(const DeviceLoss&) = delete;
   DeviceLoss& operator=(const DeviceLoss&) = delete;
-  ~DeviceLoss() {
+  ~DeviceLoss() { trim(); }
+
+  /// Gives back working memory.
+  void trim() {
     if (block_ != nullptr) B::release(*handle_, block_, size_);
+    block_ = nullptr;
+    size_ = 0;
   }
 
   /// *loss = 0
@@ -220,8 +225,10 @@ class DeviceLoss {
     if (bytes <= size_) return;
     if (block_ != nullptr) B::release(*handle_, block_, size_);
     block_ = nullptr;
-    size_ = bytes + bytes / 4;
-    block_ = B::template allocate<std::byte>(*handle_, size_);
+    size_ = 0;
+    const Index larger = bytes + bytes / 4;
+    block_ = B::template allocate<std::byte>(*handle_, larger);
+    size_ = larger;
   }
 
   Handle* handle_;
@@ -233,6 +240,7 @@ class DeviceLoss {
 struct NoDeviceLoss {
   template <class Handle>
   explicit NoDeviceLoss(Handle&) {}
+  void trim() {}
 };
 template <class Loss, class B>
 using DeviceLossOf = std::conditional_t<runs_on_device<Loss, B>, DeviceLoss<B>, NoDeviceLoss>;

@@ -58,9 +58,7 @@ class IssuedScores {
   using Score = typename B::Score;
   using Handle = typename B::Handle;
 
-  explicit IssuedScores(Handle& handle) : handle_(&handle) {
-    if constexpr (runs_loops<B>) total_ = B::template allocate<double>(handle, 1);
-  }
+  explicit IssuedScores(Handle& handle) : handle_(&handle) {}
   IssuedScores(const IssuedScores&) = delete;
   IssuedScores& operator=(const IssuedScores&) = delete;
   ~IssuedScores() {
@@ -73,8 +71,10 @@ class IssuedScores {
     if (size_ < count_) {
       if (scores_ != nullptr) B::release(*handle_, scores_, size_);
       scores_ = nullptr;
-      size_ = count_ + count_ / 4;
-      scores_ = B::template allocate<Score>(*handle_, size_);
+      size_ = 0;
+      const Index larger = count_ + count_ / 4;
+      scores_ = B::template allocate<Score>(*handle_, larger);
+      size_ = larger;
     }
     B::copy(*handle_, scores, Write::assign, {scores_, scores.rows, scores.cols});
   }
@@ -85,7 +85,11 @@ class IssuedScores {
     scores.fetch(*handle_, scores_, count_);
     return loss;
   }
-  double* total() const { return total_; }
+  /// Where a device adds up the loss, which is then what fetch() brings.
+  double* total() {
+    if (total_ == nullptr) total_ = B::template allocate<double>(*handle_, 1);
+    return total_;
+  }
 
   double on_host = 0;  // the loss, where a host computes it
 
@@ -157,6 +161,7 @@ class Objective {
   /// Gives back working memory.
   void trim() {
     issued_.clear();
+    on_device_.trim();
     head_tape_.trim();
   }
 

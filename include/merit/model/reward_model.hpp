@@ -252,6 +252,8 @@ class RewardModel {
       throw UsageError(
           "the adapter is merged into the weights: expected unmerge_adapter() before it is trained");
     }
+    if (std::as_const(state_->parameters).gradients().empty())
+      detail::require_memory_to_train(state_->parameters);
     state_->parameters.begin_gradients();
     state_->parameters.next_dropout_step();
   }
@@ -350,7 +352,7 @@ class RewardModel {
           batch(Backend::prepare(handle, Forest{})) {
       detail::attach_adapters(parameters, config.adapters, backbone_tensors, config.scores_only);
       if (config.scores_only) parameters.freeze();
-      detail::require_memory(parameters, config.initial);
+      detail::require_memory_for_weights(parameters, config.initial);
       parameters.allocate(Rng(config.seed), config.initial);
       if (config.initial == Initial::drawn) detail::start_magnitudes(parameters);
       if constexpr (reads_unembedding<Head>)

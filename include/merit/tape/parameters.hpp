@@ -327,7 +327,7 @@ class Parameters : public LowRankMaps {
 
   // --- what is trained
 
-  /// The block of trained tensors, and its gradients.
+  /// The block of trained tensors, to be asked for before each change, and its gradients.
   typename Types::StatVector values() {
     take_values();
     return {values_, size_};

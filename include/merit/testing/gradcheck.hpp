@@ -161,6 +161,7 @@ GradientReport check_parameters(Parameters<B>& parameters, Step step, Value valu
       B::to_host(handle, static_cast<const T*>(place), &at, 1);
       B::wait(handle);
       const auto put = [&](const T& x) {
+        parameters.values();  // says that they change
         B::from_host(handle, &x, place, 1);
         B::wait(handle);
       };

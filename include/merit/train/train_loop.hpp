@@ -143,10 +143,12 @@ class TrainLoop {
     report.learning_rate = options_.schedule.rate(steps_done(), steps());
 
     if (!std::exchange(agreed_, true) && ranks_.agree_on_start) ranks_.agree_on_start();
-    round_weights();
-    if (plan_of(report.step).step != report.step) plan(work, report.step);
-    report.records = plan_of(report.step).records;
-    report.micro_batches = plan_of(report.step).batches.cuts.size() - 1;
+    round_weights(true);
+    Plan& planned = plan_of(report.step);
+    if (planned.step != report.step) plan(work, report.step);
+    planned.step = 0;  // it serves once: what ranks gather takes the place of this one's
+    report.records = planned.records;
+    report.micro_batches = planned.batches.cuts.size() - 1;
     require_weight(work.weigh(set_of(report.step), comm()), report.step);
     work.begin_step();
     compute(work, report);
@@ -160,7 +162,7 @@ class TrainLoop {
     const bool clip = options_.max_gradient_norm > 0 && report.gradient_norm > options_.max_gradient_norm;
     optimizer_->update(report.learning_rate, clip ? options_.max_gradient_norm / report.gradient_norm : 1.0);
     if (ranks_.exchange != nullptr) ranks_.exchange->spread_values();
-    round_weights();
+    round_weights(false);
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
   }
@@ -255,11 +257,12 @@ class TrainLoop {
     }
   }
 
-  /// How what is trained is rounded for products from here on: a function of the steps made, so that a run that
-  /// stops and goes on draws alike.
-  void round_weights() {
+  /// How what is trained is rounded for products from here on. By chance in a step alone, where it is a function of the steps
+  /// made, so that a run that stops and goes on draws alike; what is judged between steps is what will be read from a file.
+  void round_weights(bool in_step) {
     if constexpr (narrow_activations<Backend>) {
-      if (options_.stochastic_rounding)
+      if (options_.stochastic_rounding && !in_step) parameters_->set_rounding({});
+      if (options_.stochastic_rounding && in_step)
         parameters_->set_rounding({.by_chance = true, .seed = rounding_seed_, .step = steps_done()});
     }
   }

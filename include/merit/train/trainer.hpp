@@ -44,7 +44,8 @@ class Trainer : private detail::StepWork {
       : model_(&model),
         examples_(examples),
         loop_(model.parameters(), options, costs_of(model), among(comm, options)) {}
-  /// The same of a source: the same run to the bit, with the examples of a micro-batch in memory.
+  /// The same of a source: the same run to the bit, with the examples of a micro-batch in memory, and the tokens of a step's
+  /// micro-batches, on a device of two steps'.
   Trainer(Model& model, const ExampleSource<Example>& source, const TrainOptions& options)
       : model_(&model), source_(&source), loop_(model.parameters(), options, costs_of(model), {}) {}
   Trainer(Model& model, const ExampleSource<Example>& source, const TrainOptions& options, Comm& comm)

@@ -1,5 +1,5 @@
 // Blocks of memory that are kept: what an operation needs for a moment, and batches, which are as large from
-// step to step. Once it has served a step, a pool asks the system for nothing.
+// step to step. Once it has served a step, a pool asks the system for nothing in another of its shape.
 #pragma once
 
 #include <algorithm>
@@ -60,8 +60,7 @@ class BlockPool {
     }
   }
 
- private:
-  /// Whether there was any.
+  /// Gives up what is free: whether there was any.
   bool release_free() noexcept {
     const auto used = std::partition(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.used; });
     const bool any = used != blocks_.end();
@@ -70,6 +69,7 @@ class BlockPool {
     return any;
   }
 
+ private:
   struct Block {
     std::byte* data;
     Index size;

@@ -132,7 +132,13 @@ class Machine<CudaSystem> {
 
   std::byte* allocate(Index bytes) {
     if (bytes == 0) return nullptr;
-    std::byte* const block = memory_.allocate(bytes);
+    std::byte* block = nullptr;
+    try {
+      block = memory_.allocate(bytes);
+    } catch (const Error&) {
+      if (!pool_.release_free()) throw;
+      block = memory_.allocate(bytes);
+    }
     use_device(device_);
     check(cudaMemsetAsync(block, 0, bytes, stream()), "clearing memory");
     return block;

@@ -182,7 +182,8 @@ class CudaProducts {
     const cublasStatus_t answer = cublasLtMatmulAlgoGetHeuristic(
         handle_.get(), &of_shape.operation, &of_shape.of_b, &of_shape.of_a, &of_shape.of_c, &of_shape.of_d,
         &preference, times_ ? most : 1, found, &count);
-    if (answer != CUBLAS_STATUS_NOT_SUPPORTED) check(answer, "choosing an algorithm");
+    if (answer != CUBLAS_STATUS_NOT_SUPPORTED && answer != CUBLAS_STATUS_INVALID_VALUE)
+      check(answer, "choosing an algorithm");
     if (answer != CUBLAS_STATUS_SUCCESS || count == 0) return std::nullopt;
     const int best = count == 1 ? 0 : fastest(found, count, call, pool, stream);
     ProductPlans::Algorithm numbers;

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <random>
 #include <sstream>
 #include <string>
 #include <system_error>
@@ -45,18 +46,20 @@ struct ProductShape {
   }
 };
 
-/// Rows and depth of a product rise and fall with the tokens of a batch: shapes that differ by little share an algorithm, so
-/// that there are not as many as batches. `extent` up to the next of 16 numbers between powers of two.
+/// Products rise and fall with the tokens of a batch: shapes that differ by little share an algorithm, so that there are not as
+/// many as batches. `extent` up to the next of 16 numbers between powers of two.
 constexpr std::uint64_t bucket_of(std::uint64_t extent) {
   std::uint64_t unit = 1;
   while (extent / unit >= 32) unit *= 2;
   return (extent + unit - 1) / unit * unit;
 }
 
-/// The shape for which an algorithm is chosen: every shape of a bucket has the same, whichever came first.
+/// The shape for which an algorithm is chosen: every shape of a bucket has the same, whichever came first. What is rounded is
+/// the extent that the tokens are: the rows of a linear layer, the depth of a weight's gradient. Either is how many rows of a
+/// matrix there are, so that strides stay right; widths are a model's own.
 inline ProductShape bucket_of(ProductShape shape) {
-  shape.m = bucket_of(shape.m);
-  shape.k = bucket_of(shape.k);
+  if (shape.a_transposed == 0) shape.m = bucket_of(shape.m);
+  if (shape.a_transposed != 0 && shape.b_transposed == 0) shape.k = bucket_of(shape.k);
   return shape;
 }
 
@@ -89,11 +92,10 @@ class ProductPlans {
   /// Error for a file of another kind or machine.
   void open(const std::string& file, const std::string& machine) {
     std::ifstream in(file, std::ios::binary);
-    if (!in) {
-      std::ofstream out(file, std::ios::binary);
-      out << machine << '\n' << std::flush;
-      if (!out) throw Error(concat(file, ": cannot be written: expected a file for the plans of products"));
-    } else {
+    if (in) {
+      read(file, in, machine);
+    } else if (!begin(file, machine)) {  // another process was first
+      in.open(file, std::ios::binary);
       read(file, in, machine);
     }
     file_ = file;
@@ -116,6 +118,20 @@ class ProductPlans {
     for (Index i = 0; plan && i < plan->size(); ++i) line << ' ' << (*plan)[i];
     line << '\n';
     return line.str();
+  }
+
+  /// A file with its first line, all at once; false where there is one already.
+  static bool begin(const std::string& file, const std::string& machine) {
+    const std::string unfinished = concat(file, ".", std::random_device()());
+    std::ofstream out(unfinished, std::ios::binary);
+    out << machine << '\n' << std::flush;
+    if (!out) throw Error(concat(file, ": cannot be written: expected a file for the plans of products"));
+    std::error_code answer, removed;
+    std::filesystem::create_hard_link(unfinished, file, answer);
+    std::filesystem::remove(unfinished, removed);
+    if (answer && answer != std::errc::file_exists)
+      throw Error(concat(file, ": cannot be written: ", answer.message()));
+    return !answer;
   }
 
   void read(const std::string& file, std::ifstream& in, const std::string& machine) {
@@ -151,7 +167,7 @@ class ProductPlans {
         throw Error(concat(file, ", line ", number, ": expected the numbers of a shape, a colon and ",
                            Algorithm{}.size(), " numbers of an algorithm, or none: remove the line"));
       }
-      plans_.insert_or_assign(shape, plan);
+      plans_.emplace(shape, plan);  // of several processes the first to choose is right
     }
     if (whole == all.size()) return;
     std::error_code answer;

@@ -81,7 +81,8 @@ struct ThrustBackend {
   int device = 0;   // CudaSystem: which of the machine's GPUs
   int threads = 0;  // OmpSystem: how many threads an operation may use; 0: all that OpenMP gives
   /// CudaSystem: a file. The algorithms of each product's shape are then timed, and the fastest is kept in the file and taken
-  /// from it by who opens it next, who has the same bits; without it cuBLASLt's first proposal is taken, the same each time.
+  /// from it by who opens it next, who has the same bits (of several ranks each times by itself); without it cuBLASLt's first
+  /// proposal is taken, the same each time.
   std::string product_plans = {};
 
   using Matrix = MatrixView<Activation, Space>;
@@ -166,7 +167,7 @@ struct ThrustBackend {
   static void widen(Handle& h, ConstMatrix from, StatMatrix to);
   static void narrow(Handle& h, ConstStatMatrix from, Write write, Matrix to);
   static void round_weights(Handle& h, ConstVector from, const WeightRounding& rounding,
-                            VectorView<Activation, Space> to) requires(!std::is_same_v<Activation, Stat>);
+                            VectorView<Bf16, Space> to);
 
   // --- products
   static void linear(Handle& h, const LinearArguments<ThrustBackend>& a);

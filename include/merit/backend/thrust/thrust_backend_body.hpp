@@ -224,9 +224,8 @@ void ThrustBackend<P, S>::narrow(Handle& h, ConstStatMatrix from, Write write, M
 }
 
 template <class P, class S>
-void ThrustBackend<P, S>::round_weights(
-    Handle& h, ConstVector from, const WeightRounding& rounding,
-    VectorView<Activation, Space> to) requires(!std::is_same_v<Activation, Stat>) {
+void ThrustBackend<P, S>::round_weights(Handle& h, ConstVector from, const WeightRounding& rounding,
+                                        VectorView<Bf16, Space> to) {
   detail::device::for_each(h.machine(), to.size / 4,
                            detail::device::RoundWeights{to.size, from.data, rounding, to.data});
 }
