@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Compiles the device backend and the kernels' bench with nvcc, warnings as errors, and reads from its report what each kernel of ours
-takes: on Hopper none may spill registers or have a stack, and as many blocks as a kernel counts on must fit a multiprocessor. Usage:
+"""Compiles the device backend with nvcc, warnings as errors, and reads from its report what each kernel of ours takes: on Hopper none may spill registers or have a stack, and as many blocks as a kernel counts on must fit a multiprocessor. Usage:
 check_kernels.py --root=FOLDER [--include=FOLDER]... [--all] [--output=FILE]. Ends with 77 where nvcc is not found; a
 device is not needed.
 
---all compiles the kernels' tests, too, and for the portable list as well as for Hopper; --output keeps the program of those
+--all compiles the kernels' tests and bench, too, and for the portable list as well as for Hopper; --output keeps the program of those
 tests, which runs them on a GPU."""
 
 import argparse
@@ -72,9 +71,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         backend = os.path.join(folder, "backend.cu")
         with open(backend, "w", encoding="utf-8") as file:
-            file.write('#include "merit/backend/thrust/cuda_system.cuh"\n')
-        units = [[backend, "-c", "-o", os.path.join(folder, "backend.o")],
-                 [os.path.join(arguments.root, "bench/device/kernels_bench.cu"), "-c", "-o", os.path.join(folder, "bench.o")]]
+            file.write('#include "merit/backend/thrust/cuda_system.cuh"\n#include "merit/run/device_losses.hpp"\n'
+                       "template const merit::detail::AllDeviceLoops<merit::CudaSystem> merit::detail::device_loops<merit::CudaSystem>;\n")
+        units = [[backend, "-c", "-o", os.path.join(folder, "backend.o")]]
+        if arguments.all:
+            units.append([os.path.join(arguments.root, "bench/device/kernels_bench.cu"), "-c", "-o", os.path.join(folder, "bench.o")])
         if arguments.all or arguments.output:
             units.append([os.path.join(arguments.root, "tests/backend/emulation/on_device.cu"), "-o",
                           arguments.output or os.path.join(folder, "on_device")])
