@@ -69,6 +69,21 @@ struct ScorePlace {
   std::uint32_t column = 0;
 };
 
+/// Targets that are one list of units, wherever it is.
+template <class Unit>
+struct UnitList {
+  const Unit* units = nullptr;
+  Index count = 0;
+
+  MERIT_CALLABLE Index unit_count() const { return count; }
+  MERIT_CALLABLE const Unit& unit(Index i) const { return units[i]; }
+  /// Calls f(list, its length) with each list, which f may put elsewhere.
+  template <class F>
+  void for_each_list(const F& f) {
+    f(units, count);
+  }
+};
+
 /// What a term reads and writes, for a unit of n scores.
 struct UnitNumbers {
   const double* scores = nullptr;  // (n)

@@ -25,18 +25,7 @@ struct PairTargets {
 
   void clear() { pairs.clear(); }
 
-  /// The same lists, wherever they are.
-  struct View {
-    const Pair* pairs = nullptr;
-    Index count = 0;
-
-    MERIT_CALLABLE Index unit_count() const { return count; }
-    MERIT_CALLABLE const Pair& unit(Index i) const { return pairs[i]; }
-    template <class F>
-    void for_each_list(const F& f) {
-      f(pairs, count);
-    }
-  };
+  using View = UnitList<Pair>;
   View view() const { return {pairs.data(), pairs.size()}; }
 
   Index unit_count() const { return pairs.size(); }
