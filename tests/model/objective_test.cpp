@@ -306,4 +306,31 @@ TEST_CASE("a part without anything to learn from is 0, not a division by zero") 
   for (const double g : model.parameters().gradients()) CHECK(g == 0);
 }
 
+TEST_CASE("micro-batches that were issued are collected in any order, and others are refused") {
+  using Model = BradleyTerryModel<BagOfTokens, ReferenceBackend<double>>;
+  Model model({.backbone = tiny_bag(), .seed = 5});
+  const auto examples = random_preferences(4);
+  BatchBuilder<Model> first(model), second(model);
+  first.add(examples[0]);
+  for (Index i = 1; i < examples.size(); ++i) second.add(examples[i]);
+  first.finish();
+  second.finish();
+  model.begin_step();
+  const double of_first = model.accumulate(first.forest(), first.targets(), 4);
+  const double of_second = model.accumulate(second.forest(), second.targets(), 4);
+  model.end_step();
+  model.begin_step();
+  CHECK_THROWS_WITH_AS(model.collect(0), doctest::Contains("expected issue() before collect()"), UsageError);
+  model.issue(first.forest(), first.targets(), 4, 0);
+  model.issue(second.forest(), second.targets(), 4, 1);
+  CHECK(model.collect(1) == of_second);
+  CHECK(model.scores().size() == 6);
+  CHECK(model.collect(0) == of_first);
+  CHECK(model.scores().size() == 2);
+  CHECK_THROWS_AS(model.collect(2), UsageError);
+  model.end_step();
+  model.trim();
+  CHECK_THROWS_AS(model.collect(0), UsageError);
+}
+
 }  // namespace objective_test

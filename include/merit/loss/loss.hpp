@@ -15,9 +15,10 @@
 //
 // A term allocates nothing, keeps nothing and throws nothing: what it needs beside scores and slopes is
 // numbers.scratch, `scratch_per_score` doubles for each score of the unit (none if the loss does not say).
-// Marked MERIT_CALLABLE, it runs on a device too; there a loss is copied byte by byte, so one with a list
-// among its settings gives by plain() a struct that only points to it, and has the term. What can be wrong
-// with targets is said before the loop, by check_columns(targets, columns), if the loss has that.
+// Marked MERIT_CALLABLE, it runs on a device too (device_loss.hpp), over a Targets::View of the same lists, such as
+// UnitList; there a loss is copied byte by byte, so one with a list among its settings gives by plain() a
+// struct that only points to it, and has the term. What can be wrong with targets is said before the loop, by
+// check_columns(targets, columns), if the loss has that.
 //
 // A loss may also be a loop of its own over a host's numbers, and then has no term:
 //

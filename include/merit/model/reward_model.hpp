@@ -254,6 +254,7 @@ class RewardModel {
     }
     if (std::as_const(state_->parameters).gradients().empty())
       detail::require_memory_to_train(state_->parameters);
+    state_->issued = 0;
     state_->parameters.begin_gradients();
     state_->parameters.next_dropout_step();
   }
@@ -277,9 +278,14 @@ class RewardModel {
     state_->batch = Backend::prepare(state_->handle, state_->placed(forest));
     state_->hidden = state_->backbone.forward(state_->tape, state_->batch);  // (R, d)
     state_->objective.issue(state_->tape, state_->hidden, targets, normaliser, 1, number);
+    state_->issued = number + 1;
     state_->tape.backward();
   }
-  double collect(Index number) { return state_->objective.collect(number); }
+  double collect(Index number) {
+    if (number >= state_->issued)
+      throw UsageError(concat("micro-batch ", number, " has no loss: expected issue() before collect()"));
+    return state_->objective.collect(number);
+  }
   void end_step() {
     state_->parameters.end_gradients();
     state_->hidden = {};
@@ -334,6 +340,7 @@ class RewardModel {
   /// again. Scores and targets of the last call are gone.
   void trim() {
     state_->hidden = {};
+    state_->issued = 0;
     state_->objective.trim();
     state_->tape.trim();
   }
@@ -411,6 +418,7 @@ class RewardModel {
     Tape<Backend> tape;
     typename Backend::Batch batch;        // of the last forest: the tape's nodes point to it
     Var hidden;                           // its hidden rows
+    Index issued = 0;                     // micro-batches of this step so far
     std::vector<std::uint64_t> row_keys;  // of the last forest that was dropped from
     std::vector<std::uint32_t> places;    // of the last forest
   };

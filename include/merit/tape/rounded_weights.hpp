@@ -32,7 +32,6 @@ class RoundedWeights {
     stale_ = stale_ || !(rounding == rounding_);
     rounding_ = rounding;
   }
-  const WeightRounding& rounding() const { return rounding_; }
 
   /// `weight` in this copy if it lies in `block`, which has been written to `updates` times so far; else itself.
   typename Types::Weight of(const typename Types::Weight& weight, typename Types::ConstStatVector block,
@@ -67,6 +66,7 @@ class RoundedWeights {
 };
 
 }  // namespace detail
+
 template <class B>
 class Parameters;  // tape/parameters.hpp
 
@@ -89,7 +89,6 @@ class Parameters<B> : public Parameters<ScoreBackendOf<B>> {
   }
   /// How they are rounded from here on.
   void set_rounding(const WeightRounding& rounding) { rounded_.set(rounding); }
-  const WeightRounding& rounding() const { return rounded_.rounding(); }
 
  private:
   typename Types::Weight rounded(const typename Types::Weight& weight) const {
