@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compiles every C++ line of the pages, in one unit, as a user's code that includes merit as its own (-Wall -Wextra, every
 warning an error): the programs of README.md, and the fragments of the rooms, each in a function that is given what it
-leaves open. With --compiled as code that links merit::compiled_run, which reads declarations alone, in half the time."""
+leaves open. With --compiled as code that links merit::compiled_run, which reads declarations alone, in half the time. --program NAME
+adds a program of examples/."""
 
 import argparse
 import re
@@ -60,7 +61,7 @@ def blocks(page):
         yield text.count("\n", 0, found.start(1)) + 1, found.group(1)
 
 
-def unit(root):
+def unit(root, programs):
     """One unit with all of them, and how many there are."""
     pages = [root / "README.md", *sorted(root.glob("include/merit/*/README.md")), *sorted(root.glob("examples/*.md"))]
     text, count = HEAD, 0
@@ -85,6 +86,14 @@ def unit(root):
                 given = ", ".join(f"[[maybe_unused]] {one}" for one in re.split(r", (?=const |merit|Test)", given) if one)
                 text += f"void fragment({given}) {{\n" + mark + body + "}\n"
             text += "}\n"
+    for program in programs:
+        lines = (root / "examples" / f"{program}.cpp").read_text().splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith("#include"):
+                text += line + "\n"
+                lines[number] = ""
+        body = "\n".join(lines).replace("int main(", "int program(")
+        text += f'namespace {program} {{\n#line 1 "examples/{program}.cpp"\n{body}\n}}\n'
     return text, count
 
 
@@ -93,10 +102,11 @@ def main():
     parser.add_argument("--compiler", action="append", required=True)
     parser.add_argument("--system-include", action="append", default=[])
     parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--program", action="append", default=[])
     parser.add_argument("root", type=Path)
     arguments = parser.parse_args()
 
-    text, count = unit(arguments.root)
+    text, count = unit(arguments.root, arguments.program)
     if count < 10:
         sys.exit(f"found {count} blocks of C++ in the pages, expected more")
     failed = 0
@@ -107,7 +117,7 @@ def main():
             command = [compiler, "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
                        # Of functions made of fragments: a program that was main, what nobody reads.
                        "-Wno-return-type", "-Wno-unused-variable", "-Wno-unused-but-set-variable",
-                       f"-I{arguments.root / 'include'}"]
+                       f"-I{arguments.root / 'include'}", f"-I{arguments.root / 'examples'}"]
             for system in arguments.system_include:
                 command += ["-isystem", system]
             if arguments.compiled:

@@ -56,6 +56,7 @@ consume() {
 
 version=$(sed -n 's/^#define MERIT_VERSION "\(.*\)"/\1/p' "$source_tree/include/merit/core/version.hpp")
 plain="merit $version on Eigen"
+folders="merit $version beside Eigen"
 
 if [ -n "$built" ]; then
   check "install" bash -c '"$1" --install "$2" --prefix "$3" && mv "$3" "$4"' - "$cmake" "$built" "$work/before" "$work/prefix"
@@ -63,7 +64,7 @@ else
   check "install" install_to "$work/prefix"
 fi
 check "the installed tree names no path of the build" bash -c '! grep -rnIF -e "$1" -e "$2" "$3"' - "$source_tree/include" "$work" "$work/prefix"
-check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix" -DWITH_MODEL=ON
+check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix" -DWITH_ALL=ON
 check "find_package runs" says "$plain" "$work/find_package/consumer"
 check "a model by find_package runs" says "a score: " "$work/find_package/consumer_model"
 check "find_package with io runs" says "{\"merit\":\"$version\"}" "$work/find_package/consumer_io"
@@ -73,7 +74,7 @@ check "find_package without nlohmann_json gives merit::merit and names what io l
 check "add_subdirectory builds" consume add_subdirectory add_subdirectory -DMERIT_SOURCE="$source_tree"
 check "add_subdirectory runs" says "$plain" "$work/add_subdirectory/consumer"
 check "FetchContent builds" consume fetch_content fetch_content -DFETCHCONTENT_SOURCE_DIR_MERIT="$source_tree"
-check "FetchContent runs" says "$plain" "$work/fetch_content/consumer"
+check "FetchContent runs" says "$folders" "$work/fetch_content/consumer"
 
 check "the component compiled builds" consume compiled compiled -DCMAKE_PREFIX_PATH="$work/prefix" -DMERIT_SOURCE="$source_tree"
 check "a program without flags trains with it" says "held-out accuracy 1.000" "$work/compiled/hello"
@@ -107,8 +108,8 @@ if command -v pkg-config >/dev/null; then
     check "pkg-config with merit::compiled_run runs" says "ranked 2 answers" "$work/by_pkg_config_run" "$work/model"
   fi
   check "pkg-config builds" bash -c '
-    $CXX -std=c++20 $(pkg-config --cflags merit) "$1" -o "$2" $(pkg-config --libs merit)' - "$here/main.cpp" "$work/by_pkg_config"
-  check "pkg-config runs" says "$plain" "$work/by_pkg_config"
+    $CXX -std=c++20 $(pkg-config --cflags merit) "$1" -o "$2" $(pkg-config --libs merit)' - "$here/folders_main.cpp" "$work/by_pkg_config"
+  check "pkg-config runs" says "$folders" "$work/by_pkg_config"
   check "pkg-config knows the version" says "$version" pkg-config --modversion merit
 else
   echo "SKIPPED: package: pkg-config was not found"
@@ -120,8 +121,10 @@ if install_to "$work/blas" -DMERIT_USE_BLAS=ON -DMERIT_BUILD_COMPILED=OFF >"$wor
   check "find_package with BLAS runs" says "merit $version on BLAS" "$work/find_package_blas/consumer"
   if command -v pkg-config >/dev/null; then
     export PKG_CONFIG_PATH=$work/blas/share/pkgconfig
-    check "pkg-config with BLAS builds" bash -c '
-      $CXX -std=c++20 $(pkg-config --cflags merit) "$1" -o "$2" $(pkg-config --libs merit)' - "$here/main.cpp" "$work/by_pkg_config_blas"
+    check "pkg-config with BLAS gives its macro" says "EIGEN_USE_BLAS" pkg-config --cflags merit
+    # What find_package compiled with that macro, which takes ten seconds.
+    check "pkg-config with BLAS links" bash -c '
+      $CXX "$1" -o "$2" $(pkg-config --libs merit)' - "$(find "$work/find_package_blas" -name main.cpp.o)" "$work/by_pkg_config_blas"
     check "pkg-config with BLAS runs" says "merit $version on BLAS" "$work/by_pkg_config_blas"
   fi
 elif grep -q "Could NOT find BLAS" "$work/blas.log"; then
