@@ -48,11 +48,11 @@ struct FillKernel {
   template <class Block>
   MERIT_KERNEL void operator()(Block& block) const {
     const Index i = (block.column() * 256 + static_cast<Index>(block.thread())) * 4;
-    const auto random = merit::detail::device::RandomWords::of(i, 0, seed);
+    const auto random = merit::detail::device::random_words(i, 0, seed);
     for (Index k = 0; k < 4; ++k)
       if (i + k < count)
         block.store(to + i + k,
-                    merit::kernels::rounded<T>(block, static_cast<float>(random.word[k]) * 0x1p-31f - 1.0f));
+                    merit::kernels::rounded<T>(block, static_cast<float>(random[k]) * 0x1p-31f - 1.0f));
   }
 };
 

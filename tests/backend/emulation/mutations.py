@@ -26,7 +26,6 @@ CHANGES = [
     # --- norm_kernels.hpp
     ("norm", "if (i >= rows) return;", "if (i > rows) return;", "norms and their"),
     ("norm", "k < count ? a.value[k] - center : 0.0f", "a.value[k] - center", "norms and their"),
-    ("norm", "row = sum.row(i);  //", "(void)sum;  //", "norms and their"),
     ("norm", "    block.sync();\n", "", "norms and their"),
     ("norm", "return warp * of_warp + k * runs", "return k * runs", "norms and their"),
     ("norm", "end = smaller(begin + share, rows)", "end = begin + share", "norms and their"),
@@ -154,7 +153,7 @@ CHANGES = [
     ("optimizer", "block.columns() * most_threads * 4;", "block.columns() * most_threads * 4 + 4;", "squares are summed"),
     ("optimizer", "sum = sum_over_block(block, sum, block.template shared<double>(0, 32));#2", "", "squares are summed"),
     ("stochastic_rounding", "bits += random & 0xFFFFu;", "bits += random & 0x7FFFu;", "rounded by chance"),
-    ("optimizer", "RandomWords::of(i / 4 + static_cast<Index>(group),", "RandomWords::of(i / 4,", "rounds weights does"),
+    ("optimizer", "random_words(i / 4 + static_cast<Index>(group),", "random_words(i / 4,", "rounds weights does"),
     ("optimizer", "if (i >= count) return;", "if (i >= count + 8) return;", "rounds weights does"),
     ("stochastic_rounding", "bits |= 0x00400000u;", "", "not moved by chance"),
     ("adafactor", "sum / static_cast<double>(cols)", "sum", "Adafactor"),

@@ -21,13 +21,11 @@ MERIT_KERNEL Numbers<n> norm_weights(Block& block, const float* weight, float of
 }
 
 /// y = (x − mean) · rstd · weight + bias of each row, rstd = 1/sqrt(mean((x − mean)²) + epsilon); not centred, mean
-/// is 0 and nothing is subtracted. With a residual, x + residual stands for x and is kept in `sum`, as rounded there.
+/// is 0 and nothing is subtracted. A residual is in x: the product before adds it.
 template <class T, bool centred>
 struct NormKernel {
   Index rows = 0, cols = 0;
   Rows<const T> x;                // (M, d)
-  Rows<const T> residual = {};    // (M, d), optional
-  Rows<T> sum = {};               // (M, d), where there is a residual; may be either of the two
   const float* weight = nullptr;  // (d), optional: then ones
   const float* bias = nullptr;    // (d), optional
   float epsilon = 0;
@@ -50,16 +48,6 @@ struct NormKernel {
     const float width = static_cast<float>(cols);
 
     const T* row = x.row(i);
-    if (residual.data != nullptr) {
-      for_each_run_of_lane<n>(block, cols, [&](Index j, int count) {
-        Numbers<n> both = load_numbers<n>(block, row + j, count);
-        const Numbers<n> other = load_numbers<n>(block, residual.row(i) + j, count);
-        MERIT_UNROLL
-        for (int k = 0; k < n; ++k) both.value[k] += other.value[k];
-        store_numbers(block, sum.row(i) + j, count, both);
-      });
-      row = sum.row(i);  // each lane reads again what it wrote itself
-    }
 
     float center = 0;
     if constexpr (centred) {

@@ -2,6 +2,7 @@
 // device's memory, so that a captured step can be run again with others.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "merit/backend/operations.hpp"
@@ -111,11 +112,11 @@ struct RoundWeightsKernel {
       MERIT_UNROLL
       for (int group = 0; group < 2; ++group) {
         const auto random =
-            detail::device::RandomWords::of(i / 4 + static_cast<Index>(group), rounding.step, rounding.seed);
+            detail::device::random_words(i / 4 + static_cast<Index>(group), rounding.step, rounding.seed);
         MERIT_UNROLL
         for (int k = 0; k < 4; ++k) {
-          pack.value[4 * group + k] =
-              detail::device::rounded_by_chance(weights.value[4 * group + k], random.word[k]);
+          pack.value[4 * group + k] = detail::device::rounded_by_chance(weights.value[4 * group + k],
+                                                                        random[static_cast<std::size_t>(k)]);
         }
       }
     }
