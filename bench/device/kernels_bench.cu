@@ -54,7 +54,7 @@ double of(Index count) {
 
 void rows(const Ceilings& c, Index m, Index d, Index f) {
   const std::string at = " " + std::to_string(m) + " × " + std::to_string(d);
-  const DeviceArray<Bf16> x(m * d), y(m * d), sum(m * d);
+  const DeviceArray<Bf16> x(m * d), y(m * d), dx(m * d);
   const DeviceArray<float> weight(d), bias(d), mean(m), rstd(m);
   const auto rows_of = [](const DeviceArray<Bf16>& array, Index width) {
     return Rows<Bf16>{array.data(), width};
@@ -89,7 +89,7 @@ void rows(const Ceilings& c, Index m, Index d, Index f) {
                                          .x = constant(x, d),
                                          .weight = weight.data(),
                                          .rstd = rstd.data(),
-                                         .dx = rows_of(sum, d),
+                                         .dx = rows_of(dx, d),
                                          .dweight = sums.data()};
   const ColumnTotalsKernel totals{parts, d, sums.data(), false, dweight.data()};
   line(c, "RMS norm, backward" + at, 3 * one, 0, [=](cudaStream_t stream) {
@@ -104,7 +104,7 @@ void rows(const Ceilings& c, Index m, Index d, Index f) {
                                            .weight = weight.data(),
                                            .mean = mean.data(),
                                            .rstd = rstd.data(),
-                                           .dx = rows_of(sum, d),
+                                           .dx = rows_of(dx, d),
                                            .dweight = sums.data(),
                                            .dbias = bias_sums.data()}));
   const DeviceArray<float> column_sums(ColumnSumKernel<Bf16>::parts(m) * d);
