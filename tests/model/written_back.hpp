@@ -69,12 +69,12 @@ void check_refused(const Backbone& plain, const std::vector<FieldValue<Backbone>
   }
 }
 
-inline const Llama small_llama{.vocabulary_size = 7,
-                               .hidden_size = 8,
-                               .intermediate_size = 6,
-                               .layers = 2,
-                               .heads = 2,
-                               .kv_heads = 1,
-                               .max_positions = 16};
+inline const Llama written_llama{.vocabulary_size = 7,
+                                 .hidden_size = 8,
+                                 .intermediate_size = 6,
+                                 .layers = 2,
+                                 .heads = 2,
+                                 .kv_heads = 1,
+                                 .max_positions = 16};
 
 }  // namespace merit_test

@@ -105,7 +105,7 @@ template <class T>
 void check_dtype(std::optional<Dtype> asked, const char* torch_name, const char* file_name) {
   CAPTURE(torch_name);
   const TemporaryDirectory directory;
-  ModelOf<Llama, ReferenceBackend<T>> model({.backbone = small_llama});
+  ModelOf<Llama, ReferenceBackend<T>> model({.backbone = written_llama});
   save_model(directory / "m", model, {}, {.dtype = asked});
   CHECK(read_json(directory / "m/config.json").at("torch_dtype") == torch_name);
   const SafetensorsFile file(directory / "m/model.safetensors");

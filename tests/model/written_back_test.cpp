@@ -34,7 +34,7 @@ using Kind = RotaryScaling::Kind;
 
 TEST_CASE("every value of every field of a Llama reads back") {
   check_kept<Llama>(
-      small_llama,
+      written_llama,
       {{"vocabulary_size 1", [](Llama& l) { l.vocabulary_size = 1; }},
        {"vocabulary_size 300", [](Llama& l) { l.vocabulary_size = 300; }},
        {"hidden_size 12", [](Llama& l) { l.hidden_size = 12; }},
@@ -166,7 +166,7 @@ TEST_CASE("every value of every field of a Llama reads back") {
 
 TEST_CASE("a Llama is written as the family in transformers that has its numbers") {
   const auto kind = [](auto set) {
-    Llama llama = small_llama;
+    Llama llama = written_llama;
     set(llama);
     return backbone_config_json(llama).at("model_type").template get<std::string>();
   };
@@ -217,11 +217,11 @@ TEST_CASE("every value of every field of a GPT-NeoX reads back, or is refused") 
 }
 
 TEST_CASE("a head_dim that says what 0 says reads back as 0, and what is a matter of one run as by default") {
-  Llama llama = small_llama;
+  Llama llama = written_llama;
   llama.head_dim = 4;
-  CHECK((read_back(llama) == small_llama));
+  CHECK((read_back(llama) == written_llama));
   for (const bool head_norm : {false, true}) {
-    Llama run = small_llama;
+    Llama run = written_llama;
     run.head_norm = head_norm;
     const Llama plain = run;
     run.frozen_layers = 1;
@@ -233,7 +233,7 @@ TEST_CASE("a head_dim that says what 0 says reads back as 0, and what is a matte
 TEST_CASE("a Llama that could not be read back is refused") {
   const auto scaled = [](RotaryScaling scaling) { return [=](Llama& l) { l.rope_scaling = scaling; }; };
   check_refused<Llama>(
-      small_llama,
+      written_llama,
       {{"norm_epsilon inf", [](Llama& l) { l.norm_epsilon = infinity; }},
        {"norm_epsilon nan", [](Llama& l) { l.norm_epsilon = not_a_number; }},
        {"rope_base inf", [](Llama& l) { l.rope_base = infinity; }},
@@ -272,7 +272,7 @@ TEST_CASE("a Llama that could not be read back is refused") {
        {"llama3 not truncated", scaled({.kind = Kind::llama3, .truncate = false})},
        {"yarn with short_factors", scaled({.kind = Kind::yarn, .short_factors = {1, 2}})},
        {"longrope with factor", scaled({.kind = Kind::longrope, .factor = 2, .short_factors = {1, 2}})}});
-  Llama llama = small_llama;
+  Llama llama = written_llama;
   llama.rope_scaling = {.kind = Kind::linear, .beta_slow = 3};
   CHECK_THROWS_WITH_AS(
       llama.validate(),

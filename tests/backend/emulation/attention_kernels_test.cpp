@@ -171,7 +171,8 @@ void check(const RandomForest& random, const Shape& shape, bool pruned, bool add
   const double before = add ? 2.0 : 0.0;
   const Operands expected = run_reference<T>(forest, shape, query_tokens, before, rng);
   const bool plain = shape.window == 0 && shape.soft_cap == 0 && shape.sight == Sight::path;
-  const Operands found = plain ? run_kernels<T, width, true>(forest, shape, query_tokens, expected, before)
+  const Operands found = plain ? run_kernels<T, width, has_plain_kernels<T, width>>(
+                                     forest, shape, query_tokens, expected, before)
                                : run_kernels<T, width, false>(forest, shape, query_tokens, expected, before);
   // Rounded are the probabilities and what comes out.
   CHECK(relative_error(found.out, expected.out) <= Kept<T>::after(2));

@@ -219,18 +219,21 @@ bool by_kernel(Machine<S>& machine, const ActivateBackwardArguments<ThrustBacken
 
 // --- attention over a forest
 
-/// Calls f with the width that the kernels are compiled for and whether attention is plain, as constants, and gives what it
-/// gives; false for wider heads, and for a scale that turns scores round, which no model has.
-template <class F>
+/// Calls f with the width that the kernels are compiled for and whether they are those of plain attention, as constants, and
+/// gives what it gives; false for wider heads, and for a scale that turns scores round, which no model has.
+template <class T, class F>
 bool with_constants(const AttentionShape& shape, const F& f) {
   if (!(shape.scale > 0) || shape.soft_cap < 0) return false;
-  const auto with_width = [&](auto plain) {
-    if (shape.head_dim <= 64) return f(std::integral_constant<int, 64>{}, plain);
-    if (shape.head_dim <= 128) return f(std::integral_constant<int, 128>{}, plain);
-    if (shape.head_dim <= 256) return f(std::integral_constant<int, 256>{}, plain);
-    return false;
+  const auto with_width = [&](auto width) {
+    if constexpr (kernels::has_plain_kernels<T, width()>) {
+      if (shape.is_plain()) return f(width, std::true_type{});
+    }
+    return f(width, std::false_type{});
   };
-  return shape.is_plain() ? with_width(std::true_type{}) : with_width(std::false_type{});
+  if (shape.head_dim <= 64) return with_width(std::integral_constant<int, 64>{});
+  if (shape.head_dim <= 128) return with_width(std::integral_constant<int, 128>{});
+  if (shape.head_dim <= 256) return with_width(std::integral_constant<int, 256>{});
+  return false;
 }
 
 /// Of the arguments of attention or its backward.
@@ -261,7 +264,7 @@ bool by_kernel(Machine<S>& machine, const AttentionArguments<ThrustBackend<P, S>
   const AttentionSides* const sides =
       machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
   if (sides == nullptr) return false;
-  return with_constants(a.shape, [&](auto width, auto plain) {
+  return with_constants<T>(a.shape, [&](auto width, auto plain) {
     const kernels::AttentionKernel<T, width, plain> kernel{.problem = attention_problem<T>(a),
                                                            .lists = sides->of_queries,
                                                            .out = rows_of(a.out),
@@ -278,7 +281,7 @@ bool by_kernel(Machine<S>& machine, const AttentionBackwardArguments<ThrustBacke
   const AttentionSides* const sides =
       machine.attention_lists().find(a.forest.tokens.data, data_of(a.query_tokens));
   if (sides == nullptr) return false;
-  return with_constants(a.shape, [&](auto width, auto plain) {
+  return with_constants<T>(a.shape, [&](auto width, auto plain) {
     const auto gradients = [&](Write write) {
       return kernels::AttentionGradients<T>{.dout = rows_of(a.dout),
                                             .lse = rows_of(a.lse),

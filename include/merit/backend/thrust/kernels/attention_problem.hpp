@@ -1,16 +1,18 @@
 // What the kernels of attention share: what they are given, which tokens see a key, and the tiles that a block works on.
 //
-// A kernel is compiled for plain attention, along the path and nothing else, and for the rest: windows, soft caps, whole
-// trees, which it is told at run time.
+// A kernel is compiled for all that attention can be, windows, soft caps, whole trees, of which it is told at run time, and
+// where that is run most for plain attention alone.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "merit/backend/thrust/kernels/attention_tiles.hpp"
 #include "merit/backend/thrust/kernels/block.hpp"
 #include "merit/backend/thrust/kernels/tile_product.hpp"
+#include "merit/core/dtype.hpp"
 #include "merit/core/version.hpp"
 #include "merit/core/view.hpp"
 
@@ -34,6 +36,11 @@ struct Seers {
     return begin <= token && token < end && (plain || position < far);
   }
 };
+
+/// Whether plain attention (a token sees its path, scores stay as they are) has kernels of its own: in bfloat16 and up to a
+/// width of 128, as most models train. Elsewhere they would run seldom, and take long to compile.
+template <class T, int width>
+inline constexpr bool has_plain_kernels = (width <= 128) && std::is_same_v<T, Bf16>;
 
 /// What all kernels of attention are given. Q queries, T tokens, H heads of dh = head_dim.
 template <class T>
