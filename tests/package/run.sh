@@ -65,14 +65,13 @@ else
 fi
 check "the installed tree names no path of the build" bash -c '! grep -rnIF -e "$1" -e "$2" "$3"' - "$source_tree/include" "$work" "$work/prefix"
 check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix" -DWITH_ALL=ON
-check "find_package runs" says "$plain" "$work/find_package/consumer"
 check "a model by find_package runs" says "a score: " "$work/find_package/consumer_model"
 check "find_package with io runs" says "{\"merit\":\"$version\"}" "$work/find_package/consumer_io"
 check "find_package without nlohmann_json gives merit::merit and names what io lacks" bash -c '
   "$1" -S "$2" -B "$3" -DCMAKE_PREFIX_PATH="$4" -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON 2>&1 | tee "$3.log"
   grep -q "nlohmann_json" "$3.log" && ! grep -q "brought more" "$3.log"' - "$cmake" "$here/find_package" "$work/without_json" "$work/prefix"
 check "add_subdirectory builds" consume add_subdirectory add_subdirectory -DMERIT_SOURCE="$source_tree"
-check "add_subdirectory runs" says "$plain" "$work/add_subdirectory/consumer"
+check "add_subdirectory runs" says "$folders" "$work/add_subdirectory/consumer"
 check "FetchContent builds" consume fetch_content fetch_content -DFETCHCONTENT_SOURCE_DIR_MERIT="$source_tree"
 check "FetchContent runs" says "$folders" "$work/fetch_content/consumer"
 
