@@ -91,7 +91,7 @@ build() {
   local folder=build/$1 keep_going=(-- -k) no_lines=""
   [ "$1" != debug ] || no_lines=-DCMAKE_CXX_FLAGS=-g0
   mkdir -p "$folder"
-  # Debug lines are a good part of the sanitized build's time. Without them a report names functions alone; one of
+  # Debug lines are a good part of the sanitized build's time. Without them the address sanitizer names functions alone; a report of
   # `cmake --preset debug` has lines, too.
   # shellcheck disable=SC2086 # a word or none
   if ! cmake --preset "$1" -DMERIT_TEST_UNITY=ON $no_lines >"$folder/configure.log" 2>&1; then

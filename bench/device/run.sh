@@ -178,7 +178,7 @@ build() {
       timeout $((limit - SECONDS)) "${compile[@]}" >/dev/null 2>&1 &
       ahead=$!
     fi
-    record 3600 "Build: the kernels' bench" nvcc -std=c++20 -O3 -gencode "arch=compute_$architecture,code=sm_$architecture" \
+    record 3600 "Build: the kernels' bench" nvcc -std=c++20 -O3 --expt-relaxed-constexpr -gencode "arch=compute_$architecture,code=sm_$architecture" \
       -Iinclude bench/device/kernels_bench.cu -lcublasLt -o "$bin/kernels_bench"
     record 3600 "Build: the kernels' tests; registers and spills" \
       python3 tests/device/check_kernels.py --root=. "${all[@]}" --output="$bin/kernels_test"

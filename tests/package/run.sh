@@ -64,7 +64,7 @@ else
   check "install" install_to "$work/prefix"
 fi
 check "the installed tree names no path of the build" bash -c '! grep -rnIF -e "$1" -e "$2" "$3"' - "$source_tree/include" "$work" "$work/prefix"
-check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix" -DWITH_ALL=ON
+check "find_package builds" consume find_package find_package -DCMAKE_PREFIX_PATH="$work/prefix" -DWITH_MODEL_AND_IO=ON
 check "a model by find_package runs" says "a score: " "$work/find_package/consumer_model"
 check "find_package with io runs" says "{\"merit\":\"$version\"}" "$work/find_package/consumer_io"
 check "find_package without nlohmann_json gives merit::merit and names what io lacks" bash -c '

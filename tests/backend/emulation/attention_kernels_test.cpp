@@ -294,23 +294,23 @@ void check_shared_memory() {
 }
 
 TEST_CASE_TEMPLATE("attention fits the shared memory of a Hopper", T, float, Bf16) {
-  check_shared_memory<AttentionKernel<T, 64, true>>();
+  check_shared_memory<AttentionKernel<T, 64, has_plain_kernels<T, 64>>>();
   check_shared_memory<AttentionKernel<T, 64, false>>();
-  check_shared_memory<AttentionKernel<T, 128, true>>();
+  check_shared_memory<AttentionKernel<T, 128, has_plain_kernels<T, 128>>>();
   check_shared_memory<AttentionKernel<T, 128, false>>();
-  check_shared_memory<AttentionKernel<T, 256, true>>();
+  check_shared_memory<AttentionKernel<T, 256, has_plain_kernels<T, 256>>>();
   check_shared_memory<AttentionKernel<T, 256, false>>();
-  check_shared_memory<AttentionQueryPass<T, 64, true>>();
+  check_shared_memory<AttentionQueryPass<T, 64, has_plain_kernels<T, 64>>>();
   check_shared_memory<AttentionQueryPass<T, 64, false>>();
-  check_shared_memory<AttentionQueryPass<T, 128, true>>();
+  check_shared_memory<AttentionQueryPass<T, 128, has_plain_kernels<T, 128>>>();
   check_shared_memory<AttentionQueryPass<T, 128, false>>();
-  check_shared_memory<AttentionQueryPass<T, 256, true>>();
+  check_shared_memory<AttentionQueryPass<T, 256, has_plain_kernels<T, 256>>>();
   check_shared_memory<AttentionQueryPass<T, 256, false>>();
-  check_shared_memory<AttentionKeyPass<T, 64, true>>();
+  check_shared_memory<AttentionKeyPass<T, 64, has_plain_kernels<T, 64>>>();
   check_shared_memory<AttentionKeyPass<T, 64, false>>();
-  check_shared_memory<AttentionKeyPass<T, 128, true>>();
+  check_shared_memory<AttentionKeyPass<T, 128, has_plain_kernels<T, 128>>>();
   check_shared_memory<AttentionKeyPass<T, 128, false>>();
-  check_shared_memory<AttentionKeyPass<T, 256, true>>();
+  check_shared_memory<AttentionKeyPass<T, 256, has_plain_kernels<T, 256>>>();
   check_shared_memory<AttentionKeyPass<T, 256, false>>();
 }
 

@@ -121,24 +121,21 @@ class Emulator {
   template <class Mine, class Combine>
   void meet_warp(int thread, const Line& where, Mine& mine, const Combine& combine) {
     constexpr int size = merit::kernels::warp_size;
-    const int first = thread / size * size;
+    const int lane = thread % size, first = thread - lane;
     Thread& self = of(thread);
+    Warp& warp = warps_[static_cast<std::size_t>(thread / size)];
     self.where = where;
-    self.held = &mine;
-    int waiting = 0;
-    for (int lane = 0; lane < size; ++lane) {
-      const Thread& other = of(first + lane);
-      if (other.state != State::in_warp) continue;
-      ++waiting;
-      if (other.where != where)
-        throw EmulationError("asks its warp at " + where.text() + " while another of it asks at " +
-                             other.where.text());
-    }
-    if (waiting + 1 < size) return wait(self, State::in_warp);
+    if (warp.waiting == 0) warp.where = where;
+    if (warp.where != where)
+      throw EmulationError("asks its warp at " + where.text() + " while another of it asks at " +
+                           warp.where.text());
+    warp.held[static_cast<std::size_t>(lane)] = &mine;
+    if (++warp.waiting < size) return wait(self, State::in_warp);
+    warp.waiting = 0;
     std::array<Mine*, size> all;
-    for (int lane = 0; lane < size; ++lane) {
-      all[static_cast<std::size_t>(lane)] = static_cast<Mine*>(of(first + lane).held);
-      of(first + lane).state = State::ready;
+    for (int i = 0; i < size; ++i) {
+      all[static_cast<std::size_t>(i)] = static_cast<Mine*>(warp.held[static_cast<std::size_t>(i)]);
+      of(first + i).state = State::ready;
     }
     combine(all);
   }
@@ -154,9 +151,14 @@ class Emulator {
     Fibre fibre;
     State state = State::done;
     Line where;
-    void* held = nullptr;
     std::vector<Copy> copies;
     int group = 0;
+  };
+  /// The threads of a warp that wait for the rest of it, all at one place, and what each holds out.
+  struct Warp {
+    int waiting = 0;
+    Line where;
+    std::array<void*, merit::kernels::warp_size> held{};
   };
 
   Thread& of(int thread) { return threads_[static_cast<std::size_t>(thread)]; }
@@ -186,6 +188,9 @@ class Emulator {
     block_begin_ = ++now_;
     shared_.poison();
     at_barrier_ = 0;
+    warps_.assign(
+        static_cast<std::size_t>(grid_.threads + merit::kernels::warp_size - 1) / merit::kernels::warp_size,
+        Warp{});
     failure_ = nullptr;
     for (int i = 0; i < grid_.threads; ++i) {
       Thread& thread = of(i);
@@ -222,6 +227,7 @@ class Emulator {
   ShadowedMemory* last_ = nullptr;  // where the last access went
   ShadowedMemory shared_;
   std::deque<Thread> threads_;
+  std::vector<Warp> warps_;
 
   merit::kernels::Grid grid_;
   merit::Index column_ = 0, row_ = 0;

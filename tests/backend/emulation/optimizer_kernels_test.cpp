@@ -146,16 +146,6 @@ List rounded_by_kernel(const std::vector<float>& values, const WeightRounding& r
   return to.values();
 }
 
-TEST_CASE("words are drawn as on the host") {
-  const std::uint64_t seed = 0x123456789ABCDEFu, step = 0x100000007u;
-  for (const std::uint64_t i : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x500000003u}}) {
-    const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
-    const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
-    const auto expected = philox4x32({low(i), high(i), low(step), high(step)}, {low(seed), high(seed)});
-    CHECK(detail::device::random_words(i, step, seed) == expected);
-  }
-}
-
 TEST_CASE("weights rounded by chance have their mean, and draw by seed, step and place") {
   constexpr Index count = 8192;
   std::vector<float> values;

@@ -15,7 +15,7 @@ namespace merit {
 inline namespace MERIT_ABI {
 namespace detail::device {
 
-/// Four random words of a place in a stream: the host's generator, whose functions nvcc compiles for devices, too.
+/// Four random words of a place in a stream: the host's generator, which nvcc compiles for devices, too (--expt-relaxed-constexpr).
 inline MERIT_CALLABLE std::array<std::uint32_t, 4> random_words(std::uint64_t low, std::uint64_t high,
                                                                 std::uint64_t key) {
   return philox4x32({static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(low >> 32),

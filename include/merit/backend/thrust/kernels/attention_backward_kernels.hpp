@@ -87,7 +87,7 @@ struct PassLayout {
 };
 
 /// dQ.
-template <class T, int width, bool plain = true>
+template <class T, int width, bool plain>
 struct AttentionQueryPass {
   AttentionProblem<T> problem;
   AttentionGradients<T> given;
@@ -195,7 +195,7 @@ struct AttentionQueryPass {
 
 /// dK and dV. A warp's rows are keys, so the products are those of the transposed matrices. The query heads of a group are
 /// taken one after the other. Of heads wider than 128, a block gives 128 columns, for want of registers.
-template <class T, int width, bool plain = true>
+template <class T, int width, bool plain>
 struct AttentionKeyPass {
   AttentionProblem<T> problem;
   AttentionGradients<T> given;

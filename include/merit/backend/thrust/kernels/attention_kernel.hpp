@@ -17,7 +17,7 @@ inline namespace MERIT_ABI {
 namespace kernels {
 
 /// `width` is head_dim rounded up to a size the kernel is compiled for: 64, 128 or 256. plain: attention_problem.hpp.
-template <class T, int width, bool plain = true>
+template <class T, int width, bool plain>
 struct AttentionKernel {
   AttentionProblem<T> problem;
   TileLists lists;       // of the tiles of queries
