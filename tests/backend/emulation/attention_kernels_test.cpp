@@ -293,25 +293,19 @@ void check_shared_memory() {
   CHECK(Kernel::least_blocks * (bytes + reserved) <= of_multiprocessor);
 }
 
+template <class T, int width, bool plain>
+void check_shared_memory_of_all() {
+  check_shared_memory<AttentionKernel<T, width, plain>>();
+  check_shared_memory<AttentionQueryPass<T, width, plain>>();
+  check_shared_memory<AttentionKeyPass<T, width, plain>>();
+}
+
 TEST_CASE_TEMPLATE("attention fits the shared memory of a Hopper", T, float, Bf16) {
-  check_shared_memory<AttentionKernel<T, 64, has_plain_kernels<T, 64>>>();
-  check_shared_memory<AttentionKernel<T, 64, false>>();
-  check_shared_memory<AttentionKernel<T, 128, has_plain_kernels<T, 128>>>();
-  check_shared_memory<AttentionKernel<T, 128, false>>();
-  check_shared_memory<AttentionKernel<T, 256, has_plain_kernels<T, 256>>>();
-  check_shared_memory<AttentionKernel<T, 256, false>>();
-  check_shared_memory<AttentionQueryPass<T, 64, has_plain_kernels<T, 64>>>();
-  check_shared_memory<AttentionQueryPass<T, 64, false>>();
-  check_shared_memory<AttentionQueryPass<T, 128, has_plain_kernels<T, 128>>>();
-  check_shared_memory<AttentionQueryPass<T, 128, false>>();
-  check_shared_memory<AttentionQueryPass<T, 256, has_plain_kernels<T, 256>>>();
-  check_shared_memory<AttentionQueryPass<T, 256, false>>();
-  check_shared_memory<AttentionKeyPass<T, 64, has_plain_kernels<T, 64>>>();
-  check_shared_memory<AttentionKeyPass<T, 64, false>>();
-  check_shared_memory<AttentionKeyPass<T, 128, has_plain_kernels<T, 128>>>();
-  check_shared_memory<AttentionKeyPass<T, 128, false>>();
-  check_shared_memory<AttentionKeyPass<T, 256, has_plain_kernels<T, 256>>>();
-  check_shared_memory<AttentionKeyPass<T, 256, false>>();
+  check_shared_memory_of_all<T, 64, false>();
+  check_shared_memory_of_all<T, 128, false>();
+  check_shared_memory_of_all<T, 256, false>();
+  if constexpr (has_plain_kernels<T, 64>) check_shared_memory_of_all<T, 64, true>();
+  if constexpr (has_plain_kernels<T, 128>) check_shared_memory_of_all<T, 128, true>();
 }
 
 TEST_CASE("the lists hold each pair of tiles that has something to see, and say where it is all") {
