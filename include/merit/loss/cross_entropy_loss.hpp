@@ -101,6 +101,50 @@ struct ClassTargets : LabelTargets<ClassLabel> {
   }
 };
 
+namespace detail {
+
+/// What the term of CategoricalCrossEntropyLoss reads of its settings, whatever the scores mean.
+struct CategoricalTerm {
+  Denominator denominator;
+  double label_smoothing;
+  const double* class_weights;  // (classes), or null: all 1
+  Index weight_count;
+
+  template <class F>
+  void for_each_list(const F& f) {
+    f(class_weights, weight_count);
+  }
+  MERIT_CALLABLE UnitLoss term(const ClassUnit& unit, double normaliser, const UnitNumbers& numbers) const {
+    const Index classes = unit.classes;
+    const double share = unit.share(denominator, normaliser);
+    const double* const z = numbers.scores;
+    double* const p = numbers.scratch;            // softmax(z)
+    double* const q = numbers.scratch + classes;  // the smoothed label by its class's weight
+    for (Index c = 0; c < classes; ++c) {
+      q[c] = unit.probabilities[c] * (1 - label_smoothing) + label_smoothing / static_cast<double>(classes);
+      if (class_weights != nullptr) q[c] *= class_weights[c];
+    }
+    const SplitLogSumExp sum = split_log_sum_exp(z, classes);
+    double loss = 0;
+    for (Index c = 0; c < classes; ++c) {
+      const double surprise = (sum.largest - z[c]) + sum.rest;  // −log p
+      loss += q[c] * surprise;
+      p[c] = std::exp(-surprise);
+    }
+    for (Index j = 0; j < classes; ++j) {
+      // p_j Σ q − q_j = Σ_c (p_j q_c − q_j p_c), where a sure and right answer does not cancel.
+      double slope = 0;
+      for (Index c = 0; c < classes; ++c) {
+        if (c != j) slope += p[j] * q[c] - q[j] * p[c];
+      }
+      numbers.slopes[j] = share * slope;
+    }
+    return {share, loss};
+  }
+};
+
+}  // namespace detail
+
 /// The cross-entropy of a label with softmax(z), z a row of scores:
 ///
 ///   q_c = label_c · (1 − ε) + ε / k,      ε = label_smoothing, k classes
@@ -132,47 +176,8 @@ struct CategoricalCrossEntropyLoss {
 
   double normaliser(const Targets& targets) const { return targets.weight(denominator); }
 
-  /// What the term reads of the settings.
-  struct Plain {
-    Denominator denominator;
-    double label_smoothing;
-    const double* class_weights;  // (classes), or null: all 1
-    Index weight_count;
-
-    template <class F>
-    void for_each_list(const F& f) {
-      f(class_weights, weight_count);
-    }
-    MERIT_CALLABLE UnitLoss term(const ClassUnit& unit, double normaliser, const UnitNumbers& numbers) const {
-      const Index classes = unit.classes;
-      const double share = unit.share(denominator, normaliser);
-      const double* const z = numbers.scores;
-      double* const p = numbers.scratch;            // softmax(z)
-      double* const q = numbers.scratch + classes;  // the smoothed label by its class's weight
-      for (Index c = 0; c < classes; ++c) {
-        q[c] = unit.probabilities[c] * (1 - label_smoothing) + label_smoothing / static_cast<double>(classes);
-        if (class_weights != nullptr) q[c] *= class_weights[c];
-      }
-      const SplitLogSumExp sum = split_log_sum_exp(z, classes);
-      double loss = 0;
-      for (Index c = 0; c < classes; ++c) {
-        const double surprise = (sum.largest - z[c]) + sum.rest;  // −log p
-        loss += q[c] * surprise;
-        p[c] = std::exp(-surprise);
-      }
-      for (Index j = 0; j < classes; ++j) {
-        // p_j Σ q − q_j = Σ_c (p_j q_c − q_j p_c), where a sure and right answer does not cancel.
-        double slope = 0;
-        for (Index c = 0; c < classes; ++c) {
-          if (c != j) slope += p[j] * q[c] - q[j] * p[c];
-        }
-        numbers.slopes[j] = share * slope;
-      }
-      return {share, loss};
-    }
-  };
   /// Valid while the loss is.
-  Plain plain() const {
+  detail::CategoricalTerm plain() const {
     return {denominator, label_smoothing, class_weights.empty() ? nullptr : class_weights.data(),
             class_weights.size()};
   }

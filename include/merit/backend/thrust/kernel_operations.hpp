@@ -1,5 +1,6 @@
 // The operations that a machine with kernels does by those of kernels/. by_kernel() does one and says so, or says that it is
 // left to the functor's loop: a head too wide, a stored type that nobody trains in, a device with too little shared memory.
+// Where it gives std::true_type it never is, and the loop is not compiled.
 #pragma once
 
 #include <cstddef>
@@ -59,7 +60,7 @@ void add_totals(Machine& machine, Index parts, const float* sums, VectorView<flo
 }
 
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const RmsNormArguments<ThrustBackend<P, S>>& a) {
+std::true_type by_kernel(Machine<S>& machine, const RmsNormArguments<ThrustBackend<P, S>>& a) {
   machine.run(
       kernels::RmsNormKernel<typename P::Activation>{.rows = a.x.rows,
                                                      .cols = a.x.cols,
@@ -69,10 +70,10 @@ bool by_kernel(Machine<S>& machine, const RmsNormArguments<ThrustBackend<P, S>>&
                                                      .weight_offset = static_cast<float>(a.weight_offset),
                                                      .y = rows_of(a.y),
                                                      .rstd = data_of(a.rstd)});
-  return true;
+  return {};
 }
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const LayerNormArguments<ThrustBackend<P, S>>& a) {
+std::true_type by_kernel(Machine<S>& machine, const LayerNormArguments<ThrustBackend<P, S>>& a) {
   const bool keeps = !a.stats.empty();
   machine.run(
       kernels::LayerNormKernel<typename P::Activation>{.rows = a.x.rows,
@@ -84,7 +85,7 @@ bool by_kernel(Machine<S>& machine, const LayerNormArguments<ThrustBackend<P, S>
                                                        .y = rows_of(a.y),
                                                        .mean = keeps ? a.stats.data : nullptr,
                                                        .rstd = keeps ? a.stats.data + a.x.rows : nullptr});
-  return true;
+  return {};
 }
 /// Of either norm's arguments; `weight_offset` is that of an RMS norm. mean: null where nothing is centred; dbias: empty where there is none.
 template <class Kernel, class Machine, class Arguments>
@@ -125,14 +126,14 @@ bool by_kernel(Machine<S>& machine, const LayerNormBackwardArguments<ThrustBacke
 // --- sums over rows, rows by number
 
 template <class T, kernel_system S>
-bool by_kernel(Machine<S>& machine, const ColumnSum<T>& f) {
+std::true_type by_kernel(Machine<S>& machine, const ColumnSum<T>& f) {
   using Kernel = kernels::ColumnSumKernel<T>;
   const Index parts = Kernel::parts(f.x.rows);
   const auto sums = room<float>(machine, parts * f.x.cols);
   machine.run(Kernel{.rows = f.x.rows, .cols = f.x.cols, .x = rows_of(f.x), .sums = sums.data()});
   machine.run(kernels::ColumnTotalsKernel{
       .parts = parts, .cols = f.x.cols, .sums = sums.data(), .add = f.write == Write::add, .out = f.out});
-  return true;
+  return {};
 }
 
 template <class T, kernel_system S>
@@ -156,19 +157,19 @@ bool by_kernel(Machine<S>& machine, const GatherRows<T>& f) {
 }
 
 template <class T, class Out, kernel_system S>
-bool by_kernel(Machine<S>& machine, const ScatterAddRows<T, Out>& f) {
+std::true_type by_kernel(Machine<S>& machine, const ScatterAddRows<T, Out>& f) {
   machine.run(kernels::ScatterAddRowsKernel<T, Out>{.count = f.rows.rows,
                                                     .cols = f.rows.cols,
                                                     .places = f.places,
                                                     .rows = rows_of(f.rows),
                                                     .out = rows_of(f.out)});
-  return true;
+  return {};
 }
 
 // --- elementwise
 
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const RotaryArguments<ThrustBackend<P, S>>& a) {
+std::true_type by_kernel(Machine<S>& machine, const RotaryArguments<ThrustBackend<P, S>>& a) {
   machine.run(kernels::RotaryKernel<typename P::Activation>{.rows = a.x.rows,
                                                             .heads = a.heads,
                                                             .head_dim = a.x.cols / a.heads,
@@ -177,19 +178,19 @@ bool by_kernel(Machine<S>& machine, const RotaryArguments<ThrustBackend<P, S>>& 
                                                             .positions = a.positions.data,
                                                             .table = rows_of(a.table),
                                                             .inverse = a.inverse});
-  return true;
+  return {};
 }
 template <class T, kernel_system S>
-bool by_kernel(Machine<S>& machine, const Glu<T>& f) {
+std::true_type by_kernel(Machine<S>& machine, const Glu<T>& f) {
   machine.run(kernels::GluKernel<T>{.rows = f.out.rows,
                                     .cols = f.out.cols,
                                     .function = f.function,
                                     .gate_up = rows_of(f.gate_up),
                                     .out = rows_of(f.out)});
-  return true;
+  return {};
 }
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const GluBackward<ThrustBackend<P, S>>& f) {
+std::true_type by_kernel(Machine<S>& machine, const GluBackward<ThrustBackend<P, S>>& f) {
   machine.run(kernels::GluBackwardKernel<typename P::Activation>{.rows = f.a.dout.rows,
                                                                  .cols = f.a.dout.cols,
                                                                  .function = f.a.function,
@@ -197,16 +198,16 @@ bool by_kernel(Machine<S>& machine, const GluBackward<ThrustBackend<P, S>>& f) {
                                                                  .gate_up = rows_of(f.a.gate_up),
                                                                  .add = f.a.write == Write::add,
                                                                  .dgate_up = rows_of(f.a.dgate_up)});
-  return true;
+  return {};
 }
 template <class T, kernel_system S>
-bool by_kernel(Machine<S>& machine, const Activate<T>& f) {
+std::true_type by_kernel(Machine<S>& machine, const Activate<T>& f) {
   machine.run(kernels::ActivateKernel<T>{
       .rows = f.x.rows, .cols = f.x.cols, .kind = f.kind, .x = rows_of(f.x), .y = rows_of(f.y)});
-  return true;
+  return {};
 }
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const ActivateBackwardArguments<ThrustBackend<P, S>>& a) {
+std::true_type by_kernel(Machine<S>& machine, const ActivateBackwardArguments<ThrustBackend<P, S>>& a) {
   machine.run(kernels::ActivateBackwardKernel<typename P::Activation>{.rows = a.x.rows,
                                                                       .cols = a.x.cols,
                                                                       .kind = a.kind,
@@ -214,7 +215,7 @@ bool by_kernel(Machine<S>& machine, const ActivateBackwardArguments<ThrustBacken
                                                                       .x = rows_of(a.x),
                                                                       .add = a.write == Write::add,
                                                                       .dx = rows_of(a.dx)});
-  return true;
+  return {};
 }
 
 // --- attention over a forest
@@ -313,7 +314,7 @@ bool by_kernel(Machine<S>& machine, const AttentionBackwardArguments<ThrustBacke
 // --- means over paths
 
 template <class T, kernel_system S>
-bool by_kernel(Machine<S>& machine, const PathMean<T>& f) {
+std::true_type by_kernel(Machine<S>& machine, const PathMean<T>& f) {
   const ForestView<DeviceSpace>& forest = f.forest;
   machine.run(kernels::PathMeanKernel<T>{.rows_count = f.out.rows,
                                          .cols = f.out.cols,
@@ -326,10 +327,10 @@ bool by_kernel(Machine<S>& machine, const PathMean<T>& f) {
                                          .span_end = forest.span_end.data,
                                          .x = rows_of(f.x),
                                          .out = rows_of(f.out)});
-  return true;
+  return {};
 }
 template <class T, kernel_system S>
-bool by_kernel(Machine<S>& machine, const PathMeanBackward<T>& f) {
+std::true_type by_kernel(Machine<S>& machine, const PathMeanBackward<T>& f) {
   machine.run(kernels::PathMeanBackwardKernel<T>{.rows_count = f.dout.rows,
                                                  .cols = f.dout.cols,
                                                  .tokens = f.dx.rows,
@@ -339,13 +340,13 @@ bool by_kernel(Machine<S>& machine, const PathMeanBackward<T>& f) {
                                                  .dout = rows_of(f.dout),
                                                  .add = f.write == Write::add,
                                                  .dx = rows_of(f.dx)});
-  return true;
+  return {};
 }
 
 // --- losses
 
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const NextTokenLossArguments<ThrustBackend<P, S>>& a) {
+std::true_type by_kernel(Machine<S>& machine, const NextTokenLossArguments<ThrustBackend<P, S>>& a) {
   machine.run(kernels::NextTokenLossKernel<typename P::Activation>{.rows = a.logits.rows,
                                                                    .cols = a.logits.cols,
                                                                    .logits = rows_of(a.logits),
@@ -353,7 +354,7 @@ bool by_kernel(Machine<S>& machine, const NextTokenLossArguments<ThrustBackend<P
                                                                    .tokens = a.tokens.data,
                                                                    .weights = a.weights.data,
                                                                    .losses = a.losses.data});
-  return true;
+  return {};
 }
 
 // --- the trained weights
@@ -374,23 +375,23 @@ class StepOnDevice {
 };
 
 template <kernel_system S>
-bool by_kernel(Machine<S>& machine, const SumOfSquares& f) {
+std::true_type by_kernel(Machine<S>& machine, const SumOfSquares& f) {
   const Index parts = kernels::SumOfSquaresKernel::parts(f.numbers.size);
   const auto sums = room<double>(machine, parts);
   machine.run(kernels::SumOfSquaresKernel{.count = f.numbers.size, .x = f.numbers.data, .sums = sums.data()});
   machine.run(kernels::TotalKernel<double>{.count = parts, .x = sums.data(), .out = f.total});
-  return true;
+  return {};
 }
 
 template <kernel_system S>
-bool by_kernel(Machine<S>& machine, const RoundWeights& f) {
+std::true_type by_kernel(Machine<S>& machine, const RoundWeights& f) {
   machine.run(
       kernels::RoundWeightsKernel{.count = f.count, .from = f.from, .rounding = f.rounding, .to = f.to});
-  return true;
+  return {};
 }
 
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const AdamWArguments<ThrustBackend<P, S>>& a) {
+std::true_type by_kernel(Machine<S>& machine, const AdamWArguments<ThrustBackend<P, S>>& a) {
   const StepOnDevice step(machine, a.step);
   machine.run(kernels::AdamWKernel{.count = a.parameters.size,
                                    .parameters = a.parameters.data,
@@ -398,20 +399,20 @@ bool by_kernel(Machine<S>& machine, const AdamWArguments<ThrustBackend<P, S>>& a
                                    .first = a.first.data,
                                    .second = a.second.data,
                                    .step = step.data()});
-  return true;
+  return {};
 }
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const MomentumArguments<ThrustBackend<P, S>>& a) {
+std::true_type by_kernel(Machine<S>& machine, const MomentumArguments<ThrustBackend<P, S>>& a) {
   const StepOnDevice step(machine, a.step);
   machine.run(kernels::MomentumKernel{.count = a.out.size,
                                       .gradients = a.gradients.data,
                                       .momentum = data_of(a.momentum),
                                       .out = a.out.data,
                                       .step = step.data()});
-  return true;
+  return {};
 }
 template <class P, kernel_system S>
-bool by_kernel(Machine<S>& machine, const AdafactorArguments<ThrustBackend<P, S>>& a) {
+std::true_type by_kernel(Machine<S>& machine, const AdafactorArguments<ThrustBackend<P, S>>& a) {
   const Index rows = a.gradients.rows, cols = a.gradients.cols;
   const Index parts = kernels::AdafactorSquaresKernel::parts(rows);
   const StepOnDevice step(machine, a.step);
@@ -440,7 +441,7 @@ bool by_kernel(Machine<S>& machine, const AdafactorArguments<ThrustBackend<P, S>
                                             .rows_mean = rows_mean.data(),
                                             .columns = a.columns.data,
                                             .step = step.data()});
-  return true;
+  return {};
 }
 
 }  // namespace detail::device

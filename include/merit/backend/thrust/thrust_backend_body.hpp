@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
+#include <utility>
 
 #include "merit/backend/expert_rows.hpp"
 #include "merit/backend/relative_rows.hpp"
@@ -51,10 +53,26 @@ bool by_kernel(Machine&, const Work&) {
   return false;
 }
 
+/// Whether a kernel does all such work, so that there need be no loop for it.
+template <class Machine, class Work>
+inline constexpr bool always_by_kernel =
+    std::is_same_v<decltype(by_kernel(std::declval<Machine&>(), std::declval<const Work&>())),
+                   std::true_type>;
+
+/// `work` by a kernel where there is one for it, or else f(i) for each i below n.
+template <class Machine, class Work, class F>
+void by_kernel_or_loop(Machine& machine, const Work& work, Index n, const F& f) {
+  if constexpr (always_by_kernel<Machine, Work>) {
+    by_kernel(machine, work);
+  } else if (!by_kernel(machine, work)) {
+    machine.for_each(n, f);
+  }
+}
+
 /// f(i) for each i below n, by a kernel that stands for the whole loop where there is one.
 template <class Machine, class F>
 void for_each(Machine& machine, Index n, const F& f) {
-  if (!by_kernel(machine, f)) machine.for_each(n, f);
+  by_kernel_or_loop(machine, f, n, f);
 }
 
 /// Calls f with the elements that a view names by their type: float, or Activation where they are such.
@@ -262,8 +280,7 @@ void ThrustBackend<P, S>::column_sum(Handle& h, ConstMatrix x, Write write, Vect
 
 template <class P, class S>
 void ThrustBackend<P, S>::rms_norm(Handle& h, const RmsNormArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
-  h.machine().for_each(a.x.rows, detail::device::RmsNormRow<ThrustBackend>{a});
+  detail::device::by_kernel_or_loop(h.machine(), a, a.x.rows, detail::device::RmsNormRow<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::rms_norm_backward(Handle& h, const RmsNormBackwardArguments<ThrustBackend>& a) {
@@ -273,8 +290,7 @@ void ThrustBackend<P, S>::rms_norm_backward(Handle& h, const RmsNormBackwardArgu
 }
 template <class P, class S>
 void ThrustBackend<P, S>::layer_norm(Handle& h, const LayerNormArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
-  h.machine().for_each(a.x.rows, detail::device::LayerNormRow<ThrustBackend>{a});
+  detail::device::by_kernel_or_loop(h.machine(), a, a.x.rows, detail::device::LayerNormRow<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::layer_norm_backward(Handle& h, const LayerNormBackwardArguments<ThrustBackend>& a) {
@@ -288,9 +304,8 @@ void ThrustBackend<P, S>::layer_norm_backward(Handle& h, const LayerNormBackward
 
 template <class P, class S>
 void ThrustBackend<P, S>::rotary(Handle& h, const RotaryArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
   const detail::device::Rotary<ThrustBackend> pairs{a};
-  h.machine().for_each(pairs.size(), pairs);
+  detail::device::by_kernel_or_loop(h.machine(), a, pairs.size(), pairs);
 }
 
 // --- rows
@@ -313,8 +328,8 @@ void ThrustBackend<P, S>::scatter_add_numbers(Handle& h, ConstMatrix rows, Indic
 
 template <class P, class S>
 void ThrustBackend<P, S>::attention(Handle& h, const AttentionArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
-  h.machine().for_each(a.q.rows * a.shape.heads, detail::device::AttentionQuery<ThrustBackend>{a, a.forest});
+  detail::device::by_kernel_or_loop(h.machine(), a, a.q.rows * a.shape.heads,
+                                    detail::device::AttentionQuery<ThrustBackend>{a, a.forest});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::attention_backward(Handle& h, const AttentionBackwardArguments<ThrustBackend>& a) {
@@ -378,8 +393,8 @@ void ThrustBackend<P, S>::activate(Handle& h, ActivationFunction kind, ConstMatr
 }
 template <class P, class S>
 void ThrustBackend<P, S>::activate_backward(Handle& h, const ActivateBackwardArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
-  h.machine().for_each(a.x.rows * a.x.cols, detail::device::ActivateBackward<ThrustBackend>{a});
+  detail::device::by_kernel_or_loop(h.machine(), a, a.x.rows * a.x.cols,
+                                    detail::device::ActivateBackward<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::scale(Handle& h, const ScaleArguments<ThrustBackend>& a) {
@@ -401,8 +416,8 @@ void ThrustBackend<P, S>::path_mean_backward(Handle& h, const PathMeanBackwardAr
 
 template <class P, class S>
 void ThrustBackend<P, S>::next_token_loss(Handle& h, const NextTokenLossArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
-  h.machine().for_each(a.logits.rows, detail::device::NextTokenRow<ThrustBackend>{a});
+  detail::device::by_kernel_or_loop(h.machine(), a, a.logits.rows,
+                                    detail::device::NextTokenRow<ThrustBackend>{a});
 }
 
 // --- the trained weights
@@ -411,7 +426,10 @@ template <class P, class S>
 double ThrustBackend<P, S>::sum_of_squares(Handle& h, ConstVector v) {
   Machine& machine = h.machine();
   const detail::device::Taken<typename Machine::Pool, double> on_device(machine.pool(), 1);
-  if (!detail::device::by_kernel(machine, detail::device::SumOfSquares{v, on_device.data()})) {
+  const detail::device::SumOfSquares sum{v, on_device.data()};
+  if constexpr (detail::device::always_by_kernel<Machine, detail::device::SumOfSquares>) {
+    detail::device::by_kernel(machine, sum);
+  } else {
     const Index parts = (v.size + detail::device::sum_part - 1) / detail::device::sum_part;
     const detail::device::Taken<typename Machine::Pool, double> sums(machine.pool(), parts);
     machine.for_each(parts, detail::device::SquaresOfPart{v.data, v.size, sums.data()});
@@ -424,24 +442,26 @@ double ThrustBackend<P, S>::sum_of_squares(Handle& h, ConstVector v) {
 }
 template <class P, class S>
 void ThrustBackend<P, S>::adamw(Handle& h, const AdamWArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
-  h.machine().for_each(a.parameters.size, detail::device::AdamW<ThrustBackend>(a));
+  detail::device::by_kernel_or_loop(h.machine(), a, a.parameters.size,
+                                    detail::device::AdamW<ThrustBackend>(a));
 }
 template <class P, class S>
 void ThrustBackend<P, S>::momentum(Handle& h, const MomentumArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
-  h.machine().for_each(a.out.size, detail::device::Momentum<ThrustBackend>{a});
+  detail::device::by_kernel_or_loop(h.machine(), a, a.out.size, detail::device::Momentum<ThrustBackend>{a});
 }
 template <class P, class S>
 void ThrustBackend<P, S>::adafactor(Handle& h, const AdafactorArguments<ThrustBackend>& a) {
-  if (detail::device::by_kernel(h.machine(), a)) return;
   Machine& machine = h.machine();
-  const detail::device::Taken<typename Machine::Pool, double> total(machine.pool(), 1);
-  machine.for_each(a.rows.size, detail::device::AdafactorMoment<ThrustBackend>{a, false});
-  machine.for_each(a.columns.size, detail::device::AdafactorMoment<ThrustBackend>{a, true});
-  machine.for_each(1, detail::device::SumInOrder<float>{a.rows.data, a.rows.size, total.data()});
-  machine.for_each(a.gradients.rows * a.gradients.cols,
-                   detail::device::AdafactorDirection<ThrustBackend>{a, total.data()});
+  if constexpr (detail::device::always_by_kernel<Machine, AdafactorArguments<ThrustBackend>>) {
+    detail::device::by_kernel(machine, a);
+  } else {
+    const detail::device::Taken<typename Machine::Pool, double> total(machine.pool(), 1);
+    machine.for_each(a.rows.size, detail::device::AdafactorMoment<ThrustBackend>{a, false});
+    machine.for_each(a.columns.size, detail::device::AdafactorMoment<ThrustBackend>{a, true});
+    machine.for_each(1, detail::device::SumInOrder<float>{a.rows.data, a.rows.size, total.data()});
+    machine.for_each(a.gradients.rows * a.gradients.cols,
+                     detail::device::AdafactorDirection<ThrustBackend>{a, total.data()});
+  }
 }
 template <class P, class S>
 void ThrustBackend<P, S>::product(Handle& h, const ProductArguments<ThrustBackend>& a) {
