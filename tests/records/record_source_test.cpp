@@ -211,16 +211,6 @@ TEST_CASE("lists as Python writes them, and conversations that are no JSON, are 
         Records{R"({"chosen":"[{x","rejected":"['a']"})"});  // text
 }
 
-TEST_CASE("a table whose row does not end is refused once") {
-  const File file("endless.csv", std::string((std::size_t{64} << 20) + 2, 'x'));
-  RecordSource source(file.path.string());
-  CHECK_THROWS_WITH_AS(
-      source.next(),
-      doctest::Contains(
-          ":1: row: found more than 67108864 bytes, expected a shorter one: a quote may be missing"),
-      merit::IoError);
-}
-
 TEST_CASE("a table that is not one says where and why") {
   CHECK(error_of_file(File("d.csv", "a,b\n1,2\n1\n")) ==
         ":3: row: found 1 cell, expected 2 as in the header");

@@ -144,12 +144,4 @@ TEST_CASE("a file of which no row is left says what was left out and why") {
       merit::DataError);
 }
 
-TEST_CASE("what has no end is refused by its first line, also where bad records are skipped") {
-  CHECK_THROWS_WITH_AS(
-      merit::report_on_data({"/dev/zero"}, {}),
-      "/dev/zero:1: record: found a line of more than 67108864 bytes, expected a shorter one",
-      merit::DataError);
-  CHECK_THROWS_AS(merit::report_on_data({"/dev/urandom"}, {.on_error = merit::OnError::skip}), merit::Error);
-}
-
 }  // namespace data_report_test

@@ -6,12 +6,16 @@
 #include <fstream>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "merit/core/error.hpp"
+#include "merit/records/jsonl.hpp"
+#include "merit/tokenizer/any_tokenizer.hpp"
 #include "merit/tokenizer/byte_tokenizer.hpp"
 #include "merit/tokenizer/word_tokenizer.hpp"
 #include "merit/tokens/record_files.hpp"
+#include "merit/tokens/tokenize.hpp"
 #include "stored.hpp"
 
 namespace record_files_test {
@@ -191,6 +195,51 @@ TEST_CASE("the real files of every kind are read without an error, to their know
                                            merit::WordHashTokenizer(65536), {.step_separator = " ;"}, words);
   CHECK(words.kept == 1536);
   CHECK(words.labels == 12323);
+}
+
+TEST_CASE("real pairs tokenize to their known counts") {
+  const auto data = merit_test::shared_data("data");
+  if (!data) return;
+  const auto read = [&](const std::string& name, const merit::AnyTokenizer& tokenizer,
+                        const merit::TokenizeOptions& options) {
+    merit::PreferenceReader reader{*data / name};
+    DataCounts counts;
+    const auto examples = merit::read_examples(reader, tokenizer, options, counts);
+    CHECK(examples.size() == counts.kept);
+    CHECK(counts.kept + counts.dropped_over_long + counts.dropped_equal + counts.dropped_empty ==
+          counts.records);
+    return counts;
+  };
+  const auto byte_tokens = merit::make_tokenizer("bytes");
+  const auto word_tokens = merit::make_tokenizer("words:65536");
+  // Counted apart from this code, from the fields' UTF-8 bytes. In order: records, kept, over-long, equal,
+  // empty, cut_left, cut_right, cut_prompt, tokens, longest.
+  CHECK(read("hh_harmless/train.jsonl", byte_tokens, {}) ==
+        DataCounts{1604, 1604, 0, 0, 0, 0, 0, 0, 2189110, 4372});
+  CHECK(read("hh_harmless/eval.jsonl", byte_tokens, {}) ==
+        DataCounts{247, 247, 0, 0, 0, 0, 0, 0, 355683, 3817});
+  CHECK(read("llmbar/train.jsonl", byte_tokens, {}) == DataCounts{405, 404, 0, 1, 0, 0, 0, 0, 869762, 5741});
+  CHECK(read("llmbar/eval.jsonl", byte_tokens, {}) == DataCounts{53, 53, 0, 0, 0, 0, 0, 0, 110653, 3501});
+  CHECK(read("hh_harmless/train.jsonl", byte_tokens, {.max_tokens = 512, .truncation = Truncation::drop}) ==
+        DataCounts{1604, 678, 926, 0, 0, 0, 0, 0, 364914, 4372});
+  const auto cut_together = [](DataCounts counts) {
+    std::swap(counts.cut_left, counts.cut_left_together);
+    return counts;
+  };
+  CHECK(read("hh_harmless/train.jsonl", byte_tokens,
+             {.max_tokens = 512, .truncation = Truncation::cut_left_together}) ==
+        cut_together({1604, 1604, 0, 0, 0, 926, 0, 0, 1167162, 4372}));
+  CHECK(read("hh_harmless/train.jsonl", byte_tokens,
+             {.max_tokens = 512, .truncation = Truncation::cut_right}) ==
+        DataCounts{1604, 1017, 0, 587, 0, 0, 339, 0, 683585, 4372});
+  CHECK(read("hh_harmless/train.jsonl", byte_tokens,
+             {.max_tokens = 512, .truncation = Truncation::keep_completion}) ==
+        DataCounts{1604, 1413, 191, 0, 0, 0, 0, 735, 1018873, 4372});
+  CHECK(read("hh_harmless/train.jsonl", word_tokens, {}) ==
+        DataCounts{1604, 1604, 0, 0, 0, 0, 0, 0, 458787, 887});
+  CHECK(read("llmbar/train.jsonl", word_tokens,
+             {.max_tokens = 100, .truncation = Truncation::cut_left_together}) ==
+        cut_together({405, 404, 0, 1, 0, 315, 0, 0, 66321, 1013}));
 }
 
 }  // namespace record_files_test
