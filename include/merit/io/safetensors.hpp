@@ -118,8 +118,7 @@ class SafetensorsFile {
 /// A checkpoint's weights: `STEM.safetensors`, or else the shards that `STEM.safetensors.index.json` names.
 class SafetensorsDirectory : public ShardedWeights<SafetensorsFile> {
  public:
-  explicit SafetensorsDirectory(const std::filesystem::path& directory, std::string_view stem = "model")
-      : ShardedWeights(directory, concat(stem, ".safetensors"), concat(stem, ".safetensors.index.json")) {}
+  explicit SafetensorsDirectory(const std::filesystem::path& directory, std::string_view stem = "model");
 };
 
 }  // namespace MERIT_ABI

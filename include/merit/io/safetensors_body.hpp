@@ -179,5 +179,9 @@ MERIT_INLINE void SafetensorsFile::check_layout(Index data) {
   }
 }
 
+MERIT_INLINE SafetensorsDirectory::SafetensorsDirectory(const std::filesystem::path& directory,
+                                                        std::string_view stem)
+    : ShardedWeights(directory, concat(stem, ".safetensors"), concat(stem, ".safetensors.index.json")) {}
+
 }  // namespace MERIT_ABI
 }  // namespace merit

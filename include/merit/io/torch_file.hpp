@@ -104,8 +104,7 @@ class TorchFile {
 /// `pytorch_model.bin`, or the shards that `pytorch_model.bin.index.json` names.
 class TorchDirectory : public ShardedWeights<TorchFile> {
  public:
-  explicit TorchDirectory(const std::filesystem::path& directory)
-      : ShardedWeights(directory, "pytorch_model.bin", "pytorch_model.bin.index.json") {}
+  explicit TorchDirectory(const std::filesystem::path& directory);
 };
 
 }  // namespace MERIT_ABI

@@ -294,5 +294,8 @@ MERIT_INLINE void TorchFile::parse_tensor(const std::string& name, const detail:
   strides_.push_back(row_major || empty ? std::vector<Index>{} : *strides);
 }
 
+MERIT_INLINE TorchDirectory::TorchDirectory(const std::filesystem::path& directory)
+    : ShardedWeights(directory, "pytorch_model.bin", "pytorch_model.bin.index.json") {}
+
 }  // namespace MERIT_ABI
 }  // namespace merit
