@@ -28,7 +28,7 @@
   merit::ThrustBackend<merit::Single, merit::OmpSystem>,       \
       merit::ThrustBackend<merit::BFloat16, merit::CppSystem>, \
       merit::ThrustBackend<merit::BFloat16, merit_test::EmulatedSystem>
-#elif defined(MERIT_COMPILED)
+#elif defined(MERIT_TEST_COMPILED)
 #define MERIT_TEST_BACKENDS merit::EigenBackend<float>, merit::EigenBackend<double>
 #else
 #define MERIT_TEST_BACKENDS                                                                    \

@@ -93,7 +93,7 @@ void check_quantized(Rng& rng, Dtype dtype, Index m, Index n, Index k) {
   }
 }
 
-#if defined(MERIT_COMPILED)
+#if defined(MERIT_TEST_COMPILED)
 #define MERIT_QUANTIZED_BACKENDS EigenBackend<float>, EigenBackend<double>
 #else
 #define MERIT_QUANTIZED_BACKENDS ReferenceBackend<double>, EigenBackend<float>, EigenBackend<double>
