@@ -1,6 +1,6 @@
 // The operations that a machine with kernels does by those of kernels/. by_kernel() does one and says so, or says that it is
 // left to the functor's loop: a head too wide, a stored type that nobody trains in, a device with too little shared memory.
-// Where it gives std::true_type it never is, and the loop is not compiled.
+// An overload that gives std::true_type does all such work, and the functor's loop is not compiled for that machine.
 #pragma once
 
 #include <cstddef>
