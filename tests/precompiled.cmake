@@ -1,9 +1,9 @@
-# All headers precompiled, for units compiled with -O0 by clang++, which keeps in a precompiled header what headers
+# All headers precompiled but those of the Eigen backend's kernels, for units compiled with -O0 by clang++, which keeps in a precompiled header what headers
 # instantiate. With lld, what those functions compile to is made once as well and linked to every executable: each unit
 # then compiles in a third of the time, or less. g++ gains nothing by either.
 #
 # What computes is compiled once too, and optimised, as -O0 is ten times slower there: the Eigen backend in merit::compiled,
-# the reference backend in computing.cpp.
+# the reference backend in reference_backend.cpp.
 option(MERIT_PRECOMPILE "Precompile all headers for tests compiled with -O0 (clang++; faster still with lld)" OFF)
 
 # Called after the target's own options are set.
@@ -15,7 +15,7 @@ function(merit_precompiled target)
     merit_add_precompiled()
   endif()
   target_precompile_headers(${target} REUSE_FROM merit_precompiled)
-  target_link_libraries(${target} PRIVATE merit_compiled $<TARGET_OBJECTS:merit_test_computing>)
+  target_link_libraries(${target} PRIVATE merit_compiled $<TARGET_OBJECTS:merit_test_reference>)
   if(TARGET merit_precompiled_code)
     add_dependencies(${target} merit_precompiled_code)
     target_link_libraries(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/precompiled_code.o")
@@ -30,7 +30,7 @@ function(merit_add_precompiled)
   list(FILTER headers EXCLUDE REGEX "/backend/eigen/") # what is in merit::compiled; its declarations come with eigen_backend.hpp
   list(TRANSFORM headers REPLACE "(.+)" "#include \"\\1\"\n")
   string(CONCAT text "#pragma once\n#include \"merit/backend/eigen/eigen_backend.hpp\"\n" ${headers})
-  foreach(scalar IN ITEMS float double)
+  foreach(scalar IN ITEMS float double) # as reference_backend.cpp defines them
     string(APPEND text "extern template struct merit::ReferenceBackend<${scalar}>;\n")
   endforeach()
   set(generated "${PROJECT_BINARY_DIR}/generated")
@@ -42,9 +42,9 @@ function(merit_add_precompiled)
   target_compile_options(merit_precompiled PRIVATE -O0)
   target_precompile_headers(merit_precompiled PRIVATE "${generated}/all_headers.hpp")
 
-  add_library(merit_test_computing OBJECT computing.cpp)
-  target_link_libraries(merit_test_computing PRIVATE merit_dev merit_compiled)
-  target_compile_options(merit_test_computing PRIVATE -O1)
+  add_library(merit_test_reference OBJECT reference_backend.cpp)
+  target_link_libraries(merit_test_reference PRIVATE merit_dev merit_compiled)
+  target_compile_options(merit_test_reference PRIVATE -O1)
 
   find_program(MERIT_LLD ld.lld)
   if(MERIT_LLD AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")

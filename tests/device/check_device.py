@@ -17,8 +17,8 @@ from pathlib import Path
 
 def compile_errors(nvcc, include, source, folder, *options):
     """What nvcc says where it refuses a file, or nothing."""
-    command = [nvcc, "-std=c++20", "-Werror", "all-warnings", "-I", include, "-ptx", str(source),
-               "-o", os.path.join(folder, "out.ptx"), *options]
+    command = [nvcc, "-std=c++20", "-Werror", "all-warnings", "-I", include, "-c", str(source),
+               "-o", os.path.join(folder, "out.o"), *options]
     result = subprocess.run(command, capture_output=True, text=True)
     return "" if result.returncode == 0 else result.stderr + result.stdout or "nvcc failed without a word"
 

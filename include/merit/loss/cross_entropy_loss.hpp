@@ -103,7 +103,8 @@ struct ClassTargets : LabelTargets<ClassLabel> {
 
 namespace detail {
 
-/// What the term of CategoricalCrossEntropyLoss reads of its settings, whatever the scores mean.
+/// What the term of CategoricalCrossEntropyLoss reads of its settings: one type whatever the scores mean, so that a
+/// device has one loop for all.
 struct CategoricalTerm {
   Denominator denominator;
   double label_smoothing;

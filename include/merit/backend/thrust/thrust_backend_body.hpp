@@ -1,5 +1,5 @@
 // The operations of ThrustBackend, in the order of its list: each is a loop of a functor, on any system. A machine
-// may take a functor otherwise, by an overload of for_each() for its type: there CudaSystem's kernels go.
+// may take a functor otherwise, by an overload of by_kernel() for its type: there CudaSystem's kernels go.
 #pragma once
 
 #include <algorithm>
@@ -428,7 +428,7 @@ double ThrustBackend<P, S>::sum_of_squares(Handle& h, ConstVector v) {
   const detail::device::Taken<typename Machine::Pool, double> on_device(machine.pool(), 1);
   const detail::device::SumOfSquares sum{v, on_device.data()};
   if constexpr (detail::device::always_by_kernel<Machine, detail::device::SumOfSquares>) {
-    detail::device::by_kernel(machine, sum);
+    [[maybe_unused]] const std::true_type done = detail::device::by_kernel(machine, sum);
   } else {
     const Index parts = (v.size + detail::device::sum_part - 1) / detail::device::sum_part;
     const detail::device::Taken<typename Machine::Pool, double> sums(machine.pool(), parts);
@@ -453,7 +453,7 @@ template <class P, class S>
 void ThrustBackend<P, S>::adafactor(Handle& h, const AdafactorArguments<ThrustBackend>& a) {
   Machine& machine = h.machine();
   if constexpr (detail::device::always_by_kernel<Machine, AdafactorArguments<ThrustBackend>>) {
-    detail::device::by_kernel(machine, a);
+    [[maybe_unused]] const std::true_type done = detail::device::by_kernel(machine, a);
   } else {
     const detail::device::Taken<typename Machine::Pool, double> total(machine.pool(), 1);
     machine.for_each(a.rows.size, detail::device::AdafactorMoment<ThrustBackend>{a, false});
